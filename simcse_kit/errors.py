@@ -1,0 +1,47 @@
+"""Errors that a user can act on, and notices that are said once."""
+
+from __future__ import annotations
+
+import warnings
+
+
+class SimCSEKitError(Exception):
+    """Base of every error that this package raises on purpose; its text says what to do."""
+
+
+class DataError(SimCSEKitError, ValueError):
+    """A file or row cannot be used; the text names file, line and what was found."""
+
+
+class ModelError(SimCSEKitError, ValueError):
+    """A model folder or name cannot be loaded as asked."""
+
+
+class TrainingError(SimCSEKitError, ValueError):
+    """A training run cannot start or go on as asked."""
+
+
+class TrainingInterrupted(SimCSEKitError):
+    """The user stopped a run; the text says how to go on."""
+
+
+class SearchIndexError(SimCSEKitError, ValueError):
+    """An index folder cannot be read, or does not fit the model or the call."""
+
+
+class MissingExtraError(SimCSEKitError, ImportError):
+    """An optional package is not installed; the text names the install command."""
+
+
+class Notice(UserWarning):
+    """Something was chosen, skipped or cut for the user. Filter or catch it like any warning."""
+
+
+_said: set[str] = set()
+
+
+def say_once(message: str) -> None:
+    """Warn with `Notice`, once per process for each text."""
+    if message not in _said:
+        _said.add(message)
+        warnings.warn(message, Notice, stacklevel=3)

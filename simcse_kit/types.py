@@ -1,0 +1,25 @@
+"""Small types shared by every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+"""Embeddings, (N, D) float32."""
+
+EncodeFn = Callable[[Sequence[str]], Vectors]
+"""Anything that turns N sentences into (N, D) vectors: what the evaluators ask for instead of a model."""
+
+
+class ScoredPairs(NamedTuple):
+    """N sentence pairs with a gold similarity each, on any scale (0-5, 0-1, ...)."""
+
+    first: list[str]
+    second: list[str]
+    gold: NDArray[np.float64]  # (N,)
+    source: str  # the file or data set as the user named it
+    dropped: int = 0  # pairs without a gold score, and empty rows
