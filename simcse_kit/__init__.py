@@ -1,0 +1,93 @@
+"""Train a SimCSE sentence encoder, measure it, encode with it and search with it.
+
+Importing this package loads nothing heavy: each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simcse_kit.errors import (
+        DataError,
+        MissingExtraError,
+        ModelError,
+        Notice,
+        SearchIndexError,
+        SimCSEKitError,
+        TrainingError,
+        TrainingInterrupted,
+    )
+    from simcse_kit.evaluation import SuiteResult, evaluate, evaluate_korsts, evaluate_pairs, evaluate_sts
+    from simcse_kit.index import SentenceIndex
+    from simcse_kit.losses import info_nce, nt_xent
+    from simcse_kit.model import SimCSE, encode
+    from simcse_kit.pooling import POOLERS
+    from simcse_kit.search import Hit
+    from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
+    from simcse_kit.training.run import train_sup, train_unsup
+
+__version__ = "0.1.0"
+
+_HOME = {
+    **dict.fromkeys(
+        (
+            "DataError",
+            "MissingExtraError",
+            "ModelError",
+            "Notice",
+            "SearchIndexError",
+            "SimCSEKitError",
+            "TrainingError",
+            "TrainingInterrupted",
+        ),
+        "errors",
+    ),
+    **dict.fromkeys(("SuiteResult", "evaluate", "evaluate_korsts", "evaluate_pairs", "evaluate_sts"), "evaluation"),
+    "SentenceIndex": "index",
+    **dict.fromkeys(("info_nce", "nt_xent"), "losses"),
+    **dict.fromkeys(("SimCSE", "encode"), "model"),
+    "POOLERS": "pooling",
+    "Hit": "search",
+    **dict.fromkeys(("TrainListener", "TrainPlan", "TrainResult"), "training.events"),
+    **dict.fromkeys(("train_sup", "train_unsup"), "training.run"),
+}
+
+__all__ = [
+    "POOLERS",
+    "DataError",
+    "Hit",
+    "MissingExtraError",
+    "ModelError",
+    "Notice",
+    "SearchIndexError",
+    "SentenceIndex",
+    "SimCSE",
+    "SimCSEKitError",
+    "SuiteResult",
+    "TrainListener",
+    "TrainPlan",
+    "TrainResult",
+    "TrainingError",
+    "TrainingInterrupted",
+    "encode",
+    "evaluate",
+    "evaluate_korsts",
+    "evaluate_pairs",
+    "evaluate_sts",
+    "info_nce",
+    "nt_xent",
+    "train_sup",
+    "train_unsup",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'simcse_kit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"simcse_kit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""Training: objectives, recipes, and runs that can be killed and resumed."""

@@ -1,0 +1,160 @@
+"""Which columns a reader takes: by the names it was given, by names it knows, or by position."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from simcse_kit.data.reading import Layout, Reading
+from simcse_kit.data.rows import shown
+from simcse_kit.data.tables import IsWanted
+from simcse_kit.errors import DataError
+
+SINGLE_NAMES = ("text", "sentence", "sent", "sent0")
+EXAMPLE_FAMILIES = (("sent0", "sent1", "hard_neg"), ("anchor", "positive", "negative"))
+PAIR_FAMILIES = (("sentence1", "sentence2"), ("text1", "text2"), ("sentence_a", "sentence_b"))
+SCORE_NAMES = ("score", "gold", "similarity", "relatedness_score", "similarity_score")
+CLASS_OR_SCORE = "label"  # a score where there is no other, as in GLUE; beside one (SICK on the Hub) a class
+
+KNOWN_NAMES = frozenset(
+    (*SINGLE_NAMES, *sum(EXAMPLE_FAMILIES, ()), *sum(PAIR_FAMILIES, ()), *SCORE_NAMES, CLASS_OR_SCORE)
+)
+NOT_BY_POSITION = frozenset((*SCORE_NAMES, CLASS_OR_SCORE, "hard_neg", "negative", "id", "idx", "index", "pair_id"))
+"""Names that say what a column is for: it must not be taken for the second or third sentence of a row."""
+
+SENTENCE_MARK = re.compile(r"""[\s.,;:!?"'()。、，！？…]""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What one reader looks for."""
+
+    what: str  # for the errors: "holds no <what>"
+    widths: tuple[int, ...]  # how many columns it can take
+    find: Callable[[Sequence[str]], tuple[int, ...] | None]  # folded names -> positions, None if absent or ambiguous
+    known: str  # for the errors: the names that `find` finds
+    advice: str  # for the errors: what to do with a file of another shape
+    optional: frozenset[str] = frozenset()  # names that must be in all rows or in none
+
+
+def folded(names: Iterable[object]) -> list[str]:
+    """Names as they are compared: without case and surrounding white space."""
+    return [str(name).strip().casefold() for name in names]
+
+
+def wanted_names(columns: Sequence[str] | None) -> IsWanted:
+    """Which columns of a Parquet file or Hub data set are worth decoding."""
+    names = KNOWN_NAMES if columns is None else frozenset(folded(columns))
+    return lambda name: name.strip().casefold() in names
+
+
+def find_sentence(names: Sequence[str]) -> tuple[int, ...] | None:
+    """The one text column, where only one can be meant.
+
+    >>> find_sentence(["id", "text"]), find_sentence(["sent0", "sent1"])
+    ((1,), None)
+    """
+    rivals = {*sum(EXAMPLE_FAMILIES, ()), *sum(PAIR_FAMILIES, ())} - set(SINGLE_NAMES)
+    hits = tuple(position for position, name in enumerate(names) if name in SINGLE_NAMES)
+    return hits if len(hits) == 1 and not rivals & set(names) else None
+
+
+def find_examples(names: Sequence[str]) -> tuple[int, ...] | None:
+    """The columns of the one family that is there, in its order, with or without the hard negative."""
+    families = [family for family in EXAMPLE_FAMILIES if {*family[:2]} <= set(names)]
+    if len(families) != 1:
+        return None
+    present = [name for name in families[0] if name in names]
+    return tuple(names.index(name) for name in present) if all(names.count(name) == 1 for name in present) else None
+
+
+def find_scored(names: Sequence[str]) -> tuple[int, ...] | None:
+    """First sentence, second sentence, gold score."""
+    families = [family for family in PAIR_FAMILIES if set(family) <= set(names)]
+    scores = [name for name in SCORE_NAMES if name in names] or [name for name in (CLASS_OR_SCORE,) if name in names]
+    if len(families) != 1 or len(scores) != 1:
+        return None
+    chosen = (*families[0], scores[0])
+    return tuple(names.index(name) for name in chosen) if all(names.count(name) == 1 for name in chosen) else None
+
+
+def check_columns(columns: Sequence[str] | None, header: bool | None, widths: tuple[int, ...]) -> None:
+    """Raise `DataError` where `columns` cannot be meant, whatever the file holds."""
+    if columns is None:
+        return
+    if isinstance(columns, str) or len(columns) not in widths:
+        allowed = " or ".join(map(str, widths))
+        raise DataError(f"columns (--columns) must be {allowed} column names; got {columns!r}")
+    if header is False:
+        raise DataError("columns (--columns) names columns of a header; the file cannot be without one (--no-header)")
+
+
+def by_given_names(reading: Reading, columns: Sequence[str], what: str) -> Layout:
+    """The columns the user named, matched exactly or else without case."""
+    head = reading.head(what, is_header=True)
+    if head.names is None and not reading.may_have_header:
+        raise DataError(f"{reading.source} has no named columns to pick {', '.join(columns)} from")
+    names = [str(cell).strip() for cell in head.names or head.cells]
+    positions = []
+    for column in columns:
+        hits = [i for i, name in enumerate(names) if name == column.strip()]
+        hits = hits or [i for i, name in enumerate(folded(names)) if name == column.strip().casefold()]
+        if len(hits) != 1:
+            fault = "more than one column" if hits else "no column"
+            raise reading.error(head.line, f"{fault} named {column!r}; the columns are {', '.join(names)}")
+        positions.append(hits[0])
+    return _by_name(tuple(positions), head.names, len(names))
+
+
+def _by_name(positions: tuple[int, ...], row_names: tuple[str, ...] | None, width: int) -> Layout:
+    names = None if row_names is None else tuple(row_names[position] for position in positions)
+    return Layout(positions, width, names, has_header=row_names is None)
+
+
+def by_known_names(reading: Reading, wanted: Wanted, header: bool | None) -> Layout | None:
+    """The columns that go by names the reader knows, or None where the first row has no such names.
+
+    Where the rows themselves are named (JSON objects, Parquet), names are the only way: raises `DataError`.
+    """
+    head = reading.head(wanted.what, is_header=header is True)
+    if head.names is None and (header is False or not reading.may_have_header):
+        return None
+    positions = wanted.find(folded(head.names or head.cells))
+    if positions is not None:
+        absent = wanted.optional - {*folded(head.names or ())}
+        return _by_name(positions, head.names, len(head.cells))._replace(absent=absent)
+    if head.names is not None:
+        raise reading.error(
+            head.line,
+            f"found the columns {', '.join(head.names)}; needed: {wanted.known}; {wanted.advice}",
+        )
+    return None
+
+
+def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | None, header: bool | None) -> Layout:
+    """Decide which columns hold the sentences, and whether the first row is a header; raises `DataError`."""
+    check_columns(columns, header, wanted.widths)
+    if columns is not None:
+        return by_given_names(reading, columns, wanted.what)
+    layout = by_known_names(reading, wanted, header)
+    if layout is not None:
+        return layout
+    head = reading.head(wanted.what)
+    width = len(head.cells)
+    if width not in wanted.widths:
+        count = "1 column" if width == 1 else f"{width} columns"
+        raise reading.error(head.line, f"found {count} ({shown(head.cells)}); needed: {wanted.known}; {wanted.advice}")
+    if header and not reading.may_have_header:
+        raise DataError(f"{reading.source} cannot have a header line (--header): only .csv and .tsv files can")
+    if header and NOT_BY_POSITION & {*folded(head.cells)}:
+        names = ", ".join(map(str, head.cells))
+        raise reading.error(head.line, f"found the columns {names}; needed: {wanted.known}; {wanted.advice}")
+    told = header is not None or not reading.may_have_header
+    if not told and not any(SENTENCE_MARK.search(str(cell).strip()) for cell in head.cells):
+        raise reading.error(
+            head.line,
+            f"cannot tell whether {shown(head.cells)} is a header or the first row of data; say --header or "
+            "--no-header (header=True or False)",
+        )
+    return Layout(tuple(range(width)), width, has_header=bool(header))

@@ -1,0 +1,113 @@
+"""Lines to rows: one small parser for each text format. None of them stops at a bad row."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from simcse_kit.data.lines import Line, without_end
+from simcse_kit.data.rows import BadRow, Row, shown
+
+Rows = Iterator[Row | BadRow]
+
+
+def text_rows(lines: Iterator[Line]) -> Rows:
+    """`.txt`: a line is a sentence, whatever it holds."""
+    for number, text, flaw in lines:
+        yield BadRow(number, flaw) if flaw else Row(number, (without_end(text),))
+
+
+def tab_rows(lines: Iterator[Line]) -> Rows:
+    """`.tsv`: cells between tabs, no quoting at all - files of the STS kind hold single `"` characters."""
+    for number, text, flaw in lines:
+        yield BadRow(number, flaw) if flaw else Row(number, tuple(without_end(text).split("\t")))
+
+
+def csv_rows(lines: Iterator[Line]) -> Rows:
+    """`.csv` as RFC 4180 has it: a quoted cell may hold commas, doubled quotes and line ends.
+
+    A record that breaks the quoting is reported at the line where it starts, and reading goes on with the line
+    after that one: a quote that is never closed costs its own line, not the rest of the file.
+    """
+    feed = _Feed(lines)
+    records = csv.reader(feed, strict=True)
+    while True:
+        feed.taken.clear()
+        try:
+            cells = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            first = feed.taken[0]
+            reason = first.flaw or f"{_csv_fault(error, len(feed.taken))}: {shown(without_end(first.text))}"
+            feed.give_back_all_but_first()
+            yield BadRow(first.number, reason)
+            continue
+        flawed = next((line for line in feed.taken if line.flaw), None)
+        yield BadRow(flawed.number, flawed.flaw) if flawed else Row(feed.taken[0].number, tuple(cells))
+
+
+class _Feed:
+    """Hands line texts to `csv.reader`, remembers those of the record at hand and can take them back."""
+
+    def __init__(self, lines: Iterator[Line]) -> None:
+        self._lines = lines
+        self._returned: deque[Line] = deque()
+        self.taken: list[Line] = []
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        line = self._returned.popleft() if self._returned else next(self._lines)
+        self.taken.append(line)
+        return line.text
+
+    def give_back_all_but_first(self) -> None:
+        self._returned.extendleft(reversed(self.taken[1:]))
+
+
+def _csv_fault(error: csv.Error, lines_taken: int) -> str:
+    message = str(error)
+    if "new-line character" in message:
+        return "a carriage return outside quotes"
+    if "field larger" in message and lines_taken == 1:
+        return f"a cell is longer than {csv.field_size_limit()} characters"
+    # An open quote runs on until the next quote, the end of the file, or csv's limit for one cell.
+    return 'unbalanced or misplaced " (a cell that holds one is quoted as a whole, with each " doubled)'
+
+
+def json_rows(lines: Iterator[Line]) -> Rows:
+    """`.jsonl`: an object a line, its keys naming the cells, or a bare string a line."""
+    for number, text, flaw in lines:
+        if flaw:
+            yield BadRow(number, flaw)
+        elif not text.strip():
+            yield Row(number, ())
+        else:
+            yield _json_row(number, text.strip())
+
+
+def _json_row(number: int, text: str) -> Row | BadRow:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        return BadRow(number, f"malformed JSON ({error.msg}, column {error.colno}): {shown(text)}")
+    except (ValueError, RecursionError):  # an integer of thousands of digits; thousands of nested brackets
+        return BadRow(number, f"JSON that cannot be read: {shown(text)}")
+    if isinstance(value, dict):
+        return Row(number, tuple(value.values()), tuple(value))
+    if isinstance(value, str):
+        return Row(number, (value,))
+    return BadRow(number, f"expected a JSON object or string: {shown(text)}")
+
+
+TEXT_FORMATS: dict[str, Callable[[Iterator[Line]], Rows]] = {
+    ".txt": text_rows,
+    ".csv": csv_rows,
+    ".tsv": tab_rows,
+    ".jsonl": json_rows,
+    ".ndjson": json_rows,
+}

@@ -1,0 +1,208 @@
+"""The one core of all readers: any source opened as a stream of rows, its faults named by file and line."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeVar, cast
+
+from simcse_kit.data.formats import TEXT_FORMATS, Rows, tab_rows
+from simcse_kit.data.lines import numbered_lines, starts_with_tabs
+from simcse_kit.data.rows import BadRow, Row, RowProblem, is_blank, shown
+from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows
+from simcse_kit.errors import DataError
+
+T = TypeVar("T")
+
+SUFFIXES = (*TEXT_FORMATS, ".parquet")
+
+
+class Layout(NamedTuple):
+    """Which cells of each row a reader wants."""
+
+    positions: tuple[int, ...]
+    width: int  # cells that a row without names of its own must have
+    names: tuple[str, ...] | None = None  # of the wanted cells, where each row names its cells
+    has_header: bool = False  # the first row is no data
+    more_allowed: bool = False  # rows may have further cells, which are ignored
+    absent: frozenset[str] = frozenset()  # names that the first row lacks and later rows may not bring
+
+    def pick(self, row: Row) -> tuple[object, ...]:
+        """The wanted cells; raises `RowProblem` where the row does not have them."""
+        if self.names is not None:
+            return self._pick_named(row, self.names)
+        found = len(row.cells)
+        if row.names is not None:
+            raise RowProblem(f"expected a string, found an object: {shown(row.cells)}")
+        if found < self.width or (found > self.width and not self.more_allowed):
+            raise RowProblem(f"expected {_columns(self.width)}, found {found}: {shown(row.cells)}")
+        return tuple([row.cells[position] for position in self.positions])
+
+    def _pick_named(self, row: Row, wanted: tuple[str, ...]) -> tuple[object, ...]:
+        if row.names is None:
+            raise RowProblem(f"expected an object with {', '.join(wanted)}, found {shown(row.cells)}")
+        missing = [name for name in wanted if name not in row.names]
+        if missing:
+            raise RowProblem(f"no {', '.join(missing)} among {shown(row.names)}")
+        if not self.absent.isdisjoint(row.names):
+            extra = ", ".join(sorted(self.absent.intersection(row.names)))
+            raise RowProblem(f"expected {_columns(len(wanted))} as in the first row, found {extra} too")
+        return tuple([row.cells[row.names.index(name)] for name in wanted])
+
+
+class Reading:
+    """A source being read: its rows, and the count of what was left out so far."""
+
+    def __init__(self, source: str, rows: Rows, *, unit: str, may_have_header: bool, skip_bad_rows: bool) -> None:
+        self.source = source
+        self.may_have_header = may_have_header
+        self.empty = 0
+        self.skipped: list[BadRow] = []
+        self._unit = unit
+        self._skip_bad_rows = skip_bad_rows
+        self._rows = rows
+        self._head: Row | None = None
+
+    def error(self, line: int, reason: str) -> DataError:
+        """The error to raise for a fault in one row."""
+        return DataError(f"{self.source}, {self._unit} {line}: {reason}")
+
+    def nothing_left(self, what: str) -> DataError:
+        """The error to raise where no row was kept."""
+        return DataError(
+            f"{self.source} holds no {what} ({self.empty} empty and {len(self.skipped)} skipped rows were left out)"
+        )
+
+    def head(self, what: str, *, is_header: bool = False) -> Row:
+        """The first row that is not blank, which says how the rest is laid out; it is still read as a row later.
+
+        A row that must be the header cannot be skipped as bad: the names would be lost.
+        """
+        if self._head is not None:
+            return self._head
+        for row in self._rows:
+            if isinstance(row, BadRow):
+                if is_header and self.may_have_header:
+                    raise self.error(row.line, row.reason)
+                self._reject(row)
+            elif row.names is None and is_blank(row.cells):
+                self.empty += 1
+            else:
+                self._head = row
+                return row
+        raise self.nothing_left(what)
+
+    def collect(self, layout: Layout, convert: Callable[[tuple[object, ...]], T | None]) -> list[T]:
+        """Convert the wanted cells of every row.
+
+        `convert` returns None for a row to drop and count as empty, and raises `RowProblem` for a bad one.
+        """
+        kept: list[T] = []
+        for row in self._data_rows(layout.has_header):
+            if isinstance(row, BadRow):
+                self._reject(row)
+                continue
+            if row.names is None and is_blank(row.cells):
+                self.empty += 1
+                continue
+            try:
+                item = convert(layout.pick(row))
+            except RowProblem as problem:
+                self._reject(BadRow(row.line, str(problem)))
+                continue
+            if item is None:
+                self.empty += 1
+            else:
+                kept.append(item)
+        return kept
+
+    def _data_rows(self, has_header: bool) -> Rows:
+        if self._head is not None and not has_header:
+            yield self._head
+        yield from self._rows
+
+    def _reject(self, row: BadRow) -> None:
+        if not self._skip_bad_rows:
+            raise self.error(row.line, row.reason)
+        self.skipped.append(row)
+
+
+@contextmanager
+def open_rows(
+    source: str | Path | Iterable[object],
+    *,
+    is_wanted: IsWanted,
+    skip_bad_rows: bool = False,
+    tabs_for_cells: int = 0,
+) -> Iterator[Reading]:
+    """Open a file, `hf:NAME[:split]` or a Python sequence; raises `DataError` where that cannot be.
+
+    With `tabs_for_cells`, `.txt` is read as tab-separated cells, and so is a `.csv` file whose first line has at
+    least so many of them: the STS data sets are named that way.
+    """
+    if not isinstance(source, str | Path):
+        rows = memory_rows(source)
+        yield Reading("<memory>", rows, unit="row", may_have_header=False, skip_bad_rows=skip_bad_rows)
+        return
+    name = str(source)
+    if name.startswith("hf:"):
+        rows = hub_rows(name, is_wanted)
+        yield Reading(name, rows, unit="row", may_have_header=False, skip_bad_rows=skip_bad_rows)
+        return
+    path = _existing(name)
+    suffix = _suffix(path, name)
+    try:
+        with _opened(path) as stream:
+            if suffix == ".parquet":
+                whole = io.BytesIO(stream.read()) if _is_gzip(path) else stream  # Parquet is read from its end
+                rows = parquet_rows(whole, name, is_wanted)
+                yield Reading(name, rows, unit="row", may_have_header=False, skip_bad_rows=skip_bad_rows)
+                return
+            lines = numbered_lines(stream, name)
+            parse = TEXT_FORMATS[suffix]
+            if tabs_for_cells and suffix in (".txt", ".csv"):
+                tabbed, lines = starts_with_tabs(lines, tabs_for_cells)
+                parse = tab_rows if tabbed or suffix == ".txt" else parse
+            may_have_header = suffix in (".csv", ".tsv") or parse is tab_rows
+            yield Reading(name, parse(lines), unit="line", may_have_header=may_have_header, skip_bad_rows=skip_bad_rows)
+    except EOFError as error:
+        raise DataError(f"{name}: the gzip file is cut short; copy or download it again") from error
+    except (OSError, zlib.error) as error:
+        raise DataError(f"{name}: cannot be read: {error}") from error
+
+
+def _existing(name: str) -> Path:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise DataError(f"{name} is a folder; name a file in it, or write hf:{name} to load it with `datasets`")
+    if path.exists():
+        return path
+    if not path.parent.is_dir():
+        raise DataError(f"{name} does not exist, nor does the folder {path.parent}")
+    similar = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
+    hint = f"did you mean {similar[0]}?" if similar else "a data set on the Hugging Face Hub is written hf:NAME"
+    raise DataError(f"{name} does not exist; {hint}")
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _suffix(path: Path, name: str) -> str:
+    suffix = (path.with_suffix("") if _is_gzip(path) else path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{name}: the suffix must be one of {', '.join(SUFFIXES)}, or one of these and .gz")
+    return suffix
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if _is_gzip(path) else path.open("rb")
+
+
+def _columns(count: int) -> str:
+    return f"{count} column" if count == 1 else f"{count} columns"

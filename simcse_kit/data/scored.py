@@ -1,0 +1,117 @@
+"""Sentence pairs with a gold similarity, in the layouts of the public data sets or one's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from simcse_kit.data.columns import Wanted, by_given_names, by_known_names, check_columns, find_scored, wanted_names
+from simcse_kit.data.reading import Layout, Reading, open_rows
+from simcse_kit.data.rows import Row, RowProblem, shown, text_of
+from simcse_kit.types import ScoredPairs
+
+STSB_WIDTH = 7  # genre, file, year, id, score, sentence 1, sentence 2; some rows name licences after these
+STSB_CELLS = (5, 6, 4)
+OWN_WIDTH = 3
+LAYOUTS = (
+    "sentence1, sentence2, score (or text1, text2; sentence_A, sentence_B; gold, label, similarity) in a header, "
+    "three columns with the score last or first, or the 7 columns of the STS Benchmark"
+)
+
+SCORED_PAIRS = Wanted(
+    what="scored pairs",
+    widths=(3,),
+    find=find_scored,
+    known=LAYOUTS,
+    advice="or name the two sentences and the score with --columns",
+)
+
+
+def read_scored_pairs(
+    source: str | Path, *, columns: Sequence[str] | None = None, header: bool | None = None
+) -> ScoredPairs:
+    """Read N sentence pairs and their gold scores, (N,) float64, on whatever scale the source has.
+
+    Understood are the STS Benchmark (tab-separated though named `.csv`, no header), KorSTS, SICK (`.txt`), and own
+    files in every format of `read_sentences` with the columns sentence1, sentence2, score (also text1, text2;
+    sentence_A, sentence_B; gold, label, similarity, relatedness_score, similarity_score) or those that `columns`
+    names in this order. A `.csv` or `.tsv` file without header has three columns with the score last or first; the
+    last is taken where the first row has numbers in both.
+
+    Pairs without a gold score and blank rows are dropped and counted. Raises `DataError`, with file and line, for a
+    score that is no finite number, an empty sentence, a row of another width, and where no pair is left.
+    """
+    with open_rows(source, is_wanted=wanted_names(columns), tabs_for_cells=OWN_WIDTH) as reading:
+        pairs = reading.collect(_layout(reading, columns, header), _pair)
+        if not pairs:
+            raise reading.nothing_left(SCORED_PAIRS.what)
+        first, second, gold = zip(*pairs, strict=True)
+        return ScoredPairs(list(first), list(second), np.array(gold, np.float64), reading.source, reading.empty)
+
+
+def _layout(reading: Reading, columns: Sequence[str] | None, header: bool | None) -> Layout:
+    check_columns(columns, header, SCORED_PAIRS.widths)
+    if columns is not None:
+        return by_given_names(reading, columns, SCORED_PAIRS.what)
+    layout = by_known_names(reading, SCORED_PAIRS, header)
+    if layout is None and not header:
+        layout = _by_position(reading.head(SCORED_PAIRS.what))
+    if layout is None:
+        head = reading.head(SCORED_PAIRS.what)
+        raise reading.error(
+            head.line,
+            f"found {len(head.cells)} column(s): {shown(head.cells)}; needed: {LAYOUTS}; {SCORED_PAIRS.advice}",
+        )
+    return layout
+
+
+def _by_position(head: Row) -> Layout | None:
+    """Where the score stands in a first row without names.
+
+    >>> _by_position(Row(1, ("3.5", "A man sings.", "He sings."))).positions
+    (1, 2, 0)
+    """
+    cells = [str(cell).strip() for cell in head.cells]
+    if len(cells) >= STSB_WIDTH and (_is_number(cells[4]) or not cells[4]):
+        return Layout(STSB_CELLS, STSB_WIDTH, more_allowed=True)
+    if len(cells) != OWN_WIDTH:
+        return None
+    for holds_score in (_is_number, lambda cell: not cell):  # the first pair may be one without a score
+        if holds_score(cells[2]):
+            return Layout((0, 1, 2), OWN_WIDTH)
+        if holds_score(cells[0]):
+            return Layout((1, 2, 0), OWN_WIDTH)
+    return None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _pair(cells: tuple[object, ...]) -> tuple[str, str, float] | None:
+    score = cells[2]
+    if score is None or (isinstance(score, str) and not score.strip()):
+        return None
+    first, second = text_of(cells[0]), text_of(cells[1])
+    if not first or not second:
+        raise RowProblem(f"a sentence is empty: {shown(cells)}")
+    return first, second, _gold(score)
+
+
+def _gold(cell: object) -> float:
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        raise RowProblem(f"expected a number as gold score, found {shown(cell)}")
+    try:
+        gold = float(cell)
+    except (ValueError, OverflowError):
+        raise RowProblem(f"expected a number as gold score, found {shown(cell)}") from None
+    if not math.isfinite(gold):
+        raise RowProblem(f"the gold score must be finite, found {shown(cell)}")
+    return gold

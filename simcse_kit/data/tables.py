@@ -1,0 +1,96 @@
+"""Rows of Parquet files, Hugging Face data sets and Python sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO
+
+from simcse_kit.data.formats import Rows
+from simcse_kit.data.rows import BadRow, Row, shown
+from simcse_kit.errors import DataError
+
+BATCH = 1000  # rows decoded at a time
+
+IsWanted = Callable[[str], bool]
+"""Whether a column may be asked for. Others are named in each row but not decoded: they may be vectors or images."""
+
+
+def memory_rows(items: Iterable[object]) -> Rows:
+    """Each string is a row of one cell, each tuple or list a row."""
+    for number, item in enumerate(items, start=1):
+        if isinstance(item, str):
+            yield Row(number, (item,))
+        elif isinstance(item, tuple | list):
+            yield Row(number, tuple(item))
+        else:
+            yield BadRow(number, f"expected a string or a tuple of strings, found {shown(item)}")
+
+
+def parquet_rows(stream: BinaryIO, source: str, is_wanted: IsWanted) -> Rows:
+    """Stream a Parquet file; raises `DataError` where it is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(stream)
+        names = tuple(table.schema_arrow.names)
+        batches = table.iter_batches(batch_size=BATCH, columns=_chosen(names, is_wanted))
+        line = 0
+        for batch in batches:
+            columns = {name: _values(batch.column(name)) for name in batch.schema.names}
+            yield from _keyed_rows(columns, names, line, batch.num_rows)
+            line += batch.num_rows
+    except pa.ArrowException as error:
+        raise DataError(f"{source}: cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def hub_rows(source: str, is_wanted: IsWanted) -> Rows:
+    """Rows of `hf:NAME[:split]`, a data set on the Hugging Face Hub or a local folder; split is `train` by default."""
+    from datasets import load_dataset
+
+    name, _, split = source.removeprefix("hf:").partition(":")
+    split = split or "train"
+    try:
+        dataset = load_dataset(name, split=split)
+    except Exception as error:  # `datasets` raises what its many back ends raise
+        raise DataError(
+            f"{source}: loading the data set {name!r}, split {split!r}, failed "
+            f"({type(error).__name__}: {_first_line(error)}); check name and split (hf:NAME:SPLIT), and that the "
+            "Hub can be reached or the data set is a local folder or in the cache"
+        ) from error
+    names = tuple(dataset.column_names)
+    line = 0
+    for batch in dataset.select_columns(_chosen(names, is_wanted)).iter(batch_size=BATCH):
+        size = len(next(iter(batch.values())))
+        yield from _keyed_rows(batch, names, line, size)
+        line += size
+
+
+def _keyed_rows(columns: dict[str, list[Any]], names: tuple[str, ...], before: int, size: int) -> Rows:
+    not_decoded: list[Any] = [None] * size
+    in_order = [columns.get(name, not_decoded) for name in names]
+    for number, cells in enumerate(zip(*in_order, strict=True), start=before + 1):
+        yield Row(number, cells, names)
+
+
+def _chosen(names: Iterable[str], is_wanted: IsWanted) -> list[str]:
+    return [name for name in names if is_wanted(name)] or list(names)
+
+
+def _values(column: Any) -> list[Any]:
+    """A pyarrow array as a list; text that is not UTF-8 comes as bytes, which no reader takes for a sentence."""
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [_value(cell) for cell in column]
+
+
+def _value(cell: Any) -> object:
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:
+        return cell.as_buffer().to_pybytes()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "no message").splitlines()[0]

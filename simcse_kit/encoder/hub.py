@@ -1,0 +1,77 @@
+"""From the name that a user gives to a local folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from simcse_kit.encoder.known import KNOWN_POOLINGS, packaged_model
+from simcse_kit.errors import ModelError
+
+_SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]  # without *.bin: only where nothing else is there
+_NOT_OURS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot"]
+
+
+class Source(NamedTuple):
+    """A model as the user named it, and where its files lie."""
+
+    name: str
+    folder: Path
+    known_pooling: str | None  # from the table of the original project's checkpoints
+
+
+def resolve(
+    name_or_path: str | Path,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    trust_remote_code: bool = False,
+) -> Source:
+    """A folder for a path or a hub name; fetched through huggingface_hub's cache where it is not on disk."""
+    name = str(name_or_path)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not any((path / file).is_file() for file in ("config.json", "modules.json")):
+            raise ModelError(f"{name} is a folder but not a model: it holds neither config.json nor modules.json")
+        return Source(name, path, None)
+    if path.is_file():
+        raise ModelError(f"{name} is a file; a model is a folder or a hub name")
+    packaged = packaged_model(name) if revision is None else None
+    if packaged is not None:
+        return Source(name, packaged, None)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise ModelError(f"no folder {name}, and it is not a hub name (owner/name) either")
+    folder = _download(name, revision, local_files_only, trust_remote_code)
+    return Source(name, folder, KNOWN_POOLINGS.get(name))
+
+
+def _download(name: str, revision: str | None, local_files_only: bool, trust_remote_code: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    def snapshot(patterns: list[str]) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=local_files_only,
+                allow_patterns=patterns,
+                ignore_patterns=_NOT_OURS,
+            )
+        )
+
+    patterns = [*_SMALL, "*.py"] if trust_remote_code else _SMALL
+    try:
+        folder = snapshot(patterns)
+        if not any(folder.rglob("*.safetensors")):
+            folder = snapshot([*patterns, "*.bin"])
+    except Exception as error:  # the hub's client raises a family of its own, requests' and OSError
+        hint = " and no folder of that name here" if "/" not in name or not Path(name).parent.is_dir() else ""
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"cannot get {name!r} from the hub{hint}: {reason}. Give a local folder, or a name from "
+            "https://huggingface.co/models; without a network, the copy in the hub's cache is used if it is whole"
+        ) from error
+    if not any((folder / file).is_file() for file in ("config.json", "modules.json")):
+        raise ModelError(f"the copy of {name!r} in the hub's cache is not whole: it lacks config.json")
+    return folder

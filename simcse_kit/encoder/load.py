@@ -1,0 +1,188 @@
+"""From a model folder of any kind to an `Encoder`: the one place that decides on the pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from simcse_kit.encoder.backbone import (
+    Backbone,
+    build_backbone,
+    load_backbone,
+    load_config,
+    load_tokenizer,
+    max_positions,
+    read_state,
+    state_keys,
+)
+from simcse_kit.encoder.folder import RECORD, SentenceTransformersFolder, Settings, read_modules
+from simcse_kit.encoder.hub import Source
+from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
+from simcse_kit.errors import ModelError, say_once
+from simcse_kit.files import read_json
+from simcse_kit.pooling import POOLERS, pooling_name
+
+_ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
+_SAME_LAYERS = {"avg_top2", "avg_first_last"}  # equal on disk where a backbone has two layers
+_CHECKPOINT_PREFIX = "encoder.backbone."
+
+
+@dataclass
+class Loaded:
+    """An encoder with everything around it that a folder holds."""
+
+    encoder: Encoder
+    tokenizer: Any
+    settings: Settings
+    pooling_origin: str  # "argument", "folder", "table" or "default"
+    record: dict[str, Any]  # simcse_kit.json, empty for a foreign folder
+    folder: Path  # where the backbone's weights were read
+
+
+def load_encoder(
+    source: Source,
+    *,
+    pooling: str | None = None,
+    default_pooling: str | None = None,
+    training: bool = False,
+    dropout: float | None = None,
+    trust_remote_code: bool = False,
+) -> Loaded:
+    """Load any of: our folders and checkpoints, sentence-transformers', plain ``AutoModel``'s, the original project's.
+
+    The pooling is ``pooling``, else the folder's, else the table's, else ``default_pooling``, else an error.
+    In ``training``, a `cls` head that no SimCSE model brings starts fresh, and ``dropout`` overrides the config's.
+    """
+    folder = source.folder
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    modules = read_modules(folder) if (folder / "modules.json").is_file() else None
+    where = modules.transformer if modules else folder
+    config = load_config(where, trust_remote_code=trust_remote_code, dropout=dropout)
+    keys = state_keys(where)
+    original = (
+        modules is None
+        and (config.architectures or [None])[0] in _ORIGINAL_CLASSES
+        or (modules is None and "mlp.dense.weight" in keys)
+    )
+    chosen, origin = _choose_pooling(source, modules, record, original, pooling, default_pooling)
+
+    state: dict[str, Tensor] = {}
+    if original:
+        state = read_state(where)
+        backbone = build_backbone(where, config, _backbone_of_original(state))
+    elif any(key.startswith(_CHECKPOINT_PREFIX) for key in keys):
+        checkpoint = read_state(where)
+        cut = len(_CHECKPOINT_PREFIX)
+        bare = {key[cut:]: value for key, value in checkpoint.items() if key.startswith(_CHECKPOINT_PREFIX)}
+        backbone = build_backbone(where, config, bare)
+    else:
+        backbone = load_backbone(where, config, trust_remote_code=trust_remote_code)
+
+    post = _post(source, modules, record, chosen, origin, backbone, state, config, training)
+    encoder = Encoder(backbone.model, chosen, post, pooler_prefix=backbone.pooler_prefix)
+    tokenizer = load_tokenizer(where, trust_remote_code=trust_remote_code)
+    settings = modules.settings if modules else Settings()
+    _settle_length(settings, tokenizer, encoder.backbone)
+    return Loaded(encoder.eval(), tokenizer, settings, origin, record, where)
+
+
+def _choose_pooling(
+    source: Source,
+    modules: SentenceTransformersFolder | None,
+    record: dict[str, Any],
+    original: bool,
+    pooling: str | None,
+    default: str | None,
+) -> tuple[str, str]:
+    if modules is not None and {modules.pooling, record.get("pooling")} <= _SAME_LAYERS:
+        modules.pooling = record["pooling"]
+    if pooling is not None:
+        return pooling_name(pooling), "argument"
+    if modules is not None:
+        return modules.pooling, "folder"
+    choices = "; ".join(f"{name}: {pooler.summary}" for name, pooler in POOLERS.items())
+    if original:
+        raise ModelError(
+            f"{source.name} is a training checkpoint of the original SimCSE code, which does not say whether its MLP "
+            "stays: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: MLP in training only)"
+        )
+    if source.known_pooling is not None:
+        return source.known_pooling, "table"
+    if default is not None:
+        return default, "default"
+    raise ModelError(f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}")
+
+
+def _backbone_of_original(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``bert.*`` / ``roberta.*`` without its prefix; the MLP, the LM head and old buffers are left out."""
+    bare: dict[str, Tensor] = {}
+    for key, value in state.items():
+        prefix, _, rest = key.partition(".")
+        if prefix in ("bert", "roberta") and not rest.endswith("position_ids"):
+            bare[rest] = value
+    return bare
+
+
+def _post(
+    source: Source,
+    modules: SentenceTransformersFolder | None,
+    record: dict[str, Any],
+    pooling: str,
+    origin: str,
+    backbone: Backbone,
+    state: dict[str, Tensor],
+    config: Any,
+    training: bool,
+) -> list[nn.Module]:
+    """What comes after the pooled vector: the folder's modules, or a head and the folder's Normalize."""
+    if modules is not None and pooling == modules.pooling:
+        return modules.post
+    kept: list[nn.Module] = [m for m in modules.post if isinstance(m, Normalize)] if modules else []
+    if not POOLERS[pooling].head:
+        return kept
+    return [_head(source, record, origin, backbone, state, config, training), *kept]
+
+
+def _head(
+    source: Source,
+    record: dict[str, Any],
+    origin: str,
+    backbone: Backbone,
+    state: dict[str, Tensor],
+    config: Any,
+    training: bool,
+) -> Dense:
+    """The dense + tanh of ``cls``, from where this kind of folder keeps it."""
+    size = hidden_size(config)
+    dense = Dense(size, size)
+    if "mlp.dense.weight" in state:
+        dense.load_state_dict({"linear.weight": state["mlp.dense.weight"], "linear.bias": state["mlp.dense.bias"]})
+        return dense
+    is_simcse = source.known_pooling == "cls" or record.get("pooling") == "cls"
+    if training and not is_simcse:
+        say_once(f"pooling cls: {source.name} has no SimCSE head, so a new dense + tanh is trained from scratch")
+        return Dense.fresh(size, std=float(getattr(config, "initializer_range", 0.02)))
+    if backbone.pooler is None:
+        raise ModelError(
+            f"{source.name} has no dense layer for pooling cls (CLS, then dense + tanh); "
+            "for the bare CLS vector, which sentence-transformers calls cls, use cls_before_pooler"
+        )
+    if origin == "argument" and not is_simcse:
+        say_once(
+            f"pooling cls of {source.name} is CLS, then the dense + tanh of its pooler.dense; "
+            "the bare CLS vector, which sentence-transformers calls cls, is cls_before_pooler here"
+        )
+    dense.load_state_dict({"linear.weight": backbone.pooler.weight, "linear.bias": backbone.pooler.bias})
+    return dense
+
+
+def _settle_length(settings: Settings, tokenizer: Any, backbone: nn.Module) -> None:
+    """The longest input: the folder's, else the tokenizer's, never more than the backbone's positions."""
+    if settings.max_seq_length is None and tokenizer.model_max_length < 1e9:  # 1e30 stands for "not known"
+        settings.max_seq_length = int(tokenizer.model_max_length)
+    limit = max_positions(backbone)
+    if limit is not None:
+        settings.max_seq_length = min(settings.max_seq_length or limit, limit)

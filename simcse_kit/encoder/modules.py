@@ -1,0 +1,118 @@
+"""The model itself: backbone, pooling, and what comes after the pooled vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simcse_kit.pooling import POOLERS, pool
+
+
+class Dense(nn.Module):
+    """A linear layer and its activation, as in sentence-transformers' Dense: (B, D) -> (B, D')."""
+
+    def __init__(
+        self, in_features: int, out_features: int, *, bias: bool = True, activation: str = "Tanh", residual: bool = False
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features, bias=bias)
+        self.activation: nn.Module = getattr(nn, activation)()
+        self.use_residual = residual
+        self.residual = (
+            nn.Linear(in_features, out_features, bias=False) if residual and in_features != out_features else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, D')."""
+        out: Tensor = self.activation(self.linear(x))
+        if self.use_residual:
+            out = out + (x if self.residual is None else self.residual(x))
+        return out
+
+    @classmethod
+    def fresh(cls, features: int, *, std: float) -> Dense:
+        """A new dense + tanh head with BERT's initialisation: normal weights of deviation ``std``, zero bias."""
+        dense = cls(features, features)
+        nn.init.normal_(dense.linear.weight, std=std)
+        nn.init.zeros_(dense.linear.bias)
+        return dense
+
+
+class Normalize(nn.Module):
+    """Scale each vector to length 1: (B, D) -> (B, D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, D)."""
+        return nn.functional.normalize(x, dim=-1)
+
+
+class Encoder(nn.Module):
+    """Backbone, pooling and ``post`` (Dense, Normalize): token ids (B, L) to sentence vectors (B, D).
+
+    With ``pooling="cls"`` the first module of ``post`` is its dense + tanh.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, pooling: str, post: list[nn.Module], *, pooler_prefix: str | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        self.pooler_prefix = pooler_prefix  # where this architecture's own weights would keep the head
+        self.post = nn.ModuleList(post)
+
+    @property
+    def config(self) -> Any:
+        """The backbone's transformers config."""
+        return self.backbone.config
+
+    @property
+    def hidden_size(self) -> int:
+        """Width D of the token states."""
+        return hidden_size(self.config)
+
+    @property
+    def dimension(self) -> int:
+        """Width of the sentence vector."""
+        sizes = [module.linear.out_features for module in self.post if isinstance(module, Dense)]
+        return int(sizes[-1]) if sizes else self.hidden_size
+
+    @property
+    def head(self) -> Dense | None:
+        """The dense + tanh of ``pooling="cls"``, else None."""
+        return self.post[0] if POOLERS[self.pooling].head else None  # type: ignore[return-value]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None, pool_mask: Tensor | None = None) -> Tensor:
+        """Ids (B, L) and mask (B, L), None where nothing is padded, to vectors (B, D).
+
+        ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it.
+        """
+        inner = POOLERS[self.pooling].layers != (-1,)
+        extra = {"output_hidden_states": True} if inner else {}
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **extra)
+        states = output.hidden_states if inner else (output.last_hidden_state,)
+        vectors = pool(self.pooling, states, attention_mask if pool_mask is None else pool_mask)
+        for module in self.post:
+            vectors = module(vectors)
+        return vectors
+
+
+def hidden_size(config: Any) -> int:
+    """Width of the token states of any transformers config."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    for name in ("hidden_size", "d_model", "dim"):
+        if isinstance(getattr(text, name, None), int):
+            return int(getattr(text, name))
+    raise AttributeError(f"{type(config).__name__} names no hidden size")
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Parameters of a module, shared ones once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def state_bytes(module: nn.Module) -> int:
+    """Bytes that the module's weights take on disk."""
+    return sum(t.numel() * t.element_size() for t in module.state_dict().values() if isinstance(t, torch.Tensor))

@@ -1,0 +1,121 @@
+"""Reading the seven STS tasks in SentEval's layout, and KorSTS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simcse_kit.data import read_scored_pairs
+from simcse_kit.errors import DataError
+from simcse_kit.evaluation.tasks import Subset, Task
+from simcse_kit.types import ScoredPairs
+
+# Subsets as SimCSE scores them: STS13 without SMT, which is not freely available.
+SUBSETS = {
+    "STS12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
+    "STS13": ("FNWN", "headlines", "OnWN"),
+    "STS14": ("deft-forum", "deft-news", "headlines", "images", "OnWN", "tweet-news"),
+    "STS15": ("answers-forums", "answers-students", "belief", "headlines", "images"),
+    "STS16": ("answer-answer", "headlines", "plagiarism", "postediting", "question-question"),
+}
+SPLITS = ("train", "dev", "test")
+
+STS_HELP = (
+    "The folder must hold STS/ and SICK/ (or a senteval/ that does) as SentEval's download script leaves them: "
+    "https://github.com/princeton-nlp/SimCSE/blob/main/SentEval/data/downstream/download_dataset.sh. "
+    "`simcse-kit eval --download` fetches the same files"
+)
+KORSTS_HELP = (
+    "The folder must hold korsts/ with sts-train.tsv, sts-dev.tsv and sts-test.tsv: "
+    "https://github.com/kakaobrain/kor-nlu-datasets, folder KorSTS"
+)
+
+
+def load_sts(data_dir: str | Path) -> list[Task]:
+    """The seven tasks STS12-16, STSBenchmark (test) and SICKRelatedness (test) with their subsets, in this order.
+
+    `data_dir` holds `STS/` and `SICK/`, or a `senteval/` that does. A missing or uneven file is a `DataError`.
+    """
+    root = senteval_root(data_dir)
+    tasks = [
+        Task(year, tuple(Subset(name, _read_subset(root / "STS" / f"{year}-en-test", name)) for name in names))
+        for year, names in SUBSETS.items()
+    ]
+    benchmark = read_existing(_benchmark(root, "test"), STS_HELP)
+    sick = read_existing(root / "SICK" / "SICK_test_annotated.txt", STS_HELP)
+    tasks.append(Task("STSBenchmark", (Subset("test", benchmark),)))
+    tasks.append(Task("SICKRelatedness", (Subset("test", sick),)))
+    return tasks
+
+
+def load_sts_benchmark(data_dir: str | Path) -> list[ScoredPairs]:
+    """STS-B train, dev and test: what alignment and uniformity are measured on."""
+    root = senteval_root(data_dir)
+    return [read_existing(_benchmark(root, split), STS_HELP) for split in SPLITS]
+
+
+def load_korsts(data_dir: str | Path) -> list[ScoredPairs]:
+    """KorSTS train, dev and test; `data_dir` holds `korsts/`, or the files themselves."""
+    folder = Path(data_dir)
+    if not (folder / "sts-test.tsv").is_file():
+        folder = folder / "korsts"
+    return [read_existing(folder / f"sts-{split}.tsv", KORSTS_HELP) for split in SPLITS]
+
+
+def senteval_root(data_dir: str | Path) -> Path:
+    """The folder that holds `STS/`: `data_dir` itself or its `senteval/`."""
+    folder = Path(data_dir)
+    nested = folder / "senteval"
+    return nested if nested.is_dir() and not (folder / "STS").is_dir() else folder
+
+
+def read_existing(path: Path, help_text: str) -> ScoredPairs:
+    """The scored pairs of a file; where it is missing, an error that says how to get it."""
+    _need(path, help_text)
+    return read_scored_pairs(path)
+
+
+def _benchmark(root: Path, split: str) -> Path:
+    return root / "STS" / "STSBenchmark" / f"sts-{split}.csv"
+
+
+def _read_subset(folder: Path, name: str) -> ScoredPairs:
+    inputs, golds = folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt"
+    sentences, scores = _lines(inputs), _lines(golds)
+    if len(sentences) != len(scores):
+        raise DataError(
+            f"{inputs} has {len(sentences)} lines and {golds} has {len(scores)}: they must go together line by line"
+        )
+    first: list[str] = []
+    second: list[str] = []
+    gold: list[float] = []
+    for number, (pair, score) in enumerate(zip(sentences, scores, strict=True), start=1):
+        if not score.strip():
+            continue  # the organisers left this pair unscored
+        parts = pair.split("\t")
+        if len(parts) != 2:
+            raise DataError(f"{inputs}, line {number}: two sentences with a tab between are needed; got {pair!r}")
+        try:
+            gold.append(float(score))
+        except ValueError:
+            raise DataError(f"{golds}, line {number}: a number or nothing is needed; got {score!r}") from None
+        first.append(parts[0])
+        second.append(parts[1])
+    return ScoredPairs(first, second, np.array(gold, dtype=np.float64), str(inputs), len(scores) - len(gold))
+
+
+def _lines(path: Path) -> list[str]:
+    _need(path, STS_HELP)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}") from None
+    # not splitlines(): it also cuts at characters that may stand inside a sentence (U+0085, U+2028)
+    lines = text.split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _need(path: Path, help_text: str) -> None:
+    if not path.is_file():
+        raise DataError(f"{path.absolute()} is missing. {help_text}.")

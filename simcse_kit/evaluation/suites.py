@@ -1,0 +1,86 @@
+"""The suites behind one interface: an `encode` function and data in, a `SuiteResult` out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.data import read_scored_pairs
+from simcse_kit.errors import DataError, SimCSEKitError
+from simcse_kit.evaluation.results import SuiteResult
+from simcse_kit.evaluation.sts import load_korsts, load_sts, load_sts_benchmark
+from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
+from simcse_kit.types import EncodeFn, ScoredPairs
+
+STS_SCALE = 5.0  # top of the gold scale of STS-B and KorSTS
+
+
+def evaluate_sts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
+    """The seven STS tasks of SimCSE (Gao et al., 2021): Spearman over all pairs of a task, times 100, and `avg`.
+
+    Alignment and uniformity are over STS-B train, dev and test together, sentences as often as they occur.
+    `encode` is called once, with every distinct sentence once. For `data_dir` see `load_sts`.
+    """
+    start = time.perf_counter()
+    tasks, spread = load_sts(data_dir), load_sts_benchmark(data_dir)
+    measured = measure(encode, tasks, spread, scale=STS_SCALE)
+    scores = {task.name: measured.whole(task.name).spearman for task in tasks}
+    scores["avg"] = sum(scores.values()) / len(scores)
+    return _result("sts", measured, scores, str(data_dir), start)
+
+
+def evaluate_korsts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
+    """KorSTS test (Ham et al., 2020): Spearman times 100; alignment and uniformity over its three splits.
+
+    For `data_dir` see `load_korsts`.
+    """
+    start = time.perf_counter()
+    spread = load_korsts(data_dir)
+    measured = measure(encode, [Task("KorSTS", (Subset("test", spread[-1]),))], spread, scale=STS_SCALE)
+    return _result("korsts", measured, {"KorSTS": measured.whole("KorSTS").spearman}, str(data_dir), start)
+
+
+def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteResult:
+    """Your own scored pairs (or a file of them): Spearman and Pearson times 100, alignment and uniformity over them.
+
+    A pair is positive above 80 % of the gold scale, which `scale_maximum` tells from the scores.
+    """
+    start = time.perf_counter()
+    own = pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(Path(pairs))
+    if not own.first:
+        raise DataError(f"{own.source} holds no scored pair")
+    measured = measure(encode, [Task("pairs", (Subset("pairs", own),))], [own])
+    whole = measured.whole("pairs")
+    return _result("pairs", measured, {"spearman": whole.spearman, "pearson": whole.pearson}, own.source, start)
+
+
+SUITES: dict[str, Callable[[EncodeFn, Any], SuiteResult]] = {
+    "sts": evaluate_sts,
+    "korsts": evaluate_korsts,
+    "pairs": evaluate_pairs,
+}
+
+
+def evaluate(encode: EncodeFn, suite: str, data: str | Path | ScoredPairs) -> SuiteResult:
+    """Run one of `SUITES`. `data` is a folder for "sts" and "korsts"; a file or `ScoredPairs` for "pairs"."""
+    if suite not in SUITES:
+        raise SimCSEKitError(f"suite must be one of {', '.join(sorted(SUITES))}; got {suite!r}")
+    if suite != "pairs" and isinstance(data, ScoredPairs):
+        raise SimCSEKitError(f'suite {suite!r} needs a folder; scored pairs go with suite "pairs"')
+    return SUITES[suite](encode, data)
+
+
+def _result(suite: str, measured: Measured, scores: dict[str, float], data: str, start: float) -> SuiteResult:
+    return SuiteResult(
+        suite=suite,
+        scores=scores,
+        alignment=measured.alignment,
+        uniformity=measured.uniformity,
+        details=measured.rows,
+        seconds=time.perf_counter() - start,
+        sentences=measured.sentences,
+        data=data,
+        notes=measured.notes,
+    )

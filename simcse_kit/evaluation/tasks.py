@@ -1,0 +1,124 @@
+"""Tasks made of scored pairs, and what is measured on them whatever the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.evaluation.encoding import Numbers, SentencePool
+from simcse_kit.evaluation.metrics import (
+    POSITIVES_ABOVE,
+    alignment,
+    cosine_pairs,
+    pearson,
+    positive_pairs,
+    scale_maximum,
+    spearman,
+    uniformity,
+)
+from simcse_kit.evaluation.results import Row
+from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
+
+
+class Subset(NamedTuple):
+    """A named part of a task, such as `headlines` of STS16."""
+
+    name: str
+    pairs: ScoredPairs
+
+
+class Task(NamedTuple):
+    """One column of a result table."""
+
+    name: str
+    subsets: tuple[Subset, ...]
+
+
+class Measured(NamedTuple):
+    """Everything that one call of `encode` gave."""
+
+    rows: tuple[Row, ...]
+    alignment: float
+    uniformity: float
+    sentences: int  # distinct
+    notes: tuple[str, ...]
+
+    def whole(self, task: str) -> Row:
+        """The `all` row of a task."""
+        return next(row for row in self.rows if row.task == task and row.subset == "all")
+
+
+class _Numbered(NamedTuple):
+    first: Numbers  # (N,)
+    second: Numbers  # (N,)
+    gold: NDArray[np.float64]  # (N,)
+    dropped: int
+
+
+def measure(
+    encode: EncodeFn, tasks: Sequence[Task], spread: Sequence[ScoredPairs], *, scale: float | None = None
+) -> Measured:
+    """Correlations of `tasks`; alignment and uniformity over all pairs of `spread`, together and with repetitions.
+
+    `scale` is the top of the gold scale of `spread`, None to tell it from the scores.
+    """
+    pool = SentencePool()
+    numbered = [(task.name, [(subset.name, _number(pool, subset.pairs)) for subset in task.subsets]) for task in tasks]
+    everything = _join([_number(pool, pairs) for pairs in spread])
+    vectors = pool.encode(encode)
+
+    rows = tuple(row for name, subsets in numbered for row in _task_rows(name, subsets, vectors))
+    top = scale_maximum(everything.gold) if scale is None else scale
+    positive = positive_pairs(everything.gold, scale=top)
+    notes: tuple[str, ...] = ()
+    if not positive.any():
+        notes = (f"alignment is not defined: no pair has a gold score above {POSITIVES_ABOVE * top:g}",)
+    return Measured(
+        rows=rows,
+        alignment=alignment(vectors[everything.first[positive]], vectors[everything.second[positive]]),
+        uniformity=uniformity(vectors[np.concatenate([everything.first, everything.second])]),
+        sentences=len(pool),
+        notes=notes,
+    )
+
+
+def _number(pool: SentencePool, pairs: ScoredPairs) -> _Numbered:
+    return _Numbered(pool.add(pairs.first), pool.add(pairs.second), pairs.gold, pairs.dropped)
+
+
+def _join(parts: Sequence[_Numbered]) -> _Numbered:
+    return _Numbered(
+        np.concatenate([part.first for part in parts]),
+        np.concatenate([part.second for part in parts]),
+        np.concatenate([part.gold for part in parts]),
+        sum(part.dropped for part in parts),
+    )
+
+
+def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], vectors: Vectors) -> list[Row]:
+    parts = [_row(task, name, pairs, vectors) for name, pairs in subsets]
+    whole = _row(task, "all", _join([pairs for _, pairs in subsets]), vectors)
+    table = np.array([(row.spearman, row.pearson) for row in parts])  # (subsets, 2)
+    weights = np.array([row.pairs for row in parts], dtype=np.float64) / max(whole.pairs, 1)  # (subsets,)
+    mean, weighted = table.mean(axis=0), weights @ table  # (2,), (2,)
+    return [
+        *parts,
+        whole,
+        whole._replace(subset="mean", spearman=float(mean[0]), pearson=float(mean[1])),
+        whole._replace(subset="wmean", spearman=float(weighted[0]), pearson=float(weighted[1])),
+    ]
+
+
+def _row(task: str, subset: str, pairs: _Numbered, vectors: Vectors) -> Row:
+    cosines = cosine_pairs(vectors[pairs.first], vectors[pairs.second])  # (N,)
+    return Row(
+        task=task,
+        subset=subset,
+        pairs=len(cosines),
+        dropped=pairs.dropped,
+        spearman=100 * spearman(cosines, pairs.gold),
+        pearson=100 * pearson(cosines, pairs.gold),
+    )

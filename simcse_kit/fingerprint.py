@@ -1,0 +1,54 @@
+"""A model's identity: what its vectors depend on, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+
+from simcse_kit.encoder.folder import Settings
+from simcse_kit.encoder.modules import Encoder
+
+_PROBES = (
+    "The quick brown Fox jumps over the lazy dog, doesn't it?",
+    "  Zwei  Gänse; naïve café №42 — e=mc²  ",
+    "안전모를 가진 한 남자 東京は日本 Привет мир 😀 \t x_y\u00a0z",
+)
+
+
+def fingerprint(encoder: Encoder, tokenizer: Any, settings: Settings) -> str:
+    """sha256 in hex over weights, pooling, head, length limit, prompts and what the tokenizer does.
+
+    Not over path, dtype or device. The tokenizer enters by what it makes of a few probes: its file format may change
+    between versions of its library, its ids may not.
+    """
+    digest = hashlib.sha256()
+    post = [repr(module) for module in encoder.post]
+    prompts = sorted((name, text) for name, text in settings.prompts.items() if text)
+    probes = [tokenizer(text, verbose=False)["input_ids"] for text in _PROBES]
+    said = [
+        encoder.pooling,
+        post,
+        settings.max_seq_length,
+        prompts,
+        settings.default_prompt_name,
+        settings.do_lower_case,
+        settings.include_prompt,
+        settings.truncate_dim,
+        probes,
+    ]
+    digest.update(json.dumps(said).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        values = tensor.detach().cpu()
+        digest.update((values.float() if values.is_floating_point() else values).contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def version_of(encoder: Encoder) -> int:
+    """A number that grows whenever a weight is changed in place: tells when a remembered fingerprint is stale."""
+    return sum(parameter._version for parameter in encoder.parameters()) + sum(
+        buffer._version for buffer in encoder.buffers() if isinstance(buffer, torch.Tensor)
+    )

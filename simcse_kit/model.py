@@ -1,0 +1,394 @@
+"""`SimCSE`: load, encode, compare, save."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simcse_kit.backends.torch import embed
+from simcse_kit.encoder.backbone import max_positions
+from simcse_kit.encoder.folder import RECORD, write_modules
+from simcse_kit.encoder.hub import resolve
+from simcse_kit.encoder.known import MINILM
+from simcse_kit.encoder.load import Loaded, load_encoder
+from simcse_kit.encoder.modules import Encoder
+from simcse_kit.errors import ModelError, say_once
+from simcse_kit.files import staged_folder, write_json
+from simcse_kit.fingerprint import fingerprint, version_of
+from simcse_kit.model_card import model_card
+from simcse_kit.original_tool import OriginalToolMixin
+from simcse_kit.similarity import ArrayLike, similarity, similarity_pairwise
+from simcse_kit.tokens import TokenTable, tokenize
+from simcse_kit.types import EncodeFn, Vectors
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
+Embeddings = NDArray[Any] | Tensor | list[Tensor]
+
+
+class SimCSE(OriginalToolMixin):
+    """A sentence encoder: any HuggingFace backbone, a pooling, and a head where the pooling has one.
+
+    Args:
+        name_or_path: a folder (ours, sentence-transformers', a plain ``AutoModel``'s, a training checkpoint) or a hub name.
+        pooling: one of ``simcse_kit.POOLERS``; None takes the folder's or the known checkpoint's, and is an error
+            where neither says.
+        device: torch device; None is the first accelerator, else the CPU.
+        max_seq_length: longest input in tokens, special ones included; None takes the folder's.
+        revision: branch, tag or commit on the hub.
+        local_files_only: never ask the hub.
+        trust_remote_code: run model code that comes with the folder.
+
+    Raises:
+        ModelError: the name leads nowhere, weights are missing, or the pooling is not known.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        pooling: str | None = None,
+        device: str | torch.device | None = None,
+        max_seq_length: int | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> None:
+        source = resolve(
+            name_or_path,
+            revision=revision,
+            local_files_only=local_files_only,
+            trust_remote_code=trust_remote_code,
+        )
+        loaded = load_encoder(source, pooling=pooling, trust_remote_code=trust_remote_code)
+        self._adopt(loaded, name=source.name, device=device)
+        if max_seq_length is not None:
+            self.max_seq_length = max_seq_length
+
+    @classmethod
+    def from_loaded(cls, loaded: Loaded, *, name: str, device: str | torch.device | None = None) -> SimCSE:
+        """Wrap an encoder that is already built; training does."""
+        model = cls.__new__(cls)
+        model._adopt(loaded, name=name, device=device)
+        return model
+
+    def _adopt(self, loaded: Loaded, *, name: str, device: str | torch.device | None) -> None:
+        self.name = name
+        self.tokenizer = loaded.tokenizer
+        self.settings = loaded.settings
+        self.record = loaded.record
+        self.encoder: Encoder = loaded.encoder.to(pick_device(device))
+        self._fingerprint: tuple[tuple[object, ...], str] | None = None
+
+    # What it is
+
+    @property
+    def pooling(self) -> str:
+        """Name of the pooling, a key of ``POOLERS``."""
+        return self.encoder.pooling
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.encoder.parameters()).device
+
+    def to(self, device: str | torch.device) -> SimCSE:
+        """Move the weights."""
+        self.encoder.to(device)
+        return self
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """Longest input in tokens, special ones included; longer texts are cut, and it is said once."""
+        return self.settings.max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int | None) -> None:
+        limit = max_positions(self.encoder.backbone)
+        if value is not None and (value < 1 or (limit is not None and value > limit)):
+            raise ModelError(f"max_seq_length must be between 1 and the backbone's {limit} positions; got {value}")
+        self.settings.max_seq_length = limit if value is None else value
+
+    @contextmanager
+    def full_length(self) -> Iterator[None]:
+        """Lift the length limit to the backbone's positions: the STS protocol does not cut sentences."""
+        before = self.settings.max_seq_length
+        self.settings.max_seq_length = max_positions(self.encoder.backbone)
+        try:
+            yield
+        finally:
+            self.settings.max_seq_length = before
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Prompts by name, put before a text; sentence-transformers' dictionary."""
+        return self.settings.prompts
+
+    def get_embedding_dimension(self) -> int:
+        """Width D of the vectors that `encode` gives by default."""
+        truncated = self.settings.truncate_dim
+        return self.encoder.dimension if truncated is None else min(truncated, self.encoder.dimension)
+
+    def fingerprint(self) -> str:
+        """sha256 over weights, pooling, head, length and prompts: equal models give equal vectors."""
+        state = (version_of(self.encoder), repr(self.settings), self.pooling)
+        if self._fingerprint is None or self._fingerprint[0] != state:
+            self._fingerprint = (state, fingerprint(self.encoder, self.tokenizer, self.settings))
+        return self._fingerprint[1]
+
+    # Encoding
+
+    def encode(
+        self,
+        sentences: str | Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> Any:
+        """Vectors of sentences: one string gives (D,), N strings (N, D), none (0, D). Arguments as in sentence-transformers.
+
+        Args:
+            sentences: a string or a sequence of strings.
+            prompt_name: which of ``prompts`` to put before each text; None is the folder's default prompt.
+            prompt: the prompt itself; goes before ``prompt_name``.
+            batch_size: sentences in one forward pass.
+            show_progress_bar: None shows it where this logger's level is INFO or DEBUG.
+            precision: how vectors are stored: float32, int8, uint8, binary, ubinary (1 bit a dimension, D/8 bytes).
+            convert_to_numpy: a numpy array; False gives a list of tensors.
+            convert_to_tensor: one tensor, on the model's device; goes before ``convert_to_numpy``.
+            normalize_embeddings: scale to length 1, after any truncation.
+            truncate_dim: keep the first dimensions only; None is the folder's.
+            device: move the model there first.
+
+        Raises:
+            TypeError: an input that is not a string, with its position.
+            ValueError: a batch size, precision or prompt name that is not allowed.
+        """
+        single = isinstance(sentences, str)
+        texts = [sentences] if isinstance(sentences, str) else list(sentences)
+        for i, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"sentences must be strings; number {i} is {type(text).__name__}: {str(text)[:60]!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+        if device is not None:
+            self.to(device)
+        if show_progress_bar is None:
+            show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
+
+        prompt = self._prompt(prompt, prompt_name)
+        output_device = self.device if convert_to_tensor or not convert_to_numpy else torch.device("cpu")
+        vectors = self._embed(texts, prompt, batch_size, show_progress_bar, output_device)
+        truncate_dim = self.settings.truncate_dim if truncate_dim is None else truncate_dim
+        if truncate_dim is not None:
+            vectors = vectors[:, :truncate_dim]
+        if normalize_embeddings:
+            vectors = torch.nn.functional.normalize(vectors, dim=-1)
+
+        result: Embeddings = vectors
+        if precision != "float32":
+            result = _quantize(vectors, precision)
+            if convert_to_tensor or not convert_to_numpy:
+                result = torch.from_numpy(result)
+        elif convert_to_numpy and not convert_to_tensor:
+            result = vectors.numpy()
+        if not convert_to_tensor and not convert_to_numpy:
+            result = list(result)
+        return result[0] if single else result
+
+    def encode_query(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
+        """`encode` with the prompt named ``query`` where the model has one and none is given."""
+        return self.encode(sentences, **self._with_prompt("query", arguments))
+
+    def encode_document(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
+        """`encode` with the prompt named ``document``, ``passage`` or ``corpus``, the first that the model has."""
+        name = next((name for name in ("document", "passage", "corpus") if name in self.prompts), "document")
+        return self.encode(sentences, **self._with_prompt(name, arguments))
+
+    def encoder_fn(self, *, batch_size: int = 32, show_progress_bar: bool = False) -> EncodeFn:
+        """This model as a plain function from N sentences to (N, D) float32, for evaluators."""
+
+        def encode(sentences: Sequence[str]) -> Vectors:
+            vectors: Vectors = self.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
+            return vectors
+
+        return encode
+
+    def tokenize(self, sentences: Sequence[str], *, max_seq_length: int | None = None) -> TokenTable:
+        """Token ids of sentences, cut at ``max_seq_length`` (None: the model's)."""
+        texts = [text.lower() for text in sentences] if self.settings.do_lower_case else sentences
+        return tokenize(self.tokenizer, texts, self.max_seq_length if max_seq_length is None else max_seq_length)
+
+    def default_prompt(self) -> str:
+        """The prompt that `encode` puts before every text, "" for none."""
+        return self._prompt(None, None)
+
+    def _with_prompt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if arguments.get("prompt") is None and arguments.get("prompt_name") is None and name in self.prompts:
+            return arguments | {"prompt_name": name}
+        return arguments
+
+    def _prompt(self, prompt: str | None, name: str | None) -> str:
+        if prompt is not None:
+            return prompt
+        name = self.settings.default_prompt_name if name is None else name
+        if name is None:
+            return ""
+        if name not in self.prompts:
+            raise ValueError(f"prompt_name must be one of {', '.join(self.prompts) or '(none)'}; got {name!r}")
+        return self.prompts[name]
+
+    def _embed(
+        self, texts: list[str], prompt: str, batch_size: int, bar: bool, output_device: torch.device
+    ) -> Tensor:
+        tokens = self.tokenize([prompt + text for text in texts] if prompt else texts)
+        if tokens.truncated:
+            say_once(
+                f"{tokens.truncated} of {len(texts)} texts are longer than max_seq_length = {self.max_seq_length} "
+                "tokens and were cut there"
+            )
+        prompt_length = self._prompt_length(prompt) if prompt and not self.settings.include_prompt else 0
+        from tqdm.auto import tqdm
+
+        with tqdm(total=len(texts), desc="Encoding", unit="sentence", disable=not bar) as progress:
+            return embed(
+                self.encoder,
+                tokens,
+                batch_size=batch_size,
+                pad_id=self.tokenizer.pad_token_id,
+                prompt_length=prompt_length,
+                output_device=output_device,
+                on_batch=progress.update,
+            )
+
+    def _prompt_length(self, prompt: str) -> int:
+        """Tokens of the prompt with what stands before it, without the closing special token."""
+        ids = self.tokenize([prompt]).flat
+        return len(ids) - (1 if len(ids) and int(ids[-1]) in self.tokenizer.all_special_ids else 0)
+
+    # Comparing
+
+    def similarity(self, a: str | Sequence[str] | ArrayLike, b: str | Sequence[str] | ArrayLike) -> Any:
+        """Similarity of strings (as in the original tool) or of vectors (as in sentence-transformers).
+
+        Vectors (N, D), (M, D) give a tensor (N, M), by the folder's ``similarity_fn_name``. Strings are encoded and
+        compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy;
+        vectors may stand for the strings of one side.
+        """
+        if not _is_text(a) and not _is_text(b):
+            return similarity(a, b, self.settings.similarity_fn_name)  # type: ignore[arg-type]
+        left, right = (np.asarray(self.encode(x)) if _is_text(x) else np.asarray(x) for x in (a, b))  # type: ignore[arg-type]
+        matrix = similarity(left, right).numpy()
+        if left.ndim > 1:
+            return matrix
+        return float(matrix[0, 0]) if right.ndim == 1 else matrix[0]
+
+    def similarity_pairwise(self, a: ArrayLike, b: ArrayLike) -> Tensor:
+        """Similarity of row i with row i: (N, D), (N, D) -> (N,), by the folder's ``similarity_fn_name``."""
+        return similarity_pairwise(a, b, self.settings.similarity_fn_name)
+
+    # Keeping
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that `SimCSE`, sentence-transformers and, without a head, ``AutoModel`` load with equal vectors.
+
+        The folder appears whole or not at all; in a folder that exists, files of the same name are replaced.
+        """
+        target = Path(folder)
+        if target.is_file():
+            raise ModelError(f"{target} is a file; a model is saved as a folder")
+        with staged_folder(target) as staging:
+            self.write(staging)
+
+    def write(self, folder: Path, *, weights: dict[str, Tensor] | None = None) -> None:
+        """Write the files of `save` into an empty folder; ``weights``: a training checkpoint's instead of the model's."""
+        write_modules(folder, self.encoder, self.tokenizer, self.settings, weights=weights)
+        record = self.record | {"format_version": 1, "pooling": self.pooling}
+        write_json(folder / RECORD, record)
+        (folder / "README.md").write_text(model_card(record, self.get_embedding_dimension()), encoding="utf-8")
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str | None = None) -> str:
+        """Upload the saved folder to the hub repository ``owner/name``, made if it is not there; returns its URL."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi()
+        url = api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as temporary:
+            self.save(Path(temporary) / "model")
+            api.upload_folder(
+                repo_id=repo_id,
+                folder_path=Path(temporary) / "model",
+                commit_message=commit_message or "Add a SimCSE sentence encoder",
+            )
+        return str(url)
+
+    def __repr__(self) -> str:
+        return (
+            f"SimCSE({self.name!r}, pooling={self.pooling!r}, dimension={self.get_embedding_dimension()}, "
+            f"max_seq_length={self.max_seq_length}, device={str(self.device)!r})"
+        )
+
+
+def encode(sentences: str | Sequence[str], model: SimCSE | str | Path | None = None, **arguments: Any) -> Any:
+    """Vectors of sentences in one call, see `SimCSE.encode`.
+
+    ``model``: a `SimCSE`, or a folder or name that is loaded once; None is all-MiniLM-L6-v2, from the extra ``offline``
+    where installed, else from the hub.
+    """
+    loaded = model if isinstance(model, SimCSE) else _load_once(str(model or MINILM))
+    return loaded.encode(sentences, **arguments)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_once(name: str) -> SimCSE:
+    return SimCSE(name)
+
+
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, else the first accelerator, else the CPU; one that is not there is a `ModelError`."""
+    if device is None:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return chosen
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, Sequence) and len(value) > 0 and all(isinstance(item, str) for item in value)
+    )
+
+
+def _quantize(vectors: Tensor, precision: str) -> NDArray[Any]:
+    if len(vectors) == 0:
+        width = vectors.shape[1] // 8 if precision in ("binary", "ubinary") else vectors.shape[1]
+        return np.zeros((0, width), dtype="int8" if precision in ("int8", "binary") else "uint8")
+    from sentence_transformers.util import quantize_embeddings
+
+    quantized: NDArray[Any] = quantize_embeddings(vectors.cpu().numpy(), precision=precision)  # type: ignore[arg-type]
+    return quantized

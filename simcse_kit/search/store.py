@@ -1,0 +1,118 @@
+"""An index folder: one manifest that names the files of one commit.
+
+A commit writes new files beside the old ones, flushes them, and then replaces ``manifest.json`` by a rename; until that
+instant the folder is the old commit, from it on the new one. The old files go last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.files import disk_full_named, read_json, sync, write_json
+
+MANIFEST = "manifest.json"
+FORMAT = "simcse_kit.index"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of a commit."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an index folder holds; ``model`` is the index's own business (name, pooling, fingerprint)."""
+
+    generation: int  # commits so far
+    dimension: int
+    count: int
+    id_type: str  # "int" or "str"
+    metric: str  # "cosine": inner product on unit vectors
+    model: dict[str, Any]
+    files: dict[str, FileEntry]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The last commit of a folder; what is not an index, or newer than this code, is an error by name."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
+        raise SearchIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise SearchIndexError(f"{path} is not the manifest of an index")
+    if values.get("format_version", 0) > FORMAT_VERSION:
+        raise SearchIndexError(
+            f"{folder} was written by a newer simcse_kit (format {values['format_version']}, this one reads "
+            f"{FORMAT_VERSION}); update simcse_kit"
+        )
+    try:
+        files = {name: FileEntry(**entry) for name, entry in values.pop("files").items()}
+        fields = {key: values[key] for key in ("generation", "dimension", "count", "id_type", "metric", "model")}
+        return Manifest(files=files, **fields)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SearchIndexError(f"{path} is damaged: {error}") from error
+
+
+def checked_file(folder: Path, entry: FileEntry) -> Path:
+    """Path of a commit's file; one that is missing or differs from its checksum is an error by name."""
+    path = folder / entry.name
+    if not path.is_file():
+        raise SearchIndexError(f"{path} is missing, and the manifest names it")
+    if path.stat().st_size != entry.bytes:
+        raise SearchIndexError(f"{path} is damaged: {path.stat().st_size} bytes, the manifest says {entry.bytes}")
+    if _sha256(path) != entry.sha256:
+        raise SearchIndexError(f"{path} is damaged: its sha256 is not the manifest's")
+    return path
+
+
+def commit(folder: Path, manifest: Manifest, writers: dict[str, Callable[[Path], None]]) -> Manifest:
+    """Write the files (``writers`` by role, e.g. ``vectors.faiss``) and make them the folder's content, at one instant."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, FileEntry] = {}
+    written: list[Path] = []
+    try:
+        with disk_full_named(folder):
+            for role, write in writers.items():
+                stem, _, suffix = role.partition(".")
+                path = folder / f"{stem}-{manifest.generation:06d}.{suffix}"
+                written.append(path)
+                write(path)
+                sync(path)
+                files[stem] = FileEntry(path.name, path.stat().st_size, _sha256(path))
+            done = Manifest(**{**vars(manifest), "files": files})
+            aside = folder / (MANIFEST + ".new")
+            written.append(aside)
+            values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(done)
+            write_json(aside, values)
+            sync(aside)
+            sync(folder)
+            os.replace(aside, folder / MANIFEST)
+            sync(folder)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    current = {entry.name for entry in files.values()} | {MANIFEST}
+    for path in folder.iterdir():
+        if path.name not in current and path.name.split("-")[0] in {role.partition(".")[0] for role in writers}:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return done
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

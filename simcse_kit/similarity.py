@@ -1,0 +1,57 @@
+"""Similarity of vectors, under sentence-transformers' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+ArrayLike = Tensor | NDArray[Any] | Sequence[Any]
+
+
+def as_matrix(values: ArrayLike) -> Tensor:
+    """A float tensor of (N, D) from one vector (D,) or many (N, D)."""
+    if isinstance(values, Tensor):
+        tensor = values
+    else:
+        tensor = torch.stack([torch.as_tensor(v) for v in values]) if isinstance(values, list) else torch.as_tensor(values)
+    tensor = tensor if tensor.is_floating_point() else tensor.float()
+    return tensor.unsqueeze(0) if tensor.ndim == 1 else tensor
+
+
+def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine of every row with every row: (N, D), (M, D) -> (N, M); a zero vector gives 0."""
+    return normalize(a, dim=-1) @ normalize(b, dim=-1).T
+
+
+SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": cosine_similarity,
+    "dot": lambda a, b: a @ b.T,
+    "euclidean": lambda a, b: -torch.cdist(a, b, p=2.0),
+    "manhattan": lambda a, b: -torch.cdist(a, b, p=1.0),
+}
+PAIRWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": lambda a, b: (normalize(a, dim=-1) * normalize(b, dim=-1)).sum(-1),
+    "dot": lambda a, b: (a * b).sum(-1),
+    "euclidean": lambda a, b: -(a - b).norm(dim=-1),
+    "manhattan": lambda a, b: -(a - b).abs().sum(-1),
+}
+
+
+def similarity(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> Tensor:
+    """Similarity of all pairs: (N, D), (M, D) -> (N, M). ``name``: cosine, dot, euclidean, manhattan (negated distances).
+
+    >>> similarity(np.eye(2, dtype=np.float32), np.array([3.0, 0.0], dtype=np.float32)).tolist()
+    [[1.0], [0.0]]
+    """
+    return SIMILARITIES[name](as_matrix(a), as_matrix(b))
+
+
+def similarity_pairwise(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> Tensor:
+    """Similarity of row i with row i: (N, D), (N, D) -> (N,)."""
+    return PAIRWISE[name](as_matrix(a), as_matrix(b))

@@ -1,0 +1,134 @@
+"""Sentences as token ids, and batches of them by length: integers only, no model in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simcse_kit.errors import say_once
+
+_CHUNK = 8192  # sentences that go to the tokenizer at once
+
+
+class TokenTable(NamedTuple):
+    """N token sequences in one flat array: 4 bytes a token, however many sentences."""
+
+    flat: NDArray[np.int32]
+    offsets: NDArray[np.int64]  # (N + 1,)
+    truncated: int  # sentences that were longer than the limit and were cut
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sentence, special tokens included: (N,)."""
+        return np.diff(self.offsets)
+
+    def rows(self, indices: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.int32]]:
+        """The token ids of the named sentences."""
+        return [self.flat[self.offsets[i] : self.offsets[i + 1]] for i in indices]
+
+
+def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -> TokenTable:
+    """Token ids of N sentences with their special tokens, cut at ``max_length`` tokens (None: not cut).
+
+    What was cut is counted; a text whose vocabulary this is not (many unknown tokens, or words in single letters) is
+    noticed and said once.
+    """
+    parts: list[NDArray[np.int32]] = []
+    lengths: list[int] = []
+    truncated = 0
+    for start in range(0, len(sentences), _CHUNK):
+        batch = tokenizer(
+            list(sentences[start : start + _CHUNK]),
+            truncation=max_length is not None,
+            max_length=max_length,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        for ids in batch["input_ids"]:
+            parts.append(np.asarray(ids, dtype=np.int32))
+            lengths.append(len(ids))
+        if max_length is not None:
+            truncated += _count_truncated(tokenizer, batch, sentences, start, max_length)
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    table = TokenTable(np.concatenate(parts) if parts else np.zeros(0, np.int32), offsets, truncated)
+    _notice_foreign_vocabulary(tokenizer, table, sentences)
+    return table
+
+
+def _count_truncated(tokenizer: Any, batch: Any, sentences: Sequence[str], start: int, max_length: int) -> int:
+    if getattr(batch, "encodings", None):
+        return sum(bool(encoding.overflowing) for encoding in batch.encodings)
+    full = [start + i for i, ids in enumerate(batch["input_ids"]) if len(ids) == max_length]  # a tokenizer without Rust
+    return sum(len(tokenizer(sentences[i], verbose=False)["input_ids"]) > max_length for i in full)
+
+
+def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, sentences: Sequence[str]) -> None:
+    """Say once when the vocabulary does not fit the language of the text.
+
+    Two signs: unknown tokens, and words that fall apart into letters (Korean on BERT's English vocabulary becomes more
+    tokens than characters, few of them unknown). Scripts that are written without spaces are one token a character
+    even in their own vocabulary, hence the bound above 1.
+    """
+    special = 2 * len(sentences)
+    count = int(table.offsets[-1]) - special
+    if count < 50 or table.truncated * 2 > len(sentences):  # too little to tell; cut texts have lost their characters
+        return
+    characters = sum(len(s) - s.count(" ") for s in sentences)
+    unknown_id = getattr(tokenizer, "unk_token_id", None)
+    unknown = 0 if unknown_id is None else int((table.flat == unknown_id).sum())
+    if unknown > 0.05 * count or count > 1.1 * characters:
+        say_once(
+            f"the text hardly fits this model's vocabulary: {100 * unknown / count:.1f} % unknown tokens, "
+            f"{count / max(characters, 1):.1f} tokens a character (English on its own vocabulary: about 0.25). "
+            "Is this a model for the language of the text?"
+        )
+
+
+def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[Tensor, Tensor | None]:
+    """Right-padded ids (B, L) and their mask (B, L), or None as the mask where nothing had to be padded."""
+    width = max(len(row) for row in rows)
+    if all(len(row) == width for row in rows):
+        return torch.from_numpy(np.stack(rows).astype(np.int64)), None
+    ids = np.full((len(rows), width), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def length_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Indices in batches of at most ``batch_size``, longest sentences first, one exact length where there are enough.
+
+    A batch ends at a change of length once it is half full: fuller batches pay for padding, emptier ones for calls.
+
+    >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), 4)]
+    [[1, 3, 4], [0, 2, 5]]
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = min(start + batch_size, len(order))
+        for i in range(start + max(1, batch_size // 2), stop):
+            if lengths[order[i]] != lengths[order[i - 1]]:
+                stop = i
+                break
+        yield order[start:stop]
+        start = stop
+
+
+def length_groups(lengths: NDArray[np.int64], groups: int) -> list[NDArray[np.int64]]:
+    """All indices in ``groups`` runs of equal size by length, for the forward passes of one training step.
+
+    Every sentence is encoded independently, so the grouping leaves the loss as it is and saves padding.
+    """
+    order = np.argsort(lengths, kind="stable")
+    return [part for part in np.array_split(order, min(groups, len(order))) if len(part)]

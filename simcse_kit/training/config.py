@@ -1,0 +1,84 @@
+"""Settings of a training run: frozen, validated where they are made; and the shipped recipes."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from typing import Any
+
+from simcse_kit.errors import TrainingError
+from simcse_kit.pooling import pooling_name
+
+MODES = ("unsup", "sup")
+TRAIN_HEADS = ("mlp", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What a run does. ``None`` in ``pooling`` leaves the choice to the model's folder, then to the mode's default."""
+
+    mode: str  # "unsup": a sentence and itself; "sup": pairs or triplets
+    model: str  # folder or hub name to start from
+    pooling: str | None = None  # of the saved model
+    train_head: str = "mlp"  # "mlp": dense + tanh in the loss only; "none"
+    epochs: float = 1
+    batch_size: int = 64  # sentences (or rows) a step and device
+    learning_rate: float = 3e-5  # decays linearly to 0
+    max_seq_length: int = 32  # tokens, in training only
+    temperature: float = 0.05
+    hard_negative_weight: float = 0.0  # added to the own hard negative's logit
+    mlm_weight: float = 0.0  # of the masked-language-model term; 0 leaves it out
+    dropout: float | None = None  # None: the backbone's own
+    eval_steps: int = 125  # a checkpoint, and a score where there is evaluation data, every so many steps
+    seed: int = 42
+    bf16: bool | None = None  # None: on where an accelerator has it
+    device: str | None = None
+    report_to: str = "none"
+    recipe: str | None = None  # the recipe that the settings came from
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise TrainingError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if self.train_head not in TRAIN_HEADS:
+            raise TrainingError(f"train_head must be one of {', '.join(TRAIN_HEADS)}; got {self.train_head!r}")
+        if self.pooling is not None:
+            object.__setattr__(self, "pooling", pooling_name(self.pooling))
+        if self.batch_size < 2:
+            raise TrainingError(
+                f"batch_size must be at least 2: the other sentences of a batch are the negatives; got {self.batch_size}"
+            )
+        for name in ("epochs", "learning_rate", "temperature", "max_seq_length", "eval_steps"):
+            if getattr(self, name) <= 0:
+                raise TrainingError(f"{name} must be above 0; got {getattr(self, name)}")
+        if self.max_seq_length < 3:
+            raise TrainingError(f"max_seq_length counts special tokens too and must be at least 3; got {self.max_seq_length}")
+        if self.mlm_weight < 0:
+            raise TrainingError(f"mlm_weight must be at least 0; got {self.mlm_weight}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise TrainingError(f"dropout must be at least 0 and below 1; got {self.dropout}")
+        if self.seed < 0:
+            raise TrainingError(f"seed must be at least 0; got {self.seed}")
+
+
+@functools.cache
+def recipes() -> dict[str, dict[str, Any]]:
+    """The shipped recipes by name, each over its mode's defaults."""
+    raw = tomllib.loads((files("simcse_kit") / "training" / "recipes.toml").read_text(encoding="utf-8"))
+    return {name: raw[values["mode"]] | values for name, values in raw.items()}
+
+
+def make_config(mode: str, recipe: str | None, given: dict[str, Any]) -> TrainConfig:
+    """Settings from what was given (None: not given), over the recipe, over the mode's defaults."""
+    if recipe is not None and (recipe not in recipes() or recipes()[recipe]["mode"] != mode):
+        allowed = [name for name, values in recipes().items() if values["mode"] == mode]
+        raise TrainingError(f"recipe of train {mode} must be one of {', '.join(allowed)}; got {recipe!r}")
+    base = dict(recipes()[recipe or mode])
+    if recipe is None:
+        base["pooling"] = None  # the mode's default comes last, after the model's folder
+    values = base | {key: value for key, value in given.items() if value is not None}
+    if not values.get("model"):
+        raise TrainingError("name the model to start from: a folder or hub name, such as google-bert/bert-base-uncased")
+    known = {field.name for field in fields(TrainConfig)}
+    return TrainConfig(**{key: value for key, value in values.items() if key in known}, recipe=recipe)

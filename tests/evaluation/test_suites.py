@@ -1,0 +1,102 @@
+"""One interface for all suites, and what a result turns into."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simcse_kit.errors import DataError, SimCSEKitError
+from simcse_kit.evaluation import SUITES, evaluate, evaluate_korsts, evaluate_pairs
+from simcse_kit.types import ScoredPairs
+
+from .conftest import WRITTEN_PAIRS, Counting, encode_angles, write_benchmark
+
+
+def own_pairs(*rows: tuple[str, str, float], dropped: int = 0) -> ScoredPairs:
+    first, second, gold = zip(*rows, strict=True)
+    return ScoredPairs(list(first), list(second), np.array(gold, dtype=np.float64), "mine.tsv", dropped)
+
+
+def write_korsts(folder: Path) -> None:
+    for split in ("train", "dev", "test"):
+        path = folder / f"sts-{split}.tsv"
+        write_benchmark(path, WRITTEN_PAIRS)
+        path.write_text("genre\tfilename\tyear\tid\tscore\tsentence1\tsentence2\n" + path.read_text())
+
+
+def test_own_pairs_by_hand(encode: Counting) -> None:
+    # cosines 1, 0, -1 against gold 1, 0.2, 0.3: ranks 3 2 1 against 3 1 2
+    pairs = own_pairs(("angle 0", "angle 0", 1), ("angle 0", "angle 90", 0.2), ("angle 0", "angle 180", 0.3), dropped=4)
+    result = evaluate(encode, "pairs", pairs)
+    assert result.scores["spearman"] == pytest.approx(50)
+    assert result.scores["pearson"] == pytest.approx(100 * 0.7 / math.sqrt(2 * 0.38))
+    assert result.alignment == pytest.approx(0)  # one positive pair: gold 1 on a 0-1 scale
+    assert len(encode.calls) == 1
+    assert (result.sentences, result.data, result.details[0].dropped) == (3, "mine.tsv", 4)
+
+
+def test_own_pairs_can_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tsv"
+    path.write_text("sentence1\tsentence2\tscore\n" + "".join(f"{a}\t{b}\t{gold}\n" for a, b, gold in WRITTEN_PAIRS))
+    assert evaluate(encode_angles, "pairs", path).scores["spearman"] == pytest.approx(100)
+
+
+def test_undefined_numbers_become_null_with_a_reason() -> None:
+    result = evaluate_pairs(encode_angles, own_pairs(("angle 0", "angle 5", 2.0), ("angle 0", "angle 9", 2.0)))
+    written = result.to_json()
+    assert written["scores"] == {"spearman": None, "pearson": None}
+    assert written["alignment"] is None
+    assert written["notes"] == ["alignment is not defined: no pair has a gold score above 4"]
+
+
+def test_no_pairs_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"mine\.tsv holds no scored pair"):
+        evaluate_pairs(encode_angles, ScoredPairs([], [], np.empty(0), "mine.tsv"))
+
+
+@pytest.mark.parametrize("inner", ["", "korsts"])
+def test_korsts(tmp_path: Path, encode: Counting, inner: str) -> None:
+    write_korsts(tmp_path / inner)
+    result = evaluate(encode, "korsts", tmp_path)
+    assert result.scores == {"KorSTS": pytest.approx(100)}
+    assert result.sentences == 4
+    assert result.alignment == pytest.approx(2 - 2 * math.cos(math.radians(10)))
+
+
+def test_a_missing_korsts_file_is_named(tmp_path: Path) -> None:
+    write_korsts(tmp_path / "korsts")
+    (tmp_path / "korsts" / "sts-dev.tsv").unlink()
+    with pytest.raises(DataError, match=r"korsts/sts-dev\.tsv is missing.*kor-nlu-datasets"):
+        evaluate_korsts(encode_angles, tmp_path)
+
+
+def test_an_unknown_suite_lists_the_choices() -> None:
+    with pytest.raises(SimCSEKitError, match="one of korsts, pairs, sts; got 'stsb'"):
+        evaluate(encode_angles, "stsb", "data")
+
+
+def test_scored_pairs_are_for_pairs_only() -> None:
+    with pytest.raises(SimCSEKitError, match="'sts' needs a folder"):
+        evaluate(encode_angles, "sts", own_pairs(("angle 0", "angle 5", 2.0)))
+
+
+def test_a_result_is_plain_json(senteval: Path, tmp_path: Path) -> None:
+    write_korsts(tmp_path / "korsts")
+    assert list(SUITES) == ["sts", "korsts", "pairs"]
+    for suite in ("sts", "korsts"):
+        written = evaluate(encode_angles, suite, tmp_path).to_json()
+        assert json.loads(json.dumps(written, allow_nan=False)) == written
+        assert written["suite"] == suite
+        assert written["details"][0].keys() == {"task", "subset", "pairs", "dropped", "spearman", "pearson"}
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, simcse_kit.evaluation; print([m for m in ('torch', 'scipy', 'datasets') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
