@@ -23,12 +23,14 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; a broken file is an error with its name."""
+def read_json(path: Path, error: type[SimCSEKitError] = SimCSEKitError) -> Any:
+    """Read JSON; a missing or broken file is an ``error`` with its name."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SimCSEKitError(f"{path} is not JSON: {error}") from error
+    except FileNotFoundError as cause:
+        raise error(f"{path} is missing") from cause
+    except (UnicodeDecodeError, json.JSONDecodeError) as cause:
+        raise error(f"{path} is not JSON: {cause}") from cause
 
 
 def sync(path: Path) -> None:

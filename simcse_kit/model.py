@@ -103,8 +103,8 @@ class SimCSE(OriginalToolMixin):
         return next(self.encoder.parameters()).device
 
     def to(self, device: str | torch.device) -> SimCSE:
-        """Move the weights."""
-        self.encoder.to(device)
+        """Move the weights; a device that is not there is a `ModelError`."""
+        self.encoder.to(pick_device(device))
         return self
 
     @property
@@ -180,7 +180,7 @@ class SimCSE(OriginalToolMixin):
 
         Raises:
             TypeError: an input that is not a string, with its position.
-            ValueError: a batch size, precision or prompt name that is not allowed.
+            ValueError: a batch size, precision, dimension or prompt name that is not allowed.
         """
         single = isinstance(sentences, str)
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
@@ -191,6 +191,8 @@ class SimCSE(OriginalToolMixin):
             raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+        if truncate_dim is not None and truncate_dim < 1:
+            raise ValueError(f"truncate_dim must be a positive integer; got {truncate_dim}")
         if device is not None:
             self.to(device)
         if show_progress_bar is None:
@@ -379,9 +381,10 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, Sequence) and len(value) > 0 and all(isinstance(item, str) for item in value)
-    )
+    """One string or a sequence of strings, an empty list included: it has no vectors either."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "U"
+    return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(item, str) for item in value))
 
 
 def _quantize(vectors: Tensor, precision: str) -> NDArray[Any]:

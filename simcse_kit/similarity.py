@@ -15,13 +15,19 @@ ArrayLike = Tensor | NDArray[Any] | Sequence[Any]
 
 
 def as_matrix(values: ArrayLike) -> Tensor:
-    """A float tensor of (N, D) from one vector (D,) or many (N, D)."""
+    """A tensor of (N, D) from one vector (D,) or many (N, D)."""
     if isinstance(values, Tensor):
         tensor = values
     else:
         tensor = torch.stack([torch.as_tensor(v) for v in values]) if isinstance(values, list) else torch.as_tensor(values)
-    tensor = tensor if tensor.is_floating_point() else tensor.float()
     return tensor.unsqueeze(0) if tensor.ndim == 1 else tensor
+
+
+def _both(a: ArrayLike, b: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Two matrices of one type, float32 at least."""
+    left, right = as_matrix(a), as_matrix(b)
+    dtype = torch.promote_types(torch.promote_types(left.dtype, right.dtype), torch.float32)
+    return left.to(dtype), right.to(dtype)
 
 
 def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
@@ -49,9 +55,9 @@ def similarity(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> Tensor:
     >>> similarity(np.eye(2, dtype=np.float32), np.array([3.0, 0.0], dtype=np.float32)).tolist()
     [[1.0], [0.0]]
     """
-    return SIMILARITIES[name](as_matrix(a), as_matrix(b))
+    return SIMILARITIES[name](*_both(a, b))
 
 
 def similarity_pairwise(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> Tensor:
     """Similarity of row i with row i: (N, D), (N, D) -> (N,)."""
-    return PAIRWISE[name](as_matrix(a), as_matrix(b))
+    return PAIRWISE[name](*_both(a, b))

@@ -52,6 +52,7 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
             verbose=False,
         )
         for ids in batch["input_ids"]:
+            ids = ids or [tokenizer.pad_token_id]  # "" where no special tokens are added: the model needs one token
             parts.append(np.asarray(ids, dtype=np.int32))
             lengths.append(len(ids))
         if max_length is not None:

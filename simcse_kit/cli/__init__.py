@@ -1,0 +1,85 @@
+"""The ``simcse-kit`` command: wiring only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from simcse_kit.cli.evaluate import evaluate_models
+from simcse_kit.cli.quickstart import run_quickstart
+from simcse_kit.cli.search import build_index, search_index
+from simcse_kit.cli.train import show_recipes, train_command
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order in which one needs them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        order = ["quickstart", "train", "recipes", "eval", "index", "search"]
+        return [name for name in order if name in self.commands]
+
+
+app = typer.Typer(
+    name="simcse-kit",
+    cls=_InOrder,
+    help="Train a sentence encoder of your own (SimCSE), measure it, and search with it.\n\nStart with: simcse-kit quickstart",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+train = typer.Typer(help="Train a model on sentences, pairs or triplets.", no_args_is_help=True, rich_markup_mode=None)
+index = typer.Typer(help="Make an index to search in.", no_args_is_help=True, rich_markup_mode=None)
+
+app.command("quickstart", short_help="Train, measure, index and search on a sample, offline.")(run_quickstart)
+app.add_typer(train, name="train")
+train.command("unsup")(train_command("unsup"))
+train.command("sup")(train_command("sup"))
+app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)
+app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
+app.add_typer(index, name="index")
+index.command("build")(build_index)
+app.command("search", short_help="Search an index by meaning.")(search_index)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"simcse-kit {version('simcse-kit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; an error that a user can act on is one line and exit status 1 (Ctrl-C: 130)."""
+    from simcse_kit.cli.console import err, plain, show_notices
+    from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    show_notices()
+    try:
+        app()
+    except TrainingInterrupted as stop:
+        err().print(f"\n{plain(stop)}")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        err().print("\nstopped")
+        sys.exit(130)
+    except (SimCSEKitError, OSError) as error:
+        if os.environ.get("SIMCSE_KIT_DEBUG"):
+            raise
+        err().print(f"[red]error:[/] {plain(error)}")
+        sys.exit(1)

@@ -54,12 +54,19 @@ class SentenceTransformersFolder:
 
 def read_modules(folder: Path) -> SentenceTransformersFolder:
     """Read a sentence-transformers folder: Transformer, Pooling, then any Dense and Normalize."""
+    try:
+        return _read_modules(folder)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # torch's, for weights of another size
+        raise ModelError(f"{folder}: modules.json and what it names do not fit together: {error!r}") from error
+
+
+def _read_modules(folder: Path) -> SentenceTransformersFolder:
     transformer: Path | None = None
     pooling: str | None = None
     layers: str | None = None
     post: list[nn.Module] = []
     settings = Settings()
-    for entry in sorted(read_json(folder / "modules.json"), key=lambda entry: entry["idx"]):
+    for entry in sorted(read_json(folder / "modules.json", ModelError), key=lambda entry: entry["idx"]):
         kind = entry["type"].rsplit(".", 1)[-1]
         path = folder / entry["path"]
         if kind == "Transformer":
@@ -93,7 +100,7 @@ def read_modules(folder: Path) -> SentenceTransformersFolder:
 def _read_transformer(path: Path, settings: Settings) -> None:
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"):
         if (path / f"sentence_{name}_config.json").is_file():
-            values = read_json(path / f"sentence_{name}_config.json")
+            values = read_json(path / f"sentence_{name}_config.json", ModelError)
             settings.max_seq_length = values.get("max_seq_length")
             settings.do_lower_case = bool(values.get("do_lower_case", False))
             if values.get("module_output_name", "token_embeddings") != "token_embeddings":
@@ -102,7 +109,7 @@ def _read_transformer(path: Path, settings: Settings) -> None:
 
 
 def _read_pooling(path: Path, settings: Settings) -> str:
-    values = read_json(path / "config.json")
+    values = read_json(path / "config.json", ModelError)
     settings.include_prompt = bool(values.get("include_prompt", True))
     modes = values.get("pooling_mode")
     if modes is None:
@@ -115,7 +122,7 @@ def _read_pooling(path: Path, settings: Settings) -> str:
 
 def _read_layers(path: Path) -> str:
     """Which pooling a WeightedLayerPooling is: the last two layers, or the first and the last."""
-    start = int(read_json(path / "config.json")["layer_start"])
+    start = int(read_json(path / "config.json", ModelError)["layer_start"])
     weights = read_state(path)["layer_weights"].tolist()
     if start == 1 and len(weights) > 1 and weights[0] == weights[-1] != 0 and not any(weights[1:-1]):
         return "avg_first_last" if len(weights) != 2 else "avg_top2"  # of two layers both are the same
@@ -127,7 +134,7 @@ def _read_layers(path: Path) -> str:
 
 
 def _read_dense(path: Path) -> Dense:
-    values = read_json(path / "config.json")
+    values = read_json(path / "config.json", ModelError)
     module, _, activation = str(values.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")
     if not module.startswith("torch.nn") or not hasattr(nn, activation):
         raise ModelError(f"{path}: activation {module}.{activation} is not one of torch.nn's; it is not loaded")
@@ -148,7 +155,7 @@ def _read_prompts(folder: Path, settings: Settings) -> None:
     path = folder / "config_sentence_transformers.json"
     if not path.is_file():
         return
-    values = read_json(path)
+    values = read_json(path, ModelError)
     settings.prompts |= {name: text for name, text in (values.get("prompts") or {}).items() if text is not None}
     settings.default_prompt_name = values.get("default_prompt_name")
     settings.truncate_dim = values.get("truncate_dim")
@@ -205,7 +212,7 @@ def _write_backbone(folder: Path, encoder: Encoder, inner: bool) -> None:
     backbone: Any = encoder.backbone
     state = {name: tensor.detach().cpu() for name, tensor in backbone.state_dict().items()}
     prefix, head = encoder.pooler_prefix, encoder.head
-    if head is not None and prefix is not None and head.linear.in_features == head.linear.out_features:
+    if head is not None and prefix is not None and head.is_pooler:
         state[f"{prefix}.weight"] = head.linear.weight.detach().cpu()
         state[f"{prefix}.bias"] = head.linear.bias.detach().cpu()
     before = backbone.config.output_hidden_states

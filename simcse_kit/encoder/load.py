@@ -57,7 +57,7 @@ def load_encoder(
     In ``training``, a `cls` head that no SimCSE model brings starts fresh, and ``dropout`` overrides the config's.
     """
     folder = source.folder
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    record = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
     modules = read_modules(folder) if (folder / "modules.json").is_file() else None
     where = modules.transformer if modules else folder
     config = load_config(where, trust_remote_code=trust_remote_code, dropout=dropout)
@@ -161,8 +161,8 @@ def _head(
     if "mlp.dense.weight" in state:
         dense.load_state_dict({"linear.weight": state["mlp.dense.weight"], "linear.bias": state["mlp.dense.bias"]})
         return dense
-    is_simcse = source.known_pooling == "cls" or record.get("pooling") == "cls"
-    if training and not is_simcse:
+    brings_head = source.known_pooling is not None or record.get("pooling") == "cls"  # their pooler.dense is SimCSE's MLP
+    if training and not brings_head:
         say_once(f"pooling cls: {source.name} has no SimCSE head, so a new dense + tanh is trained from scratch")
         return Dense.fresh(size, std=float(getattr(config, "initializer_range", 0.02)))
     if backbone.pooler is None:
@@ -170,7 +170,7 @@ def _head(
             f"{source.name} has no dense layer for pooling cls (CLS, then dense + tanh); "
             "for the bare CLS vector, which sentence-transformers calls cls, use cls_before_pooler"
         )
-    if origin == "argument" and not is_simcse:
+    if origin == "argument" and "cls" not in (source.known_pooling, record.get("pooling")):
         say_once(
             f"pooling cls of {source.name} is CLS, then the dense + tanh of its pooler.dense; "
             "the bare CLS vector, which sentence-transformers calls cls, is cls_before_pooler here"

@@ -31,6 +31,12 @@ class Dense(nn.Module):
             out = out + (x if self.residual is None else self.residual(x))
         return out
 
+    @property
+    def is_pooler(self) -> bool:
+        """Whether a BERT-like ``pooler.dense`` can hold it: square, with a bias, nothing added to it."""
+        linear = self.linear
+        return linear.in_features == linear.out_features and linear.bias is not None and not self.use_residual
+
     @classmethod
     def fresh(cls, features: int, *, std: float) -> Dense:
         """A new dense + tanh head with BERT's initialisation: normal weights of deviation ``std``, zero bias."""

@@ -13,7 +13,6 @@ from simcse_kit.evaluation.sts import STS_HELP, load_sts, load_sts_benchmark, se
 # The archive that SimCSE's download_dataset.sh unpacks. Flat copies on the hub (mteb/sts12-sts, ...) have no subset
 # names, and RobZamp/sick has 4,906 test pairs where the protocol has 4,927.
 REPOSITORY = "princeton-nlp/datasets-for-simcse"
-REVISION = "e145e8bb659b2aa2669f32ef79cb4cdef6c58fef"
 ARCHIVE = "senteval.tar"  # 90 MB
 
 PAIRS = {
@@ -55,7 +54,7 @@ def _fetch() -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(REPOSITORY, ARCHIVE, repo_type="dataset", revision=REVISION))
+        return Path(hf_hub_download(REPOSITORY, ARCHIVE, repo_type="dataset"))
     except Exception as error:  # the hub's, httpx's and the system's errors have no common base
         raise DataError(
             f"cannot download {ARCHIVE} of data set {REPOSITORY} from the Hugging Face hub: {error}. {STS_HELP}."

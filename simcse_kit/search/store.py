@@ -50,7 +50,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
         raise SearchIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")
-    values = read_json(path)
+    values = read_json(path, SearchIndexError)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise SearchIndexError(f"{path} is not the manifest of an index")
     if values.get("format_version", 0) > FORMAT_VERSION:

@@ -1,15 +1,13 @@
-"""Settings of a training run: frozen, validated where they are made; and the shipped recipes."""
+"""Settings of a training run: frozen, validated where they are made."""
 
 from __future__ import annotations
 
-import functools
-import tomllib
 from dataclasses import dataclass, fields
-from importlib.resources import files
 from typing import Any
 
 from simcse_kit.errors import TrainingError
 from simcse_kit.pooling import pooling_name
+from simcse_kit.training.recipes import recipes
 
 MODES = ("unsup", "sup")
 TRAIN_HEADS = ("mlp", "none")
@@ -60,13 +58,6 @@ class TrainConfig:
             raise TrainingError(f"dropout must be at least 0 and below 1; got {self.dropout}")
         if self.seed < 0:
             raise TrainingError(f"seed must be at least 0; got {self.seed}")
-
-
-@functools.cache
-def recipes() -> dict[str, dict[str, Any]]:
-    """The shipped recipes by name, each over its mode's defaults."""
-    raw = tomllib.loads((files("simcse_kit") / "training" / "recipes.toml").read_text(encoding="utf-8"))
-    return {name: raw[values["mode"]] | values for name, values in raw.items()}
 
 
 def make_config(mode: str, recipe: str | None, given: dict[str, Any]) -> TrainConfig:

@@ -1,0 +1,53 @@
+"""What every result file says about how it came to be."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("simcse-kit", "torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "scipy", "faiss-cpu")
+
+
+def data_folder() -> Path:
+    """The benchmark data, from SIMCSE_KIT_DATA."""
+    value = os.environ.get("SIMCSE_KIT_DATA")
+    if not value or not Path(value).is_dir():
+        sys.exit("set SIMCSE_KIT_DATA to the folder of the benchmark data")
+    return Path(value)
+
+
+def write_result(name: str, result: dict[str, Any]) -> Path:
+    """Write ``results/NAME.json``: the result with command, commit, versions, machine and date."""
+    import torch
+
+    git = {"capture_output": True, "text": True, "cwd": Path(__file__).parent}
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git).stdout.strip()  # type: ignore[call-overload]
+    changed = subprocess.run(["git", "status", "--porcelain", "--", "../simcse_kit"], **git).stdout.strip()  # type: ignore[call-overload]
+    written = {
+        "command": " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "commit": commit + ("+changes" if changed else ""),
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": {package: version(package) for package in _PACKAGES} | {"python": platform.python_version()},
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        **result,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,26 @@
+"""An index of sentences: build, add, save, open, search."""
+
+import tempfile
+from pathlib import Path
+
+from simcse_kit import SentenceIndex
+from simcse_kit.data import read_sentences, sample_sentences_path
+
+
+def main() -> None:
+    sentences = read_sentences(sample_sentences_path()).column(0)
+    folder = Path(tempfile.mkdtemp()) / "index"
+
+    index = SentenceIndex.build("all-MiniLM-L6-v2", sentences)
+    index.add(["The penguin learned to open the fridge."])  # in memory
+    index.save(folder)  # on disk, at one instant
+
+    index = SentenceIndex.open(folder)  # with the model that it was made with
+    for query in ["my plants are dying", "animals in the kitchen"]:
+        print(query)
+        for hit in index.search(query, k=3, threshold=0.2):
+            print(f"  {hit.score:.3f}  {hit.id:>4}  {hit.text}")
+
+
+if __name__ == "__main__":
+    main()

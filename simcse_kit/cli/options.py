@@ -1,0 +1,33 @@
+"""Options that several commands share, described once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+FILE_HELP = "Sentences: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz; or hf:NAME[:split]."
+POOLING_HELP = (
+    "How a sentence's vector is made: cls (CLS, dense + tanh), cls_before_pooler (bare CLS), mean (avg), avg_top2, "
+    "avg_first_last, max, weighted_mean, last_token."
+)
+
+Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.")]
+BatchSize = Annotated[int, typer.Option(help="Sentences in one forward pass.")]
+Columns = Annotated[
+    str | None, typer.Option(help="Names of the columns to read, with commas: text, or sent0,sent1,hard_neg.")
+]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first row holds names. Default: told from the row."),
+]
+SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip rows that cannot be used, and count them.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model. Only if you trust it.")
+]
+
+
+def columns_of(text: str | None) -> list[str] | None:
+    """``a,b,c`` as a list."""
+    return None if text is None else [name.strip() for name in text.split(",")]

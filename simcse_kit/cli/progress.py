@@ -1,0 +1,89 @@
+"""A training run on the terminal."""
+
+from __future__ import annotations
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from simcse_kit.cli.console import err, facts
+from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
+
+_ORIGIN = {
+    "argument": "as asked",
+    "recipe": "from the recipe",
+    "folder": "from the model's folder",
+    "table": "of this known checkpoint",
+    "default": "the default",
+}
+
+
+class TerminalListener(TrainListener):
+    """Prints what the run is, a bar with loss and score, and how it ended, all on standard error."""
+
+    def __init__(self, *, show_plan: bool = True) -> None:
+        self._show_plan = show_plan
+        self._console = err()
+        self._progress = Progress(
+            TextColumn("Training"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+        )
+        self._notes: dict[str, str] = {}
+
+    def started(self, plan: TrainPlan) -> None:
+        """Print the plan and start the bar."""
+        if self._show_plan:
+            self._console.print(facts(_plan_facts(plan)))
+        if plan.resumed_from is not None:
+            self._console.print(f"going on from step {plan.resumed_from}")
+        self._progress.start()
+        self._task = self._progress.add_task("train", total=plan.steps, completed=plan.resumed_from or 0, note="")
+
+    def stepped(self, step: int, steps: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=step, total=steps)
+
+    def logged(self, step: int, metrics: dict[str, float]) -> None:
+        """Show the last loss and score behind the bar; each score stays as a line."""
+        if "loss" in metrics:
+            self._notes["loss"] = f"loss {metrics['loss']:.4f}"
+        if "eval_spearman" in metrics:
+            self._notes["score"] = f"Spearman {metrics['eval_spearman']:.2f}"
+            self._progress.console.print(
+                f"step {step:>6}   Spearman {metrics['eval_spearman']:6.2f}   alignment {metrics['eval_alignment']:.3f}   "
+                f"uniformity {metrics['eval_uniformity']:.3f}"
+            )
+        self._progress.update(self._task, note="  ".join(self._notes.values()))
+
+    def finished(self, result: TrainResult) -> None:
+        """End the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """End the bar, however the run ended."""
+        self._progress.stop()
+
+
+def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
+    per_row = {1: "sentences", 2: "pairs", 3: "triplets"}[plan.columns]
+    dropped = f", {plan.empty} empty dropped" if plan.empty else ""
+    dropped += f", {plan.skipped} bad rows skipped" if plan.skipped else ""
+    cut = f", {plan.truncated} sentences cut at {plan.max_seq_length} tokens" if plan.truncated else ""
+    head = {"mlp": "a dense + tanh head, in the loss only", "none": "no extra head"}[plan.train_head]
+    evaluation = "none: the last weights become the model"
+    if plan.eval_source is not None:
+        evaluation = f"{plan.eval_pairs} pairs of {plan.eval_source}, every {plan.eval_steps} steps; the best becomes the model"
+    mlm = f", masked-language-model term x {plan.mlm_weight:g}" if plan.mlm_weight else ""
+    return [
+        ("data", f"{plan.rows:,} {per_row}, {plan.tokens:,} tokens{cut}{dropped}"),
+        ("model", f"{plan.model} -> {plan.output_dir}"),
+        ("pooling", f"{plan.pooling} ({_ORIGIN.get(plan.pooling_origin, plan.pooling_origin)}); in training {head}"),
+        ("batch", f"{plan.batch_size}: each sentence sees {plan.negatives} negatives"),
+        ("steps", f"{plan.steps:,} ({plan.epochs:g} epochs), learning rate {plan.learning_rate:g}, falling to 0"),
+        ("loss", f"SimCSE, temperature {plan.temperature:g}{mlm}"),
+        ("evaluation", evaluation),
+        ("device", f"{plan.device}, {plan.precision}, seed {plan.seed}"),
+    ]

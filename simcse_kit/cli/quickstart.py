@@ -1,0 +1,54 @@
+"""``simcse-kit quickstart``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run_quickstart(
+    sentences: Annotated[
+        Path | None, typer.Option(help="A file of your own sentences. Default: the 653 that the package ships.")
+    ] = None,
+    output_dir: Annotated[Path, typer.Option(help="Gets model/, index/ and report.html.")] = Path("simcse-kit-quickstart"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
+) -> None:
+    """The main job in one go, offline, in a minute or two: train, measure, index, search, and a report to look at."""
+    from simcse_kit.cli.console import err, out, plain, table
+    from simcse_kit.cli.progress import TerminalListener
+    from simcse_kit.quickstart import quickstart, reading_notes
+
+    err().print("SimCSE quickstart: training MiniLM's CLS vector without labels", style="bold")
+    listener = TerminalListener()
+    try:
+        made = quickstart(sentences, output_dir, overwrite=overwrite, listener=listener)
+    finally:
+        listener.close()
+    console = out()
+    console.print()
+    head = ["on 120 self-graded pairs", "Spearman x 100", "alignment", "uniformity"]
+    rows = [
+        [name, f"{result.scores['spearman']:.2f}", f"{result.alignment:.3f}", f"{result.uniformity:.3f}"]
+        for name, result in (("before training", made.before), ("after training", made.after))
+    ]
+    console.print(table(head, rows))
+    console.print()
+    if made.trained_on < made.sentences:
+        console.print(
+            f"of {made.sentences:,} sentences, a random {made.trained_on:,} were trained on and {made.indexed:,} indexed"
+        )
+    for query, hits in made.answers.items():
+        console.print(f"[bold]{plain(query)}[/]")
+        console.print(table(["", ""], [[f"{hit.score:.2f}", hit.text] for hit in hits], left=2) if hits else "no hit")
+    console.print()
+    for note in reading_notes():
+        console.print(f"- {note}", style="dim")
+    console.print()
+    console.print(f"model   {plain(made.model)}\nindex   {plain(made.index)}\nreport  {plain(made.report)}")
+    console.print()
+    source = plain(sentences) if sentences is not None else "my.txt"
+    console.print("Next, on your own text, one sentence a line:" if sentences is None else "Next, on all of it:")
+    console.print(f"  simcse-kit train unsup {source} --model all-MiniLM-L6-v2 --pooling mean --output-dir my-model")
+    console.print(f"  simcse-kit index build my-model {source} my-index")

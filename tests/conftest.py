@@ -1,0 +1,69 @@
+"""What all tests share: offline, small random models, the packaged MiniLM, the benchmark data where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it once
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from simcse_kit import errors
+
+if TYPE_CHECKING:
+    from simcse_kit import SimCSE
+
+
+@pytest.fixture(autouse=True)
+def _said_afresh() -> Iterator[None]:
+    """Notices are said once a process; here, once a test."""
+    errors._said.clear()
+    yield
+    errors._said.clear()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The benchmark data's folder; tests that use it are marked `data`."""
+    folder = os.environ.get("SIMCSE_KIT_DATA")
+    if not folder:
+        pytest.skip("set SIMCSE_KIT_DATA to the benchmark data's folder")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sentences() -> list[str]:
+    """Forty sentences of different lengths that the tiny tokenizers know."""
+    from tiny import SENTENCES
+
+    return list(SENTENCES)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a two-layer random model of a kind (`tiny.KINDS`), hidden size 32; made once, do not write into it."""
+    from tiny import make_model
+
+    made: dict[str, Path] = {}
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = make_model(kind, tmp_path_factory.mktemp("tiny") / kind)
+        return made[kind]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm() -> SimCSE:
+    """The packaged all-MiniLM-L6-v2, mean pooling."""
+    from simcse_kit import SimCSE
+    from simcse_kit.encoder.known import MINILM, packaged_minilm
+
+    if packaged_minilm() is None:
+        pytest.skip("needs the extra offline")
+    return SimCSE(MINILM)

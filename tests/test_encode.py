@@ -1,0 +1,270 @@
+"""`encode` against a plain loop and against sentence-transformers' `encode` on the same folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain import plain_vectors, unit
+from tiny import SENTENCES, make_model
+
+import simcse_kit
+from simcse_kit import Notice, SimCSE
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Callable[[str], Path]) -> SimCSE:
+    return SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_model: Callable[[str], Path]) -> dict[str, np.ndarray]:
+    vectors = unit(plain_vectors(tiny_model("bert"), "mean", SENTENCES))
+    return dict(zip(SENTENCES, vectors, strict=True))
+
+
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory: pytest.TempPathFactory, model: SimCSE) -> tuple[SimCSE, Any]:
+    """A folder with prompts, in both libraries."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = tmp_path_factory.mktemp("prompted") / "model"
+    both = SentenceTransformer(modules=list(_modules(model, folder.parent / "plain")), device="cpu")
+    both.prompts = {"query": "the cat: ", "document": "the dog: ", "other": "water and "}
+    both.save(str(folder))
+    return SimCSE(folder, device="cpu"), SentenceTransformer(str(folder), device="cpu")
+
+
+def _modules(model: SimCSE, folder: Path) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    model.save(folder)
+    return SentenceTransformer(str(folder), device="cpu").children()
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=20), batch_size=st.integers(1, 12))
+def test_batches_order_and_duplicates_change_nothing(
+    model: SimCSE, expected: dict[str, np.ndarray], texts: list[str], batch_size: int
+) -> None:
+    vectors = unit(model.encode(texts, batch_size=batch_size))
+    np.testing.assert_allclose(vectors, np.stack([expected[text] for text in texts]), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "deberta", "modernbert", "mpnet", "gpt2", "llama"])
+def test_a_padded_batch_equals_single_sentences(kind: str, tiny_model: Callable[[str], Path]) -> None:
+    model = SimCSE(tiny_model(kind), pooling="last_token" if kind in ("gpt2", "llama") else "mean", device="cpu")
+    alone = np.stack([model.encode(text) for text in SENTENCES])
+    np.testing.assert_allclose(unit(model.encode(SENTENCES, batch_size=64)), unit(alone), atol=1e-5)
+
+
+def test_shapes(model: SimCSE) -> None:
+    assert model.encode("The cat.").shape == (32,)
+    assert model.encode(["The cat."]).shape == (1, 32)
+    assert model.encode([]).shape == (0, 32)
+    assert model.encode([], truncate_dim=8).shape == (0, 8)
+    assert model.encode([], convert_to_tensor=True).shape == (0, 32)
+    assert model.encode([], convert_to_numpy=False) == []
+    assert model.encode([], precision="int8").shape == (0, 32)
+    assert model.encode([], precision="ubinary").shape == (0, 4)
+    assert model.encode("The cat.", convert_to_tensor=True).shape == (32,)
+    assert model.encode("The cat.", convert_to_numpy=False).shape == (32,)
+    assert model.encode("The cat.").dtype == np.float32
+
+
+@pytest.mark.parametrize("make", [tuple, np.array, iter])
+def test_any_sequence_of_strings_is_taken(model: SimCSE, make: Callable[[list[str]], Any]) -> None:
+    np.testing.assert_array_equal(model.encode(make(SENTENCES[:5])), model.encode(SENTENCES[:5]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"sentences": ["a", 3]}, TypeError, r"number 1 is int: '3'"),
+        ({"sentences": [None]}, TypeError, "NoneType"),
+        ({"sentences": ["a"], "batch_size": 0}, ValueError, "batch_size must be a positive integer"),
+        ({"sentences": ["a"], "precision": "int4"}, ValueError, "float32, int8, uint8, binary, ubinary; got 'int4'"),
+        ({"sentences": ["a"], "prompt_name": "nobody"}, ValueError, "prompt_name must be one of query, document"),
+        ({"sentences": ["a"], "device": "nowhere"}, simcse_kit.ModelError, "'nowhere' cannot be used"),
+        ({"sentences": ["a"], "truncate_dim": 0}, ValueError, "truncate_dim"),
+    ],
+)
+def test_wrong_arguments(model: SimCSE, arguments: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        model.encode(**arguments)
+
+
+SAME_AS_SENTENCE_TRANSFORMERS: list[dict[str, Any]] = [
+    {},
+    {"prompt": "on the table "},
+    {"prompt_name": "other"},
+    {"prompt": "on the table ", "prompt_name": "other"},
+    {"prompt": ""},
+    {"normalize_embeddings": True},
+    {"truncate_dim": 8},
+    {"truncate_dim": 8, "normalize_embeddings": True},
+    {"truncate_dim": 99},
+    {"batch_size": 3},
+    {"convert_to_tensor": True},
+    {"convert_to_numpy": False},
+    {"precision": "int8"},
+    {"precision": "uint8"},
+    {"precision": "binary"},
+    {"precision": "ubinary"},
+    {"precision": "ubinary", "convert_to_tensor": True},
+    {"precision": "int8", "convert_to_numpy": False},
+]
+
+
+@pytest.mark.parametrize("arguments", SAME_AS_SENTENCE_TRANSFORMERS, ids=str)
+def test_arguments_mean_what_they_mean_in_sentence_transformers(
+    prompted: tuple[SimCSE, Any], arguments: dict[str, Any]
+) -> None:
+    ours, theirs = (model.encode(SENTENCES[:9], **arguments) for model in prompted)
+    assert type(ours) is type(theirs)
+    assert len(ours) == len(theirs)
+    assert ours[0].dtype == theirs[0].dtype
+    assert ours[0].shape == theirs[0].shape
+    close = 1 if "int8" in arguments.get("precision", "") else 1e-5  # a rounding of the last digit may flip a bucket
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(np.asarray(a, dtype=float), np.asarray(b, dtype=float), atol=close)
+
+
+@pytest.mark.parametrize("method", ["encode_query", "encode_document"])
+@pytest.mark.parametrize("arguments", [{}, {"prompt": "on "}, {"prompt_name": "other"}, {"truncate_dim": 4}], ids=str)
+def test_query_and_document_prompts(prompted: tuple[SimCSE, Any], method: str, arguments: dict[str, Any]) -> None:
+    ours, theirs = (getattr(model, method)(SENTENCES[:5], **arguments) for model in prompted)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_texts_of_no_tokens(tiny_model: Callable[[str], Path]) -> None:
+    """A decoder without special tokens gives "" no token at all; alone or in a batch it must be the same finite vector."""
+    for pooling in ("last_token", "mean", "max"):
+        model = SimCSE(tiny_model("gpt2"), pooling=pooling, device="cpu")
+        alone, batch = model.encode([""]), model.encode(["", "The cat sleeps."])
+        assert np.isfinite(batch).all()
+        np.testing.assert_allclose(alone[0], batch[0], atol=1e-5)
+        np.testing.assert_allclose(model.encode(["The cat sleeps."])[0], batch[1], atol=1e-5)
+
+
+def test_truncation_is_counted_and_said_once(model: SimCSE, tiny_model: Callable[[str], Path]) -> None:
+    short = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", max_seq_length=8)
+    texts = ["I lost my keys.", SENTENCES[17 + 4], SENTENCES[13]]
+    with pytest.warns(Notice, match=r"2 of 3 texts are longer than max_seq_length = 8") as said:
+        short.encode(texts)
+        short.encode(texts)
+    assert len(said) == 1
+    ids = model.tokenize(texts).rows([1])[0]
+    cut = [*ids[:7], ids[-1]]
+    assert short.tokenize(texts).rows([1])[0].tolist() == cut
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlmr", "mpnet", "distilbert", "gpt2"])
+def test_a_text_of_any_length_fits_the_positions(kind: str, tiny_model: Callable[[str], Path]) -> None:
+    """RoBERTa's 66 positions hold 64 tokens, as its 514 hold 512."""
+    model = SimCSE(tiny_model(kind), pooling="mean", device="cpu")
+    assert model.max_seq_length == 64
+    with pytest.warns(Notice, match="longer than max_seq_length = 64"):
+        assert np.isfinite(model.encode(["cat " * 200])).all()
+    with pytest.raises(simcse_kit.ModelError, match="between 1 and the backbone's 64 positions; got 65"):
+        SimCSE(tiny_model(kind), pooling="mean", max_seq_length=65)
+
+
+def test_full_length_lifts_the_limit_and_puts_it_back(tiny_model: Callable[[str], Path]) -> None:
+    model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", max_seq_length=6)
+    whole = SimCSE(tiny_model("bert"), pooling="mean", device="cpu").encode(SENTENCES)
+    with model.full_length():
+        np.testing.assert_allclose(model.encode(SENTENCES), whole, atol=1e-6)
+    assert model.max_seq_length == 6
+
+
+KOREAN = ["한 남자가 기타를 치고 있다.", "고양이가 따뜻한 소파에서 자고 있다.", "내일은 비가 올 것이다.", "그는 바다의 역사에 관한 책을 읽는다."]
+
+
+def test_a_foreign_vocabulary_is_noticed_once(minilm: SimCSE) -> None:
+    with pytest.warns(Notice, match="hardly fits this model's vocabulary") as said:
+        minilm.encode(KOREAN * 4)
+        minilm.encode(KOREAN * 4)
+    assert len(said) == 1
+
+
+@pytest.mark.filterwarnings("error::simcse_kit.Notice")
+def test_english_and_a_few_emojis_are_not_noticed(minilm: SimCSE) -> None:
+    minilm.encode(SENTENCES)
+    minilm.encode([*SENTENCES, "Great! 😀😀", "See you 👋"])
+    minilm.encode(["Yes.", "👍", "K."])
+
+
+def test_the_first_call_of_all(minilm: SimCSE) -> None:
+    """`simcse_kit.encode` with nothing named is MiniLM, loaded once."""
+    np.testing.assert_allclose(simcse_kit.encode("The cat sleeps."), minilm.encode("The cat sleeps."), atol=1e-6)
+    np.testing.assert_array_equal(simcse_kit.encode(["A cat."], model=minilm), minilm.encode(["A cat."]))
+
+
+def test_encoding_leaves_training_mode_and_gradients_as_they_are(model: SimCSE) -> None:
+    model.encoder.train()
+    try:
+        first, second = model.encode(SENTENCES[:3]), model.encode(SENTENCES[:3])
+        assert model.encoder.training
+        np.testing.assert_array_equal(first, second)
+    finally:
+        model.encoder.eval()
+    assert all(parameter.grad is None for parameter in model.encoder.parameters())
+
+
+def test_half_precision_weights_give_float32_vectors(tmp_path: Path) -> None:
+    model = SimCSE(make_model("bert", tmp_path / "model"), pooling="mean", device="cpu")
+    model.encoder.to(torch.bfloat16)
+    assert model.encode(SENTENCES[:2]).dtype == np.float32
+
+
+# similarity
+
+
+def test_similarity_of_strings_has_the_original_tools_shapes(model: SimCSE) -> None:
+    a, b = SENTENCES[:3], SENTENCES[3:5]
+    matrix = model.similarity(a, b)
+    assert isinstance(matrix, np.ndarray)
+    np.testing.assert_allclose(matrix, unit(model.encode(a)) @ unit(model.encode(b)).T, atol=1e-5)
+    np.testing.assert_allclose(model.similarity(a[0], b), matrix[0], atol=1e-6)
+    single = model.similarity(a[0], b[0])
+    assert type(single) is float
+    assert single == pytest.approx(matrix[0, 0], abs=1e-6)
+    np.testing.assert_allclose(model.similarity(a, b[0]), matrix[:, :1], atol=1e-6)
+    np.testing.assert_allclose(model.similarity(model.encode(a), b), matrix, atol=1e-6)
+    np.testing.assert_allclose(model.similarity(np.array(a), tuple(b)), matrix, atol=1e-6)
+    assert model.similarity(a, []).shape == (3, 0)
+    assert model.similarity(a[0], []).shape == (0,)
+    assert model.similarity([], b).shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", ["cosine", "dot", "euclidean", "manhattan"])
+def test_similarity_of_vectors_is_sentence_transformers(prompted: tuple[SimCSE, Any], name: str) -> None:
+    ours, theirs = prompted
+    ours.settings.similarity_fn_name = theirs.similarity_fn_name = name
+    a, b = ours.encode(SENTENCES[:4]), ours.encode(SENTENCES[4:8])
+    forms: list[tuple[Any, Any]] = [
+        (a, b),
+        (torch.from_numpy(a), b),
+        (list(a), [torch.from_numpy(row) for row in b]),
+        (a[0], b),
+        (a.astype(np.float64), b),
+        (a.tolist(), b.tolist()),
+    ]
+    for left, right in forms:
+        result = ours.similarity(left, right)
+        assert isinstance(result, torch.Tensor)
+        reference = theirs.similarity(np.asarray(left, dtype=np.float32), np.asarray(right, dtype=np.float32))
+        np.testing.assert_allclose(result, reference, atol=1e-4, rtol=1e-5)
+    np.testing.assert_allclose(ours.similarity_pairwise(a, b), theirs.similarity_pairwise(a, b), atol=1e-4, rtol=1e-5)
+    ours.settings.similarity_fn_name = "cosine"
+
+
+def test_a_zero_vector_is_similar_to_nothing(model: SimCSE) -> None:
+    assert model.similarity(np.zeros((1, 32)), np.ones((1, 32))).item() == 0
