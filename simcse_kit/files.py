@@ -91,7 +91,7 @@ def _is_disk_full(error: BaseException, target: Path) -> bool:
     text = str(error)
     if "No space left" in text or "os error 28" in text:  # safetensors, pyarrow
         return True
-    return "PytorchStreamWriter" in text and free_bytes(target) < 2**20  # torch.save does not say why
+    return isinstance(error, RuntimeError) and free_bytes(target) < 2**20  # torch.save does not say why it failed
 
 
 def existing_parent(path: Path) -> Path:

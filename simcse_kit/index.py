@@ -97,6 +97,9 @@ class SentenceIndex:
         show_progress_bar: bool = False,
     ) -> None:
         """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`, going on where None."""
+        if isinstance(sentences, str):
+            raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
+        self._check_model()
         texts = list(sentences)
         vectors = self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
         self._collection.add(texts, vectors, ids)
@@ -114,6 +117,15 @@ class SentenceIndex:
 
         One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text`` and ``score``.
         """
+        self._check_model()
         if isinstance(queries, str):
             return self._collection.search(self.model.encode_query([queries]), k, threshold)[0]
         return self._collection.search(self.model.encode_query(list(queries)), k, threshold)
+
+    def _check_model(self) -> None:
+        """The model may have been trained on, or its length or prompts set, since the index was made with it."""
+        if self.model.fingerprint() != self._collection.model["fingerprint"]:
+            raise SearchIndexError(
+                f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
+                "it; build the index anew"
+            )

@@ -383,7 +383,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 def _is_text(value: Any) -> bool:
     """One string or a sequence of strings, an empty list included: it has no vectors either."""
     if isinstance(value, np.ndarray):
-        return value.dtype.kind == "U"
+        return bool(value.dtype.kind == "U")
     return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(item, str) for item in value))
 
 

@@ -132,4 +132,4 @@ def length_groups(lengths: NDArray[np.int64], groups: int) -> list[NDArray[np.in
     Every sentence is encoded independently, so the grouping leaves the loss as it is and saves padding.
     """
     order = np.argsort(lengths, kind="stable")
-    return [part for part in np.array_split(order, min(groups, len(order))) if len(part)]
+    return [part for part in np.array_split(order, max(1, min(groups, len(order)))) if len(part)]

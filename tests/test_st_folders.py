@@ -22,7 +22,7 @@ Parts = Callable[..., list[Any]]
 def st_folder(tiny_model: Callable[[str], Path], tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
     """Write a folder with sentence-transformers: Transformer, Pooling(mode), then what is named; returns its model too."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     def write(*after: Any, mode: Any = "mean", kind: str = "bert", layers: Any = None, **settings: Any) -> tuple[Path, Any]:
         torch.manual_seed(3)
@@ -85,7 +85,7 @@ def test_architectures(st_folder: Any, sentences: list[str], kind: str) -> None:
 @pytest.mark.parametrize("mode", ["mean", "cls"])
 def test_dense(st_folder: Any, sentences: list[str], mode: str, dense: dict[str, Any], tmp_path: Path) -> None:
     """Dense of any kind, after mean and after CLS (where a tanh makes it our `cls`), also through our own `save`."""
-    from sentence_transformers.models import Dense
+    from sentence_transformers.sentence_transformer.modules import Dense
 
     torch.manual_seed(3)
     folder, theirs = st_folder(Dense(**dense), mode=mode)
@@ -96,7 +96,7 @@ def test_dense(st_folder: Any, sentences: list[str], mode: str, dense: dict[str,
 
 
 def test_several_modules_after_the_pooling(st_folder: Any, sentences: list[str], tmp_path: Path) -> None:
-    from sentence_transformers.models import Dense, Normalize
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
     ours = check(*st_folder(Dense(32, 24), Dense(24, 16, activation_function=torch.nn.Identity()), Normalize()), sentences)
     np.testing.assert_allclose(np.linalg.norm(ours.encode(sentences), axis=1), 1, atol=1e-5)
@@ -107,14 +107,14 @@ def test_several_modules_after_the_pooling(st_folder: Any, sentences: list[str],
 
 
 def test_weighted_layers(st_folder: Any, sentences: list[str]) -> None:
-    from sentence_transformers.models import WeightedLayerPooling
+    from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
 
     layers = WeightedLayerPooling(32, num_hidden_layers=2, layer_start=1)
     assert check(*st_folder(layers=layers), sentences).pooling == "avg_top2"
 
 
 def test_weighted_layers_that_are_no_pooling_of_ours(st_folder: Any) -> None:
-    from sentence_transformers.models import WeightedLayerPooling
+    from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
 
     folder, _ = st_folder(layers=WeightedLayerPooling(32, num_hidden_layers=2, layer_start=0))
     with pytest.raises(ModelError, match="neither avg_top2 nor avg_first_last"):
@@ -173,7 +173,7 @@ def test_pooling_that_is_refused_is_named(st_folder: Any, mode: Any) -> None:
 
 
 def test_a_module_that_is_refused_is_named(st_folder: Any) -> None:
-    from sentence_transformers.models import LayerNorm
+    from sentence_transformers.sentence_transformer.modules import LayerNorm
 
     folder, _ = st_folder(LayerNorm(32))
     with pytest.raises(ModelError, match="module LayerNorm of modules.json is not supported; supported: Transformer"):
@@ -181,7 +181,7 @@ def test_a_module_that_is_refused_is_named(st_folder: Any) -> None:
 
 
 def test_an_activation_that_is_refused_is_named(st_folder: Any) -> None:
-    from sentence_transformers.models import Dense
+    from sentence_transformers.sentence_transformer.modules import Dense
 
     folder, _ = st_folder(Dense(32, 32))
     config = next(folder.glob("*Dense/config.json"))
@@ -227,7 +227,7 @@ def test_a_missing_weight_is_an_error(st_folder: Any) -> None:
 
 
 def test_overriding_the_pooling_drops_dense_and_keeps_normalize(st_folder: Any, sentences: list[str]) -> None:
-    from sentence_transformers.models import Dense, Normalize
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
     folder, _ = st_folder(Dense(32, 12), Normalize())
     over = SimCSE(folder, pooling="max", device="cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from simcse_kit.errors import ModelError, TrainingError
 
 _WEIGHTS = "model.safetensors"
 _OLD_WEIGHTS = "pytorch_model.bin"
+_NOT_TENSORS = "broken, or more than tensors: torch.load(weights_only=True) refuses it, and nothing else is unpickled here"
 
 
 class PoolerDense(NamedTuple):
@@ -92,6 +94,8 @@ def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False)
                 output_loading_info=True,
                 trust_remote_code=trust_remote_code,
             )
+    except pickle.UnpicklingError as error:
+        raise ModelError(f"{folder / _OLD_WEIGHTS}: {_NOT_TENSORS}") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{folder}: the weights cannot be loaded: {_first_line(error)}") from error
     _require(folder, [key for key in info["missing_keys"] if not key.startswith("pooler")])
@@ -106,12 +110,21 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
     config.architectures = None  # a class of the original project; saving writes the real one
     with quiet_transformers():
         model = auto.from_config(config, dtype=torch.float32)
-    missing, unexpected = model.load_state_dict(state, strict=False)
+    missing, unexpected = fill(model, state, folder)
     _require(folder, [key for key in missing if not key.startswith("pooler")])
     strange = [key for key in unexpected if not key.endswith("position_ids")]
     if strange:
         raise ModelError(f"{folder}: weights that no {type(model).__name__} has: {', '.join(strange[:5])}")
     return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in missing))
+
+
+def fill(module: nn.Module, state: dict[str, Tensor], folder: Path) -> tuple[list[str], list[str]]:
+    """Load weights by name; returns the missing and the unexpected names, a tensor of another shape is an error."""
+    try:
+        missing, unexpected = module.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"{folder}: {' '.join(str(error).split())}") from error
+    return missing, unexpected
 
 
 def _require(folder: Path, missing: list[str]) -> None:
@@ -149,9 +162,7 @@ def read_state(folder: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle's, zip's and its own
-        raise ModelError(
-            f"{path}: cannot be read with weights_only=True, and nothing else is unpickled: {_first_line(error)}"
-        ) from error
+        raise ModelError(f"{path}: {_NOT_TENSORS}") from error
     return {str(key): value for key, value in state.items()}
 
 

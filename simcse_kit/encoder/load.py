@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from simcse_kit.encoder.backbone import (
     Backbone,
     build_backbone,
+    fill,
     load_backbone,
     load_config,
     load_tokenizer,
@@ -159,7 +160,8 @@ def _head(
     size = hidden_size(config)
     dense = Dense(size, size)
     if "mlp.dense.weight" in state:
-        dense.load_state_dict({"linear.weight": state["mlp.dense.weight"], "linear.bias": state["mlp.dense.bias"]})
+        mlp = {"linear.weight": state["mlp.dense.weight"], "linear.bias": state["mlp.dense.bias"]}
+        fill(dense, mlp, source.folder)
         return dense
     brings_head = source.known_pooling is not None or record.get("pooling") == "cls"  # their pooler.dense is SimCSE's MLP
     if training and not brings_head:

@@ -36,7 +36,7 @@ class Collection:
         self.texts: list[str] = []
         self.model: dict[str, Any] = {}  # what the owner wants to know about the model, kept in the manifest
         self._known: set[int | str] = set()
-        self._vectors = faiss.IndexFlatIP(dimension)
+        self._vectors: Any = faiss.IndexFlatIP(dimension)
         self._folder: Path | None = None
         self._generation = 0  # of the commit in `_folder` that this content started from
 
@@ -168,9 +168,9 @@ class Collection:
         target = Path(folder)
         manifest = read_manifest(target)
         collection = cls(manifest.dimension)
-        raw = np.fromfile(checked_file(target, manifest.files["vectors"]), dtype=np.uint8)
+        raw = np.fromfile(checked_file(target, manifest, "vectors"), dtype=np.uint8)
         collection._vectors = faiss.deserialize_index(raw)
-        table = pq.read_table(checked_file(target, manifest.files["sentences"]))
+        table = pq.read_table(checked_file(target, manifest, "sentences"))
         ids = table.column("id").to_pylist()
         collection.ids = list(ids) if manifest.id_type == "str" else [int(i) for i in ids]
         collection.texts = table.column("text").to_pylist()
@@ -178,6 +178,10 @@ class Collection:
             raise SearchIndexError(
                 f"{target}: the manifest counts {manifest.count} sentences, the files hold {len(collection.ids)} texts "
                 f"and {collection._vectors.ntotal} vectors"
+            )
+        if collection._vectors.d != manifest.dimension:
+            raise SearchIndexError(
+                f"{target}: the manifest says {manifest.dimension} dimensions, the vectors have {collection._vectors.d}"
             )
         collection._known = set(collection.ids)
         collection.model = manifest.model

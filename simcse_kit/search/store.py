@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,29 @@ def read_manifest(folder: Path) -> Manifest:
     values = read_json(path, SearchIndexError)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise SearchIndexError(f"{path} is not the manifest of an index")
-    if values.get("format_version", 0) > FORMAT_VERSION:
-        raise SearchIndexError(
-            f"{folder} was written by a newer simcse_kit (format {values['format_version']}, this one reads "
-            f"{FORMAT_VERSION}); update simcse_kit"
-        )
     try:
-        files = {name: FileEntry(**entry) for name, entry in values.pop("files").items()}
-        fields = {key: values[key] for key in ("generation", "dimension", "count", "id_type", "metric", "model")}
-        return Manifest(files=files, **fields)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SearchIndexError(f"{path} is damaged: {error}") from error
+        if int(values["format_version"]) > FORMAT_VERSION:
+            raise SearchIndexError(
+                f"{folder} was written by a newer simcse_kit (format {values['format_version']}, this one reads "
+                f"{FORMAT_VERSION}); update simcse_kit"
+            )
+        return Manifest(
+            **{key: int(values[key]) for key in ("generation", "dimension", "count")},
+            **{key: str(values[key]) for key in ("id_type", "metric")},
+            model=dict(values["model"]),
+            files={role: FileEntry(**entry) for role, entry in values["files"].items()},
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, SearchIndexError):
+            raise
+        raise SearchIndexError(f"{path} is damaged: {error!r}") from error
 
 
-def checked_file(folder: Path, entry: FileEntry) -> Path:
+def checked_file(folder: Path, manifest: Manifest, role: str) -> Path:
     """Path of a commit's file; one that is missing or differs from its checksum is an error by name."""
+    entry = manifest.files.get(role)
+    if entry is None or entry.name != Path(entry.name).name:
+        raise SearchIndexError(f"{folder / MANIFEST} is damaged: it names no file of this folder for {role}")
     path = folder / entry.name
     if not path.is_file():
         raise SearchIndexError(f"{path} is missing, and the manifest names it")
@@ -82,35 +90,35 @@ def commit(folder: Path, manifest: Manifest, writers: dict[str, Callable[[Path],
     """Write the files (``writers`` by role, e.g. ``vectors.faiss``) and make them the folder's content, at one instant."""
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, FileEntry] = {}
-    written: list[Path] = []
     try:
         with disk_full_named(folder):
             for role, write in writers.items():
                 stem, _, suffix = role.partition(".")
                 path = folder / f"{stem}-{manifest.generation:06d}.{suffix}"
-                written.append(path)
                 write(path)
                 sync(path)
                 files[stem] = FileEntry(path.name, path.stat().st_size, _sha256(path))
-            done = Manifest(**{**vars(manifest), "files": files})
+            done = replace(manifest, files=files)
             aside = folder / (MANIFEST + ".new")
-            written.append(aside)
-            values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(done)
-            write_json(aside, values)
+            write_json(aside, {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(done))
             sync(aside)
             sync(folder)
             os.replace(aside, folder / MANIFEST)
             sync(folder)
-    except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
-    current = {entry.name for entry in files.values()} | {MANIFEST}
+    finally:
+        _clear(folder, [MANIFEST, *(role.partition(".")[0] for role in writers)])
+    return done
+
+
+def _clear(folder: Path, stems: list[str]) -> None:
+    """Remove the files of this kind that the manifest on disk does not name: the old commit's, or a failed one's."""
+    current = {MANIFEST}
+    if (folder / MANIFEST).is_file():
+        current |= {entry.name for entry in read_manifest(folder).files.values()}
     for path in folder.iterdir():
-        if path.name not in current and path.name.split("-")[0] in {role.partition(".")[0] for role in writers}:
+        if path.name not in current and path.name.startswith(tuple(f"{stem}{mark}" for stem in stems for mark in "-.")):
             with contextlib.suppress(OSError):
                 path.unlink()
-    return done
 
 
 def _sha256(path: Path) -> str:

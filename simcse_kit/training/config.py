@@ -1,16 +1,52 @@
-"""Settings of a training run: frozen, validated where they are made."""
+"""Settings of a training run: what may be given, and what a run goes by: frozen, validated where it is made."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from simcse_kit.errors import TrainingError
 from simcse_kit.pooling import pooling_name
+from simcse_kit.training.events import TrainListener
 from simcse_kit.training.recipes import recipes
+from simcse_kit.types import ScoredPairs
 
 MODES = ("unsup", "sup")
 TRAIN_HEADS = ("mlp", "none")
+_SEEDS = 2**32  # numpy takes no more
+
+
+class TrainSettings(TypedDict, total=False):
+    """Keyword arguments of `train_unsup` and `train_sup`; what is not given comes from the recipe or the mode."""
+
+    model: str | Path | None  # folder or hub name to start from; needed unless the recipe names one
+    recipe: str | None  # one of `simcse-kit recipes`
+    eval_data: str | Path | ScoredPairs | None  # scored pairs; the best checkpoint by their Spearman is the result
+    pooling: str | None
+    train_head: str | None
+    epochs: float | None
+    batch_size: int | None
+    learning_rate: float | None
+    max_seq_length: int | None
+    temperature: float | None
+    hard_negative_weight: float | None
+    mlm_weight: float | None
+    dropout: float | None
+    eval_steps: int | None
+    seed: int | None
+    bf16: bool | None
+    device: str | None
+    report_to: str | None
+    columns: Sequence[str] | None  # of the data file
+    header: bool | None  # of the data file; None: told from its first row
+    skip_bad_rows: bool
+    resume: bool
+    overwrite: bool
+    listener: TrainListener | None
+    trust_remote_code: bool
+    local_files_only: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,31 +81,36 @@ class TrainConfig:
             object.__setattr__(self, "pooling", pooling_name(self.pooling))
         if self.batch_size < 2:
             raise TrainingError(
-                f"batch_size must be at least 2: the other sentences of a batch are the negatives; got {self.batch_size}"
+                "batch_size must be at least 2: the other sentences of a batch are the negatives; "
+                f"got {self.batch_size}"
             )
         for name in ("epochs", "learning_rate", "temperature", "max_seq_length", "eval_steps"):
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be above 0; got {getattr(self, name)}")
         if self.max_seq_length < 3:
-            raise TrainingError(f"max_seq_length counts special tokens too and must be at least 3; got {self.max_seq_length}")
+            raise TrainingError(
+                f"max_seq_length counts special tokens too and must be at least 3; got {self.max_seq_length}"
+            )
         if self.mlm_weight < 0:
             raise TrainingError(f"mlm_weight must be at least 0; got {self.mlm_weight}")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise TrainingError(f"dropout must be at least 0 and below 1; got {self.dropout}")
-        if self.seed < 0:
-            raise TrainingError(f"seed must be at least 0; got {self.seed}")
+        if not 0 <= self.seed < _SEEDS:
+            raise TrainingError(f"seed must be at least 0 and below {_SEEDS}; got {self.seed}")
 
 
-def make_config(mode: str, recipe: str | None, given: dict[str, Any]) -> TrainConfig:
-    """Settings from what was given (None: not given), over the recipe, over the mode's defaults."""
+def make_config(mode: str, settings: TrainSettings) -> TrainConfig:
+    """What a run goes by: the settings given, over the recipe's, over the mode's defaults."""
+    recipe = settings.get("recipe")
     if recipe is not None and (recipe not in recipes() or recipes()[recipe]["mode"] != mode):
         allowed = [name for name, values in recipes().items() if values["mode"] == mode]
         raise TrainingError(f"recipe of train {mode} must be one of {', '.join(allowed)}; got {recipe!r}")
-    base = dict(recipes()[recipe or mode])
+    base: dict[str, Any] = dict(recipes()[recipe or mode])
     if recipe is None:
-        base["pooling"] = None  # the mode's default comes last, after the model's folder
-    values = base | {key: value for key, value in given.items() if value is not None}
+        del base["pooling"]  # the mode's default comes last, after the model's folder
+    names = {field.name for field in fields(TrainConfig)}
+    given = {name: value for name, value in settings.items() if name in names and value is not None}
+    values = base | given
     if not values.get("model"):
         raise TrainingError("name the model to start from: a folder or hub name, such as google-bert/bert-base-uncased")
-    known = {field.name for field in fields(TrainConfig)}
-    return TrainConfig(**{key: value for key, value in values.items() if key in known}, recipe=recipe)
+    return TrainConfig(**values | {"model": str(values["model"])})

@@ -40,6 +40,11 @@ class TrainPlan:
     eval_steps: int
     resumed_from: int | None  # step of the checkpoint
 
+    def rows_until(self, step: int) -> int:
+        """Rows that have been trained on after ``step`` steps; the last batch of an epoch may be short."""
+        epochs, steps = divmod(step, -(-self.rows // self.batch_size))
+        return epochs * self.rows + min(steps * self.batch_size, self.rows)
+
 
 class TrainResult(NamedTuple):
     """How a run ended."""
@@ -48,9 +53,19 @@ class TrainResult(NamedTuple):
     steps: int
     best_step: int | None  # None without evaluation data
     best_score: float | None  # Spearman x 100 on the evaluation data
-    start_score: float | None
-    seconds: float
-    sentences_per_second: float
+    start_score: float | None  # of the start model; None without evaluation data
+    seconds: float  # from the first step, or from the checkpoint that was resumed, to the last
+    rows: int  # that were trained on in this time, each epoch's anew
+
+    @property
+    def start_was_better(self) -> bool:
+        """Whether the start model scored higher than every checkpoint: training made it worse on this measure."""
+        return self.start_score is not None and self.best_score is not None and self.start_score > self.best_score
+
+    @property
+    def sentences_per_second(self) -> float:
+        """Rows trained on in a second, evaluation and checkpoints included."""
+        return self.rows / max(self.seconds, 1e-9)
 
 
 class TrainListener:

@@ -80,8 +80,9 @@ class ContrastiveModel(nn.Module):
 
 
 def mask_tokens(ids: Tensor, fixed: Tensor, mask_id: int, vocab_size: int) -> tuple[Tensor, Tensor]:
-    """BERT's masking (Devlin et al., 2019, 3.1): 15 % of the tokens are labels; 80 % of these become the mask token, 10 %
-    another token, 10 % stay. ids and ``fixed`` (never chosen) are (B, L); returns masked ids and labels (-100: none).
+    """BERT's masking (Devlin et al., 2019, 3.1): 15 % of the tokens are labels; of these, 80 % become the mask token,
+    10 % another token, 10 % stay. ids and ``fixed`` (never chosen) are (B, L); returns masked ids and labels, both
+    (B, L), -100 where nothing is to be predicted.
     """
     chosen = (torch.rand(ids.shape, device=ids.device) < _MLM_PROBABILITY) & ~fixed
     labels = torch.where(chosen, ids, -100)

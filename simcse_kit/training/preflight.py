@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from simcse_kit.data import TextData
-from simcse_kit.errors import TrainingError
+from simcse_kit.errors import MissingExtraError, TrainingError
 from simcse_kit.files import existing_parent, free_bytes
 from simcse_kit.training.batches import TrainingRows
+from simcse_kit.training.checkpoints import STAGING
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.objective import ContrastiveModel
+from simcse_kit.training.record import RUN_RECORD
+from simcse_kit.types import ScoredPairs
 
-RUN_RECORD = "run.json"
 _ADAM_STATES = 2  # moments, each as large as the weights
 
 
 def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
     """The output folder can be written and holds nothing that would be lost."""
+    if resume and overwrite:
+        raise TrainingError("--resume goes on with a run, --overwrite starts it anew: give one of them")
     if output_dir.is_file():
         raise TrainingError(f"output folder {output_dir} is a file")
-    holds = output_dir.is_dir() and any(output_dir.iterdir())
-    if holds and resume and not (output_dir / RUN_RECORD).is_file():
-        raise TrainingError(f"{output_dir} is not a training run ({RUN_RECORD} is missing), so it cannot be resumed")
-    if holds and overwrite and not (output_dir / RUN_RECORD).is_file():
-        raise TrainingError(f"{output_dir} is not a training run ({RUN_RECORD} is missing); it is not overwritten: empty it yourself")
-    if holds and not resume and not overwrite:
+    holds = output_dir.is_dir() and any(path.name != STAGING for path in output_dir.iterdir())
+    if holds and not (resume or overwrite):
         raise TrainingError(f"{output_dir} is not empty; --resume goes on with a run, --overwrite starts it anew")
+    if holds and not (output_dir / RUN_RECORD).is_file():
+        refused = "it cannot be resumed" if resume else "it is not overwritten: empty it yourself"
+        raise TrainingError(f"{output_dir} is not a training run ({RUN_RECORD} is missing), so {refused}")
     parent = existing_parent(output_dir)
     try:
         with tempfile.TemporaryFile(dir=parent):
@@ -37,25 +42,78 @@ def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
         raise TrainingError(f"cannot write in {parent}: {error.strerror}") from error
 
 
-def check_space(output_dir: Path, objective: ContrastiveModel) -> None:
-    """The disk holds the model and its checkpoints."""
-    weights = sum(p.numel() * p.element_size() for p in objective.parameters())
-    checkpoint = weights * (1 + _ADAM_STATES)
-    needed = weights + 3 * checkpoint  # last, best, and the one being written
-    free = free_bytes(output_dir)
-    if free < needed:
+def check_overwrite(output_dir: Path, reads: Sequence[object]) -> None:
+    """Nothing that the run reads lies in the folder that it would delete."""
+    target = output_dir.resolve()
+    for source in reads:
+        if isinstance(source, str | Path) and Path(source).resolve().is_relative_to(target):
+            raise TrainingError(
+                f"--overwrite would delete {source}, which this run needs; choose another output folder"
+            )
+
+
+def check_report(report_to: str) -> None:
+    """The package that ``report_to`` logs to is installed."""
+    from transformers.integrations import integration_utils
+
+    try:
+        callbacks = integration_utils.get_reporting_integration_callbacks(report_to)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise TrainingError(f"report_to: {error}") from error
+    try:
+        for callback in callbacks:
+            callback()
+    except (RuntimeError, ImportError) as error:
+        raise MissingExtraError(f"report_to {report_to} needs its package: pip install {report_to}") from error
+
+
+def check_device(device: torch.device) -> None:
+    """The device is one that `transformers.Trainer` takes: the CPU, or the first accelerator that it sees."""
+    if device.type == "cpu":
+        return
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None or device.type != accelerator.type:
+        raise TrainingError(f"training runs on the CPU or an accelerator, not on device {str(device)!r}")
+    if device.index:
         raise TrainingError(
-            f"not enough space for {output_dir}: the model and its checkpoints take up to {needed / 2**20:.0f} MiB "
-            f"({checkpoint / 2**20:.0f} MiB a checkpoint), {free / 2**20:.0f} MiB are free"
+            f"training takes the first accelerator that it sees, not {device}; "
+            f"for this one, set CUDA_VISIBLE_DEVICES={device.index} and name the device {device.type}"
         )
 
 
 def check_rows(data: TextData, config: TrainConfig) -> None:
-    """There is at least one full batch."""
+    """There is at least one full batch, and hard negatives where they are weighted."""
     if len(data) < config.batch_size:
         raise TrainingError(
             f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}; "
             f"give more data or a smaller --batch-size"
+        )
+    if config.hard_negative_weight and data.width != 3:
+        raise TrainingError(
+            f"--hard-negative-weight is for rows of three sentences; those of {data.source} have {data.width}"
+        )
+
+
+def check_eval_data(pairs: ScoredPairs) -> None:
+    """Checkpoints can be ranked by these pairs."""
+    if np.ptp(pairs.gold) == 0:
+        raise TrainingError(
+            f"{pairs.source}: all {len(pairs.gold)} pairs have the gold score {pairs.gold[0]:g}; "
+            "a rank correlation needs different ones"
+        )
+
+
+def check_space(output_dir: Path, objective: ContrastiveModel) -> None:
+    """The disk holds the model and its checkpoints, those included that an earlier life of the run left."""
+    weights = sum(p.numel() * p.element_size() for p in objective.parameters())
+    checkpoint = weights * (1 + _ADAM_STATES)
+    needed = weights + 3 * checkpoint  # last, best, and the one being written
+    held = sum(path.lstat().st_size for path in output_dir.rglob("*")) if output_dir.is_dir() else 0
+    free = free_bytes(output_dir)
+    if held + free < needed:
+        raise TrainingError(
+            f"not enough space for {output_dir}: the model and its checkpoints take up to {needed / 2**20:.0f} MiB "
+            f"({checkpoint / 2**20:.0f} MiB a checkpoint), {free / 2**20:.0f} MiB are free"
         )
 
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.files import disk_full_named, read_json, sync, write_json
+from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
 from simcse_kit.training.batches import EpochSampler, TrainingRows
+from simcse_kit.training.checkpoints import STAGING, checkpoint_name
 from simcse_kit.training.events import TrainListener
 from simcse_kit.training.objective import ContrastiveModel
 
 METRICS = "metrics.jsonl"
-STAGING = ".staging"
 _KEPT = 2  # checkpoints: the last and the best
 _STATE = "trainer_state.json"
 _WEIGHTS = "model.safetensors"
@@ -32,13 +30,21 @@ Score = Callable[[], dict[str, float]]
 
 
 class ContrastiveTrainer(Trainer):
-    """Steps a `ContrastiveModel`; ``score`` gives the metrics of an evaluation, ``model_folder`` writes a checkpoint's."""
+    """Steps a `ContrastiveModel` around the encoder of ``saved``; ``score`` gives the metrics of an evaluation."""
 
     def __init__(
-        self, *, objective: ContrastiveModel, saved: SimCSE, rows: TrainingRows, args: TrainingArguments, score: Score | None
+        self,
+        *,
+        objective: ContrastiveModel,
+        saved: SimCSE,
+        rows: TrainingRows,
+        args: TrainingArguments,
+        score: Score | None,
     ) -> None:
         self.saved = saved
+        self.rows = rows
         self.score = score
+        self.run = Path(str(args.output_dir))
         self._staging = False
         super().__init__(
             model=objective,
@@ -50,7 +56,13 @@ class ContrastiveTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        return EpochSampler(len(self.train_dataset), self.args.seed)
+        return EpochSampler(len(self.rows), self.args.seed)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:  # a finished run of a fractional number of epochs, resumed
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """Score the encoder, without the training head, as it would be saved now."""
@@ -62,40 +74,46 @@ class ContrastiveTrainer(Trainer):
 
     # Checkpoints: written aside, then renamed
 
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        trained: tuple[int, int] = super()._init_training_state(*args, **kwargs)
+        self.state.best_model_checkpoint = self._best_checkpoint()
+        return trained
+
+    def _best_checkpoint(self) -> str | None:
+        """Where the best checkpoint lies in this folder, which may have been moved since it was written."""
+        best = self.state.best_global_step
+        return None if best is None else str(self.run / checkpoint_name(best))
+
     def _get_output_dir(self, trial: Any) -> str:
-        run = super()._get_output_dir(trial)
-        return os.path.join(run, STAGING) if self._staging else run
+        return str(self.run / STAGING if self._staging else self.run)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        run = Path(self.args.output_dir)
-        name = f"checkpoint-{self.state.global_step}"
-        with disk_full_named(run):
-            if self.args.should_save:
-                shutil.rmtree(run / STAGING, ignore_errors=True)
-            self._staging = True
-            try:
+        name = checkpoint_name(self.state.global_step)
+        staging = self.run / STAGING
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)
+        self._staging = True
+        try:
+            with disk_full_named(self.run):
                 super()._save_checkpoint(model, trial)
-            except BaseException:
-                shutil.rmtree(run / STAGING, ignore_errors=True)
-                raise
-            finally:
-                self._staging = False
-            if self.state.best_global_step:
-                self.state.best_model_checkpoint = str(run / f"checkpoint-{self.state.best_global_step}")
-            if not self.args.should_save:
-                return
-            self.state.save_to_json(str(run / STAGING / name / _STATE))
-            for path in (run / STAGING / name).rglob("*"):
-                sync(path)
-            shutil.rmtree(run / name, ignore_errors=True)  # of an earlier life of this run, past its last resume
-            os.rename(run / STAGING / name, run / name)
-            sync(run)
-            shutil.rmtree(run / STAGING, ignore_errors=True)
-        rotate_checkpoints(str(run), _KEPT, self.state.best_model_checkpoint)
+                if self.args.should_save:
+                    self.state.best_model_checkpoint = None  # a place that a moved run would not have
+                    self.state.save_to_json(str(staging / name / _STATE))
+                    for path in (staging / name).rglob("*"):
+                        sync(path)
+                    os.rename(staging / name, self.run / name)
+                    sync(self.run)
+        finally:
+            self._staging = False
+            if self.args.should_save:
+                shutil.rmtree(staging, ignore_errors=True)
+        self.state.best_model_checkpoint = self._best_checkpoint()
+        if self.args.should_save:
+            rotate_checkpoints(str(self.run), _KEPT, self.state.best_model_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A checkpoint is a model folder whose weights file holds the training head too, under the trainer's names."""
-        folder = Path(output_dir or self.args.output_dir)
+        folder = self.run if output_dir is None else Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         unwrapped: Any = self.accelerator.unwrap_model(self.model)
         self.saved.write(folder, weights=_distinct(state_dict or unwrapped.state_dict()))
@@ -134,21 +152,6 @@ def _load(model: Any, checkpoint: Path) -> None:
         )
 
 
-def checkpoints(run: Path) -> list[Path]:
-    """The run's checkpoints, oldest first; only whole ones have such a name."""
-    found = [(int(m[1]), path) for path in run.glob("checkpoint-*") if (m := re.fullmatch(r"checkpoint-(\d+)", path.name))]
-    return [path for _, path in sorted(found)]
-
-
-def settle_best(run: Path, checkpoint: Path) -> None:
-    """Let a checkpoint's record of the best one point into this folder: the run may have been moved."""
-    state = read_json(checkpoint / _STATE)
-    best = state.get("best_model_checkpoint")
-    if best and Path(best).parent != run:
-        state["best_model_checkpoint"] = str(run / Path(best).name)
-        write_json(checkpoint / _STATE, state)
-
-
 class RunCallback(TrainerCallback):
     """Writes ``metrics.jsonl``, tells the listener, and ends the run after the step in which it was asked to."""
 
@@ -157,12 +160,19 @@ class RunCallback(TrainerCallback):
         self.listener = listener
         self.stop_asked = False
 
+    def start_score(self) -> float | None:
+        """Spearman x 100 of the start model, None where it was not evaluated."""
+        scores = [line["eval_spearman"] for line in self._lines() if line["step"] == 0 and "eval_spearman" in line]
+        return scores[0] if scores else None
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Drop what a killed run logged past the checkpoint that is resumed."""
         if not state.is_world_process_zero or not self.path.is_file():
             return
-        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _step(line) <= state.global_step]
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        kept = [line for line in self._lines() if line["step"] <= state.global_step] if state.global_step else []
+        part = self.path.with_suffix(".part")
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(part, self.path)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Append a line."""
@@ -180,19 +190,18 @@ class RunCallback(TrainerCallback):
             self.listener.stepped(state.global_step, state.max_steps)
         if self.stop_asked:
             control.should_save = True
-            control.should_evaluate = False
             control.should_training_stop = True
+        if control.should_save:
+            control.should_log = True  # a logged loss is a mean since the last line: a resumed run has the same means
 
-
-def _step(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line cut off by the kill
-
-
-def uses_bf16(asked: bool | None, device: torch.device) -> bool:
-    """Whether to train in bf16: as asked, else where an accelerator has it."""
-    if asked is not None:
-        return asked
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    def _lines(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``, without one that a kill cut off."""
+        if not self.path.is_file():
+            return []
+        lines = []
+        for text in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+        return lines

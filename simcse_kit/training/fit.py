@@ -1,0 +1,141 @@
+"""Stepping a run that is ready, and saving what comes of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers import PrinterCallback, TrainingArguments
+
+from simcse_kit.errors import TrainingInterrupted
+from simcse_kit.evaluation import evaluate_pairs
+from simcse_kit.files import disk_full_named, staged_folder
+from simcse_kit.model import SimCSE
+from simcse_kit.training.checkpoints import checkpoint_name
+from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
+from simcse_kit.training.job import Job
+from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback, Score
+from simcse_kit.types import ScoredPairs
+
+_LOGGING_STEPS = 10
+
+
+def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
+    """Step the trainer from the start or from the checkpoint, then save the model.
+
+    Raises:
+        TrainingInterrupted: after Ctrl-C, with a checkpoint of the step.
+        DiskFullError: the checkpoints before are whole.
+    """
+    callback = RunCallback(job.output_dir, listener)
+    trainer = ContrastiveTrainer(
+        objective=job.objective,
+        saved=job.model,
+        rows=job.rows,
+        args=_arguments(job),
+        score=None if job.pairs is None else _scorer(job.model, job.pairs),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(callback)
+    began = time.perf_counter()
+    with _stop_after_step(callback), disk_full_named(job.output_dir):
+        trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
+    state = trainer.state
+    if callback.stop_asked and state.global_step < state.max_steps:
+        raise TrainingInterrupted(
+            f"stopped after step {state.global_step} of {state.max_steps}; "
+            f"{job.output_dir / checkpoint_name(state.global_step)} holds it. --resume goes on from there"
+        )
+    result = TrainResult(
+        output_dir=job.output_dir,
+        steps=state.global_step,
+        best_step=state.best_global_step,
+        best_score=None if state.best_global_step is None else state.best_metric,
+        start_score=callback.start_score(),
+        seconds=time.perf_counter() - began,
+        rows=plan.rows_until(state.global_step) - plan.rows_until(plan.resumed_from or 0),
+    )
+    if trainer.is_world_process_zero():
+        _save(job.model, result)
+    return result
+
+
+def _save(model: SimCSE, result: TrainResult) -> None:
+    model.record |= {"steps": result.steps, "best_step": result.best_step}
+    if result.best_score is not None:
+        model.record["scores"] = {"eval_spearman": result.best_score, "eval_spearman_at_start": result.start_score}
+    with staged_folder(result.output_dir) as staging:
+        model.write(staging)
+
+
+def _scorer(model: SimCSE, pairs: ScoredPairs) -> Score:
+    """Spearman x 100, alignment and uniformity of the model on scored pairs, sentences in full length."""
+    encode = model.encoder_fn(batch_size=128)
+
+    def score() -> dict[str, float]:
+        with model.full_length():
+            result = evaluate_pairs(encode, pairs)
+        return {
+            "spearman": result.scores["spearman"],
+            "alignment": result.alignment,
+            "uniformity": result.uniformity,
+        }
+
+    return score
+
+
+def _arguments(job: Job) -> TrainingArguments:
+    config, device = job.config, job.model.device
+    evaluates = job.pairs is not None
+    arguments = TrainingArguments(
+        output_dir=str(job.output_dir.absolute()),
+        per_device_train_batch_size=config.batch_size,
+        num_train_epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        seed=config.seed,
+        data_seed=config.seed,
+        bf16=job.bf16,
+        use_cpu=device.type == "cpu",
+        logging_strategy="steps",
+        logging_steps=_LOGGING_STEPS,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=config.eval_steps,
+        eval_on_start=evaluates and job.checkpoint is None,
+        save_strategy="steps",
+        save_steps=config.eval_steps,
+        load_best_model_at_end=evaluates,
+        metric_for_best_model="spearman" if evaluates else None,
+        greater_is_better=True if evaluates else None,
+        report_to=config.report_to,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device.type == "cuda",
+        disable_tqdm=True,
+        label_names=[],
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # one process is one device; more devices are torchrun's
+    return arguments
+
+
+@contextmanager
+def _stop_after_step(callback: RunCallback) -> Iterator[None]:
+    """First Ctrl-C: finish the step, save, stop. Second: at once. Only a main thread may handle signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        callback.stop_asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

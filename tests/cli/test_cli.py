@@ -1,0 +1,172 @@
+"""The command as a user meets it: real processes for what a process does, the runner for the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from simcse_kit.cli import app
+
+COMMAND = [sys.executable, "-m", "simcse_kit"]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, sentences: list[str]) -> Path:
+    path = tmp_path / "corpus.txt"
+    path.write_text("\n".join(sentences) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, sentences: list[str]) -> Path:
+    path = tmp_path / "pairs.tsv"
+    rows = [f"{a}\t{b}\t{i % 6}" for i, (a, b) in enumerate(zip(sentences, sentences[1:], strict=False))]
+    path.write_text("sentence1\tsentence2\tscore\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_help_answers_in_half_a_second() -> None:
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert run("--help").returncode == 0
+        times.append(time.perf_counter() - began)
+    assert sorted(times)[2] < 0.5
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, simcse_kit, simcse_kit.cli; print([m for m in ('torch', 'transformers', 'faiss', 'scipy', 'pandas') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_train_eval_index_search(
+    tmp_path: Path, tiny_model: Callable[[str], Path], corpus: Path, pairs: Path, sentences: list[str]
+) -> None:
+    model = tmp_path / "model"
+    trained = run(
+        "train", "unsup", corpus, "--model", tiny_model("bert"), "--output-dir", model,
+        "--batch-size", 8, "--eval-data", pairs, "--eval-steps", 2, "--device", "cpu",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "each sentence sees 7 negatives" in trained.stderr
+    assert "cls_before_pooler (the default); in training a dense + tanh head" in trained.stderr
+    assert f"model saved in {model}" in trained.stdout
+
+    results = tmp_path / "scores.json"
+    evaluated = run("eval", model, tiny_model("bert"), "--pooling", "mean", "--suite", "pairs", "--data", pairs, "--json", results)
+    assert evaluated.returncode == 0, evaluated.stderr
+    written = json.loads(results.read_text(encoding="utf-8"))["results"]
+    assert [(entry["suite"], entry["pooling"]) for entry in written] == [("pairs", "mean")] * 2
+    assert f"{written[0]['scores']['spearman']:.2f}" in evaluated.stdout
+
+    index = tmp_path / "index"
+    built = run("index", "build", model, corpus, index)
+    assert built.returncode == 0, built.stderr
+    found = run("search", index, sentences[3], "-k", 1, "--format", "json")
+    assert found.returncode == 0, found.stderr
+    answer = json.loads(found.stdout)
+    assert answer["query"] == sentences[3]
+    assert answer["hits"][0]["text"] == sentences[3]
+    assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+    table = run("search", index, sentences[3])
+    assert sentences[3] in table.stdout
+    assert "1.000" in table.stdout
+
+
+def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path) -> None:
+    path = tmp_path / "one.json"
+    result = invoke("eval", tiny_model("bert"), "--pooling", "cls", "--suite", "pairs", "--data", pairs, "--json", path, "--details")
+    assert result.exit_code == 0, result.output
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written["suite"] == "pairs"
+    assert set(written["scores"]) == {"spearman", "pearson"}
+    assert written["pooling"] == "cls"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("eval", "no/such/model/anywhere", "--data", "."), "no folder no/such/model/anywhere"),
+        (("train", "unsup", "missing.txt", "--model", "x", "--output-dir", "out"), "missing.txt"),
+        (("train", "unsup", "empty.txt", "--model", "x", "--output-dir", "out"), "empty.txt"),
+        (("train", "sup", "broken.csv", "--model", "x", "--output-dir", "out"), "broken.csv, line 3: expected 3 columns, found 2"),
+        (("train", "unsup", "few.txt", "--model", "x", "--output-dir", "out"), "fewer than one batch of 64"),
+        (("train", "unsup", "few.txt", "--output-dir", "out"), "name the model to start from"),
+        (("train", "unsup", "few.txt", "--recipe", "nonsense", "--output-dir", "out"), "recipe of train unsup must be one of"),
+        (("train", "unsup", "few.txt", "--model", "x", "--batch-size", "1", "--output-dir", "out"), "batch_size must be at least 2"),
+        (("search", "no-index", "query"), "no-index does not exist"),
+        (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 sentences"),
+        (("eval", "x", "--suite", "nonsense", "--data", "."), "--suite must be of sts, korsts, pairs"),
+    ],
+)  # fmt: skip
+def test_errors_are_one_line_with_status_1_and_create_nothing(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "few.txt").write_text("one sentence\nand another\n", encoding="utf-8")
+    (tmp_path / "broken.csv").write_text("sent0,sent1,hard_neg\na b,c d,e f\na b,c d\n", encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert says in errors[0]
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path, tiny_model: Callable[[str], Path], sentences: list[str]) -> None:
+    corpus = tmp_path / "long.txt"
+    corpus.write_text("\n".join(f"{s} {i}" for i in range(400) for s in sentences), encoding="utf-8")
+    model = tmp_path / "model"
+    process = subprocess.Popen(
+        [*COMMAND, "train", "unsup", str(corpus), "--model", str(tiny_model("bert")), "--output-dir", str(model),
+         "--batch-size", "8", "--eval-steps", "100000", "--device", "cpu"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (model / "metrics.jsonl").is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume goes on from there" in errors
+    assert len(list(model.glob("checkpoint-*"))) == 1
+    assert not (model / "model.safetensors").exists()
+
+
+def test_recipes_and_version() -> None:
+    assert "unsup-roberta-large" in invoke("recipes").output
+    assert invoke("--version").output.startswith("simcse-kit ")
+
+
+def test_a_pipe_gets_whole_lines(tmp_path: Path, tiny_model: Callable[[str], Path]) -> None:
+    text = "a very long sentence " * 20
+    corpus = tmp_path / "long.txt"
+    corpus.write_text(text.strip() + "\n", encoding="utf-8")
+    index = tmp_path / "index"
+    assert invoke("index", "build", tiny_model("bert"), corpus, index, "--pooling", "mean").exit_code == 0
+    done = run("search", index, "a sentence")
+    assert " ".join(done.stdout.split()).count("a very long sentence") == 20
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    environment = os.environ | {"SIMCSE_KIT_DEBUG": "1"}
+    done = subprocess.run([*COMMAND, "search", "nowhere", "x"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert "Traceback" in done.stderr

@@ -1,0 +1,152 @@
+"""`SentenceIndex`: sentences in, hits out, bound to the model it was made with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plain import unit
+
+from simcse_kit import Hit, SearchIndexError, SentenceIndex, SimCSE
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("index") / "model"
+    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> SimCSE:
+    return SimCSE(folder, device="cpu")
+
+
+def test_search_is_the_cosine_of_encode(model: SimCSE, sentences: list[str]) -> None:
+    index = SentenceIndex.build(model, sentences)
+    cosine = unit(model.encode(sentences[:3])) @ unit(model.encode(sentences)).T
+    for row, hits in zip(cosine, index.search(sentences[:3], k=6), strict=True):
+        np.testing.assert_allclose([hit.score for hit in hits], np.sort(row)[::-1][:6], atol=1e-5)
+        assert [hit.text for hit in hits] == [sentences[hit.id] for hit in hits]
+    one = index.search(sentences[0], k=6)
+    assert isinstance(one[0], Hit)
+    assert one[0].text == sentences[0]
+    assert [hit.id for hit in one] == [hit.id for hit in index.search(sentences[:1], k=6)[0]]
+    assert index.search([]) == []
+    assert len(index.search(sentences[0], k=99)) == len(sentences)
+    assert all(hit.score >= 0.9 for hit in index.search(sentences[0], k=99, threshold=0.9))
+
+
+def test_building_in_parts_on_disk_is_building_at_once(model: SimCSE, sentences: list[str], tmp_path: Path) -> None:
+    SentenceIndex.build(model, sentences[:25]).save(tmp_path / "i")
+    index = SentenceIndex.open(tmp_path / "i", model)
+    index.add(sentences[25:])
+    index.save()
+    again = SentenceIndex.open(tmp_path / "i")
+    assert len(again) == len(sentences)
+    whole = SentenceIndex.build(model, sentences)
+    for a, b in zip(again.search(sentences, k=4), whole.search(sentences, k=4), strict=True):
+        assert [hit.text for hit in a] == [hit.text for hit in b]
+        np.testing.assert_allclose([hit.score for hit in a], [hit.score for hit in b], atol=1e-5)
+
+
+def test_what_was_not_saved_is_not_there(model: SimCSE, sentences: list[str], tmp_path: Path) -> None:
+    """A process that dies after `add` and before `save` leaves the commit before it."""
+    index = SentenceIndex.build(model, sentences[:5], ids=["a", "b", "c", "d", "e"])
+    index.save(tmp_path / "i")
+    index.add(["new"], ids=["f"])
+    del index
+    again = SentenceIndex.open(tmp_path / "i", model)
+    assert len(again) == 5
+    assert again.search(sentences[2], k=1)[0].id == "c"
+
+
+def test_open_loads_the_model_of_the_manifest(folder: Path, sentences: list[str], tmp_path: Path) -> None:
+    SentenceIndex.build(folder, sentences).save(tmp_path / "i")
+    index = SentenceIndex.open(tmp_path / "i")
+    assert Path(index.model.name) == folder
+    assert index.search(sentences[4])[0].text == sentences[4]
+    assert len(index.search(sentences[4], k=3)) == 3
+
+
+def test_open_makes_the_model_as_it_was(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pooling and length that were arguments then, a relative path, another working directory now."""
+    shutil.copytree(tiny_model("roberta"), tmp_path / "m")
+    monkeypatch.chdir(tmp_path)
+    SentenceIndex.build(SimCSE("m", pooling="avg_top2", max_seq_length=30, device="cpu"), sentences).save("i")
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    index = SentenceIndex.open("../i")
+    assert (index.model.pooling, index.model.max_seq_length) == ("avg_top2", 30)
+    index.add(["The cat again."])
+    assert index.save().resolve() == tmp_path / "i"
+
+
+def test_another_model_is_refused(
+    model: SimCSE, tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path, folder: Path
+) -> None:
+    SentenceIndex.build(model, sentences).save(tmp_path / "i")
+    others = [
+        SimCSE(folder, pooling="max", device="cpu"),
+        SimCSE(folder, max_seq_length=9, device="cpu"),
+        SimCSE(tiny_model("distilbert"), pooling="mean", device="cpu"),
+    ]
+    for other in others:
+        with pytest.raises(SearchIndexError, match="was made with another model: .* build the index anew"):
+            SentenceIndex.open(tmp_path / "i", other)
+    shutil.copytree(folder, tmp_path / "copy")
+    assert len(SentenceIndex.open(tmp_path / "i", tmp_path / "copy")) == len(sentences)
+
+
+def test_a_model_that_changed_since_is_refused(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
+) -> None:
+    import torch
+
+    model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+    index = SentenceIndex.build(model, sentences)
+    index.save(tmp_path / "i")
+    with torch.no_grad():
+        next(model.encoder.parameters()).mul_(1.5)
+    with pytest.raises(SearchIndexError, match="another model"):
+        SentenceIndex.open(tmp_path / "i", model)
+    with pytest.raises(SearchIndexError, match="changed"):
+        index.add(["new"])
+    with pytest.raises(SearchIndexError, match="changed"):
+        index.search("new")
+
+
+def test_a_model_that_is_gone_is_named(folder: Path, sentences: list[str], tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "m")
+    SentenceIndex.build(tmp_path / "m", sentences).save(tmp_path / "i")
+    shutil.rmtree(tmp_path / "m")
+    with pytest.raises(SearchIndexError, match=rf"its model {tmp_path / 'm'} cannot be loaded: .*; give the model"):
+        SentenceIndex.open(tmp_path / "i")
+    assert SentenceIndex.open(tmp_path / "i", folder).search(sentences[1], k=1)[0].text == sentences[1]
+
+
+def test_query_and_document_prompts_are_used(folder: Path, sentences: list[str], tmp_path: Path) -> None:
+    model = SimCSE(folder, device="cpu")
+    model.prompts.update({"query": "where is ", "document": "it is said: "})
+    index = SentenceIndex.build(model, sentences)
+    cosine = unit(model.encode_query(sentences[:1])) @ unit(model.encode_document(sentences)).T
+    assert index.search(sentences[0], k=1)[0].score == pytest.approx(float(cosine.max()), abs=1e-5)
+
+
+def test_an_empty_index(model: SimCSE, tmp_path: Path) -> None:
+    index = SentenceIndex.build(model, [])
+    assert index.search("The cat.") == []
+    index.save(tmp_path / "i")
+    again = SentenceIndex.open(tmp_path / "i", model)
+    again.add(["The cat."])
+    assert again.search("The cat.")[0].id == 0
+
+
+def test_one_string_is_not_a_list_of_sentences(model: SimCSE) -> None:
+    with pytest.raises(TypeError, match="a list of sentences"):
+        SentenceIndex.build(model, "The cat.")

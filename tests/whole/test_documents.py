@@ -1,0 +1,57 @@
+"""What the README and the examples show, works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from simcse_kit import SimCSE
+from simcse_kit.cli import app
+from simcse_kit.data import read_sentences, sample_sentences_path
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.S))
+def test_python_of_the_readme_runs(block: str, minilm: SimCSE) -> None:
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_of_the_readme_exist() -> None:
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
+    commands = [line.split("&&")[-1].strip() for line in lines if "simcse-kit " in line]
+    assert len(commands) >= 6
+    for line in commands:
+        words = shlex.split(line)[1:]
+        command = get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert not [word for word in words if word.startswith("-") and word not in known], line
+
+
+def test_both_commands_stand_in_the_readme() -> None:
+    assert 'pip install -c constraints.txt ".[offline]" && simcse-kit quickstart' in README.splitlines()
+    assert 'pip install -c constraints.txt ".[offline,dev]" && pytest' in README.splitlines()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path: Path, tmp_path: Path, minilm: SimCSE) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60
+    arguments: list[str] = []
+    if path.stem == "train_unsupervised":
+        small = tmp_path / "small.txt"
+        small.write_text("\n".join(read_sentences(sample_sentences_path()).column(0)[:70]), encoding="utf-8")
+        arguments = [str(small), str(tmp_path)]
+    done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout

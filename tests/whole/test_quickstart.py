@@ -1,0 +1,67 @@
+"""The main job in one call, on a file of one's own (the sample itself is run from the wheel, see .ci/run)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from simcse_kit import SentenceIndex, SimCSE, TrainingError
+from simcse_kit.data import read_scored_pairs, read_sentences, sample_pairs_path, sample_sentences_path
+from simcse_kit.quickstart import quickstart
+
+
+@pytest.fixture
+def own(tmp_path: Path, minilm: SimCSE) -> Path:
+    path = tmp_path / "my sentences.txt"
+    lines = read_sentences(sample_sentences_path()).column(0)[:60]
+    path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_quickstart_makes_model_index_and_report(own: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    made = quickstart(own, folder)
+    assert (made.sentences, made.trained_on, made.indexed) == (60, 60, 60)
+    assert made.after.scores["spearman"] == pytest.approx(made.training.best_score, abs=1e-9)
+    assert made.before.scores["spearman"] == pytest.approx(made.training.start_score, abs=1e-9)
+    model = SimCSE(made.model)
+    index = SentenceIndex.open(made.index, model)
+    assert len(index) == 60
+    assert len(made.answers) == 3
+    assert all(len(hits) == 3 and query not in [hit.text for hit in hits] for query, hits in made.answers.items())
+    html = made.report.read_text(encoding="utf-8")
+    assert html.count("<svg") == 3
+    assert "self-graded" in html
+    with pytest.raises(TrainingError, match="earlier quickstart"):
+        quickstart(own, folder)
+    again = quickstart(own, folder, overwrite=True)
+    assert SimCSE(again.model).fingerprint() == model.fingerprint()
+
+
+def test_it_does_not_touch_a_folder_of_somebody_else(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("precious", encoding="utf-8")
+    for overwrite in (False, True):
+        with pytest.raises(TrainingError, match="not from an earlier quickstart"):
+            quickstart(own, tmp_path / "thesis", overwrite=overwrite)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text(encoding="utf-8") == "precious"
+
+
+def test_the_sample_is_what_the_readme_says() -> None:
+    sentences = read_sentences(sample_sentences_path()).column(0)
+    assert len(sentences) == len({text.casefold() for text in sentences}) == 653
+    pairs = read_scored_pairs(sample_pairs_path())
+    assert len(pairs.gold) == 120
+    assert pairs.gold.min() >= 0
+    assert pairs.gold.max() <= 5
+    assert not {*pairs.first, *pairs.second} & set(sentences)
+
+
+def test_results_say_how_they_came_to_be() -> None:
+    results = sorted((Path(__file__).parents[2] / "eval" / "results").glob("*.json"))
+    assert results
+    for path in results:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        assert {"command", "commit", "date", "versions", "machine"} <= set(written), path.name
