@@ -17,7 +17,7 @@ def info_nce(
     temperature: float = 0.05,
     hard_negative_weight: float = 0.0,
 ) -> Tensor:
-    """SimCSE's loss (Gao et al., 2021, eq. 1, 4 and 5): each anchor must pick its positive; all (B, D), result a scalar.
+    """SimCSE's loss (Gao et al., 2021, eq. 1, 4 and 5): each anchor must pick its positive; all (B, D), a scalar.
 
     The candidates of an anchor are all positives of the batch and, where given, all hard negatives:
 
@@ -35,7 +35,9 @@ def info_nce(
     if hard_negatives is not None:
         against = cosine_similarity(anchors, hard_negatives) / temperature  # (B, B)
         if hard_negative_weight:
-            against = against + hard_negative_weight * torch.eye(len(anchors), device=against.device, dtype=against.dtype)
+            against = against + hard_negative_weight * torch.eye(
+                len(anchors), device=against.device, dtype=against.dtype
+            )
         logits = torch.cat([logits, against], dim=1)  # (B, 2B)
     labels = torch.arange(len(anchors), device=logits.device)
     return cross_entropy(logits, labels)

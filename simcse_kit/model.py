@@ -40,7 +40,7 @@ class SimCSE(OriginalToolMixin):
     """A sentence encoder: any HuggingFace backbone, a pooling, and a head where the pooling has one.
 
     Args:
-        name_or_path: a folder (ours, sentence-transformers', a plain ``AutoModel``'s, a training checkpoint) or a hub name.
+        name_or_path: a folder (ours, sentence-transformers', an ``AutoModel``'s, a training checkpoint) or a hub name.
         pooling: one of ``simcse_kit.POOLERS``; None takes the folder's or the known checkpoint's, and is an error
             where neither says.
         device: torch device; None is the first accelerator, else the CPU.
@@ -163,7 +163,9 @@ class SimCSE(OriginalToolMixin):
         truncate_dim: int | None = None,
         device: str | torch.device | None = None,
     ) -> Any:
-        """Vectors of sentences: one string gives (D,), N strings (N, D), none (0, D). Arguments as in sentence-transformers.
+        """Vectors of sentences: one string gives (D,), N strings (N, D). Arguments as in sentence-transformers.
+
+        An empty list gives (0, D).
 
         Args:
             sentences: a string or a sequence of strings.
@@ -260,9 +262,7 @@ class SimCSE(OriginalToolMixin):
             raise ValueError(f"prompt_name must be one of {', '.join(self.prompts) or '(none)'}; got {name!r}")
         return self.prompts[name]
 
-    def _embed(
-        self, texts: list[str], prompt: str, batch_size: int, bar: bool, output_device: torch.device
-    ) -> Tensor:
+    def _embed(self, texts: list[str], prompt: str, batch_size: int, bar: bool, output_device: torch.device) -> Tensor:
         tokens = self.tokenize([prompt + text for text in texts] if prompt else texts)
         if tokens.truncated:
             say_once(
@@ -298,7 +298,7 @@ class SimCSE(OriginalToolMixin):
         vectors may stand for the strings of one side.
         """
         if not _is_text(a) and not _is_text(b):
-            return similarity(a, b, self.settings.similarity_fn_name)  # type: ignore[arg-type]
+            return similarity(a, b, self.settings.similarity_fn_name)
         left, right = (np.asarray(self.encode(x)) if _is_text(x) else np.asarray(x) for x in (a, b))  # type: ignore[arg-type]
         matrix = similarity(left, right).numpy()
         if left.ndim > 1:
@@ -312,7 +312,7 @@ class SimCSE(OriginalToolMixin):
     # Keeping
 
     def save(self, folder: str | Path) -> None:
-        """Write a folder that `SimCSE`, sentence-transformers and, without a head, ``AutoModel`` load with equal vectors.
+        """Write a folder that `SimCSE`, sentence-transformers and (without a head) ``AutoModel`` load, vectors equal.
 
         The folder appears whole or not at all; in a folder that exists, files of the same name are replaced.
         """
@@ -323,7 +323,7 @@ class SimCSE(OriginalToolMixin):
             self.write(staging)
 
     def write(self, folder: Path, *, weights: dict[str, Tensor] | None = None) -> None:
-        """Write the files of `save` into an empty folder; ``weights``: a training checkpoint's instead of the model's."""
+        """Write the files of `save` into an empty folder; ``weights``: a checkpoint's instead of the model's."""
         write_modules(folder, self.encoder, self.tokenizer, self.settings, weights=weights)
         record = self.record | {"format_version": 1, "pooling": self.pooling}
         write_json(folder / RECORD, record)
@@ -393,5 +393,5 @@ def _quantize(vectors: Tensor, precision: str) -> NDArray[Any]:
         return np.zeros((0, width), dtype="int8" if precision in ("int8", "binary") else "uint8")
     from sentence_transformers.util import quantize_embeddings
 
-    quantized: NDArray[Any] = quantize_embeddings(vectors.cpu().numpy(), precision=precision)  # type: ignore[arg-type]
+    quantized: NDArray[Any] = quantize_embeddings(vectors.cpu().numpy(), precision=precision)
     return quantized

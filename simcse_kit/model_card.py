@@ -41,5 +41,7 @@ def model_card(record: dict[str, Any], dimension: int) -> str:
     """README text for a folder whose ``simcse_kit.json`` is ``record``."""
     training = ""
     if "objective" in record:
-        training = f" Trained with `{record['objective']}` ({record.get('mode', 'unsup')}) from `{record.get('model', '')}`."
+        training = (
+            f" Trained with `{record['objective']}` ({record.get('mode', 'unsup')}) from `{record.get('model', '')}`."
+        )
     return _CARD.format(dimension=dimension, pooling=record.get("pooling"), training=training)

@@ -43,7 +43,7 @@ class OriginalToolMixin:
     def search(
         self, queries: str | Sequence[str], *, device: str | None = None, threshold: float = 0.6, top_k: int = 5
     ) -> list[ScoredSentence] | list[list[ScoredSentence]]:
-        """The best sentences with a cosine of at least ``threshold``: a list of (sentence, score), or one for each query."""
+        """The best sentences with a cosine of at least ``threshold``: [(sentence, score)], or one list a query."""
         single = isinstance(queries, str)
         texts = [queries] if single else list(queries)
         hits = self._index().search(self.encode(texts, device=device), top_k, threshold)

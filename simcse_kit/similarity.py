@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,7 +18,9 @@ def as_matrix(values: ArrayLike) -> Tensor:
     if isinstance(values, Tensor):
         tensor = values
     else:
-        tensor = torch.stack([torch.as_tensor(v) for v in values]) if isinstance(values, list) else torch.as_tensor(values)
+        tensor = (
+            torch.stack([torch.as_tensor(v) for v in values]) if isinstance(values, list) else torch.as_tensor(values)
+        )
     return tensor.unsqueeze(0) if tensor.ndim == 1 else tensor
 
 
@@ -50,9 +51,9 @@ PAIRWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def similarity(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> Tensor:
-    """Similarity of all pairs: (N, D), (M, D) -> (N, M). ``name``: cosine, dot, euclidean, manhattan (negated distances).
+    """Similarity of all pairs: (N, D), (M, D) -> (N, M). ``name``: cosine, dot, euclidean, manhattan (negated).
 
-    >>> similarity(np.eye(2, dtype=np.float32), np.array([3.0, 0.0], dtype=np.float32)).tolist()
+    >>> similarity(torch.eye(2), torch.tensor([3.0, 0.0])).tolist()
     [[1.0], [0.0]]
     """
     return SIMILARITIES[name](*_both(a, b))

@@ -112,7 +112,7 @@ def length_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDAr
     A batch ends at a change of length once it is half full: fuller batches pay for padding, emptier ones for calls.
 
     >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), 4)]
-    [[1, 3, 4], [0, 2, 5]]
+    [[1, 3, 4], [0, 2], [5]]
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # tiny models on busy cores: threads that spin make it 4 times slower
 
 import pytest
 

@@ -12,7 +12,15 @@ import pytest
 
 from simcse_kit import SimCSEKitError
 from simcse_kit.errors import ModelError
-from simcse_kit.files import DiskFullError, disk_full_named, existing_parent, free_bytes, read_json, staged_folder, write_json
+from simcse_kit.files import (
+    DiskFullError,
+    disk_full_named,
+    existing_parent,
+    free_bytes,
+    read_json,
+    staged_folder,
+    write_json,
+)
 
 
 def content(folder: Path) -> dict[str, str]:

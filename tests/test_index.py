@@ -97,7 +97,7 @@ def test_another_model_is_refused(
         SimCSE(tiny_model("distilbert"), pooling="mean", device="cpu"),
     ]
     for other in others:
-        with pytest.raises(SearchIndexError, match="was made with another model: .* build the index anew"):
+        with pytest.raises(SearchIndexError, match=r"was made with another model: .* build the index anew"):
             SentenceIndex.open(tmp_path / "i", other)
     shutil.copytree(folder, tmp_path / "copy")
     assert len(SentenceIndex.open(tmp_path / "i", tmp_path / "copy")) == len(sentences)

@@ -12,8 +12,8 @@ import simcse_kit
 
 ROOT = Path(simcse_kit.__file__).parent
 
-# Rows are layers, from the bottom up. A name is a module, or a folder whose modules may import each other without a cycle.
-# Where one row of the design's table had to be split, the sub-rows keep its place: errors < files, model_card and so on.
+# Rows are layers, from the bottom up. A name is a module, or a folder whose modules may import each other without a
+# cycle. The design's layer 0 is two rows here, for `files` and `distributed` raise errors; the rest is its table.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "types"),
     ("distributed", "files"),

@@ -25,7 +25,9 @@ def write_original(base: Path, folder: Path, kind: str, *, file: str = "model.sa
     """A training checkpoint as princeton-nlp/SimCSE's ``train.py`` leaves it; returns its state dict."""
     shutil.copytree(base, folder)
     state = {
-        f"{kind}.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items() if "pooler" not in name
+        f"{kind}.{name}": tensor
+        for name, tensor in load_file(folder / "model.safetensors").items()
+        if "pooler" not in name
     }
     generator = torch.Generator().manual_seed(5)
     state["mlp.dense.weight"] = torch.randn(32, 32, generator=generator) / 5
@@ -66,7 +68,9 @@ def test_a_training_checkpoint_needs_its_pooling_named(
     file: str, tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
     write_original(tiny_model("bert"), tmp_path / "ck", "bert", file=file)
-    with pytest.raises(ModelError, match="does not say whether its MLP stays: name the pooling, cls .* or cls_before_pooler"):
+    with pytest.raises(
+        ModelError, match=r"does not say whether its MLP stays: name the pooling, cls .* or cls_before_pooler"
+    ):
         SimCSE(tmp_path / "ck")
 
 

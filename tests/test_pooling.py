@@ -29,9 +29,7 @@ def test_every_pooling_is_the_plain_loop(kind: str, tiny_model: Callable[[str], 
 
 @pytest.mark.filterwarnings("ignore::simcse_kit.Notice")
 @pytest.mark.parametrize("kind", WITH_POOLER)
-def test_cls_is_the_backbones_pooler_output(
-    kind: str, tiny_model: Callable[[str], Path], sentences: list[str]
-) -> None:
+def test_cls_is_the_backbones_pooler_output(kind: str, tiny_model: Callable[[str], Path], sentences: list[str]) -> None:
     vectors = SimCSE(tiny_model(kind), pooling="cls", device="cpu").encode(sentences[:8])
     np.testing.assert_allclose(vectors, plain_vectors(tiny_model(kind), "cls", sentences[:8]), atol=1e-5)
 

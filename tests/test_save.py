@@ -64,9 +64,7 @@ def test_a_saved_model_is_the_same_everywhere(
     assert loaded.max_seq_length == model.max_seq_length
     np.testing.assert_array_equal(loaded.encode(sentences), vectors)
     assert loaded.fingerprint() == model.fingerprint()
-    np.testing.assert_allclose(
-        unit(in_sentence_transformers(tmp_path / "saved", sentences)), unit(vectors), atol=1e-5
-    )
+    np.testing.assert_allclose(unit(in_sentence_transformers(tmp_path / "saved", sentences)), unit(vectors), atol=1e-5)
     if not POOLERS[pooling].head or kind in ("bert", "roberta", "xlmr", "albert", "mpnet"):
         np.testing.assert_allclose(
             unit(plain_vectors(tmp_path / "saved", pooling, sentences[:5])), unit(vectors[:5]), atol=1e-5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,12 @@ def filled(count: int = 20, seed: int = 0) -> Collection:
 
 
 @settings(max_examples=30, deadline=None)
-@given(count=st.integers(0, 40), k=st.integers(1, 50), seed=st.integers(0, 99), threshold=st.sampled_from([None, -0.5, 0.3]))
+@given(
+    count=st.integers(0, 40),
+    k=st.integers(1, 50),
+    seed=st.integers(0, 99),
+    threshold=st.sampled_from([None, -0.5, 0.3]),
+)
 def test_search_is_brute_force_cosine(count: int, k: int, seed: int, threshold: float | None) -> None:
     collection = filled(count, seed)
     queries = vectors(3, seed + 1000)
@@ -243,6 +249,29 @@ def test_two_writers(tmp_path: Path) -> None:
     with pytest.raises(SearchIndexError, match="changed by somebody else since it was opened"):
         two.save()
     assert Collection.open(tmp_path / "i").texts[-1] == "one"
+
+
+def test_two_writers_at_once(tmp_path: Path) -> None:
+    """Whoever comes second waits, and is then refused: nobody's commit is lost without a word."""
+    filled().save(tmp_path / "i")
+    writers = [Collection.open(tmp_path / "i") for _ in range(4)]
+    said: list[str] = []
+
+    def save(writer: Collection, name: str) -> None:
+        writer.add([name] * 2000, vectors(2000))
+        try:
+            writer.save()
+            said.append(name)
+        except SearchIndexError as error:
+            assert "changed by somebody else" in str(error)  # noqa: PT017
+
+    threads = [threading.Thread(target=save, args=(w, f"writer {i}")) for i, w in enumerate(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(said) == 1
+    assert Collection.open(tmp_path / "i").texts[20:] == said * 2000
 
 
 def test_a_reader_is_not_disturbed_by_a_writer(tmp_path: Path) -> None:

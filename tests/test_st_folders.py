@@ -20,11 +20,13 @@ Parts = Callable[..., list[Any]]
 
 @pytest.fixture
 def st_folder(tiny_model: Callable[[str], Path], tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
-    """Write a folder with sentence-transformers: Transformer, Pooling(mode), then what is named; returns its model too."""
+    """Write a folder with sentence-transformers: Transformer, Pooling(mode), then more; returns its model too."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    def write(*after: Any, mode: Any = "mean", kind: str = "bert", layers: Any = None, **settings: Any) -> tuple[Path, Any]:
+    def write(
+        *after: Any, mode: Any = "mean", kind: str = "bert", layers: Any = None, **settings: Any
+    ) -> tuple[Path, Any]:
         torch.manual_seed(3)
         inner = {key: settings.pop(key) for key in ("max_seq_length", "do_lower_case") if key in settings}
         if layers is not None:
@@ -98,7 +100,9 @@ def test_dense(st_folder: Any, sentences: list[str], mode: str, dense: dict[str,
 def test_several_modules_after_the_pooling(st_folder: Any, sentences: list[str], tmp_path: Path) -> None:
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
-    ours = check(*st_folder(Dense(32, 24), Dense(24, 16, activation_function=torch.nn.Identity()), Normalize()), sentences)
+    ours = check(
+        *st_folder(Dense(32, 24), Dense(24, 16, activation_function=torch.nn.Identity()), Normalize()), sentences
+    )
     np.testing.assert_allclose(np.linalg.norm(ours.encode(sentences), axis=1), 1, atol=1e-5)
     ours.save(tmp_path / "ours")
     again = SimCSE(tmp_path / "ours", device="cpu")
@@ -111,6 +115,18 @@ def test_weighted_layers(st_folder: Any, sentences: list[str]) -> None:
 
     layers = WeightedLayerPooling(32, num_hidden_layers=2, layer_start=1)
     assert check(*st_folder(layers=layers), sentences).pooling == "avg_top2"
+
+
+def test_weighted_layers_without_the_layers_have_no_effect(st_folder: Any, sentences: list[str]) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
+
+    folder, _ = st_folder(layers=WeightedLayerPooling(32, num_hidden_layers=2, layer_start=1))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"output_hidden_states": False}), encoding="utf-8")
+    with pytest.warns(Notice, match="has no effect"):
+        model = check(folder, SentenceTransformer(str(folder), device="cpu"), sentences)
+    assert model.pooling == "mean"
 
 
 def test_weighted_layers_that_are_no_pooling_of_ours(st_folder: Any) -> None:
@@ -176,7 +192,7 @@ def test_a_module_that_is_refused_is_named(st_folder: Any) -> None:
     from sentence_transformers.sentence_transformer.modules import LayerNorm
 
     folder, _ = st_folder(LayerNorm(32))
-    with pytest.raises(ModelError, match="module LayerNorm of modules.json is not supported; supported: Transformer"):
+    with pytest.raises(ModelError, match=r"module LayerNorm of modules.json is not supported; supported: Transformer"):
         SimCSE(folder)
 
 

@@ -46,7 +46,9 @@ def test_padding_is_undone_by_the_mask(rows: list[list[int]]) -> None:
         assert ids.tolist() == rows
         return
     assert ids.shape == mask.shape == (len(rows), max(map(len, rows)))
-    assert [[i for i, keep in zip(a, b, strict=True) if keep] for a, b in zip(ids.tolist(), mask.tolist(), strict=True)] == rows
+    assert [
+        [i for i, keep in zip(a, b, strict=True) if keep] for a, b in zip(ids.tolist(), mask.tolist(), strict=True)
+    ] == rows
     assert not ids[mask == 0].any()
 
 

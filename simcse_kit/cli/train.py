@@ -108,7 +108,7 @@ def train_command(mode: str) -> Callable[..., None]:
             result = (train_unsup if mode == "unsup" else train_sup)(
                 file,
                 output_dir,
-                model=model,  # type: ignore[typeddict-item]
+                model=model,
                 recipe=recipe,
                 eval_data=eval_data,
                 pooling=pooling,

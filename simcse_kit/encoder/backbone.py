@@ -15,7 +15,9 @@ from simcse_kit.errors import ModelError, TrainingError
 
 _WEIGHTS = "model.safetensors"
 _OLD_WEIGHTS = "pytorch_model.bin"
-_NOT_TENSORS = "broken, or more than tensors: torch.load(weights_only=True) refuses it, and nothing else is unpickled here"
+_NOT_TENSORS = (
+    "broken, or more than tensors: torch.load(weights_only=True) refuses it, and nothing else is unpickled here"
+)
 
 
 class PoolerDense(NamedTuple):
@@ -37,8 +39,9 @@ class Backbone(NamedTuple):
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep transformers' load report and bars away: what is missing is judged here, and said in our words."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -81,10 +84,10 @@ def set_dropout(config: Any, probability: float) -> None:
 
 
 def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False) -> Backbone:
-    """Build the backbone and load its weights in float32; a weight that is missing is an error, the pooler's excepted."""
+    """Build the backbone and load its weights in float32; a missing weight is an error, the pooler's excepted."""
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    auto = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
+    auto: Any = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
     try:
         with quiet_transformers():
             model, info = auto.from_pretrained(
@@ -106,7 +109,7 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
     """Build the backbone from a config and given weights (bare names, as in ``BertModel``)."""
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    auto = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
+    auto: Any = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
     config.architectures = None  # a class of the original project; saving writes the real one
     with quiet_transformers():
         model = auto.from_config(config, dtype=torch.float32)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from simcse_kit.encoder.backbone import quiet_transformers, read_state
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
-from simcse_kit.errors import ModelError
+from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import read_json, write_json
 from simcse_kit.pooling import POOLERS
 
@@ -73,7 +73,7 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
             transformer = path
             _read_transformer(path, settings)
         elif kind == "WeightedLayerPooling":
-            layers = _read_layers(path)
+            layers = _read_layers(path) if _hands_layers_on(transformer) else None
         elif kind == "Pooling":
             pooling = _read_pooling(path, settings)
         elif kind == "Dense" and pooling is not None:
@@ -91,7 +91,12 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
         if pooling != "mean":
             raise ModelError(f"{folder}: WeightedLayerPooling with pooling {pooling} is not supported, only with mean")
         pooling = layers
-    if pooling == "cls_before_pooler" and post and isinstance(post[0], Dense) and isinstance(post[0].activation, nn.Tanh):
+    if (
+        pooling == "cls_before_pooler"
+        and post
+        and isinstance(post[0], Dense)
+        and isinstance(post[0].activation, nn.Tanh)
+    ):
         pooling = "cls"
     _read_prompts(folder, settings)
     return SentenceTransformersFolder(transformer, pooling, post, settings)
@@ -116,8 +121,21 @@ def _read_pooling(path: Path, settings: Settings) -> str:
         modes = [mode for key, mode in _LEGACY.items() if values.get(key)]
     modes = [modes] if isinstance(modes, str) else list(modes)
     if len(modes) != 1 or modes[0] not in _FROM_ST:
-        raise ModelError(f"{path}: pooling {' + '.join(modes)} is not supported; supported: {', '.join(_FROM_ST)}, alone")
+        raise ModelError(
+            f"{path}: pooling {' + '.join(modes)} is not supported; supported: {', '.join(_FROM_ST)}, alone"
+        )
     return _FROM_ST[modes[0]]
+
+
+def _hands_layers_on(transformer: Path | None) -> bool:
+    """Whether the config asks for all layers; without them, sentence-transformers passes over a WeightedLayerPooling."""
+    if transformer is not None and read_json(transformer / "config.json", ModelError).get("output_hidden_states"):
+        return True
+    say_once(
+        f"{transformer}: config.json does not set output_hidden_states, so its WeightedLayerPooling has no effect, "
+        "as in sentence-transformers"
+    )
+    return False
 
 
 def _read_layers(path: Path) -> str:
@@ -197,7 +215,9 @@ def write_modules(
         else:
             write_json(path / "config.json", {})
     prefix = "sentence_transformers.models."  # the names that every version of sentence-transformers reads
-    entries = [{"idx": i, "name": str(i), "path": path, "type": prefix + kind} for i, (kind, path) in enumerate(modules)]
+    entries = [
+        {"idx": i, "name": str(i), "path": path, "type": prefix + kind} for i, (kind, path) in enumerate(modules)
+    ]
     write_json(folder / "modules.json", entries)
     _write_prompts(folder, settings)
 

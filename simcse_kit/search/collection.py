@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.store import MANIFEST, Manifest, checked_file, commit, read_manifest
+from simcse_kit.search.store import MANIFEST, Manifest, checked_file, commit, one_writer, read_manifest
 from simcse_kit.types import Vectors
 
 
@@ -23,7 +23,7 @@ class Hit(NamedTuple):
 
 
 class Collection:
-    """N texts with ids and unit vectors (N, D) in memory; `save` commits them to a folder, `open` reads the last commit.
+    """N texts with ids and unit vectors (N, D) in memory; `save` commits to a folder, `open` reads the last commit.
 
     Search is exact: FAISS's inner product over unit vectors.
     """
@@ -47,15 +47,19 @@ class Collection:
         """Add N texts with vectors (N, D), of any length but zero, under new ids (None: integers that go on).
 
         Raises:
-            SearchIndexError: an id that is taken, not an integer or a string, or not of the others' type; a wrong shape.
+            SearchIndexError: an id that is taken, no integer or string, or not of the others' type; a wrong shape.
         """
         import faiss
 
         vectors = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
         if vectors.shape != (len(texts), self.dimension) and len(texts):
-            raise SearchIndexError(f"{len(texts)} texts need vectors of ({len(texts)}, {self.dimension}); got {vectors.shape}")
+            raise SearchIndexError(
+                f"{len(texts)} texts need vectors of ({len(texts)}, {self.dimension}); got {vectors.shape}"
+            )
         if not np.isfinite(vectors).all():
-            raise SearchIndexError(f"the vector of text number {int(np.argmin(np.isfinite(vectors).all(1)))} is not finite")
+            raise SearchIndexError(
+                f"the vector of text number {int(np.argmin(np.isfinite(vectors).all(1)))} is not finite"
+            )
         new = self._new_ids(len(texts), ids)
         if not len(texts):
             return
@@ -96,7 +100,9 @@ class Collection:
             raise SearchIndexError(f"k must be at least 1; got {k}")
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
         if queries.shape[1] != self.dimension and len(queries):
-            raise SearchIndexError(f"the index holds vectors of {self.dimension} dimensions; the query has {queries.shape[1]}")
+            raise SearchIndexError(
+                f"the index holds vectors of {self.dimension} dimensions; the query has {queries.shape[1]}"
+            )
         if not len(self) or not len(queries):
             return [[] for _ in queries]
         faiss.normalize_L2(queries)
@@ -116,27 +122,30 @@ class Collection:
             raise SearchIndexError("this index has no folder yet; name one")
         target = Path(folder) if folder is not None else self._folder
         assert target is not None
-        generation = self._next_generation(target)
-        manifest = Manifest(
-            generation=generation,
-            dimension=self.dimension,
-            count=len(self),
-            id_type="str" if self.ids and isinstance(self.ids[0], str) else "int",
-            metric="cosine",
-            model=self.model,
-            files={},
-        )
-        commit(target, manifest, {"vectors.faiss": self._write_vectors, "sentences.parquet": self._write_sentences})
+        if target.is_file():
+            raise SearchIndexError(f"{target} is a file; an index is a folder")
+        with one_writer(target):
+            generation = self._next_generation(target)
+            manifest = Manifest(
+                generation=generation,
+                dimension=self.dimension,
+                count=len(self),
+                id_type="str" if self.ids and isinstance(self.ids[0], str) else "int",
+                metric="cosine",
+                model=self.model,
+                files={},
+            )
+            commit(target, manifest, {"vectors.faiss": self._write_vectors, "sentences.parquet": self._write_sentences})
         self._folder, self._generation = target, generation
         return target
 
     def _next_generation(self, target: Path) -> int:
-        if target.is_file():
-            raise SearchIndexError(f"{target} is a file; an index is a folder")
         if (target / MANIFEST).is_file():
             on_disk = read_manifest(target).generation
             if self._folder is None or target.absolute() != self._folder.absolute():
-                raise SearchIndexError(f"{target} already holds an index; open it and add to it, or choose another folder")
+                raise SearchIndexError(
+                    f"{target} already holds an index; open it and add to it, or choose another folder"
+                )
             if on_disk != self._generation:
                 raise SearchIndexError(
                     f"{target} was changed by somebody else since it was opened (commit {on_disk}, opened at "
@@ -156,7 +165,9 @@ class Collection:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table({"id": pa.array([str(i) for i in self.ids], pa.string()), "text": pa.array(self.texts, pa.string())})
+        table = pa.table(
+            {"id": pa.array([str(i) for i in self.ids], pa.string()), "text": pa.array(self.texts, pa.string())}
+        )
         pq.write_table(table, path, compression="zstd")
 
     @classmethod

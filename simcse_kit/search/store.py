@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,11 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{FORMAT_VERSION}); update simcse_kit"
             )
         return Manifest(
-            **{key: int(values[key]) for key in ("generation", "dimension", "count")},
-            **{key: str(values[key]) for key in ("id_type", "metric")},
+            generation=int(values["generation"]),
+            dimension=int(values["dimension"]),
+            count=int(values["count"]),
+            id_type=str(values["id_type"]),
+            metric=str(values["metric"]),
             model=dict(values["model"]),
             files={role: FileEntry(**entry) for role, entry in values["files"].items()},
         )
@@ -86,9 +89,25 @@ def checked_file(folder: Path, manifest: Manifest, role: str) -> Path:
     return path
 
 
-def commit(folder: Path, manifest: Manifest, writers: dict[str, Callable[[Path], None]]) -> Manifest:
-    """Write the files (``writers`` by role, e.g. ``vectors.faiss``) and make them the folder's content, at one instant."""
+@contextlib.contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Make the folder where it is missing, and let other writers wait; a reader needs no lock."""
+    import fcntl
+
     folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # ends with the process, however that ends
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def commit(folder: Path, manifest: Manifest, writers: dict[str, Callable[[Path], None]]) -> Manifest:
+    """Write the files (``writers`` by name, e.g. ``vectors.faiss``) and make them the folder's at one instant.
+
+    The folder exists, and `one_writer` is held.
+    """
     files: dict[str, FileEntry] = {}
     try:
         with disk_full_named(folder):

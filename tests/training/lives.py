@@ -1,4 +1,4 @@
-"""Runs in processes of their own that can be killed: one life of a run each, from a fork server (0.5 s instead of 5)."""
+"""Lives of a run, each in a process that can be killed; a fork server starts one in 0.5 s instead of 5."""
 
 from __future__ import annotations
 

@@ -1,0 +1,173 @@
+"""A run that cannot work stops at once, says why, and has created nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from simcse_kit import SimCSE, train_sup, train_unsup
+from simcse_kit.errors import DataError, MissingExtraError, ModelError, TrainingError
+from simcse_kit.training.preflight import check_device
+from simcse_kit.types import ScoredPairs
+
+pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
+SMALL: dict[str, Any] = {"batch_size": 8, "device": "cpu"}
+
+
+def unsup_fails(error: type[Exception], message: str, data: Any, folder: Path, **settings: Any) -> None:
+    before = sorted(folder.parent.rglob("*"))
+    with pytest.raises(error, match=message):
+        train_unsup(data, folder, **(SMALL | settings))
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 64}, "<memory> holds 40 rows, fewer than one batch of 64; .*smaller --batch-size"),
+        ({"batch_size": 1}, "batch_size must be at least 2: .* are the negatives; got 1"),
+        ({"recipe": "sup-bert-base"}, "recipe of train unsup must be one of unsup, unsup-bert-base, .*'sup-bert-base'"),
+        ({"recipe": "bert"}, "recipe of train unsup must be one of .*; got 'bert'"),
+        ({"train_head": "dense"}, "train_head must be one of mlp, none; got 'dense'"),
+        ({"epochs": 0}, "epochs must be above 0; got 0"),
+        ({"learning_rate": -1e-5}, "learning_rate must be above 0"),
+        ({"temperature": 0}, "temperature must be above 0"),
+        ({"max_seq_length": 2}, "max_seq_length counts special tokens too and must be at least 3; got 2"),
+        ({"eval_steps": 0}, "eval_steps must be above 0"),
+        ({"mlm_weight": -1}, "mlm_weight must be at least 0"),
+        ({"dropout": 1}, "dropout must be at least 0 and below 1; got 1"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 2**32}, "seed must be at least 0 and below 4294967296; got 4294967296"),
+        ({"hard_negative_weight": 1.0}, "--hard-negative-weight is for rows of three sentences; .* have 1"),
+        ({"report_to": "paper"}, "report_to: paper is not supported, only .*tensorboard"),
+        ({"device": "meta"}, "training runs on the CPU or an accelerator, not on device 'meta'"),
+        ({"resume": True, "overwrite": True}, "--resume .* --overwrite .*: give one of them"),
+        ({"dropout": 0.0}, "dropout is 0 in this backbone, both views are identical; pass --dropout 0.1"),
+        ({"model": None}, "name the model to start from"),
+    ],
+)
+def test_settings(settings: dict[str, Any], message: str, bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    unsup_fails(TrainingError, message, sentences, tmp_path / "run", **({"model": bert} | settings))
+
+
+def test_an_unknown_pooling_names_the_choices(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    unsup_fails(ValueError, "cls_before_pooler.*'middle'", sentences, tmp_path / "run", model=bert, pooling="middle")
+
+
+def test_a_start_model_that_is_not_there(sentences: list[str], tmp_path: Path) -> None:
+    unsup_fails(ModelError, "no folder", sentences, tmp_path / "run", model=tmp_path / "nothing here")
+
+
+def test_data_files(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "bad.txt").write_bytes(b"One.\nTwo.\n\xff\xfe\n")
+    (tmp_path / "bad.csv").write_text("sent0,sent1\nOne.,Two.\nThree.\n")
+    unsup_fails(DataError, "empty.txt", tmp_path / "empty.txt", tmp_path / "run", model=bert)
+    unsup_fails(DataError, r"bad.txt, line 3\b", tmp_path / "bad.txt", tmp_path / "run", model=bert)
+    with pytest.raises(DataError, match=r"bad.csv, line 3\b"):
+        train_sup(tmp_path / "bad.csv", tmp_path / "run", model=bert, **SMALL)
+    unsup_fails(DataError, "none.txt", tmp_path / "none.txt", tmp_path / "run", model=bert)
+    unsup_fails(DataError, "none.tsv", sentences, tmp_path / "run", model=bert, eval_data=tmp_path / "none.tsv")
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_data_that_ranks_nothing(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    flat = ScoredPairs(sentences[:3], sentences[3:6], np.full(3, 4.0), "flat.tsv")
+    message = "flat.tsv: all 3 pairs have the gold score 4"
+    unsup_fails(TrainingError, message, sentences, tmp_path / "run", model=bert, eval_data=flat)
+
+
+def test_output_folders(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+
+    def fails(message: str, folder: Path, **settings: Any) -> None:
+        unsup_fails(TrainingError, message, sentences, folder, model=bert, **settings)
+
+    fails("output folder .*file is a file", tmp_path / "file")
+    fails(r"cannot write in .*file: Not a directory", tmp_path / "file" / "run")
+    fails("full is not empty; --resume goes on with a run, --overwrite starts it anew", tmp_path / "full")
+    fails("full is not a training run .*cannot be resumed", tmp_path / "full", resume=True)
+    fails("full is not a training run .*not overwritten: empty it yourself", tmp_path / "full", overwrite=True)
+    with pytest.raises(TrainingError, match=r"cannot write in /proc\b"):
+        train_unsup(sentences, "/proc/run", model=bert, **SMALL)
+    if os.geteuid() != 0:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        fails("cannot write in .*locked: Permission denied", tmp_path / "locked" / "run")
+
+
+def test_no_space(bert: Path, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: 2**20 // 10)
+    message = r"not enough space for .*run: the model and its checkpoints take up to \d MiB .*, 0 MiB are free"
+    unsup_fails(TrainingError, message, sentences, tmp_path / "run", model=bert)
+
+
+def test_a_run_that_goes_on_needs_no_room_for_what_it_has_written(
+    bert: Path, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_unsup(sentences, tmp_path / "run", model=bert, eval_steps=2, **SMALL)
+    monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: 2**20 // 2)  # one checkpoint
+    train_unsup(sentences, tmp_path / "run", model=bert, eval_steps=2, resume=True, **SMALL)
+
+
+def test_overwrite_replaces_a_run_and_nothing_that_it_reads(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_unsup(sentences, run, model=bert, eval_steps=2, **SMALL)
+    (run / "notes.txt").write_text("\n".join(sentences))
+    message = "--overwrite would delete .*run.*, which this run needs"
+    for reads in ({"model": run}, {"model": run / "checkpoint-5"}):
+        unsup_fails(TrainingError, message, sentences, run, overwrite=True, **reads)
+    unsup_fails(TrainingError, message, run / "notes.txt", run, overwrite=True, model=bert)
+    train_unsup(sentences, run, model=bert, overwrite=True, eval_steps=3, **SMALL)
+    assert not (run / "notes.txt").exists()
+    assert {path.name for path in run.glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-5"}
+
+
+def test_modernbert_has_no_dropout_until_it_is_given(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
+) -> None:
+    model = tiny_model("modernbert")
+    message = r"^dropout is 0 in this backbone, both views are identical; pass --dropout 0\.1$"
+    unsup_fails(TrainingError, message, sentences, tmp_path / "run", model=model)
+    result = train_unsup(sentences, tmp_path / "run", model=model, dropout=0.1, **SMALL)
+    assert result.steps == 5
+    assert not np.allclose(SimCSE(tmp_path / "run").encode("It rains."), _start(model).encode("It rains."))
+
+
+def _start(folder: Path) -> SimCSE:
+    return SimCSE(folder, pooling="cls_before_pooler")
+
+
+def test_supervised_runs_need_no_dropout(bert: Path, triplets: list[Any], tmp_path: Path) -> None:
+    assert train_sup(triplets, tmp_path / "run", model=bert, dropout=0.0, **SMALL).steps == 9
+
+
+def test_a_reporter_that_is_not_installed(
+    bert: Path, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.integrations.integration_utils.is_tensorboard_available", lambda: False)
+    message = "report_to tensorboard needs its package: pip install tensorboard"
+    unsup_fails(MissingExtraError, message, sentences, tmp_path / "run", model=bert, report_to="tensorboard")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_a_device_that_is_not_there(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    unsup_fails(ModelError, "device 'cuda' cannot be used", sentences, tmp_path / "run", model=bert, device="cuda")
+    unsup_fails(ModelError, "device 'gpu' cannot be used", sentences, tmp_path / "run", model=bert, device="gpu")
+
+
+def test_only_the_first_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer would move the model to the first one without a word."""
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    check_device(torch.device("cuda"))
+    check_device(torch.device("cuda:0"))
+    check_device(torch.device("cpu"))
+    with pytest.raises(TrainingError, match=r"not cuda:1; .*CUDA_VISIBLE_DEVICES=1 and name the device cuda"):
+        check_device(torch.device("cuda:1"))
