@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("simcse-kit", "torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "scipy", "faiss-cpu")
+_PACKAGES = (
+    "simcse-kit",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "tokenizers",
+    "numpy",
+    "scipy",
+    "faiss-cpu",
+)
 
 
 def data_folder() -> Path:

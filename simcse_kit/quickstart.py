@@ -100,7 +100,7 @@ def quickstart(
         folder / "model",
         model=name,
         pooling=POOLING,
-        eval_data=pairs._replace(source="the sample's 120 self-graded pairs"),
+        eval_data=pairs._replace(source="the package's self-graded sample"),
         epochs=2,
         batch_size=batch_size,
         learning_rate=1e-4,  # few steps: faster than the paper's 3e-5 over 15,000
@@ -133,9 +133,13 @@ def quickstart(
 def _check_folder(folder: Path, overwrite: bool) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / _MARKER).is_file():
-            raise TrainingError(f"{folder} is not empty and not from an earlier quickstart; choose another --output-dir")
+            raise TrainingError(
+                f"{folder} is not empty and not from an earlier quickstart; choose another --output-dir"
+            )
         if not overwrite:
-            raise TrainingError(f"{folder} holds an earlier quickstart; --overwrite replaces it, --output-dir goes elsewhere")
+            raise TrainingError(
+                f"{folder} holds an earlier quickstart; --overwrite replaces it, --output-dir goes elsewhere"
+            )
         shutil.rmtree(folder / "index", ignore_errors=True)
 
 
@@ -166,7 +170,7 @@ def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: 
         Figure(
             title="Training curve",
             svg=training_curve(losses, [(line["step"], line["eval_spearman"]) for line in scored]),
-            caption="The loss asks each sentence to find itself under another dropout mask among the others of its batch.",
+            caption="The loss asks each sentence to find itself, under another dropout mask, among its batch.",
         ),
         Figure(
             title="Alignment and uniformity",
@@ -177,8 +181,8 @@ def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: 
         Figure(
             title="Similarity by gold score",
             svg=similarity_by_gold(pairs.gold, before, after, top=5.0),
-            caption="Pairs of each fifth of the gold scale. The less these rows overlap, the better the cosine tells how near "
-            "two sentences are in meaning.",
+            caption="Pairs of each fifth of the gold scale. The less these rows overlap, the better the cosine "
+            "tells how near two sentences are in meaning.",
             wide=True,
         ),
     ]
@@ -207,11 +211,11 @@ def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: 
 def reading_notes() -> list[str]:
     """What the figures of a quickstart show, and what they do not."""
     return [
-        "The 120 pairs were graded by this package's authors on the STS scale, 0 to 5. They show the method at work; they "
-        "are no benchmark, and they also chose the checkpoint, so the score after training is a little flattered.",
+        "The 120 pairs were graded by this package's authors on the STS scale, 0 to 5. They show the method at work; "
+        "they are no benchmark, and they also chose the checkpoint, so the score after training is a little flattered.",
         "MiniLM with mean pooling is already a trained sentence encoder (78.87 on the seven STS tasks). Here its CLS "
         "vector, which was never trained for that (73.69), is trained the way one would train a raw encoder.",
-        "For search today, use MiniLM with mean pooling; train with SimCSE when your language or domain has no such model.",
+        "For search today, use MiniLM with mean pooling; train where your language or domain has no such model.",
     ]
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from plain import unit
 
-from simcse_kit import ModelError, SimCSE
+from simcse_kit import ModelError, Notice, SimCSE
 
 Parts = Callable[..., list[Any]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,16 +92,13 @@ def make_tokenizer(kind: str) -> Any:
             },
         )
     else:
-        inner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        inner = Tokenizer(models.WordPiece(_wordpiece_vocabulary(special), unk_token="[UNK]"))
         inner.normalizer = normalizers.BertNormalizer(lowercase=True)
         inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         inner.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=400,
-            special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
-            initial_alphabet=list("abcdefghijklmnopqrstuvwxyz0123456789.,:;!?'()-"),
-            show_progress=False,
-        )
+        inner.add_special_tokens(special)
+        trainer = None  # WordPiece's breaks ties in another way each time
         names = {
             "pad_token": "[PAD]",
             "unk_token": "[UNK]",
@@ -108,7 +106,8 @@ def make_tokenizer(kind: str) -> Any:
             "sep_token": "[SEP]",
             "mask_token": "[MASK]",
         }
-    inner.train_from_iterator(SENTENCES, trainer)
+    if trainer is not None:
+        inner.train_from_iterator(SENTENCES, trainer)
     first, last = {"gpt2": ("", ""), "llama": ("<s>", "")}.get(
         kind, ("<s>", "</s>") if kind in _ROBERTA_LIKE else ("[CLS]", "[SEP]")
     )
@@ -120,6 +119,14 @@ def make_tokenizer(kind: str) -> Any:
             special_tokens=[(token, inner.token_to_id(token)) for token in used],
         )
     return PreTrainedTokenizerFast(tokenizer_object=inner, **names)
+
+
+def _wordpiece_vocabulary(special: list[str]) -> dict[str, int]:
+    """Letters and their continuations, and every other word whole: some words stay in pieces."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,:;!?'()-"
+    words = sorted({word for sentence in SENTENCES for word in re.findall("[a-z]{2,}", sentence.lower())})
+    pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *words[::2], "##s", "##ing", "##er", "##ed"]
+    return {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
 
 
 def make_config(kind: str, tokenizer: Any) -> Any:

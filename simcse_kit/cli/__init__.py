@@ -26,7 +26,7 @@ class _InOrder(TyperGroup):
 app = typer.Typer(
     name="simcse-kit",
     cls=_InOrder,
-    help="Train a sentence encoder of your own (SimCSE), measure it, and search with it.\n\nStart with: simcse-kit quickstart",
+    help="Train a sentence encoder of your own (SimCSE), measure it, search with it.\n\nStart: simcse-kit quickstart",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,

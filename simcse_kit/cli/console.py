@@ -38,7 +38,7 @@ def plain(text: object) -> str:
 
 
 def show_notices() -> None:
-    """Print this package's notices as a line each, and leave out the warnings that other packages mean for developers."""
+    """Print this package's notices as a line each; leave out what other packages warn their developers of."""
     from simcse_kit.errors import Notice
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:

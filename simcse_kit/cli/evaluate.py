@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,9 +27,13 @@ def evaluate_models(
     ],
     suite: Annotated[str, typer.Option(help="sts, korsts or pairs; several with commas.")] = "sts",
     pooling: Pooling = None,
-    details: Annotated[bool, typer.Option("--details", help="Also a table of every subset, Spearman and Pearson.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Also a table of every subset, Spearman and Pearson.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results, at full precision.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the STS sets into DATA first, from the hub.")] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the STS sets into DATA first, from the hub.")
+    ] = False,
     batch_size: BatchSize = 64,
     device: Device = None,
     trust_remote_code: TrustRemoteCode = False,

@@ -53,8 +53,8 @@ class TerminalListener(TrainListener):
         if "eval_spearman" in metrics:
             self._notes["score"] = f"Spearman {metrics['eval_spearman']:.2f}"
             self._progress.console.print(
-                f"step {step:>6}   Spearman {metrics['eval_spearman']:6.2f}   alignment {metrics['eval_alignment']:.3f}   "
-                f"uniformity {metrics['eval_uniformity']:.3f}"
+                f"step {step:>6}   Spearman {metrics['eval_spearman']:6.2f}   "
+                f"alignment {metrics['eval_alignment']:.3f}   uniformity {metrics['eval_uniformity']:.3f}"
             )
         self._progress.update(self._task, note="  ".join(self._notes.values()))
 
@@ -75,7 +75,9 @@ def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     head = {"mlp": "a dense + tanh head, in the loss only", "none": "no extra head"}[plan.train_head]
     evaluation = "none: the last weights become the model"
     if plan.eval_source is not None:
-        evaluation = f"{plan.eval_pairs} pairs of {plan.eval_source}, every {plan.eval_steps} steps; the best becomes the model"
+        evaluation = (
+            f"{plan.eval_source}, {plan.eval_pairs} pairs, every {plan.eval_steps} steps; the best becomes the model"
+        )
     mlm = f", masked-language-model term x {plan.mlm_weight:g}" if plan.mlm_weight else ""
     return [
         ("data", f"{plan.rows:,} {per_row}, {plan.tokens:,} tokens{cut}{dropped}"),

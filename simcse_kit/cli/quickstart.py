@@ -12,7 +12,9 @@ def run_quickstart(
     sentences: Annotated[
         Path | None, typer.Option(help="A file of your own sentences. Default: the 653 that the package ships.")
     ] = None,
-    output_dir: Annotated[Path, typer.Option(help="Gets model/, index/ and report.html.")] = Path("simcse-kit-quickstart"),
+    output_dir: Annotated[Path, typer.Option(help="Gets model/, index/ and report.html.")] = Path(
+        "simcse-kit-quickstart"
+    ),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
 ) -> None:
     """The main job in one go, offline, in a minute or two: train, measure, index, search, and a report to look at."""
@@ -37,7 +39,7 @@ def run_quickstart(
     console.print()
     if made.trained_on < made.sentences:
         console.print(
-            f"of {made.sentences:,} sentences, a random {made.trained_on:,} were trained on and {made.indexed:,} indexed"
+            f"of {made.sentences:,} sentences, a random {made.trained_on:,} were trained on, {made.indexed:,} indexed"
         )
     for query, hits in made.answers.items():
         console.print(f"[bold]{plain(query)}[/]")

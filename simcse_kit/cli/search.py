@@ -64,7 +64,9 @@ def search_index(
     k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
     threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.")] = None,
     output: Annotated[str, typer.Option("--format", help="table, or json: a line for each query.")] = "table",
-    model: Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Find the sentences of an index that mean most nearly the same as a query.
@@ -91,4 +93,6 @@ def search_index(
         if hits:
             console.print(table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), h.text] for h in hits], left=3))
         else:
-            console.print("no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim")
+            console.print(
+                "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
+            )

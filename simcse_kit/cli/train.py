@@ -24,9 +24,9 @@ Example: simcse-kit train unsup tickets.txt --model all-MiniLM-L6-v2 --output-di
 
 OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json lie inside it.
 """
-_SUP = """Train on pairs (sentence, positive) or triplets (sentence, positive, hard negative), as from NLI (supervised SimCSE).
+_SUP = """Train on pairs (sentence, positive) or triplets (with a hard negative), as from NLI (supervised SimCSE).
 
-Example: simcse-kit train sup nli.csv --model google-bert/bert-base-uncased --output-dir my-model --eval-data sts-dev.csv
+Example: simcse-kit train sup nli.csv --recipe sup-bert-base --output-dir my-model --eval-data sts-dev.csv
 
 OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json lie inside it.
 """
@@ -42,20 +42,30 @@ def train_command(mode: str) -> Callable[..., None]:
     default = recipes()[mode]
 
     def says(name: str) -> str:
-        return f" Default: {default[name]:g}." if isinstance(default[name], int | float) else f" Default: {default[name]}."
+        return (
+            f" Default: {default[name]:g}." if isinstance(default[name], int | float) else f" Default: {default[name]}."
+        )
 
     def command(
         file: Annotated[str, typer.Argument(help=_ROWS[mode], metavar="FILE")],
         output_dir: Annotated[Path, typer.Option(help="Folder of the trained model; must be new or empty.")],
-        model: Annotated[str | None, typer.Option(help="Folder or hub name to start from. Default: the recipe's.")] = None,
-        recipe: Annotated[str | None, typer.Option(help="Settings of the paper by name: see simcse-kit recipes.")] = None,
+        model: Annotated[
+            str | None, typer.Option(help="Folder or hub name to start from. Default: the recipe's.")
+        ] = None,
+        recipe: Annotated[
+            str | None, typer.Option(help="Settings of the paper by name: see simcse-kit recipes.")
+        ] = None,
         eval_data: Annotated[
             str | None,
-            typer.Option(help="Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."),
+            typer.Option(
+                help="Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
+            ),
         ] = None,
         pooling: Annotated[
             str | None,
-            typer.Option(help=f"Of the saved model. {POOLING_HELP} Default: the model's folder's, else {default['pooling']}."),
+            typer.Option(
+                help=f"Of the saved model. {POOLING_HELP} Default: the model's folder's, else {default['pooling']}."
+            ),
         ] = None,
         train_head: Annotated[
             str | None, typer.Option(help="mlp: a dense + tanh that lives in the loss only; none." + says("train_head"))
@@ -86,7 +96,8 @@ def train_command(mode: str) -> Callable[..., None]:
         ] = None,
         seed: Annotated[int | None, typer.Option(help="Fixes everything that is drawn. Default: 42.")] = None,
         bf16: Annotated[
-            bool | None, typer.Option("--bf16/--no-bf16", help="bfloat16 autocast. Default: where an accelerator has it.")
+            bool | None,
+            typer.Option("--bf16/--no-bf16", help="bfloat16 autocast. Default: where an accelerator has it."),
         ] = None,
         device: Device = None,
         report_to: Annotated[
@@ -139,7 +150,7 @@ def train_command(mode: str) -> Callable[..., None]:
         console = out()
         if result.best_score is not None:
             console.print(f"best: step {result.best_step}, Spearman {result.best_score:.2f} on the evaluation data")
-            if result.start_score is not None and result.start_score > result.best_score:
+            if result.start_was_better:
                 console.print(f"[yellow]the start model scored higher: {result.start_score:.2f}[/]")
         console.print(f"model saved in {plain(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
         console.print(f"next: simcse-kit eval {plain(result.output_dir)} --suite sts --data DIR", style="dim")

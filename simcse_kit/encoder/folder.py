@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -128,7 +130,7 @@ def _read_pooling(path: Path, settings: Settings) -> str:
 
 
 def _hands_layers_on(transformer: Path | None) -> bool:
-    """Whether the config asks for all layers; without them, sentence-transformers passes over a WeightedLayerPooling."""
+    """Whether the config asks for all layers; sentence-transformers passes over a WeightedLayerPooling without them."""
     if transformer is not None and read_json(transformer / "config.json", ModelError).get("output_hidden_states"):
         return True
     say_once(
@@ -191,11 +193,15 @@ def write_modules(
 
     pooler = POOLERS[encoder.pooling]
     inner = pooler.layers != (-1,)
-    if weights is None:
-        _write_backbone(folder, encoder, inner)
-    else:
-        encoder.config.save_pretrained(folder)
-        safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with _asking_for_layers(encoder.config, inner):
+        if weights is None:
+            _write_backbone(folder, encoder)
+        else:
+            encoder.config.save_pretrained(folder)
+            safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    if tokenizer.is_fast:  # else the file would keep the length of the last call
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
     with quiet_transformers():
         tokenizer.save_pretrained(folder)
     limits = {"max_seq_length": settings.max_seq_length, "do_lower_case": settings.do_lower_case}
@@ -227,7 +233,18 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _write_backbone(folder: Path, encoder: Encoder, inner: bool) -> None:
+@contextmanager
+def _asking_for_layers(config: Any, wanted: bool) -> Iterator[None]:
+    """Write ``output_hidden_states`` into the saved config: sentence-transformers reads it to hand the layers on."""
+    before = config.output_hidden_states
+    config.output_hidden_states = wanted
+    try:
+        yield
+    finally:
+        config.output_hidden_states = before
+
+
+def _write_backbone(folder: Path, encoder: Encoder) -> None:
     """The backbone's weights, with a BERT-like pooler filled from the head: ``pooler_output`` is then the vector."""
     backbone: Any = encoder.backbone
     state = {name: tensor.detach().cpu() for name, tensor in backbone.state_dict().items()}
@@ -235,13 +252,8 @@ def _write_backbone(folder: Path, encoder: Encoder, inner: bool) -> None:
     if head is not None and prefix is not None and head.is_pooler:
         state[f"{prefix}.weight"] = head.linear.weight.detach().cpu()
         state[f"{prefix}.bias"] = head.linear.bias.detach().cpu()
-    before = backbone.config.output_hidden_states
-    backbone.config.output_hidden_states = inner  # sentence-transformers reads it to hand the layers on
-    try:
-        with quiet_transformers():
-            backbone.save_pretrained(folder, state_dict=state)
-    finally:
-        backbone.config.output_hidden_states = before
+    with quiet_transformers():
+        backbone.save_pretrained(folder, state_dict=state)
 
 
 def _write_layers(path: Path, encoder: Encoder) -> None:

@@ -21,7 +21,7 @@ from simcse_kit.training.job import Job
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback, Score
 from simcse_kit.types import ScoredPairs
 
-_LOGGING_STEPS = 10
+_LOGGING_STEPS = 10  # at most: a short run wants a curve too
 
 
 def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
@@ -102,7 +102,7 @@ def _arguments(job: Job) -> TrainingArguments:
         bf16=job.bf16,
         use_cpu=device.type == "cpu",
         logging_strategy="steps",
-        logging_steps=_LOGGING_STEPS,
+        logging_steps=min(_LOGGING_STEPS, config.eval_steps),
         eval_strategy="steps" if evaluates else "no",
         eval_steps=config.eval_steps,
         eval_on_start=evaluates and job.checkpoint is None,
