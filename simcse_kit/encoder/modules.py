@@ -96,18 +96,27 @@ class Encoder(nn.Module):
         """The dense + tanh of ``pooling="cls"``, else None."""
         return self.post[0] if POOLERS[self.pooling].head else None  # type: ignore[return-value]
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None, pool_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        pool_mask: Tensor | None = None,
+        *,
+        normalize: bool = True,
+    ) -> Tensor:
         """Ids (B, L) and mask (B, L), None where nothing is padded, to vectors (B, D).
 
-        ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it.
+        ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it. ``normalize=False`` leaves out
+        a closing Normalize: a head for the loss wants the vector itself.
         """
         inner = POOLERS[self.pooling].layers != (-1,)
         extra = {"output_hidden_states": True} if inner else {}
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **extra)
         states = output.hidden_states if inner else (output.last_hidden_state,)
         vectors = pool(self.pooling, states, attention_mask if pool_mask is None else pool_mask)
-        for module in self.post:
-            vectors = module(vectors)
+        for i, module in enumerate(self.post):
+            if normalize or i + 1 < len(self.post) or not isinstance(module, Normalize):
+                vectors = module(vectors)
         return vectors
 
 

@@ -54,7 +54,7 @@ class ContrastiveModel(nn.Module):
 
     def embed(self, groups: list[Group], places: Tensor, views: int) -> tuple[Tensor, ...]:
         """V tensors of (B, D) float32: the views, in the rows' order, behind the training head."""
-        parts = [self.encoder(group["input_ids"], group.get("attention_mask")) for group in groups]
+        parts = [self.encoder(group["input_ids"], group.get("attention_mask"), normalize=False) for group in groups]
         vectors = torch.cat(parts)[torch.argsort(places)]  # (V * B, D)
         if self.train_head is not None:
             vectors = self.train_head(vectors)

@@ -306,3 +306,18 @@ def test_gradients_reach_every_weight_of_the_encoder(bert: Path, triplets: list[
     objective(**TrainingRows(columns, 0).collate(range(len(triplets))))["loss"].backward()
     without = [name for name, parameter in objective.named_parameters() if parameter.grad is None]
     assert without == []
+
+
+def test_the_training_head_sees_the_vector_before_its_normalisation(
+    tiny_model: Callable[[str], Path], triplets: list[Any], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    layers = [Transformer(str(tiny_model("bert"))), Pooling(32, "mean")]
+    SentenceTransformer(modules=layers, device="cpu").save(str(tmp_path / "plain"))
+    SentenceTransformer(modules=[*layers, Normalize()], device="cpu").save(str(tmp_path / "scaled"))
+    plain, scaled = (sup_job(tmp_path / name, triplets, train_head="mlp") for name in ("plain", "scaled"))
+    assert SimCSE(tmp_path / "scaled").encode("a cat") != pytest.approx(SimCSE(tmp_path / "plain").encode("a cat"))
+    assert loss_of(scaled).item() == loss_of(plain).item()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -42,6 +43,15 @@ def test_commands_of_the_readme_exist() -> None:
 def test_both_commands_stand_in_the_readme() -> None:
     assert 'pip install -c constraints.txt ".[offline]" && simcse-kit quickstart' in README.splitlines()
     assert 'pip install -c constraints.txt ".[offline,dev]" && pytest' in README.splitlines()
+
+
+def test_figures_of_the_readme_are_those_of_the_results() -> None:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "eval" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    assert f"{tables.START}\n\n{tables.render()}\n\n{tables.END}" in README
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
