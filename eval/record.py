@@ -25,6 +25,18 @@ _PACKAGES = (
 )
 
 
+def _commit() -> str:
+    """The commit that is measured, marked where the package's files differ from it."""
+    here = Path(__file__).parent
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, cwd=here)
+    status = ["git", "status", "--porcelain", "--", "../simcse_kit"]
+    changed = subprocess.run(status, capture_output=True, text=True, cwd=here).stdout.strip()
+    return commit.stdout.strip() + ("+changes" if changed else "")
+
+
+COMMIT = _commit()  # when the script starts: a long run may outlive it
+
+
 def data_folder() -> Path:
     """The benchmark data, from SIMCSE_KIT_DATA."""
     value = os.environ.get("SIMCSE_KIT_DATA")
@@ -37,12 +49,9 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
     """Write ``results/NAME.json``: the result with command, commit, versions, machine and date."""
     import torch
 
-    git = {"capture_output": True, "text": True, "cwd": Path(__file__).parent}
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git).stdout.strip()  # type: ignore[call-overload]
-    changed = subprocess.run(["git", "status", "--porcelain", "--", "../simcse_kit"], **git).stdout.strip()  # type: ignore[call-overload]
     written = {
         "command": " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "commit": commit + ("+changes" if changed else ""),
+        "commit": COMMIT,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {package: version(package) for package in _PACKAGES} | {"python": platform.python_version()},
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},

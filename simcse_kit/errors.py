@@ -40,8 +40,8 @@ class Notice(UserWarning):
 _said: set[str] = set()
 
 
-def say_once(message: str) -> None:
-    """Warn with `Notice`, once per process for each text."""
-    if message not in _said:
-        _said.add(message)
+def say_once(message: str, *, key: str | None = None) -> None:
+    """Warn with `Notice`, once per process for each ``key`` (None: for each text)."""
+    if (key or message) not in _said:
+        _said.add(key or message)
         warnings.warn(message, Notice, stacklevel=3)

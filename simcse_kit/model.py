@@ -267,7 +267,8 @@ class SimCSE(OriginalToolMixin):
         if tokens.truncated:
             say_once(
                 f"{tokens.truncated} of {len(texts)} texts are longer than max_seq_length = {self.max_seq_length} "
-                "tokens and were cut there"
+                "tokens and were cut there",
+                key=f"cut: {self.name} at {self.max_seq_length}",
             )
         prompt_length = self._prompt_length(prompt) if prompt and not self.settings.include_prompt else 0
         from tqdm.auto import tqdm

@@ -89,7 +89,8 @@ def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, sentences: Seq
         say_once(
             f"the text hardly fits this model's vocabulary: {100 * unknown / count:.1f} % unknown tokens, "
             f"{count / max(characters, 1):.1f} tokens a character (English on its own vocabulary: about 0.25). "
-            "Is this a model for the language of the text?"
+            "Is this a model for the language of the text?",
+            key="foreign vocabulary",
         )
 
 
