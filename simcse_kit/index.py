@@ -39,6 +39,10 @@ class SentenceIndex:
             ids: N distinct integers or N distinct strings; None numbers them from 0.
             batch_size: sentences in one forward pass.
             show_progress_bar: show one.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+            SearchIndexError: ids that are not distinct, or integers and strings mixed.
         """
         model = model if isinstance(model, SimCSE) else SimCSE(model)
         collection = Collection(model.get_embedding_dimension())
@@ -62,17 +66,13 @@ class SentenceIndex:
         """
         collection = Collection.open(folder)
         made_with = collection.model
-        if model is None:
+        if not isinstance(model, SimCSE):
+            name = made_with["name"] if model is None else model
             try:
-                model = SimCSE(
-                    made_with["name"], pooling=made_with["pooling"], max_seq_length=made_with["max_seq_length"]
-                )
+                model = SimCSE(name, pooling=made_with["pooling"], max_seq_length=made_with["max_seq_length"])
             except ModelError as error:
-                raise SearchIndexError(
-                    f"{folder}: its model {made_with['name']} cannot be loaded: {error}; give the model"
-                ) from error
-        elif not isinstance(model, SimCSE):
-            model = SimCSE(model)
+                hint = "; where it has moved, name it (--model)" if model is None else ""
+                raise SearchIndexError(f"{folder}: its model {name} cannot be loaded: {error}{hint}") from error
         if model.fingerprint() != made_with["fingerprint"]:
             raise SearchIndexError(
                 f"{folder} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
@@ -96,7 +96,12 @@ class SentenceIndex:
         batch_size: int = 32,
         show_progress_bar: bool = False,
     ) -> None:
-        """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`, going on where None."""
+        """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`, going on where None.
+
+        Raises:
+            SearchIndexError: an id that is taken or of another type, or a model that has changed since.
+            TypeError: one string instead of a list.
+        """
         if isinstance(sentences, str):
             raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
         self._check_model()
@@ -105,7 +110,12 @@ class SentenceIndex:
         self._collection.add(texts, vectors, ids)
 
     def save(self, folder: str | Path | None = None) -> Path:
-        """Commit to ``folder`` (None: where it was opened or saved last), at one instant; returns the folder."""
+        """Commit to ``folder`` (None: where it was opened or saved last), at one instant; returns the folder.
+
+        Raises:
+            SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
+            DiskFullError: no space; the last commit stays.
+        """
         return self._collection.save(folder)
 
     @overload
@@ -118,6 +128,9 @@ class SentenceIndex:
         """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
 
         One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text`` and ``score``.
+
+        Raises:
+            SearchIndexError: ``k`` below 1, or a model that has changed since the index was made.
         """
         self._check_model()
         if isinstance(queries, str):

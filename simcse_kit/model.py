@@ -115,8 +115,10 @@ class SimCSE(OriginalToolMixin):
     @max_seq_length.setter
     def max_seq_length(self, value: int | None) -> None:
         limit = max_positions(self.encoder.backbone)
-        if value is not None and (value < 1 or (limit is not None and value > limit)):
-            raise ModelError(f"max_seq_length must be between 1 and the backbone's {limit} positions; got {value}")
+        least = self.tokenizer.num_special_tokens_to_add() + 1
+        if value is not None and (value < least or (limit is not None and value > limit)):
+            allowed = f"at least {least}" + ("" if limit is None else f" and at most the backbone's {limit} positions")
+            raise ModelError(f"max_seq_length must be {allowed} (tokens, special ones included); got {value}")
         self.settings.max_seq_length = limit if value is None else value
 
     @contextmanager
@@ -221,16 +223,19 @@ class SimCSE(OriginalToolMixin):
         return result[0] if single else result
 
     def encode_query(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
-        """`encode` with the prompt named ``query`` where the model has one and none is given."""
+        """`encode` with the prompt named ``query`` where the model has one and none is given; shapes as there."""
         return self.encode(sentences, **self._with_prompt("query", arguments))
 
     def encode_document(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
-        """`encode` with the prompt named ``document``, ``passage`` or ``corpus``, the first that the model has."""
+        """`encode` with the prompt ``document``, ``passage`` or ``corpus``, the first that the model has."""
         name = next((name for name in ("document", "passage", "corpus") if name in self.prompts), "document")
         return self.encode(sentences, **self._with_prompt(name, arguments))
 
     def encoder_fn(self, *, batch_size: int = 32, show_progress_bar: bool = False) -> EncodeFn:
-        """This model as a plain function from N sentences to (N, D) float32, for evaluators."""
+        """This model as a plain function from N sentences to (N, D) float32, for evaluators.
+
+        For scores by the STS protocol, which does not cut sentences, call them inside ``with model.full_length():``.
+        """
 
         def encode(sentences: Sequence[str]) -> Vectors:
             vectors: Vectors = self.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
@@ -291,16 +296,21 @@ class SimCSE(OriginalToolMixin):
 
     # Comparing
 
-    def similarity(self, a: str | Sequence[str] | ArrayLike, b: str | Sequence[str] | ArrayLike) -> Any:
+    def similarity(
+        self,
+        a: str | Sequence[str] | ArrayLike,
+        b: str | Sequence[str] | ArrayLike,
+        device: str | torch.device | None = None,
+    ) -> Any:
         """Similarity of strings (as in the original tool) or of vectors (as in sentence-transformers).
 
         Vectors (N, D), (M, D) give a tensor (N, M), by the folder's ``similarity_fn_name``. Strings are encoded and
         compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy;
-        vectors may stand for the strings of one side.
+        vectors may stand for the strings of one side. ``device``: move the model there first.
         """
         if not _is_text(a) and not _is_text(b):
             return similarity(a, b, self.settings.similarity_fn_name)
-        left, right = (np.asarray(self.encode(x)) if _is_text(x) else np.asarray(x) for x in (a, b))  # type: ignore[arg-type]
+        left, right = (np.asarray(self.encode(x, device=device)) if _is_text(x) else np.asarray(x) for x in (a, b))  # type: ignore[arg-type]
         matrix = similarity(left, right).numpy()
         if left.ndim > 1:
             return matrix
@@ -316,6 +326,7 @@ class SimCSE(OriginalToolMixin):
         """Write a folder that `SimCSE`, sentence-transformers and (without a head) ``AutoModel`` load, vectors equal.
 
         The folder appears whole or not at all; in a folder that exists, files of the same name are replaced.
+        A `ModelError` where ``folder`` is a file, a `DiskFullError` where the disk is full.
         """
         target = Path(folder)
         if target.is_file():
@@ -323,9 +334,9 @@ class SimCSE(OriginalToolMixin):
         with staged_folder(target) as staging:
             self.write(staging)
 
-    def write(self, folder: Path, *, weights: dict[str, Tensor] | None = None) -> None:
-        """Write the files of `save` into an empty folder; ``weights``: a checkpoint's instead of the model's."""
-        write_modules(folder, self.encoder, self.tokenizer, self.settings, weights=weights)
+    def write(self, folder: Path) -> None:
+        """Write the files of `save` into an empty folder that exists."""
+        write_modules(folder, self.encoder, self.tokenizer, self.settings)
         record = self.record | {"format_version": 1, "pooling": self.pooling}
         write_json(folder / RECORD, record)
         (folder / "README.md").write_text(model_card(record, self.get_embedding_dimension()), encoding="utf-8")
@@ -355,7 +366,7 @@ class SimCSE(OriginalToolMixin):
 
 
 def encode(sentences: str | Sequence[str], model: SimCSE | str | Path | None = None, **arguments: Any) -> Any:
-    """Vectors of sentences in one call, see `SimCSE.encode`.
+    """Vectors of sentences in one call: one string gives (D,), N strings (N, D); arguments as in `SimCSE.encode`.
 
     ``model``: a `SimCSE`, or a folder or name that is loaded once; None is all-MiniLM-L6-v2, from the extra ``offline``
     where installed, else from the hub.

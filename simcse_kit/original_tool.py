@@ -24,31 +24,45 @@ class OriginalToolMixin:
     _collection: Collection | None = None
 
     def build_index(
-        self, sentences_or_file_path: str | Path | Sequence[str], *, batch_size: int = 64, device: str | None = None
+        self,
+        sentences_or_file_path: str | Path | Sequence[str],
+        use_faiss: bool | None = None,
+        faiss_fast: bool = False,
+        device: str | None = None,
+        batch_size: int = 64,
     ) -> None:
-        """Start a new index over sentences, or over the lines of a file."""
-        self._collection = Collection(self.get_embedding_dimension())
-        self.add_to_index(sentences_or_file_path, batch_size=batch_size, device=device)
+        """Start a new index over N sentences, or over the lines of a file; a bad file is a `DataError`.
+
+        ``use_faiss`` and ``faiss_fast`` are taken and have no effect: the index is FAISS's, and exact.
+        """
+        collection = Collection(self.get_embedding_dimension())
+        self._add(collection, sentences_or_file_path, device, batch_size)
+        self._collection = collection
 
     def add_to_index(
-        self, sentences_or_file_path: str | Path | Sequence[str], *, batch_size: int = 64, device: str | None = None
+        self, sentences_or_file_path: str | Path | Sequence[str], device: str | None = None, batch_size: int = 64
     ) -> None:
-        """Add sentences, or the lines of a file, to the index."""
-        is_file = isinstance(sentences_or_file_path, str | Path)
-        sentences = (
-            read_sentences(sentences_or_file_path).column(0) if is_file else list(sentences_or_file_path)  # type: ignore[arg-type]
-        )
-        self._index().add(sentences, self.encode(sentences, batch_size=batch_size, device=device))
+        """Add N sentences, or the lines of a file, to the index; `SearchIndexError` where there is none yet."""
+        self._add(self._index(), sentences_or_file_path, device, batch_size)
 
     def search(
-        self, queries: str | Sequence[str], *, device: str | None = None, threshold: float = 0.6, top_k: int = 5
+        self, queries: str | Sequence[str], device: str | None = None, threshold: float = 0.6, top_k: int = 5
     ) -> list[ScoredSentence] | list[list[ScoredSentence]]:
-        """The best sentences with a cosine of at least ``threshold``: [(sentence, score)], or one list a query."""
+        """The ``top_k`` best sentences with a cosine of at least ``threshold``, best first.
+
+        A string gives [(sentence, score)], Q strings one such list each; `SearchIndexError` where there is no index.
+        """
         single = isinstance(queries, str)
         texts = [queries] if single else list(queries)
         hits = self._index().search(self.encode(texts, device=device), top_k, threshold)
         answers = [[(hit.text, hit.score) for hit in found] for found in hits]
         return answers[0] if single else answers
+
+    def _add(
+        self, collection: Collection, source: str | Path | Sequence[str], device: str | None, batch_size: int
+    ) -> None:
+        sentences = read_sentences(source).column(0) if isinstance(source, str | Path) else list(source)
+        collection.add(sentences, self.encode(sentences, batch_size=batch_size, device=device))
 
     def _index(self) -> Collection:
         if self._collection is None:

@@ -53,7 +53,7 @@ class QuickstartResult:
     before: SuiteResult  # the start model on the sample's pairs
     after: SuiteResult
     training: TrainResult
-    sentences: int  # in the file
+    sentences: int  # distinct ones in the file
     trained_on: int
     indexed: int
     answers: dict[str, list[Hit]]
@@ -83,10 +83,13 @@ def quickstart(
     data = read_sentences(sentences if sentences is not None else sample_sentences_path())
     if sentences is None:
         data = replace(data, source="the package's sample")
-    if len(data) < _FEWEST:
-        raise TrainingError(f"{data.source} holds {len(data)} sentences; quickstart wants at least {_FEWEST}")
+    distinct = list(dict.fromkeys(data.column(0)))
+    if len(distinct) < _FEWEST:
+        raise TrainingError(
+            f"{data.source} holds {len(distinct)} distinct sentences; quickstart wants {_FEWEST} or more"
+        )
     pairs = read_scored_pairs(sample_pairs_path())
-    chosen = _part(data, _INDEX_AT_MOST)
+    chosen = random.Random(0).sample(distinct, min(_INDEX_AT_MOST, len(distinct)))
     training = chosen[:_TRAIN_AT_MOST]
 
     start = SimCSE(name, pooling=POOLING)
@@ -121,7 +124,7 @@ def quickstart(
         before=before,
         after=after,
         training=result,
-        sentences=len(data),
+        sentences=len(distinct),
         trained_on=len(training),
         indexed=len(chosen),
         answers=answers,
@@ -141,12 +144,6 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
                 f"{folder} holds an earlier quickstart; --overwrite replaces it, --output-dir goes elsewhere"
             )
         shutil.rmtree(folder / "index", ignore_errors=True)
-
-
-def _part(data: TextData, at_most: int) -> list[str]:
-    """All sentences in random order, or a random part of them: training takes the first of these."""
-    texts = list(dict.fromkeys(data.column(0)))
-    return random.Random(0).sample(texts, min(at_most, len(texts)))
 
 
 def _measure(model: SimCSE, pairs: ScoredPairs) -> tuple[SuiteResult, np.ndarray]:
@@ -198,8 +195,8 @@ def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: 
             answers={query: [(hit.score, hit.text) for hit in hits] for query, hits in made.answers.items()},
             notes=reading_notes(),
             facts={
-                "sentences": f"{data.source}: {made.sentences:,}, {data.empty} empty lines dropped; trained on "
-                f"{made.trained_on:,}, indexed {made.indexed:,}",
+                "sentences": f"{data.source}: {made.sentences:,} distinct ones in {len(data):,} lines, {data.empty} "
+                f"empty lines dropped; trained on {made.trained_on:,}, indexed {made.indexed:,}",
                 "start model": f"all-MiniLM-L6-v2, pooling {POOLING}",
                 "best checkpoint": f"step {made.training.best_step} of {made.training.steps}",
                 "speed": f"{made.training.sentences_per_second:.0f} sentences/s in training, evaluation included",

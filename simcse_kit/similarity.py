@@ -50,15 +50,21 @@ PAIRWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def _named(table: dict[str, Callable[[Tensor, Tensor], Tensor]], name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    if name not in table:
+        raise ValueError(f"similarity must be one of {', '.join(table)}; got {name!r}")
+    return table[name]
+
+
 def similarity(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> Tensor:
     """Similarity of all pairs: (N, D), (M, D) -> (N, M). ``name``: cosine, dot, euclidean, manhattan (negated).
 
     >>> similarity(torch.eye(2), torch.tensor([3.0, 0.0])).tolist()
     [[1.0], [0.0]]
     """
-    return SIMILARITIES[name](*_both(a, b))
+    return _named(SIMILARITIES, name)(*_both(a, b))
 
 
 def similarity_pairwise(a: ArrayLike, b: ArrayLike, name: str = "cosine") -> Tensor:
     """Similarity of row i with row i: (N, D), (N, D) -> (N,)."""
-    return PAIRWISE[name](*_both(a, b))
+    return _named(PAIRWISE, name)(*_both(a, b))

@@ -40,7 +40,7 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
     """
     parts: list[NDArray[np.int32]] = []
     lengths: list[int] = []
-    truncated = 0
+    truncated = lost = 0
     for start in range(0, len(sentences), _CHUNK):
         batch = tokenizer(
             list(sentences[start : start + _CHUNK]),
@@ -56,33 +56,47 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
             parts.append(np.asarray(ids, dtype=np.int32))
             lengths.append(len(ids))
         if max_length is not None:
-            truncated += _count_truncated(tokenizer, batch, sentences, start, max_length)
+            cut = _cut_characters(tokenizer, batch, sentences[start : start + _CHUNK], max_length)
+            truncated += len(cut)
+            lost += sum(cut)
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     table = TokenTable(np.concatenate(parts) if parts else np.zeros(0, np.int32), offsets, truncated)
-    _notice_foreign_vocabulary(tokenizer, table, sentences)
+    characters = sum(map(_characters, sentences)) - lost
+    _notice_foreign_vocabulary(tokenizer, table, characters)
     return table
 
 
-def _count_truncated(tokenizer: Any, batch: Any, sentences: Sequence[str], start: int, max_length: int) -> int:
+def _cut_characters(tokenizer: Any, batch: Any, sentences: Sequence[str], max_length: int) -> list[int]:
+    """Characters that were cut off, white space apart, of each sentence that was cut."""
     if getattr(batch, "encodings", None):
-        return sum(bool(encoding.overflowing) for encoding in batch.encodings)
-    full = [start + i for i, ids in enumerate(batch["input_ids"]) if len(ids) == max_length]  # a tokenizer without Rust
-    return sum(len(tokenizer(sentences[i], verbose=False)["input_ids"]) > max_length for i in full)
+        return [
+            _characters(text[max(end for _, end in encoding.offsets) :])
+            for text, encoding in zip(sentences, batch.encodings, strict=True)
+            if encoding.overflowing
+        ]
+    cut = []  # a tokenizer without Rust keeps no offsets
+    for text, ids in zip(sentences, batch["input_ids"], strict=True):
+        whole = len(tokenizer(text, verbose=False)["input_ids"]) if len(ids) == max_length else len(ids)
+        if whole > max_length:
+            cut.append(_characters(text) * (whole - max_length) // whole)
+    return cut
 
 
-def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, sentences: Sequence[str]) -> None:
-    """Say once when the vocabulary does not fit the language of the text.
+def _characters(text: str) -> int:
+    return len(text) - text.count(" ")
+
+
+def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, characters: int) -> None:
+    """Say once when the vocabulary does not fit the language of the text; ``characters`` were made into the tokens.
 
     Two signs: unknown tokens, and words that fall apart into letters (Korean on BERT's English vocabulary becomes more
     tokens than characters, few of them unknown). Scripts that are written without spaces are one token a character
     even in their own vocabulary, hence the bound above 1.
     """
-    special = 2 * len(sentences)
-    count = int(table.offsets[-1]) - special
-    if count < 50 or table.truncated * 2 > len(sentences):  # too little to tell; cut texts have lost their characters
+    count = int(table.offsets[-1]) - 2 * len(table.lengths)  # about: without special tokens
+    if count < 50:  # too little to tell
         return
-    characters = sum(len(s) - s.count(" ") for s in sentences)
     unknown_id = getattr(tokenizer, "unk_token_id", None)
     unknown = 0 if unknown_id is None else int((table.flat == unknown_id).sum())
     if unknown > 0.05 * count or count > 1.1 * characters:
@@ -90,7 +104,7 @@ def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, sentences: Seq
             f"the text hardly fits this model's vocabulary: {100 * unknown / count:.1f} % unknown tokens, "
             f"{count / max(characters, 1):.1f} tokens a character (English on its own vocabulary: about 0.25). "
             "Is this a model for the language of the text?",
-            key="foreign vocabulary",
+            key=f"foreign vocabulary: {getattr(tokenizer, 'name_or_path', '')}",
         )
 
 

@@ -125,7 +125,9 @@ def test_a_model_that_is_gone_is_named(folder: Path, sentences: list[str], tmp_p
     shutil.copytree(folder, tmp_path / "m")
     SentenceIndex.build(tmp_path / "m", sentences).save(tmp_path / "i")
     shutil.rmtree(tmp_path / "m")
-    with pytest.raises(SearchIndexError, match=rf"its model {tmp_path / 'm'} cannot be loaded: .*; give the model"):
+    with pytest.raises(
+        SearchIndexError, match=rf"its model {tmp_path / 'm'} cannot be loaded: .*; where it has moved, name it"
+    ):
         SentenceIndex.open(tmp_path / "i")
     assert SentenceIndex.open(tmp_path / "i", folder).search(sentences[1], k=1)[0].text == sentences[1]
 
@@ -150,3 +152,35 @@ def test_an_empty_index(model: SimCSE, tmp_path: Path) -> None:
 def test_one_string_is_not_a_list_of_sentences(model: SimCSE) -> None:
     with pytest.raises(TypeError, match="a list of sentences"):
         SentenceIndex.build(model, "The cat.")
+
+
+def test_a_reader_that_meets_a_commit_reads_again(
+    model: SimCSE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simcse_kit.search import collection as module
+
+    SentenceIndex.build(model, ["A cat."]).save(tmp_path / "index")
+    real, commits = module.read_manifest, []
+
+    def read(folder: Path) -> object:
+        manifest = real(folder)
+        if not commits:  # a writer commits between the reader's look at the manifest and at the files
+            commits.append(True)
+            other = SentenceIndex.open(tmp_path / "index", model)
+            other.add(["A dog."])
+            other.save()
+        return manifest
+
+    monkeypatch.setattr(module, "read_manifest", read)
+    assert len(SentenceIndex.open(tmp_path / "index", model)) == 2
+
+
+def test_a_moved_model_is_loaded_as_it_was(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
+) -> None:
+    there = shutil.copytree(tiny_model("bert"), tmp_path / "there")
+    SentenceIndex.build(SimCSE(there, pooling="mean", max_seq_length=20), sentences).save(tmp_path / "index")
+    moved = there.rename(tmp_path / "moved")
+    with pytest.raises(SearchIndexError, match="where it has moved, name it"):
+        SentenceIndex.open(tmp_path / "index")
+    assert SentenceIndex.open(tmp_path / "index", moved).search(sentences[0], k=1)[0].text == sentences[0]

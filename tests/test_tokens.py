@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import SENTENCES, make_tokenizer
 
-from simcse_kit import tokens
+from simcse_kit import Notice, SimCSE, tokens
 from simcse_kit.tokens import length_batches, length_groups, pad, tokenize
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=60).map(lambda values: np.array(values, dtype=np.int64))
@@ -89,3 +90,13 @@ def test_tokenizing_leaves_the_tokenizer_as_it_was(tiny_model: Callable[[str], P
     before = tokenizer(SENTENCES)["input_ids"]
     tokenize(tokenizer, SENTENCES, 5)
     assert tokenizer(SENTENCES)["input_ids"] == before
+
+
+def test_foreign_text_is_noticed_when_it_is_cut_too(minilm: SimCSE) -> None:
+    english = ["A man with a hard hat is dancing in the street, and nobody looks at him."] * 9
+    korean = ["안전모를 가진 한 남자가 춤을 추고 있다. 어린아이가 말을 타고 있다."] * 5
+    with pytest.warns(Notice, match="hardly fits this model's vocabulary"):
+        minilm.tokenize(korean, max_seq_length=16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        minilm.tokenize(english, max_seq_length=8)

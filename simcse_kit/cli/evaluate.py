@@ -57,23 +57,27 @@ def evaluate_models(
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise SimCSEKitError(f"--json: the folder {json_file.absolute().parent} does not exist")
     if download:
+        if "sts" not in suites:
+            raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")
         download_sts(data)
     results: list[dict[str, Any]] = []
     measured: dict[str, list[tuple[str, SuiteResult]]] = {name: [] for name in suites}
-    for model_name in models:
-        model = SimCSE(model_name, pooling=pooling, device=device, trust_remote_code=trust_remote_code)
-        for name in suites:
-            err().print(f"{plain(model_name)} ({model.pooling}), suite {name}", style="dim")
-            with model.full_length():
-                encode = model.encoder_fn(batch_size=batch_size, show_progress_bar=True)
-                result = evaluate(encode, name, data)
-            measured[name].append((_label(model), result))
-            results.append({"model": model_name, "pooling": model.pooling, **result.to_json()})
-    console = out()
-    for name, rows in measured.items():
-        _print_suite(console, name, rows, details)
-    if json_file is not None:
-        write_json(json_file, results[0] if len(results) == 1 else {"results": results})
+    try:
+        for model_name in models:
+            model = SimCSE(model_name, pooling=pooling, device=device, trust_remote_code=trust_remote_code)
+            for name in suites:
+                err().print(f"{plain(model_name)} ({model.pooling}), suite {name}", style="dim")
+                with model.full_length():
+                    encode = model.encoder_fn(batch_size=batch_size, show_progress_bar=True)
+                    result = evaluate(encode, name, data)
+                measured[name].append((_label(model), result))
+                results.append({"model": model_name, "pooling": model.pooling, **result.to_json()})
+    finally:  # what was measured before an error is not lost
+        for name, rows in measured.items():
+            if rows:
+                _print_suite(out(), name, rows, details)
+        if json_file is not None and results:
+            write_json(json_file, results[0] if len(models) * len(suites) == 1 else {"results": results})
 
 
 def _label(model: SimCSE) -> str:

@@ -14,7 +14,7 @@ POOLING_HELP = (
 
 Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.")]
-BatchSize = Annotated[int, typer.Option(help="Sentences in one forward pass.")]
+BatchSize = Annotated[int, typer.Option(help="Sentences in one forward pass.", min=1)]
 Columns = Annotated[
     str | None, typer.Option(help="Names of the columns to read, with commas: text, or sent0,sent1,hard_neg.")
 ]

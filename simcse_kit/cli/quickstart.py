@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,8 @@ def run_quickstart(
     console.print()
     if made.trained_on < made.sentences:
         console.print(
-            f"of {made.sentences:,} sentences, a random {made.trained_on:,} were trained on, {made.indexed:,} indexed"
+            f"of {made.sentences:,} distinct sentences, a random {made.trained_on:,} were trained on "
+            f"and {made.indexed:,} indexed"
         )
     for query, hits in made.answers.items():
         console.print(f"[bold]{plain(query)}[/]")
@@ -50,7 +52,13 @@ def run_quickstart(
     console.print()
     console.print(f"model   {plain(made.model)}\nindex   {plain(made.index)}\nreport  {plain(made.report)}")
     console.print()
-    source = plain(sentences) if sentences is not None else "my.txt"
+    source = plain(shlex.quote(str(sentences))) if sentences is not None else "my.txt"
     console.print("Next, on your own text, one sentence a line:" if sentences is None else "Next, on all of it:")
-    console.print(f"  simcse-kit train unsup {source} --model all-MiniLM-L6-v2 --pooling mean --output-dir my-model")
+    console.print(f"  simcse-kit train unsup {source} --model google-bert/bert-base-uncased --output-dir my-model")
     console.print(f"  simcse-kit index build my-model {source} my-index")
+    console.print(
+        "with an encoder of your language in place of BERT; without a network, what was done here on all of it:"
+    )
+    console.print(
+        f"  simcse-kit train unsup {source} --model all-MiniLM-L6-v2 --pooling cls_before_pooler --output-dir my-model"
+    )

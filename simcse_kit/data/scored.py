@@ -26,7 +26,7 @@ SCORED_PAIRS = Wanted(
     widths=(3,),
     find=find_scored,
     known=LAYOUTS,
-    advice="or name the two sentences and the score with --columns",
+    advice="or rename the columns: sentence1, sentence2, score",
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from simcse_kit.encoder.backbone import quiet_transformers, read_state
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
@@ -182,23 +182,11 @@ def _read_prompts(folder: Path, settings: Settings) -> None:
     settings.similarity_fn_name = values.get("similarity_fn_name") or "cosine"
 
 
-def write_modules(
-    folder: Path, encoder: Encoder, tokenizer: Any, settings: Settings, *, weights: dict[str, Tensor] | None = None
-) -> None:
-    """Write an encoder as a sentence-transformers folder, the backbone at its root.
-
-    ``weights`` replaces the backbone's own in ``model.safetensors``: a training checkpoint's, with what trains beside.
-    """
-    import safetensors.torch
-
-    pooler = POOLERS[encoder.pooling]
-    inner = pooler.layers != (-1,)
+def write_modules(folder: Path, encoder: Encoder, tokenizer: Any, settings: Settings) -> None:
+    """Write an encoder as a sentence-transformers folder, the backbone at its root."""
+    inner = POOLERS[encoder.pooling].layers != (-1,)
     with _asking_for_layers(encoder.config, inner):
-        if weights is None:
-            _write_backbone(folder, encoder)
-        else:
-            encoder.config.save_pretrained(folder)
-            safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        _write_backbone(folder, encoder)
     if tokenizer.is_fast:  # else the file would keep the length of the last call
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
@@ -245,13 +233,18 @@ def _asking_for_layers(config: Any, wanted: bool) -> Iterator[None]:
 
 
 def _write_backbone(folder: Path, encoder: Encoder) -> None:
-    """The backbone's weights, with a BERT-like pooler filled from the head: ``pooler_output`` is then the vector."""
+    """The backbone's weights, with a BERT-like pooler filled from the head: ``pooler_output`` is then the vector.
+
+    Without a head, the pooler that the start model brought goes along: ``AutoModel`` would otherwise make one up.
+    """
     backbone: Any = encoder.backbone
     state = {name: tensor.detach().cpu() for name, tensor in backbone.state_dict().items()}
     prefix, head = encoder.pooler_prefix, encoder.head
     if head is not None and prefix is not None and head.is_pooler:
         state[f"{prefix}.weight"] = head.linear.weight.detach().cpu()
         state[f"{prefix}.bias"] = head.linear.bias.detach().cpu()
+    elif head is None and encoder.spare_pooler is not None:
+        state |= encoder.spare_pooler
     with quiet_transformers():
         backbone.save_pretrained(folder, state_dict=state)
 

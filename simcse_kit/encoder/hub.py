@@ -9,7 +9,9 @@ from typing import NamedTuple
 from simcse_kit.encoder.known import KNOWN_POOLINGS, packaged_model
 from simcse_kit.errors import ModelError
 
-_SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]  # without *.bin: only where nothing else is there
+_SENTENCE_TRANSFORMERS = "sentence-transformers/"
+_SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*_*/pytorch_model.bin"]
+# a backbone's *.bin only where it has nothing else
 _NOT_OURS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot"]
 
 
@@ -46,13 +48,18 @@ def resolve(
     return Source(name, folder, KNOWN_POOLINGS.get(name))
 
 
+def _candidates(name: str) -> list[str]:
+    """The hub names that a name may stand for: without an owner, sentence-transformers' models are meant too."""
+    return [name] if "/" in name else [name, _SENTENCE_TRANSFORMERS + name]
+
+
 def _download(name: str, revision: str | None, local_files_only: bool, trust_remote_code: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    def snapshot(patterns: list[str]) -> Path:
+    def snapshot(repository: str, patterns: list[str]) -> Path:
         return Path(
             snapshot_download(
-                name,
+                repository,
                 revision=revision,
                 local_files_only=local_files_only,
                 allow_patterns=patterns,
@@ -61,11 +68,18 @@ def _download(name: str, revision: str | None, local_files_only: bool, trust_rem
         )
 
     patterns = [*_SMALL, "*.py"] if trust_remote_code else _SMALL
-    try:
-        folder = snapshot(patterns)
-        if not any(folder.rglob("*.safetensors")):
-            folder = snapshot([*patterns, "*.bin"])
-    except Exception as error:  # the hub's client raises a family of its own, requests' and OSError
+    folder: Path | None = None
+    error: Exception | None = None
+    for repository in _candidates(name):
+        try:
+            folder = snapshot(repository, patterns)
+            if not any(path.parent.name[:1] not in "123456789" for path in folder.rglob("*.safetensors")):
+                folder = snapshot(repository, [*patterns, "*.bin"])
+            break
+        except Exception as caught:  # the hub's client raises a family of its own, requests' and OSError
+            error = error or caught
+    if folder is None:
+        assert error is not None
         hint = " and no folder of that name here" if "/" not in name or not Path(name).parent.is_dir() else ""
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

@@ -28,7 +28,6 @@ from simcse_kit.pooling import POOLERS, pooling_name
 
 _ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
 _SAME_LAYERS = {"avg_top2", "avg_first_last"}  # equal on disk where a backbone has two layers
-_CHECKPOINT_PREFIX = "encoder.backbone."
 
 
 @dataclass
@@ -72,16 +71,13 @@ def load_encoder(
     if original:
         state = read_state(where)
         backbone = build_backbone(where, config, _backbone_of_original(state))
-    elif any(key.startswith(_CHECKPOINT_PREFIX) for key in keys):
-        checkpoint = read_state(where)
-        cut = len(_CHECKPOINT_PREFIX)
-        bare = {key[cut:]: value for key, value in checkpoint.items() if key.startswith(_CHECKPOINT_PREFIX)}
-        backbone = build_backbone(where, config, bare)
     else:
         backbone = load_backbone(where, config, trust_remote_code=trust_remote_code)
 
     post = _post(source, modules, record, chosen, origin, backbone, state, config, training)
-    encoder = Encoder(backbone.model, chosen, post, pooler_prefix=backbone.pooler_prefix)
+    pooler = backbone.pooler
+    spare = None if pooler is None else {f"{pooler.prefix}.weight": pooler.weight, f"{pooler.prefix}.bias": pooler.bias}
+    encoder = Encoder(backbone.model, chosen, post, pooler_prefix=backbone.pooler_prefix, spare_pooler=spare)
     tokenizer = load_tokenizer(where, trust_remote_code=trust_remote_code)
     settings = modules.settings if modules else Settings()
     _settle_length(settings, tokenizer, encoder.backbone)
@@ -102,14 +98,14 @@ def _choose_pooling(
         return pooling_name(pooling), "argument"
     if modules is not None:
         return modules.pooling, "folder"
+    if source.known_pooling is not None:
+        return source.known_pooling, "table"
     choices = "; ".join(f"{name}: {pooler.summary}" for name, pooler in POOLERS.items())
     if original:
         raise ModelError(
             f"{source.name} is a training checkpoint of the original SimCSE code, which does not say whether its MLP "
             "stays: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: only in training)"
         )
-    if source.known_pooling is not None:
-        return source.known_pooling, "table"
     if default is not None:
         return default, "default"
     raise ModelError(
@@ -142,6 +138,8 @@ def _post(
     if modules is not None and pooling == modules.pooling:
         return modules.post
     kept: list[nn.Module] = [m for m in modules.post if isinstance(m, Normalize)] if modules else []
+    if modules and len(kept) < len(modules.post):
+        say_once(f"pooling {pooling} instead of the folder's {modules.pooling}: the Dense of {source.name} is left out")
     if not POOLERS[pooling].head:
         return kept
     return [_head(source, record, origin, backbone, state, config, training), *kept]

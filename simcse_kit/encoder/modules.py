@@ -67,12 +67,19 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, pooling: str, post: list[nn.Module], *, pooler_prefix: str | None = None
+        self,
+        backbone: nn.Module,
+        pooling: str,
+        post: list[nn.Module],
+        *,
+        pooler_prefix: str | None = None,
+        spare_pooler: dict[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.pooler_prefix = pooler_prefix  # where this architecture's own weights would keep the head
+        self.spare_pooler = spare_pooler  # the start model's, of no effect here
         self.post = nn.ModuleList(post)
 
     @property

@@ -173,11 +173,20 @@ class Collection:
     @classmethod
     def open(cls, folder: str | Path) -> Collection:
         """Read the last commit of a folder into memory; a damaged file is an error by name."""
+        target = Path(folder)
+        while True:
+            manifest = read_manifest(target)
+            try:
+                return cls._read(target, manifest)
+            except (SearchIndexError, OSError):
+                if read_manifest(target).generation == manifest.generation:
+                    raise  # else a writer committed meanwhile, and took the old files away
+
+    @classmethod
+    def _read(cls, target: Path, manifest: Manifest) -> Collection:
         import faiss
         import pyarrow.parquet as pq
 
-        target = Path(folder)
-        manifest = read_manifest(target)
         collection = cls(manifest.dimension)
         raw = np.fromfile(checked_file(target, manifest, "vectors"), dtype=np.uint8)
         collection._vectors = faiss.deserialize_index(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -84,6 +85,10 @@ class TrainConfig:
                 "batch_size must be at least 2: the other sentences of a batch are the negatives; "
                 f"got {self.batch_size}"
             )
+        numbers = {name: value for name, value in vars(self).items() if isinstance(value, float)}
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                raise TrainingError(f"{name} must be a finite number; got {value}")
         for name in ("epochs", "learning_rate", "temperature", "max_seq_length", "eval_steps"):
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be above 0; got {getattr(self, name)}")

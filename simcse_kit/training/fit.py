@@ -112,6 +112,7 @@ def _arguments(job: Job) -> TrainingArguments:
         metric_for_best_model="spearman" if evaluates else None,
         greater_is_better=True if evaluates else None,
         report_to=config.report_to,
+        logging_nan_inf_filter=False,  # it would log a diverged run's loss as 0
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
         disable_tqdm=True,

@@ -12,7 +12,7 @@ import torch
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
-from simcse_kit.errors import TrainingError
+from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.model import SimCSE, pick_device
 from simcse_kit.tokens import TokenTable
 from simcse_kit.training.batches import TrainingRows
@@ -86,6 +86,8 @@ def prepare(mode: str, source: Source, output_dir: Path, settings: TrainSettings
         check_same_run(output_dir, record)
     objective = build_objective(model.encoder, model.tokenizer, config, loaded.folder).to(device)
     done = checkpoints(output_dir) if resume else []
+    if resume and not done:
+        say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts from its first step")
     job = Job(
         config=config,
         output_dir=output_dir,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -24,7 +26,7 @@ from simcse_kit.training.objective import ContrastiveModel
 METRICS = "metrics.jsonl"
 _KEPT = 2  # checkpoints: the last and the best
 _STATE = "trainer_state.json"
-_WEIGHTS = "model.safetensors"
+_TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
 
 Score = Callable[[], dict[str, float]]
 
@@ -112,11 +114,15 @@ class ContrastiveTrainer(Trainer):
             rotate_checkpoints(str(self.run), _KEPT, self.state.best_model_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """A checkpoint is a model folder whose weights file holds the training head too, under the trainer's names."""
+        """A checkpoint is a model folder, with the weights of everything that trains beside the model's."""
+        import safetensors.torch
+
         folder = self.run if output_dir is None else Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         unwrapped: Any = self.accelerator.unwrap_model(self.model)
-        self.saved.write(folder, weights=_distinct(state_dict or unwrapped.state_dict()))
+        check_finite(unwrapped, self.state.global_step)
+        self.saved.write(folder)
+        safetensors.torch.save_file(_distinct(state_dict or unwrapped.state_dict()), folder / _TRAINING_WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _load(model or self.model, Path(resume_from_checkpoint))
@@ -124,6 +130,20 @@ class ContrastiveTrainer(Trainer):
     def _load_best_model(self) -> None:
         assert self.state.best_model_checkpoint is not None
         _load(self.model, Path(self.state.best_model_checkpoint))
+
+
+def check_finite(module: nn.Module, step: int) -> None:
+    """A run whose weights are no longer numbers has failed, and nothing of it is saved."""
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
+        raise diverged(step)
+
+
+def diverged(step: int) -> TrainingError:
+    """The error of a run that is beyond saving."""
+    return TrainingError(
+        f"the run has diverged: by step {step} its loss or weights are no finite numbers. Lower --learning-rate or "
+        "raise --temperature; the checkpoints before are untouched"
+    )
 
 
 def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -141,7 +161,7 @@ def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _load(model: Any, checkpoint: Path) -> None:
     import safetensors.torch
 
-    state = safetensors.torch.load_file(checkpoint / _WEIGHTS)
+    state = safetensors.torch.load_file(checkpoint / _TRAINING_WEIGHTS)
     missing, unexpected = model.load_state_dict(state, strict=False)
     held = _distinct(model.state_dict())
     lost = [name for name in missing if name in held]
@@ -175,9 +195,11 @@ class RunCallback(TrainerCallback):
         os.replace(part, self.path)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Append a line."""
+        """Append a line; a run that has diverged ends here."""
         metrics = {key: value for key, value in (logs or {}).items() if key == "loss" or key.startswith("eval_")}
         metrics |= {key: value for key, value in (logs or {}).items() if key in ("learning_rate", "grad_norm")}
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise diverged(state.global_step)
         if not state.is_world_process_zero or not metrics:
             return
         with self.path.open("a", encoding="utf-8") as file:

@@ -180,3 +180,18 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
         [*COMMAND, "search", "nowhere", "x"], capture_output=True, text=True, cwd=tmp_path, env=environment
     )
     assert "Traceback" in done.stderr
+
+
+def test_what_was_measured_before_an_error_is_kept(
+    tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path
+) -> None:
+    path = tmp_path / "some.json"
+    done = run(
+        "eval", tiny_model("bert"), "no/such/model/x", "--pooling", "mean", "--suite", "pairs",
+        "--data", pairs, "--json", path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "no folder no/such/model/x" in done.stderr
+    written = json.loads(path.read_text(encoding="utf-8"))["results"]
+    assert len(written) == 1
+    assert f"{written[0]['scores']['spearman']:.2f}" in done.stdout

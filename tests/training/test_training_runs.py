@@ -16,7 +16,7 @@ import torch
 from tiny import make_model
 
 from simcse_kit import SimCSE, train_sup, train_unsup
-from simcse_kit.errors import Notice
+from simcse_kit.errors import Notice, TrainingError
 from simcse_kit.evaluation import evaluate_pairs
 from simcse_kit.training.checkpoints import checkpoints
 from simcse_kit.training.config import TrainSettings, make_config
@@ -425,3 +425,39 @@ def test_twenty_steps_on_wiki_sentences(data_dir: Path, tmp_path: Path) -> None:
     )
     assert result.steps == 20
     assert record.lines[-1]["loss"] < record.lines[0]["loss"]
+
+
+@pytest.mark.parametrize("eval_steps", [1, 100])
+def test_a_run_that_diverges_is_an_error_and_saves_nothing(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path, eval_steps: int
+) -> None:
+    given: dict[str, Any] = {"batch_size": 8, "device": "cpu", "learning_rate": 1e30, "eval_steps": eval_steps}
+    with pytest.raises(TrainingError, match="diverged"):
+        train_unsup(sentences, tmp_path / "run", model=tiny_model("bert"), epochs=3, **given)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    for line in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(name))
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "temperature", "epochs", "hard_negative_weight", "mlm_weight"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_settings_are_finite(name: str, value: float, tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=f"{name} must be a finite number"):
+        train_unsup(["a", "b"], tmp_path / "run", model=tiny_model("bert"), **{name: value})  # type: ignore[misc]
+
+
+def test_a_checkpoint_is_a_folder_for_sentence_transformers_too(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    given: dict[str, Any] = {"batch_size": 8, "device": "cpu", "eval_steps": 2}
+    train_unsup(sentences, tmp_path / "run", model=tiny_model("bert"), **given)
+    checkpoint = tmp_path / "run" / "checkpoint-2"
+    theirs = SentenceTransformer(str(checkpoint), device="cpu").encode(sentences)
+    np.testing.assert_allclose(SimCSE(checkpoint, device="cpu").encode(sentences), theirs, atol=1e-5)
+
+
+def test_resuming_nothing_is_said(tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path) -> None:
+    with pytest.warns(Notice, match="holds no checkpoint"):
+        train_unsup(sentences, tmp_path / "run", model=tiny_model("bert"), batch_size=8, device="cpu", resume=True)
