@@ -127,9 +127,12 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
         (repo / "blobs").mkdir()
         snapshot = repo / "snapshots" / ("a" * 40)
         snapshot.mkdir(parents=True)
-        for path in folder.iterdir():
-            shutil.copy(path, repo / "blobs" / path.name)
-            (snapshot / path.name).symlink_to(Path("../../blobs") / path.name)
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            place = path.relative_to(folder)
+            blob = repo / "blobs" / "-".join(place.parts)
+            shutil.copy(path, blob)
+            (snapshot / place).parent.mkdir(exist_ok=True)
+            (snapshot / place).symlink_to(blob)
 
     return put
 
@@ -232,3 +235,32 @@ def test_index_methods_take_a_file(model: SimCSE, sentences: list[str], tmp_path
 def test_search_before_an_index(model: SimCSE) -> None:
     with pytest.raises(SearchIndexError, match="call build_index"):
         model.search("The cat.")
+
+
+def test_a_name_without_an_owner_may_be_sentence_transformers(
+    hub_cache: Any, tiny_model: Callable[[str], Path], tmp_path: Path, sentences: list[str]
+) -> None:
+    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(tmp_path / "saved")
+    hub_cache("sentence-transformers/all-tiny-v1", tmp_path / "saved")
+    expected = SimCSE(tmp_path / "saved", device="cpu").encode(sentences)
+    np.testing.assert_array_equal(SimCSE("all-tiny-v1", device="cpu").encode(sentences), expected)
+
+
+def test_a_dense_in_an_old_format_beside_a_new_backbone(
+    hub_cache: Any, tiny_model: Callable[[str], Path], tmp_path: Path, sentences: list[str]
+) -> None:
+    SimCSE(tiny_model("bert"), pooling="cls", device="cpu").save(tmp_path / "saved")
+    dense = tmp_path / "saved" / "2_Dense"
+    torch.save(load_file(dense / "model.safetensors"), dense / "pytorch_model.bin")
+    expected = SimCSE(tmp_path / "saved", device="cpu").encode(sentences)
+    (dense / "model.safetensors").unlink()
+    hub_cache("somebody/old-dense", tmp_path / "saved")
+    np.testing.assert_array_equal(SimCSE("somebody/old-dense", device="cpu").encode(sentences), expected)
+
+
+def test_the_start_models_pooler_goes_along(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    """Without a head, AutoModel finds the pooler that the start model had, instead of making one up."""
+    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(tmp_path / "saved")
+    before, after = (load_file(f / "model.safetensors") for f in (tiny_model("bert"), tmp_path / "saved"))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
