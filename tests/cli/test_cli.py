@@ -118,7 +118,7 @@ def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Pa
         (("train", "unsup", "few.txt", "--recipe", "nonsense", "--output-dir", "out"), "recipe of train unsup must be"),
         (("train", "unsup", "few.txt", "--model", "x", "--batch-size", "1", "--output-dir", "out"), "at least 2"),
         (("search", "no-index", "query"), "no-index does not exist"),
-        (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 sentences"),
+        (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 distinct sentences"),
         (("eval", "x", "--suite", "nonsense", "--data", "."), "--suite must be of sts, korsts, pairs"),
     ],
 )  # fmt: skip

@@ -52,7 +52,7 @@ def assert_same_end(run: Path, reference: Path, *, metrics: bool = True) -> None
         assert (run / "metrics.jsonl").read_text() == (reference / "metrics.jsonl").read_text()
     last, expected = checkpoints(run)[-1], checkpoints(reference)[-1]
     assert last.name == expected.name
-    assert (last / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
+    assert (last / "training.safetensors").read_bytes() == (expected / "training.safetensors").read_bytes()
     one, other = (torch.load(folder / "optimizer.pt", weights_only=True)["state"] for folder in (last, expected))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[i][name], other[i][name]) for i in one for name in ("exp_avg", "exp_avg_sq"))
@@ -293,7 +293,7 @@ def test_the_checkpoint_is_the_model_of_its_step(bert: Path, triplets: list[Any]
         train_sup(triplets, run, pooling=pooling, train_head="mlp", device="cpu", **settings)
         texts = [row[0] for row in triplets]
         assert_same_vectors(SimCSE(run), SimCSE(run / "checkpoint-2"), texts)
-        inside = safetensors.torch.load_file(run / "checkpoint-2/model.safetensors")
+        inside = safetensors.torch.load_file(run / "checkpoint-2/training.safetensors")
         assert "train_head.linear.weight" in inside
         assert not any("head" in name for name in safetensors.torch.load_file(run / "model.safetensors"))
 
