@@ -19,7 +19,7 @@ def run_quickstart(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
 ) -> None:
     """The main job in one go, offline, in a minute or two: train, measure, index, search, and a report to look at."""
-    from simcse_kit.cli.console import err, out, plain, table
+    from simcse_kit.cli.console import err, facts, out, plain, table
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.quickstart import quickstart, reading_notes
 
@@ -45,7 +45,7 @@ def run_quickstart(
         )
     for query, hits in made.answers.items():
         console.print(f"[bold]{plain(query)}[/]")
-        console.print(table(["", ""], [[f"{hit.score:.2f}", hit.text] for hit in hits], left=2) if hits else "no hit")
+        console.print(facts([(f"{hit.score:.2f}", hit.text) for hit in hits]) if hits else "no hit")
     console.print()
     for note in reading_notes():
         console.print(f"- {note}", style="dim")
