@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 
@@ -42,6 +43,10 @@ _said: set[str] = set()
 
 def say_once(message: str, *, key: str | None = None) -> None:
     """Warn with `Notice`, once per process for each ``key`` (None: for each text)."""
-    if (key or message) not in _said:
-        _said.add(key or message)
-        warnings.warn(message, Notice, stacklevel=3)
+    if (key or message) in _said:
+        return
+    _said.add(key or message)
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("simcse_kit"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, Notice, stacklevel=level)  # at the caller's line

@@ -21,7 +21,7 @@ from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.known import MINILM
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.errors import ModelError, say_once
+from simcse_kit.errors import DataError, ModelError, say_once
 from simcse_kit.files import staged_folder, write_json
 from simcse_kit.fingerprint import fingerprint, version_of
 from simcse_kit.model_card import model_card
@@ -183,14 +183,12 @@ class SimCSE(OriginalToolMixin):
             device: move the model there first.
 
         Raises:
-            TypeError: an input that is not a string, with its position.
+            TypeError: an input that is not a string, with its index.
+            DataError: a string that is no text (half a surrogate pair), with its index.
             ValueError: a batch size, precision, dimension or prompt name that is not allowed.
         """
         single = isinstance(sentences, str)
-        texts = [sentences] if isinstance(sentences, str) else list(sentences)
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(f"sentences must be strings; number {i} is {type(text).__name__}: {str(text)[:60]!r}")
+        texts = _checked_texts(sentences)
         if batch_size < 1:
             raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
         if precision not in PRECISIONS:
@@ -397,6 +395,21 @@ def _is_text(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return bool(value.dtype.kind == "U")
     return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(item, str) for item in value))
+
+
+def _checked_texts(sentences: Any) -> list[str]:
+    if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
+        raise TypeError(f"sentences must be a string or a sequence of strings; got {type(sentences).__name__}")
+    texts = [sentences] if isinstance(sentences, str) else list(sentences)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"sentences must be strings; sentences[{i}] is {type(text).__name__}: {str(text)[:60]!r}")
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise DataError(f"sentences[{i}] is not valid Unicode text: {text[:60]!a}") from error
+    return texts
 
 
 def _quantize(vectors: Tensor, precision: str) -> NDArray[Any]:

@@ -87,7 +87,7 @@ def test_any_sequence_of_strings_is_taken(model: SimCSE, make: Callable[[list[st
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"sentences": ["a", 3]}, TypeError, r"number 1 is int: '3'"),
+        ({"sentences": ["a", 3]}, TypeError, r"sentences\[1\] is int: '3'"),
         ({"sentences": [None]}, TypeError, "NoneType"),
         ({"sentences": ["a"], "batch_size": 0}, ValueError, "batch_size must be a positive integer"),
         ({"sentences": ["a"], "precision": "int4"}, ValueError, "float32, int8, uint8, binary, ubinary; got 'int4'"),

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_PLAIN_WIDTH = 160  # columns where the output is no terminal: a table in a file should not wrap
+_PLAIN_WIDTH = 4000  # columns where the output is no terminal: a line of a table stays a line
+_LONGEST = 1000  # characters of a text in a table
 
 
 def _console(stream: Any, *, stderr: bool) -> Console:
@@ -35,6 +36,11 @@ def plain(text: object) -> str:
     from rich.markup import escape
 
     return escape(str(text))
+
+
+def shortened(text: str) -> str:
+    """A text as a table shows it: a very long one is cut, and says so."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"
 
 
 def show_notices() -> None:

@@ -56,6 +56,8 @@ def evaluate_models(
             raise SimCSEKitError(f"--suite must be of {', '.join(SUITES)}; got {name!r}")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise SimCSEKitError(f"--json: the folder {json_file.absolute().parent} does not exist")
+    if json_file is not None and json_file.is_dir():
+        raise SimCSEKitError(f"--json: {json_file} is a folder; name a file")
     if download:
         if "sts" not in suites:
             raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")

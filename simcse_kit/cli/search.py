@@ -62,7 +62,7 @@ def search_index(
     index: Index,
     queries: Annotated[list[str], typer.Argument(help="What to look for; several in quotes.", metavar="QUERY...")],
     k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
-    threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.", min=-1, max=1)] = None,
     output: Annotated[str, typer.Option("--format", help="table, or json: a line for each query.")] = "table",
     model: Annotated[
         str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")
@@ -73,12 +73,14 @@ def search_index(
 
     Example: simcse-kit search tickets-index "cannot log in" -k 3
     """
-    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.cli.console import out, plain, shortened, table
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index import SentenceIndex
 
     if output not in ("table", "json"):
         raise SimCSEKitError(f"--format must be table or json; got {output!r}")
+    if not all(query.strip() for query in queries):
+        raise SimCSEKitError("a query is empty")
     opened = SentenceIndex.open(index, model)
     if device is not None:
         opened.model.to(device)
@@ -91,7 +93,9 @@ def search_index(
     for query, hits in zip(queries, answers, strict=True):
         console.print(f"[bold]{plain(query)}[/]")
         if hits:
-            console.print(table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), h.text] for h in hits], left=3))
+            console.print(
+                table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), shortened(h.text)] for h in hits], left=3)
+            )
         else:
             console.print(
                 "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"

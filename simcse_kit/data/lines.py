@@ -32,7 +32,7 @@ def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
             line = Line(number, raw.decode())
         except UnicodeDecodeError as error:
             byte, position = raw[error.start], error.start + 1 + offset
-            flaw = f"invalid UTF-8: byte 0x{byte:02x} at position {position} of the line"
+            flaw = f"invalid UTF-8: byte 0x{byte:02x} at position {position} of the line; save the file as UTF-8"
             line = Line(number, raw.decode(errors="surrogateescape"), flaw)
         yield line
 

@@ -66,6 +66,8 @@ def load_korsts(data_dir: str | Path) -> list[ScoredPairs]:
 def senteval_root(data_dir: str | Path) -> Path:
     """The folder that holds `STS/`: `data_dir` itself or its `senteval/`."""
     folder = Path(data_dir)
+    if folder.is_file():
+        raise DataError(f"{folder} is a file; for a file of scored pairs, use the suite pairs (--suite pairs)")
     nested = folder / "senteval"
     return nested if nested.is_dir() and not (folder / "STS").is_dir() else folder
 

@@ -74,8 +74,10 @@ def measure(
     top = scale_maximum(everything.gold) if scale is None else scale
     positive = positive_pairs(everything.gold, scale=top)
     notes: tuple[str, ...] = ()
+    if any(row.subset == "all" and not np.isfinite(row.spearman) for row in rows):
+        notes = ("a correlation is not defined: all gold scores, or all similarities, are equal",)
     if not positive.any():
-        notes = (f"alignment is not defined: no pair has a gold score above {POSITIVES_ABOVE * top:g}",)
+        notes += (f"alignment is not defined: no pair has a gold score above {POSITIVES_ABOVE * top:g}",)
     return Measured(
         rows=rows,
         alignment=alignment(vectors[everything.first[positive]], vectors[everything.second[positive]]),

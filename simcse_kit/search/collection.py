@@ -98,6 +98,8 @@ class Collection:
 
         if k < 1:
             raise SearchIndexError(f"k must be at least 1; got {k}")
+        if threshold is not None and not -1 <= threshold <= 1:
+            raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
         if queries.shape[1] != self.dimension and len(queries):
             raise SearchIndexError(

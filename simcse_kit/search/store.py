@@ -47,6 +47,8 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """The last commit of a folder; what is not an index, or newer than this code, is an error by name."""
     path = folder / MANIFEST
+    if folder.is_file():
+        raise SearchIndexError(f"{folder} is a file; an index is a folder, made with: simcse-kit index build")
     if not path.is_file():
         what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
         raise SearchIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")

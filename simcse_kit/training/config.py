@@ -103,6 +103,10 @@ class TrainConfig:
         if not 0 <= self.seed < _SEEDS:
             raise TrainingError(f"seed must be at least 0 and below {_SEEDS}; got {self.seed}")
 
+    def steps(self, rows: int) -> int:
+        """Optimizer steps over ``rows`` rows; the last batch of an epoch may be short."""
+        return math.ceil(-(-rows // self.batch_size) * self.epochs)
+
 
 def make_config(mode: str, settings: TrainSettings) -> TrainConfig:
     """What a run goes by: the settings given, over the recipe's, over the mode's defaults."""

@@ -80,6 +80,7 @@ def prepare(mode: str, source: Source, output_dir: Path, settings: TrainSettings
         check_overwrite(output_dir, [loaded.folder, source, settings.get("eval_data")])
     model = SimCSE.from_loaded(loaded, name=config.model, device=device)
     if model.max_seq_length is not None and config.max_seq_length > model.max_seq_length:
+        say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
         config = replace(config, max_seq_length=model.max_seq_length)
     record = run_record(config, data, pairs)
     if resume:
@@ -104,8 +105,18 @@ def prepare(mode: str, source: Source, output_dir: Path, settings: TrainSettings
     )
     if mode == "unsup":
         check_views(objective, job.rows)
-    check_space(output_dir, objective)
+    check_space(output_dir, objective, checkpoints=-(-config.steps(len(data)) // config.eval_steps))
+    _tell_repeats(data)
     return job
+
+
+def _tell_repeats(data: TextData) -> None:
+    repeats = len(data) - len(set(data.rows))
+    if repeats > len(data) // 20:
+        say_once(
+            f"{repeats} of the {len(data)} rows of {data.source} repeat another: in one batch, equal sentences are "
+            "wrongly each other's negatives"
+        )
 
 
 def _read(mode: str, source: Source, settings: TrainSettings) -> TextData:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from simcse_kit.training.checkpoints import step_of
 from simcse_kit.training.events import TrainPlan
 from simcse_kit.training.job import Job
@@ -12,7 +10,6 @@ from simcse_kit.training.job import Job
 def make_plan(job: Job) -> TrainPlan:
     """The plan of a run that has passed its checks."""
     config, data, pairs = job.config, job.data, job.pairs
-    batches = -(-len(data) // config.batch_size)  # an epoch; the last one may be short
     return TrainPlan(
         mode=config.mode,
         model=config.model,
@@ -27,7 +24,7 @@ def make_plan(job: Job) -> TrainPlan:
         batch_size=config.batch_size,
         devices=1,
         negatives=config.batch_size - 1 + (config.batch_size if data.width == 3 else 0),
-        steps=math.ceil(batches * config.epochs),
+        steps=config.steps(len(data)),
         epochs=config.epochs,
         learning_rate=config.learning_rate,
         temperature=config.temperature,

@@ -103,11 +103,11 @@ def check_eval_data(pairs: ScoredPairs) -> None:
         )
 
 
-def check_space(output_dir: Path, objective: ContrastiveModel) -> None:
+def check_space(output_dir: Path, objective: ContrastiveModel, *, checkpoints: int) -> None:
     """The disk holds the model and its checkpoints, those included that an earlier life of the run left."""
     weights = sum(p.numel() * p.element_size() for p in objective.parameters())
     checkpoint = weights * (2 + _ADAM_STATES)  # the model, and once more with what trains beside it
-    needed = weights + 3 * checkpoint  # last, best, and the one being written
+    needed = weights + min(checkpoints, 3) * checkpoint  # the last, the best, and the one being written
     held = sum(path.lstat().st_size for path in output_dir.rglob("*")) if output_dir.is_dir() else 0
     free = free_bytes(output_dir)
     if held + free < needed:

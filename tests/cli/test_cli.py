@@ -195,3 +195,30 @@ def test_what_was_measured_before_an_error_is_kept(
     written = json.loads(path.read_text(encoding="utf-8"))["results"]
     assert len(written) == 1
     assert f"{written[0]['scores']['spearman']:.2f}" in done.stdout
+
+
+def test_odd_bytes_in_and_out(tmp_path: Path, tiny_model: Callable[[str], Path]) -> None:
+    corpus, index = tmp_path / "corpus.txt", tmp_path / "index"
+    corpus.write_text("a cat 😀\na dog\n", encoding="utf-8")
+    assert invoke("index", "build", tiny_model("bert"), corpus, index, "--pooling", "mean").exit_code == 0
+    queries = [["search", str(index), text] for text in (b"caf\xe9".decode(errors="surrogateescape"), " ")]
+    for query in queries:
+        done = subprocess.run([*COMMAND, *query], capture_output=True)
+        assert done.returncode == 1
+        assert b"Traceback" not in done.stderr
+        assert b"error:" in done.stderr
+    narrow = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*COMMAND, "search", str(index), "a cat"], capture_output=True, env=narrow)
+    assert done.returncode == 0
+    assert b"a cat \\U0001f600" in done.stdout
+
+
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, corpus: Path, pairs: Path) -> None:
+    found = run("search", corpus, "query")
+    assert found.returncode == 1
+    assert "is a file; an index is a folder" in found.stderr
+    scored = run("eval", "all-MiniLM-L6-v2", "--data", pairs)
+    assert scored.returncode == 1
+    assert "use the suite pairs" in scored.stderr
+    written = run("eval", "x", "--suite", "pairs", "--data", pairs, "--json", tmp_path)
+    assert "name a file" in written.stderr

@@ -56,7 +56,7 @@ def test_invalid_utf8_names_line_byte_and_position(write: Write) -> None:
     data = read_sentences(path, skip_bad_rows=True)
     assert data.column(0) == ["fine", "fine too"]
     assert data.empty == 1
-    assert data.skipped == (BadRow(2, "invalid UTF-8: byte 0xe9 at position 8 of the line"),)
+    assert data.skipped == (BadRow(2, "invalid UTF-8: byte 0xe9 at position 8 of the line; save the file as UTF-8"),)
 
 
 def test_position_counts_the_byte_order_mark(write: Write) -> None:

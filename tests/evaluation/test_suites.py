@@ -52,7 +52,10 @@ def test_undefined_numbers_become_null_with_a_reason() -> None:
     written = result.to_json()
     assert written["scores"] == {"spearman": None, "pearson": None}
     assert written["alignment"] is None
-    assert written["notes"] == ["alignment is not defined: no pair has a gold score above 4"]
+    assert written["notes"] == [
+        "a correlation is not defined: all gold scores, or all similarities, are equal",
+        "alignment is not defined: no pair has a gold score above 4",
+    ]
 
 
 def test_no_pairs_is_an_error() -> None:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from simcse_kit import SimCSE, train_sup, train_unsup
-from simcse_kit.errors import DataError, MissingExtraError, ModelError, TrainingError
-from simcse_kit.training.preflight import check_device
+from simcse_kit.errors import DataError, MissingExtraError, ModelError, Notice, TrainingError
+from simcse_kit.training.preflight import check_device, check_space
 from simcse_kit.types import ScoredPairs
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
@@ -171,3 +171,28 @@ def test_only_the_first_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     check_device(torch.device("cpu"))
     with pytest.raises(TrainingError, match=r"not cuda:1; .*CUDA_VISIBLE_DEVICES=1 and name the device cuda"):
         check_device(torch.device("cuda:1"))
+
+
+@pytest.mark.parametrize(("checkpoints", "kept"), [(1, 1), (2, 2), (3, 3), (50, 3)])
+def test_the_space_asked_for_is_that_of_the_checkpoints_to_come(
+    checkpoints: int, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = torch.nn.Linear(10, 10)
+    weights = 110 * 4
+    needed = weights * (1 + 4 * kept)  # a checkpoint: the model, what trains, and Adam's two moments
+    monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: needed)
+    check_space(tmp_path / "run", module, checkpoints=checkpoints)
+    monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: needed - 1)
+    with pytest.raises(TrainingError, match="not enough space"):
+        check_space(tmp_path / "run", module, checkpoints=checkpoints)
+
+
+def test_repeated_rows_and_a_lowered_length_are_said(
+    tiny_model: Callable[[str], Path], tmp_path: Path, sentences: list[str]
+) -> None:
+    with pytest.warns(Notice, match="12 of the 16 rows"):
+        train_unsup(sentences[:4] * 4, tmp_path / "one", model=tiny_model("bert"), batch_size=8, device="cpu")
+    with pytest.warns(Notice, match="more than the model takes; 64 is used"):
+        train_unsup(
+            sentences, tmp_path / "two", model=tiny_model("bert"), batch_size=8, device="cpu", max_seq_length=99
+        )
