@@ -1,0 +1,71 @@
+"""What the measurements compare with: the trainer of sentence-transformers, in the same setting as ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.encoder.known import packaged_minilm
+
+
+def peer_trainer(
+    columns: dict[str, list[str]],
+    output_dir: Path,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    bf16: bool = False,
+    dev: Any = None,
+    eval_steps: int = 125,
+    max_steps: int = -1,
+) -> Any:
+    """Its trainer for MiniLM's CLS vector with ``MultipleNegativesRankingLoss`` (scale 20): one epoch, 32 tokens at most.
+
+    ``columns``: anchor, positive[, negative]; for SimCSE without labels the anchor once more is the positive. ``dev``:
+    `ScoredPairs` that choose the checkpoint.
+    """
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import set_seed
+
+    set_seed(seed)
+    transformer = Transformer(str(packaged_minilm()), max_seq_length=32)
+    model = SentenceTransformer(modules=[transformer, Pooling(384, pooling_mode="cls")], device="cpu")
+    evaluates: dict[str, Any] = {}
+    if dev is not None:
+        evaluates = {
+            "eval_strategy": "steps",
+            "eval_steps": eval_steps,
+            "save_strategy": "steps",
+            "save_steps": eval_steps,
+            "save_total_limit": 1,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "eval_dev_spearman_cosine",
+        }
+    else:
+        evaluates = {"save_strategy": "no"}
+    return SentenceTransformerTrainer(
+        model=model,
+        args=SentenceTransformerTrainingArguments(
+            output_dir=str(output_dir),
+            num_train_epochs=1,
+            max_steps=max_steps,
+            per_device_train_batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            bf16=bf16,
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+            **evaluates,
+        ),
+        train_dataset=Dataset.from_dict(columns),
+        loss=MultipleNegativesRankingLoss(model, scale=20.0),
+        evaluator=None
+        if dev is None
+        else EmbeddingSimilarityEvaluator(dev.first, dev.second, list(dev.gold), name="dev", write_csv=False),
+    )

@@ -1,0 +1,143 @@
+"""The table of recipes: each on the same start, the same data and three seeds: python eval/recipes.py [CELL ...]
+
+Start: MiniLM's CLS vector. Data: train/wiki_sentences.txt without labels, train/nli_triplets.csv with. Every cell is
+chosen on STS-B dev and measured on the seven tasks; it becomes results/recipes/CELL-SEED.json. Finished cells are
+skipped and a run that was stopped goes on, so the driver can be stopped at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from peers import peer_trainer
+from record import RESULTS, data_folder, write_result
+
+from simcse_kit import SimCSE, TrainListener, evaluate_sts, train_sup, train_unsup
+from simcse_kit.data import read_examples, read_scored_pairs, read_sentences
+
+START = "all-MiniLM-L6-v2"
+POOLING = "cls_before_pooler"
+SEEDS = (1, 2, 3)
+EVAL_STEPS = {"unsup": 50, "sup": 25}  # a supervised run is at its best early
+BATCH_SIZE = {"unsup": 64, "sup": 128}
+LEARNING_RATE = {"unsup": 3e-5, "sup": 5e-5}
+
+
+class Cell(NamedTuple):
+    """A row of the table: a mode and what is changed in its defaults; ``None``: sentence-transformers' trainer."""
+
+    mode: str
+    settings: dict[str, Any] | None
+
+
+CELLS: dict[str, Cell] = {
+    "unsup-sentence-transformers": Cell("unsup", None),
+    "sup-sentence-transformers": Cell("sup", None),
+}
+
+
+class Curve(TrainListener):
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, float]] = []
+
+    def logged(self, step: int, metrics: dict[str, float]) -> None:
+        """Keep an evaluation's line."""
+        if any(name.startswith("eval_") for name in metrics):
+            self.lines.append({"step": step} | metrics)
+
+
+def train_ours(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
+    """Train with this package; an interrupted run goes on."""
+    curve = Curve()
+    settings: dict[str, Any] = {
+        "model": START,
+        "pooling": POOLING,
+        "epochs": 1,
+        "batch_size": BATCH_SIZE[cell.mode],
+        "eval_data": data / "senteval/STS/STSBenchmark/sts-dev.csv",
+        "eval_steps": EVAL_STEPS[cell.mode],
+    }
+    settings |= (cell.settings or {}) | {"seed": seed, "listener": curve, "resume": (run / "run.json").is_file()}
+    if cell.mode == "unsup":
+        result = train_unsup(data / "train/wiki_sentences.txt", run, **settings)
+    else:
+        result = train_sup(data / "train/nli_triplets.csv", run, **settings)
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {
+        "best_step": result.best_step,
+        "dev_spearman": result.best_score,
+        "curve": [line for line in metrics if "eval_spearman" in line],
+    }
+
+
+def train_peer(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
+    """Train with sentence-transformers in the same setting."""
+    if cell.mode == "unsup":
+        sentences = read_sentences(data / "train/wiki_sentences.txt").column(0)
+        columns = {"anchor": sentences, "positive": sentences}
+    else:
+        rows = read_examples(data / "train/nli_triplets.csv")
+        columns = {name: rows.column(i) for i, name in enumerate(("anchor", "positive", "negative"))}
+    trainer = peer_trainer(
+        columns,
+        run,
+        batch_size=BATCH_SIZE[cell.mode],
+        learning_rate=LEARNING_RATE[cell.mode],
+        seed=seed,
+        dev=read_scored_pairs(data / "senteval/STS/STSBenchmark/sts-dev.csv"),
+        eval_steps=EVAL_STEPS[cell.mode],
+    )
+    trainer.train()
+    trainer.model.save(str(run))
+    state = trainer.state
+    return {"best_step": state.best_global_step, "dev_spearman": 100 * state.best_metric}
+
+
+def run_cell(name: str, seed: int, work: Path, data: Path) -> None:
+    """Train, measure, write."""
+    cell, run = CELLS[name], work / f"{name}-{seed}"
+    began = time.perf_counter()
+    trained = (train_peer if cell.settings is None else train_ours)(cell, seed, run, data)
+    seconds = time.perf_counter() - began
+    model = SimCSE(run)
+    with model.full_length():
+        result = evaluate_sts(model.encoder_fn(batch_size=64), data)
+    written = {
+        "cell": name,
+        "mode": cell.mode,
+        "seed": seed,
+        "settings": {} if cell.settings is None else cell.settings,
+        **trained,
+        "train_seconds": seconds,
+        "scores": dict(result.scores),
+        "alignment": result.alignment,
+        "uniformity": result.uniformity,
+    }
+    write_result(f"recipes/{name}-{seed}", written)
+    print(f"{name} seed {seed}: {result.scores['avg']:.2f} in {seconds:.0f} s", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the cells that are not finished."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cells", nargs="*", metavar="CELL", help=f"default: all of {', '.join(CELLS)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "recipes")
+    arguments = parser.parse_args(argv)
+    data = data_folder()
+    for seed in arguments.seeds:  # a first look at every cell before the second seed of any
+        for name in arguments.cells or CELLS:
+            if not (RESULTS / "recipes" / f"{name}-{seed}.json").is_file():
+                run_cell(name, seed, arguments.work, data)
+
+
+if __name__ == "__main__":
+    main()
