@@ -6,9 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-import torch
-
 from simcse_kit.encoder.folder import Settings
+from simcse_kit.encoder.lora import lora_scales
 from simcse_kit.encoder.modules import Encoder
 
 _PROBES = (
@@ -39,7 +38,8 @@ def fingerprint(encoder: Encoder, tokenizer: Any, settings: Settings) -> str:
         settings.truncate_dim,
         probes,
     ]
-    digest.update(json.dumps(said).encode())
+    scales = lora_scales(encoder)
+    digest.update(json.dumps([*said, scales] if scales else said).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         values = tensor.detach().cpu()
@@ -47,8 +47,6 @@ def fingerprint(encoder: Encoder, tokenizer: Any, settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def version_of(encoder: Encoder) -> int:
-    """A number that grows whenever a weight is changed in place: tells when a remembered fingerprint is stale."""
-    return sum(parameter._version for parameter in encoder.parameters()) + sum(
-        buffer._version for buffer in encoder.buffers() if isinstance(buffer, torch.Tensor)
-    )
+def version_of(encoder: Encoder) -> tuple[int, ...]:
+    """A number for each weight, growing when it is changed in place: tells when a remembered fingerprint is stale."""
+    return tuple(tensor._version for tensor in (*encoder.parameters(), *encoder.buffers()))

@@ -20,6 +20,7 @@ from simcse_kit.encoder.folder import RECORD, write_modules
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.known import MINILM
 from simcse_kit.encoder.load import Loaded, load_encoder
+from simcse_kit.encoder.lora import check_target
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import DataError, ModelError, say_once
 from simcse_kit.files import staged_folder, write_json
@@ -70,7 +71,9 @@ class SimCSE(OriginalToolMixin):
             local_files_only=local_files_only,
             trust_remote_code=trust_remote_code,
         )
-        loaded = load_encoder(source, pooling=pooling, trust_remote_code=trust_remote_code)
+        loaded = load_encoder(
+            source, pooling=pooling, local_files_only=local_files_only, trust_remote_code=trust_remote_code
+        )
         self._adopt(loaded, name=source.name, device=device)
         if max_seq_length is not None:
             self.max_seq_length = max_seq_length
@@ -143,7 +146,8 @@ class SimCSE(OriginalToolMixin):
 
     def fingerprint(self) -> str:
         """sha256 over weights, pooling, head, length and prompts: equal models give equal vectors."""
-        state = (version_of(self.encoder), repr(self.settings), self.pooling)
+        around = tuple(self.tokenizer("", verbose=False)["input_ids"])  # a template changes it
+        state = (version_of(self.encoder), repr(self.settings), self.pooling, around)
         if self._fingerprint is None or self._fingerprint[0] != state:
             self._fingerprint = (state, fingerprint(self.encoder, self.tokenizer, self.settings))
         return self._fingerprint[1]
@@ -324,11 +328,14 @@ class SimCSE(OriginalToolMixin):
         """Write a folder that `SimCSE`, sentence-transformers and (without a head) ``AutoModel`` load, vectors equal.
 
         The folder appears whole or not at all; in a folder that exists, files of the same name are replaced.
-        A `ModelError` where ``folder`` is a file, a `DiskFullError` where the disk is full.
+        Of a model with LoRA adapters they alone are written, with the name of their base model; after `merge_lora` it
+        is a whole model again. A `ModelError` where ``folder`` is a file, or holds a model of the other kind; a
+        `DiskFullError` where the disk is full.
         """
         target = Path(folder)
         if target.is_file():
             raise ModelError(f"{target} is a file; a model is saved as a folder")
+        check_target(self.encoder, target)
         with staged_folder(target) as staging:
             self.write(staging)
 

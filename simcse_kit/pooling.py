@@ -53,6 +53,12 @@ def maximum(hidden: Tensor, mask: Tensor | None) -> Tensor:
     return hidden.amax(dim=1)
 
 
+def last_occurrence(ids: Tensor, token_id: int) -> Tensor:
+    """A mask of the last ``token_id`` in each row, nowhere 1 in a row that has none: (B, L) -> (B, L)."""
+    found = (ids == token_id).int()
+    return found * (found.flip(1).cumsum(1).flip(1) == 1)
+
+
 class Pooler(NamedTuple):
     """How one choice of ``pooling`` makes the vector, and how sentence-transformers writes it."""
 
@@ -61,6 +67,7 @@ class Pooler(NamedTuple):
     st_mode: str  # sentence-transformers' Pooling mode
     head: bool  # dense + tanh after the pooled vector
     summary: str
+    mask_token: bool = False  # only the last mask token counts
 
 
 POOLERS: dict[str, Pooler] = {
@@ -72,6 +79,7 @@ POOLERS: dict[str, Pooler] = {
     "max": Pooler(maximum, (-1,), "max", False, "largest value of each dimension"),
     "weighted_mean": Pooler(weighted_mean, (-1,), "weightedmean", False, "average weighted by position"),
     "last_token": Pooler(last_token, (-1,), "lasttoken", False, "the last token (decoders)"),
+    "mask": Pooler(mean, (-1,), "mean", False, "the mask token of a template (PromptBERT)", mask_token=True),
 }
 ALIASES = {"avg": "mean"}
 
@@ -91,7 +99,8 @@ def pooling_name(name: str) -> str:
 def pool(name: str, hidden_states: Sequence[Tensor], mask: Tensor | None) -> Tensor:
     """Apply pooling ``name`` without its head: L+1 hidden states of (B, L, D), mask (B, L) -> (B, D).
 
-    Where only the output is needed, ``hidden_states`` may hold just that.
+    Where only the output is needed, ``hidden_states`` may hold just that. The mask of pooling ``mask`` is
+    `last_occurrence` of the mask token.
     """
     pooler = POOLERS[name]
     states = [hidden_states[index] for index in pooler.layers]

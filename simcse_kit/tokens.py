@@ -94,7 +94,7 @@ def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, characters: in
     tokens than characters, few of them unknown). Scripts that are written without spaces are one token a character
     even in their own vocabulary, hence the bound above 1.
     """
-    count = int(table.offsets[-1]) - 2 * len(table.lengths)  # about: without special tokens
+    count = int(table.offsets[-1]) - tokenizer.num_special_tokens_to_add() * len(table.lengths)
     if count < 50:  # too little to tell
         return
     unknown_id = getattr(tokenizer, "unk_token_id", None)

@@ -14,7 +14,7 @@ from tiny import KINDS
 from simcse_kit import POOLERS, ModelError, SimCSE
 from simcse_kit.pooling import pool, pooling_name
 
-HEADLESS = [name for name, pooler in POOLERS.items() if not pooler.head]
+HEADLESS = [name for name, pooler in POOLERS.items() if not pooler.head and not pooler.mask_token]
 WITH_POOLER = ["bert", "roberta", "xlmr", "albert", "mpnet"]  # architectures that have a pooler.dense of their own
 
 

@@ -11,16 +11,17 @@ import typer
 from typer.core import TyperGroup
 
 from simcse_kit.cli.evaluate import evaluate_models
+from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
 from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.search import build_index, search_index
-from simcse_kit.cli.train import show_recipes, train_command
+from simcse_kit.cli.train import show_recipes, train_again, train_command
 
 
 class _InOrder(TyperGroup):
     """Lists the commands in the order in which one needs them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = ["quickstart", "train", "recipes", "eval", "index", "search"]
+        order = ["quickstart", "prepare", "train", "recipes", "eval", "index", "search"]
         return [name for name in order if name in self.commands]
 
 
@@ -33,11 +34,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-train = typer.Typer(help="Train a model on sentences, pairs or triplets.", no_args_is_help=True, rich_markup_mode=None)
+prepare = typer.Typer(
+    help="Make training data of documents, NLI data or pairs.", no_args_is_help=True, rich_markup_mode=None
+)
+train = typer.Typer(rich_markup_mode=None)
 index = typer.Typer(help="Make an index to search in.", no_args_is_help=True, rich_markup_mode=None)
 
 app.command("quickstart", short_help="Train, measure, index and search on a sample, offline.")(run_quickstart)
-app.add_typer(train, name="train")
+app.add_typer(prepare, name="prepare")
+prepare.command("sentences")(prepare_sentences)
+prepare.command("nli")(prepare_nli)
+prepare.command("negatives")(prepare_negatives)
+app.add_typer(train, name="train", short_help="Train a model on sentences, pairs, triplets or scored pairs.")
+train.callback(invoke_without_command=True)(train_again)
 train.command("unsup")(train_command("unsup"))
 train.command("sup")(train_command("sup"))
 app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)

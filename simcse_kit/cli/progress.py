@@ -14,6 +14,11 @@ _ORIGIN = {
     "table": "of this known checkpoint",
     "default": "the default",
 }
+_HEADS = {
+    "mlp": "a dense + tanh head, in the loss only",
+    "projection": "a projection head, in the loss only",
+    "none": "no extra head",
+}
 
 
 class TerminalListener(TrainListener):
@@ -50,12 +55,19 @@ class TerminalListener(TrainListener):
         """Show the last loss and score behind the bar; each score stays as a line."""
         if "loss" in metrics:
             self._notes["loss"] = f"loss {metrics['loss']:.4f}"
+        parts = []
         if "eval_spearman" in metrics:
             self._notes["score"] = f"Spearman {metrics['eval_spearman']:.2f}"
-            self._progress.console.print(
-                f"step {step:>6}   Spearman {metrics['eval_spearman']:6.2f}   "
-                f"alignment {metrics['eval_alignment']:.3f}   uniformity {metrics['eval_uniformity']:.3f}"
+            parts.append(
+                f"Spearman {metrics['eval_spearman']:6.2f}   alignment {metrics['eval_alignment']:.3f}   "
+                f"uniformity {metrics['eval_uniformity']:.3f}"
             )
+        if "eval_label_free" in metrics:
+            parts.append(
+                f"label-free {metrics['eval_label_free']:.3f}   twins found {metrics['eval_twin_retrieval']:5.1f} %"
+            )
+        if parts:
+            self._progress.console.print(f"step {step:>6}   {'   '.join(parts)}")
         self._progress.update(self._task, note="  ".join(self._notes.values()))
 
     def finished(self, result: TrainResult) -> None:
@@ -71,21 +83,33 @@ def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     per_row = {1: "sentences", 2: "pairs", 3: "triplets"}[plan.columns]
     dropped = f", {plan.empty} empty dropped" if plan.empty else ""
     dropped += f", {plan.skipped} bad rows skipped" if plan.skipped else ""
+    dropped += f", {plan.held_out} sentences held out" if plan.held_out else ""
     cut = f", {plan.truncated} sentences cut at {plan.max_seq_length} tokens" if plan.truncated else ""
-    head = {"mlp": "a dense + tanh head, in the loss only", "none": "no extra head"}[plan.train_head]
-    evaluation = "none: the last weights become the model"
-    if plan.eval_source is not None:
-        evaluation = (
-            f"{plan.eval_source}, {plan.eval_pairs} pairs, every {plan.eval_steps} steps; the best becomes the model"
-        )
-    mlm = f", masked-language-model term x {plan.mlm_weight:g}" if plan.mlm_weight else ""
+    head = _HEADS[plan.train_head]
+    batch = f"{plan.batch_size}" + (f" on each of {plan.devices} devices" if plan.devices > 1 else "")
+    batch += f": each sentence sees {plan.negatives} negatives" if plan.negatives else ""
+    batch += ", in mini-batches" if plan.mini_batches else ""
+    batch += f"; {plan.left_out} rows are left over each epoch, others each time" if plan.left_out else ""
+    fast = f"; faster by {', '.join(plan.speedups)}" if plan.speedups else ""
     return [
         ("data", f"{plan.rows:,} {per_row}, {plan.tokens:,} tokens{cut}{dropped}"),
         ("model", f"{plan.model} -> {plan.output_dir}"),
         ("pooling", f"{plan.pooling} ({_ORIGIN.get(plan.pooling_origin, plan.pooling_origin)}); in training {head}"),
-        ("batch", f"{plan.batch_size}: each sentence sees {plan.negatives} negatives"),
+        ("batch", batch),
         ("steps", f"{plan.steps:,} ({plan.epochs:g} epochs), learning rate {plan.learning_rate:g}, falling to 0"),
-        ("loss", f"SimCSE, temperature {plan.temperature:g}{mlm}"),
-        ("evaluation", evaluation),
-        ("device", f"{plan.device}, {plan.precision}, seed {plan.seed}"),
+        ("loss", f"{plan.objective}, temperature {plan.temperature:g}"),
+        ("evaluation", _evaluation(plan)),
+        ("device", f"{plan.device}, {plan.precision}, seed {plan.seed}{fast}"),
     ]
+
+
+def _evaluation(plan: TrainPlan) -> str:
+    often = f"every {plan.eval_steps} steps"
+    pairs = "" if plan.eval_source is None else f"{plan.eval_source}, {plan.eval_pairs} pairs, {often}"
+    if plan.select == "eval-data":
+        return f"{pairs}; the best becomes the model"
+    if plan.select == "label-free":
+        return f"{plan.held_out} held-out sentences, {often}; the best becomes the model" + (
+            f"; also {pairs}" if pairs else ""
+        )
+    return f"{pairs or 'none'}: the last weights become the model"

@@ -1,8 +1,14 @@
-"""``simcse-kit train unsup|sup`` and ``simcse-kit recipes``."""
+"""``simcse-kit train unsup|sup``, ``train --repeat`` and ``simcse-kit recipes``."""
 
+from __future__ import annotations
+
+import inspect
+import types
+import typing
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,155 +22,235 @@ from simcse_kit.cli.options import (
     TrustRemoteCode,
     columns_of,
 )
-from simcse_kit.training.recipes import recipes
+from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.recipes import measured, mode_defaults, recipes
 
+if TYPE_CHECKING:
+    from simcse_kit.training.events import TrainResult
+    from simcse_kit.training.seeds import SeedsResult
+
+_MORE = """
+OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json lie inside it.
+
+Several GPUs: torchrun --nproc-per-node 4 -m simcse_kit train {mode} FILE --output-dir DIR ...
+Several machines: on each, torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500
+-m simcse_kit train {mode} FILE --output-dir SHARED_DIR ...
+The batch is then --batch-size rows on every device, and each sentence's negatives come from all of them.
+"""
 _UNSUP = """Train on plain sentences: each one and itself under another dropout mask are a pair (unsupervised SimCSE).
 
 Example: simcse-kit train unsup tickets.txt --model all-MiniLM-L6-v2 --output-dir my-model
-
-OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json lie inside it.
 """
 _SUP = """Train on pairs (sentence, positive) or triplets (with a hard negative), as from NLI (supervised SimCSE).
 
 Example: simcse-kit train sup nli.csv --recipe sup-bert-base --output-dir my-model --eval-data sts-dev.csv
-
-OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json lie inside it.
 """
 _ROWS = {
     "unsup": FILE_HELP,
     "sup": "Rows of 2 or 3 sentences: .csv, .tsv, .jsonl or .parquet with columns sent0,sent1[,hard_neg] or "
-    "anchor,positive[,negative], each also .gz; or hf:NAME[:split].",
+    "anchor,positive[,negative], each also .gz; or hf:NAME[:split]. For --objective cosent and angle: scored pairs, "
+    "sentence1,sentence2,score.",
 }
+_PLACED = ("mode", "model", "recipe", "device")  # options that stand first, or are described elsewhere
+_LISTS = ("matryoshka_dims", "augmentation", "teacher")  # given with commas
 
 
 def train_command(mode: str) -> Callable[..., None]:
-    """The command of one mode; both have the same options, with defaults of their own."""
-    default = recipes()[mode]
+    """The command of one mode, with an option for every field of `TrainConfig`; defaults are the mode's own."""
 
-    def says(name: str) -> str:
-        return (
-            f" Default: {default[name]:g}." if isinstance(default[name], int | float) else f" Default: {default[name]}."
-        )
-
-    def command(
-        file: Annotated[str, typer.Argument(help=_ROWS[mode], metavar="FILE")],
-        output_dir: Annotated[Path, typer.Option(help="Folder of the trained model; must be new or empty.")],
-        model: Annotated[
-            str | None, typer.Option(help="Folder or hub name to start from. Default: the recipe's.")
-        ] = None,
-        recipe: Annotated[
-            str | None, typer.Option(help="Settings of the paper by name: see simcse-kit recipes.")
-        ] = None,
-        eval_data: Annotated[
-            str | None,
-            typer.Option(
-                help="Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
-            ),
-        ] = None,
-        pooling: Annotated[
-            str | None,
-            typer.Option(
-                help=f"Of the saved model. {POOLING_HELP} Default: the model's folder's, else {default['pooling']}."
-            ),
-        ] = None,
-        train_head: Annotated[
-            str | None, typer.Option(help="mlp: a dense + tanh that lives in the loss only; none." + says("train_head"))
-        ] = None,
-        epochs: Annotated[float | None, typer.Option(help="Passes over the data." + says("epochs"))] = None,
-        batch_size: Annotated[
-            int | None, typer.Option(help="Rows a step: the others are the negatives." + says("batch_size"))
-        ] = None,
-        learning_rate: Annotated[
-            float | None, typer.Option(help="Falls linearly to 0." + says("learning_rate"))
-        ] = None,
-        max_seq_length: Annotated[
-            int | None,
-            typer.Option(help="Tokens, in training only; the saved model keeps its own." + says("max_seq_length")),
-        ] = None,
-        temperature: Annotated[float | None, typer.Option(help="Of the loss." + says("temperature"))] = None,
-        hard_negative_weight: Annotated[
-            float | None, typer.Option(help="Added to the logit of a row's own hard negative. Default: 0.")
-        ] = None,
-        mlm_weight: Annotated[
-            float | None, typer.Option(help="Weight of an added masked-language-model loss. Default: 0, none.")
-        ] = None,
-        dropout: Annotated[
-            float | None, typer.Option(help="Every dropout probability of the backbone. Default: its own.")
-        ] = None,
-        eval_steps: Annotated[
-            int | None, typer.Option(help="Steps between checkpoints (and scores)." + says("eval_steps"))
-        ] = None,
-        seed: Annotated[int | None, typer.Option(help="Fixes everything that is drawn. Default: 42.")] = None,
-        bf16: Annotated[
-            bool | None,
-            typer.Option("--bf16/--no-bf16", help="bfloat16 autocast. Default: where an accelerator has it."),
-        ] = None,
-        device: Device = None,
-        report_to: Annotated[
-            str | None, typer.Option(help="Also log to tensorboard, wandb or another of transformers' integrations.")
-        ] = None,
-        columns: Columns = None,
-        header: Header = None,
-        skip_bad_rows: SkipBadRows = False,
-        resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUTPUT_DIR.")] = False,
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUTPUT_DIR holds.")] = False,
-        trust_remote_code: TrustRemoteCode = False,
-    ) -> None:
-        from simcse_kit.cli.console import out, plain
+    def command(file: str, output_dir: Path, seeds: str | None, columns: str | None, **settings: Any) -> None:
         from simcse_kit.cli.progress import TerminalListener
+        from simcse_kit.distributed import leave, world
         from simcse_kit.training.run import train_sup, train_unsup
+        from simcse_kit.training.seeds import train_seeds
 
+        settings |= {name: _list(name, settings[name]) for name in _LISTS} | {"columns": columns_of(columns)}
         listener = TerminalListener()
         try:
-            result = (train_unsup if mode == "unsup" else train_sup)(
-                file,
-                output_dir,
-                model=model,
-                recipe=recipe,
-                eval_data=eval_data,
-                pooling=pooling,
-                train_head=train_head,
-                epochs=epochs,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                max_seq_length=max_seq_length,
-                temperature=temperature,
-                hard_negative_weight=hard_negative_weight,
-                mlm_weight=mlm_weight,
-                dropout=dropout,
-                eval_steps=eval_steps,
-                seed=seed,
-                bf16=bf16,
-                device=device,
-                report_to=report_to,
-                columns=columns_of(columns),
-                header=header,
-                skip_bad_rows=skip_bad_rows,
-                resume=resume,
-                overwrite=overwrite,
-                listener=listener,
-                trust_remote_code=trust_remote_code,
-            )
+            if seeds is not None:
+                numbers = _numbers("--seeds", seeds)
+                found = train_seeds(mode, file, output_dir, numbers, listener=listener, **settings)
+            else:
+                train = train_unsup if mode == "unsup" else train_sup
+                result = train(file, output_dir, listener=listener, **settings)
         finally:
             listener.close()
-        console = out()
-        if result.best_score is not None:
-            console.print(f"best: step {result.best_step}, Spearman {result.best_score:.2f} on the evaluation data")
-            if result.start_was_better:
-                console.print(f"[yellow]the start model scored higher: {result.start_score:.2f}[/]")
-        console.print(f"model saved in {plain(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
-        console.print(f"next: simcse-kit eval {plain(result.output_dir)} --suite sts --data DIR", style="dim")
+        if world().rank == 0:
+            _tell_seeds(found, output_dir) if seeds is not None else _tell(result)
+        leave()
 
-    command.__doc__ = _UNSUP if mode == "unsup" else _SUP
+    parameters = [
+        _parameter("file", Annotated[str, typer.Argument(help=_ROWS[mode], metavar="FILE")]),
+        _parameter(
+            "output_dir", Annotated[Path, typer.Option(help="Folder of the trained model; must be new or empty.")]
+        ),
+        *(_option(mode, name) for name in ("model", "recipe")),
+        _parameter("eval_data", Annotated[str | None, typer.Option(help=_EVAL_DATA)], None),
+        *(_option(mode, field.name) for field in fields(TrainConfig) if field.name not in _PLACED),
+        _parameter("seeds", Annotated[str | None, typer.Option(help=_SEEDS)], None),
+        _parameter("device", Device, None),
+        _parameter("columns", Columns, None),
+        _parameter("header", Header, None),
+        _parameter("skip_bad_rows", SkipBadRows, False),
+        _parameter("resume", Annotated[bool, typer.Option("--resume", help=_RESUME)], False),
+        _parameter("overwrite", Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)], False),
+        _parameter("trust_remote_code", TrustRemoteCode, False),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = (_UNSUP if mode == "unsup" else _SUP) + _MORE.format(mode=mode)
     return command
 
 
+_EVAL_DATA = "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
+_SEEDS = "Train once for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; tells mean, spread and best."
+_RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
+_OVERWRITE = "Replace the run that OUTPUT_DIR holds."
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _option(mode: str, name: str) -> inspect.Parameter:
+    """The option of a field of `TrainConfig`: its type, its help, and what it is where it is not given."""
+    field = next(item for item in fields(TrainConfig) if item.name == name)
+    default = mode_defaults(mode).get(name, field.default)
+    text = field.metadata["help"]
+    if name == "pooling":
+        text = f"Of the saved model. {POOLING_HELP} Default: the model's folder's, else {default}."
+    elif default not in (None, (), False) and not isinstance(default, bool):
+        text += f" Default: {default:g}." if isinstance(default, int | float) else f" Default: {default}."
+    kind = _kind(name)
+    if kind is bool:
+        on, off = (f"--{word}{name.replace('_', '-')}" for word in ("", "no-"))
+        if name.startswith("no_"):
+            off = f"--{name.removeprefix('no_').replace('_', '-')}"
+        text += " Default: on." if default is True else ""
+        return _parameter(name, Annotated[bool | None, typer.Option(f"{on}/{off}", help=text)], None)
+    return _parameter(name, Annotated[kind | None, typer.Option(help=text)], None)
+
+
+def _kind(name: str) -> Any:
+    """The type that the command line parses: that of the field, lists as text."""
+    hint = typing.get_type_hints(TrainConfig)[name]
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    return str if name in _LISTS else hint
+
+
+def _list(name: str, text: str | None) -> Any:
+    """``a,b`` as a tuple, widths as numbers."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(_numbers("--matryoshka-dims", text)) if name == "matryoshka_dims" else tuple(parts)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    from simcse_kit.errors import TrainingError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise TrainingError(f"{option} takes whole numbers with commas, such as 1,2,3; got {text!r}") from None
+
+
+def _tell(result: TrainResult) -> None:
+    from simcse_kit.cli.console import out, plain
+
+    console = out()
+    if result.best_score is not None:
+        by = "on the evaluation data" if result.select == "eval-data" else "on held-out sentences"
+        what = "Spearman" if result.select == "eval-data" else "label-free score"
+        console.print(f"best: step {result.best_step}, {what} {result.best_score:.2f} {by}")
+        if result.start_was_better:
+            console.print(f"[yellow]the start model scored higher: {result.start_score:.2f}[/]")
+    console.print(f"model saved in {plain(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
+    console.print(f"next: simcse-kit eval {plain(result.output_dir)} --suite sts --data DIR", style="dim")
+
+
+def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
+    from simcse_kit.cli.console import out, plain, table
+
+    console = out()
+    rows = [
+        [str(seed), _number(run.best_score), "" if run.best_step is None else str(run.best_step), f"{run.seconds:.0f}"]
+        for seed, run in found.runs.items()
+    ]
+    console.print(table(["seed", "score", "best step", "seconds"], rows, left=0))
+    if found.best_seed is None:
+        console.print("no scores: give --eval-data, or --select label-free", style="dim")
+        return
+    spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
+    console.print(f"mean {found.mean:.2f}{spread}, best {plain(output_dir)}/seed-{found.best_seed}")
+
+
+def _number(score: float | None) -> str:
+    return "" if score is None else f"{score:.2f}"
+
+
+def train_again(
+    context: typer.Context,
+    repeat: Annotated[
+        Path | None, typer.Option(help="run.json of a run to train once more.", metavar="RUN.JSON")
+    ] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="With --repeat: folder of the new run.")] = None,
+    device: Device = None,
+    resume: Annotated[bool, typer.Option("--resume", help=_RESUME)] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+) -> None:
+    """Train a model on sentences, pairs, triplets or scored pairs; or repeat a run from its run.json.
+
+    Example: simcse-kit train --repeat my-model/run.json --output-dir my-model-again
+    """
+    if context.invoked_subcommand is not None:
+        if repeat is not None:
+            raise typer.BadParameter(f"--repeat and {context.invoked_subcommand} do not go together")
+        return
+    if repeat is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+    if output_dir is None:
+        raise typer.BadParameter("--repeat needs --output-dir: the folder of the new run")
+    from simcse_kit.cli.progress import TerminalListener
+    from simcse_kit.distributed import leave, world
+    from simcse_kit.training.repeat import repeat as repeat_run
+
+    listener = TerminalListener()
+    try:
+        result = repeat_run(repeat, output_dir, device=device, resume=resume, overwrite=overwrite, listener=listener)
+    finally:
+        listener.close()
+    if world().rank == 0:
+        _tell(result)
+    leave()
+
+
 def show_recipes() -> None:
-    """List the paper's settings, for --recipe; what a recipe does not name has its mode's default."""
+    """List settings by name, for --recipe: the paper's backbones, and methods of other papers, which combine with +.
+
+    "paper" is the seven-task average that the paper reports, "here" ours on MiniLM's CLS vector (mean of 3 seeds, see
+    eval/): plain unsup and sup are the lines to compare with.
+    """
     from simcse_kit.cli.console import out, table
 
-    names = ("model", "pooling", "train_head", "batch_size", "learning_rate", "epochs", "max_seq_length", "temperature")
-    rows = [[name, *(str(values.get(key, "")) for key in names)] for name, values in recipes().items()]
+    ours = measured()
+    rows = [
+        [name, recipe.mode, recipe.source, recipe.figure, _number(ours.get(name)), _settings(recipe.settings)]
+        for name, recipe in recipes().items()
+    ]
     console = out()
-    console.print(table(["recipe", *names], rows, left=4))
-    console.print("Gao et al., SimCSE: Simple Contrastive Learning of Sentence Embeddings, EMNLP 2021", style="dim")
+    head = ["recipe", "train", "source", "paper", "here", "settings"]
+    made = table(head, rows, left=3)
+    made.columns[-1].justify = "left"
+    console.print(made)
+    console.print(
+        "a method takes all else from its mode's defaults (unsup, sup); --recipe esimcse+arccse joins two", style="dim"
+    )
+
+
+def _settings(values: dict[str, Any]) -> str:
+    """Settings in a line, as options."""
+    shown = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
+    return "  ".join(f"{name}={value}" for name, value in shown.items())

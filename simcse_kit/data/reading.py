@@ -97,12 +97,11 @@ class Reading:
                 return row
         raise self.nothing_left(what)
 
-    def collect(self, layout: Layout, convert: Callable[[tuple[object, ...]], T | None]) -> list[T]:
-        """Convert the wanted cells of every row.
+    def each(self, layout: Layout, convert: Callable[[tuple[object, ...]], T | None]) -> Iterator[T]:
+        """Stream the wanted cells of every row, converted.
 
         `convert` returns None for a row to drop and count as empty, and raises `RowProblem` for a bad one.
         """
-        kept: list[T] = []
         for row in self._data_rows(layout.has_header):
             if isinstance(row, BadRow):
                 self._reject(row)
@@ -118,8 +117,11 @@ class Reading:
             if item is None:
                 self.empty += 1
             else:
-                kept.append(item)
-        return kept
+                yield item
+
+    def collect(self, layout: Layout, convert: Callable[[tuple[object, ...]], T | None]) -> list[T]:
+        """All rows of `each`, in memory."""
+        return list(self.each(layout, convert))
 
     def _data_rows(self, has_header: bool) -> Rows:
         if self._head is not None and not has_header:

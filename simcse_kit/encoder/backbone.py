@@ -113,6 +113,7 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
     config.architectures = None  # a class of the original project; saving writes the real one
     with quiet_transformers():
         model = auto.from_config(config, dtype=torch.float32)
+    model.name_or_path = str(folder)  # as from_pretrained does
     missing, unexpected = fill(model, state, folder)
     _require(folder, [key for key in missing if not key.startswith("pooler")])
     strange = [key for key in unexpected if not key.endswith("position_ids")]
@@ -195,7 +196,11 @@ def max_positions(model: Any) -> int | None:
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
-    """The folder's tokenizer, padding on the right; a decoder's without a pad token pads with its end token."""
+    """The folder's tokenizer, padding on the right; a decoder's without a pad token pads with its end token.
+
+    No end token is added where the tokenizer adds none: ``last_token`` is then the text's own last token, as in
+    sentence-transformers, and as the model saw it in training.
+    """
     from transformers import AutoTokenizer
 
     try:

@@ -13,14 +13,20 @@ import torch
 from torch import nn
 
 from simcse_kit.encoder.backbone import quiet_transformers, read_state
+from simcse_kit.encoder.lora import ADAPTER, has_lora, write_adapter
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
+from simcse_kit.encoder.template import portable
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import read_json, write_json
 from simcse_kit.pooling import POOLERS
 
 RECORD = "simcse_kit.json"
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
-_FROM_ST = {pooler.st_mode: name for name, pooler in POOLERS.items() if pooler.layers == (-1,) and not pooler.head}
+_FROM_ST = {
+    pooler.st_mode: name
+    for name, pooler in POOLERS.items()
+    if pooler.layers == (-1,) and not pooler.head and not pooler.mask_token
+}
 _LEGACY = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -52,6 +58,7 @@ class SentenceTransformersFolder:
     pooling: str
     post: list[nn.Module]
     settings: Settings
+    mask_token: str | None = None  # as its WordWeights has it, for pooling mask
 
 
 def read_modules(folder: Path) -> SentenceTransformersFolder:
@@ -66,6 +73,7 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
     transformer: Path | None = None
     pooling: str | None = None
     layers: str | None = None
+    mask_token: str | None = None
     post: list[nn.Module] = []
     settings = Settings()
     for entry in sorted(read_json(folder / "modules.json", ModelError), key=lambda entry: entry["idx"]):
@@ -76,6 +84,8 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
             _read_transformer(path, settings)
         elif kind == "WeightedLayerPooling":
             layers = _read_layers(path) if _hands_layers_on(transformer) else None
+        elif kind == "WordWeights":
+            mask_token = _read_word_weights(path)
         elif kind == "Pooling":
             pooling = _read_pooling(path, settings)
         elif kind == "Dense" and pooling is not None:
@@ -85,7 +95,7 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
         elif kind != "Dropout":  # a Dropout does nothing outside training
             raise ModelError(
                 f"{folder}: module {kind} of modules.json is not supported; "
-                "supported: Transformer, WeightedLayerPooling, Pooling, Dense, Normalize"
+                "supported: Transformer, WeightedLayerPooling, WordWeights, Pooling, Dense, Normalize"
             )
     if transformer is None or pooling is None:
         raise ModelError(f"{folder}: modules.json names no Transformer with a Pooling after it")
@@ -93,6 +103,10 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
         if pooling != "mean":
             raise ModelError(f"{folder}: WeightedLayerPooling with pooling {pooling} is not supported, only with mean")
         pooling = layers
+    if mask_token is not None:
+        if pooling != "mean":
+            raise ModelError(f"{folder}: WordWeights with pooling {pooling} is not supported, only with mean")
+        pooling = "mask"
     if (
         pooling == "cls_before_pooler"
         and post
@@ -101,7 +115,7 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
     ):
         pooling = "cls"
     _read_prompts(folder, settings)
-    return SentenceTransformersFolder(transformer, pooling, post, settings)
+    return SentenceTransformersFolder(transformer, pooling, post, settings, mask_token)
 
 
 def _read_transformer(path: Path, settings: Settings) -> None:
@@ -131,13 +145,22 @@ def _read_pooling(path: Path, settings: Settings) -> str:
 
 def _hands_layers_on(transformer: Path | None) -> bool:
     """Whether the config asks for all layers; sentence-transformers passes over a WeightedLayerPooling without them."""
-    if transformer is not None and read_json(transformer / "config.json", ModelError).get("output_hidden_states"):
+    if transformer is not None and any(values.get("output_hidden_states") for values in _configs(transformer)):
         return True
     say_once(
         f"{transformer}: config.json does not set output_hidden_states, so its WeightedLayerPooling has no effect, "
         "as in sentence-transformers"
     )
     return False
+
+
+def _configs(transformer: Path) -> list[dict[str, Any]]:
+    """The backbone's config and what sentence-transformers puts over it; adapters have the latter alone."""
+    path = transformer / "sentence_bert_config.json"
+    over = read_json(path, ModelError).get("config_args") or {} if path.is_file() else {}
+    if (transformer / ADAPTER).is_file() and not (transformer / "config.json").is_file():
+        return [over]
+    return [over, read_json(transformer / "config.json", ModelError)]
 
 
 def _read_layers(path: Path) -> str:
@@ -151,6 +174,15 @@ def _read_layers(path: Path) -> str:
     if len(weights) == 1:
         return "avg_first_last"  # one layer is first and last
     raise ModelError(f"{path}: layer weights {weights} from layer {start} are neither avg_top2 nor avg_first_last")
+
+
+def _read_word_weights(path: Path) -> str:
+    """The one token that counts."""
+    values = read_json(path / "config.json", ModelError)
+    counting = [word for word, weight in values["word_weights"].items() if weight]
+    if values.get("unknown_word_weight", 1) or len(counting) != 1:
+        raise ModelError(f"{path}: word weights are supported for pooling mask only, where the mask token alone counts")
+    return str(counting[0])
 
 
 def _read_dense(path: Path) -> Dense:
@@ -191,13 +223,18 @@ def write_modules(folder: Path, encoder: Encoder, tokenizer: Any, settings: Sett
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
     with quiet_transformers():
-        tokenizer.save_pretrained(folder)
-    limits = {"max_seq_length": settings.max_seq_length, "do_lower_case": settings.do_lower_case}
+        portable(tokenizer).save_pretrained(folder)
+    limits: dict[str, Any] = {"max_seq_length": settings.max_seq_length, "do_lower_case": settings.do_lower_case}
+    if inner and has_lora(encoder):  # there is no config to say it in
+        limits["config_args"] = {"output_hidden_states": True}
     write_json(folder / "sentence_bert_config.json", limits)
     modules = [("Transformer", "")]
     if inner:
         modules.append(("WeightedLayerPooling", "1_WeightedLayerPooling"))
         _write_layers(_made(folder / "1_WeightedLayerPooling"), encoder)
+    if POOLERS[encoder.pooling].mask_token:
+        modules.append(("WordWeights", "1_WordWeights"))
+        _write_word_weights(_made(folder / "1_WordWeights"), tokenizer)
     modules.append(("Pooling", f"{len(modules)}_Pooling"))
     _write_pooling(_made(folder / modules[-1][1]), encoder, settings)
     for module in encoder.post:
@@ -238,6 +275,9 @@ def _write_backbone(folder: Path, encoder: Encoder) -> None:
     Without a head, the pooler that the start model brought goes along: ``AutoModel`` would otherwise make one up.
     """
     backbone: Any = encoder.backbone
+    if has_lora(encoder):
+        write_adapter(folder, backbone)
+        return
     state = {name: tensor.detach().cpu() for name, tensor in backbone.state_dict().items()}
     prefix, head = encoder.pooler_prefix, encoder.head
     if head is not None and prefix is not None and head.is_pooler:
@@ -262,11 +302,22 @@ def _write_layers(path: Path, encoder: Encoder) -> None:
     safetensors.torch.save_file({"layer_weights": weights}, path / "model.safetensors")
 
 
+def _write_word_weights(path: Path, tokenizer: Any) -> None:
+    """WordWeights that are 1 for the mask token and 0 for all others: a mean behind them is that token's vector."""
+    vocabulary = tokenizer.get_vocab()
+    words = [""] * (max(vocabulary.values()) + 1)
+    for word, i in vocabulary.items():
+        words[i] = word
+    values = {"vocab": words, "word_weights": {tokenizer.mask_token: 1.0}, "unknown_word_weight": 0.0}
+    write_json(path / "config.json", values)
+
+
 def _write_pooling(path: Path, encoder: Encoder, settings: Settings) -> None:
     mode = POOLERS[encoder.pooling].st_mode
     values: dict[str, Any] = {"word_embedding_dimension": encoder.hidden_size}
     values |= {key: known == mode for key, known in _LEGACY.items()}
-    write_json(path / "config.json", values | {"include_prompt": settings.include_prompt})
+    include_prompt = settings.include_prompt or POOLERS[encoder.pooling].mask_token  # the mask token is none of it
+    write_json(path / "config.json", values | {"include_prompt": include_prompt})
 
 
 def _write_dense(path: Path, dense: Dense) -> None:

@@ -21,6 +21,7 @@ from simcse_kit.encoder.backbone import (
 )
 from simcse_kit.encoder.folder import RECORD, SentenceTransformersFolder, Settings, read_modules
 from simcse_kit.encoder.hub import Source
+from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_lora
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import read_json
@@ -49,19 +50,22 @@ def load_encoder(
     default_pooling: str | None = None,
     training: bool = False,
     dropout: float | None = None,
+    local_files_only: bool = False,
     trust_remote_code: bool = False,
 ) -> Loaded:
     """Load any of: our folders and checkpoints, sentence-transformers', plain ``AutoModel``'s, the original project's.
 
     The pooling is ``pooling``, else the folder's, else the table's, else ``default_pooling``, else an error.
     In ``training``, a `cls` head that no SimCSE model brings starts fresh, and ``dropout`` overrides the config's.
+    A folder of LoRA adapters names its base model, which is loaded first, from the hub unless ``local_files_only``.
     """
     folder = source.folder
     record = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
     modules = read_modules(folder) if (folder / "modules.json").is_file() else None
     where = modules.transformer if modules else folder
-    config = load_config(where, trust_remote_code=trust_remote_code, dropout=dropout)
-    keys = state_keys(where)
+    base = base_folder(where, local_files_only=local_files_only, trust_remote_code=trust_remote_code)
+    config = load_config(base, trust_remote_code=trust_remote_code, dropout=dropout)
+    keys = state_keys(base)
     original = (modules is None and (config.architectures or [None])[0] in _ORIGINAL_CLASSES) or (
         modules is None and "mlp.dense.weight" in keys
     )
@@ -69,19 +73,25 @@ def load_encoder(
 
     state: dict[str, Tensor] = {}
     if original:
-        state = read_state(where)
-        backbone = build_backbone(where, config, _backbone_of_original(state))
+        state = read_state(base)
+        backbone = build_backbone(base, config, _backbone_of_original(state))
     else:
-        backbone = load_backbone(where, config, trust_remote_code=trust_remote_code)
+        backbone = load_backbone(base, config, trust_remote_code=trust_remote_code)
+    if base != where:
+        load_adapter(backbone.model, where)
 
     post = _post(source, modules, record, chosen, origin, backbone, state, config, training)
     pooler = backbone.pooler
     spare = None if pooler is None else {f"{pooler.prefix}.weight": pooler.weight, f"{pooler.prefix}.bias": pooler.bias}
     encoder = Encoder(backbone.model, chosen, post, pooler_prefix=backbone.pooler_prefix, spare_pooler=spare)
-    tokenizer = load_tokenizer(where, trust_remote_code=trust_remote_code)
+    if base == where and has_lora(encoder):
+        merge_lora(encoder)  # of a whole model's folder; written as adapters, they would find themselves in their base
+    own = (where / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(where if own else base, trust_remote_code=trust_remote_code)
+    encoder.mask_id = _mask_id(source, modules, chosen, tokenizer)
     settings = modules.settings if modules else Settings()
     _settle_length(settings, tokenizer, encoder.backbone)
-    return Loaded(encoder.eval(), tokenizer, settings, origin, record, where)
+    return Loaded(encoder.eval(), tokenizer, settings, origin, record, base)
 
 
 def _choose_pooling(
@@ -179,6 +189,20 @@ def _head(
         )
     dense.load_state_dict({"linear.weight": backbone.pooler.weight, "linear.bias": backbone.pooler.bias})
     return dense
+
+
+def _mask_id(source: Source, modules: SentenceTransformersFolder | None, pooling: str, tokenizer: Any) -> int | None:
+    """The token that pooling ``mask`` reads; None for other poolings."""
+    if not POOLERS[pooling].mask_token:
+        return None
+    if tokenizer.mask_token_id is None:
+        raise ModelError(f"pooling {pooling} needs a tokenizer with a mask token; that of {source.name} has none")
+    if modules is not None and modules.mask_token not in (None, tokenizer.mask_token):
+        raise ModelError(
+            f"{source.name}: its WordWeights picks the token {modules.mask_token!r}, which is not the tokenizer's mask "
+            f"token {tokenizer.mask_token!r}"
+        )
+    return int(tokenizer.mask_token_id)
 
 
 def _settle_length(settings: Settings, tokenizer: Any, backbone: nn.Module) -> None:

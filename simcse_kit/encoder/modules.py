@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.pooling import POOLERS, pool
+from simcse_kit.errors import ModelError
+from simcse_kit.pooling import POOLERS, last_occurrence, pool
 
 
 class Dense(nn.Module):
@@ -74,12 +75,14 @@ class Encoder(nn.Module):
         *,
         pooler_prefix: str | None = None,
         spare_pooler: dict[str, Tensor] | None = None,
+        mask_id: int | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.pooler_prefix = pooler_prefix  # where this architecture's own weights would keep the head
         self.spare_pooler = spare_pooler  # the start model's, of no effect here
+        self.mask_id = mask_id  # the tokenizer's mask token, for pooling="mask"
         self.post = nn.ModuleList(post)
 
     @property
@@ -110,14 +113,19 @@ class Encoder(nn.Module):
         pool_mask: Tensor | None = None,
         *,
         normalize: bool = True,
+        position_ids: Tensor | None = None,
     ) -> Tensor:
         """Ids (B, L) and mask (B, L), None where nothing is padded, to vectors (B, D).
 
         ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it. ``normalize=False`` leaves out
-        a closing Normalize: a head for the loss wants the vector itself.
+        a closing Normalize: a head for the loss wants the vector itself. ``position_ids`` (B, L) or None for 0, 1, ...
         """
         inner = POOLERS[self.pooling].layers != (-1,)
-        extra = {"output_hidden_states": True} if inner else {}
+        extra: dict[str, Any] = {"output_hidden_states": True} if inner else {}
+        if position_ids is not None:
+            extra["position_ids"] = position_ids
+        if POOLERS[self.pooling].mask_token:
+            pool_mask = self._mask_token(input_ids)
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **extra)
         states = output.hidden_states if inner else (output.last_hidden_state,)
         vectors = pool(self.pooling, states, attention_mask if pool_mask is None else pool_mask)
@@ -125,6 +133,17 @@ class Encoder(nn.Module):
             if normalize or i + 1 < len(self.post) or not isinstance(module, Normalize):
                 vectors = module(vectors)
         return vectors
+
+    def _mask_token(self, input_ids: Tensor) -> Tensor:
+        """Where the template's mask token is, the last one of each row: (B, L) -> (B, L)."""
+        assert self.mask_id is not None
+        mask = last_occurrence(input_ids, self.mask_id)
+        if not torch.compiler.is_compiling() and not mask.any(dim=1).all():
+            raise ModelError(
+                "pooling mask: a text has no mask token. The tokenizer needs a template with one: simcse_kit.encoder."
+                "template.set_template(model.tokenizer, 'This sentence : \"[X]\" means [MASK].')"
+            )
+        return mask
 
 
 def hidden_size(config: Any) -> int:

@@ -97,6 +97,33 @@ def uniformity(vectors: ArrayLike, *, t: float = 2.0, chunk: int = 1024) -> floa
     return float(np.log(total / (len(x) * (len(x) - 1) / 2)))
 
 
+def mean_cosine(vectors: ArrayLike) -> float:
+    """Mean cosine of different vectors, all i < j: (N, D) -> -1 / (N - 1) to 1 (all point one way); nan if N < 2.
+
+    >>> mean_cosine([[1, 0], [0, 1], [0, 2]])  # 0, 0 and 1
+    0.3333333333333333
+    """
+    x = unit(_floats(vectors, dimensions=2)).astype(np.float64)
+    if len(x) < 2:
+        return float("nan")
+    total = np.square(x.sum(0)).sum() - _dots(x, x).sum()
+    return float(total / (len(x) * (len(x) - 1)))
+
+
+def effective_rank(vectors: ArrayLike) -> float:
+    """How many directions N vectors use: exp of the entropy of their singular values' shares, 1 to min(N, D).
+
+    Roy & Vetterli (2007), "The effective rank: a measure of effective dimensionality". Of the vectors as they are, not
+    centred: a common direction counts as collapse.
+
+    >>> round(effective_rank([[1, 0], [0, 1]]), 6), round(effective_rank([[1, 1], [2, 2]]), 6)
+    (2.0, 1.0)
+    """
+    values = np.linalg.svd(_floats(vectors, dimensions=2), compute_uv=False)
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
 def scale_maximum(gold: ArrayLike) -> float:
     """The top of the scale that gold scores (N,) are on: 1 if none is above 1, 5 if none is above 5, else the largest.
 

@@ -2,69 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from simcse_kit.tokens import TokenTable, length_groups, pad
+from simcse_kit.training.sampling import Item
 
 _GROUPS = 4  # forward passes a step: more save padding, fewer fill the processor better
 _SMALLEST_GROUP = 8  # sentences
 
+Row = NDArray[np.int32]
 Group = dict[str, Tensor]
+Augment = Callable[[Row, np.random.Generator], Row]
 
 
-class TrainingRows(Dataset[int]):
+class TrainingRows(Dataset[Item]):
     """N rows of V views each; a view is a column of the data, or the same sentences again.
 
-    An item is its number; `collate` makes a batch of numbers into tensors.
+    An item is its epoch and number; `collate` makes a batch of them into tensors.
+
+    Args:
+        views: V token tables of N sentences.
+        pad_id: fills up shorter sentences.
+        texts: (N, V) numbers of the texts, equal ones the same.
+        augment: per view, what is done to a sentence's tokens, anew each epoch; None: nothing.
+        apart: groups hold sentences of one view each and say which.
+        seed: of what ``augment`` draws.
+        gold: (N,) scores of scored pairs.
+        teachers: (N, V, D) vectors of the texts by each teacher.
+        mini_batch_size, mini_batch_tokens: bounds of a group, in sentences or in tokens with padding.
     """
 
-    def __init__(self, views: Sequence[TokenTable], pad_id: int) -> None:
+    def __init__(
+        self,
+        views: Sequence[TokenTable],
+        pad_id: int,
+        *,
+        texts: NDArray[np.int64] | None = None,
+        augment: Sequence[Augment | None] | None = None,
+        apart: bool = False,
+        seed: int = 0,
+        gold: NDArray[np.float64] | None = None,
+        teachers: Sequence[NDArray[np.float32]] = (),
+        mini_batch_size: int | None = None,
+        mini_batch_tokens: int | None = None,
+    ) -> None:
         self.views = list(views)
         self.pad_id = pad_id
+        self.texts = texts
+        self.augment = augment or [None] * len(self.views)
+        self.apart = apart
+        self.seed = seed
+        self.gold = gold
+        self.teachers = list(teachers)
+        self.mini_batch_size = mini_batch_size
+        self.mini_batch_tokens = mini_batch_tokens
 
     def __len__(self) -> int:
         return len(self.views[0].lengths)
 
-    def __getitem__(self, index: int) -> int:
-        return index
+    def __getitem__(self, item: Item) -> Item:
+        return item
 
-    def collate(self, indices: Sequence[int]) -> dict[str, Any]:
+    def collate(self, items: Sequence[Item]) -> dict[str, Any]:
         """A batch of B rows as its V x B sentences (view after view), in groups of similar length.
 
         ``groups``: ids (b, L) and, where padded, mask (b, L) each; ``places``: where each sentence of the groups, one
-        after the other, belongs among the V x B; ``views``: V.
+        after the other, belongs among the V x B; ``views``: V; and where there are such, ``ids`` (B, V), ``gold`` (B,)
+        and ``teachers``, a list of (B, V, D).
         """
-        rows = [row for view in self.views for row in view.rows(indices)]
+        numbers = [item.row for item in items]
+        rows = [row for i in range(len(self.views)) for row in self._rows(i, items, numbers)]
         lengths = np.array([len(row) for row in rows])
-        parts = length_groups(lengths, max(1, min(_GROUPS, len(rows) // _SMALLEST_GROUP)))
+        if self.apart:
+            parts = [
+                i * len(items) + part
+                for i in range(len(self.views))
+                for part in self._groups(lengths[i * len(items) :][: len(items)])
+            ]
+        else:
+            parts = self._groups(lengths)
         groups: list[Group] = []
         for part in parts:
             ids, mask = pad([rows[i] for i in part], self.pad_id)
-            groups.append({"input_ids": ids} if mask is None else {"input_ids": ids, "attention_mask": mask})
-        return {"groups": groups, "places": torch.from_numpy(np.concatenate(parts)), "views": len(self.views)}
+            group: Group = {"input_ids": ids} if mask is None else {"input_ids": ids, "attention_mask": mask}
+            groups.append(group | {"view": torch.tensor(part[0] // len(items))} if self.apart else group)
+        batch = {"groups": groups, "places": torch.from_numpy(np.concatenate(parts)), "views": len(self.views)}
+        if self.texts is not None:
+            batch["ids"] = torch.from_numpy(self.texts[numbers])
+        if self.gold is not None:
+            batch["gold"] = torch.from_numpy(self.gold[numbers]).float()
+        if self.teachers:
+            batch["teachers"] = [torch.from_numpy(vectors[numbers]) for vectors in self.teachers]
+        return batch
+
+    def _rows(self, view: int, items: Sequence[Item], numbers: list[int]) -> list[Row]:
+        rows, augment = self.views[view].rows(numbers), self.augment[view]
+        if augment is None:
+            return rows
+        return [
+            augment(row, np.random.default_rng([self.seed, item.epoch, item.row, view]))
+            for row, item in zip(rows, items, strict=True)
+        ]
+
+    def _groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Indices of the groups: a few for one pass after the other, or as many as their bounds ask for."""
+        if self.mini_batch_tokens is not None:
+            return _token_groups(lengths, self.mini_batch_tokens)
+        if self.mini_batch_size is not None:
+            return length_groups(lengths, -(-len(lengths) // self.mini_batch_size))
+        return length_groups(lengths, max(1, min(_GROUPS, len(lengths) // _SMALLEST_GROUP)))
 
 
-class EpochSampler(Sampler[int]):
-    """A new order of N rows each epoch, from the seed and the epoch's number alone: a resumed run sees the same."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of epoch ``epoch``; the trainer calls it."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = np.random.default_rng([self.seed, self.epoch])
-        return iter(generator.permutation(self.count).tolist())
+def _token_groups(lengths: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:
+    """All indices by length, in groups of at most ``tokens`` tokens with padding; a longer sentence is one alone."""
+    order = np.argsort(lengths, kind="stable")
+    groups: list[NDArray[np.int64]] = []
+    start = 0
+    for stop in range(1, len(order) + 1):
+        if stop == len(order) or (stop + 1 - start) * lengths[order[stop]] > tokens:
+            groups.append(order[start:stop])
+            start = stop
+    return groups

@@ -1,125 +1,241 @@
-"""Settings of a training run: what may be given, and what a run goes by: frozen, validated where it is made."""
+"""Settings of a training run: what a run goes by, frozen, validated where it is made. No heavy import: the command's
+help is made from it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.pooling import pooling_name
-from simcse_kit.training.events import TrainListener
-from simcse_kit.training.recipes import recipes
-from simcse_kit.types import ScoredPairs
+from simcse_kit.training.recipes import recipe_settings
 
 MODES = ("unsup", "sup")
-TRAIN_HEADS = ("mlp", "none")
+OBJECTIVES = {
+    "simcse": ("unsup", "sup"),
+    "simclr": ("unsup",),
+    "distill": ("unsup",),
+    "cosent": ("sup",),
+    "angle": ("sup",),
+}
+SCORED = ("cosent", "angle")  # objectives whose rows are scored pairs
+TRAIN_HEADS = ("mlp", "projection", "none")
+RANKINGS = ("listnet", "listmle")
+HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
+AUGMENTATIONS = ("repetition", "deletion", "cropping", "shuffling", "cutoff")
+SELECT = ("eval-data", "label-free", "last")
 _SEEDS = 2**32  # numpy takes no more
 
 
-class TrainSettings(TypedDict, total=False):
-    """Keyword arguments of `train_unsup` and `train_sup`; what is not given comes from the recipe or the mode."""
-
-    model: str | Path | None  # folder or hub name to start from; needed unless the recipe names one
-    recipe: str | None  # one of `simcse-kit recipes`
-    eval_data: str | Path | ScoredPairs | None  # scored pairs; the best checkpoint by their Spearman is the result
-    pooling: str | None
-    train_head: str | None
-    epochs: float | None
-    batch_size: int | None
-    learning_rate: float | None
-    max_seq_length: int | None
-    temperature: float | None
-    hard_negative_weight: float | None
-    mlm_weight: float | None
-    dropout: float | None
-    eval_steps: int | None
-    seed: int | None
-    bf16: bool | None
-    device: str | None
-    report_to: str | None
-    columns: Sequence[str] | None  # of the data file
-    header: bool | None  # of the data file; None: told from its first row
-    skip_bad_rows: bool
-    resume: bool
-    overwrite: bool
-    listener: TrainListener | None
-    trust_remote_code: bool
-    local_files_only: bool
+def _option(default: Any, text: str) -> Any:
+    """A field with its default and the text of its option on the command line."""
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What a run does. ``None`` in ``pooling`` leaves the choice to the model's folder, then to the mode's default."""
+    """What a run does; each setting is an option of ``simcse-kit train`` under the same name.
 
-    mode: str  # "unsup": a sentence and itself; "sup": pairs or triplets
-    model: str  # folder or hub name to start from
-    pooling: str | None = None  # of the saved model
-    train_head: str = "mlp"  # "mlp": dense + tanh in the loss only; "none"
-    epochs: float = 1
-    batch_size: int = 64  # sentences (or rows) a step and device
-    learning_rate: float = 3e-5  # decays linearly to 0
-    max_seq_length: int = 32  # tokens, in training only
-    temperature: float = 0.05
-    hard_negative_weight: float = 0.0  # added to the own hard negative's logit
-    mlm_weight: float = 0.0  # of the masked-language-model term; 0 leaves it out
-    dropout: float | None = None  # None: the backbone's own
-    eval_steps: int = 125  # a checkpoint, and a score where there is evaluation data, every so many steps
-    seed: int = 42
-    bf16: bool | None = None  # None: on where an accelerator has it
-    device: str | None = None
-    report_to: str = "none"
-    recipe: str | None = None  # the recipe that the settings came from
+    ``None`` in ``pooling`` leaves the choice to the model's folder, then to the mode's default.
+    """
+
+    mode: str  # "unsup": a sentence and itself; "sup": pairs, triplets or scored pairs
+    model: str = _option(None, "Folder or hub name to start from.")
+    recipe: str | None = _option(None, "Settings by name, see simcse-kit recipes; several are joined by +.")
+    objective: str = _option(
+        "simcse",
+        "simcse; simclr (two augmented views, NT-Xent); distill (a --teacher's vectors); with scored pairs cosent or "
+        "angle.",
+    )
+    pooling: str | None = _option(None, "")
+    train_head: str = _option(
+        "mlp", "What stands between vector and loss, in training only: mlp (dense + tanh), projection (SimCLR's), none."
+    )
+    epochs: float = _option(1.0, "Passes over the data.")
+    batch_size: int = _option(64, "Rows a step and device: the others are the negatives.")
+    mini_batch_size: int | None = _option(
+        None, "Sentences in memory at once, for large batches (GradCache): same gradient, a third slower."
+    )
+    mini_batch_tokens: int | None = _option(None, "The same as a number of tokens, padding included.")
+    learning_rate: float = _option(3e-5, "Falls linearly to 0.")
+    max_seq_length: int = _option(32, "Tokens, in training only; the saved model keeps its own.")
+    temperature: float = _option(0.05, "Of the loss.")
+    learn_temperature: bool = _option(False, "Let the temperature be learned, from --temperature on (CLIP).")
+    no_duplicates: bool = _option(False, "Batches without equal texts; where they cannot be had, the loss masks them.")
+    false_negative_margin: float | None = _option(
+        None,
+        "Leave out negatives whose cosine is above the positive's less this margin (GISTEmbed, absolute); such as 0.",
+    )
+    hard_negative_weight: float = _option(0.0, "Added to the logit of a row's own hard negative.")
+    hardness_mode: str | None = _option(
+        None, f"Which negatives count the more the nearer they are: {', '.join(HARDNESS_MODES)}."
+    )
+    hardness_strength: float = _option(9.0, "Of --hardness-mode (Lan et al., 2025).")
+    bidirectional: bool = _option(False, "Also from positive to anchor.")
+    angular_margin: float = _option(0.0, "Degrees added to the angle of each positive (ArcCSE); the paper's is 10.")
+    momentum_queue: float = _option(
+        0.0, "Negatives from earlier batches, in batches, by a momentum encoder (ESimCSE); the paper's is 2.5."
+    )
+    noise_negatives: float = _option(0.0, "Noise vectors as negatives, in batches (DCLR); such as 1.")
+    matryoshka_dims: tuple[int, ...] = _option(
+        (), "Widths to which vectors may be cut later, with commas, such as 384,128,64 (Matryoshka)."
+    )
+    augmentation: tuple[str, ...] = _option(
+        (), f"Of the positive view, of both for simclr; several with commas: {', '.join(AUGMENTATIONS)}."
+    )
+    template: str | None = _option(
+        None,
+        "Text around each sentence [X] with a [MASK] whose vector is the sentence's, such as 'This sentence : \"[X]\" "
+        "means [MASK].' (PromptBERT); saved with the model.",
+    )
+    second_template: str | None = _option(None, "Another template for the positive view, in training only.")
+    template_denoising: bool = _option(True, "Subtract the template's own vector in training.")
+    teacher: tuple[str, ...] = _option(
+        (),
+        "Model whose similarities are learned as well (RankCSE), or alone (distill); NAME[:POOLING], two with a comma.",
+    )
+    teacher_weight: float = _option(1.0, "Of the ranking by the teacher.")
+    teacher_temperature: float = _option(0.05, "Of the teacher's similarities.")
+    ranking: str = _option("listnet", "How the teacher's ranking is learned: listnet or listmle.")
+    consistency_weight: float = _option(0.0, "Of RankCSE's consistency term.")
+    mlm_weight: float = _option(0.0, "Weight of an added masked-language-model loss; 0: none.")
+    dropout: float | None = _option(None, "Every dropout probability of the backbone. Default: its own.")
+    lora_rank: int | None = _option(None, "Train adapters of this rank only (LoRA); needs the extra lora.")
+    merge: bool = _option(False, "With --lora-rank: fold the adapters into the saved model.")
+    gradient_checkpointing: bool = _option(False, "Compute activations twice instead of keeping them.")
+    select: str | None = _option(
+        None,
+        "How the best checkpoint is told: eval-data; label-free (held-out sentences alone); last. Default: by "
+        "--eval-data where given, else last.",
+    )
+    eval_steps: int = _option(125, "Steps between checkpoints (and scores).")
+    seed: int = _option(42, "Fixes everything that is drawn.")
+    bf16: bool | None = _option(None, "bfloat16 autocast. Default: where the processor has it.")
+    device: str | None = _option(None, "cpu, cuda, mps. Default: an accelerator where there is one.")
+    report_to: str = _option("none", "Also log to tensorboard, wandb or another of transformers' integrations.")
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise TrainingError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
-        if self.train_head not in TRAIN_HEADS:
-            raise TrainingError(f"train_head must be one of {', '.join(TRAIN_HEADS)}; got {self.train_head!r}")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise TrainingError(f"{name} must be a finite number; got {value}")
+        for name, check, wanted in _CHECKS:
+            value = getattr(self, name)
+            if value is not None and not check(value):
+                raise TrainingError(f"{name} must be {wanted}; got {value!r}")
+        if self.mode not in OBJECTIVES[self.objective]:
+            allowed = [name for name, modes in OBJECTIVES.items() if self.mode in modes]
+            raise TrainingError(
+                f"objective of train {self.mode} must be one of {', '.join(allowed)}; got {self.objective!r}"
+            )
         if self.pooling is not None:
+            from simcse_kit.pooling import pooling_name  # torch: not for a help text
+
             object.__setattr__(self, "pooling", pooling_name(self.pooling))
         if self.batch_size < 2:
             raise TrainingError(
                 "batch_size must be at least 2: the other sentences of a batch are the negatives; "
                 f"got {self.batch_size}"
             )
-        numbers = {name: value for name, value in vars(self).items() if isinstance(value, float)}
-        for name, value in numbers.items():
-            if not math.isfinite(value):
-                raise TrainingError(f"{name} must be a finite number; got {value}")
-        for name in ("epochs", "learning_rate", "temperature", "max_seq_length", "eval_steps"):
-            if getattr(self, name) <= 0:
-                raise TrainingError(f"{name} must be above 0; got {getattr(self, name)}")
         if self.max_seq_length < 3:
             raise TrainingError(
                 f"max_seq_length counts special tokens too and must be at least 3; got {self.max_seq_length}"
             )
-        if self.mlm_weight < 0:
-            raise TrainingError(f"mlm_weight must be at least 0; got {self.mlm_weight}")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise TrainingError(f"dropout must be at least 0 and below 1; got {self.dropout}")
-        if not 0 <= self.seed < _SEEDS:
-            raise TrainingError(f"seed must be at least 0 and below {_SEEDS}; got {self.seed}")
+        self._check_combinations()
 
-    def steps(self, rows: int) -> int:
-        """Optimizer steps over ``rows`` rows; the last batch of an epoch may be short."""
-        return math.ceil(-(-rows // self.batch_size) * self.epochs)
+    def _check_combinations(self) -> None:
+        """What makes no sense together is refused by name."""
+        contrastive = self.objective == "simcse"
+        for name in ("angular_margin", "momentum_queue", "noise_negatives", "bidirectional", "hardness_mode",
+                     "false_negative_margin", "hard_negative_weight", "consistency_weight"):  # fmt: skip
+            if getattr(self, name) and not contrastive:
+                raise TrainingError(f"{name} is a part of objective simcse, not of {self.objective}")
+        if self.objective == "distill" and not self.teacher:
+            raise TrainingError("objective distill needs a teacher")
+        if self.teacher and self.objective not in ("simcse", "distill"):
+            raise TrainingError(f"teacher goes with objective simcse or distill, not with {self.objective}")
+        if self.objective == "simclr" and not (self.augmentation or self.template):
+            raise TrainingError(f"objective simclr needs an augmentation: {', '.join(AUGMENTATIONS)}")
+        if self.augmentation and self.objective not in ("simcse", "simclr"):
+            raise TrainingError(f"augmentation goes with objective simcse or simclr, not with {self.objective}")
+        if self.second_template and not self.template:
+            raise TrainingError("second_template needs a template")
+        if self.template and self.mlm_weight:
+            raise TrainingError("mlm_weight with a template is not supported: its own words would be masked")
+        if self.merge and self.lora_rank is None:
+            raise TrainingError("merge folds LoRA's adapters into the model: it needs lora_rank")
+        if self.mini_batch_size is not None and self.mini_batch_tokens is not None:
+            raise TrainingError("give mini_batch_size or mini_batch_tokens, not both")
+        if len(self.teacher) > 2:
+            raise TrainingError(f"teacher must be one or two models; got {len(self.teacher)}")
+
+    @property
+    def cached(self) -> bool:
+        """Whether a step goes through its batch in mini-batches."""
+        return self.mini_batch_size is not None or self.mini_batch_tokens is not None
 
 
-def make_config(mode: str, settings: TrainSettings) -> TrainConfig:
-    """What a run goes by: the settings given, over the recipe's, over the mode's defaults."""
-    recipe = settings.get("recipe")
-    if recipe is not None and (recipe not in recipes() or recipes()[recipe]["mode"] != mode):
-        allowed = [name for name, values in recipes().items() if values["mode"] == mode]
-        raise TrainingError(f"recipe of train {mode} must be one of {', '.join(allowed)}; got {recipe!r}")
-    base: dict[str, Any] = dict(recipes()[recipe or mode])
-    if recipe is None:
-        del base["pooling"]  # the mode's default comes last, after the model's folder
-    names = {field.name for field in fields(TrainConfig)}
+def _one_of(values: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in values, f"one of {', '.join(values)}"
+
+
+def _all_of(values: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
+    return lambda given: set(given) <= set(values), f"of {', '.join(values)}"
+
+
+_ABOVE: tuple[Callable[[Any], bool], str] = (lambda value: value > 0, "above 0")
+_AT_LEAST: tuple[Callable[[Any], bool], str] = (lambda value: value >= 0, "at least 0")
+
+_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("mode", *_one_of(MODES)),
+    ("objective", *_one_of(tuple(OBJECTIVES))),
+    ("train_head", *_one_of(TRAIN_HEADS)),
+    ("hardness_mode", *_one_of(HARDNESS_MODES)),
+    ("ranking", *_one_of(RANKINGS)),
+    ("select", *_one_of(SELECT)),
+    ("augmentation", *_all_of(AUGMENTATIONS)),
+    *(
+        (name, *_ABOVE)
+        for name in (
+            "epochs",
+            "learning_rate",
+            "temperature",
+            "teacher_temperature",
+            "max_seq_length",
+            "eval_steps",
+            "mini_batch_size",
+            "mini_batch_tokens",
+            "lora_rank",
+        )  # fmt: skip
+    ),
+    *(
+        (name, *_AT_LEAST)
+        for name in (
+            "mlm_weight",
+            "hardness_strength",
+            "momentum_queue",
+            "noise_negatives",
+            "teacher_weight",
+            "consistency_weight",
+        )  # fmt: skip
+    ),
+    ("angular_margin", lambda value: 0 <= value < 90, "from 0 to below 90 degrees"),
+    ("dropout", lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    ("matryoshka_dims", lambda value: all(isinstance(d, int) and d > 0 for d in value), "widths above 0"),
+    ("seed", lambda value: 0 <= value < _SEEDS, f"at least 0 and below {_SEEDS}"),
+)
+
+
+def make_config(mode: str, settings: Mapping[str, Any]) -> TrainConfig:
+    """What a run goes by: the settings given, over the recipe's (the objective's), over the mode's defaults."""
+    objective = settings.get("objective")
+    values = recipe_settings(mode, settings.get("recipe"), objective)
+    names = {item.name for item in fields(TrainConfig)}
     given = {name: value for name, value in settings.items() if name in names and value is not None}
-    values = base | given
+    values = values | given
     if not values.get("model"):
         raise TrainingError("name the model to start from: a folder or hub name, such as google-bert/bert-base-uncased")
-    return TrainConfig(**values | {"model": str(values["model"])})
+    for name in ("matryoshka_dims", "augmentation", "teacher"):
+        if name in values:
+            values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
+    return TrainConfig(**values | {"model": str(values["model"]), "mode": mode})

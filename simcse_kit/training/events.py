@@ -21,8 +21,11 @@ class TrainPlan:
     tokens: int  # of all rows, after cutting
     truncated: int  # sentences cut at max_seq_length
     max_seq_length: int
-    batch_size: int
+    batch_size: int  # rows on each device
     devices: int
+    mini_batches: bool  # a step goes through its batch in parts
+    left_out: int  # rows that each epoch leaves out, others each time: too few for a batch of their own
+    held_out: int  # sentences kept from training to rank checkpoints by
     negatives: int  # that each sentence sees
     steps: int
     epochs: float
@@ -31,19 +34,22 @@ class TrainPlan:
     pooling: str
     pooling_origin: str  # argument, recipe, folder, table, default
     train_head: str
-    mlm_weight: float
+    objective: str  # with what was added to it
     device: str
     precision: str
     seed: int
     eval_source: str | None
     eval_pairs: int
+    select: str  # how the best checkpoint is told: eval-data, label-free, last
+    speedups: tuple[str, ...]  # exact ones that the backbone and the device allow
     eval_steps: int
     resumed_from: int | None  # step of the checkpoint
 
     def rows_until(self, step: int) -> int:
         """Rows that have been trained on after ``step`` steps; the last batch of an epoch may be short."""
-        epochs, steps = divmod(step, -(-self.rows // self.batch_size))
-        return epochs * self.rows + min(steps * self.batch_size, self.rows)
+        size, used = self.batch_size * self.devices, self.rows - self.left_out
+        epochs, steps = divmod(step, -(-used // size))
+        return epochs * used + min(steps * size, used)
 
 
 class TrainResult(NamedTuple):
@@ -51,9 +57,10 @@ class TrainResult(NamedTuple):
 
     output_dir: Path
     steps: int
-    best_step: int | None  # None without evaluation data
-    best_score: float | None  # Spearman x 100 on the evaluation data
-    start_score: float | None  # of the start model; None without evaluation data
+    select: str  # how the best checkpoint was told: eval-data, label-free, last
+    best_step: int | None  # None where the last weights were taken
+    best_score: float | None  # Spearman x 100 on the evaluation data; label-free: that score
+    start_score: float | None  # of the start model; None without one
     seconds: float  # from the first step, or from the checkpoint that was resumed, to the last
     rows: int  # that were trained on in this time, each epoch's anew
 
@@ -78,7 +85,8 @@ class TrainListener:
         """After each step."""
 
     def logged(self, step: int, metrics: dict[str, float]) -> None:
-        """With each line of ``metrics.jsonl``: loss, or eval_spearman, eval_alignment and eval_uniformity."""
+        """With each line of ``metrics.jsonl``: loss, mean_cosine and effective_rank of a batch, or an evaluation's
+        eval_spearman, eval_alignment and eval_uniformity, eval_label_free and what belongs to it."""
 
     def finished(self, result: TrainResult) -> None:
         """After the model was saved."""

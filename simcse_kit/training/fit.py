@@ -11,16 +11,18 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainingArguments
 
+from simcse_kit.distributed import barrier
+from simcse_kit.encoder.lora import merge_lora
 from simcse_kit.errors import TrainingInterrupted
-from simcse_kit.evaluation import evaluate_pairs
 from simcse_kit.files import disk_full_named, staged_folder
 from simcse_kit.model import SimCSE
 from simcse_kit.training.checkpoints import checkpoint_name
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 from simcse_kit.training.job import Job
-from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback, Score
-from simcse_kit.types import ScoredPairs
+from simcse_kit.training.selection import Score, label_free_scorer, pairs_scorer
+from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
 
+_METRIC = {"eval-data": "spearman", "label-free": "label_free"}  # by which the best checkpoint is told
 _LOGGING_STEPS = 10  # at most: a short run wants a curve too
 
 
@@ -37,7 +39,7 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
         saved=job.model,
         rows=job.rows,
         args=_arguments(job),
-        score=None if job.pairs is None else _scorer(job.model, job.pairs),
+        score=_scorer(job),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(callback)
@@ -53,44 +55,46 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
     result = TrainResult(
         output_dir=job.output_dir,
         steps=state.global_step,
+        select=job.select,
         best_step=state.best_global_step,
         best_score=None if state.best_global_step is None else state.best_metric,
-        start_score=callback.start_score(),
+        start_score=callback.start_score(_METRIC[job.select]) if job.select in _METRIC else None,
         seconds=time.perf_counter() - began,
         rows=plan.rows_until(state.global_step) - plan.rows_until(plan.resumed_from or 0),
     )
     if trainer.is_world_process_zero():
-        _save(job.model, result)
+        if job.config.merge:
+            merge_lora(job.model.encoder)
+        _save(job.model, result, job.select)
+    barrier()
     return result
 
 
-def _save(model: SimCSE, result: TrainResult) -> None:
+def _save(model: SimCSE, result: TrainResult, select: str) -> None:
     model.record |= {"steps": result.steps, "best_step": result.best_step}
     if result.best_score is not None:
-        model.record["scores"] = {"eval_spearman": result.best_score, "eval_spearman_at_start": result.start_score}
+        name = f"eval_{_METRIC[select]}"
+        model.record["scores"] = {name: result.best_score, f"{name}_at_start": result.start_score}
     with staged_folder(result.output_dir) as staging:
         model.write(staging)
 
 
-def _scorer(model: SimCSE, pairs: ScoredPairs) -> Score:
-    """Spearman x 100, alignment and uniformity of the model on scored pairs, sentences in full length."""
-    encode = model.encoder_fn(batch_size=128)
-
-    def score() -> dict[str, float]:
-        with model.full_length():
-            result = evaluate_pairs(encode, pairs)
-        return {
-            "spearman": result.scores["spearman"],
-            "alignment": result.alignment,
-            "uniformity": result.uniformity,
-        }
-
-    return score
+def _scorer(job: Job) -> Score | None:
+    """What ranks the checkpoints, and what else can be measured at no cost of labels."""
+    parts: list[Score] = []
+    if job.pairs is not None:
+        parts.append(pairs_scorer(job.model, job.pairs))
+    if job.held_out:
+        parts.append(label_free_scorer(job.model, job.held_out, job.config.max_seq_length))
+    if not parts:
+        return None
+    return lambda: {name: value for part in parts for name, value in part().items()}
 
 
 def _arguments(job: Job) -> TrainingArguments:
     config, device = job.config, job.model.device
-    evaluates = job.pairs is not None
+    evaluates = job.pairs is not None or bool(job.held_out)
+    selects = _METRIC.get(job.select)
     arguments = TrainingArguments(
         output_dir=str(job.output_dir.absolute()),
         per_device_train_batch_size=config.batch_size,
@@ -99,7 +103,7 @@ def _arguments(job: Job) -> TrainingArguments:
         lr_scheduler_type="linear",
         seed=config.seed,
         data_seed=config.seed,
-        bf16=job.bf16,
+        bf16=False,  # the objective has its own autocast
         use_cpu=device.type == "cpu",
         logging_strategy="steps",
         logging_steps=min(_LOGGING_STEPS, config.eval_steps),
@@ -108,9 +112,9 @@ def _arguments(job: Job) -> TrainingArguments:
         eval_on_start=evaluates and job.checkpoint is None,
         save_strategy="steps",
         save_steps=config.eval_steps,
-        load_best_model_at_end=evaluates,
-        metric_for_best_model="spearman" if evaluates else None,
-        greater_is_better=True if evaluates else None,
+        load_best_model_at_end=selects is not None,
+        metric_for_best_model=selects,
+        greater_is_better=True if selects else None,
         report_to=config.report_to,
         logging_nan_inf_filter=False,  # it would log a diverged run's loss as 0
         remove_unused_columns=False,

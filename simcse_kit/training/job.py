@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
+from simcse_kit.distributed import World, world
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
+from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.model import SimCSE, pick_device
-from simcse_kit.tokens import TokenTable
 from simcse_kit.training.batches import TrainingRows
 from simcse_kit.training.checkpoints import checkpoints
-from simcse_kit.training.config import TrainConfig, TrainSettings, make_config
+from simcse_kit.training.config import SCORED, TrainConfig, make_config
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
     check_device,
@@ -28,9 +31,15 @@ from simcse_kit.training.preflight import (
     check_rows,
     check_space,
     check_views,
+    check_widths,
 )
-from simcse_kit.training.recipes import recipes
-from simcse_kit.training.record import check_same_run, run_record
+from simcse_kit.training.recipes import mode_defaults
+from simcse_kit.training.record import check_repeats, check_same_run, run_record
+from simcse_kit.training.sampling import cut, numbered
+from simcse_kit.training.selection import hold_out
+from simcse_kit.training.settings import TrainSettings
+from simcse_kit.training.teachers import load_teacher, teacher_vectors
+from simcse_kit.training.views import Views, make_views
 from simcse_kit.types import ScoredPairs
 
 Source = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
@@ -41,92 +50,180 @@ class Job:
     """A run that has passed its checks."""
 
     config: TrainConfig
+    world: World
     output_dir: Path
-    data: TextData
+    data: TextData  # to train on
+    gold: NDArray[np.float64] | None  # of scored pairs, (N,)
+    held_out: list[str]  # sentences that rank the checkpoints; empty unless asked for
     pairs: ScoredPairs | None  # evaluation data
     model: SimCSE  # what will be saved
     pooling_origin: str  # argument, recipe, folder, table, default
     objective: ContrastiveModel  # around the model's encoder
-    columns: list[TokenTable]  # of the data
+    views: Views
+    rows: TrainingRows
     bf16: bool
     record: dict[str, Any]  # run.json
     checkpoint: Path | None  # to go on from
     overwrite: bool
 
     @property
-    def rows(self) -> TrainingRows:
-        """The data as the trainer takes it: the one column of an unsupervised run is both views."""
-        views = self.columns * 2 if len(self.columns) == 1 else self.columns
-        return TrainingRows(views, self.model.tokenizer.pad_token_id)
+    def select(self) -> str:
+        """How the best checkpoint is told: eval-data, label-free or last."""
+        return self.config.select or ("last" if self.pairs is None else "eval-data")
 
 
-def prepare(mode: str, source: Source, output_dir: Path, settings: TrainSettings) -> Job:
-    """Read the data, load the model and check everything that would fail later. Seeds torch, numpy and random."""
+def prepare(
+    mode: str, source: Source, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
+) -> Job:
+    """Read the data, load the model and check everything that would fail later. Seeds torch, numpy and random.
+
+    ``expected``: the record of a run that this one is to repeat.
+    """
     config = make_config(mode, settings)
+    here = world()
     resume, overwrite = settings.get("resume", False), settings.get("overwrite", False)
     check_output(output_dir, resume=resume, overwrite=overwrite)
     check_report(config.report_to)
-    device = pick_device(config.device)
-    check_device(device)
-    data = _read(mode, source, settings)
-    check_rows(data, config)
+    device = _device(config.device, here)
+    check_device(device, here)
     pairs = _eval_pairs(settings.get("eval_data"))
+    if config.select == "eval-data" and pairs is None:
+        raise TrainingError("select eval-data needs eval_data (--eval-data): scored sentence pairs")
+    whole, gold = _read(config, source, settings)
+    data, held_out = _held_out(config, whole)
+    check_rows(data, config, here)
 
     from transformers import set_seed
 
     set_seed(config.seed)
     loaded = _load(config, settings)
     if overwrite:
-        check_overwrite(output_dir, [loaded.folder, source, settings.get("eval_data")])
+        check_overwrite(output_dir, [config.model, loaded.folder, *config.teacher, source, settings.get("eval_data")])
     model = SimCSE.from_loaded(loaded, name=config.model, device=device)
     if model.max_seq_length is not None and config.max_seq_length > model.max_seq_length:
         say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
         config = replace(config, max_seq_length=model.max_seq_length)
-    record = run_record(config, data, pairs)
+    check_widths(config, model.encoder.dimension)
+    record = run_record(config, whole, pairs, given=settings, start=model.fingerprint(), ranks=here.size)
+    if expected is not None:
+        check_repeats(expected, record)
     if resume:
         check_same_run(output_dir, record)
-    objective = build_objective(model.encoder, model.tokenizer, config, loaded.folder).to(device)
+    bf16 = _uses_bf16(config.bf16, device)
+    if config.lora_rank is not None:
+        add_lora(model.encoder, config.lora_rank)
+    if config.gradient_checkpointing:
+        set_gradient_checkpointing(model.encoder)
+    objective = build_objective(model.encoder, model.tokenizer, config, loaded.folder, bf16=bf16).to(device)
     done = checkpoints(output_dir) if resume else []
     if resume and not done:
         say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts from its first step")
-    job = Job(
+    views = make_views(model, data, config)
+    objective.sentence.templates = views.templates
+    rows = _rows(model, data, gold, views, config, settings)
+    if mode == "unsup" and config.objective != "distill" and not (config.augmentation or config.second_template):
+        check_views(objective, rows)
+    steps = cut(len(data), config.batch_size, here.size).steps * config.epochs
+    check_space(output_dir, objective, checkpoints=int(-(-steps // config.eval_steps)))
+    _tell_repeats(data, config)
+    return Job(
         config=config,
+        world=here,
         output_dir=output_dir,
         data=data,
+        gold=gold,
+        held_out=held_out,
         pairs=pairs,
         model=model,
         pooling_origin=_pooling_origin(config, settings, loaded),
         objective=objective,
-        columns=_tokenized(model, data, config.max_seq_length),
-        bf16=_uses_bf16(config.bf16, device),
+        views=views,
+        rows=rows,
+        bf16=bf16,
         record=record,
         checkpoint=done[-1] if done else None,
         overwrite=overwrite,
     )
-    if mode == "unsup":
-        check_views(objective, job.rows)
-    check_space(output_dir, objective, checkpoints=-(-config.steps(len(data)) // config.eval_steps))
-    _tell_repeats(data)
-    return job
 
 
-def _tell_repeats(data: TextData) -> None:
+def _device(asked: str | None, here: World) -> torch.device:
+    """The device asked for; of several processes each takes the accelerator of its own number."""
+    device = pick_device(asked)
+    if here.size > 1 and device.type != "cpu" and device.index is None:
+        return pick_device(f"{device.type}:{here.local_rank}")
+    return device
+
+
+def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]:
+    """The rows to train on, and what is kept from them to rank checkpoints by."""
+    if config.select != "label-free":
+        return data, []
+    if config.objective in SCORED:
+        raise TrainingError("select label-free is for sentences, pairs and triplets, not for scored pairs")
+    split = hold_out(data, config.seed)
+    if split is None:
+        raise TrainingError(f"{data.source} is too small to hold out sentences for label-free selection")
+    return replace(data, rows=[data.rows[i] for i in split.train]), split.held_out
+
+
+def _rows(
+    model: SimCSE,
+    data: TextData,
+    gold: NDArray[np.float64] | None,
+    views: Views,
+    config: TrainConfig,
+    settings: TrainSettings,
+) -> TrainingRows:
+    """The data as the trainer takes it."""
+    columns = [data.column(i) for i in range(data.width)]
+    texts = numbered(columns)
+    if len(views.tables) == 2 and data.width == 1:
+        texts = np.repeat(texts, 2, axis=1)
+    teachers = []
+    for name in config.teacher:
+        teacher = load_teacher(
+            name,
+            device=str(model.device),
+            trust_remote_code=settings.get("trust_remote_code", False),
+            local_files_only=settings.get("local_files_only", False),
+        )
+        teachers.append(teacher_vectors(teacher, data, show_progress_bar=True))
+    return TrainingRows(
+        views.tables,
+        model.tokenizer.pad_token_id,
+        texts=texts,
+        augment=views.augment,
+        apart=views.templates is not None,
+        seed=config.seed,
+        gold=gold,
+        teachers=teachers,
+        mini_batch_size=config.mini_batch_size,
+        mini_batch_tokens=config.mini_batch_tokens,
+    )
+
+
+def _tell_repeats(data: TextData, config: TrainConfig) -> None:
     repeats = len(data) - len(set(data.rows))
     if repeats > len(data) // 20:
+        apart = "they are kept in different batches" if config.no_duplicates else "--no-duplicates keeps them apart"
         say_once(
-            f"{repeats} of the {len(data)} rows of {data.source} repeat another: in one batch, equal sentences are "
-            "wrongly each other's negatives"
+            f"{repeats} of the {len(data)} rows of {data.source} repeat another: equal sentences are not taken for "
+            f"negatives of each other, and {apart}"
         )
 
 
-def _read(mode: str, source: Source, settings: TrainSettings) -> TextData:
-    read = read_sentences if mode == "unsup" else read_examples
-    return read(
-        source,  # type: ignore[arg-type]
-        columns=settings.get("columns"),
-        header=settings.get("header"),
-        skip_bad_rows=settings.get("skip_bad_rows", False),
-    )
+def _read(config: TrainConfig, source: Source, settings: TrainSettings) -> tuple[TextData, NDArray[np.float64] | None]:
+    """Rows of text; of scored pairs the gold scores too."""
+    columns, header = settings.get("columns"), settings.get("header")
+    if config.objective in SCORED:
+        if not isinstance(source, str | Path | ScoredPairs):
+            raise TrainingError(f"objective {config.objective} trains on scored pairs: a file of them, or ScoredPairs")
+        pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source, columns=columns, header=header)
+        rows = list(zip(pairs.first, pairs.second, strict=True))
+        return TextData(rows=rows, source=pairs.source, empty=pairs.dropped), pairs.gold
+    read = read_sentences if config.mode == "unsup" else read_examples
+    skip = settings.get("skip_bad_rows", False)
+    return read(source, columns=columns, header=header, skip_bad_rows=skip), None  # type: ignore[arg-type]
 
 
 def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
@@ -143,9 +240,10 @@ def _load(config: TrainConfig, settings: TrainSettings) -> Loaded:
     return load_encoder(
         start,
         pooling=config.pooling,
-        default_pooling=recipes()[config.mode]["pooling"],
+        default_pooling=mode_defaults(config.mode)["pooling"],
         training=True,
         dropout=config.dropout,
+        local_files_only=settings.get("local_files_only", False),
         trust_remote_code=remote,
     )
 
@@ -156,19 +254,11 @@ def _pooling_origin(config: TrainConfig, settings: TrainSettings, loaded: Loaded
     return loaded.pooling_origin
 
 
-def _tokenized(model: SimCSE, data: TextData, max_seq_length: int) -> list[TokenTable]:
-    """Every column as tokens, behind the model's default prompt."""
-    prompt = model.default_prompt()
-    if prompt and not model.settings.include_prompt:
-        raise TrainingError("training a model that leaves its default prompt out of the pooling is not supported")
-    return [
-        model.tokenize([prompt + text for text in data.column(i)], max_seq_length=max_seq_length)
-        for i in range(data.width)
-    ]
-
-
 def _uses_bf16(asked: bool | None, device: torch.device) -> bool:
-    """Whether to train in bf16: as asked, else where an accelerator has it."""
+    """Whether to train in bf16: as asked, else where the processor or the accelerator multiplies in it."""
     if asked is not None:
         return asked
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

@@ -2,120 +2,193 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.encoder.backbone import quiet_transformers
+from simcse_kit.augment import cutting_features
+from simcse_kit.distributed import gather
 from simcse_kit.encoder.modules import Dense, Encoder
-from simcse_kit.errors import TrainingError, say_once
-from simcse_kit.losses import info_nce
+from simcse_kit.encoder.template import TemplateSpan, template_bias
 from simcse_kit.training.batches import Group
 from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.loss import BatchLoss
+from simcse_kit.training.mlm import Masked, MaskedLanguageModel, masked_language_model
+from simcse_kit.training.queue import MomentumQueue
 
-_MLM_PROBABILITY = 0.15  # of the tokens are to be predicted (Devlin et al., 2019)
+_CUTOFF = 0.2  # of the features, for the augmentation cutoff (Yan et al., 2021, table 4)
+
+
+class Batch(NamedTuple):
+    """What `TrainingRows.collate` gives, without the sentences themselves."""
+
+    places: Tensor  # (V * B,)
+    views: int
+    ids: Tensor | None = None  # (B, V)
+    gold: Tensor | None = None  # (B,)
+    teachers: Sequence[Tensor] = ()  # (B, V, D) each
+
+
+class SentenceModel(nn.Module):
+    """Encoder and training head: a group of token ids (b, L) to the vectors that the loss sees, (b, D) float32."""
+
+    def __init__(self, encoder: Encoder, config: TrainConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        std = float(getattr(encoder.config, "initializer_range", 0.02))
+        self.train_head = _train_head(config.train_head, encoder.dimension, std)
+        self.templates: list[TemplateSpan] | None = None  # per view, where a template's own vector is subtracted
+
+    def forward(self, group: Group) -> Tensor:
+        """(b, L) -> (b, D)."""
+        ids, mask = group["input_ids"], group.get("attention_mask")
+        vectors = self.encoder(ids, mask, normalize=False)
+        if self.templates is not None and self.training:
+            vectors = vectors - template_bias(self.encoder, ids, mask, self.templates[int(group["view"])])
+        return (vectors if self.train_head is None else self.train_head(vectors)).float()  # type: ignore[no-any-return]
 
 
 class ContrastiveModel(nn.Module):
     """The module that the trainer steps: groups of token ids in, a loss out.
 
-    ``encoder`` is what is saved; ``train_head`` (dense + tanh) and ``mlm`` live in the loss and in checkpoints only.
+    ``sentence.encoder`` is what is saved; the training head, the loss's own weights, the momentum queue and ``mlm`` live
+    in the run and its checkpoints only.
     """
 
-    def __init__(self, encoder: Encoder, config: TrainConfig, *, mlm: nn.Module | None = None, tokenizer: Any) -> None:
+    def __init__(
+        self, encoder: Encoder, config: TrainConfig, *, bf16: bool = False, mlm: MaskedLanguageModel | None = None
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
-        std = float(getattr(encoder.config, "initializer_range", 0.02))
-        self.train_head = Dense.fresh(encoder.dimension, std=std) if config.train_head == "mlp" else None
+        self.settings = config
+        self.sentence = SentenceModel(encoder, config)
+        self.loss = BatchLoss(config)
+        self.queue = self._queue(config)
         self.mlm = mlm
-        self.temperature = config.temperature
-        self.hard_negative_weight = config.hard_negative_weight
-        self.mlm_weight = config.mlm_weight
-        self.mask_id = tokenizer.mask_token_id
-        self.vocab_size = len(tokenizer)
-        self.register_buffer("special_ids", torch.tensor(sorted(tokenizer.all_special_ids)), persistent=False)
+        self.bf16 = bf16
+        self.cuts_features = "cutoff" in config.augmentation
+        self.seen: tuple[Tensor, ...] = ()  # the last batch's views, for whoever watches over the run
 
-    def forward(self, groups: list[Group], places: Tensor, views: int) -> dict[str, Tensor]:
-        """A batch of `TrainingRows.collate` to ``{"loss": scalar}``."""
-        first, second, *rest = self.embed(groups, places, views)
-        with torch.autocast(first.device.type, enabled=False):  # logits reach 1 / temperature: too fine for bf16
-            loss = info_nce(
-                first,
-                second,
-                rest[0] if rest else None,
-                temperature=self.temperature,
-                hard_negative_weight=self.hard_negative_weight,
-            )
-        if self.mlm is not None:
-            loss = loss + self.mlm_weight * self.mlm_loss(groups)
+    @property
+    def encoder(self) -> Encoder:
+        """What is saved."""
+        return self.sentence.encoder
+
+    def _queue(self, config: TrainConfig) -> MomentumQueue | None:
+        if not config.momentum_queue:
+            return None
+        size = max(1, round(config.momentum_queue * config.batch_size))
+        return MomentumQueue(self.sentence, size, self.encoder.dimension)
+
+    # One step: the whole batch at once
+
+    def forward(self, groups: list[Group], places: Tensor | None = None, **rest: Any) -> dict[str, Tensor]:
+        """A batch of `TrainingRows.collate` to ``{"loss": scalar}``; with ``gradients``, a part of a step in parts."""
+        if "gradients" in rest:
+            return {"loss": self.surrogate(groups[0], **rest)}
+        if "masked" in rest:
+            return {"loss": self.mlm_loss(rest["masked"])}
+        assert places is not None
+        with self.autocast():
+            vectors = torch.cat([self.embed(group) for group in groups])
+            loss = self.batch_loss(vectors, groups, Batch(places, **rest))
+            for masked in self.masked(groups):
+                loss = loss + self.mlm_loss(masked)
         return {"loss": loss}
 
-    def embed(self, groups: list[Group], places: Tensor, views: int) -> tuple[Tensor, ...]:
-        """V tensors of (B, D) float32: the views, in the rows' order, behind the training head."""
-        parts = [self.encoder(group["input_ids"], group.get("attention_mask"), normalize=False) for group in groups]
-        vectors = torch.cat(parts)[torch.argsort(places)]  # (V * B, D)
-        if self.train_head is not None:
-            vectors = self.train_head(vectors)
-        return vectors.float().chunk(views)
+    def autocast(self) -> Any:
+        """bf16 where the run is in bf16."""
+        device = next(self.sentence.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()
 
-    def mlm_loss(self, groups: list[Group]) -> Tensor:
-        """Masked-language-model loss over all sentences of the batch, one mean over all predicted tokens."""
+    def embed(self, group: Group) -> Tensor:
+        """Vectors of a group's sentences in its order: (b, D) float32."""
+        cutting = (
+            cutting_features(self.encoder.backbone, _CUTOFF) if self.cuts_features and self.training else nullcontext()
+        )
+        with self.autocast(), cutting:
+            return self.sentence(group)  # type: ignore[no-any-return]
+
+    def embed_views(self, groups: list[Group], places: Tensor, views: int, **rest: Any) -> tuple[Tensor, ...]:
+        """V tensors of (B, D): the views, in the rows' order."""
+        return torch.cat([self.embed(group) for group in groups])[torch.argsort(places)].chunk(views)
+
+    def batch_loss(self, vectors: Tensor, groups: list[Group], batch: Batch) -> Tensor:
+        """The loss of all ranks' vectors, given this one's in the groups' order: (V * b, D) -> scalar.
+
+        Once a step: the momentum queue moves on.
+        """
+        views = vectors[torch.argsort(batch.places)].chunk(batch.views)
+        everyone = gather(torch.stack(views, dim=1))  # (B, V, D)
+        whole = everyone.unbind(1)
+        ids, gold = (None if value is None else gather(value) for value in (batch.ids, batch.gold))
+        teachers = [gather(teacher) for teacher in batch.teachers]
+        queue = None if self.queue is None else self.queue.negatives()
+        with torch.autocast(vectors.device.type, enabled=False):  # logits reach 1 / temperature: too fine for bf16
+            loss: Tensor = self.loss(whole, ids, gold, teachers, queue)
+        if self.queue is not None and self.training:
+            self._advance(self.queue, groups, batch)
+        self.seen = tuple(view.detach() for view in whole)
+        return loss
+
+    def _advance(self, queue: MomentumQueue, groups: list[Group], batch: Batch) -> None:
+        """The momentum model follows, and its vectors of the batch's positives join the queue."""
+        queue.follow(self.sentence)
+        rows = len(batch.places) // batch.views
+        wanted = (batch.places >= rows) & (batch.places < 2 * rows)
+        parts = wanted.split([len(group["input_ids"]) for group in groups])
+        chosen = [
+            {name: tensor[keep] if tensor.ndim else tensor for name, tensor in group.items()}
+            for group, keep in zip(groups, parts, strict=True)
+            if keep.any()
+        ]
+        with torch.no_grad(), self.autocast():
+            vectors = torch.cat([queue.model(group) for group in chosen])
+        order = torch.argsort(batch.places[wanted])
+        queue.push(gather(vectors[order]))
+
+    # The same step in parts, see gradcache
+
+    def surrogate(self, group: Group, gradients: Tensor, last: bool, extra: Sequence[Tensor] = ()) -> Tensor:
+        """A scalar whose gradient is the loss's through this group's vectors, given d loss / d vectors (b, D).
+
+        In the last part, ``extra`` are d loss / d weight of the loss's own weights, and every weight takes part, so that
+        gradients are exchanged once for all.
+        """
+        total = (self.embed(group) * gradients).sum()
+        if last:
+            for weight, gradient in zip(self.loss.parameters(), extra, strict=True):
+                total = total + (weight * gradient).sum()
+            if self.mlm is not None:
+                total = total + 0 * sum(weight.sum() for weight in self.mlm.parameters())
+        return total
+
+    def masked(self, groups: list[Group]) -> list[Masked]:
+        """The batch for the masked-language-model term; empty without one."""
+        return [] if self.mlm is None else self.mlm.mask(groups)
+
+    def mlm_loss(self, masked: Masked) -> Tensor:
+        """A group's part of the weighted masked-language-model term."""
         assert self.mlm is not None
-        total = torch.zeros((), device=groups[0]["input_ids"].device)
-        count = 0
-        for group in groups:
-            ids, mask = group["input_ids"], group.get("attention_mask")
-            fixed = torch.isin(ids, self.special_ids)  # type: ignore[arg-type]
-            if mask is not None:
-                fixed |= mask == 0
-            masked, labels = mask_tokens(ids, fixed, self.mask_id, self.vocab_size)
-            predicted = int((labels != -100).sum())
-            if predicted:
-                output = self.mlm(input_ids=masked, attention_mask=mask, labels=labels)
-                total = total + output.loss.float() * predicted
-                count += predicted
-        return total / max(count, 1)
+        with self.autocast():
+            return self.settings.mlm_weight * self.mlm(masked)  # type: ignore[no-any-return]
 
 
-def mask_tokens(ids: Tensor, fixed: Tensor, mask_id: int, vocab_size: int) -> tuple[Tensor, Tensor]:
-    """BERT's masking (Devlin et al., 2019, 3.1): 15 % of the tokens are labels; of these, 80 % become the mask token,
-    10 % another token, 10 % stay. ids and ``fixed`` (never chosen) are (B, L); returns masked ids and labels, both
-    (B, L), -100 where nothing is to be predicted.
-    """
-    chosen = (torch.rand(ids.shape, device=ids.device) < _MLM_PROBABILITY) & ~fixed
-    labels = torch.where(chosen, ids, -100)
-    action = torch.rand(ids.shape, device=ids.device)
-    other = torch.randint_like(ids, vocab_size)
-    masked = torch.where(chosen & (action < 0.8), mask_id, ids)
-    return torch.where(chosen & (action >= 0.9), other, masked), labels
+def _train_head(kind: str, width: int, std: float) -> nn.Module | None:
+    """SimCSE's dense + tanh, SimCLR's projection (Chen et al., 2020, 4.2), or nothing."""
+    if kind == "mlp":
+        return Dense.fresh(width, std=std)
+    if kind == "projection":
+        return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+    return None
 
 
-def build_objective(encoder: Encoder, tokenizer: Any, config: TrainConfig, folder: Path) -> ContrastiveModel:
+def build_objective(
+    encoder: Encoder, tokenizer: Any, config: TrainConfig, folder: Path, *, bf16: bool = False
+) -> ContrastiveModel:
     """The module to train; ``folder`` is where the start model lies, for a masked-language-model head."""
-    mlm = _masked_language_model(encoder, tokenizer, folder) if config.mlm_weight else None
-    return ContrastiveModel(encoder, config, mlm=mlm, tokenizer=tokenizer)
-
-
-def _masked_language_model(encoder: Encoder, tokenizer: Any, folder: Path) -> nn.Module:
-    """The folder's ``AutoModelForMaskedLM`` around our backbone, its output layer tied to our embeddings."""
-    from transformers import AutoModelForMaskedLM
-
-    if tokenizer.mask_token_id is None:
-        raise TrainingError("--mlm-weight needs a tokenizer with a mask token; this one has none")
-    try:
-        with quiet_transformers():
-            model, info = AutoModelForMaskedLM.from_pretrained(
-                folder, config=encoder.config, dtype=torch.float32, output_loading_info=True
-            )
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise TrainingError(f"--mlm-weight needs a masked language model: {reason}") from error
-    own = dict(model.named_parameters())
-    base = model.base_model_prefix
-    if any(key in own and not key.startswith(f"{base}.") for key in info["missing_keys"]):
-        say_once("--mlm-weight: the start model brings no masked-language-model head, so a new one is trained")
-    setattr(model, base, encoder.backbone)
-    model.tie_weights()
-    return model  # type: ignore[no-any-return]
+    mlm = masked_language_model(encoder, tokenizer, folder) if config.mlm_weight else None
+    return ContrastiveModel(encoder, config, bf16=bf16, mlm=mlm)

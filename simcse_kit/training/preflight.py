@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from simcse_kit.data import TextData
+from simcse_kit.distributed import World
 from simcse_kit.errors import MissingExtraError, TrainingError
 from simcse_kit.files import existing_parent, free_bytes
 from simcse_kit.training.batches import TrainingRows
@@ -17,6 +18,7 @@ from simcse_kit.training.checkpoints import STAGING
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.objective import ContrastiveModel
 from simcse_kit.training.record import RUN_RECORD
+from simcse_kit.training.sampling import Item
 from simcse_kit.types import ScoredPairs
 
 _ADAM_STATES = 2  # moments, each as large as the weights
@@ -67,31 +69,39 @@ def check_report(report_to: str) -> None:
         raise MissingExtraError(f"report_to {report_to} needs its package: pip install {report_to}") from error
 
 
-def check_device(device: torch.device) -> None:
-    """The device is one that `transformers.Trainer` takes: the CPU, or the first accelerator that it sees."""
+def check_device(device: torch.device, here: World) -> None:
+    """The device is one that `transformers.Trainer` takes: the CPU, or the accelerator of this process."""
     if device.type == "cpu":
         return
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is None or device.type != accelerator.type:
         raise TrainingError(f"training runs on the CPU or an accelerator, not on device {str(device)!r}")
-    if device.index:
+    if device.index and device.index != here.local_rank:
         raise TrainingError(
             f"training takes the first accelerator that it sees, not {device}; "
             f"for this one, set CUDA_VISIBLE_DEVICES={device.index} and name the device {device.type}"
         )
 
 
-def check_rows(data: TextData, config: TrainConfig) -> None:
+def check_rows(data: TextData, config: TrainConfig, here: World) -> None:
     """There is at least one full batch, and hard negatives where they are weighted."""
-    if len(data) < config.batch_size:
+    if len(data) < config.batch_size * here.size:
+        each = f" on each of {here.size} processes" if here.size > 1 else ""
         raise TrainingError(
-            f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}; "
+            f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}{each}; "
             f"give more data or a smaller --batch-size"
         )
     if config.hard_negative_weight and data.width != 3:
         raise TrainingError(
             f"--hard-negative-weight is for rows of three sentences; those of {data.source} have {data.width}"
         )
+
+
+def check_widths(config: TrainConfig, dimension: int) -> None:
+    """Vectors can be cut to the widths asked for."""
+    wider = [width for width in config.matryoshka_dims if width > dimension]
+    if wider:
+        raise TrainingError(f"--matryoshka-dims: the vectors have {dimension} dimensions, fewer than {wider[0]}")
 
 
 def check_eval_data(pairs: ScoredPairs) -> None:
@@ -120,7 +130,7 @@ def check_space(output_dir: Path, objective: ContrastiveModel, *, checkpoints: i
 def check_views(objective: ContrastiveModel, rows: TrainingRows) -> None:
     """Two training-mode passes over the same sentences differ: without dropout there is nothing to learn from."""
     device = next(objective.parameters()).device
-    batch = rows.collate(range(min(8, len(rows))))
+    batch = rows.collate([Item(0, row) for row in range(min(8, len(rows)))])
     groups = [{name: tensor.to(device) for name, tensor in group.items()} for group in batch["groups"]]
     was_training = objective.training
     devices = [device] if device.type == "cuda" else []

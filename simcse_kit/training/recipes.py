@@ -1,15 +1,79 @@
-"""The shipped recipes: the paper's settings, and each mode's defaults. No heavy import: help texts quote them."""
+"""The shipped recipes: the paper's settings, each mode's defaults, and other papers' methods. No heavy import: help texts
+quote them."""
 
 from __future__ import annotations
 
 import functools
+import json
 import tomllib
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
+
+from simcse_kit.errors import TrainingError
+
+
+class Recipe(NamedTuple):
+    """Settings under a name."""
+
+    mode: str
+    settings: dict[str, Any]
+    source: str  # the paper
+    figure: str  # what the paper reports
 
 
 @functools.cache
-def recipes() -> dict[str, dict[str, Any]]:
-    """Recipes by name, each over its mode's defaults (the recipes ``unsup`` and ``sup``)."""
+def recipes() -> dict[str, Recipe]:
+    """All recipes by name; those named like a mode (``unsup``, ``sup``) are its defaults."""
     raw = tomllib.loads((files("simcse_kit") / "training" / "recipes.toml").read_text(encoding="utf-8"))
-    return {name: raw[values["mode"]] | values for name, values in raw.items()}
+    return {
+        name: Recipe(values.pop("mode"), values, values.pop("source", ""), values.pop("figure", ""))
+        for name, values in ((name, dict(values)) for name, values in raw.items())
+    }
+
+
+@functools.cache
+def measured() -> dict[str, float]:
+    """Our own seven-task average of each recipe that was measured: MiniLM's CLS vector, mean over seeds.
+
+    ``measured.json`` is written by ``eval/tables.py`` from the results in ``eval/results/``.
+    """
+    found: dict[str, float] = json.loads(
+        (files("simcse_kit") / "training" / "measured.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def mode_defaults(mode: str) -> dict[str, Any]:
+    """What a run of this mode has where nothing else is said."""
+    return dict(recipes()[mode].settings)
+
+
+def recipe_settings(mode: str, names: str | None, objective: str | None = None) -> dict[str, Any]:
+    """The mode's defaults under the settings of recipes, whose ``names`` are joined by ``+``; later ones win.
+
+    An ``objective`` that has a recipe of its own name brings its settings. Without a recipe the mode's pooling is left
+    out: it comes last, after the model's folder.
+    """
+    values = mode_defaults(mode)
+    if names is None:
+        del values["pooling"]
+        names = objective if objective in recipes() else None
+    elif not any(
+        "pooling" in _named(name, mode).settings or "model" in _named(name, mode).settings for name in _split(names)
+    ):
+        del values["pooling"]  # a method leaves it open too
+    for name in _split(names):
+        values |= _named(name, mode).settings
+    return values
+
+
+def _split(names: str | None) -> list[str]:
+    return [] if names is None else [name.strip() for name in names.split("+")]
+
+
+def _named(name: str, mode: str) -> Recipe:
+    found = recipes().get(name)
+    if found is None or found.mode != mode:
+        allowed = [other for other, recipe in recipes().items() if recipe.mode == mode]
+        raise TrainingError(f"recipe of train {mode} must be one of {', '.join(allowed)}; got {name!r}")
+    return found

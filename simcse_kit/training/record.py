@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +22,42 @@ from simcse_kit.types import ScoredPairs
 
 RUN_RECORD = "run.json"
 _FREE_TO_CHANGE = {"device", "report_to"}  # between a run and its resumption
-_OUTSIDE = ("mode", "model", "recipe", "train_head")  # settings that stand for themselves in a model's record
-_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "simcse-kit")
+_OUTSIDE = (
+    "mode",
+    "model",
+    "recipe",
+    "objective",
+    "train_head",
+)  # settings that stand for themselves in a model's record
+_READING = ("columns", "header", "skip_bad_rows")  # how the data file was read
+_PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy", "simcse-kit")
 
 
-def run_record(config: TrainConfig, data: TextData, pairs: ScoredPairs | None) -> dict[str, Any]:
-    """What ``run.json`` says."""
+def run_record(
+    config: TrainConfig,
+    data: TextData,
+    pairs: ScoredPairs | None,
+    *,
+    given: Mapping[str, Any],
+    start: str,
+    ranks: int,
+) -> dict[str, Any]:
+    """What ``run.json`` says; ``data`` is the whole file, ``given`` how it was to be read, ``start`` the fingerprint of
+    the model to start from.
+    """
+    arguments = json.loads(json.dumps(asdict(config)))  # as it will be read back: tuples are lists there
+    reading = {name: given[name] for name in _READING if given.get(name) is not None}  # type: ignore[literal-required]
     return {
-        "arguments": asdict(config),
-        "data": {"source": data.source, "rows": len(data), "columns": data.width, "sha256": data.fingerprint()},
+        "arguments": arguments,
+        "data": _source(data.source)
+        | {"rows": len(data), "columns": data.width, "sha256": data.fingerprint(), "reading": reading},
         "eval_data": None if pairs is None else _eval_record(pairs),
-        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "model": {"path": _folder(config.model), "fingerprint": start},
+        "processes": ranks,
+        "versions": versions(),
+        "commit": _commit(),
+        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+        | ({"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
     }
 
 
@@ -38,10 +65,9 @@ def model_record(record: dict[str, Any]) -> dict[str, Any]:
     """What a run's models say of it in their ``simcse_kit.json``."""
     arguments = record["arguments"]
     return {
-        "objective": "simcse",
         **{name: arguments[name] for name in _OUTSIDE},
         "training": {name: value for name, value in arguments.items() if name not in _OUTSIDE},
-        "data": record["data"],
+        "data": {name: value for name, value in record["data"].items() if name != "path"},
         "versions": record["versions"],
     }
 
@@ -53,7 +79,7 @@ def write_record(output_dir: Path, record: dict[str, Any]) -> None:
 
 
 def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
-    """A resumed run has the settings and the data of the run it goes on with."""
+    """A resumed run has the settings, the data and the number of processes of the run it goes on with."""
     path = output_dir / RUN_RECORD
     if not path.is_file():
         return
@@ -62,13 +88,50 @@ def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
         was = before["arguments"].get(key)
         if key not in _FREE_TO_CHANGE and was != value:
             raise TrainingError(f"--resume: {key} was {was!r} in the run that {output_dir} holds, now it is {value!r}")
+    if before.get("processes", 1) != record["processes"]:
+        raise TrainingError(
+            f"--resume: the run in {output_dir} had {before.get('processes', 1)} processes, now there are "
+            f"{record['processes']}: the batches would be others"
+        )
+    check_same_data(before, record, f"--resume: {{}} has changed since the run in {output_dir} began")
+
+
+def check_repeats(before: dict[str, Any], record: dict[str, Any]) -> None:
+    """What a run is to repeat is still there as it was."""
+    check_same_data(before, record, "--repeat: {} has changed since the run")
+    if before["model"]["fingerprint"] != record["model"]["fingerprint"]:
+        raise TrainingError(f"--repeat: the start model {record['arguments']['model']} has changed since the run")
+    if before["processes"] != record["processes"]:
+        raise TrainingError(
+            f"--repeat: the run had {before['processes']} processes, now there are {record['processes']}: start as many "
+            "with torchrun"
+        )
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that a result depends on, and of Python."""
+    found = {name: version for name in _PACKAGES if (version := _version(name))}
+    return found | {"python": platform.python_version()}
+
+
+def check_same_data(before: dict[str, Any], now: dict[str, Any], message: str) -> None:
+    """Data and evaluation data are those of a record; ``message`` has a place for which of them is not."""
     for key in ("data", "eval_data"):
-        was, now = before.get(key) or {}, record[key] or {}
-        if was.get("sha256") != now.get("sha256"):
-            raise TrainingError(
-                f"--resume: {key} has changed since the run in {output_dir} began: {_described(was)} then, "
-                f"{_described(now)} now"
-            )
+        was, found = before.get(key) or {}, now[key] or {}
+        if was.get("sha256") != found.get("sha256"):
+            raise TrainingError(f"{message.format(key)}: {_described(was)} then, {_described(found)} now")
+
+
+def _folder(model: str) -> str | None:
+    """Where a start model lies that was named as a folder."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.is_dir() else None
+
+
+def _source(name: str) -> dict[str, Any]:
+    """As the user named it, and where it lies."""
+    path = Path(name).expanduser()
+    return {"source": name} | ({"path": str(path.absolute())} if path.is_file() else {})
 
 
 def _eval_record(pairs: ScoredPairs) -> dict[str, Any]:
@@ -77,8 +140,31 @@ def _eval_record(pairs: ScoredPairs) -> dict[str, Any]:
         content = text.encode()
         digest.update(b"%d:%b" % (len(content), content))  # the length keeps sentences apart
     digest.update(pairs.gold.tobytes())
-    return {"source": pairs.source, "rows": len(pairs.gold), "sha256": digest.hexdigest()}
+    return _source(pairs.source) | {"rows": len(pairs.gold), "sha256": digest.hexdigest()}
 
 
 def _described(data: dict[str, Any]) -> str:
     return f"{data['rows']} rows of {data['source']}" if data else "none"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The git commit of this package where it runs from a checkout, marked where files differ; else None."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12", "--exclude=*"],
+            capture_output=True, text=True, cwd=here, timeout=10,
+        )  # fmt: skip
+        tracked = subprocess.run(
+            ["git", "ls-files", "--error-unmatch", __file__], capture_output=True, cwd=here, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() if found.returncode == 0 and tracked.returncode == 0 else None

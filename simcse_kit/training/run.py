@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
-from simcse_kit.training.config import TrainSettings
+from simcse_kit.distributed import barrier, join
+from simcse_kit.encoder.fast import training_speedups
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.job import Source, prepare
+from simcse_kit.training.job import Job, Source, prepare
 from simcse_kit.training.plan import make_plan
 from simcse_kit.training.record import model_record, write_record
+from simcse_kit.training.settings import TrainSettings
 
 __all__ = ["TrainSettings", "train_sup", "train_unsup"]
 
@@ -32,7 +35,7 @@ def train_unsup(data: Source, output_dir: str | Path, **settings: Unpack[TrainSe
         DiskFullError: the disk was full; the checkpoints before are whole.
         TrainingInterrupted: the user stopped the run; a checkpoint was saved.
     """
-    return _train("unsup", data, Path(output_dir), settings)
+    return run("unsup", data, Path(output_dir), settings)
 
 
 def train_sup(data: Source, output_dir: str | Path, **settings: Unpack[TrainSettings]) -> TrainResult:
@@ -40,20 +43,35 @@ def train_sup(data: Source, output_dir: str | Path, **settings: Unpack[TrainSett
 
     Arguments, result and errors as in `train_unsup`; the defaults are the recipe ``sup``.
     """
-    return _train("sup", data, Path(output_dir), settings)
+    return run("sup", data, Path(output_dir), settings)
 
 
-def _train(mode: str, source: Source, output_dir: Path, settings: TrainSettings) -> TrainResult:
-    job = prepare(mode, source, output_dir, settings)
-    plan = make_plan(job)
-    listener = settings.get("listener") or TrainListener()
-    if job.overwrite and output_dir.exists():
-        shutil.rmtree(output_dir)
-    write_record(output_dir, job.record)
-    job.model.record = model_record(job.record)
-    listener.started(plan)
+def run(
+    mode: str, source: Source, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
+) -> TrainResult:
+    """Train; ``expected`` is the record of a run that this one is to repeat."""
+    job = prepare(mode, source, output_dir, settings, expected=expected)
+    first = job.world.rank == 0
+    listener = (settings.get("listener") if first else None) or TrainListener()
     from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are told before
 
-    result = fit(job, plan, listener)
+    join(job.model.device)  # every process has passed its checks
+    if first:
+        if job.overwrite and output_dir.exists():
+            shutil.rmtree(output_dir)
+        write_record(output_dir, job.record)
+    barrier()
+    job.model.record = model_record(job.record)
+    with _speedups(job) as names:
+        plan = make_plan(job, names)
+        listener.started(plan)
+        result = fit(job, plan, listener)
     listener.finished(result)
     return result
+
+
+def _speedups(job: Job) -> AbstractContextManager[tuple[str, ...]]:
+    """Exact ones; where activations are computed again they would not pay."""
+    if job.config.gradient_checkpointing:
+        return nullcontext(())
+    return training_speedups(job.model.encoder, mlm=job.config.mlm_weight > 0)

@@ -6,29 +6,41 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
+from simcse_kit.distributed import barrier, from_first
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
-from simcse_kit.training.batches import EpochSampler, TrainingRows
+from simcse_kit.training.batches import TrainingRows
 from simcse_kit.training.checkpoints import STAGING, checkpoint_name
 from simcse_kit.training.events import TrainListener
+from simcse_kit.training.gradcache import cached_step
+from simcse_kit.training.health import health, warn
 from simcse_kit.training.objective import ContrastiveModel
+from simcse_kit.training.sampling import EpochBatches
+from simcse_kit.training.selection import Score
 
 METRICS = "metrics.jsonl"
 _KEPT = 2  # checkpoints: the last and the best
 _STATE = "trainer_state.json"
+_ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "temperature")
 _TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
 
-Score = Callable[[], dict[str, float]]
+
+class _Batches(DataLoader[Any]):
+    """Rows in the batches of an `EpochBatches`, which already knows its rank."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """The trainer calls it."""
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
 class ContrastiveTrainer(Trainer):
@@ -43,6 +55,7 @@ class ContrastiveTrainer(Trainer):
         args: TrainingArguments,
         score: Score | None,
     ) -> None:
+        self.objective = objective
         self.saved = saved
         self.rows = rows
         self.score = score
@@ -57,8 +70,42 @@ class ContrastiveTrainer(Trainer):
         )
         self.model_accepts_loss_kwargs = False
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        return EpochSampler(len(self.rows), self.args.seed)
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Every rank's part of the same batches: nothing is left for accelerate to divide."""
+        config = self.objective.settings
+        batches = EpochBatches(
+            len(self.rows),
+            config.batch_size,
+            config.seed,
+            rank=self.args.process_index,
+            ranks=self.args.world_size,
+            texts=self.rows.texts if config.no_duplicates else None,
+        )
+        return _Batches(self.rows, batch_sampler=batches, collate_fn=self.rows.collate)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """A whole batch at once, or in parts where the run has mini-batches."""
+        if not self.objective.settings.cached:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        return cached_step(
+            model,
+            self.objective,
+            backward=self.accelerator.backward,
+            no_sync=lambda: self.accelerator.no_sync(model),
+            **self._prepare_inputs(inputs),
+        )
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """With the loss, how the last batch's embeddings look; what goes wrong is said."""
+        if self.objective.seen and math.isfinite(logs.get("loss", math.nan)):
+            state = health(self.objective.seen)
+            logs |= {"mean_cosine": state.mean_cosine, "effective_rank": state.effective_rank}
+            if self.is_world_process_zero():
+                warn(self.state.global_step, state, unsupervised=self.objective.settings.mode == "unsup")
+        if "loss" in logs and self.objective.settings.learn_temperature:
+            logs["temperature"] = float(torch.as_tensor(self.objective.loss.temperature).detach())
+        super().log(logs, *args, **kwargs)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self.state.global_step >= self.state.max_steps:  # a finished run of a fractional number of epochs, resumed
@@ -69,7 +116,8 @@ class ContrastiveTrainer(Trainer):
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """Score the encoder, without the training head, as it would be saved now."""
         assert self.score is not None
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.score().items()}
+        found = from_first(self.score() if self.is_world_process_zero() else None)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -94,10 +142,12 @@ class ContrastiveTrainer(Trainer):
         staging = self.run / STAGING
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
+        barrier()
         self._staging = True
         try:
             with disk_full_named(self.run):
                 super()._save_checkpoint(model, trial)
+                barrier()  # every rank has put its random state there
                 if self.args.should_save:
                     self.state.best_model_checkpoint = None  # a place that a moved run would not have
                     self.state.save_to_json(str(staging / name / _STATE))
@@ -112,11 +162,14 @@ class ContrastiveTrainer(Trainer):
         self.state.best_model_checkpoint = self._best_checkpoint()
         if self.args.should_save:
             rotate_checkpoints(str(self.run), _KEPT, self.state.best_model_checkpoint)
+        barrier()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A checkpoint is a model folder, with the weights of everything that trains beside the model's."""
         import safetensors.torch
 
+        if not self.args.should_save:  # the trainer asks every rank
+            return
         folder = self.run if output_dir is None else Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         unwrapped: Any = self.accelerator.unwrap_model(self.model)
@@ -180,9 +233,10 @@ class RunCallback(TrainerCallback):
         self.listener = listener
         self.stop_asked = False
 
-    def start_score(self) -> float | None:
-        """Spearman x 100 of the start model, None where it was not evaluated."""
-        scores = [line["eval_spearman"] for line in self._lines() if line["step"] == 0 and "eval_spearman" in line]
+    def start_score(self, metric: str) -> float | None:
+        """What the start model scored, None where it was not evaluated."""
+        name = f"eval_{metric}"
+        scores = [line[name] for line in self._lines() if line["step"] == 0 and name in line]
         return scores[0] if scores else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -197,7 +251,7 @@ class RunCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Append a line; a run that has diverged ends here."""
         metrics = {key: value for key, value in (logs or {}).items() if key == "loss" or key.startswith("eval_")}
-        metrics |= {key: value for key, value in (logs or {}).items() if key in ("learning_rate", "grad_norm")}
+        metrics |= {key: value for key, value in (logs or {}).items() if key in _ALSO_LOGGED}
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise diverged(state.global_step)
         if not state.is_world_process_zero or not metrics:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from simcse_kit.training import job
 from simcse_kit.types import ScoredPairs
 
 
@@ -19,6 +20,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact comparisons want float32, whatever the processor has; what it chooses has a test of its own."""
+    monkeypatch.setattr(job, "_uses_bf16", lambda asked, device: bool(asked))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from simcse_kit import SimCSE, train_sup, train_unsup
+from simcse_kit.distributed import World
 from simcse_kit.errors import DataError, MissingExtraError, ModelError, Notice, TrainingError
 from simcse_kit.training.preflight import check_device, check_space
 from simcse_kit.types import ScoredPairs
@@ -34,7 +35,7 @@ def unsup_fails(error: type[Exception], message: str, data: Any, folder: Path, *
         ({"batch_size": 1}, "batch_size must be at least 2: .* are the negatives; got 1"),
         ({"recipe": "sup-bert-base"}, "recipe of train unsup must be one of unsup, unsup-bert-base, .*'sup-bert-base'"),
         ({"recipe": "bert"}, "recipe of train unsup must be one of .*; got 'bert'"),
-        ({"train_head": "dense"}, "train_head must be one of mlp, none; got 'dense'"),
+        ({"train_head": "dense"}, "train_head must be one of mlp, projection, none; got 'dense'"),
         ({"epochs": 0}, "epochs must be above 0; got 0"),
         ({"learning_rate": -1e-5}, "learning_rate must be above 0"),
         ({"temperature": 0}, "temperature must be above 0"),
@@ -166,11 +167,13 @@ def test_a_device_that_is_not_there(bert: Path, sentences: list[str], tmp_path: 
 def test_only_the_first_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trainer would move the model to the first one without a word."""
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
-    check_device(torch.device("cuda"))
-    check_device(torch.device("cuda:0"))
-    check_device(torch.device("cpu"))
+    alone = World(0, 1, 0)
+    check_device(torch.device("cuda"), alone)
+    check_device(torch.device("cuda:0"), alone)
+    check_device(torch.device("cpu"), alone)
+    check_device(torch.device("cuda:1"), World(1, 2, 1))  # of two processes, the second has the second
     with pytest.raises(TrainingError, match=r"not cuda:1; .*CUDA_VISIBLE_DEVICES=1 and name the device cuda"):
-        check_device(torch.device("cuda:1"))
+        check_device(torch.device("cuda:1"), alone)
 
 
 @pytest.mark.parametrize(("checkpoints", "kept"), [(1, 1), (2, 2), (3, 3), (50, 3)])

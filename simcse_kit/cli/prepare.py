@@ -1,0 +1,180 @@
+"""``simcse-kit prepare sentences|nli|negatives``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simcse_kit.cli.options import BatchSize, Columns, Device, Header, Pooling, SkipBadRows, TrustRemoteCode, columns_of
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")]
+Seed = Annotated[int, typer.Option(help="Fixes what is drawn.")]
+
+
+def prepare_sentences(
+    docs: Annotated[
+        list[str],
+        typer.Argument(help="Documents: .txt, .jsonl, .parquet, each also .gz, or folders of them.", metavar="DOCS..."),
+    ],
+    out: Annotated[Path, typer.Argument(help="The .txt file to write.", metavar="OUT")],
+    language: Annotated[str, typer.Option(help="ISO 639 code, for the splitter: en, ko, de, zh, ...")] = "en",
+    column: Annotated[
+        str | None, typer.Option(help="Column of the text. Default: text, sentence, sent, or the only one.")
+    ] = None,
+    line_paragraphs: Annotated[
+        bool, typer.Option("--line-paragraphs", help="Each line is a paragraph. Default: blank lines end one.")
+    ] = False,
+    min_words: Annotated[
+        int | None, typer.Option(help="Default: 3; in languages without spaces no limit.", min=0)
+    ] = None,
+    max_words: Annotated[int | None, typer.Option(help="Default: 128; likewise.", min=1)] = None,
+    min_chars: Annotated[
+        int | None, typer.Option(help="Default: no limit; in languages without spaces 6.", min=0)
+    ] = None,
+    max_chars: Annotated[int | None, typer.Option(help="Default: no limit; likewise 256.", min=1)] = None,
+    near_duplicates: Annotated[
+        float,
+        typer.Option(help="Jaccard similarity (character trigrams) from which on a repetition goes; 0: none does."),
+    ] = 0.9,
+    skip_bad_rows: SkipBadRows = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Split documents into sentences, one a line, each once.
+
+    Example: simcse-kit prepare sentences articles/ notes.txt sentences.txt --language ko
+    """
+    from simcse_kit.cli.console import out as console
+    from simcse_kit.cli.console import plain
+    from simcse_kit.prepare.corpus import sentences
+
+    counts = sentences(
+        docs,
+        out,
+        language=language,
+        column=column,
+        line_paragraphs=line_paragraphs,
+        min_words=min_words,
+        max_words=max_words,
+        min_chars=min_chars,
+        max_chars=max_chars,
+        near_duplicates=near_duplicates,
+        skip_bad_rows=skip_bad_rows,
+        overwrite=overwrite,
+        show_progress_bar=True,
+    )
+    _print_counts(counts, out)
+    console().print(f"next: simcse-kit train unsup {plain(out)} --output-dir my-model", style="dim")
+
+
+def prepare_nli(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="SNLI, MultiNLI, XNLI or KorNLI: .jsonl, .txt or .tsv, each also .gz.", metavar="FILES..."),
+    ],
+    out: Annotated[Path, typer.Argument(help="The .csv file to write.", metavar="OUT")],
+    combinations: Annotated[
+        str, typer.Option(help="one triplet a premise, as in the paper's file; or all of them.")
+    ] = "one",
+    language: Annotated[str | None, typer.Option(help="Only rows of this language (XNLI). Default: all.")] = None,
+    seed: Seed = 42,
+    skip_bad_rows: SkipBadRows = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make triplets of NLI data: premise, what it entails, what it contradicts.
+
+    Example: simcse-kit prepare nli snli_1.0_train.jsonl multinli_1.0_train.jsonl nli.csv
+    """
+    from simcse_kit.cli.console import out as console
+    from simcse_kit.cli.console import plain
+    from simcse_kit.prepare.nli import nli_triplets
+
+    counts = nli_triplets(
+        files,
+        out,
+        combinations=combinations,
+        language=language,
+        seed=seed,
+        skip_bad_rows=skip_bad_rows,
+        overwrite=overwrite,
+        show_progress_bar=True,
+    )
+    _print_counts(counts, out)
+    console().print(f"next: simcse-kit train sup {plain(out)} --output-dir my-model", style="dim")
+
+
+def prepare_negatives(
+    pairs: Annotated[
+        str, typer.Argument(help="Rows of 2 sentences: anchor and positive, as for train sup.", metavar="PAIRS")
+    ],
+    out: Annotated[Path, typer.Argument(help="The .csv file to write.", metavar="OUT")],
+    model: Annotated[str, typer.Option(help="Folder or hub name of the model that finds what is near.")],
+    corpus: Annotated[
+        str | None, typer.Option(help="Sentences to choose from beside the positives.", metavar="FILE")
+    ] = None,
+    num_negatives: Annotated[int, typer.Option(help="For each pair, a row each.", min=1)] = 1,
+    range_min: Annotated[int, typer.Option(help="So many of the nearest are passed over.", min=0)] = 0,
+    range_max: Annotated[
+        int | None, typer.Option(help="So many of the nearest are looked at. Default: as many as needed.", min=1)
+    ] = None,
+    max_score: Annotated[float | None, typer.Option(help="Greatest cosine of a negative with its anchor.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Least cosine.")] = None,
+    absolute_margin: Annotated[
+        float | None, typer.Option(help="How far below its positive's a negative's cosine is, at least.")
+    ] = None,
+    relative_margin: Annotated[
+        float | None, typer.Option(help="The same as a fraction of the positive's cosine, such as 0.05.")
+    ] = None,
+    sampling_strategy: Annotated[str, typer.Option(help="top: the nearest; random: drawn from all.")] = "top",
+    seed: Seed = 42,
+    columns: Columns = None,
+    header: Header = None,
+    skip_bad_rows: SkipBadRows = False,
+    pooling: Pooling = None,
+    batch_size: BatchSize = 32,
+    device: Device = None,
+    trust_remote_code: TrustRemoteCode = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Find hard negatives for pairs: what a model takes for near, and is not the positive.
+
+    Example: simcse-kit prepare negatives pairs.csv triplets.csv --model all-MiniLM-L6-v2 --relative-margin 0.05
+    """
+    from simcse_kit.cli.console import out as console
+    from simcse_kit.cli.console import plain
+    from simcse_kit.model import SimCSE
+    from simcse_kit.prepare.negatives import hard_negatives
+
+    counts = hard_negatives(
+        pairs,
+        out,
+        SimCSE(model, pooling=pooling, device=device, trust_remote_code=trust_remote_code),
+        corpus=corpus,
+        range_min=range_min,
+        range_max=range_max,
+        max_score=max_score,
+        min_score=min_score,
+        absolute_margin=absolute_margin,
+        relative_margin=relative_margin,
+        num_negatives=num_negatives,
+        sampling_strategy=sampling_strategy,
+        seed=seed,
+        columns=columns_of(columns),
+        header=header,
+        skip_bad_rows=skip_bad_rows,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        show_progress_bar=True,
+    )
+    _print_counts(counts, out)
+    console().print(f"next: simcse-kit train sup {plain(out)} --output-dir my-model", style="dim")
+
+
+def _print_counts(counts: Any, path: Path) -> None:
+    """A named tuple of counts as two aligned columns, zeros left out."""
+    from simcse_kit.cli.console import out, plain, table
+
+    rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
+    console = out()
+    console.print(table([plain(path), "count"], rows))

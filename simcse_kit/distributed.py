@@ -1,0 +1,104 @@
+"""Processes that train together: who is who, and rows gathered from all of them with the exact gradient."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class World(NamedTuple):
+    """This process among those that ``torchrun`` started."""
+
+    rank: int
+    size: int
+    local_rank: int  # on its machine
+
+
+def world() -> World:
+    """From the environment that ``torchrun`` sets; one process alone is rank 0 of 1."""
+    rank, size, local = (int(os.environ.get(name, default)) for name, default in _VARIABLES)
+    return World(rank, size, local)
+
+
+_VARIABLES = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+
+
+def active() -> bool:
+    """Whether there are other processes to talk to."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def join(device: torch.device) -> None:
+    """Meet the other processes that ``torchrun`` started, over gloo on the CPU and nccl on CUDA; alone, do nothing."""
+    if world().size > 1 and not dist.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    barrier()
+
+
+def leave() -> None:
+    """Part from the other processes."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather along the first dimension; its backward is the adjoint: the ranks' gradients are summed and each takes
+    its own rows. (``torch.distributed.nn.functional.all_gather`` is deprecated.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor, counts: list[int]) -> Tensor:
+        ctx.counts = counts
+        return _all_gather(local, counts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient = gradients[0].contiguous()
+        dist.all_reduce(gradient)
+        start = sum(ctx.counts[: dist.get_rank()])
+        return gradient[start : start + ctx.counts[dist.get_rank()]], None
+
+
+def gather(local: Tensor) -> Tensor:
+    """Rows of all ranks, rank after rank: (b, ...) -> (B, ...), B the sum of every rank's b, which may differ.
+
+    Gradients flow back exactly: if each rank's loss is a function of all rows, and the parameters' gradients are averaged
+    over ranks as DDP does, the result is the gradient of the mean of the ranks' losses. One process alone gets its rows.
+    """
+    if not active():
+        return local
+    count = torch.tensor([len(local)], device=local.device)
+    counts = [torch.zeros_like(count) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, count)
+    sizes = [int(c) for c in counts]
+    return _Gather.apply(local, sizes) if local.requires_grad else _all_gather(local, sizes)  # type: ignore[no-any-return]
+
+
+def _all_gather(local: Tensor, counts: list[int]) -> Tensor:
+    widest = max(counts)
+    padded = local.new_zeros((widest, *local.shape[1:]))
+    padded[: len(local)] = local
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def from_first(value: Any) -> Any:
+    """Rank 0's ``value`` on every rank."""
+    if not active():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def barrier() -> None:
+    """Wait until every rank is here."""
+    if active():
+        dist.barrier()

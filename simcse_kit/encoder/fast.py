@@ -1,0 +1,137 @@
+"""Training steps made cheaper without changing what they compute.
+
+On a CPU, drawing dropout's masks, writing the gradient of a whole word table for each forward pass, and computing
+tokens that nobody reads take about a third of a step. Inside `training_speedups` modules work by other classes over the
+same weights, so that names, saving and copying stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simcse_kit import distributed
+from simcse_kit.encoder.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
+from simcse_kit.encoder.modules import Encoder
+from simcse_kit.pooling import POOLERS, first_token
+
+_BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # one layer code under several names
+
+
+@contextlib.contextmanager
+def training_speedups(encoder: Encoder, *, mlm: bool = False) -> Iterator[tuple[str, ...]]:
+    """Make the training steps inside cheaper; yields the names of what fits this encoder and its device.
+
+    ``dropout``, ``attention``: masks from 16 random bits a value instead of 64. ``word gradient``: kept sparse until a
+    backward pass ends. ``first token``: the last layer computes the one token that is pooled. Evaluation mode is
+    untouched. ``mlm``: a masked-language-model loss reads every token and shares the word table, so the last two are
+    left out.
+    """
+    backbone: Any = encoder.backbone
+    names: list[str] = []
+    with contextlib.ExitStack() as stack:
+        if next(encoder.parameters()).device.type == "cpu":
+            if stack.enter_context(fast_dropout(backbone)):
+                names.append("dropout")
+            if stack.enter_context(fast_attention(backbone)):
+                names.append("attention")
+            if not mlm and not distributed.active() and stack.enter_context(sparse_word_gradient(backbone)):
+                names.append("word gradient")
+        if not mlm and stack.enter_context(first_token_only(encoder)):
+            names.append("first token")
+        yield tuple(names)
+
+
+# The word table's gradient
+
+
+class _SparseEmbedding(nn.Embedding):
+    """Its gradient is sparse within a backward pass, over however many forward passes, and dense after it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() and self.weight.requires_grad):
+            return super().forward(input)
+        if not hasattr(self.weight, "simcse_kit_densify"):  # a copy of the module has a new weight, without the hook
+            self.weight.simcse_kit_densify = self.weight.register_post_accumulate_grad_hook(_densify)  # type: ignore
+        return nn.functional.embedding(input, self.weight, self.padding_idx, sparse=True)
+
+    def _get_name(self) -> str:
+        return "Embedding"
+
+
+def _densify(weight: Tensor) -> None:
+    assert weight.grad is not None
+    if weight.grad.is_sparse:
+        weight.grad = weight.grad.to_dense()
+
+
+@contextlib.contextmanager
+def sparse_word_gradient(backbone: Any) -> Iterator[bool]:
+    """Inside the context, forward passes of one step share one dense gradient of the word table (V, D).
+
+    Optimizers see the dense gradient that they would have seen. Not for weights that processes exchange gradients of.
+    """
+    table = backbone.get_input_embeddings()
+    fits = type(table) is nn.Embedding and table.max_norm is None and not table.scale_grad_by_freq
+    try:
+        with other_class([table] if fits else [], lambda _: _SparseEmbedding) as changed:
+            yield changed
+    finally:
+        if fits and (hook := table.weight.__dict__.pop("simcse_kit_densify", None)):
+            hook.remove()
+
+
+# The last layer
+
+
+@functools.cache
+def _first_token_class(attention: type, inference: bool) -> type:
+    """A BERT-like layer's attention block that gives its first token only, so that the layer's rest runs on one."""
+
+    class FirstToken(attention):  # type: ignore[misc]
+        def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
+            """(B, L, D), mask (B, 1, L, L) -> (B, 1, D) and no attention weights."""
+            if not (self.training or inference):
+                return super().forward(hidden_states, attention_mask, **kwargs)
+            inner = self.self
+            first = hidden_states[:, :1]
+            query, key, value = (
+                layer(states).unflatten(-1, (-1, inner.attention_head_size)).transpose(1, 2)
+                for layer, states in ((inner.query, first), (inner.key, hidden_states), (inner.value, hidden_states))
+            )
+            mask = None if attention_mask is None else attention_mask[:, :, :1]
+            dropout = inner.dropout.p if self.training else 0.0
+            context, _ = cpu_attention(inner, query, key, value, mask, dropout, inner.scaling, is_causal=False)
+            return self.output(context.flatten(2), first), None
+
+        def _get_name(self) -> str:
+            return attention.__name__
+
+    return FirstToken
+
+
+def first_token_only(encoder: Encoder, *, inference: bool = False) -> contextlib.AbstractContextManager[bool]:
+    """Inside the context, the last layer computes only the token that ``cls`` pooling reads; yields whether it fits.
+
+    It fits BERT-like encoders whose vector is the first token's last state. ``inference``: in evaluation mode too,
+    where nothing may be left out of the pooling (no prompt, no left padding).
+    """
+    backbone: Any = encoder.backbone
+    config, pooler = backbone.config, POOLERS[encoder.pooling]
+    fits = (
+        config.model_type in _BERT_LIKE
+        and not config.is_decoder
+        and getattr(config, "_attn_implementation", None) in ("sdpa", "eager", ATTENTION)
+        and pooler.pool is first_token
+        and not pooler.mask_token
+        and pooler.layers == (-1,)
+        and not config.output_hidden_states
+        and not config.output_attentions
+    )
+    last = [backbone.encoder.layer[-1].attention] if fits else []
+    return other_class(last, lambda kind: _first_token_class(kind, inference))

@@ -1,0 +1,196 @@
+"""Training larger backbones: LoRA adapters (Hu et al., 2021) through peft, and activations computed again, not kept."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from simcse_kit.encoder.backbone import quiet_transformers
+from simcse_kit.encoder.hub import resolve
+from simcse_kit.encoder.known import MINILM, packaged_minilm
+from simcse_kit.encoder.modules import Encoder
+from simcse_kit.errors import MissingExtraError, ModelError, TrainingError
+from simcse_kit.files import read_json, write_json
+
+ADAPTER = "adapter_config.json"
+_WEIGHTS = "adapter_model.safetensors"
+_SNAPSHOT = re.compile(r".*/models--(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})")  # in the hub's cache
+
+
+class Base(NamedTuple):
+    """The model that adapters belong to."""
+
+    name: str  # on the hub, or an absolute path
+    revision: str | None  # commit on the hub, None where it is not known
+
+
+def add_lora(encoder: Encoder, rank: int, *, alpha: int | None = None, dropout: float = 0.0) -> None:
+    """Put fresh adapters of ``rank`` on every linear layer of the backbone; from now on only they and ``post`` train.
+
+    All layers, not only attention's: with fewer, LoRA falls behind full fine-tuning (Dettmers et al., 2023, section 4).
+    The vectors stay as they are until a step is taken. ``alpha`` scales the adapters by alpha / rank; None is
+    2 * rank, the ratio of E5-Mistral (Wang et al., 2023) and of LLM2Vec's SimCSE (BehnamGhader et al., 2024).
+
+    Raises:
+        MissingExtraError: peft is not installed.
+        TrainingError: the backbone has adapters already, or ``rank`` is not positive.
+    """
+    _require_peft("LoRA")
+    if rank < 1:
+        raise TrainingError(f"the rank of LoRA adapters must be a positive integer; got {rank}")
+    if has_lora(encoder):
+        raise TrainingError("the model has LoRA adapters already: train these on, or merge them into its weights first")
+    from peft import LoraConfig
+    from transformers.pytorch_utils import Conv1D
+
+    backbone: Any = encoder.backbone
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank if alpha is None else alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in backbone.modules()),  # GPT-2's transposed weights
+    )
+    backbone.add_adapter(config)
+    if backbone.name_or_path:
+        config.base_model_name_or_path, config.revision = _base_of(Path(backbone.name_or_path))
+
+
+def merge_lora(encoder: Encoder) -> None:
+    """Fold the adapters into the backbone's weights, which all train again; the vectors stay as they are."""
+    if not has_lora(encoder):
+        raise ModelError("the model has no LoRA adapters to merge")
+    backbone: Any = encoder.backbone
+    for name, layer in _lora_layers(backbone).items():
+        layer.merge()
+        base = layer.get_base_layer()
+        backbone.set_submodule(name, base)
+        torch.autograd.graph.increment_version(list(base.parameters()))  # peft writes past it; fingerprints ask it
+    backbone.requires_grad_(True)
+    del backbone.peft_config
+    backbone._hf_peft_config_loaded = False
+    backbone.name_or_path = ""  # no folder holds these weights: further adapters could not name their base
+
+
+def has_lora(encoder: Encoder) -> bool:
+    """Whether the backbone has adapters."""
+    return bool(getattr(encoder.backbone, "_hf_peft_config_loaded", False))
+
+
+def lora_scales(encoder: Encoder) -> dict[str, float]:
+    """What each adapter's product is multiplied by, by layer: vectors depend on it, and no weight holds it."""
+    if not has_lora(encoder):
+        return {}
+    return {name: sum(layer.scaling.values()) for name, layer in _lora_layers(encoder.backbone).items()}
+
+
+def set_gradient_checkpointing(encoder: Encoder) -> None:
+    """Keep only each layer's input in training and compute the rest again for the gradient (Chen et al., 2016).
+
+    Dropout draws the same masks again, so the gradients are equal. A backbone without it is a `TrainingError`.
+    """
+    backbone: Any = encoder.backbone
+    if not backbone.supports_gradient_checkpointing:
+        raise TrainingError(f"{type(backbone).__name__} has no gradient checkpointing: train without it")
+    # the one name came late in transformers 5, the other warns since
+    enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
+# Folders
+
+
+def base_folder(folder: Path, *, local_files_only: bool = False, trust_remote_code: bool = False) -> Path:
+    """Where the backbone of a model folder lies: there, or at the base model that its adapters name."""
+    if not (folder / ADAPTER).is_file():
+        return folder
+    _require_peft(f"{folder} holds adapters, and loading them")
+    if (folder / "config.json").is_file():  # a whole model with its adapters
+        return folder
+    values = read_json(folder / ADAPTER, ModelError)
+    if values.get("peft_type") != "LORA":
+        raise ModelError(f"{folder / ADAPTER}: adapters of type {values.get('peft_type')} are not supported, only LORA")
+    base = Base(values.get("base_model_name_or_path") or "", values.get("revision"))
+    try:
+        return resolve(
+            base.name,
+            revision=base.revision,
+            local_files_only=local_files_only,
+            trust_remote_code=trust_remote_code,
+        ).folder
+    except ModelError as error:
+        raise ModelError(
+            f"{folder} holds LoRA adapters of the base model {base.name!r}, which is not there: {error}. Put it back, "
+            f"or write its new place into base_model_name_or_path of {folder / ADAPTER}"
+        ) from error
+
+
+def load_adapter(backbone: Any, folder: Path) -> None:
+    """Put a folder's adapters on its base model, trainable; weights that do not fit it are a `ModelError`."""
+    try:
+        with quiet_transformers():
+            info = backbone.load_adapter(str(folder), is_trainable=True)
+    except Exception as error:  # peft, transformers and safetensors raise kinds of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{folder}: the adapters cannot be loaded onto their base model: {reason}") from error
+    wrong = sorted({*info.missing_keys, *info.unexpected_keys})
+    if wrong:
+        raise ModelError(
+            f"{folder}: the adapters do not fit their base model: {len(wrong)} weights are missing or unknown, "
+            f"such as {wrong[0]}"
+        )
+    backbone.float()
+
+
+def write_adapter(folder: Path, backbone: Any) -> None:
+    """Write the adapters alone, in peft's files, with the base model's name and revision."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    name = backbone.active_adapters()[0]
+    config = backbone.peft_config[name]
+    if not config.base_model_name_or_path:
+        raise ModelError(
+            "these adapters lie over weights that no folder holds: merge them, or save the model before adding "
+            "adapters and load it from there"
+        )
+    layers = sorted(_lora_layers(backbone))  # in full: peft's short forms match the pooler too, which is not here
+    write_json(folder / ADAPTER, config.to_dict() | {"target_modules": layers})
+    state = get_peft_model_state_dict(backbone, adapter_name=name, save_embedding_layers=False)
+    save_file(
+        {f"base_model.model.{key}": tensor.detach().cpu().contiguous() for key, tensor in state.items()},
+        folder / _WEIGHTS,
+        metadata={"format": "pt"},
+    )
+
+
+def check_target(encoder: Encoder, target: Path) -> None:
+    """Refuse to save adapters into a whole model's folder, or the other way: readers would put the one on the other."""
+    there, new = ("a whole model", "adapters") if has_lora(encoder) else ("adapters", "a whole model")
+    if (target / ("config.json" if has_lora(encoder) else ADAPTER)).is_file():
+        raise ModelError(f"{target} holds {there}, and {new} beside would be read as one with it: name another folder")
+
+
+def _lora_layers(backbone: nn.Module) -> dict[str, Any]:
+    from peft.tuners.lora import LoraLayer
+
+    return {name: module for name, module in backbone.named_modules() if isinstance(module, LoraLayer)}
+
+
+def _base_of(folder: Path) -> Base:
+    """The name that others can load a backbone's folder by: the hub's with the commit where it came from there."""
+    folder = folder.absolute()
+    snapshot = _SNAPSHOT.fullmatch(folder.as_posix())
+    if snapshot:
+        return Base(snapshot["name"].replace("--", "/"), snapshot["commit"])
+    return Base(MINILM if folder == packaged_minilm() else str(folder), None)
+
+
+def _require_peft(what: str) -> None:
+    if importlib.util.find_spec("peft") is None:
+        raise MissingExtraError(f"{what} needs the package peft: pip install 'simcse-kit[lora]'")

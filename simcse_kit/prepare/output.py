@@ -1,0 +1,55 @@
+"""One output file, there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from simcse_kit.errors import DataError
+from simcse_kit.files import disk_full_named, sync
+
+TRIPLET_HEADER = ("sent0", "sent1", "hard_neg")
+
+
+def check_output(target: Path, inputs: Iterable[str | Path], *, suffix: str, overwrite: bool) -> None:
+    """Raise `DataError` where the output cannot be written, before any work is done."""
+    if target.suffix.lower() != suffix:
+        raise DataError(f"{target}: the output's name must end in {suffix}, which says how it is read")
+    if target.is_dir():
+        raise DataError(f"{target} is a folder; name a file in it")
+    if any(Path(source).resolve() == target.resolve() for source in inputs):
+        raise DataError(f"{target} is also an input; name another output")
+    if target.exists() and not overwrite:
+        raise DataError(f"{target} is there already; name another file, or say --overwrite (overwrite=True)")
+
+
+@contextlib.contextmanager
+def staged_file(target: Path) -> Iterator[Path]:
+    """A folder aside to work in: the file there with the name of ``target`` becomes it on success, the rest goes."""
+    staging = target.parent / f".{target.name}.staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        with disk_full_named(target):
+            staging.mkdir(parents=True)
+            yield staging
+            sync(staging / target.name)
+            os.replace(staging / target.name, target)
+            sync(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_triplets(target: Path, triplets: Iterable[Sequence[str]]) -> int:
+    """Write rows of `TRIPLET_HEADER` as the `.csv` file that `read_examples` reads; returns how many."""
+    with staged_file(target) as folder, (folder / target.name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(TRIPLET_HEADER)
+        count = 0
+        for triplet in triplets:
+            writer.writerow(triplet)
+            count += 1
+        return count

@@ -1,0 +1,65 @@
+"""Early warning: collapsed embeddings and identical views, told from the batches while a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from simcse_kit.errors import say_once
+from simcse_kit.evaluation.metrics import effective_rank, mean_cosine
+from simcse_kit.similarity import similarity_pairwise
+
+_COLLAPSED_COSINE = 0.95  # raw BERT's CLS vectors, the narrowest cone one starts from, lie at about 0.9 and come down
+_COLLAPSED_RANK = 0.05  # of the highest that the batch allows
+_SAME = 1 - 1e-6
+
+
+class Health(NamedTuple):
+    """Of one batch's vectors."""
+
+    mean_cosine: float  # of different sentences' first views; 1: all point one way
+    effective_rank: float  # see `simcse_kit.evaluation.effective_rank`
+    highest_rank: int  # that so many vectors of this width can have
+    twin_cosine: float  # lowest of a sentence's two views; nan with one view
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the vectors hardly differ any more."""
+        return self.mean_cosine > _COLLAPSED_COSINE or self.effective_rank < _COLLAPSED_RANK * self.highest_rank
+
+    @property
+    def identical(self) -> bool:
+        """Whether both views of every sentence are the same."""
+        return self.twin_cosine > _SAME
+
+
+def health(views: Sequence[Tensor]) -> Health:
+    """Of a batch's views, (B, D) each, B at least 2."""
+    first = views[0].float().cpu()
+    twins = similarity_pairwise(first, views[1].float().cpu()) if len(views) > 1 else torch.tensor([float("nan")])
+    return Health(
+        mean_cosine=mean_cosine(first.numpy()),
+        effective_rank=effective_rank(first.numpy()),
+        highest_rank=min(first.shape),
+        twin_cosine=float(twins.min()),
+    )
+
+
+def warn(step: int, state: Health, *, unsupervised: bool) -> None:
+    """Say, once a run, what goes wrong and what helps."""
+    if state.collapsed:
+        say_once(
+            f"step {step}: the embeddings are collapsing: mean cosine of different sentences {state.mean_cosine:.2f}, "
+            f"effective rank {state.effective_rank:.1f} of {state.highest_rank}. A lower --learning-rate, a larger "
+            "--batch-size or a lower --temperature helps",
+            key="collapse",
+        )
+    if unsupervised and state.identical:
+        say_once(
+            f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}): there is "
+            "nothing to learn from. Raise --dropout or give an --augmentation",
+            key="identical views",
+        )

@@ -1,0 +1,70 @@
+"""A run once more, from its ``run.json`` alone."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.errors import TrainingError, say_once
+from simcse_kit.files import read_json
+from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.events import TrainListener, TrainResult
+from simcse_kit.training.record import versions
+from simcse_kit.training.run import run
+from simcse_kit.training.settings import TrainSettings
+
+
+def repeat(
+    record: str | Path,
+    output_dir: str | Path,
+    *,
+    device: str | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    listener: TrainListener | None = None,
+) -> TrainResult:
+    """Train again as a ``run.json`` says, into another folder: same settings, data, seed and start model.
+
+    On the same versions and the same number of CPU threads the result is the same, bit for bit; other versions are
+    named.
+
+    Raises:
+        TrainingError: data, evaluation data or the start model are not those of the run any more, or it was trained on
+            sentences that were given from memory.
+    """
+    path = Path(record)
+    before = read_json(path, TrainingError)
+    try:
+        mode, arguments = before["arguments"]["mode"], before["arguments"]
+        settings: dict[str, Any] = {item.name: arguments.get(item.name) for item in fields(TrainConfig)}
+        settings |= before["data"]["reading"]
+        settings["model"] = before["model"]["path"] or arguments["model"]
+        source = _where(before, "data", path)
+        settings["eval_data"] = _where(before, "eval_data", path) if before["eval_data"] else None
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is no run.json of this version: {error!r} is not as expected") from error
+    del settings["mode"]
+    settings |= {"device": device or arguments.get("device"), "overwrite": overwrite, "resume": resume}
+    settings["listener"] = listener
+    _tell_versions(before)
+    return run(mode, source, Path(output_dir), TrainSettings(**settings), expected=before)  # type: ignore[typeddict-item]
+
+
+def _where(before: dict[str, Any], key: str, record: Path) -> str:
+    """The file or data set that a record names."""
+    found: dict[str, Any] = before[key]
+    if "path" not in found and not str(found["source"]).startswith("hf:"):
+        raise TrainingError(f"{record}: {key} was given from memory ({found['source']}): it cannot be read again")
+    return str(found.get("path", found["source"]))
+
+
+def _tell_versions(before: dict[str, Any]) -> None:
+    now = versions()
+    other = [
+        f"{name} {was} then, {now.get(name, 'none')} now"
+        for name, was in before["versions"].items()
+        if now.get(name) != was
+    ]
+    if other:
+        say_once(f"--repeat: other versions than the run's, so the result may differ: {'; '.join(other)}")

@@ -1,0 +1,79 @@
+"""The same run under several seeds: what its result owes to chance."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Unpack
+
+from simcse_kit.distributed import barrier, world
+from simcse_kit.errors import TrainingError
+from simcse_kit.files import write_json
+from simcse_kit.training.events import TrainResult
+from simcse_kit.training.job import Source
+from simcse_kit.training.record import RUN_RECORD
+from simcse_kit.training.run import train_sup, train_unsup
+from simcse_kit.training.settings import TrainSettings
+
+SUMMARY = "seeds.json"
+
+
+class SeedsResult(NamedTuple):
+    """Runs of one setting, and what their scores say; nan where there is no score (of the spread: one run only)."""
+
+    runs: dict[int, TrainResult]  # by seed
+    mean: float
+    spread: float  # standard deviation over the seeds (N - 1)
+    best_seed: int | None  # highest score; None without evaluation data
+
+
+def train_seeds(
+    mode: str, data: Source, output_dir: str | Path, seeds: Sequence[int], **settings: Unpack[TrainSettings]
+) -> SeedsResult:
+    """Train once a seed, into ``output_dir/seed-N``, and write ``seeds.json`` there.
+
+    ``mode`` and the rest as for `train_unsup` and `train_sup`; with ``resume``, runs go on that have begun, and those
+    that have not start.
+    """
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise TrainingError(f"seeds must be different numbers; got {', '.join(map(str, seeds)) or 'none'}")
+    if settings.get("seed") is not None:
+        raise TrainingError("give seed or seeds, not both")
+    train = train_unsup if mode == "unsup" else train_sup
+    folder = Path(output_dir)
+    runs: dict[int, TrainResult] = {}
+    for seed in seeds:
+        run = folder / f"seed-{seed}"
+        begun = (run / RUN_RECORD).is_file()
+        own = TrainSettings(**settings | {"seed": seed, "resume": settings.get("resume", False) and begun})  # type: ignore[typeddict-item]
+        runs[seed] = train(data, run, **own)
+    result = summarise(runs)
+    if world().rank == 0:
+        write_json(folder / SUMMARY, _summary(result))
+    barrier()
+    return result
+
+
+def summarise(runs: dict[int, TrainResult]) -> SeedsResult:
+    """Mean, spread and best of the runs' scores."""
+    scores = {seed: run.best_score for seed, run in runs.items() if run.best_score is not None}
+    return SeedsResult(
+        runs=runs,
+        mean=statistics.fmean(scores.values()) if scores else math.nan,
+        spread=statistics.stdev(scores.values()) if len(scores) > 1 else math.nan,
+        best_seed=max(scores, key=lambda seed: scores[seed]) if scores else None,
+    )
+
+
+def _summary(result: SeedsResult) -> dict[str, object]:
+    return {
+        "mean": None if math.isnan(result.mean) else result.mean,
+        "spread": None if math.isnan(result.spread) else result.spread,
+        "best_seed": result.best_seed,
+        "runs": {
+            str(seed): {"folder": run.output_dir.name, "best_step": run.best_step, "score": run.best_score}
+            for seed, run in result.runs.items()
+        },
+    }

@@ -1,0 +1,105 @@
+"""How checkpoints are ranked: by scored pairs, or by held-out sentences alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simcse_kit.data import TextData
+from simcse_kit.evaluation import evaluate_pairs
+from simcse_kit.evaluation.metrics import alignment, uniformity
+from simcse_kit.losses import info_nce
+from simcse_kit.model import SimCSE
+from simcse_kit.similarity import cosine_similarity
+from simcse_kit.tokens import length_batches, pad
+from simcse_kit.types import ScoredPairs
+
+HELD_OUT_AT_MOST = 1000  # sentences; a tenth of the data where that is less
+_FEWEST = 50
+_SEED = 0  # of the dropout masks: the same for every checkpoint
+
+Score = Callable[[], dict[str, float]]
+
+
+class Split(NamedTuple):
+    """Rows to train on, and sentences that are kept from training to rank checkpoints by."""
+
+    train: list[int]
+    held_out: list[str]
+
+
+def hold_out(data: TextData, seed: int) -> Split | None:
+    """A tenth of the distinct sentences (first cells), `HELD_OUT_AT_MOST` at most; every row with one of them is left
+    out of training. None where that would be fewer than 50.
+    """
+    distinct = list(dict.fromkeys(data.column(0)))
+    count = min(HELD_OUT_AT_MOST, len(distinct) // 10)
+    if count < _FEWEST:
+        return None
+    chosen = np.random.default_rng(seed).choice(len(distinct), count, replace=False)
+    held_out = [distinct[i] for i in sorted(chosen.tolist())]
+    kept = set(held_out)
+    return Split([i for i, row in enumerate(data.rows) if kept.isdisjoint(row)], held_out)
+
+
+def pairs_scorer(model: SimCSE, pairs: ScoredPairs) -> Score:
+    """Spearman x 100, alignment and uniformity of the model on scored pairs, sentences in full length."""
+    encode = model.encoder_fn(batch_size=128)
+
+    def score() -> dict[str, float]:
+        with model.full_length():
+            result = evaluate_pairs(encode, pairs)
+        return {
+            "spearman": result.scores["spearman"],
+            "alignment": result.alignment,
+            "uniformity": result.uniformity,
+        }
+
+    return score
+
+
+def label_free_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> Score:
+    """What held-out sentences alone say of a checkpoint; ``label_free`` ranks it, higher is better.
+
+    Two passes with dropout make a pair of views of each of N sentences. ``label_free`` is minus the contrastive loss
+    with all N as candidates (a constant less in a random model: 0 is chance, log N is the most); ``twin_retrieval`` the
+    percentage of first views whose nearest second view is their own; ``twin_alignment`` and ``label_free_uniformity``
+    are those of Wang & Isola (2020), of the two views and of the sentences without dropout.
+    """
+
+    def score() -> dict[str, float]:
+        first, second = (_with_dropout(model, sentences, max_seq_length, _SEED + i) for i in range(2))
+        nearest = cosine_similarity(first, second).argmax(1)
+        clean = model.encode(list(sentences), batch_size=128)
+        return {
+            "label_free": math.log(len(sentences)) - float(info_nce(first, second)),
+            "twin_retrieval": 100 * float((nearest == torch.arange(len(first))).float().mean()),
+            "twin_alignment": alignment(first.numpy(), second.numpy()),
+            "label_free_uniformity": uniformity(clean),
+        }
+
+    return score
+
+
+def _with_dropout(model: SimCSE, sentences: Sequence[str], max_seq_length: int, seed: int) -> Tensor:
+    """Vectors with dropout on, (N, D) on the CPU; the random generators are left as they were."""
+    tokens = model.tokenize(sentences, max_seq_length=max_seq_length)
+    device, encoder = model.device, model.encoder
+    out = torch.empty(len(sentences), encoder.dimension)
+    was_training = encoder.training
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(seed)
+        encoder.train()
+        try:
+            for indices in length_batches(tokens.lengths, 128):
+                ids, mask = pad(tokens.rows(indices), model.tokenizer.pad_token_id)
+                vectors = encoder(ids.to(device), None if mask is None else mask.to(device))
+                out[torch.from_numpy(indices)] = vectors.float().cpu()
+        finally:
+            encoder.train(was_training)
+    return out

@@ -1,0 +1,102 @@
+"""From the columns of the data to the views of a row: as they are, augmented, or in a template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from simcse_kit.augment import AUGMENTATIONS, Vocabulary, vocabulary
+from simcse_kit.data import TextData
+from simcse_kit.encoder.template import TemplateSpan, set_template, template_length, template_span, using_template
+from simcse_kit.errors import TrainingError
+from simcse_kit.model import SimCSE
+from simcse_kit.tokens import TokenTable
+from simcse_kit.training.batches import Augment, Row
+from simcse_kit.training.config import TrainConfig
+
+
+class Views(NamedTuple):
+    """V views of each row."""
+
+    tables: list[TokenTable]  # V
+    augment: list[Augment | None]  # V
+    templates: list[TemplateSpan] | None  # V, where a template's own vector is to be subtracted
+
+
+def make_views(model: SimCSE, data: TextData, config: TrainConfig) -> Views:
+    """Every column as tokens, behind the model's default prompt; a single column is both views.
+
+    The model's tokenizer keeps the template of the first view, which is the one that is saved.
+    """
+    if config.template is not None:
+        set_template(model.tokenizer, config.template)
+    tables = [_tokenized(model, data.column(i), config) for i in range(data.width)]
+    if config.objective == "distill":
+        return Views(tables[:1], [None], _spans(model, config, 1))
+    if data.width == 1:
+        tables.append(_second(model, data.column(0), tables[0], config))
+    spans = _spans(model, config, len(tables))
+    return Views(tables, _augmentations(model, config, len(tables)), spans)
+
+
+def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig) -> TokenTable:
+    """The other view of a sentence: the same tokens, or those in the second template."""
+    if config.second_template is None:
+        return first
+    with using_template(model.tokenizer, config.second_template):
+        return _tokenized(model, column, config)
+
+
+def _tokenized(model: SimCSE, texts: Sequence[str], config: TrainConfig) -> TokenTable:
+    prompt = model.default_prompt()
+    if prompt and not model.settings.include_prompt:
+        raise TrainingError("training a model that leaves its default prompt out of the pooling is not supported")
+    longest = config.max_seq_length + template_length(model.tokenizer)
+    return model.tokenize(
+        [prompt + text for text in texts], max_seq_length=min(longest, model.max_seq_length or longest)
+    )
+
+
+def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan] | None:
+    """Where each view's template begins and ends, in a run that subtracts its vector."""
+    if config.template is None or not config.template_denoising:
+        return None
+    spans = [template_span(model.tokenizer)] * views
+    if config.second_template is not None:
+        with using_template(model.tokenizer, config.second_template):
+            spans[1] = template_span(model.tokenizer)
+    return spans
+
+
+def _augmentations(model: SimCSE, config: TrainConfig, views: int) -> list[Augment | None]:
+    """For the positive view, in SimCLR for both."""
+    names = [name for name in config.augmentation if name != "cutoff"]  # that one is the encoder's
+    if not names:
+        return [None] * views
+    words, longest = vocabulary(model.tokenizer), model.max_seq_length or 10**6
+    spans = [template_span(model.tokenizer)] * views
+    if config.second_template is not None:
+        with using_template(model.tokenizer, config.second_template):
+            spans[1] = template_span(model.tokenizer)
+    return [
+        partial(_augmented, names=tuple(names), words=words, span=spans[i], longest=longest)
+        if i == 1 or (i == 0 and config.objective == "simclr")
+        else None
+        for i in range(views)
+    ]
+
+
+def _augmented(
+    row: Row, rng: np.random.Generator, *, names: tuple[str, ...], words: Vocabulary, span: TemplateSpan, longest: int
+) -> Row:
+    """One augmentation after the other of what stands in the template (between CLS and SEP); a sentence that grows past
+    the model's length loses its last words.
+    """
+    end = len(row) - span.suffix
+    inside = row[span.prefix : end]
+    for name in names:
+        inside = AUGMENTATIONS[name](inside, words, rng)
+    return np.concatenate([row[: span.prefix], inside[: longest - span.prefix - span.suffix], row[end:]])
