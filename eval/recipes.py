@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from peers import peer_trainer
 from record import RESULTS, data_folder, write_result
 
-from simcse_kit import SimCSE, TrainListener, evaluate_sts, train_sup, train_unsup
+from simcse_kit import SimCSE, evaluate_sts, train_sup, train_unsup
 from simcse_kit.data import read_examples, read_scored_pairs, read_sentences
 
 START = "all-MiniLM-L6-v2"
@@ -36,27 +36,37 @@ class Cell(NamedTuple):
     settings: dict[str, Any] | None
 
 
+TEACHER = "all-MiniLM-L6-v2"  # with the mean pooling it was trained for
+
 CELLS: dict[str, Cell] = {
+    "unsup": Cell("unsup", {}),
+    "rankcse": Cell("unsup", {"recipe": "rankcse", "teacher": TEACHER}),
+    "simclr": Cell("unsup", {"recipe": "simclr"}),
+    "esimcse": Cell("unsup", {"recipe": "esimcse"}),
+    "promptbert": Cell("unsup", {"recipe": "promptbert", "pooling": "mask"}),
+    "arccse": Cell("unsup", {"recipe": "arccse"}),
+    "dclr": Cell("unsup", {"recipe": "dclr"}),
+    "distill": Cell("unsup", {"recipe": "distill", "teacher": TEACHER}),
+    "rankcse-listmle": Cell("unsup", {"recipe": "rankcse-listmle", "teacher": TEACHER}),
+    "hardness": Cell("unsup", {"recipe": "hardness"}),
+    "bidirectional": Cell("unsup", {"recipe": "bidirectional"}),
+    "learned-temperature": Cell("unsup", {"recipe": "learned-temperature"}),
+    "matryoshka": Cell("unsup", {"recipe": "matryoshka"}),
+    "mlm": Cell("unsup", {"recipe": "mlm"}),
+    "word-repetition": Cell("unsup", {"recipe": "word-repetition"}),
+    "momentum-queue": Cell("unsup", {"recipe": "momentum-queue"}),
+    "unsup-float32": Cell("unsup", {"bf16": False}),
     "unsup-sentence-transformers": Cell("unsup", None),
+    "sup": Cell("sup", {}),
+    "sup-teacher": Cell("sup", {"recipe": "sup-teacher", "teacher": TEACHER}),
+    "sup-hardness": Cell("sup", {"recipe": "sup-hardness"}),
+    "sup-bidirectional": Cell("sup", {"recipe": "sup-bidirectional"}),
     "sup-sentence-transformers": Cell("sup", None),
 }
 
 
-class Curve(TrainListener):
-    """Keeps what was logged."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, float]] = []
-
-    def logged(self, step: int, metrics: dict[str, float]) -> None:
-        """Keep an evaluation's line."""
-        if any(name.startswith("eval_") for name in metrics):
-            self.lines.append({"step": step} | metrics)
-
-
 def train_ours(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
     """Train with this package; an interrupted run goes on."""
-    curve = Curve()
     settings: dict[str, Any] = {
         "model": START,
         "pooling": POOLING,
@@ -65,7 +75,7 @@ def train_ours(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
         "eval_data": data / "senteval/STS/STSBenchmark/sts-dev.csv",
         "eval_steps": EVAL_STEPS[cell.mode],
     }
-    settings |= (cell.settings or {}) | {"seed": seed, "listener": curve, "resume": (run / "run.json").is_file()}
+    settings |= (cell.settings or {}) | {"seed": seed, "resume": (run / "run.json").is_file()}
     if cell.mode == "unsup":
         result = train_unsup(data / "train/wiki_sentences.txt", run, **settings)
     else:
