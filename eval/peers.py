@@ -20,7 +20,7 @@ def peer_trainer(
     eval_steps: int = 125,
     max_steps: int = -1,
 ) -> Any:
-    """Its trainer for MiniLM's CLS vector with ``MultipleNegativesRankingLoss`` (scale 20): one epoch, 32 tokens at most.
+    """Its trainer for MiniLM's CLS vector, ``MultipleNegativesRankingLoss`` (scale 20): one epoch, 32 tokens at most.
 
     ``columns``: anchor, positive[, negative]; for SimCSE without labels the anchor once more is the positive. ``dev``:
     `ScoredPairs` that choose the checkpoint.

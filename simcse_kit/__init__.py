@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from simcse_kit.pooling import POOLERS
     from simcse_kit.search import Hit
     from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
+    from simcse_kit.training.repeat import repeat_run
     from simcse_kit.training.run import train_sup, train_unsup
+    from simcse_kit.training.seeds import SeedsResult, train_seeds
 
 __version__ = "0.1.0"
 
@@ -51,7 +53,9 @@ _HOME = {
     "POOLERS": "pooling",
     "Hit": "search",
     **dict.fromkeys(("TrainListener", "TrainPlan", "TrainResult"), "training.events"),
+    "repeat_run": "training.repeat",
     **dict.fromkeys(("train_sup", "train_unsup"), "training.run"),
+    **dict.fromkeys(("SeedsResult", "train_seeds"), "training.seeds"),
 }
 
 __all__ = [
@@ -62,6 +66,7 @@ __all__ = [
     "ModelError",
     "Notice",
     "SearchIndexError",
+    "SeedsResult",
     "SentenceIndex",
     "SimCSE",
     "SimCSEKitError",
@@ -78,6 +83,8 @@ __all__ = [
     "evaluate_sts",
     "info_nce",
     "nt_xent",
+    "repeat_run",
+    "train_seeds",
     "train_sup",
     "train_unsup",
 ]

@@ -68,8 +68,9 @@ class _Gather(torch.autograd.Function):
 def gather(local: Tensor) -> Tensor:
     """Rows of all ranks, rank after rank: (b, ...) -> (B, ...), B the sum of every rank's b, which may differ.
 
-    Gradients flow back exactly: if each rank's loss is a function of all rows, and the parameters' gradients are averaged
-    over ranks as DDP does, the result is the gradient of the mean of the ranks' losses. One process alone gets its rows.
+    Gradients flow back exactly: if each rank's loss is a function of all rows, and the parameters' gradients are
+    averaged over ranks as DDP does, the result is the gradient of the mean of the ranks' losses. One process alone gets
+    its rows.
     """
     if not active():
         return local
@@ -77,7 +78,9 @@ def gather(local: Tensor) -> Tensor:
     counts = [torch.zeros_like(count) for _ in range(dist.get_world_size())]
     dist.all_gather(counts, count)
     sizes = [int(c) for c in counts]
-    return _Gather.apply(local, sizes) if local.requires_grad else _all_gather(local, sizes)  # type: ignore[no-any-return]
+    if not local.requires_grad:
+        return _all_gather(local, sizes)
+    return _Gather.apply(local, sizes)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _all_gather(local: Tensor, counts: list[int]) -> Tensor:

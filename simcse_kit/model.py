@@ -20,7 +20,7 @@ from simcse_kit.encoder.folder import RECORD, write_modules
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.known import MINILM
 from simcse_kit.encoder.load import Loaded, load_encoder
-from simcse_kit.encoder.lora import check_target
+from simcse_kit.encoder.lora import check_target, has_lora
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import DataError, ModelError, say_once
 from simcse_kit.files import staged_folder, write_json
@@ -344,7 +344,9 @@ class SimCSE(OriginalToolMixin):
         write_modules(folder, self.encoder, self.tokenizer, self.settings)
         record = self.record | {"format_version": 1, "pooling": self.pooling}
         write_json(folder / RECORD, record)
-        (folder / "README.md").write_text(model_card(record, self.get_embedding_dimension()), encoding="utf-8")
+        (folder / "README.md").write_text(
+            model_card(record, self.get_embedding_dimension(), adapters=has_lora(self.encoder)), encoding="utf-8"
+        )
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str | None = None) -> str:
         """Upload the saved folder to the hub repository ``owner/name``, made if it is not there; returns its URL."""

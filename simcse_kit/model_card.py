@@ -24,7 +24,7 @@ model = SimCSE("path/or/name/of/this/model")
 vectors = model.encode(["A man is playing music.", "Somebody plays the guitar."], normalize_embeddings=True)
 ```
 
-The same vectors come from sentence-transformers:
+The same vectors come from sentence-transformers{needs}:
 
 ```python
 from sentence_transformers import SentenceTransformer
@@ -37,11 +37,12 @@ vectors = model.encode(["A man is playing music."], normalize_embeddings=True)
 """
 
 
-def model_card(record: dict[str, Any], dimension: int) -> str:
-    """README text for a folder whose ``simcse_kit.json`` is ``record``."""
+def model_card(record: dict[str, Any], dimension: int, *, adapters: bool = False) -> str:
+    """README text for a folder whose ``simcse_kit.json`` is ``record``; ``adapters``: of LoRA, without their base."""
     training = ""
     if "objective" in record:
         training = (
             f" Trained with `{record['objective']}` ({record.get('mode', 'unsup')}) from `{record.get('model', '')}`."
         )
-    return _CARD.format(dimension=dimension, pooling=record.get("pooling"), training=training)
+    needs = " (the folder holds LoRA adapters: `pip install peft`)" if adapters else ""
+    return _CARD.format(dimension=dimension, pooling=record.get("pooling"), training=training, needs=needs)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, ElectraConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from simcse_kit.encoder import dropout as dropouts
 from simcse_kit.encoder.backbone import load_backbone, load_config
@@ -184,6 +185,20 @@ def test_attention_under_autocast_is_as_close_to_float32_as_sdpa(
             theirs, ours = plain(*one), fast(*one)
     assert nothing_dropped
     assert (ours - exact).abs().mean() < 1.5 * (theirs - exact).abs().mean()
+
+
+def test_grouped_heads_and_biases_go_to_sdpa() -> None:
+    module = nn.Module()
+    generator = torch.Generator().manual_seed(0)
+    query, key, value, bias = (torch.randn(2, heads, 5, 5, generator=generator) for heads in (4, 2, 2, 4))
+    for grouped, extra in ((True, {}), (False, {"position_bias": bias})):
+        keys = (key, value) if grouped else (query, query)
+        module.num_key_value_groups = 1 + grouped  # type: ignore[assignment]
+        results = []
+        for attention in (dropouts.cpu_attention, sdpa_attention_forward):
+            torch.manual_seed(1)
+            results.append(attention(module, query, *keys, None, 0.5, is_causal=False, **extra)[0])
+        assert torch.equal(*results)
 
 
 # The word table's gradient

@@ -102,6 +102,7 @@ def train_command(mode: str) -> Callable[..., None]:
     return command
 
 
+_OUTPUT = "Folder of the trained model; must be new or empty."
 _EVAL_DATA = "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
 _SEEDS = "Train once for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; tells mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
@@ -215,7 +216,7 @@ def train_again(
         raise typer.BadParameter("--repeat needs --output-dir: the folder of the new run")
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.distributed import leave, world
-    from simcse_kit.training.repeat import repeat as repeat_run
+    from simcse_kit.training.repeat import repeat_run
 
     listener = TerminalListener()
     try:

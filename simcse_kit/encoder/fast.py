@@ -128,7 +128,6 @@ def first_token_only(encoder: Encoder, *, inference: bool = False) -> contextlib
         and not config.is_decoder
         and getattr(config, "_attn_implementation", None) in ("sdpa", "eager", ATTENTION)
         and pooler.pool is first_token
-        and not pooler.mask_token
         and pooler.layers == (-1,)
         and not config.output_hidden_states
         and not config.output_attentions

@@ -34,7 +34,7 @@ def resolve(
     name = str(name_or_path)
     path = Path(name).expanduser()
     if path.is_dir():
-        if not any((path / file).is_file() for file in ("config.json", "modules.json")):
+        if not any((path / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
             raise ModelError(f"{name} is a folder but not a model: it holds neither config.json nor modules.json")
         return Source(name, path, None)
     if path.is_file():
@@ -86,6 +86,6 @@ def _download(name: str, revision: str | None, local_files_only: bool, trust_rem
             f"cannot get {name!r} from the hub{hint}: {reason}. Give a local folder, or a name from "
             "https://huggingface.co/models; without a network, the copy in the hub's cache is used if it is whole"
         ) from error
-    if not any((folder / file).is_file() for file in ("config.json", "modules.json")):
+    if not any((folder / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
         raise ModelError(f"the copy of {name!r} in the hub's cache is not whole: it lacks config.json")
     return folder

@@ -80,14 +80,8 @@ class TrainingRows(Dataset[Item]):
         numbers = [item.row for item in items]
         rows = [row for i in range(len(self.views)) for row in self._rows(i, items, numbers)]
         lengths = np.array([len(row) for row in rows])
-        if self.apart:
-            parts = [
-                i * len(items) + part
-                for i in range(len(self.views))
-                for part in self._groups(lengths[i * len(items) :][: len(items)])
-            ]
-        else:
-            parts = self._groups(lengths)
+        step = len(items) if self.apart else len(rows)
+        parts = [start + part for start in range(0, len(rows), step) for part in self._groups(lengths[start:][:step])]
         groups: list[Group] = []
         for part in parts:
             ids, mask = pad([rows[i] for i in part], self.pad_id)

@@ -24,6 +24,16 @@ TRAIN_HEADS = ("mlp", "projection", "none")
 RANKINGS = ("listnet", "listmle")
 HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 AUGMENTATIONS = ("repetition", "deletion", "cropping", "shuffling", "cutoff")
+_CONTRASTIVE = (  # parts of the contrastive loss
+    "angular_margin",
+    "momentum_queue",
+    "noise_negatives",
+    "bidirectional",
+    "hardness_mode",
+    "false_negative_margin",
+    "hard_negative_weight",
+    "consistency_weight",
+)
 SELECT = ("eval-data", "label-free", "last")
 _SEEDS = 2**32  # numpy takes no more
 
@@ -65,7 +75,7 @@ class TrainConfig:
     no_duplicates: bool = _option(False, "Batches without equal texts; where they cannot be had, the loss masks them.")
     false_negative_margin: float | None = _option(
         None,
-        "Leave out negatives whose cosine is above the positive's less this margin (GISTEmbed, absolute); such as 0.",
+        "Leave out negatives whose cosine is above the positive's less this margin (GISTEmbed); such as 0.",
     )
     hard_negative_weight: float = _option(0.0, "Added to the logit of a row's own hard negative.")
     hardness_mode: str | None = _option(
@@ -93,7 +103,7 @@ class TrainConfig:
     template_denoising: bool = _option(True, "Subtract the template's own vector in training.")
     teacher: tuple[str, ...] = _option(
         (),
-        "Model whose similarities are learned as well (RankCSE), or alone (distill); NAME[:POOLING], two with a comma.",
+        "Model whose similarities are learned too (RankCSE), or alone (distill): NAME[:POOLING], two with a comma.",
     )
     teacher_weight: float = _option(1.0, "Of the ranking by the teacher.")
     teacher_temperature: float = _option(0.05, "Of the teacher's similarities.")
@@ -146,8 +156,7 @@ class TrainConfig:
     def _check_combinations(self) -> None:
         """What makes no sense together is refused by name."""
         contrastive = self.objective == "simcse"
-        for name in ("angular_margin", "momentum_queue", "noise_negatives", "bidirectional", "hardness_mode",
-                     "false_negative_margin", "hard_negative_weight", "consistency_weight"):  # fmt: skip
+        for name in _CONTRASTIVE:
             if getattr(self, name) and not contrastive:
                 raise TrainingError(f"{name} is a part of objective simcse, not of {self.objective}")
         if self.objective == "distill" and not self.teacher:
@@ -186,6 +195,25 @@ def _all_of(values: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
 _ABOVE: tuple[Callable[[Any], bool], str] = (lambda value: value > 0, "above 0")
 _AT_LEAST: tuple[Callable[[Any], bool], str] = (lambda value: value >= 0, "at least 0")
 
+_POSITIVE = (
+    "epochs",
+    "learning_rate",
+    "temperature",
+    "teacher_temperature",
+    "max_seq_length",
+    "eval_steps",
+    "mini_batch_size",
+    "mini_batch_tokens",
+    "lora_rank",
+)
+_NOT_NEGATIVE = (
+    "mlm_weight",
+    "hardness_strength",
+    "momentum_queue",
+    "noise_negatives",
+    "teacher_weight",
+    "consistency_weight",
+)
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("mode", *_one_of(MODES)),
     ("objective", *_one_of(tuple(OBJECTIVES))),
@@ -194,31 +222,8 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("ranking", *_one_of(RANKINGS)),
     ("select", *_one_of(SELECT)),
     ("augmentation", *_all_of(AUGMENTATIONS)),
-    *(
-        (name, *_ABOVE)
-        for name in (
-            "epochs",
-            "learning_rate",
-            "temperature",
-            "teacher_temperature",
-            "max_seq_length",
-            "eval_steps",
-            "mini_batch_size",
-            "mini_batch_tokens",
-            "lora_rank",
-        )  # fmt: skip
-    ),
-    *(
-        (name, *_AT_LEAST)
-        for name in (
-            "mlm_weight",
-            "hardness_strength",
-            "momentum_queue",
-            "noise_negatives",
-            "teacher_weight",
-            "consistency_weight",
-        )  # fmt: skip
-    ),
+    *((name, *_ABOVE) for name in _POSITIVE),
+    *((name, *_AT_LEAST) for name in _NOT_NEGATIVE),
     ("angular_margin", lambda value: 0 <= value < 90, "from 0 to below 90 degrees"),
     ("dropout", lambda value: 0 <= value < 1, "at least 0 and below 1"),
     ("matryoshka_dims", lambda value: all(isinstance(d, int) and d > 0 for d in value), "widths above 0"),

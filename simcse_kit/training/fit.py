@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PrinterCallback, TrainingArguments
 
 from simcse_kit.distributed import barrier
-from simcse_kit.encoder.lora import merge_lora
+from simcse_kit.encoder.lora import check_target, merge_lora
 from simcse_kit.errors import TrainingInterrupted
 from simcse_kit.files import disk_full_named, staged_folder
 from simcse_kit.model import SimCSE
@@ -65,6 +65,7 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
     if trainer.is_world_process_zero():
         if job.config.merge:
             merge_lora(job.model.encoder)
+        check_target(job.model.encoder, job.output_dir)
         _save(job.model, result, job.select)
     barrier()
     return result

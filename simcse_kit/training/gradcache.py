@@ -1,4 +1,5 @@
-"""GradCache (Gao et al., 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"): a step in parts.
+"""GradCache: a step in parts (Gao et al., 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+Setup").
 
 Embed without a graph, take the loss of all vectors and its gradient with respect to them, then embed part by part
 again, under the same random draws, and send that gradient through: the gradient of the whole batch in the memory of a
@@ -73,7 +74,7 @@ def cached_step(
             backward(term)
         loss = loss + term.detach()
     after = RandomState.now(device)
-    pieces = gradient.split([len(group["input_ids"]) for group in groups])
+    pieces = torch.split(gradient, [len(group["input_ids"]) for group in groups])
     for i, (group, state, piece) in enumerate(zip(groups, states, pieces, strict=True)):
         last = i + 1 == len(groups)
         state.restore(device)

@@ -59,7 +59,7 @@ def warn(step: int, state: Health, *, unsupervised: bool) -> None:
         )
     if unsupervised and state.identical:
         say_once(
-            f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}): there is "
-            "nothing to learn from. Raise --dropout or give an --augmentation",
+            f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}): there "
+            "is nothing to learn from. Raise --dropout or give an --augmentation",
             key="identical views",
         )

@@ -219,7 +219,7 @@ def _read(config: TrainConfig, source: Source, settings: TrainSettings) -> tuple
         if not isinstance(source, str | Path | ScoredPairs):
             raise TrainingError(f"objective {config.objective} trains on scored pairs: a file of them, or ScoredPairs")
         pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source, columns=columns, header=header)
-        rows = list(zip(pairs.first, pairs.second, strict=True))
+        rows: list[tuple[str, ...]] = list(zip(pairs.first, pairs.second, strict=True))
         return TextData(rows=rows, source=pairs.source, empty=pairs.dropped), pairs.gold
     read = read_sentences if config.mode == "unsup" else read_examples
     skip = settings.get("skip_bad_rows", False)
@@ -259,6 +259,6 @@ def _uses_bf16(asked: bool | None, device: torch.device) -> bool:
     if asked is not None:
         return asked
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

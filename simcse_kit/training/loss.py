@@ -51,7 +51,7 @@ class BatchLoss(nn.Module):
         teachers: Sequence[Tensor] = (),
         queue: Tensor | None = None,
     ) -> Tensor:
-        """V views of (B, D), with ids (B, V), gold (B,), teachers' (B, V, D) and queue (Q, D) where there are, to a scalar."""
+        """V views (B, D) to a scalar; where there are: ids (B, V), gold (B,), teachers' (B, V, D), queue (Q, D)."""
         everything = [*views, *([] if queue is None else [queue])]
         if self.config.matryoshka_dims:
             return matryoshka(
@@ -96,14 +96,9 @@ class BatchLoss(nn.Module):
         extra = [] if queue is None else [queue]
         if config.noise_negatives:
             count = max(1, round(config.noise_negatives * len(views[0])))
-            extra.append(
-                noise_negatives(
-                    views[0].detach(),
-                    views[1].detach(),
-                    count,
-                    temperature=float(torch.as_tensor(self.temperature).detach()),
-                )
-            )
+            temperature = float(torch.as_tensor(self.temperature).detach())
+            first, second = views[0].detach(), views[1].detach()
+            extra.append(noise_negatives(first, second, count, temperature=temperature))
         return loss(extra_negatives=torch.cat(extra) if extra else None)
 
     def _guidance(self, views: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:

@@ -55,8 +55,8 @@ class SentenceModel(nn.Module):
 class ContrastiveModel(nn.Module):
     """The module that the trainer steps: groups of token ids in, a loss out.
 
-    ``sentence.encoder`` is what is saved; the training head, the loss's own weights, the momentum queue and ``mlm`` live
-    in the run and its checkpoints only.
+    ``sentence.encoder`` is what is saved; the training head, the loss's own weights, the momentum queue and ``mlm``
+    live in the run and its checkpoints only.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class ContrastiveModel(nn.Module):
         queue.follow(self.sentence)
         rows = len(batch.places) // batch.views
         wanted = (batch.places >= rows) & (batch.places < 2 * rows)
-        parts = wanted.split([len(group["input_ids"]) for group in groups])
+        parts = torch.split(wanted, [len(group["input_ids"]) for group in groups])
         chosen = [
             {name: tensor[keep] if tensor.ndim else tensor for name, tensor in group.items()}
             for group, keep in zip(groups, parts, strict=True)
@@ -155,8 +155,8 @@ class ContrastiveModel(nn.Module):
     def surrogate(self, group: Group, gradients: Tensor, last: bool, extra: Sequence[Tensor] = ()) -> Tensor:
         """A scalar whose gradient is the loss's through this group's vectors, given d loss / d vectors (b, D).
 
-        In the last part, ``extra`` are d loss / d weight of the loss's own weights, and every weight takes part, so that
-        gradients are exchanged once for all.
+        In the last part, ``extra`` are d loss / d weight of the loss's own weights, and every weight takes part, so
+        that gradients are exchanged once for all.
         """
         total = (self.embed(group) * gradients).sum()
         if last:

@@ -1,4 +1,4 @@
-"""ESimCSE's momentum queue (Wu et al., 2022, 3.2): negatives from earlier batches, by a slowly moving copy of the model."""
+"""ESimCSE's momentum queue (Wu et al., 2022, 3.2): negatives from earlier batches, by a slow copy of the model."""
 
 from __future__ import annotations
 

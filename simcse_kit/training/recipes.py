@@ -1,5 +1,7 @@
-"""The shipped recipes: the paper's settings, each mode's defaults, and other papers' methods. No heavy import: help texts
-quote them."""
+"""The shipped recipes: the paper's settings, each mode's defaults, and other papers' methods.
+
+No heavy import: help texts quote them.
+"""
 
 from __future__ import annotations
 
@@ -51,19 +53,18 @@ def mode_defaults(mode: str) -> dict[str, Any]:
 def recipe_settings(mode: str, names: str | None, objective: str | None = None) -> dict[str, Any]:
     """The mode's defaults under the settings of recipes, whose ``names`` are joined by ``+``; later ones win.
 
-    An ``objective`` that has a recipe of its own name brings its settings. Without a recipe the mode's pooling is left
-    out: it comes last, after the model's folder.
+    An ``objective`` that has a recipe of its own name brings its settings. The mode's pooling is there only with a
+    recipe of a backbone: else it comes last, after the model's folder.
     """
     values = mode_defaults(mode)
-    if names is None:
+    chosen = [_named(name, mode).settings for name in _split(names)]
+    own = recipes().get(objective or "")
+    if names is None and own is not None and own.mode == mode:
+        chosen = [own.settings]
+    if not any("model" in settings for settings in chosen):  # a method, or none, leaves the pooling open
         del values["pooling"]
-        names = objective if objective in recipes() else None
-    elif not any(
-        "pooling" in _named(name, mode).settings or "model" in _named(name, mode).settings for name in _split(names)
-    ):
-        del values["pooling"]  # a method leaves it open too
-    for name in _split(names):
-        values |= _named(name, mode).settings
+    for settings in chosen:
+        values |= settings
     return values
 
 

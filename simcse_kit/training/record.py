@@ -46,7 +46,7 @@ def run_record(
     the model to start from.
     """
     arguments = json.loads(json.dumps(asdict(config)))  # as it will be read back: tuples are lists there
-    reading = {name: given[name] for name in _READING if given.get(name) is not None}  # type: ignore[literal-required]
+    reading = {name: given[name] for name in _READING if given.get(name) is not None}
     return {
         "arguments": arguments,
         "data": _source(data.source)
@@ -103,8 +103,8 @@ def check_repeats(before: dict[str, Any], record: dict[str, Any]) -> None:
         raise TrainingError(f"--repeat: the start model {record['arguments']['model']} has changed since the run")
     if before["processes"] != record["processes"]:
         raise TrainingError(
-            f"--repeat: the run had {before['processes']} processes, now there are {record['processes']}: start as many "
-            "with torchrun"
+            f"--repeat: the run had {before['processes']} processes, now there are {record['processes']}: start as "
+            "many with torchrun"
         )
 
 
@@ -156,15 +156,15 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """The git commit of this package where it runs from a checkout, marked where files differ; else None."""
-    here = Path(__file__).parent
+    here = Path(__file__)
+    if _git(here, "ls-files", "--error-unmatch", here.name) is None:
+        return None
+    return _git(here, "describe", "--always", "--dirty=+changes", "--abbrev=12", "--exclude=*")
+
+
+def _git(path: Path, *arguments: str) -> str | None:
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12", "--exclude=*"],
-            capture_output=True, text=True, cwd=here, timeout=10,
-        )  # fmt: skip
-        tracked = subprocess.run(
-            ["git", "ls-files", "--error-unmatch", __file__], capture_output=True, cwd=here, timeout=10
-        )
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=path.parent, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() if found.returncode == 0 and tracked.returncode == 0 else None
+    return done.stdout.strip() if done.returncode == 0 else None

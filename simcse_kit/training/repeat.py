@@ -15,7 +15,7 @@ from simcse_kit.training.run import run
 from simcse_kit.training.settings import TrainSettings
 
 
-def repeat(
+def repeat_run(
     record: str | Path,
     output_dir: str | Path,
     *,

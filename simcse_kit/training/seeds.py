@@ -47,8 +47,7 @@ def train_seeds(
     for seed in seeds:
         run = folder / f"seed-{seed}"
         begun = (run / RUN_RECORD).is_file()
-        own = TrainSettings(**settings | {"seed": seed, "resume": settings.get("resume", False) and begun})  # type: ignore[typeddict-item]
-        runs[seed] = train(data, run, **own)
+        runs[seed] = train(data, run, **settings | {"seed": seed, "resume": settings.get("resume", False) and begun})
     result = summarise(runs)
     if world().rank == 0:
         write_json(folder / SUMMARY, _summary(result))

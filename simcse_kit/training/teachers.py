@@ -30,7 +30,7 @@ def load_teacher(name: str, *, device: str, trust_remote_code: bool = False, loc
 
 
 def teacher_vectors(teacher: SimCSE, data: TextData, *, show_progress_bar: bool) -> NDArray[np.float32]:
-    """Unit vectors of anchors and positives, (N, 2, D); of sentences, (N, 1, D). Every distinct text is encoded once."""
+    """Unit vectors of anchors and positives, (N, 2, D); of sentences, (N, 1, D). Distinct texts are encoded once."""
     columns = [data.column(i) for i in range(min(data.width, 2))]
     distinct: Sequence[str] = list(dict.fromkeys(text for column in columns for text in column))
     vectors = teacher.encode(

@@ -16,6 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
 from simcse_kit.distributed import barrier, from_first
+from simcse_kit.encoder.lora import has_lora
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
@@ -29,6 +30,7 @@ from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.selection import Score
 
 METRICS = "metrics.jsonl"
+_ENCODER = "sentence.encoder."  # before the encoder's names
 _KEPT = 2  # checkpoints: the last and the best
 _STATE = "trainer_state.json"
 _ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "temperature")
@@ -45,6 +47,8 @@ class _Batches(DataLoader[Any]):
 
 class ContrastiveTrainer(Trainer):
     """Steps a `ContrastiveModel` around the encoder of ``saved``; ``score`` gives the metrics of an evaluation."""
+
+    objective: ContrastiveModel
 
     def __init__(
         self,
@@ -88,12 +92,13 @@ class ContrastiveTrainer(Trainer):
         if not self.objective.settings.cached:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
+        batch: Any = self._prepare_inputs(inputs)
         return cached_step(
             model,
             self.objective,
             backward=self.accelerator.backward,
             no_sync=lambda: self.accelerator.no_sync(model),
-            **self._prepare_inputs(inputs),
+            **batch,
         )
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -175,7 +180,8 @@ class ContrastiveTrainer(Trainer):
         unwrapped: Any = self.accelerator.unwrap_model(self.model)
         check_finite(unwrapped, self.state.global_step)
         self.saved.write(folder)
-        safetensors.torch.save_file(_distinct(state_dict or unwrapped.state_dict()), folder / _TRAINING_WEIGHTS)
+        state = _trained(unwrapped, state_dict or unwrapped.state_dict())
+        safetensors.torch.save_file(state, folder / _TRAINING_WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _load(model or self.model, Path(resume_from_checkpoint))
@@ -199,6 +205,14 @@ def diverged(step: int) -> TrainingError:
     )
 
 
+def _trained(model: ContrastiveModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a checkpoint has to hold: everything, but the base under LoRA's adapters, which never changes."""
+    fixed: set[str] = set()
+    if has_lora(model.encoder):
+        fixed = {name for name, weight in model.sentence.encoder.named_parameters() if not weight.requires_grad}
+    return _distinct({name: tensor for name, tensor in state.items() if name.removeprefix(_ENCODER) not in fixed})
+
+
 def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Each tensor under its first name only: tied weights are written once."""
     seen: set[tuple[int, tuple[int, ...]]] = set()
@@ -216,7 +230,7 @@ def _load(model: Any, checkpoint: Path) -> None:
 
     state = safetensors.torch.load_file(checkpoint / _TRAINING_WEIGHTS)
     missing, unexpected = model.load_state_dict(state, strict=False)
-    held = _distinct(model.state_dict())
+    held = _trained(model, model.state_dict())
     lost = [name for name in missing if name in held]
     if lost or unexpected:
         raise TrainingError(

@@ -137,8 +137,6 @@ def test_a_step(case: str, ranks: int, bert: Path, sentences: list[str], triplet
     mode, given = CASES[case]
     data = sentences if mode == "unsup" else triplets
     parts = [part.tolist() for part in np.array_split(np.arange(len(triplets)), ranks)]  # 3 ranks: 7, 7 and 6 rows
-    if "momentum_queue" in given:
-        given = given | {"momentum_queue": given["momentum_queue"]}
     loss, gradients = _step(_ready(mode, data, bert, 2, **given), list(range(len(triplets))))
     for found, their in on_ranks(ranks, _part, case, data, bert, parts):
         assert found == pytest.approx(loss, rel=1e-5)

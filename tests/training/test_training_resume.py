@@ -46,7 +46,10 @@ def uninterrupted(unsup: Plot, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def assert_same_end(run: Path, reference: Path, *, metrics: bool = True) -> None:
     """The same saved files, the same best step, the same metrics; training head and optimizer too."""
-    for name in ("model.safetensors", "simcse_kit.json", "modules.json", "config.json", "tokenizer.json", "README.md"):
+    whole = ("model.safetensors", "config.json")
+    adapters = ("adapter_model.safetensors", "adapter_config.json")
+    kind = adapters if (reference / adapters[0]).exists() else whole
+    for name in (*kind, "simcse_kit.json", "modules.json", "tokenizer.json", "README.md"):
         assert (run / name).read_bytes() == (reference / name).read_bytes(), name
     if metrics:
         assert (run / "metrics.jsonl").read_text() == (reference / "metrics.jsonl").read_text()
@@ -86,16 +89,28 @@ def test_killed_wherever_a_run_can_be_killed(unsup: Plot, uninterrupted: Path, t
     assert_same_end(run, uninterrupted)
 
 
-@pytest.mark.parametrize("case", ["mlm", "sup", "fraction"])
+@pytest.mark.parametrize("case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free"])
 def test_killed_and_resumed_in_other_settings(
     case: str, bert: Path, sentences: list[str], triplets: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"model": bert, "batch_size": 8, "epochs": 2, "eval_steps": 2, "learning_rate": 1e-3}
+    many = [f"{sentence} {i}" for sentence in sentences for i in range(16)]
     plots = {
         "mlm": Plot("unsup", sentences, settings | {"mlm_weight": 0.1}),
         "sup": Plot("sup", triplets, settings | {"train_head": "mlp", "hard_negative_weight": 0.5}),
         "fraction": Plot("unsup", sentences, settings | {"epochs": 0.7, "train_head": "none"}),
+        "methods": Plot(
+            "unsup",
+            sentences,
+            settings
+            | {"recipe": "esimcse+dclr", "learn_temperature": True, "mini_batch_size": 6, "no_duplicates": True},
+        ),
+        "adapters": Plot("sup", triplets, settings | {"lora_rank": 2, "gradient_checkpointing": True}),
+        "template": Plot("unsup", sentences, settings | {"recipe": "promptbert", "bf16": True}),
+        "label-free": Plot("unsup", many, settings | {"select": "label-free", "epochs": 0.5, "batch_size": 64}),
     }
+    if case == "adapters":
+        pytest.importorskip("peft")
     assert live(plots[case], tmp_path / "whole", resume=False) == FINISHED
     for death in (Death("step", 3), Death("saving", 4)):
         assert live(plots[case], tmp_path / "run", death) == KILLED

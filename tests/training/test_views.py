@@ -1,0 +1,212 @@
+"""The views of a row: augmented, in templates, with a teacher's vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from simcse_kit import SimCSE, TrainingError, train_sup, train_unsup
+from simcse_kit.encoder.template import template_bias, template_span
+from simcse_kit.training.config import make_config
+from simcse_kit.training.job import Job, prepare
+from simcse_kit.training.sampling import Item
+from simcse_kit.training.settings import TrainSettings
+from simcse_kit.types import ScoredPairs
+
+pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
+
+
+def ready(mode: str, data: Any, folder: Path, **given: Any) -> Job:
+    values: dict[str, Any] = {"model": folder, "batch_size": 8, "device": "cpu", "dropout": 0.1}
+    return prepare(mode, data, Path("not-made"), TrainSettings(**(values | given)))  # type: ignore[typeddict-item]
+
+
+def views_of(job: Job, items: list[Item]) -> list[list[list[int]]]:
+    """Token ids of every view of the rows."""
+    batch = job.rows.collate(items)
+    rows: list[list[int]] = []
+    for group in batch["groups"]:
+        mask = group.get("attention_mask", torch.ones_like(group["input_ids"]))
+        rows += [ids[keep == 1].tolist() for ids, keep in zip(group["input_ids"], mask, strict=True)]
+    rows = [rows[i] for i in torch.argsort(batch["places"])]
+    size = len(items)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+# Augmentation
+
+
+def test_the_positive_alone_is_augmented_in_simcse(bert: Path, sentences: list[str]) -> None:
+    plain, job = ready("unsup", sentences, bert), ready("unsup", sentences, bert, augmentation="deletion")
+    items = [Item(0, row) for row in range(40)]
+    assert views_of(job, items)[0] == views_of(plain, items)[0] == views_of(plain, items)[1]
+    assert views_of(job, items)[1] != views_of(plain, items)[1]
+
+
+def test_both_views_are_augmented_in_simclr(bert: Path, sentences: list[str]) -> None:
+    job = ready("unsup", sentences, bert, objective="simclr", augmentation=("cropping", "shuffling"))
+    items = [Item(0, row) for row in range(40)]
+    plain = views_of(ready("unsup", sentences, bert), items)[0]
+    first, second = views_of(job, items)
+    changed = [a != b for a, b in zip(first, plain, strict=True)]
+    assert sum(changed) > 20
+    assert first != second
+
+
+def test_draws_go_by_seed_epoch_and_row_alone(bert: Path, sentences: list[str]) -> None:
+    """In whatever batch, and on whatever rank, a row is the same."""
+    job = ready("unsup", sentences, bert, augmentation="shuffling", seed=1)
+    alone = [views_of(job, [Item(2, row)])[1][0] for row in range(40)]
+    assert views_of(job, [Item(2, row) for row in reversed(range(40))])[1] == alone[::-1]
+    assert views_of(job, [Item(3, row) for row in range(40)])[1] != alone
+    other = ready("unsup", sentences, bert, augmentation="shuffling", seed=2)
+    assert views_of(other, [Item(2, row) for row in range(40)])[1] != alone
+
+
+def test_repetition_never_grows_past_the_model(bert: Path) -> None:
+    texts = [" ".join(["cat"] * 70)] * 8
+    job = ready("unsup", texts, bert, augmentation="repetition", max_seq_length=64)
+    rows = views_of(job, [Item(epoch, 0) for epoch in range(20)])[1]
+    assert {len(row) for row in rows} == {64}
+    assert all(row[-1] == job.model.tokenizer.sep_token_id for row in rows)
+
+
+# Templates
+
+
+def test_each_view_has_its_template_and_the_first_is_saved(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"template": 'The cat : "[X]" is [MASK] .', "second_template": "my [X] , [MASK] !"}
+    job = ready("unsup", sentences, bert, pooling="mask", train_head="none", **settings)
+    tokenizer = job.model.tokenizer
+    first, second = views_of(job, [Item(0, 3)])
+    assert tokenizer.decode(first[0]) == "[CLS] the cat : [UNK] a small cat is asleep. [UNK] is [MASK]. [SEP]"
+    assert tokenizer.decode(second[0]) == "[CLS] my a small cat is asleep ., [MASK]! [SEP]"
+    train_unsup(
+        sentences,
+        tmp_path / "run",
+        model=bert,
+        pooling="mask",
+        train_head="none",
+        batch_size=8,
+        device="cpu",
+        **settings,
+    )
+    saved = SimCSE(tmp_path / "run", device="cpu")
+    assert saved.pooling == "mask"
+    assert saved.tokenizer(sentences[3])["input_ids"] == first[0]
+
+
+def test_the_template_s_own_vector_is_subtracted_in_training(bert: Path, sentences: list[str]) -> None:
+    settings: dict[str, Any] = {"recipe": "promptbert", "pooling": "mask", "dropout": 0.0, "augmentation": "deletion"}
+    job = ready("unsup", sentences, bert, **settings)
+    batch = job.rows.collate([Item(0, row) for row in range(8)])
+    views = job.objective.train().embed_views(**batch)
+    encoder = job.model.encoder
+    for view, rows in zip(views, views_of(job, [Item(0, row) for row in range(8)]), strict=True):
+        span = job.views.templates[0] if view is views[0] else job.views.templates[1]  # type: ignore[index]
+        for vector, row in zip(view, rows, strict=True):
+            ids = torch.tensor([row])
+            expected = encoder(ids, None)[0] - template_bias(encoder, ids, None, span)[0]
+            torch.testing.assert_close(vector, expected, atol=1e-5, rtol=1e-4)
+    plain = ready("unsup", sentences, bert, **settings, template_denoising=False)
+    assert plain.views.templates is None
+    assert template_span(plain.model.tokenizer) == job.views.templates[0]  # type: ignore[index]
+
+
+# Teachers and scored pairs
+
+
+def test_a_teacher_s_vectors_go_with_their_texts(
+    bert: Path, triplets: list[tuple[str, str, str]], tiny_model: Any
+) -> None:
+    teacher = SimCSE(tiny_model("mpnet"), pooling="mean", device="cpu")
+    names = (f"{tiny_model('mpnet')}:mean", f"{tiny_model('roberta')}:avg")
+    job = ready("sup", triplets, bert, recipe="sup-teacher", teacher=names)
+    batch = job.rows.collate([Item(0, row) for row in (5, 2)])
+    assert len(batch["teachers"]) == 2
+    expected: NDArray[np.float32] = teacher.encode(
+        [triplets[5][0], triplets[5][1], triplets[2][0], triplets[2][1]], normalize_embeddings=True
+    )
+    np.testing.assert_allclose(batch["teachers"][0].flatten(0, 1).numpy(), expected, atol=1e-6)
+
+
+def test_distillation_moves_the_student_to_its_teacher(
+    bert: Path, sentences: list[str], tmp_path: Path, tiny_model: Any
+) -> None:
+    """Another architecture of the same width: similarities and vectors come closer."""
+    teacher = SimCSE(tiny_model("mpnet"), pooling="mean", device="cpu")
+    settings: dict[str, Any] = {"objective": "distill", "teacher": f"{tiny_model('mpnet')}:mean", "dropout": 0.0}
+    settings |= {"batch_size": 20, "epochs": 60, "learning_rate": 3e-3, "eval_steps": 200, "max_seq_length": 64}
+    train_unsup(sentences, tmp_path / "run", model=bert, pooling="mean", device="cpu", **settings)
+    wanted = teacher.encode(sentences, normalize_embeddings=True)
+
+    def distance(model: SimCSE) -> tuple[float, float]:
+        vectors = model.encode(sentences, normalize_embeddings=True)
+        return float(1 - (vectors * wanted).sum(1).mean()), float(
+            np.abs(vectors @ vectors.T - wanted @ wanted.T).mean()
+        )
+
+    before, after = (
+        distance(SimCSE(bert, pooling="mean", device="cpu")),
+        distance(SimCSE(tmp_path / "run", device="cpu")),
+    )
+    assert after[0] < 0.3 * before[0]
+    assert after[1] < 0.5 * before[1]
+
+
+@pytest.mark.parametrize("objective", ["cosent", "angle"])
+def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    rows = zip(pairs.first, pairs.second, pairs.gold, strict=True)
+    path.write_text("sentence1\tsentence2\tscore\n" + "".join(f"{a}\t{b}\t{gold}\n" for a, b, gold in rows))
+    settings: dict[str, Any] = {"batch_size": 20, "epochs": 60, "learning_rate": 3e-3, "eval_steps": 30}
+    result = train_sup(
+        path,
+        tmp_path / "run",
+        model=bert,
+        pooling="mean",
+        objective=objective,
+        eval_data=path,
+        device="cpu",
+        **settings,
+    )
+    assert result.start_score is not None
+    assert result.best_score is not None
+    assert result.start_score < 50
+    assert result.best_score > 85
+
+
+# What does not go together
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings", "message"),
+    [
+        ("sup", {"objective": "simclr"}, "objective of train sup must be one of simcse, cosent, angle; got 'simclr'"),
+        ("unsup", {"objective": "distill"}, "objective distill needs a teacher"),
+        ("unsup", {"objective": "simclr", "augmentation": ()}, "objective simclr needs an augmentation"),
+        ("unsup", {"objective": "simclr", "angular_margin": 10}, "angular_margin is a part of objective simcse"),
+        ("unsup", {"augmentation": "synonyms"}, "augmentation must be of repetition, deletion, .*; got"),
+        ("unsup", {"second_template": "a [X] [MASK]"}, "second_template needs a template"),
+        ("unsup", {"merge": True}, "merge .* needs lora_rank"),
+        ("unsup", {"mini_batch_size": 8, "mini_batch_tokens": 80}, "mini_batch_size or mini_batch_tokens, not both"),
+        ("unsup", {"teacher": ("a", "b", "c")}, "one or two models; got 3"),
+        ("unsup", {"hardness_mode": "all"}, "hardness_mode must be one of in_batch_negatives, "),
+        ("unsup", {"matryoshka_dims": (32, 0)}, "matryoshka_dims must be widths above 0"),
+        ("unsup", {"angular_margin": 90.0}, "angular_margin must be from 0 to below 90 degrees"),
+        ("unsup", {"template": "a [X] [MASK]", "mlm_weight": 0.1}, "mlm_weight with a template is not supported"),
+    ],
+)
+def test_combinations(mode: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        make_config(mode, {"model": "m"} | settings)
+
+
+def test_widths_beyond_the_vectors(bert: Path, sentences: list[str]) -> None:
+    with pytest.raises(TrainingError, match="the vectors have 32 dimensions, fewer than 64"):
+        ready("unsup", sentences, bert, matryoshka_dims=(64, 16))
