@@ -15,7 +15,9 @@ def peer_trainer(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    model: str | None = None,
     bf16: bool = False,
+    device: str = "cpu",
     dev: Any = None,
     eval_steps: int = 125,
     max_steps: int = -1,
@@ -37,8 +39,9 @@ def peer_trainer(
     from transformers import set_seed
 
     set_seed(seed)
-    transformer = Transformer(str(packaged_minilm()), max_seq_length=32)
-    model = SentenceTransformer(modules=[transformer, Pooling(384, pooling_mode="cls")], device="cpu")
+    transformer = Transformer(model or str(packaged_minilm()), max_seq_length=32)
+    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="cls")
+    student = SentenceTransformer(modules=[transformer, pooling], device=device)
     evaluates: dict[str, Any] = {}
     if dev is not None:
         evaluates = {
@@ -53,7 +56,7 @@ def peer_trainer(
     else:
         evaluates = {"save_strategy": "no"}
     return SentenceTransformerTrainer(
-        model=model,
+        model=student,
         args=SentenceTransformerTrainingArguments(
             output_dir=str(output_dir),
             num_train_epochs=1,
@@ -62,13 +65,13 @@ def peer_trainer(
             learning_rate=learning_rate,
             seed=seed,
             bf16=bf16,
-            use_cpu=True,
+            use_cpu=device == "cpu",
             report_to="none",
             disable_tqdm=True,
             **evaluates,
         ),
         train_dataset=Dataset.from_dict(columns),
-        loss=MultipleNegativesRankingLoss(model, scale=20.0),
+        loss=MultipleNegativesRankingLoss(student, scale=20.0),
         evaluator=None
         if dev is None
         else EmbeddingSimilarityEvaluator(dev.first, dev.second, list(dev.gold), name="dev", write_csv=False),
