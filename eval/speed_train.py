@@ -1,8 +1,8 @@
 """Training speed beside sentence-transformers' trainer: python eval/speed_train.py [--device cuda]
 
 On the CPU: MiniLM, sentences of train/wiki_sentences.txt (batch 64, 32 tokens at most) and rows of
-train/nli_triplets.csv (batch 128), fp32 and bf16. The trainers take turns, a few steps each, several rounds; figures are
-medians of the rounds, ratios are taken round by round. Also the share of the matrix product's limit, and a profile.
+train/nli_triplets.csv (batch 128), fp32 and bf16. The trainers take turns, a few steps each, several rounds; figures
+are medians of the rounds, ratios are taken round by round. Also the share of the matrix product's limit, and a profile.
 On CUDA: a BERT-base-sized encoder with random weights, the same sentences repeated. Writes results/speed_train.json, or
 results/speed_train_cuda.json.
 """
@@ -10,6 +10,7 @@ results/speed_train_cuda.json.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import time
@@ -94,22 +95,19 @@ def ours(task: Task, model: str, steps: int, device: str, **settings: Any) -> fl
     """Rows a second of our trainer."""
     clock = Clock(steps, device)
     train = train_unsup if task.mode == "unsup" else train_sup
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            train(
-                task.rows,
-                Path(folder) / "run",
-                model=model,
-                pooling="cls_before_pooler",
-                batch_size=task.batch_size,
-                epochs=1,
-                eval_steps=10**6,
-                device=device,
-                listener=Listen(clock),
-                **settings,
-            )
-        except Done:
-            pass
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Done):
+        train(
+            task.rows,
+            Path(folder) / "run",
+            model=model,
+            pooling="cls_before_pooler",
+            batch_size=task.batch_size,
+            epochs=1,
+            eval_steps=10**6,
+            device=device,
+            listener=Listen(clock),
+            **settings,
+        )
     return steps * task.batch_size / clock.seconds
 
 

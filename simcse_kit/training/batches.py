@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from simcse_kit.tokens import TokenTable, length_groups, pad
 from simcse_kit.training.sampling import Item
 
-_GROUPS = 4  # forward passes a step: more save padding, fewer fill the processor better
+GROUPS = {"cpu": 4}  # forward passes a step: more save padding, fewer fill the processor better; elsewhere 1
 _SMALLEST_GROUP = 8  # sentences
 
 Row = NDArray[np.int32]
@@ -36,6 +36,7 @@ class TrainingRows(Dataset[Item]):
         seed: of what ``augment`` draws.
         gold: (N,) scores of scored pairs.
         teachers: (N, V, D) vectors of the texts by each teacher.
+        groups: how many a batch has, where nothing bounds them.
         mini_batch_size, mini_batch_tokens: bounds of a group, in sentences or in tokens with padding.
     """
 
@@ -50,6 +51,7 @@ class TrainingRows(Dataset[Item]):
         seed: int = 0,
         gold: NDArray[np.float64] | None = None,
         teachers: Sequence[NDArray[np.float32]] = (),
+        groups: int = GROUPS["cpu"],
         mini_batch_size: int | None = None,
         mini_batch_tokens: int | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class TrainingRows(Dataset[Item]):
         self.seed = seed
         self.gold = gold
         self.teachers = list(teachers)
+        self.groups = groups
         self.mini_batch_size = mini_batch_size
         self.mini_batch_tokens = mini_batch_tokens
 
@@ -111,7 +114,7 @@ class TrainingRows(Dataset[Item]):
             return _token_groups(lengths, self.mini_batch_tokens)
         if self.mini_batch_size is not None:
             return length_groups(lengths, -(-len(lengths) // self.mini_batch_size))
-        return length_groups(lengths, max(1, min(_GROUPS, len(lengths) // _SMALLEST_GROUP)))
+        return length_groups(lengths, max(1, min(self.groups, len(lengths) // _SMALLEST_GROUP)))
 
 
 def _token_groups(lengths: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:

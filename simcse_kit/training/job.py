@@ -18,7 +18,7 @@ from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.model import SimCSE, pick_device
-from simcse_kit.training.batches import TrainingRows
+from simcse_kit.training.batches import GROUPS, TrainingRows
 from simcse_kit.training.checkpoints import checkpoints
 from simcse_kit.training.config import SCORED, TrainConfig, make_config
 from simcse_kit.training.objective import ContrastiveModel, build_objective
@@ -197,6 +197,7 @@ def _rows(
         seed=config.seed,
         gold=gold,
         teachers=teachers,
+        groups=GROUPS.get(model.device.type, 1),
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
     )
