@@ -1,7 +1,7 @@
-"""Choosing a checkpoint without labels, against STS-B dev's choice: python eval/select.py
+"""Choosing a checkpoint without labels, against STS-B dev's choice: python eval/label_free.py
 
-Unsupervised runs of MiniLM's CLS vector with different settings, each with ``select="label-free"`` and STS-B dev looking
-on. Both choices are measured on the seven tasks: what is lost by having no labels. Finished runs are skipped. Writes
+Unsupervised runs of MiniLM's CLS vector with different settings, each with ``select="label-free"``, STS-B dev
+looking on. Both choices are measured on the seven tasks: what is lost by having no labels. Finished runs are skipped. Writes
 results/select/RUN.json; the README's table is made of them.
 """
 
