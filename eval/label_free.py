@@ -1,8 +1,8 @@
 """Choosing a checkpoint without labels, against STS-B dev's choice: python eval/label_free.py
 
 Unsupervised runs of MiniLM's CLS vector with different settings, each with ``select="label-free"``, STS-B dev
-looking on. Both choices are measured on the seven tasks: what is lost by having no labels. Finished runs are skipped. Writes
-results/select/RUN.json; the README's table is made of them.
+looking on. Both choices are measured on the seven tasks: what is lost by having no labels. Finished runs are skipped.
+Writes results/label_free/RUN.json; the README's table is made of them.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run_one(name: str, work: Path, data: Path) -> None:
         "average": {by: averages[step] for by, step in steps.items()},
         "lost": lost,
     }
-    write_result(f"select/{name}", written)
+    write_result(f"label_free/{name}", written)
     print(f"{name}: label-free chose {result.best_step}, dev {by_dev}; lost {lost:.2f}", flush=True)
     shutil.rmtree(kept)
 
@@ -95,10 +95,10 @@ def main() -> None:
     """Run what is not finished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"default: all of {', '.join(RUNS)}")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "select")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "label_free")
     arguments = parser.parse_args()
     for name in arguments.runs or RUNS:
-        if not (RESULTS / "select" / f"{name}.json").is_file():
+        if not (RESULTS / "label_free" / f"{name}.json").is_file():
             run_one(name, arguments.work, data_folder())
 
 

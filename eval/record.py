@@ -50,7 +50,7 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
     import torch
 
     written = {
-        "command": " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": _command(),
         "commit": COMMIT,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {package: version(package) for package in _PACKAGES} | {"python": platform.python_version()},
@@ -61,6 +61,15 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def _command() -> str:
+    """What was typed, without the place for the runs' folders."""
+    words = sys.argv[1:]
+    if "--work" in words:
+        place = words.index("--work")
+        del words[place : place + 2]
+    return " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *words])
 
 
 def _processor() -> str:

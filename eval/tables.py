@@ -1,21 +1,41 @@
-"""The README's figures from results/*.json: python eval/tables.py rewrites the section between its two marks."""
+"""The README's figures from results/: python eval/tables.py rewrites the section between its two marks, and
+``measured.json``, which `simcse-kit recipes` shows.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import statistics
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+MEASURED = HERE.parent / "simcse_kit" / "training" / "measured.json"
 START, END = "<!-- figures: eval/tables.py -->", "<!-- end of figures -->"
 TASKS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness", "avg")
+_PLAIN = {
+    "unsup": "plain SimCSE",
+    "sup": "plain SimCSE",
+    "unsup-float32": "plain SimCSE in float32",
+    "unsup-sentence-transformers": "sentence-transformers, same setting",
+    "sup-sentence-transformers": "sentence-transformers, same setting",
+}
 
 
 def load(name: str) -> dict[str, Any]:
     """A result by name."""
     return json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def has(name: str) -> bool:
+    """Whether a result has been written."""
+    return (HERE / "results" / f"{name}.json").is_file()
+
+
+# The seven tasks
 
 
 def row(name: str, result: dict[str, Any]) -> str:
@@ -24,42 +44,140 @@ def row(name: str, result: dict[str, Any]) -> str:
     return f"| {name} | {' | '.join(scores)} | {result['alignment']:.3f} | {result['uniformity']:.3f} |"
 
 
-def render() -> str:
-    """The section's text."""
+def seven_tasks() -> Iterator[str]:
+    """The table that equals the original's, and what training does to it."""
     sts, unsup, sup, quick = load("sts"), load("train_unsup"), load("train_sup"), load("quickstart")
     mean, cls = sts["results"]
-    before, after = (quick["scores"][name] for name in ("before", "after"))
-    lines = [
-        "Spearman × 100, SentEval's protocol (setting “all”), all-MiniLM-L6-v2 on 2 CPU cores:",
-        "",
-        "| | STS12 | STS13 | STS14 | STS15 | STS16 | STS-B | SICK-R | avg | alignment | uniformity |",
-        "| --- | " + " | ".join(["---:"] * 10) + " |",
-        row("mean pooling, as published", mean),
-        row("CLS vector, untrained", cls),
-        row(f"CLS, `train unsup`, {unsup['plan']['rows']:,} Wikipedia sentences", unsup["after"]),
-        row(f"CLS, `train sup`, {sup['plan']['rows']:,} NLI triplets", sup["after"]),
-        "",
-        "- The first line equals the original evaluation code's to the second decimal on every task"
-        if mean["equal_to_two_decimals"]
-        else "- The first line differs from the original evaluation code's",
-    ]
-    lines[-1] += f" ([sts.json](eval/results/sts.json)); the suite took {mean['seconds']:.0f} s."
+    yield "Spearman × 100, SentEval's protocol (setting “all”), all-MiniLM-L6-v2 on 2 CPU cores:"
+    yield ""
+    yield "| | STS12 | STS13 | STS14 | STS15 | STS16 | STS-B | SICK-R | avg | alignment | uniformity |"
+    yield "| --- | " + " | ".join(["---:"] * 10) + " |"
+    yield row("mean pooling, as published", mean)
+    yield row("CLS vector, untrained", cls)
+    yield row(f"CLS, `train unsup`, {unsup['plan']['rows']:,} Wikipedia sentences", unsup["after"])
+    yield row(f"CLS, `train sup`, {sup['plan']['rows']:,} NLI triplets", sup["after"])
+    yield ""
+    equal = "equals" if mean["equal_to_two_decimals"] else "differs from"
+    yield (
+        f"- The first line {equal} the original evaluation code's to the second decimal on every task "
+        f"([sts.json](eval/results/sts.json)); the suite took {mean['seconds']:.0f} s."
+    )
     for mode, result in (("unsup", unsup), ("sup", sup)):
-        lines.append(
+        yield (
             f"- `train {mode}`: one epoch, {result['plan']['steps']} steps of {result['plan']['batch_size']}, "
             f"{result['train_seconds'] / 60:.0f} minutes with evaluation, seed {result['seed']}, best on STS-B dev at "
             f"step {result['best_step']} ([train_{mode}.json](eval/results/train_{mode}.json))."
         )
-    lines.append(
+    before, after = (quick["scores"][name]["scores"]["spearman"] for name in ("before", "after"))
+    yield (
         f"- `quickstart`: {quick['seconds']:.0f} s and {quick['peak_memory_bytes'] / 2**30:.1f} GiB; Spearman on its "
-        f"120 self-graded pairs {before['scores']['spearman']:.2f} before, {after['scores']['spearman']:.2f} after "
+        f"120 self-graded pairs {before:.2f} before, {after:.2f} after "
         "([quickstart.json](eval/results/quickstart.json))."
     )
-    return "\n".join(lines)
+
+
+# Recipes
+
+
+class Cell(NamedTuple):
+    """A row of the recipe table."""
+
+    name: str
+    mode: str
+    averages: list[float]  # by seed
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return statistics.fmean(self.averages)
+
+
+def cells() -> list[Cell]:
+    """All that were measured, best first within a mode."""
+    found: dict[str, Cell] = {}
+    for path in sorted((HERE / "results" / "recipes").glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        cell = found.setdefault(result["cell"], Cell(result["cell"], result["mode"], []))
+        cell.averages.append(result["scores"]["avg"])
+    return sorted(found.values(), key=lambda cell: (cell.mode != "unsup", -cell.mean))
+
+
+def measured() -> dict[str, float]:
+    """Mean average by recipe; float32 and sentence-transformers are none."""
+    return {cell.name: round(cell.mean, 2) for cell in cells() if cell.name not in _PLAIN or cell.name == cell.mode}
+
+
+def recipe_table() -> Iterator[str]:
+    """Every recipe on the same start and data."""
+    found = cells()
+    yield "Recipes on the same start (the CLS vector above) and the same data, one epoch, best checkpoint on STS-B dev;"
+    yield "seven-task average, mean over seeds ([recipes/](eval/results/recipes)):"
+    for mode, data in (("unsup", "Wikipedia sentences"), ("sup", "NLI triplets")):
+        own = [cell for cell in found if cell.mode == mode]
+        if not own:
+            continue
+        plain = next((cell.mean for cell in own if cell.name == mode), None)
+        yield ""
+        yield f"| `train {mode}`, {data} | avg | spread | seeds | against plain |"
+        yield "| --- | ---: | ---: | ---: | ---: |"
+        for cell in own:
+            spread = f"{statistics.stdev(cell.averages):.2f}" if len(cell.averages) > 1 else ""
+            against = "" if plain is None or cell.name == mode else f"{cell.mean - plain:+.2f}"
+            name = _PLAIN.get(cell.name, f"`--recipe {cell.name}`")
+            yield f"| {name} | {cell.mean:.2f} | {spread} | {len(cell.averages)} | {against} |"
+
+
+# Selection and speed
+
+
+def label_free_table() -> Iterator[str]:
+    """What is lost by choosing without labels."""
+    paths = sorted((HERE / "results" / "label_free").glob("*.json"))
+    if not paths:
+        return
+    yield ""
+    yield "Choosing a checkpoint without labels (`--select label-free`) and by STS-B dev, in runs of other settings:"
+    yield ""
+    yield "| run | label-free: step | avg | STS-B dev: step | avg | lost |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for path in paths:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        step, average = result["chosen_step"], result["average"]
+        yield (
+            f"| {result['run']} | {step['label_free']} | {average['label_free']:.2f} | {step['dev']} | "
+            f"{average['dev']:.2f} | {result['lost']:.2f} |"
+        )
+
+
+def speed_table() -> Iterator[str]:
+    """Training beside sentence-transformers."""
+    if not has("speed_train"):
+        return
+    result = load("speed_train")
+    yield ""
+    yield "Training speed, rows/s, the trainers taking turns ([speed_train.json](eval/results/speed_train.json)):"
+    yield ""
+    names = list(result["unsup"]["rows_per_second"])
+    yield "| | " + " | ".join(names) + " | default to their default | default to their bf16 |"
+    yield "| --- |" + " ---: |" * (len(names) + 2)
+    for mode, what in (("unsup", "sentences, batch 64"), ("sup", "triplets, batch 128")):
+        own = result[mode]
+        speeds = " | ".join(f"{own['rows_per_second'][name]:.1f}" for name in names)
+        yield (
+            f"| {what} | {speeds} | {own['ours_default_to_their_default']:.2f} | "
+            f"{own['ours_default_to_their_bfloat16']:.2f} |"
+        )
+
+
+def render() -> str:
+    """The section's text."""
+    parts = [*seven_tasks(), "", *recipe_table(), *label_free_table(), *speed_table()]
+    return "\n".join(parts)
 
 
 def main() -> None:
-    """Rewrite the section."""
+    """Rewrite the section and the recipes' figures."""
+    MEASURED.write_text(json.dumps(measured(), indent=2) + "\n", encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
     README.write_text(pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", text), encoding="utf-8")

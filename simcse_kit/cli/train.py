@@ -32,10 +32,15 @@ if TYPE_CHECKING:
 _MORE = """
 OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json lie inside it.
 
-Several GPUs: torchrun --nproc-per-node 4 -m simcse_kit train {mode} FILE --output-dir DIR ...
-Several machines: on each, torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500
--m simcse_kit train {mode} FILE --output-dir SHARED_DIR ...
-The batch is then --batch-size rows on every device, and each sentence's negatives come from all of them.
+Several GPUs, several machines (run on each, the folder is one that all see):
+
+\b
+  torchrun --nproc-per-node 4 -m simcse_kit train {mode} FILE --output-dir DIR
+\b
+  torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d \\
+    --rdzv-endpoint HOST:29500 -m simcse_kit train {mode} FILE --output-dir DIR
+
+The batch is then --batch-size rows on every device; negatives come from all of them.
 """
 _UNSUP = """Train on plain sentences: each one and itself under another dropout mask are a pair (unsupervised SimCSE).
 
