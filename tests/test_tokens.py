@@ -82,6 +82,7 @@ def test_what_is_cut_is_counted_exactly(limit: int, monkeypatch: pytest.MonkeyPa
         batch = tokenizer(*args, **arguments)
         return type("Batch", (dict,), {"encodings": None})(batch)  # what a tokenizer without Rust gives
 
+    slow.num_special_tokens_to_add = tokenizer.num_special_tokens_to_add  # type: ignore[attr-defined]
     assert tokenize(slow, SENTENCES, limit).truncated == table.truncated
 
 
