@@ -19,6 +19,7 @@ from simcse_kit.model import SimCSE
 from simcse_kit.training.checkpoints import checkpoint_name
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 from simcse_kit.training.job import Job
+from simcse_kit.training.launched import sharded
 from simcse_kit.training.selection import Score, label_free_scorer, pairs_scorer
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
 
@@ -34,7 +35,7 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
         DiskFullError: the checkpoints before are whole.
     """
     callback = RunCallback(job.output_dir, listener)
-    trainer = ContrastiveTrainer(
+    trainer = _trainer_class()(
         objective=job.objective,
         saved=job.model,
         rows=job.rows,
@@ -62,13 +63,22 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
         seconds=time.perf_counter() - began,
         rows=plan.rows_until(state.global_step) - plan.rows_until(plan.resumed_from or 0),
     )
+    model = trainer.result()
     if trainer.is_world_process_zero():
         if job.config.merge:
-            merge_lora(job.model.encoder)
-        check_target(job.model.encoder, job.output_dir)
-        _save(job.model, result, job.select)
+            merge_lora(model.encoder)
+        check_target(model.encoder, job.output_dir)
+        _save(model, result, job.select)
     barrier()
     return result
+
+
+def _trainer_class() -> type[ContrastiveTrainer]:
+    if not sharded():
+        return ContrastiveTrainer
+    from simcse_kit.training.sharded import ShardedTrainer
+
+    return ShardedTrainer
 
 
 def _save(model: SimCSE, result: TrainResult, select: str) -> None:

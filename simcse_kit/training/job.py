@@ -21,6 +21,7 @@ from simcse_kit.model import SimCSE, pick_device
 from simcse_kit.training.batches import GROUPS, TrainingRows
 from simcse_kit.training.checkpoints import checkpoints
 from simcse_kit.training.config import SCORED, TrainConfig, make_config
+from simcse_kit.training.launched import check_checkpoint, check_sharding
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
     check_device,
@@ -86,6 +87,7 @@ def prepare(
     check_report(config.report_to)
     device = _device(config.device, here)
     check_device(device, here)
+    check_sharding(config, device)
     pairs = _eval_pairs(settings.get("eval_data"))
     if config.select == "eval-data" and pairs is None:
         raise TrainingError("select eval-data needs eval_data (--eval-data): scored sentence pairs")
@@ -118,6 +120,8 @@ def prepare(
     done = checkpoints(output_dir) if resume else []
     if resume and not done:
         say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts from its first step")
+    if done:
+        check_checkpoint(done[-1])
     views = make_views(model, data, config)
     objective.sentence.templates = views.templates
     rows = _rows(model, data, gold, views, config, settings)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,11 @@ from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.selection import Score
 
 METRICS = "metrics.jsonl"
-_ENCODER = "sentence.encoder."  # before the encoder's names
+ENCODER = "sentence.encoder."  # before the encoder's names
 _KEPT = 2  # checkpoints: the last and the best
 _STATE = "trainer_state.json"
 _ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "temperature")
-_TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
+TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
 
 
 class _Batches(DataLoader[Any]):
@@ -49,6 +50,7 @@ class ContrastiveTrainer(Trainer):
     """Steps a `ContrastiveModel` around the encoder of ``saved``; ``score`` gives the metrics of an evaluation."""
 
     objective: ContrastiveModel
+    epoch_batches = EpochBatches
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class ContrastiveTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Every rank's part of the same batches: nothing is left for accelerate to divide."""
         config = self.objective.settings
-        batches = EpochBatches(
+        batches = self.epoch_batches(
             len(self.rows),
             config.batch_size,
             config.seed,
@@ -97,9 +99,13 @@ class ContrastiveTrainer(Trainer):
             model,
             self.objective,
             backward=self.accelerator.backward,
-            no_sync=lambda: self.accelerator.no_sync(model),
+            no_sync=lambda: self._no_sync(model),
             **batch,
         )
+
+    def _no_sync(self, model: nn.Module) -> AbstractContextManager[Any]:
+        """A context for the parts of a step before its last."""
+        return self.accelerator.no_sync(model)  # type: ignore[no-any-return]
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """With the loss, how the last batch's embeddings look; what goes wrong is said."""
@@ -120,12 +126,20 @@ class ContrastiveTrainer(Trainer):
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """Score the encoder, without the training head, as it would be saved now."""
-        assert self.score is not None
-        found = from_first(self.score() if self.is_world_process_zero() else None)
+        found = from_first(self._scores())
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _scores(self) -> dict[str, float] | None:
+        """What the first rank finds; the others wait."""
+        assert self.score is not None
+        return self.score() if self.is_world_process_zero() else None
+
+    def result(self) -> SimCSE:
+        """The model as it is now, ready to be written by the first rank; every rank calls it."""
+        return self.saved
 
     # Checkpoints: written aside, then renamed
 
@@ -178,22 +192,35 @@ class ContrastiveTrainer(Trainer):
         folder = self.run if output_dir is None else Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         unwrapped: Any = self.accelerator.unwrap_model(self.model)
-        check_finite(unwrapped, self.state.global_step)
+        state = state_dict or unwrapped.state_dict()
+        check_finite(state, self.state.global_step)
         self.saved.write(folder)
-        state = _trained(unwrapped, state_dict or unwrapped.state_dict())
-        safetensors.torch.save_file(state, folder / _TRAINING_WEIGHTS)
+        kept = {name: tensor.detach().cpu().contiguous() for name, tensor in trained(unwrapped, state).items()}
+        safetensors.torch.save_file(kept, folder / TRAINING_WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        _load(model or self.model, Path(resume_from_checkpoint))
+        self._load(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
         assert self.state.best_model_checkpoint is not None
-        _load(self.model, Path(self.state.best_model_checkpoint))
+        self._load(Path(self.state.best_model_checkpoint))
+
+    def _load(self, checkpoint: Path) -> None:
+        import safetensors.torch
+
+        model: Any = self.model
+        missing, unexpected = model.load_state_dict(
+            safetensors.torch.load_file(checkpoint / TRAINING_WEIGHTS), strict=False
+        )
+        held = trained(model, model.state_dict())
+        lost = [name for name in missing if name in held]
+        if lost or unexpected:
+            raise misfit(checkpoint, lost, unexpected)
 
 
-def check_finite(module: nn.Module, step: int) -> None:
+def check_finite(state: dict[str, Tensor], step: int) -> None:
     """A run whose weights are no longer numbers has failed, and nothing of it is saved."""
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
         raise diverged(step)
 
 
@@ -205,12 +232,12 @@ def diverged(step: int) -> TrainingError:
     )
 
 
-def _trained(model: ContrastiveModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
+def trained(model: ContrastiveModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """What a checkpoint has to hold: everything, but the base under LoRA's adapters, which never changes."""
     fixed: set[str] = set()
     if has_lora(model.encoder):
         fixed = {name for name, weight in model.sentence.encoder.named_parameters() if not weight.requires_grad}
-    return _distinct({name: tensor for name, tensor in state.items() if name.removeprefix(_ENCODER) not in fixed})
+    return _distinct({name: tensor for name, tensor in state.items() if name.removeprefix(ENCODER) not in fixed})
 
 
 def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -221,22 +248,16 @@ def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
         key = (tensor.data_ptr(), tuple(tensor.shape))
         if key not in seen or tensor.numel() == 0:
             seen.add(key)
-            kept[name] = tensor.detach().cpu().contiguous()
+            kept[name] = tensor
     return kept
 
 
-def _load(model: Any, checkpoint: Path) -> None:
-    import safetensors.torch
-
-    state = safetensors.torch.load_file(checkpoint / _TRAINING_WEIGHTS)
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    held = _trained(model, model.state_dict())
-    lost = [name for name in missing if name in held]
-    if lost or unexpected:
-        raise TrainingError(
-            f"{checkpoint} does not fit this run: {len(lost)} weights missing, {len(unexpected)} unknown, such as "
-            f"{(lost + list(unexpected))[0]}"
-        )
+def misfit(checkpoint: Path, lost: list[str], unknown: list[str]) -> TrainingError:
+    """The error of a checkpoint that holds other weights than the run's."""
+    return TrainingError(
+        f"{checkpoint} does not fit this run: {len(lost)} weights missing, {len(unknown)} unknown, such as "
+        f"{[*lost, *unknown][0]}"
+    )
 
 
 class RunCallback(TrainerCallback):

@@ -90,6 +90,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "unsup",
         {"momentum_queue": 1.0, "learn_temperature": True, "augmentation": "repetition"},
     ),
+    "templates": ("unsup", {"recipe": "promptbert", "pooling": "mask"}),
     "in parts, learned temperature": ("sup", {"learn_temperature": True, "mini_batch_size": 5}),
 }
 
