@@ -101,6 +101,24 @@ def from_first(value: Any) -> Any:
     return box[0]
 
 
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on any rank: the same answer on all."""
+    if not active():
+        return flag
+    found = torch.tensor([int(flag)])
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return bool(found)
+
+
+def total(count: int) -> int:
+    """The sum of all ranks' counts."""
+    if not active():
+        return count
+    found = torch.tensor([count])
+    dist.all_reduce(found)
+    return int(found)
+
+
 def barrier() -> None:
     """Wait until every rank is here."""
     if active():

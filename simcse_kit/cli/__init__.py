@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -47,8 +48,8 @@ prepare.command("nli")(prepare_nli)
 prepare.command("negatives")(prepare_negatives)
 app.add_typer(train, name="train", short_help="Train a model on sentences, pairs, triplets or scored pairs.")
 train.callback(invoke_without_command=True)(train_again)
-train.command("unsup")(train_command("unsup"))
-train.command("sup")(train_command("sup"))
+train.command("unsup", short_help="On plain sentences.")(train_command("unsup"))
+train.command("sup", short_help="On pairs, triplets or scored pairs.")(train_command("sup"))
 app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)
 app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
 app.add_typer(index, name="index")
@@ -82,7 +83,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
             stream.reconfigure(errors="backslashreplace")
-    show_notices()
+    if os.environ.get("RANK", "0") == "0":  # of processes that train together, one speaks
+        show_notices()
+    else:
+        warnings.simplefilter("ignore")
     try:
         app()
     except TrainingInterrupted as stop:

@@ -9,7 +9,7 @@ import typer
 FILE_HELP = "Sentences: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz; or hf:NAME[:split]."
 POOLING_HELP = (
     "How a sentence's vector is made: cls (CLS, dense + tanh), cls_before_pooler (bare CLS), mean (avg), avg_top2, "
-    "avg_first_last, max, weighted_mean, last_token."
+    "avg_first_last, max, weighted_mean, last_token, mask (of a template)."
 )
 
 Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]

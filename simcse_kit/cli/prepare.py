@@ -65,7 +65,9 @@ def prepare_sentences(
         show_progress_bar=True,
     )
     _print_counts(counts, out)
-    console().print(f"next: simcse-kit train unsup {plain(out)} --output-dir my-model", style="dim")
+    console().print(
+        f"next: simcse-kit train unsup {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model", style="dim"
+    )
 
 
 def prepare_nli(
@@ -101,7 +103,9 @@ def prepare_nli(
         show_progress_bar=True,
     )
     _print_counts(counts, out)
-    console().print(f"next: simcse-kit train sup {plain(out)} --output-dir my-model", style="dim")
+    console().print(
+        f"next: simcse-kit train sup {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model", style="dim"
+    )
 
 
 def prepare_negatives(
@@ -168,7 +172,9 @@ def prepare_negatives(
         show_progress_bar=True,
     )
     _print_counts(counts, out)
-    console().print(f"next: simcse-kit train sup {plain(out)} --output-dir my-model", style="dim")
+    console().print(
+        f"next: simcse-kit train sup {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model", style="dim"
+    )
 
 
 def _print_counts(counts: Any, path: Path) -> None:
@@ -178,3 +184,12 @@ def _print_counts(counts: Any, path: Path) -> None:
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
     console = out()
     console.print(table([plain(path), "count"], rows))
+
+
+def _tell_next(mode: str, out: Path) -> None:
+    """What to do with the file."""
+    from simcse_kit.cli.console import out as console
+    from simcse_kit.cli.console import plain
+
+    line = f"simcse-kit train {mode} {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model"
+    console().print(f"next: {line}", style="dim")

@@ -44,6 +44,9 @@ class TerminalListener(TrainListener):
             self._console.print(facts(_plan_facts(plan)))
         if plan.resumed_from is not None:
             self._console.print(f"going on from step {plan.resumed_from}")
+        for task in self._progress.task_ids:  # of an earlier run
+            self._progress.remove_task(task)
+        self._notes.clear()
         self._progress.start()
         self._task = self._progress.add_task("train", total=plan.steps, completed=plan.resumed_from or 0, note="")
 

@@ -22,7 +22,7 @@ from simcse_kit.cli.options import (
     TrustRemoteCode,
     columns_of,
 )
-from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.config import OBJECTIVES, TrainConfig
 from simcse_kit.training.recipes import measured, mode_defaults, recipes
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ _ROWS = {
     "sup": "Rows of 2 or 3 sentences: .csv, .tsv, .jsonl or .parquet with columns sent0,sent1[,hard_neg] or "
     "anchor,positive[,negative], each also .gz; or hf:NAME[:split]. For --objective cosent and angle: scored pairs, "
     "sentence1,sentence2,score.",
+}
+_OBJECTIVES = {
+    "simcse": "dropout pairs, InfoNCE, and all that the options below add",
+    "simclr": "two augmented views, NT-Xent",
+    "distill": "a --teacher's similarities and vectors",
+    "cosent": "scored pairs, ranked",
+    "angle": "scored pairs, ranked by angles",
 }
 _PLACED = ("mode", "model", "recipe", "device")  # options that stand first, or are described elsewhere
 _LISTS = ("matryoshka_dims", "augmentation", "teacher")  # given with commas
@@ -123,6 +130,8 @@ def _option(mode: str, name: str) -> inspect.Parameter:
     field = next(item for item in fields(TrainConfig) if item.name == name)
     default = mode_defaults(mode).get(name, field.default)
     text = field.metadata["help"]
+    if name == "objective":
+        text = "; ".join(f"{one}: {_OBJECTIVES[one]}" for one, modes in OBJECTIVES.items() if mode in modes) + "."
     if name == "pooling":
         text = f"Of the saved model. {POOLING_HELP} Default: the model's folder's, else {default}."
     elif default not in (None, (), False) and not isinstance(default, bool):
@@ -209,6 +218,14 @@ def train_again(
     """Train a model on sentences, pairs, triplets or scored pairs; or repeat a run from its run.json.
 
     Example: simcse-kit train --repeat my-model/run.json --output-dir my-model-again
+
+    Several GPUs, several machines (run on each, the folder is one that all see):
+
+    \b
+      torchrun --nproc-per-node 4 -m simcse_kit train unsup FILE --output-dir DIR
+    \b
+      torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d \\
+        --rdzv-endpoint HOST:29500 -m simcse_kit train unsup FILE --output-dir DIR
     """
     if context.invoked_subcommand is not None:
         if repeat is not None:
@@ -236,7 +253,7 @@ def train_again(
 def show_recipes() -> None:
     """List settings by name, for --recipe: the paper's backbones, and methods of other papers, which combine with +.
 
-    "paper" is the seven-task average that the paper reports, "here" ours on MiniLM's CLS vector (mean of 3 seeds, see
+    "paper" is the seven-task average that the paper reports, "here" ours on MiniLM's CLS vector (mean over seeds, see
     eval/): plain unsup and sup are the lines to compare with.
     """
     from simcse_kit.cli.console import out, table

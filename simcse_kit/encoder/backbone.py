@@ -67,6 +67,13 @@ def load_config(folder: Path, *, trust_remote_code: bool = False, dropout: float
     return config
 
 
+def is_causal(config: Any) -> bool:
+    """Whether a token of this architecture sees only those before it: a decoder that transformers has no encoder of."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+
+
 def set_dropout(config: Any, probability: float) -> None:
     """Set every dropout probability of a config, whatever the architecture calls it."""
     names = [

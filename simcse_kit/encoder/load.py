@@ -12,6 +12,7 @@ from simcse_kit.encoder.backbone import (
     Backbone,
     build_backbone,
     fill,
+    is_causal,
     load_backbone,
     load_config,
     load_tokenizer,
@@ -25,7 +26,7 @@ from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_l
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import read_json
-from simcse_kit.pooling import POOLERS, pooling_name
+from simcse_kit.pooling import POOLERS, first_token, pooling_name
 
 _ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
 _SAME_LAYERS = {"avg_top2", "avg_first_last"}  # equal on disk where a backbone has two layers
@@ -55,9 +56,10 @@ def load_encoder(
 ) -> Loaded:
     """Load any of: our folders and checkpoints, sentence-transformers', plain ``AutoModel``'s, the original project's.
 
-    The pooling is ``pooling``, else the folder's, else the table's, else ``default_pooling``, else an error.
-    In ``training``, a `cls` head that no SimCSE model brings starts fresh, and ``dropout`` overrides the config's.
-    A folder of LoRA adapters names its base model, which is loaded first, from the hub unless ``local_files_only``.
+    The pooling is ``pooling``, else the folder's, else the table's, else ``default_pooling`` (of a decoder
+    `last_token`), else an error. In ``training``, a `cls` head that no SimCSE model brings starts fresh, and
+    ``dropout`` overrides the config's. A folder of LoRA adapters names its base model, which is loaded first, from the
+    hub unless ``local_files_only``.
     """
     folder = source.folder
     record = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
@@ -69,7 +71,12 @@ def load_encoder(
     original = (modules is None and (config.architectures or [None])[0] in _ORIGINAL_CLASSES) or (
         modules is None and "mlp.dense.weight" in keys
     )
-    chosen, origin = _choose_pooling(source, modules, record, original, pooling, default_pooling)
+    causal = is_causal(config)
+    chosen, origin = _choose_pooling(source, modules, record, original, pooling, default_pooling, causal)
+    if training and causal and POOLERS[chosen].pool is first_token:
+        raise ModelError(
+            f"pooling {chosen}: {source.name} is a decoder, whose first token has seen no other; use last_token or mean"
+        )
 
     state: dict[str, Tensor] = {}
     if original:
@@ -101,6 +108,7 @@ def _choose_pooling(
     original: bool,
     pooling: str | None,
     default: str | None,
+    causal: bool,
 ) -> tuple[str, str]:
     if modules is not None and {modules.pooling, record.get("pooling")} <= _SAME_LAYERS:
         modules.pooling = record["pooling"]
@@ -117,7 +125,7 @@ def _choose_pooling(
             "stays: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: only in training)"
         )
     if default is not None:
-        return default, "default"
+        return "last_token" if causal else default, "default"
     raise ModelError(
         f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}"
     )

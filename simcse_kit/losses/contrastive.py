@@ -26,6 +26,7 @@ def info_nce(
     hardness_strength: float = 0.0,
     bidirectional: bool = False,
     extra_negatives: Tensor | None = None,
+    extra_ids: Tensor | None = None,
     ids: Tensor | None = None,
     false_negative_margin: float | None = None,
 ) -> Tensor:
@@ -48,7 +49,8 @@ def info_nce(
     - ``extra_negatives`` (Q, D): negatives of every anchor, as ESimCSE's momentum queue (Wu et al., 2022, eq. 5) or
       DCLR's noise (`noise_negatives`).
     - ``ids`` (B, 2 or 3): which text each anchor, positive and (with 3) hard negative is. A candidate with the text of
-      the anchor or of its positive, the own hard negative too, is no negative and drops out of the sum.
+      the anchor or of its positive, the own hard negative too, is no negative and drops out of the sum; so does one of
+      the extra negatives where ``extra_ids`` (Q,) says which texts these are.
     - ``false_negative_margin``: candidates whose cosine exceeds s(i, i+) - margin drop out too: GISTEmbed's "absolute"
       margin (Solatorio, 2024), the model being its own guide. 0 drops what is nearer than the positive, more drops
       more, a negative margin lets candidates come nearer than the positive by so much.
@@ -78,7 +80,10 @@ def info_nce(
     if hardness_mode is not None and hardness_strength:
         hard = _hardened(cosines, hardness_mode, first_hard=size if hard_negatives is not None else None)
         logits = logits + hardness_strength * cosines.detach() * hard
-    same = None if ids is None else _same_text(ids, ids[:, 1 : 2 if hard_negatives is None else 3].T.flatten())
+    same = None
+    if ids is not None:
+        texts = ids[:, 1 : 2 if hard_negatives is None else 3].T.flatten()
+        same = _same_text(ids, texts if extra_ids is None else torch.cat([texts, extra_ids]))
     loss = _pick_own(logits, cosines, same, false_negative_margin)
     if not bidirectional:
         return loss

@@ -15,6 +15,8 @@ from simcse_kit.errors import DataError
 from simcse_kit.prepare.output import check_output, write_triplets
 
 COLUMNS = ("sentence1", "sentence2", "gold_label")
+OTHER_COLUMNS = ("premise", "hypo", "label")  # of XNLI's translated training files
+_OTHER_LABELS = {"contradictory": "contradiction"}  # there
 LANGUAGE = "language"
 LABELS = ("entailment", "neutral", "contradiction")
 UNLABELLED = "-"  # the annotators did not agree
@@ -56,7 +58,8 @@ def nli_triplets(
 
     Args:
         sources: SNLI, MultiNLI, XNLI or KorNLI files: `.jsonl`, or `.txt` and `.tsv` with a header and cells between
-            tabs (quotes are part of the text), each also with `.gz`; the columns are sentence1, sentence2, gold_label.
+            tabs (quotes are part of the text), each also with `.gz`; the columns are sentence1, sentence2, gold_label
+            (XNLI's translated training files: premise, hypo, label).
         output: a `.csv` file, for `read_examples`.
         combinations: ``one`` triplet a premise, drawn by ``seed``, as in the paper's file; or ``all``.
         language: only rows with this in their column ``language`` (XNLI); None takes every row.
@@ -99,7 +102,10 @@ def _rows(
     others: Counter[str] = Counter()
     rows = 0
     with open_rows(
-        source, is_wanted=wanted_names(wanted), skip_bad_rows=skip_bad_rows, tabs_for_cells=len(COLUMNS)
+        source,
+        is_wanted=wanted_names((*wanted, *OTHER_COLUMNS)),
+        skip_bad_rows=skip_bad_rows,
+        tabs_for_cells=len(COLUMNS),
     ) as reading:
         for premise, hypothesis, label, spoken in reading.each(_layout(reading, wanted), _cells):
             if language is not None and spoken != language:
@@ -118,6 +124,9 @@ def _rows(
 
 
 def _layout(reading: Reading, wanted: Sequence[str]) -> Layout:
+    head = [str(cell).strip() for cell in reading.head("NLI rows").names or reading.head("NLI rows").cells]
+    if COLUMNS[0] not in head and set(OTHER_COLUMNS) <= set(head):
+        wanted = OTHER_COLUMNS + tuple(wanted[len(COLUMNS) :])
     layout = by_given_names(reading, wanted, "NLI rows")
     # MultiNLI and XNLI have further cells behind, not the same number in every row.
     return layout._replace(width=max(layout.positions) + 1, more_allowed=True)
@@ -125,6 +134,7 @@ def _layout(reading: Reading, wanted: Sequence[str]) -> Layout:
 
 def _cells(cells: tuple[object, ...]) -> tuple[str, str, str, str] | None:
     premise, hypothesis, label, spoken = (text_of(cell) for cell in (*cells, "")[:4])
+    label = _OTHER_LABELS.get(label, label)
     if not premise and not hypothesis:
         return None
     if label != UNLABELLED and label not in LABELS:

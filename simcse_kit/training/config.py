@@ -20,6 +20,7 @@ OBJECTIVES = {
     "angle": ("sup",),
 }
 SCORED = ("cosent", "angle")  # objectives whose rows are scored pairs
+COLDEST, WARMEST = 0.01, 1.0  # of a learned temperature: CLIP (Radford et al., 2021) clamps its scale at 100
 TRAIN_HEADS = ("mlp", "projection", "none")
 RANKINGS = ("listnet", "listmle")
 HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
@@ -51,7 +52,7 @@ class TrainConfig:
     """
 
     mode: str  # "unsup": a sentence and itself; "sup": pairs, triplets or scored pairs
-    model: str = _option(None, "Folder or hub name to start from.")
+    model: str = _option(None, "Folder or hub name to start from. Needed, unless the recipe names one.")
     recipe: str | None = _option(None, "Settings by name, see simcse-kit recipes; several are joined by +.")
     objective: str = _option(
         "simcse",
@@ -89,10 +90,12 @@ class TrainConfig:
     )
     noise_negatives: float = _option(0.0, "Noise vectors as negatives, in batches (DCLR); such as 1.")
     matryoshka_dims: tuple[int, ...] = _option(
-        (), "Widths to which vectors may be cut later, with commas, such as 384,128,64 (Matryoshka)."
+        (), "Widths to which vectors may be cut later, with commas, such as 128,64 (Matryoshka)."
     )
     augmentation: tuple[str, ...] = _option(
-        (), f"Of the positive view, of both for simclr; several with commas: {', '.join(AUGMENTATIONS)}."
+        (),
+        f"Of the positive view, of both for simclr; several with commas: {', '.join(AUGMENTATIONS)} (cutoff zeroes "
+        "a fifth of the features, in every view).",
     )
     template: str | None = _option(
         None,
@@ -161,6 +164,13 @@ class TrainConfig:
                 raise TrainingError(f"{name} is a part of objective simcse, not of {self.objective}")
         if self.objective == "distill" and not self.teacher:
             raise TrainingError("objective distill needs a teacher")
+        if self.train_head != "none" and (self.matryoshka_dims or self.objective == "distill"):
+            what = "matryoshka_dims" if self.matryoshka_dims else "objective distill"
+            raise TrainingError(f"{what} is about the vectors that are saved, so train_head must be none")
+        if self.learn_temperature and not COLDEST <= self.temperature <= WARMEST:
+            raise TrainingError(
+                f"a temperature that is learned stays between {COLDEST} and {WARMEST}; got {self.temperature}"
+            )
         if self.teacher and self.objective not in ("simcse", "distill"):
             raise TrainingError(f"teacher goes with objective simcse or distill, not with {self.objective}")
         if self.objective == "simclr" and not (self.augmentation or self.template):
@@ -225,10 +235,19 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     *((name, *_ABOVE) for name in _POSITIVE),
     *((name, *_AT_LEAST) for name in _NOT_NEGATIVE),
     ("angular_margin", lambda value: 0 <= value < 90, "from 0 to below 90 degrees"),
+    ("false_negative_margin", lambda value: -1 < value < 1, "between -1 and 1"),
     ("dropout", lambda value: 0 <= value < 1, "at least 0 and below 1"),
     ("matryoshka_dims", lambda value: all(isinstance(d, int) and d > 0 for d in value), "widths above 0"),
     ("seed", lambda value: 0 <= value < _SEEDS, f"at least 0 and below {_SEEDS}"),
 )
+
+
+_PARTS_OF = {  # settings that do nothing without another
+    "hardness_strength": "hardness_mode",
+    "teacher_weight": "teacher",
+    "teacher_temperature": "teacher",
+    "ranking": "teacher",
+}
 
 
 def make_config(mode: str, settings: Mapping[str, Any]) -> TrainConfig:
@@ -237,7 +256,15 @@ def make_config(mode: str, settings: Mapping[str, Any]) -> TrainConfig:
     values = recipe_settings(mode, settings.get("recipe"), objective)
     names = {item.name for item in fields(TrainConfig)}
     given = {name: value for name, value in settings.items() if name in names and value is not None}
+    defaults = {item.name: item.default for item in fields(TrainConfig)}
+    for name, needs in _PARTS_OF.items():
+        if given.get(name, defaults[name]) != defaults[name] and not (values | given).get(needs):
+            raise TrainingError(f"{name} needs {needs}")
     values = values | given
+    if "train_head" not in given and (values.get("matryoshka_dims") or values.get("objective") == "distill"):
+        values["train_head"] = "none"  # what is cut or distilled is the vector that is saved
+    if "teacher_weight" in values and not values.get("teacher"):
+        raise TrainingError(f"recipe {values.get('recipe')} needs a teacher (--teacher), such as all-MiniLM-L6-v2")
     if not values.get("model"):
         raise TrainingError("name the model to start from: a folder or hub name, such as google-bert/bert-base-uncased")
     for name in ("matryoshka_dims", "augmentation", "teacher"):

@@ -13,6 +13,7 @@ from transformers import PrinterCallback, TrainingArguments
 
 from simcse_kit.distributed import barrier
 from simcse_kit.encoder.lora import check_target, merge_lora
+from simcse_kit.encoder.template import template_length
 from simcse_kit.errors import TrainingInterrupted
 from simcse_kit.files import disk_full_named, staged_folder
 from simcse_kit.model import SimCSE
@@ -34,7 +35,7 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
         TrainingInterrupted: after Ctrl-C, with a checkpoint of the step.
         DiskFullError: the checkpoints before are whole.
     """
-    callback = RunCallback(job.output_dir, listener)
+    callback = RunCallback(job.output_dir, listener, seed=job.config.seed)
     trainer = _trainer_class()(
         objective=job.objective,
         saved=job.model,
@@ -96,7 +97,8 @@ def _scorer(job: Job) -> Score | None:
     if job.pairs is not None:
         parts.append(pairs_scorer(job.model, job.pairs))
     if job.held_out:
-        parts.append(label_free_scorer(job.model, job.held_out, job.config.max_seq_length))
+        longest = job.config.max_seq_length + template_length(job.model.tokenizer)
+        parts.append(label_free_scorer(job.model, job.held_out, longest))
     if not parts:
         return None
     return lambda: {name: value for part in parts for name, value in part().items()}
@@ -140,18 +142,21 @@ def _arguments(job: Job) -> TrainingArguments:
 
 @contextmanager
 def _stop_after_step(callback: RunCallback) -> Iterator[None]:
-    """First Ctrl-C: finish the step, save, stop. Second: at once. Only a main thread may handle signals."""
+    """First Ctrl-C, or SIGTERM: finish the step, save, stop. Second: at once. Only a main thread may handle signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, frame: Any) -> None:
         callback.stop_asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for other in before:
+            signal.signal(other, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, handle)
+    for number in before:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,33 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from simcse_kit.training.batches import Group
 from simcse_kit.training.objective import Batch, ContrastiveModel
+from simcse_kit.training.randomness import RandomState
 
 Backward = Callable[[Tensor], None]
-
-
-class RandomState(NamedTuple):
-    """Where the random generators stand that dropout draws from."""
-
-    cpu: Tensor
-    cuda: Tensor | None
-
-    @classmethod
-    def now(cls, device: torch.device) -> RandomState:
-        """The present state."""
-        return cls(torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None)
-
-    def restore(self, device: torch.device) -> None:
-        """Draw from here on again."""
-        torch.set_rng_state(self.cpu)
-        if self.cuda is not None:
-            torch.cuda.set_rng_state(self.cuda, device)
 
 
 def cached_step(

@@ -48,18 +48,18 @@ def health(views: Sequence[Tensor]) -> Health:
     )
 
 
-def warn(step: int, state: Health, *, unsupervised: bool) -> None:
+def warn(step: int, state: Health, *, unsupervised: bool, run: str) -> None:
     """Say, once a run, what goes wrong and what helps."""
     if state.collapsed:
         say_once(
             f"step {step}: the embeddings are collapsing: mean cosine of different sentences {state.mean_cosine:.2f}, "
             f"effective rank {state.effective_rank:.1f} of {state.highest_rank}. A lower --learning-rate, a larger "
             "--batch-size or a lower --temperature helps",
-            key="collapse",
+            key=f"collapse: {run}",
         )
-    if unsupervised and state.identical:
+    if unsupervised and state.identical and not state.collapsed:
         say_once(
             f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}): there "
             "is nothing to learn from. Raise --dropout or give an --augmentation",
-            key="identical views",
+            key=f"identical views: {run}",
         )

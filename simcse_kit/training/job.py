@@ -39,7 +39,7 @@ from simcse_kit.training.record import check_repeats, check_same_run, run_record
 from simcse_kit.training.sampling import cut, numbered
 from simcse_kit.training.selection import hold_out
 from simcse_kit.training.settings import TrainSettings
-from simcse_kit.training.teachers import load_teacher, teacher_vectors
+from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
 from simcse_kit.training.views import Views, make_views
 from simcse_kit.types import ScoredPairs
 
@@ -100,13 +100,23 @@ def prepare(
     set_seed(config.seed)
     loaded = _load(config, settings)
     if overwrite:
-        check_overwrite(output_dir, [config.model, loaded.folder, *config.teacher, source, settings.get("eval_data")])
+        guides = [teacher_name(name) for name in config.teacher]
+        check_overwrite(output_dir, [config.model, loaded.folder, *guides, source, settings.get("eval_data")])
     model = SimCSE.from_loaded(loaded, name=config.model, device=device)
     if model.max_seq_length is not None and config.max_seq_length > model.max_seq_length:
         say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
         config = replace(config, max_seq_length=model.max_seq_length)
     check_widths(config, model.encoder.dimension)
-    record = run_record(config, whole, pairs, given=settings, start=model.fingerprint(), ranks=here.size)
+    teachers = _teachers(config, settings, model)
+    record = run_record(
+        config,
+        whole,
+        pairs,
+        given=settings,
+        start=model.fingerprint(),
+        teachers={name: teacher.fingerprint() for name, teacher in teachers.items()},
+        ranks=here.size,
+    )
     if expected is not None:
         check_repeats(expected, record)
     if resume:
@@ -123,8 +133,8 @@ def prepare(
     if done:
         check_checkpoint(done[-1])
     views = make_views(model, data, config)
-    objective.sentence.templates = views.templates
-    rows = _rows(model, data, gold, views, config, settings)
+    objective.subtract(views.templates)
+    rows = _rows(model, data, gold, views, config, list(teachers.values()), first=here.rank == 0)
     if mode == "unsup" and config.objective != "distill" and not (config.augmentation or config.second_template):
         check_views(objective, rows)
     steps = cut(len(data), config.batch_size, here.size).steps * config.epochs
@@ -153,6 +163,10 @@ def prepare(
 def _device(asked: str | None, here: World) -> torch.device:
     """The device asked for; of several processes each takes the accelerator of its own number."""
     device = pick_device(asked)
+    if here.size > 1 and device.index is not None:
+        raise TrainingError(
+            f"each of the {here.size} processes has a device of its own: name it {device.type}, not {device}"
+        )
     if here.size > 1 and device.type != "cpu" and device.index is None:
         return pick_device(f"{device.type}:{here.local_rank}")
     return device
@@ -164,9 +178,10 @@ def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]
         return data, []
     if config.objective in SCORED:
         raise TrainingError("select label-free is for sentences, pairs and triplets, not for scored pairs")
-    split = hold_out(data, config.seed)
-    if split is None:
-        raise TrainingError(f"{data.source} is too small to hold out sentences for label-free selection")
+    split = hold_out(data)
+    left_out = len(data) - len(split.train)
+    if config.mode == "sup" and left_out > len(split.held_out):
+        say_once(f"{left_out} of {len(data)} rows hold one of the {len(split.held_out)} held-out sentences: left out")
     return replace(data, rows=[data.rows[i] for i in split.train]), split.held_out
 
 
@@ -176,22 +191,15 @@ def _rows(
     gold: NDArray[np.float64] | None,
     views: Views,
     config: TrainConfig,
-    settings: TrainSettings,
+    teachers: Sequence[SimCSE],
+    *,
+    first: bool,
 ) -> TrainingRows:
     """The data as the trainer takes it."""
     columns = [data.column(i) for i in range(data.width)]
     texts = numbered(columns)
     if len(views.tables) == 2 and data.width == 1:
         texts = np.repeat(texts, 2, axis=1)
-    teachers = []
-    for name in config.teacher:
-        teacher = load_teacher(
-            name,
-            device=str(model.device),
-            trust_remote_code=settings.get("trust_remote_code", False),
-            local_files_only=settings.get("local_files_only", False),
-        )
-        teachers.append(teacher_vectors(teacher, data, show_progress_bar=True))
     return TrainingRows(
         views.tables,
         model.tokenizer.pad_token_id,
@@ -200,34 +208,49 @@ def _rows(
         apart=views.templates is not None,
         seed=config.seed,
         gold=gold,
-        teachers=teachers,
+        teachers=[teacher_vectors(teacher, data, show_progress_bar=first) for teacher in teachers],
         groups=GROUPS.get(model.device.type, 1),
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
     )
 
 
+def _teachers(config: TrainConfig, settings: TrainSettings, model: SimCSE) -> dict[str, SimCSE]:
+    """The run's teachers by the name they were given."""
+    return {
+        name: load_teacher(
+            name,
+            device=str(model.device),
+            trust_remote_code=settings.get("trust_remote_code", False),
+            local_files_only=settings.get("local_files_only", False),
+        )
+        for name in config.teacher
+    }
+
+
 def _tell_repeats(data: TextData, config: TrainConfig) -> None:
     repeats = len(data) - len(set(data.rows))
     if repeats > len(data) // 20:
-        apart = "they are kept in different batches" if config.no_duplicates else "--no-duplicates keeps them apart"
+        where = "in different batches, as far as there are batches"
+        apart = f"they are put {where}" if config.no_duplicates else f"--no-duplicates puts them {where}"
         say_once(
             f"{repeats} of the {len(data)} rows of {data.source} repeat another: equal sentences are not taken for "
-            f"negatives of each other, and {apart}"
+            f"negatives of each other; {apart}"
         )
 
 
 def _read(config: TrainConfig, source: Source, settings: TrainSettings) -> tuple[TextData, NDArray[np.float64] | None]:
     """Rows of text; of scored pairs the gold scores too."""
-    columns, header = settings.get("columns"), settings.get("header")
+    columns, header, skip = settings.get("columns"), settings.get("header"), settings.get("skip_bad_rows", False)
     if config.objective in SCORED:
         if not isinstance(source, str | Path | ScoredPairs):
             raise TrainingError(f"objective {config.objective} trains on scored pairs: a file of them, or ScoredPairs")
+        if skip:
+            raise TrainingError("skip_bad_rows is not supported for scored pairs: mend the row that the error names")
         pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source, columns=columns, header=header)
         rows: list[tuple[str, ...]] = list(zip(pairs.first, pairs.second, strict=True))
         return TextData(rows=rows, source=pairs.source, empty=pairs.dropped), pairs.gold
     read = read_sentences if config.mode == "unsup" else read_examples
-    skip = settings.get("skip_bad_rows", False)
     return read(source, columns=columns, header=header, skip_bad_rows=skip), None  # type: ignore[arg-type]
 
 

@@ -23,9 +23,7 @@ from simcse_kit.losses import (
     nt_xent,
 )
 from simcse_kit.similarity import cosine_similarity
-from simcse_kit.training.config import SCORED, TrainConfig
-
-_COLDEST, _WARMEST = 0.01, 1.0  # CLIP (Radford et al., 2021) clamps its scale at 100
+from simcse_kit.training.config import COLDEST, SCORED, WARMEST, TrainConfig
 
 
 class BatchLoss(nn.Module):
@@ -38,10 +36,14 @@ class BatchLoss(nn.Module):
 
     @property
     def temperature(self) -> float | Tensor:
-        """The loss's temperature: as set, or learned and clamped to 0.01 to 1."""
-        if self.log_scale is None:
-            return self.config.temperature
-        return torch.exp(-self.log_scale).clamp(_COLDEST, _WARMEST)
+        """The loss's temperature: as set, or learned."""
+        return self.config.temperature if self.log_scale is None else torch.exp(-self.log_scale)
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Put a learned temperature back into its bounds, as after a step."""
+        if self.log_scale is not None:
+            self.log_scale.clamp_(-math.log(WARMEST), -math.log(COLDEST))
 
     def forward(
         self,
@@ -50,16 +52,22 @@ class BatchLoss(nn.Module):
         gold: Tensor | None = None,
         teachers: Sequence[Tensor] = (),
         queue: Tensor | None = None,
+        queue_ids: Tensor | None = None,
     ) -> Tensor:
-        """V views (B, D) to a scalar; where there are: ids (B, V), gold (B,), teachers' (B, V, D), queue (Q, D)."""
+        """V views (B, D) to a scalar; where there are: ids (B, V), gold (B,), teachers' (B, V, D), queue (Q, D).
+
+        ``queue_ids`` (Q,) says which texts are in the queue.
+        """
         everything = [*views, *([] if queue is None else [queue])]
         if self.config.matryoshka_dims:
             return matryoshka(
-                lambda *cut: self._loss(cut[: len(views)], ids, gold, teachers, None if queue is None else cut[-1]),
+                lambda *cut: self._loss(
+                    cut[: len(views)], ids, gold, teachers, None if queue is None else cut[-1], queue_ids
+                ),
                 everything,
-                self.config.matryoshka_dims,
+                sorted({views[0].shape[1], *self.config.matryoshka_dims}, reverse=True),
             )
-        return self._loss(views, ids, gold, teachers, queue)
+        return self._loss(views, ids, gold, teachers, queue, queue_ids)
 
     def _loss(
         self,
@@ -68,6 +76,7 @@ class BatchLoss(nn.Module):
         gold: Tensor | None,
         teachers: Sequence[Tensor],
         queue: Tensor | None,
+        queue_ids: Tensor | None,
     ) -> Tensor:
         objective = self.config.objective
         if objective in SCORED:
@@ -77,9 +86,11 @@ class BatchLoss(nn.Module):
             return nt_xent(views[0], views[1], temperature=self.temperature, ids=None if ids is None else ids[:, 0])
         if objective == "distill":
             return self._distill(views[0], teachers)
-        return self._contrast(views, ids, queue) + self._guidance(views, teachers)
+        return self._contrast(views, ids, queue, queue_ids) + self._guidance(views, teachers)
 
-    def _contrast(self, views: Sequence[Tensor], ids: Tensor | None, queue: Tensor | None) -> Tensor:
+    def _contrast(
+        self, views: Sequence[Tensor], ids: Tensor | None, queue: Tensor | None, queue_ids: Tensor | None
+    ) -> Tensor:
         config = self.config
         loss = partial(
             info_nce,
@@ -99,7 +110,7 @@ class BatchLoss(nn.Module):
             temperature = float(torch.as_tensor(self.temperature).detach())
             first, second = views[0].detach(), views[1].detach()
             extra.append(noise_negatives(first, second, count, temperature=temperature))
-        return loss(extra_negatives=torch.cat(extra) if extra else None)
+        return loss(extra_negatives=torch.cat(extra) if extra else None, extra_ids=queue_ids)
 
     def _guidance(self, views: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
         """RankCSE's terms (Liu et al., 2023): consistency between the views, and the teachers' ranking of the batch."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from simcse_kit.distributed import total, world
 from simcse_kit.encoder.backbone import quiet_transformers
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import TrainingError, say_once
@@ -47,11 +48,12 @@ class MaskedLanguageModel(nn.Module):
                 fixed |= mask == 0
             masked, labels = mask_tokens(ids, fixed, self.mask_id, self.vocab_size)
             drawn.append((Masked(masked, mask, labels, 0.0), int((labels != -100).sum())))
-        total = max(sum(count for _, count in drawn), 1)
-        return [group._replace(weight=count / total) for group, count in drawn if count]
+        mine = sum(count for _, count in drawn)
+        everyone = max(total(mine), 1) / world().size  # DDP takes the mean over ranks
+        return [group._replace(weight=count / everyone) for group, count in drawn if count]
 
     def forward(self, group: Masked) -> Tensor:
-        """The group's part of the batch's mean loss over all predicted tokens: a scalar."""
+        """The group's part of the mean loss over all predicted tokens of all ranks' batches: a scalar."""
         output = self.model(input_ids=group.input_ids, attention_mask=group.attention_mask, labels=group.labels)
         loss: Tensor = output.loss.float() * group.weight
         return loss

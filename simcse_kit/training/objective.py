@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit.augment import cutting_features
-from simcse_kit.distributed import gather
+from simcse_kit.distributed import gather, world
 from simcse_kit.encoder.modules import Dense, Encoder
 from simcse_kit.encoder.template import TemplateSpan, template_bias
 from simcse_kit.training.batches import Group
@@ -47,7 +47,7 @@ class SentenceModel(nn.Module):
         """(b, L) -> (b, D)."""
         ids, mask = group["input_ids"], group.get("attention_mask")
         vectors = self.encoder(ids, mask, normalize=False)
-        if self.templates is not None and self.training:
+        if self.templates is not None:
             vectors = vectors - template_bias(self.encoder, ids, mask, self.templates[int(group["view"])])
         return (vectors if self.train_head is None else self.train_head(vectors)).float()  # type: ignore[no-any-return]
 
@@ -80,8 +80,14 @@ class ContrastiveModel(nn.Module):
     def _queue(self, config: TrainConfig) -> MomentumQueue | None:
         if not config.momentum_queue:
             return None
-        size = max(1, round(config.momentum_queue * config.batch_size))
+        size = max(1, round(config.momentum_queue * config.batch_size * world().size))
         return MomentumQueue(self.sentence, size, self.encoder.dimension)
+
+    def subtract(self, templates: list[TemplateSpan] | None) -> None:
+        """From now on every view's template's own vector is subtracted, the momentum model's too."""
+        self.sentence.templates = templates
+        if self.queue is not None:
+            self.queue.model.templates = templates  # type: ignore[assignment]
 
     # One step: the whole batch at once
 
@@ -126,9 +132,10 @@ class ContrastiveModel(nn.Module):
         whole = everyone.unbind(1)
         ids, gold = (None if value is None else gather(value) for value in (batch.ids, batch.gold))
         teachers = [gather(teacher) for teacher in batch.teachers]
-        queue = None if self.queue is None else self.queue.negatives()
+        queue, texts = (None, None) if self.queue is None else self.queue.negatives()
+        self.loss.clamp()
         with torch.autocast(vectors.device.type, enabled=False):  # logits reach 1 / temperature: too fine for bf16
-            loss: Tensor = self.loss(whole, ids, gold, teachers, queue)
+            loss: Tensor = self.loss(whole, ids, gold, teachers, queue, texts)
         if self.queue is not None and self.training:
             self._advance(self.queue, groups, batch)
         self.seen = tuple(view.detach() for view in whole)
@@ -148,7 +155,8 @@ class ContrastiveModel(nn.Module):
         with torch.no_grad(), self.autocast():
             vectors = torch.cat([queue.model(group) for group in chosen])
         order = torch.argsort(batch.places[wanted])
-        queue.push(gather(vectors[order]))
+        assert batch.ids is not None
+        queue.push(gather(vectors[order]), gather(batch.ids[:, 1]))
 
     # The same step in parts, see gradcache
 

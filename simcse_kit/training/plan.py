@@ -58,7 +58,7 @@ def _negatives(config: TrainConfig, batch: int, width: int) -> int:
         return 2 * batch - 2
     if config.objective != "simcse":
         return 0
-    more = round(config.momentum_queue * config.batch_size) + round(config.noise_negatives * batch)
+    more = round(config.momentum_queue * batch) + round(config.noise_negatives * batch)
     return batch - 1 + (batch if width == 3 else 0) + more
 
 
@@ -75,6 +75,8 @@ def describe(config: TrainConfig) -> str:
         (config.bidirectional, "both directions"),
         (bool(config.augmentation), f"augmentation {', '.join(config.augmentation)}"),
         (config.template is not None, f"template {config.template}"),
+        (config.second_template is not None, f"and {config.second_template}"),
+        (config.template is not None and config.template_denoising, "denoised"),
         (config.momentum_queue > 0, f"momentum queue of {config.momentum_queue:g} batches"),
         (config.noise_negatives > 0, f"noise negatives of {config.noise_negatives:g} batches"),
         (config.false_negative_margin is not None, f"false negatives masked, margin {config.false_negative_margin}"),
@@ -83,6 +85,9 @@ def describe(config: TrainConfig) -> str:
         (bool(config.teacher), f"{config.ranking} x {config.teacher_weight:g} from {', '.join(config.teacher)}"),
         (config.consistency_weight > 0, f"consistency x {config.consistency_weight:g}"),
         (config.mlm_weight > 0, f"masked-language-model term x {config.mlm_weight:g}"),
-        (config.lora_rank is not None, f"LoRA of rank {config.lora_rank}"),
+        (config.dropout is not None, f"dropout {config.dropout}"),
+        (config.lora_rank is not None, f"LoRA of rank {config.lora_rank}{', merged' if config.merge else ''}"),
+        (config.no_duplicates, "batches without equal texts"),
+        (config.gradient_checkpointing, "activations computed twice"),
     ]
     return ", ".join([config.objective, *(text for wanted, text in parts if wanted)])

@@ -91,10 +91,13 @@ def check_rows(data: TextData, config: TrainConfig, here: World) -> None:
             f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}{each}; "
             f"give more data or a smaller --batch-size"
         )
-    if config.hard_negative_weight and data.width != 3:
-        raise TrainingError(
-            f"--hard-negative-weight is for rows of three sentences; those of {data.source} have {data.width}"
-        )
+    wants_negatives = {
+        "--hard-negative-weight": config.hard_negative_weight != 0,
+        "--hardness-mode hard_negatives": config.hardness_mode == "hard_negatives",
+    }
+    for option, given in wants_negatives.items():
+        if given and data.width != 3:
+            raise TrainingError(f"{option} is for rows of three sentences; those of {data.source} have {data.width}")
 
 
 def check_widths(config: TrainConfig, dimension: int) -> None:

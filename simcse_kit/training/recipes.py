@@ -57,10 +57,10 @@ def recipe_settings(mode: str, names: str | None, objective: str | None = None) 
     recipe of a backbone: else it comes last, after the model's folder.
     """
     values = mode_defaults(mode)
-    chosen = [_named(name, mode).settings for name in _split(names)]
+    chosen = [_named(name, mode).settings for name in _split(names) if name != mode]
     own = recipes().get(objective or "")
-    if names is None and own is not None and own.mode == mode:
-        chosen = [own.settings]
+    if own is not None and own.mode == mode:
+        chosen.insert(0, own.settings)
     if not any("model" in settings for settings in chosen):  # a method, or none, leaves the pooling open
         del values["pooling"]
     for settings in chosen:

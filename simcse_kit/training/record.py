@@ -18,6 +18,7 @@ from simcse_kit.data import TextData
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
 
 RUN_RECORD = "run.json"
@@ -29,7 +30,7 @@ _OUTSIDE = (
     "objective",
     "train_head",
 )  # settings that stand for themselves in a model's record
-_READING = ("columns", "header", "skip_bad_rows")  # how the data file was read
+_READING = ("columns", "header", "skip_bad_rows", "trust_remote_code")  # how data and models were read
 _PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy", "simcse-kit")
 
 
@@ -40,10 +41,11 @@ def run_record(
     *,
     given: Mapping[str, Any],
     start: str,
+    teachers: Mapping[str, str],
     ranks: int,
 ) -> dict[str, Any]:
     """What ``run.json`` says; ``data`` is the whole file, ``given`` how it was to be read, ``start`` the fingerprint of
-    the model to start from.
+    the model to start from, ``teachers`` those of the teachers by name.
     """
     arguments = json.loads(json.dumps(asdict(config)))  # as it will be read back: tuples are lists there
     reading = {name: given[name] for name in _READING if given.get(name) is not None}
@@ -53,11 +55,13 @@ def run_record(
         | {"rows": len(data), "columns": data.width, "sha256": data.fingerprint(), "reading": reading},
         "eval_data": None if pairs is None else _eval_record(pairs),
         "model": {"path": _folder(config.model), "fingerprint": start},
+        "teachers": {
+            name: {"path": _folder(teacher_name(name)), "fingerprint": mark} for name, mark in teachers.items()
+        },
         "processes": ranks,
         "versions": versions(),
         "commit": _commit(),
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-        | ({"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+        "machine": machine(),
     }
 
 
@@ -93,19 +97,35 @@ def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
             f"--resume: the run in {output_dir} had {before.get('processes', 1)} processes, now there are "
             f"{record['processes']}: the batches would be others"
         )
+    _check_models(before, record, f"--resume: {{}} has changed since the run in {output_dir} began")
     check_same_data(before, record, f"--resume: {{}} has changed since the run in {output_dir} began")
 
 
 def check_repeats(before: dict[str, Any], record: dict[str, Any]) -> None:
     """What a run is to repeat is still there as it was."""
     check_same_data(before, record, "--repeat: {} has changed since the run")
-    if before["model"]["fingerprint"] != record["model"]["fingerprint"]:
-        raise TrainingError(f"--repeat: the start model {record['arguments']['model']} has changed since the run")
+    _check_models(before, record, "--repeat: {} has changed since the run")
     if before["processes"] != record["processes"]:
         raise TrainingError(
             f"--repeat: the run had {before['processes']} processes, now there are {record['processes']}: start as "
             "many with torchrun"
         )
+
+
+def _check_models(before: dict[str, Any], now: dict[str, Any], message: str) -> None:
+    """Start model and teachers are those of a record."""
+    if before["model"]["fingerprint"] != now["model"]["fingerprint"]:
+        raise TrainingError(message.format(f"the start model {now['arguments']['model']}"))
+    marks = [[teacher["fingerprint"] for teacher in record["teachers"].values()] for record in (before, now)]
+    for name, was, found in zip(now["teachers"], *marks, strict=False):
+        if was != found:
+            raise TrainingError(message.format(f"the teacher {name}"))
+
+
+def machine() -> dict[str, Any]:
+    """What a result's bits depend on beside the versions."""
+    accelerator = {"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()} | accelerator
 
 
 def versions() -> dict[str, str]:

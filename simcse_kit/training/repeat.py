@@ -10,9 +10,10 @@ from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.files import read_json
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.record import versions
+from simcse_kit.training.record import RUN_RECORD, machine, versions
 from simcse_kit.training.run import run
 from simcse_kit.training.settings import TrainSettings
+from simcse_kit.training.teachers import teacher_name
 
 
 def repeat_run(
@@ -34,12 +35,15 @@ def repeat_run(
             sentences that were given from memory.
     """
     path = Path(record)
+    if path.is_dir():
+        path = path / RUN_RECORD
     before = read_json(path, TrainingError)
     try:
         mode, arguments = before["arguments"]["mode"], before["arguments"]
         settings: dict[str, Any] = {item.name: arguments.get(item.name) for item in fields(TrainConfig)}
         settings |= before["data"]["reading"]
         settings["model"] = before["model"]["path"] or arguments["model"]
+        settings["teacher"] = [_moved(name, teacher["path"]) for name, teacher in before["teachers"].items()]
         source = _where(before, "data", path)
         settings["eval_data"] = _where(before, "eval_data", path) if before["eval_data"] else None
     except (KeyError, TypeError) as error:
@@ -68,3 +72,14 @@ def _tell_versions(before: dict[str, Any]) -> None:
     ]
     if other:
         say_once(f"--repeat: other versions than the run's, so the result may differ: {'; '.join(other)}")
+    if machine() != before["machine"]:
+        say_once(
+            "--repeat: another machine or number of threads, so bits may differ: "
+            f"{before['machine']} then, {machine()} now"
+        )
+
+
+def _moved(name: str, path: str | None) -> str:
+    """A teacher that was named as a folder, where that lies; its pooling stays behind it."""
+    own = teacher_name(name)
+    return name if path is None else path + name[len(own) :]

@@ -13,6 +13,7 @@ from simcse_kit.errors import TrainingError
 from simcse_kit.files import write_json
 from simcse_kit.training.events import TrainResult
 from simcse_kit.training.job import Source
+from simcse_kit.training.preflight import check_output
 from simcse_kit.training.record import RUN_RECORD
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.training.settings import TrainSettings
@@ -41,6 +42,13 @@ def train_seeds(
         raise TrainingError(f"seeds must be different numbers; got {', '.join(map(str, seeds)) or 'none'}")
     if settings.get("seed") is not None:
         raise TrainingError("give seed or seeds, not both")
+    for seed in seeds:
+        begun = (Path(output_dir) / f"seed-{seed}" / RUN_RECORD).is_file()
+        check_output(
+            Path(output_dir) / f"seed-{seed}",
+            resume=settings.get("resume", False) and begun,
+            overwrite=settings.get("overwrite", False),
+        )
     train = train_unsup if mode == "unsup" else train_sup
     folder = Path(output_dir)
     runs: dict[int, TrainResult] = {}

@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 from simcse_kit.data import TextData
+from simcse_kit.errors import TrainingError
 from simcse_kit.evaluation import evaluate_pairs
 from simcse_kit.evaluation.metrics import alignment, uniformity
 from simcse_kit.losses import info_nce
 from simcse_kit.model import SimCSE
 from simcse_kit.similarity import cosine_similarity
 from simcse_kit.tokens import length_batches, pad
+from simcse_kit.training.randomness import RandomState
 from simcse_kit.types import ScoredPairs
 
 HELD_OUT_AT_MOST = 1000  # sentences; a tenth of the data where that is less
 _FEWEST = 50
-_SEED = 0  # of the dropout masks: the same for every checkpoint
+_SEED = 0  # of the choice, and of the dropout masks: the same for every checkpoint
 
 Score = Callable[[], dict[str, float]]
 
@@ -33,15 +35,18 @@ class Split(NamedTuple):
     held_out: list[str]
 
 
-def hold_out(data: TextData, seed: int) -> Split | None:
+def hold_out(data: TextData) -> Split:
     """A tenth of the distinct sentences (first cells), `HELD_OUT_AT_MOST` at most; every row with one of them is left
-    out of training. None where that would be fewer than 50.
+    out of training. The same for every seed of a run: their scores are compared. Fewer than 50 are a `TrainingError`.
     """
     distinct = list(dict.fromkeys(data.column(0)))
     count = min(HELD_OUT_AT_MOST, len(distinct) // 10)
     if count < _FEWEST:
-        return None
-    chosen = np.random.default_rng(seed).choice(len(distinct), count, replace=False)
+        raise TrainingError(
+            f"{data.source} holds {len(distinct)} distinct sentences; label-free selection holds out a tenth of them "
+            f"and needs {10 * _FEWEST}. Give --eval-data, or --select last"
+        )
+    chosen = np.random.default_rng(_SEED).choice(len(distinct), count, replace=False)
     held_out = [distinct[i] for i in sorted(chosen.tolist())]
     kept = set(held_out)
     return Split([i for i, row in enumerate(data.rows) if kept.isdisjoint(row)], held_out)
@@ -88,11 +93,13 @@ def label_free_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length: i
 
 def _with_dropout(model: SimCSE, sentences: Sequence[str], max_seq_length: int, seed: int) -> Tensor:
     """Vectors with dropout on, (N, D) on the CPU; the random generators are left as they were."""
-    tokens = model.tokenize(sentences, max_seq_length=max_seq_length)
+    prompt = model.default_prompt()
+    tokens = model.tokenize([prompt + text for text in sentences], max_seq_length=max_seq_length)
     device, encoder = model.device, model.encoder
     out = torch.empty(len(sentences), encoder.dimension)
     was_training = encoder.training
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+    state = RandomState.now(device)
+    with torch.no_grad():
         torch.manual_seed(seed)
         encoder.train()
         try:
@@ -102,4 +109,5 @@ def _with_dropout(model: SimCSE, sentences: Sequence[str], max_seq_length: int, 
                 out[torch.from_numpy(indices)] = vectors.float().cpu()
         finally:
             encoder.train(was_training)
+            state.restore(device)
     return out

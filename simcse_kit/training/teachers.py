@@ -13,14 +13,19 @@ from simcse_kit.model import SimCSE
 from simcse_kit.pooling import ALIASES, POOLERS
 
 
+def teacher_name(name: str) -> str:
+    """The model's own name in ``NAME`` or ``NAME:POOLING``."""
+    path, _, pooling = name.rpartition(":")
+    return path if path and pooling in {*POOLERS, *ALIASES} else name
+
+
 def load_teacher(name: str, *, device: str, trust_remote_code: bool = False, local_files_only: bool = False) -> SimCSE:
     """A model by ``NAME`` or ``NAME:POOLING``."""
-    path, _, pooling = name.rpartition(":")
-    named = path and pooling in {*POOLERS, *ALIASES}
+    path = teacher_name(name)
     try:
         return SimCSE(
-            path if named else name,
-            pooling=pooling if named else None,
+            path,
+            pooling=None if path == name else name.rpartition(":")[2],
             device=device,
             trust_remote_code=trust_remote_code,
             local_files_only=local_files_only,

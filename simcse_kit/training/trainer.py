@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
-from simcse_kit.distributed import barrier, from_first
+from simcse_kit.distributed import any_rank, barrier, from_first
 from simcse_kit.encoder.lora import has_lora
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import disk_full_named, sync
@@ -31,6 +32,7 @@ from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.selection import Score
 
 METRICS = "metrics.jsonl"
+_TEMPERATURE_RATE = 1e-2  # of the logarithm; falls to 0 like the others'
 ENCODER = "sentence.encoder."  # before the encoder's names
 _KEPT = 2  # checkpoints: the last and the best
 _STATE = "trainer_state.json"
@@ -76,6 +78,16 @@ class ContrastiveTrainer(Trainer):
         )
         self.model_accepts_loss_kwargs = False
 
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """As the trainer's, but a learned temperature has a rate of its own: it is one number on a scale of its own."""
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
+        scale = self.objective.loss.log_scale
+        if scale is not None:
+            for group in optimizer.param_groups:
+                group["params"] = [weight for weight in group["params"] if weight is not scale]
+            optimizer.add_param_group({"params": [scale], "lr": _TEMPERATURE_RATE, "weight_decay": 0.0})
+        return optimizer
+
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Every rank's part of the same batches: nothing is left for accelerate to divide."""
         config = self.objective.settings
@@ -113,7 +125,8 @@ class ContrastiveTrainer(Trainer):
             state = health(self.objective.seen)
             logs |= {"mean_cosine": state.mean_cosine, "effective_rank": state.effective_rank}
             if self.is_world_process_zero():
-                warn(self.state.global_step, state, unsupervised=self.objective.settings.mode == "unsup")
+                unsupervised = self.objective.settings.mode == "unsup"
+                warn(self.state.global_step, state, unsupervised=unsupervised, run=str(self.run))
         if "loss" in logs and self.objective.settings.learn_temperature:
             logs["temperature"] = float(torch.as_tensor(self.objective.loss.temperature).detach())
         super().log(logs, *args, **kwargs)
@@ -263,9 +276,10 @@ def misfit(checkpoint: Path, lost: list[str], unknown: list[str]) -> TrainingErr
 class RunCallback(TrainerCallback):
     """Writes ``metrics.jsonl``, tells the listener, and ends the run after the step in which it was asked to."""
 
-    def __init__(self, run: Path, listener: TrainListener) -> None:
+    def __init__(self, run: Path, listener: TrainListener, *, seed: int) -> None:
         self.path = run / METRICS
         self.listener = listener
+        self.seed = seed
         self.stop_asked = False
 
     def start_score(self, metric: str) -> float | None:
@@ -275,7 +289,9 @@ class RunCallback(TrainerCallback):
         return scores[0] if scores else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Drop what a killed run logged past the checkpoint that is resumed."""
+        """Give each rank its own draws; drop what a killed run logged past the checkpoint that is resumed."""
+        if args.world_size > 1 and state.global_step == 0:
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, args.process_index]).generate_state(1)[0]))
         if not state.is_world_process_zero or not self.path.is_file():
             return
         kept = [line for line in self._lines() if line["step"] <= state.global_step] if state.global_step else []
@@ -299,6 +315,7 @@ class RunCallback(TrainerCallback):
         """Tell the step; after Ctrl-C, save and stop."""
         if state.is_world_process_zero:
             self.listener.stepped(state.global_step, state.max_steps)
+        self.stop_asked = any_rank(self.stop_asked)  # a signal reaches the ranks in different steps
         if self.stop_asked:
             control.should_save = True
             control.should_training_stop = True

@@ -56,6 +56,13 @@ def as_kornli(path: Path) -> Path:
     return path
 
 
+def as_xnli_translation(path: Path) -> Path:
+    """XNLI's translated training files have names of their own."""
+    lines = ["\t".join((a, b, "contradictory" if label == "contradiction" else label)) for a, b, label in ROWS]
+    path.write_text("\n".join(["premise\thypo\tlabel", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
 def as_gzip(path: Path) -> Path:
     plain = as_jsonl(path.with_suffix(""))
     path.write_bytes(gzip.compress(plain.read_bytes()))
@@ -64,7 +71,13 @@ def as_gzip(path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("a.jsonl", as_jsonl), ("a.txt", as_snli_text), ("a.tsv", as_kornli), ("a.jsonl.gz", as_gzip)],
+    [
+        ("a.jsonl", as_jsonl),
+        ("a.txt", as_snli_text),
+        ("a.tsv", as_kornli),
+        ("b.tsv", as_xnli_translation),
+        ("a.jsonl.gz", as_gzip),
+    ],
 )
 def test_every_format_gives_all_triplets(tmp_path: Path, name: str, write: Callable[[Path], Path]) -> None:
     counts = nli_triplets(write(tmp_path / name), tmp_path / "out.csv", combinations="all")

@@ -16,8 +16,8 @@ from ranks import on_ranks
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from simcse_kit import SimCSE, train_sup
-from simcse_kit.distributed import from_first, gather, world
+from simcse_kit import SimCSE, train_sup, train_unsup
+from simcse_kit.distributed import any_rank, from_first, gather, total, world
 from simcse_kit.losses import info_nce
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
@@ -138,7 +138,7 @@ def test_a_step(case: str, ranks: int, bert: Path, sentences: list[str], triplet
     mode, given = CASES[case]
     data = sentences if mode == "unsup" else triplets
     parts = [part.tolist() for part in np.array_split(np.arange(len(triplets)), ranks)]  # 3 ranks: 7, 7 and 6 rows
-    loss, gradients = _step(_ready(mode, data, bert, 2, **given), list(range(len(triplets))))
+    loss, gradients = _step(_ready(mode, data, bert, 2 * ranks, **given), list(range(len(triplets))))
     for found, their in on_ranks(ranks, _part, case, data, bert, parts):
         assert found == pytest.approx(loss, rel=1e-5)
         assert their.keys() == gradients.keys()
@@ -146,6 +146,30 @@ def test_a_step(case: str, ranks: int, bert: Path, sentences: list[str], triplet
         difference = torch.cat([(their[name] - gradients[name]).flatten() for name in gradients]).norm()
         assert total > 0.01
         assert difference / total < 1e-5
+
+
+def _draws(sentences: list[str], folder: Path, run: Path) -> list[float]:
+    """The first number that dropout would draw in training, on each rank."""
+    train_unsup(sentences, run, model=folder, batch_size=4, epochs=0.01, device="cpu", bf16=False, listener=None)
+    return torch.rand(3).tolist()  # type: ignore[no-any-return]
+
+
+def test_each_rank_draws_for_itself(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    """Else a sentence's negatives would share its dropout mask."""
+    first, second = on_ranks(2, _draws, sentences, bert, tmp_path / "run")
+    assert first != second
+
+
+def _stops() -> list[bool]:
+    rank = world().rank
+    return [any_rank(rank == 1), any_rank(False), total(rank + 1) == 3]  # type: ignore[list-item]
+
+
+def test_what_one_rank_is_told_all_know() -> None:
+    """Ctrl-C reaches the ranks in different steps: a rank that stopped alone would leave the others waiting."""
+    assert on_ranks(2, _stops) == [[True, False, True]] * 2
+    assert any_rank(True)
+    assert not any_rank(False)
 
 
 # A whole run

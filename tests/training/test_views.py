@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from simcse_kit import SimCSE, TrainingError, train_sup, train_unsup
+from simcse_kit import ModelError, SimCSE, TrainingError, train_sup, train_unsup
 from simcse_kit.encoder.template import template_bias, template_span
 from simcse_kit.training.config import make_config
 from simcse_kit.training.job import Job, prepare
@@ -189,6 +189,14 @@ def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs
     [
         ("sup", {"objective": "simclr"}, "objective of train sup must be one of simcse, cosent, angle; got 'simclr'"),
         ("unsup", {"objective": "distill"}, "objective distill needs a teacher"),
+        ("unsup", {"objective": "distill", "teacher": "t", "train_head": "mlp"}, "train_head must be none"),
+        ("unsup", {"matryoshka_dims": (8,), "train_head": "mlp"}, "train_head must be none"),
+        ("unsup", {"recipe": "rankcse"}, "recipe rankcse needs a teacher"),
+        ("sup", {"recipe": "sup-teacher"}, "recipe sup-teacher needs a teacher"),
+        ("unsup", {"teacher_weight": 2.0}, "teacher_weight needs teacher"),
+        ("unsup", {"hardness_strength": 2.0}, "hardness_strength needs hardness_mode"),
+        ("unsup", {"false_negative_margin": 3.0}, "false_negative_margin must be between -1 and 1"),
+        ("unsup", {"learn_temperature": True, "temperature": 3.0}, r"stays between 0\.01 and 1\.0; got 3"),
         ("unsup", {"objective": "simclr", "augmentation": ()}, "objective simclr needs an augmentation"),
         ("unsup", {"objective": "simclr", "angular_margin": 10}, "angular_margin is a part of objective simcse"),
         ("unsup", {"augmentation": "synonyms"}, "augmentation must be of repetition, deletion, .*; got"),
@@ -205,6 +213,61 @@ def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs
 def test_combinations(mode: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         make_config(mode, {"model": "m"} | settings)
+
+
+def test_an_objective_s_settings_stand_under_those_of_a_recipe() -> None:
+    config = make_config("unsup", {"recipe": "unsup-bert-large", "objective": "distill", "teacher": "t"})
+    assert (config.train_head, config.learning_rate, config.pooling) == ("none", 1e-5, "cls_before_pooler")
+    assert make_config("sup", {"recipe": "sup-bert-base", "objective": "cosent"}).batch_size == 64
+    assert make_config("unsup", {"model": "m", "recipe": "unsup"}) == make_config(
+        "unsup", {"model": "m", "recipe": "unsup", "pooling": None}
+    )
+    assert make_config("unsup", {"model": "m", "recipe": "unsup"}).pooling is None  # the folder's, as without it
+
+
+def test_what_is_cut_is_what_is_saved(bert: Path, sentences: list[str]) -> None:
+    """The first widths of the saved vectors learn, not those of a head that is thrown away."""
+    job = ready("unsup", sentences, bert, matryoshka_dims=(8,), bf16=False)
+    batch = job.rows.collate([Item(0, row) for row in range(16)])
+    vectors = torch.cat([job.objective.train().embed(group) for group in batch["groups"]]).detach().requires_grad_()
+    from simcse_kit.training.objective import Batch
+
+    rest = {name: value for name, value in batch.items() if name != "groups"}
+    job.objective.batch_loss(vectors, batch["groups"], Batch(**rest)).backward()
+    assert vectors.grad is not None
+    narrow = torch.nn.functional.normalize(vectors.detach()[:, :8], dim=1)
+    assert narrow.shape == (32, 8)
+    share = vectors.grad[:, :8].square().sum() / vectors.grad.square().sum()
+    assert share > 0.5  # of 32 widths a quarter would be even
+
+
+def test_a_learned_temperature_moves(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    """At a rate of its own, within its bounds."""
+    import json
+
+    settings: dict[str, Any] = {"batch_size": 8, "epochs": 6, "eval_steps": 5, "device": "cpu"}
+    train_unsup(sentences, tmp_path / "run", model=bert, learn_temperature=True, **settings)
+    lines = [json.loads(text) for text in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    temperatures = [line["temperature"] for line in lines if "temperature" in line]
+    assert abs(temperatures[-1] - 0.05) > 0.003
+    assert all(0.01 <= value <= 1 for value in temperatures)
+
+
+def test_a_decoder_s_default_is_its_last_token(tiny_model: Any, sentences: list[str]) -> None:
+    job = ready("unsup", sentences, tiny_model("llama"), augmentation="deletion", dropout=None)
+    assert (job.model.pooling, job.pooling_origin) == ("last_token", "default")
+    with pytest.raises(ModelError, match="is a decoder, whose first token has seen no other"):
+        ready("unsup", sentences, tiny_model("gpt2"), pooling="cls_before_pooler")
+
+
+def test_equal_texts_are_no_negatives_through_the_queue(bert: Path, sentences: list[str]) -> None:
+    """One text alone: neither its batch nor the queue holds a negative."""
+    job = ready("unsup", [sentences[0]] * 40, bert, momentum_queue=2.0, bf16=False)
+    for epoch in range(2):
+        batch = job.rows.collate([Item(epoch, row) for row in range(8)])
+        assert float(job.objective.train()(**batch)["loss"].detach()) == 0
+    assert job.objective.queue is not None
+    assert int(job.objective.queue.filled) == 16
 
 
 def test_widths_beyond_the_vectors(bert: Path, sentences: list[str]) -> None:

@@ -15,6 +15,7 @@ from typer.main import get_command
 from simcse_kit import SimCSE
 from simcse_kit.cli import app
 from simcse_kit.data import read_sentences, sample_sentences_path
+from simcse_kit.training.recipes import measured, recipes
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,6 +53,8 @@ def test_figures_of_the_readme_are_those_of_the_results() -> None:
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
     assert f"{tables.START}\n\n{tables.render()}\n\n{tables.END}" in README
+    assert tables.measured() == measured()  # what `simcse-kit recipes` shows
+    assert set(measured()) <= set(recipes())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
