@@ -256,6 +256,8 @@ def make_config(mode: str, settings: Mapping[str, Any]) -> TrainConfig:
     values = recipe_settings(mode, settings.get("recipe"), objective)
     names = {item.name for item in fields(TrainConfig)}
     given = {name: value for name, value in settings.items() if name in names and value is not None}
+    if "teacher_weight" in values and not given.get("teacher"):
+        raise TrainingError(f"recipe {given.get('recipe')} needs a teacher (--teacher), such as all-MiniLM-L6-v2")
     defaults = {item.name: item.default for item in fields(TrainConfig)}
     for name, needs in _PARTS_OF.items():
         if given.get(name, defaults[name]) != defaults[name] and not (values | given).get(needs):
@@ -263,8 +265,6 @@ def make_config(mode: str, settings: Mapping[str, Any]) -> TrainConfig:
     values = values | given
     if "train_head" not in given and (values.get("matryoshka_dims") or values.get("objective") == "distill"):
         values["train_head"] = "none"  # what is cut or distilled is the vector that is saved
-    if "teacher_weight" in values and not values.get("teacher"):
-        raise TrainingError(f"recipe {values.get('recipe')} needs a teacher (--teacher), such as all-MiniLM-L6-v2")
     if not values.get("model"):
         raise TrainingError("name the model to start from: a folder or hub name, such as google-bert/bert-base-uncased")
     for name in ("matryoshka_dims", "augmentation", "teacher"):
