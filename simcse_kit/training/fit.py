@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from transformers import PrinterCallback, TrainingArguments
 
 from simcse_kit.distributed import barrier
@@ -21,6 +22,8 @@ from simcse_kit.training.checkpoints import checkpoint_name
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 from simcse_kit.training.job import Job
 from simcse_kit.training.launched import sharded
+from simcse_kit.training.randomness import RandomState
+from simcse_kit.training.sampling import Item
 from simcse_kit.training.selection import Score, label_free_scorer, pairs_scorer
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
 
@@ -132,12 +135,28 @@ def _arguments(job: Job) -> TrainingArguments:
         logging_nan_inf_filter=False,  # it would log a diverged run's loss as 0
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
+        ddp_find_unused_parameters=leaves_weights_unused(job) if job.world.size > 1 and not sharded() else None,
         disable_tqdm=True,
         label_names=[],
     )
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # one process is one device; more devices are torchrun's
     return arguments
+
+
+def leaves_weights_unused(job: Job) -> bool:
+    """Whether a step may leave weights without a gradient, which DDP has to be told: tried with a few sentences."""
+    objective, device = job.objective, job.model.device
+    if objective.mlm is not None:  # a batch may have no token to predict
+        return True
+    state = RandomState.now(device)
+    group = job.rows.collate([Item(0, row) for row in range(4)])["groups"][0]
+    vectors = objective.train().embed({name: tensor.to(device) for name, tensor in group.items()})
+    torch.autograd.backward(vectors.sum())
+    unused = any(weight.requires_grad and weight.grad is None for weight in objective.sentence.parameters())
+    objective.zero_grad()
+    state.restore(device)
+    return unused
 
 
 @contextmanager

@@ -190,6 +190,8 @@ def test_torchrun(more: list[str], bert: Path, triplets: list[Any], tmp_path: Pa
     done = subprocess.run(line, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model saved in") == 1
+    assert "Warning" not in done.stderr
+    assert done.stderr.count("each sentence sees") == 1
     record = json.loads((tmp_path / "two" / "run.json").read_text())
     assert record["processes"] == 2
     assert (tmp_path / "two" / "checkpoint-6" / "rng_state_1.pth").is_file()
