@@ -164,6 +164,22 @@ def stopped(unsup: Plot, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def test_a_terminated_run_is_a_stopped_one(unsup: Plot, tmp_path: Path) -> None:
+    """SIGTERM, which a cluster sends before it takes a machine away."""
+    import signal
+
+    class Terminate(TrainListener):
+        def stepped(self, step: int, steps: int) -> None:
+            if step == 4:
+                signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingInterrupted, match="stopped after step 4 of 10"):
+        train_unsup(unsup.data, tmp_path / "run", listener=Terminate(), device="cpu", **unsup.settings)
+    assert checkpoints(tmp_path / "run")[-1].name == "checkpoint-4"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_the_plan_says_where_a_run_goes_on(unsup: Plot, stopped: Path) -> None:
     listener = StopAt(-1)
     result = train_unsup(unsup.data, stopped, resume=True, listener=listener, device="cpu", **unsup.settings)
