@@ -179,6 +179,10 @@ class TrainConfig:
             raise TrainingError(f"augmentation goes with objective simcse or simclr, not with {self.objective}")
         if self.second_template and not self.template:
             raise TrainingError("second_template needs a template")
+        if self.second_template and (self.mode == "sup" or self.objective == "distill"):
+            raise TrainingError(
+                "second_template is of a sentence's other view: of train unsup, not of objective distill"
+            )
         if self.template and self.mlm_weight:
             raise TrainingError("mlm_weight with a template is not supported: its own words would be masked")
         if self.merge and self.lora_rank is None:

@@ -35,11 +35,12 @@ def make_views(model: SimCSE, data: TextData, config: TrainConfig) -> Views:
         set_template(model.tokenizer, config.template)
     tables = [_tokenized(model, data.column(i), config) for i in range(data.width)]
     if config.objective == "distill":
-        return Views(tables[:1], [None], _spans(model, config, 1))
-    if data.width == 1:
+        tables = tables[:1]
+    elif data.width == 1:
         tables.append(_second(model, data.column(0), tables[0], config))
     spans = _spans(model, config, len(tables))
-    return Views(tables, _augmentations(model, config, len(tables)), spans)
+    denoised = config.template is not None and config.template_denoising
+    return Views(tables, _augmentations(model, config, spans), spans if denoised else None)
 
 
 def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig) -> TokenTable:
@@ -60,10 +61,8 @@ def _tokenized(model: SimCSE, texts: Sequence[str], config: TrainConfig) -> Toke
     )
 
 
-def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan] | None:
-    """Where each view's template begins and ends, in a run that subtracts its vector."""
-    if config.template is None or not config.template_denoising:
-        return None
+def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]:
+    """What stands around the sentences of each view, a template or special tokens alone."""
     spans = [template_span(model.tokenizer)] * views
     if config.second_template is not None:
         with using_template(model.tokenizer, config.second_template):
@@ -71,21 +70,17 @@ def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]
     return spans
 
 
-def _augmentations(model: SimCSE, config: TrainConfig, views: int) -> list[Augment | None]:
+def _augmentations(model: SimCSE, config: TrainConfig, spans: list[TemplateSpan]) -> list[Augment | None]:
     """For the positive view, in SimCLR for both."""
     names = [name for name in config.augmentation if name != "cutoff"]  # that one is the encoder's
     if not names:
-        return [None] * views
+        return [None] * len(spans)
     words, longest = vocabulary(model.tokenizer), model.max_seq_length or 10**6
-    spans = [template_span(model.tokenizer)] * views
-    if config.second_template is not None:
-        with using_template(model.tokenizer, config.second_template):
-            spans[1] = template_span(model.tokenizer)
     return [
-        partial(_augmented, names=tuple(names), words=words, span=spans[i], longest=longest)
+        partial(_augmented, names=tuple(names), words=words, span=span, longest=longest)
         if i == 1 or (i == 0 and config.objective == "simclr")
         else None
-        for i in range(views)
+        for i, span in enumerate(spans)
     ]
 
 

@@ -201,6 +201,7 @@ def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs
         ("unsup", {"objective": "simclr", "angular_margin": 10}, "angular_margin is a part of objective simcse"),
         ("unsup", {"augmentation": "synonyms"}, "augmentation must be of repetition, deletion, .*; got"),
         ("unsup", {"second_template": "a [X] [MASK]"}, "second_template needs a template"),
+        ("sup", {"template": "a [X] [MASK]", "second_template": "b [X] [MASK]"}, "of a sentence's other view"),
         ("unsup", {"merge": True}, "merge .* needs lora_rank"),
         ("unsup", {"mini_batch_size": 8, "mini_batch_tokens": 80}, "mini_batch_size or mini_batch_tokens, not both"),
         ("unsup", {"teacher": ("a", "b", "c")}, "one or two models; got 3"),
