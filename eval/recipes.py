@@ -102,6 +102,7 @@ def train_peer(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
         batch_size=BATCH_SIZE[cell.mode],
         learning_rate=LEARNING_RATE[cell.mode],
         seed=seed,
+        bf16=True,  # as ours trains where the processor multiplies in it
         dev=read_scored_pairs(data / "senteval/STS/STSBenchmark/sts-dev.csv"),
         eval_steps=EVAL_STEPS[cell.mode],
     )
