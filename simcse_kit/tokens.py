@@ -121,6 +121,24 @@ def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[Tensor, Tensor 
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
+class Packing(NamedTuple):
+    """Where the T tokens of B padded sentences stand, for a forward pass that leaves the padding out."""
+
+    places: Tensor  # (T,) int64, among the B x L
+    starts: Tensor  # (B + 1,) int32: where each sentence begins among the T, and T
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Packing:
+        """The packing of sentences of so many tokens, padded on the right to the longest.
+
+        >>> Packing.of([1, 3]).places.tolist(), Packing.of([1, 3]).starts.tolist()
+        ([0, 3, 4, 5], [0, 1, 4])
+        """
+        kept = np.arange(max(lengths)) < np.asarray(lengths)[:, None]  # (B, L)
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        return cls(torch.from_numpy(np.flatnonzero(kept)), torch.from_numpy(starts))
+
+
 def length_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
     """Indices in batches of at most ``batch_size``, longest sentences first, one exact length where there are enough.
 

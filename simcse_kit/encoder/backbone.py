@@ -15,6 +15,8 @@ from simcse_kit.errors import ModelError, TrainingError
 
 _WEIGHTS = "model.safetensors"
 _OLD_WEIGHTS = "pytorch_model.bin"
+BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # one layer code under several names
+PACKED = "simcse_kit_packed"  # our attention over batches without padding, in transformers' table
 _NOT_TENSORS = (
     "broken, or more than tensors: torch.load(weights_only=True) refuses it, and nothing else is unpickled here"
 )
@@ -200,6 +202,20 @@ def max_positions(model: Any) -> int | None:
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
             limit = module.num_embeddings - module.padding_idx - 1
     return int(limit) if isinstance(limit, int) and limit > 0 else None
+
+
+def first_position(backbone: nn.Module) -> int | None:
+    """The position of a sentence's first token; None where positions do not come from embeddings alone.
+
+    BERT counts from 0, RoBERTa from ``padding_idx + 1``; MPNet and DeBERTa also count distances within the row.
+    """
+    modules = dict(backbone.named_modules())
+    if any("relative_attention" in name or "rel_embeddings" in name for name in modules):
+        return None
+    for name, module in modules.items():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return None
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:

@@ -1,8 +1,9 @@
 """Training steps made cheaper without changing what they compute.
 
-On a CPU, drawing dropout's masks, writing the gradient of a whole word table for each forward pass, and computing
-tokens that nobody reads take about a third of a step. Inside `training_speedups` modules work by other classes over the
-same weights, so that names, saving and copying stay as they are.
+On CUDA, sentences are packed without padding. On a CPU, drawing dropout's masks, writing the gradient of a whole word
+table for each forward pass, and computing tokens that nobody reads take about a third of a step. Inside
+`training_speedups` modules work by other classes over the same weights, so that names, saving and copying stay as they
+are.
 """
 
 from __future__ import annotations
@@ -16,26 +17,31 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit import distributed
+from simcse_kit.encoder.backbone import BERT_LIKE
 from simcse_kit.encoder.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.packed import can_pack, packed_attention
 from simcse_kit.pooling import POOLERS, first_token
-
-_BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # one layer code under several names
 
 
 @contextlib.contextmanager
 def training_speedups(encoder: Encoder, *, mlm: bool = False) -> Iterator[tuple[str, ...]]:
     """Make the training steps inside cheaper; yields the names of what fits this encoder and its device.
 
-    ``dropout``, ``attention``: masks from 16 random bits a value instead of 64. ``word gradient``: kept sparse until a
-    backward pass ends. ``first token``: the last layer computes the one token that is pooled. Evaluation mode is
-    untouched. ``mlm``: a masked-language-model loss reads every token and shares the word table, so the last two are
-    left out.
+    ``packing``, on CUDA: batches that come with a `Packing` are run without padding. On a CPU ``dropout`` and
+    ``attention``: masks from 16 random bits a value instead of 64; ``word gradient``: kept sparse until a backward pass
+    ends. ``first token``: the last layer computes the one token that is pooled; not where batches are packed.
+    Evaluation mode is untouched. ``mlm``: a masked-language-model loss reads every token and shares the word table, so
+    the last two are left out.
     """
     backbone: Any = encoder.backbone
     names: list[str] = []
     with contextlib.ExitStack() as stack:
-        if next(encoder.parameters()).device.type == "cpu":
+        device = next(encoder.parameters()).device.type
+        if packs(encoder):
+            stack.enter_context(packed_attention(backbone))
+            names.append("packing")
+        if device == "cpu":
             if stack.enter_context(fast_dropout(backbone)):
                 names.append("dropout")
             if stack.enter_context(fast_attention(backbone)):
@@ -45,6 +51,11 @@ def training_speedups(encoder: Encoder, *, mlm: bool = False) -> Iterator[tuple[
         if not mlm and stack.enter_context(first_token_only(encoder)):
             names.append("first token")
         yield tuple(names)
+
+
+def packs(encoder: Encoder) -> bool:
+    """Whether training steps of this encoder take packed batches."""
+    return next(encoder.parameters()).device.type == "cuda" and can_pack(encoder.backbone)
 
 
 # The word table's gradient
@@ -124,7 +135,7 @@ def first_token_only(encoder: Encoder, *, inference: bool = False) -> contextlib
     backbone: Any = encoder.backbone
     config, pooler = backbone.config, POOLERS[encoder.pooling]
     fits = (
-        config.model_type in _BERT_LIKE
+        config.model_type in BERT_LIKE
         and not config.is_decoder
         and getattr(config, "_attn_implementation", None) in ("sdpa", "eager", ATTENTION)
         and pooler.pool is first_token

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from simcse_kit.encoder.backbone import PACKED, first_position
 from simcse_kit.errors import ModelError
 from simcse_kit.pooling import POOLERS, last_occurrence, pool
+from simcse_kit.tokens import Packing
 
 
 class Dense(nn.Module):
@@ -83,6 +86,8 @@ class Encoder(nn.Module):
         self.pooler_prefix = pooler_prefix  # where this architecture's own weights would keep the head
         self.spare_pooler = spare_pooler  # the start model's, of no effect here
         self.mask_id = mask_id  # the tokenizer's mask token, for pooling="mask"
+        self._first_position = first_position(backbone)
+        self.run: Callable[..., Any] | None = None  # what runs the backbone in training, where not it itself
         self.post = nn.ModuleList(post)
 
     @property
@@ -114,20 +119,29 @@ class Encoder(nn.Module):
         *,
         normalize: bool = True,
         position_ids: Tensor | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
         """Ids (B, L) and mask (B, L), None where nothing is padded, to vectors (B, D).
 
         ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it. ``normalize=False`` leaves out
         a closing Normalize: a head for the loss wants the vector itself. ``position_ids`` (B, L) or None for 0, 1, ...
+        ``packing``: where the padding is, which is left out inside `packed.packed_attention`.
         """
+        run = self.run if self.training and self.run is not None else self.backbone
         inner = POOLERS[self.pooling].layers != (-1,)
         extra: dict[str, Any] = {"output_hidden_states": True} if inner else {}
         if position_ids is not None:
             extra["position_ids"] = position_ids
         if POOLERS[self.pooling].mask_token:
             pool_mask = self._mask_token(input_ids)
-        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **extra)
-        states = output.hidden_states if inner else (output.last_hidden_state,)
+        if packing is not None and self.config._attn_implementation == PACKED:
+            from simcse_kit.encoder.packed import run_packed  # transformers takes a second to import
+
+            assert self._first_position is not None
+            states = run_packed(run, self._first_position, input_ids, packing, **extra)
+        else:
+            output = run(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **extra)
+            states = output.hidden_states if inner else (output.last_hidden_state,)
         vectors = pool(self.pooling, states, attention_mask if pool_mask is None else pool_mask)
         for i, module in enumerate(self.post):
             if normalize or i + 1 < len(self.post) or not isinstance(module, Normalize):

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from simcse_kit.encoder.backbone import first_position
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError
 
@@ -220,7 +221,7 @@ def template_bias(encoder: Encoder, input_ids: Tensor, attention_mask: Tensor | 
     index = torch.arange(sum(span), device=input_ids.device)
     places = torch.where(index < span.prefix, index, ends - sum(span) + index)  # (B, T) of T template tokens
     kinds, kind = torch.unique(torch.cat([input_ids.gather(1, places), places], 1), dim=0, return_inverse=True)
-    first = _first_position(encoder.backbone)
+    first = first_position(encoder.backbone)
     if first is not None:
         ids, positions = kinds.chunk(2, dim=1)  # (K, T): K templates at their places
         vectors = encoder(ids, None, position_ids=first + positions, normalize=False)
@@ -230,17 +231,3 @@ def template_bias(encoder: Encoder, input_ids: Tensor, attention_mask: Tensor | 
         kept = torch.zeros_like(attention_mask).scatter_(1, places, 1)
         vectors = encoder(input_ids[row], kept[row], normalize=False)
     return vectors[kind]  # type: ignore[no-any-return]
-
-
-def _first_position(backbone: nn.Module) -> int | None:
-    """The position of a sentence's first token; None where positions do not come from embeddings alone.
-
-    BERT counts from 0, RoBERTa from ``padding_idx + 1``; MPNet and DeBERTa also count distances within the row.
-    """
-    modules = dict(backbone.named_modules())
-    if any("relative_attention" in name or "rel_embeddings" in name for name in modules):
-        return None
-    for name, module in modules.items():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return 0 if module.padding_idx is None else module.padding_idx + 1
-    return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from simcse_kit.tokens import TokenTable, length_groups, pad
+from simcse_kit.tokens import Packing, TokenTable, length_groups, pad
 from simcse_kit.training.sampling import Item
 
 GROUPS = {"cpu": 4}  # forward passes a step: more save padding, fewer fill the processor better; elsewhere 1
@@ -36,6 +36,7 @@ class TrainingRows(Dataset[Item]):
         seed: of what ``augment`` draws.
         gold: (N,) scores of scored pairs.
         teachers: (N, V, D) vectors of the texts by each teacher.
+        packs: where a group is padded, it also says how to pack it.
         groups: how many a batch has, where nothing bounds them.
         mini_batch_size, mini_batch_tokens: bounds of a group, in sentences or in tokens with padding.
     """
@@ -51,6 +52,7 @@ class TrainingRows(Dataset[Item]):
         seed: int = 0,
         gold: NDArray[np.float64] | None = None,
         teachers: Sequence[NDArray[np.float32]] = (),
+        packs: bool = False,
         groups: int = GROUPS["cpu"],
         mini_batch_size: int | None = None,
         mini_batch_tokens: int | None = None,
@@ -63,6 +65,7 @@ class TrainingRows(Dataset[Item]):
         self.seed = seed
         self.gold = gold
         self.teachers = list(teachers)
+        self.packs = packs
         self.groups = groups
         self.mini_batch_size = mini_batch_size
         self.mini_batch_tokens = mini_batch_tokens
@@ -89,6 +92,8 @@ class TrainingRows(Dataset[Item]):
         for part in parts:
             ids, mask = pad([rows[i] for i in part], self.pad_id)
             group: Group = {"input_ids": ids} if mask is None else {"input_ids": ids, "attention_mask": mask}
+            if mask is not None and self.packs:
+                group |= Packing.of([len(rows[i]) for i in part])._asdict()
             groups.append(group | {"view": torch.tensor(part[0] // len(items))} if self.apart else group)
         batch = {"groups": groups, "places": torch.from_numpy(np.concatenate(parts)), "views": len(self.views)}
         if self.texts is not None:
@@ -115,6 +120,13 @@ class TrainingRows(Dataset[Item]):
         if self.mini_batch_size is not None:
             return length_groups(lengths, -(-len(lengths) // self.mini_batch_size))
         return length_groups(lengths, max(1, min(self.groups, len(lengths) // _SMALLEST_GROUP)))
+
+
+def some_of(group: Group, kept: Tensor) -> Group:
+    """Some sentences of a group, ``kept`` (b,) bool, padded as they were."""
+    per_sentence = ("input_ids", "attention_mask")
+    rest = {name: tensor for name, tensor in group.items() if name not in (*per_sentence, *Packing._fields)}
+    return rest | {name: group[name][kept] for name in per_sentence if name in group}
 
 
 def _token_groups(lengths: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:

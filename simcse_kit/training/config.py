@@ -125,6 +125,9 @@ class TrainConfig:
     eval_steps: int = _option(125, "Steps between checkpoints (and scores).")
     seed: int = _option(42, "Fixes everything that is drawn.")
     bf16: bool | None = _option(None, "bfloat16 autocast. Default: where the processor has it.")
+    torch_compile: bool | None = _option(
+        None, "Compile the steps, which takes a minute. Default: on CUDA, for runs of more than 2,000 steps."
+    )
     device: str | None = _option(None, "cpu, cuda, mps. Default: an accelerator where there is one.")
     report_to: str = _option("none", "Also log to tensorboard, wandb or another of transformers' integrations.")
 
@@ -187,6 +190,11 @@ class TrainConfig:
             raise TrainingError("mlm_weight with a template is not supported: its own words would be masked")
         if self.merge and self.lora_rank is None:
             raise TrainingError("merge folds LoRA's adapters into the model: it needs lora_rank")
+        if self.torch_compile and (self.cached or self.gradient_checkpointing):
+            raise TrainingError(
+                "torch_compile does not go with mini_batch_size, mini_batch_tokens or gradient_checkpointing: these "
+                "embed twice and need the same dropout again"
+            )
         if self.mini_batch_size is not None and self.mini_batch_tokens is not None:
             raise TrainingError("give mini_batch_size or mini_batch_tokens, not both")
         if len(self.teacher) > 2:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from transformers import PrinterCallback, TrainingArguments
 
 from simcse_kit.distributed import barrier
@@ -22,10 +21,9 @@ from simcse_kit.training.checkpoints import checkpoint_name
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 from simcse_kit.training.job import Job
 from simcse_kit.training.launched import sharded
-from simcse_kit.training.randomness import RandomState
-from simcse_kit.training.sampling import Item
 from simcse_kit.training.selection import Score, label_free_scorer, pairs_scorer
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
+from simcse_kit.training.trial import tried
 
 _METRIC = {"eval-data": "spearman", "label-free": "label_free"}  # by which the best checkpoint is told
 _LOGGING_STEPS = 10  # at most: a short run wants a curve too
@@ -135,6 +133,7 @@ def _arguments(job: Job) -> TrainingArguments:
         logging_nan_inf_filter=False,  # it would log a diverged run's loss as 0
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
+        dataloader_num_workers=int(device.type == "cuda"),  # the next batch is made while the device works
         ddp_find_unused_parameters=leaves_weights_unused(job) if job.world.size > 1 and not sharded() else None,
         disable_tqdm=True,
         label_names=[],
@@ -146,17 +145,11 @@ def _arguments(job: Job) -> TrainingArguments:
 
 def leaves_weights_unused(job: Job) -> bool:
     """Whether a step may leave weights without a gradient, which DDP has to be told: tried with a few sentences."""
-    objective, device = job.objective, job.model.device
+    objective = job.objective
     if objective.mlm is not None:  # a batch may have no token to predict
         return True
-    state = RandomState.now(device)
-    group = job.rows.collate([Item(0, row) for row in range(4)])["groups"][0]
-    vectors = objective.train().embed({name: tensor.to(device) for name, tensor in group.items()})
-    torch.autograd.backward(vectors.sum())
-    unused = any(weight.requires_grad and weight.grad is None for weight in objective.sentence.parameters())
-    objective.zero_grad()
-    state.restore(device)
-    return unused
+    with tried(job):
+        return any(weight.requires_grad and weight.grad is None for weight in objective.sentence.parameters())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
 from simcse_kit.distributed import World, world
+from simcse_kit.encoder.fast import packs
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
@@ -21,7 +23,7 @@ from simcse_kit.model import SimCSE, pick_device
 from simcse_kit.training.batches import GROUPS, TrainingRows
 from simcse_kit.training.checkpoints import checkpoints
 from simcse_kit.training.config import SCORED, TrainConfig, make_config
-from simcse_kit.training.launched import check_checkpoint, check_sharding
+from simcse_kit.training.launched import check_checkpoint, check_sharding, sharded
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
     check_device,
@@ -36,12 +38,14 @@ from simcse_kit.training.preflight import (
 )
 from simcse_kit.training.recipes import mode_defaults
 from simcse_kit.training.record import check_repeats, check_same_run, run_record
-from simcse_kit.training.sampling import cut, numbered
+from simcse_kit.training.sampling import Cut, cut, numbered
 from simcse_kit.training.selection import hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
 from simcse_kit.training.views import Views, make_views
 from simcse_kit.types import ScoredPairs
+
+_COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
 Source = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
 
@@ -62,7 +66,10 @@ class Job:
     objective: ContrastiveModel  # around the model's encoder
     views: Views
     rows: TrainingRows
+    epoch: Cut
+    steps: int  # of all epochs
     bf16: bool
+    compiles: bool  # by torch.compile
     record: dict[str, Any]  # run.json
     checkpoint: Path | None  # to go on from
     overwrite: bool
@@ -137,8 +144,9 @@ def prepare(
     rows = _rows(model, data, gold, views, config, list(teachers.values()), first=here.rank == 0)
     if mode == "unsup" and config.objective != "distill" and not (config.augmentation or config.second_template):
         check_views(objective, rows)
-    steps = cut(len(data), config.batch_size, here.size).steps * config.epochs
-    check_space(output_dir, objective, checkpoints=int(-(-steps // config.eval_steps)))
+    epoch = cut(len(data), config.batch_size, here.size)
+    steps = math.ceil(epoch.steps * config.epochs)
+    check_space(output_dir, objective, checkpoints=-(-steps // config.eval_steps))
     _tell_repeats(data, config)
     return Job(
         config=config,
@@ -153,7 +161,10 @@ def prepare(
         objective=objective,
         views=views,
         rows=rows,
+        epoch=epoch,
+        steps=steps,
         bf16=bf16,
+        compiles=_compiles(config, device, steps),
         record=record,
         checkpoint=done[-1] if done else None,
         overwrite=overwrite,
@@ -209,6 +220,7 @@ def _rows(
         seed=config.seed,
         gold=gold,
         teachers=[teacher_vectors(teacher, data, show_progress_bar=first) for teacher in teachers],
+        packs=packs(model.encoder),
         groups=GROUPS.get(model.device.type, 1),
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
@@ -280,6 +292,16 @@ def _pooling_origin(config: TrainConfig, settings: TrainSettings, loaded: Loaded
     if settings.get("pooling") is None and config.pooling is not None:
         return "recipe"
     return loaded.pooling_origin
+
+
+def _compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:
+    """Whether steps go through ``torch.compile``: as asked, else where there are enough to pay for it."""
+    if config.torch_compile is not None:
+        if config.torch_compile and device.type == "cpu":
+            raise TrainingError("torch_compile is for accelerators: the CPU's own shortcuts cannot be compiled")
+        return config.torch_compile
+    fits = device.type == "cuda" and not (config.cached or config.gradient_checkpointing or sharded())
+    return fits and steps > _COMPILED_STEPS
 
 
 def _uses_bf16(asked: bool | None, device: torch.device) -> bool:

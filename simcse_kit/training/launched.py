@@ -22,6 +22,7 @@ _UNSUPPORTED = {
     "mini_batch_tokens": "the processes would run different numbers of mini-batches; give mini_batch_size",
     "momentum_queue": "its model follows whole weights, which no process holds",
     "learn_temperature": "a single number cannot be divided among processes",
+    "torch_compile": "it was never tried with weights that are gathered layer by layer",
     "mlm_weight": "the processes may run different numbers of forward passes for it",
 }
 _OPTIMIZER = "optimizer.bin"  # a checkpoint's file under FSDP alone

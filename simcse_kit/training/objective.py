@@ -14,7 +14,8 @@ from simcse_kit.augment import cutting_features
 from simcse_kit.distributed import gather, world
 from simcse_kit.encoder.modules import Dense, Encoder
 from simcse_kit.encoder.template import TemplateSpan, template_bias
-from simcse_kit.training.batches import Group
+from simcse_kit.tokens import Packing
+from simcse_kit.training.batches import Group, some_of
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.loss import BatchLoss
 from simcse_kit.training.mlm import Masked, MaskedLanguageModel, masked_language_model
@@ -46,7 +47,8 @@ class SentenceModel(nn.Module):
     def forward(self, group: Group) -> Tensor:
         """(b, L) -> (b, D)."""
         ids, mask = group["input_ids"], group.get("attention_mask")
-        vectors = self.encoder(ids, mask, normalize=False)
+        packing = Packing(group["places"], group["starts"]) if "places" in group else None
+        vectors = self.encoder(ids, mask, normalize=False, packing=packing)
         if self.templates is not None:
             vectors = vectors - template_bias(self.encoder, ids, mask, self.templates[int(group["view"])])
         return (vectors if self.train_head is None else self.train_head(vectors)).float()  # type: ignore[no-any-return]
@@ -147,11 +149,7 @@ class ContrastiveModel(nn.Module):
         rows = len(batch.places) // batch.views
         wanted = (batch.places >= rows) & (batch.places < 2 * rows)
         parts = torch.split(wanted, [len(group["input_ids"]) for group in groups])
-        chosen = [
-            {name: tensor[keep] if tensor.ndim else tensor for name, tensor in group.items()}
-            for group, keep in zip(groups, parts, strict=True)
-            if keep.any()
-        ]
+        chosen = [some_of(group, keep) for group, keep in zip(groups, parts, strict=True) if keep.any()]
         with torch.no_grad(), self.autocast():
             vectors = torch.cat([queue.model(group) for group in chosen])
         order = torch.argsort(batch.places[wanted])

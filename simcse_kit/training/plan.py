@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 from simcse_kit.training.checkpoints import step_of
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.events import TrainPlan
 from simcse_kit.training.job import Job
-from simcse_kit.training.sampling import cut
 
 
 def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
     """The plan of a run that has passed its checks; ``speedups`` are those in effect."""
     config, data, pairs = job.config, job.data, job.pairs
-    epoch = cut(len(data), config.batch_size, job.world.size)
     return TrainPlan(
         mode=config.mode,
         model=config.model,
@@ -29,10 +25,10 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
         batch_size=config.batch_size,
         devices=job.world.size,
         mini_batches=config.cached,
-        left_out=epoch.left_out,
+        left_out=job.epoch.left_out,
         held_out=len(job.held_out),
         negatives=_negatives(config, config.batch_size * job.world.size, data.width),
-        steps=math.ceil(epoch.steps * config.epochs),
+        steps=job.steps,
         epochs=config.epochs,
         learning_rate=config.learning_rate,
         temperature=config.temperature,

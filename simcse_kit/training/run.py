@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
 from simcse_kit.distributed import barrier, join
+from simcse_kit.encoder.compiled import compiled
 from simcse_kit.encoder.fast import training_speedups
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, Source, prepare
 from simcse_kit.training.plan import make_plan
 from simcse_kit.training.record import model_record, write_record
 from simcse_kit.training.settings import TrainSettings
+from simcse_kit.training.trial import tried
 
 __all__ = ["TrainSettings", "train_sup", "train_unsup"]
 
@@ -70,8 +73,20 @@ def run(
     return result
 
 
-def _speedups(job: Job) -> AbstractContextManager[tuple[str, ...]]:
+@contextmanager
+def _speedups(job: Job) -> Iterator[tuple[str, ...]]:
     """Exact ones; where activations are computed again they would not pay."""
     if job.config.gradient_checkpointing:
-        return nullcontext(())
-    return training_speedups(job.model.encoder, mlm=job.config.mlm_weight > 0)
+        yield ()
+        return
+    with training_speedups(job.model.encoder, mlm=job.config.mlm_weight > 0) as names:
+        if not job.compiles:
+            yield names
+            return
+        with compiled(job.model.encoder, lambda: _try_step(job)) as works:
+            yield (*names, "torch.compile") if works else names
+
+
+def _try_step(job: Job) -> None:
+    with tried(job):
+        pass

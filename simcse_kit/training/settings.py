@@ -58,6 +58,7 @@ class TrainSettings(TypedDict, total=False):
     eval_steps: int | None
     seed: int | None
     bf16: bool | None
+    torch_compile: bool | None
     device: str | None
     report_to: str | None
     columns: Sequence[str] | None  # of the data file

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -99,7 +100,20 @@ class ContrastiveTrainer(Trainer):
             ranks=self.args.world_size,
             texts=self.rows.texts if config.no_duplicates else None,
         )
-        return _Batches(self.rows, batch_sampler=batches, collate_fn=self.rows.collate)
+        workers = self.args.dataloader_num_workers
+        return _Batches(
+            self.rows,
+            batch_sampler=batches,
+            collate_fn=self.rows.collate,
+            num_workers=workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=False,  # the sampler's epoch has to reach them
+        )
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """To the device, without waiting for the step before."""
+        moved: dict[str, Any] = send_to_device(inputs, self.args.device, non_blocking=True)
+        return moved
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """A whole batch at once, or in parts where the run has mini-batches."""
