@@ -3,8 +3,9 @@
 On the CPU: MiniLM, sentences of train/wiki_sentences.txt (batch 64, 32 tokens at most) and rows of
 train/nli_triplets.csv (batch 128), fp32 and bf16. The trainers take turns, a few steps each, several rounds; figures
 are medians of the rounds, ratios are taken round by round. Also the share of the matrix product's limit, and a profile.
-On CUDA: a BERT-base-sized encoder with random weights, the same sentences repeated. Writes results/speed_train.json, or
-results/speed_train_cuda.json.
+On CUDA: a BERT-base-sized encoder with random weights, the same sentences repeated; first it is checked that packed and
+compiled steps compute what the plain one does, then ours is also timed compiled, as long runs are. Writes
+results/speed_train.json, or results/speed_train_cuda.json.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from peers import peer_trainer
 from record import data_folder, write_result
+from same_steps import check_steps
 from transformers import TrainerCallback
 
 from simcse_kit import TrainListener, train_sup, train_unsup
@@ -167,6 +170,8 @@ def compare(task: Task, model: str, steps: int, rounds: int, device: str) -> dic
         "sentence-transformers bfloat16": lambda: peers(task, model, steps, device, bf16=True),
         "ours float32": lambda: ours(task, model, steps, device, bf16=False),
     }
+    if device == "cuda":
+        turns["ours compiled"] = lambda: ours(task, model, steps, device, torch_compile=True)
     speeds: dict[str, list[float]] = {name: [] for name in turns}
     for turn in range(rounds):
         for name, run in turns.items():
@@ -176,6 +181,10 @@ def compare(task: Task, model: str, steps: int, rounds: int, device: str) -> dic
     def ratio(one: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(speeds[one], speeds[other], strict=True))
 
+    more = {}
+    if device == "cuda":
+        more["ours_compiled_to_their_default"] = ratio("ours compiled", "sentence-transformers float32")
+        more["ours_compiled_to_their_bfloat16"] = ratio("ours compiled", "sentence-transformers bfloat16")
     return {
         "batch_size": task.batch_size,
         "rows_per_second": {name: statistics.median(values) for name, values in speeds.items()},
@@ -183,6 +192,7 @@ def compare(task: Task, model: str, steps: int, rounds: int, device: str) -> dic
         "ours_default_to_their_default": ratio("ours default", "sentence-transformers float32"),
         "ours_default_to_their_bfloat16": ratio("ours default", "sentence-transformers bfloat16"),
         "ours_float32_to_their_float32": ratio("ours float32", "sentence-transformers float32"),
+        **more,
     }
 
 
@@ -203,28 +213,31 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, help="timed in a turn; default 8, on CUDA 200")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     data, device = data_folder(), arguments.device
+    steps = arguments.steps or (200 if device == "cuda" else 8)
     sentences = read_sentences(data / "train/wiki_sentences.txt").column(0)
     triplets = read_examples(data / "train/nli_triplets.csv").rows
-    needed = (WARM_UP + arguments.steps + 1) * 128
-    unsup, sup = Task("unsup", sentences[:needed], 64), Task("sup", triplets[:needed], 128)
+    needed = (WARM_UP + steps + 1) * 128
+    unsup = Task("unsup", list(islice(cycle(sentences), needed)), 64)
+    sup = Task("sup", list(islice(cycle(triplets), needed)), 128)
     with tempfile.TemporaryDirectory() as folder:
         model = random_bert(Path(folder)) if device == "cuda" else str(packaged_minilm())
         result: dict[str, Any] = {
             "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
             "model": "BERT-base, random weights" if device == "cuda" else "all-MiniLM-L6-v2",
-            "unsup": compare(unsup, model, arguments.steps, arguments.rounds, device),
-            "sup": compare(sup, model, arguments.steps, arguments.rounds, device),
+            **({"differences": check_steps(model, sentences[:64], device)} if device == "cuda" else {}),
+            "unsup": compare(unsup, model, steps, arguments.rounds, device),
+            "sup": compare(sup, model, steps, arguments.rounds, device),
             "profile": profile(unsup, model, device),
             "matrix_product_gflops": {
                 str(dtype).removeprefix("torch."): limit(dtype, device) for dtype in (torch.float32, torch.bfloat16)
             },
         }
     if device == "cuda":
-        speed = result["unsup"]["rows_per_second"]["ours default"]
+        speed = result["unsup"]["rows_per_second"]["ours compiled"]
         result["minutes_for_a_million_sentences"] = 1e6 / speed / 60
     print(write_result("speed_train" if device == "cpu" else "speed_train_cuda", result))
 
