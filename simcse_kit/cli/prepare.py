@@ -45,8 +45,6 @@ def prepare_sentences(
 
     Example: simcse-kit prepare sentences articles/ notes.txt sentences.txt --language ko
     """
-    from simcse_kit.cli.console import out as console
-    from simcse_kit.cli.console import plain
     from simcse_kit.prepare.corpus import sentences
 
     counts = sentences(
@@ -64,10 +62,7 @@ def prepare_sentences(
         overwrite=overwrite,
         show_progress_bar=True,
     )
-    _print_counts(counts, out)
-    console().print(
-        f"next: simcse-kit train unsup {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model", style="dim"
-    )
+    _tell(counts, out, "unsup")
 
 
 def prepare_nli(
@@ -88,8 +83,6 @@ def prepare_nli(
 
     Example: simcse-kit prepare nli snli_1.0_train.jsonl multinli_1.0_train.jsonl nli.csv
     """
-    from simcse_kit.cli.console import out as console
-    from simcse_kit.cli.console import plain
     from simcse_kit.prepare.nli import nli_triplets
 
     counts = nli_triplets(
@@ -102,10 +95,7 @@ def prepare_nli(
         overwrite=overwrite,
         show_progress_bar=True,
     )
-    _print_counts(counts, out)
-    console().print(
-        f"next: simcse-kit train sup {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model", style="dim"
-    )
+    _tell(counts, out, "sup")
 
 
 def prepare_negatives(
@@ -145,8 +135,6 @@ def prepare_negatives(
 
     Example: simcse-kit prepare negatives pairs.csv triplets.csv --model all-MiniLM-L6-v2 --relative-margin 0.05
     """
-    from simcse_kit.cli.console import out as console
-    from simcse_kit.cli.console import plain
     from simcse_kit.model import SimCSE
     from simcse_kit.prepare.negatives import hard_negatives
 
@@ -171,25 +159,15 @@ def prepare_negatives(
         batch_size=batch_size,
         show_progress_bar=True,
     )
-    _print_counts(counts, out)
-    console().print(
-        f"next: simcse-kit train sup {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model", style="dim"
-    )
+    _tell(counts, out, "sup")
 
 
-def _print_counts(counts: Any, path: Path) -> None:
-    """A named tuple of counts as two aligned columns, zeros left out."""
+def _tell(counts: Any, path: Path, mode: str) -> None:
+    """A named tuple of counts as two aligned columns, zeros left out; and what to do with the file."""
     from simcse_kit.cli.console import out, plain, table
 
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
     console = out()
     console.print(table([plain(path), "count"], rows))
-
-
-def _tell_next(mode: str, out: Path) -> None:
-    """What to do with the file."""
-    from simcse_kit.cli.console import out as console
-    from simcse_kit.cli.console import plain
-
-    line = f"simcse-kit train {mode} {plain(out)} --model all-MiniLM-L6-v2 --output-dir my-model"
-    console().print(f"next: {line}", style="dim")
+    next_one = f"simcse-kit train {mode} {plain(path)} --model all-MiniLM-L6-v2 --output-dir my-model"
+    console.print(f"next: {next_one}", style="dim")

@@ -126,9 +126,14 @@ def _pick_own(logits: Tensor, cosines: Tensor, same: Tensor | None, margin: floa
         if same is not None:
             dropped[:, : same.shape[1]] = same
         if margin is not None:
-            dropped |= cosines > cosines.diagonal().unsqueeze(1) - margin
+            dropped |= nearer_than_positive(cosines, margin)
         logits = logits.masked_fill(dropped.fill_diagonal_(False), float("-inf"))
     return cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def nearer_than_positive(cosines: Tensor, margin: float) -> Tensor:
+    """Which candidates are nearer than row i's positive, column i, less the margin: (B, C) -> (B, C) bool."""
+    return cosines > cosines.diagonal().unsqueeze(1) - margin
 
 
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float | Tensor = 0.5, ids: Tensor | None = None) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from simcse_kit.errors import say_once
 from simcse_kit.evaluation.metrics import effective_rank, mean_cosine
-from simcse_kit.similarity import similarity_pairwise
+from simcse_kit.losses.contrastive import nearer_than_positive
+from simcse_kit.similarity import cosine_similarity, similarity_pairwise
 
 _COLLAPSED_COSINE = 0.95  # raw BERT's CLS vectors, the narrowest cone one starts from, lie at about 0.9 and come down
 _COLLAPSED_RANK = 0.05  # of the highest that the batch allows
@@ -46,6 +47,13 @@ def health(views: Sequence[Tensor]) -> Health:
         highest_rank=min(first.shape),
         twin_cosine=float(twins.min()),
     )
+
+
+def near_negatives(views: Sequence[Tensor], margin: float) -> float:
+    """Share of a batch's negatives that ``false_negative_margin`` leaves out; views (B, D) each."""
+    cosines = cosine_similarity(views[0].float(), torch.cat(list(views[1:])).float())  # (B, C), own positives first
+    near = nearer_than_positive(cosines, margin).fill_diagonal_(False)
+    return float(near.sum() / (near.numel() - len(near)))
 
 
 def warn(step: int, state: Health, *, unsupervised: bool, run: str) -> None:

@@ -120,10 +120,6 @@ class ContrastiveModel(nn.Module):
         with self.autocast(), cutting:
             return self.sentence(group)  # type: ignore[no-any-return]
 
-    def embed_views(self, groups: list[Group], places: Tensor, views: int, **rest: Any) -> tuple[Tensor, ...]:
-        """V tensors of (B, D): the views, in the rows' order."""
-        return torch.cat([self.embed(group) for group in groups])[torch.argsort(places)].chunk(views)
-
     def batch_loss(self, vectors: Tensor, groups: list[Group], batch: Batch) -> Tensor:
         """The loss of all ranks' vectors, given this one's in the groups' order: (V * b, D) -> scalar.
 

@@ -27,7 +27,7 @@ from simcse_kit.training.batches import TrainingRows
 from simcse_kit.training.checkpoints import STAGING, checkpoint_name
 from simcse_kit.training.events import TrainListener
 from simcse_kit.training.gradcache import cached_step
-from simcse_kit.training.health import health, warn
+from simcse_kit.training.health import health, near_negatives, warn
 from simcse_kit.training.objective import ContrastiveModel
 from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.selection import Score
@@ -37,7 +37,7 @@ _TEMPERATURE_RATE = 1e-2  # of the logarithm; falls to 0 like the others'
 ENCODER = "sentence.encoder."  # before the encoder's names
 _KEPT = 2  # checkpoints: the last and the best
 _STATE = "trainer_state.json"
-_ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "temperature")
+_ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "left_out_negatives", "temperature")
 TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
 
 
@@ -138,6 +138,9 @@ class ContrastiveTrainer(Trainer):
         if self.objective.seen and math.isfinite(logs.get("loss", math.nan)):
             state = health(self.objective.seen)
             logs |= {"mean_cosine": state.mean_cosine, "effective_rank": state.effective_rank}
+            margin = self.objective.settings.false_negative_margin
+            if margin is not None:
+                logs["left_out_negatives"] = near_negatives(self.objective.seen, margin)
             if self.is_world_process_zero():
                 unsupervised = self.objective.settings.mode == "unsup"
                 warn(self.state.global_step, state, unsupervised=unsupervised, run=str(self.run))

@@ -15,7 +15,7 @@ from simcse_kit import SimCSE, TrainListener, train_unsup
 from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.errors import Notice, TrainingError
 from simcse_kit.evaluation import effective_rank, mean_cosine
-from simcse_kit.training.health import health, warn
+from simcse_kit.training.health import health, near_negatives, warn
 from simcse_kit.training.selection import hold_out, label_free_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
@@ -122,6 +122,23 @@ def test_collapse_and_identical_views_are_told_from_a_batch() -> None:
         warn(7, cone, unsupervised=True, run="a")
     with pytest.warns(Notice, match="step 8: both views of every sentence are identical"):
         warn(8, health([spread, spread]), unsupervised=True, run="a")
+
+
+def test_the_share_of_negatives_left_out_by_hand() -> None:
+    """Cosines to the positives [[1, .6], [0, .8]] and to the hard negatives [[0, .8], [1, .6]]."""
+    anchors = torch.eye(2)
+    positives = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    negatives = torch.tensor([[0.0, 2.0], [0.8, 0.6]])
+    assert near_negatives([anchors, positives], 0.0) == 0
+    assert near_negatives([anchors, positives], 0.5) == 0.5  # 0.6 > 1 - 0.5
+    assert near_negatives([anchors, positives, negatives], 0.0) == pytest.approx(1 / 6)  # 1 > 0.8
+    assert near_negatives([anchors, positives, negatives], 0.25) == pytest.approx(3 / 6)  # and 0.8, 0.6 > 0.55
+
+
+def test_a_margin_writes_what_it_left_out(bert: Path, many: list[str], tmp_path: Path) -> None:
+    train_unsup(many, tmp_path / "run", model=bert, batch_size=8, device="cpu", false_negative_margin=0.9)
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert all(0 < line["left_out_negatives"] <= 1 for line in lines if "loss" in line)
 
 
 def test_a_collapsing_run_says_so_while_it_goes_on(

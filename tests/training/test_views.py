@@ -105,7 +105,8 @@ def test_the_template_s_own_vector_is_subtracted_in_training(bert: Path, sentenc
     settings: dict[str, Any] = {"recipe": "promptbert", "pooling": "mask", "dropout": 0.0, "augmentation": "deletion"}
     job = ready("unsup", sentences, bert, **settings)
     batch = job.rows.collate([Item(0, row) for row in range(8)])
-    views = job.objective.train().embed_views(**batch)
+    job.objective.train()(**batch)
+    views = job.objective.seen
     encoder = job.model.encoder
     for view, rows in zip(views, views_of(job, [Item(0, row) for row in range(8)]), strict=True):
         span = job.views.templates[0] if view is views[0] else job.views.templates[1]  # type: ignore[index]
