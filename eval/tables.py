@@ -31,6 +31,13 @@ _PLAIN = {
 }
 
 
+_DATA = {
+    "unsup": "`train unsup`, Wikipedia sentences",
+    "sup": "`train sup`, NLI triplets",
+    "scored": "`train sup`, STS-B's train split (its test is one of the seven)",
+}
+
+
 def load(name: str) -> dict[str, Any]:
     """A result by name."""
     return json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
@@ -112,7 +119,7 @@ def cells() -> list[Cell]:
         result = json.loads(path.read_text(encoding="utf-8"))
         cell = found.setdefault(result["cell"], Cell(result["cell"], result["mode"], []))
         cell.averages.append(result["scores"]["avg"])
-    return sorted(found.values(), key=lambda cell: (cell.mode != "unsup", -cell.mean))
+    return sorted(found.values(), key=lambda cell: (list(_DATA).index(cell.mode), -cell.mean))
 
 
 def measured() -> dict[str, float]:
@@ -126,13 +133,13 @@ def recipe_table() -> Iterator[str]:
     yield "Recipes on the same start (the CLS vector above) and the same data, one epoch, best checkpoint on STS-B dev;"
     yield "seven-task average, mean over seeds ([recipes/](eval/results/recipes)). A teacher is"
     yield "all-MiniLM-L6-v2 with the mean pooling it was trained for: how much of a good model ends in another vector."
-    for mode, data in (("unsup", "Wikipedia sentences"), ("sup", "NLI triplets")):
+    for mode, what in _DATA.items():
         own = [cell for cell in found if cell.mode == mode]
         if not own:
             continue
         plain = next((cell.mean for cell in own if cell.name == mode), None)
         yield ""
-        yield f"| `train {mode}`, {data} | avg | spread | seeds | against plain |"
+        yield f"| {what} | avg | spread | seeds | against plain |"
         yield "| --- | ---: | ---: | ---: | ---: |"
         for cell in own:
             spread = f"{statistics.stdev(cell.averages):.2f}" if len(cell.averages) > 1 else ""
