@@ -1,9 +1,9 @@
 """The table of recipes: each on the same start, the same data and three seeds: python eval/recipes.py [CELL ...]
 
-Start: MiniLM's CLS vector. Data: train/wiki_sentences.txt without labels, train/nli_triplets.csv with; for the losses on
-scored pairs STS-B's train split, whose test is one of the seven tasks. Every cell is chosen on STS-B dev and measured on
-the seven tasks; it becomes results/recipes/CELL-SEED.json. Finished cells are skipped and a run that was stopped goes
-on, so the driver can be stopped at any time.
+Start: MiniLM's CLS vector. Data: train/wiki_sentences.txt without labels, train/nli_triplets.csv with; for the losses
+on scored pairs STS-B's train split, whose test is one of the seven tasks. Every cell is chosen on STS-B dev and
+measured on the seven tasks; it becomes results/recipes/CELL-SEED.json. Finished cells are skipped and a run that was
+stopped goes on, so the driver can be stopped at any time.
 """
 
 from __future__ import annotations
