@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcse_kit.backends.torch import embed
+from simcse_kit.backends.interface import Backend
+from simcse_kit.backends.pipeline import embed_texts
+from simcse_kit.backends.torch import TorchBackend
 from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.encoder.folder import RECORD, write_modules
 from simcse_kit.encoder.hub import resolve
@@ -91,6 +93,7 @@ class SimCSE(OriginalToolMixin):
         self.settings = loaded.settings
         self.record = loaded.record
         self.encoder: Encoder = loaded.encoder.to(pick_device(device))
+        self.backend: Backend = TorchBackend(self.encoder, self.tokenizer.pad_token_id)
         self._fingerprint: tuple[tuple[object, ...], str] | None = None
 
     # What it is
@@ -160,7 +163,7 @@ class SimCSE(OriginalToolMixin):
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         precision: str = "float32",
         convert_to_numpy: bool = True,
@@ -177,7 +180,7 @@ class SimCSE(OriginalToolMixin):
             sentences: a string or a sequence of strings.
             prompt_name: which of ``prompts`` to put before each text; None is the folder's default prompt.
             prompt: the prompt itself; goes before ``prompt_name``.
-            batch_size: sentences in one forward pass.
+            batch_size: sentences in one forward pass; None: as many as make up a good number of tokens.
             show_progress_bar: None shows it where this logger's level is INFO or DEBUG.
             precision: how vectors are stored: float32, int8, uint8, binary, ubinary (1 bit a dimension, D/8 bytes).
             convert_to_numpy: a numpy array; False gives a list of tensors.
@@ -193,7 +196,7 @@ class SimCSE(OriginalToolMixin):
         """
         single = isinstance(sentences, str)
         texts = _checked_texts(sentences)
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
@@ -233,7 +236,7 @@ class SimCSE(OriginalToolMixin):
         name = next((name for name in ("document", "passage", "corpus") if name in self.prompts), "document")
         return self.encode(sentences, **self._with_prompt(name, arguments))
 
-    def encoder_fn(self, *, batch_size: int = 32, show_progress_bar: bool = False) -> EncodeFn:
+    def encoder_fn(self, *, batch_size: int | None = None, show_progress_bar: bool = False) -> EncodeFn:
         """This model as a plain function from N sentences to (N, D) float32, for evaluators.
 
         For scores by the STS protocol, which does not cut sentences, call them inside ``with model.full_length():``.
@@ -269,27 +272,30 @@ class SimCSE(OriginalToolMixin):
             raise ValueError(f"prompt_name must be one of {', '.join(self.prompts) or '(none)'}; got {name!r}")
         return self.prompts[name]
 
-    def _embed(self, texts: list[str], prompt: str, batch_size: int, bar: bool, output_device: torch.device) -> Tensor:
-        tokens = self.tokenize([prompt + text for text in texts] if prompt else texts)
-        if tokens.truncated:
-            say_once(
-                f"{tokens.truncated} of {len(texts)} texts are longer than max_seq_length = {self.max_seq_length} "
-                "tokens and were cut there",
-                key=f"cut: {self.name} at {self.max_seq_length}",
-            )
-        prompt_length = self._prompt_length(prompt) if prompt and not self.settings.include_prompt else 0
+    def _embed(
+        self, texts: list[str], prompt: str, batch_size: int | None, bar: bool, output_device: torch.device
+    ) -> Tensor:
         from tqdm.auto import tqdm
 
+        prompt_length = self._prompt_length(prompt) if prompt and not self.settings.include_prompt else 0
         with tqdm(total=len(texts), desc="Encoding", unit="sentence", disable=not bar) as progress:
-            return embed(
-                self.encoder,
-                tokens,
+            done = embed_texts(
+                texts,
+                lambda chunk: self.tokenize([prompt + text for text in chunk] if prompt else chunk),
+                self.backend,
+                self.encoder.dimension,
                 batch_size=batch_size,
-                pad_id=self.tokenizer.pad_token_id,
                 prompt_length=prompt_length,
                 output_device=output_device,
                 on_batch=progress.update,
             )
+        if done.truncated:
+            say_once(
+                f"{done.truncated} of {done.distinct} distinct texts are longer than max_seq_length = "
+                f"{self.max_seq_length} tokens and were cut there",
+                key=f"cut: {self.name} at {self.max_seq_length}",
+            )
+        return done.vectors
 
     def _prompt_length(self, prompt: str) -> int:
         """Tokens of the prompt with what stands before it, without the closing special token."""

@@ -139,19 +139,27 @@ class Packing(NamedTuple):
         return cls(torch.from_numpy(np.flatnonzero(kept)), torch.from_numpy(starts))
 
 
-def length_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Indices in batches of at most ``batch_size``, longest sentences first, one exact length where there are enough.
+def length_batches(
+    lengths: NDArray[np.int64], batch_size: int | None = None, max_tokens: int | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Indices in batches, longest sentences first, of one exact length where there are enough.
 
-    A batch ends at a change of length once it is half full: fuller batches pay for padding, emptier ones for calls.
+    A batch holds at most ``batch_size`` sentences and ``max_tokens`` tokens with padding, at least one sentence. It
+    ends at a change of length once it is half full: fuller batches pay for padding, emptier ones for calls.
 
     >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), 4)]
     [[1, 3, 4], [0, 2], [5]]
+    >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), max_tokens=18)]
+    [[1, 3], [4], [0, 2], [5]]
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        stop = min(start + batch_size, len(order))
-        for i in range(start + max(1, batch_size // 2), stop):
+        room = len(order) if batch_size is None else batch_size
+        if max_tokens is not None:
+            room = max(1, min(room, max_tokens // int(lengths[order[start]])))
+        stop = min(start + room, len(order))
+        for i in range(start + max(1, room // 2), stop):
             if lengths[order[i]] != lengths[order[i - 1]]:
                 stop = i
                 break

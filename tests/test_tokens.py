@@ -19,14 +19,19 @@ from simcse_kit.tokens import length_batches, length_groups, pad, tokenize
 LENGTHS = st.lists(st.integers(1, 40), max_size=60).map(lambda values: np.array(values, dtype=np.int64))
 
 
-@given(LENGTHS, st.integers(1, 16))
-def test_batches_are_a_partition_by_length(lengths: np.ndarray, batch_size: int) -> None:
-    batches = list(length_batches(lengths, batch_size))
+@given(LENGTHS, st.none() | st.integers(1, 16), st.none() | st.integers(1, 200))
+def test_batches_are_a_partition_by_length(lengths: np.ndarray, batch_size: int | None, max_tokens: int | None) -> None:
+    batches = list(length_batches(lengths, batch_size, max_tokens))
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
-    assert all(1 <= len(batch) <= batch_size for batch in batches)
     in_order = [int(lengths[i]) for batch in batches for i in batch]
     assert in_order == sorted(in_order, reverse=True)
-    assert all(len(batch) >= batch_size // 2 for batch in batches[:-1])  # no storm of small ones
+    for batch in batches:
+        longest = int(lengths[batch].max())
+        room = len(lengths) if batch_size is None else batch_size
+        if max_tokens is not None:
+            room = max(1, min(room, max_tokens // longest))
+        assert 1 <= len(batch) <= room
+        assert len(batch) >= room // 2 or batch is batches[-1]  # no storm of small ones
 
 
 @given(LENGTHS, st.integers(1, 10))
