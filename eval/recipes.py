@@ -61,6 +61,7 @@ CELLS: dict[str, Cell] = {
     "mlm": Cell("unsup", {"recipe": "mlm"}),
     "word-repetition": Cell("unsup", {"recipe": "word-repetition"}),
     "momentum-queue": Cell("unsup", {"recipe": "momentum-queue"}),
+    "unsup-1e-4": Cell("unsup", {"learning_rate": 1e-4}),  # the rate of the guided recipes, without the guide
     "unsup-float32": Cell("unsup", {"bf16": False}),
     "unsup-sentence-transformers": Cell("unsup", None),
     "sup": Cell("sup", {}),
@@ -90,6 +91,7 @@ def train_ours(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
     return {
         "best_step": result.best_step,
         "dev_spearman": result.best_score,
+        "arguments": json.loads((run / "run.json").read_text(encoding="utf-8"))["arguments"],
         "curve": [line for line in metrics if "eval_spearman" in line],
     }
 

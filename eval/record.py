@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from simcse_kit.training.record import processor_name
+
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = (
     "simcse-kit",
@@ -54,7 +56,7 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
         "commit": COMMIT,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {package: version(package) for package in _PACKAGES} | {"python": platform.python_version()},
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "machine": {"processor": processor_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
         **result,
     }
     path = RESULTS / f"{name}.json"
@@ -70,11 +72,3 @@ def _command() -> str:
         place = words.index("--work")
         del words[place : place + 2]
     return " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *words])
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

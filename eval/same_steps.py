@@ -20,19 +20,25 @@ BOUND = {torch.float32: 1e-3, torch.bfloat16: 0.05}  # relative to the length of
 
 
 def check_steps(model: str, sentences: Sequence[str], device: str) -> dict[str, dict[str, float]]:
-    """Relative differences to the padded float32 step on the CPU, without dropout; beyond `BOUND` an error."""
+    """Relative differences to the padded float32 step on the CPU, without dropout.
+
+    A step beyond its `BOUND` is marked ``wrong`` (1), one that cannot be compiled here ``missing``; both are printed.
+    """
     plain = _step(_load(model, "cpu"), sentences, torch.float32)
+    assert plain is not None
     found: dict[str, dict[str, float]] = {}
     for dtype, bound in BOUND.items():
         for packs in (False, True):
             for compiles in (False, True):
                 name = " ".join([str(dtype).removeprefix("torch.")] + ["packed"] * packs + ["compiled"] * compiles)
                 step = _step(_load(model, device), sentences, dtype, packs=packs, compiles=compiles)
-                pairs = zip(("vectors", "gradient"), step, plain, strict=True)
-                found[name] = {what: float((one - other).norm() / other.norm()) for what, one, other in pairs}
+                if step is None:
+                    found[name] = {"missing": 1.0}
+                else:
+                    pairs = zip(("vectors", "gradient"), step, plain, strict=True)
+                    found[name] = {what: float((one - other).norm() / other.norm()) for what, one, other in pairs}
+                    found[name]["wrong"] = float(max(found[name].values()) > bound)
                 print(name, found[name], flush=True)
-                if max(found[name].values()) > bound:
-                    raise SystemExit(f"{name}: differs from the plain step by more than {bound}")
     return found
 
 
@@ -46,7 +52,7 @@ def _load(model: str, device: str) -> SimCSE:
 
 def _step(
     model: SimCSE, sentences: Sequence[str], dtype: torch.dtype, *, packs: bool = False, compiles: bool = False
-) -> Vectors:
+) -> Vectors | None:
     encoder, device = model.encoder.train(), model.device
     table = tokenize(model.tokenizer, sentences, 32)
     ids, mask = pad(table.rows(range(len(sentences))), model.tokenizer.pad_token_id)
@@ -65,7 +71,7 @@ def _step(
         if compiles:
             with compiled(encoder, step) as works:
                 if not works:
-                    raise SystemExit("torch.compile does not work here; see the notice above")
+                    return None
                 vectors = step()
         else:
             vectors = step()

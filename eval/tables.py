@@ -26,8 +26,9 @@ _PLAIN = {
     "unsup": "plain SimCSE",
     "sup": "plain SimCSE",
     "unsup-float32": "plain SimCSE in float32",
-    "unsup-sentence-transformers": "sentence-transformers, same setting",
-    "sup-sentence-transformers": "sentence-transformers, same setting",
+    "unsup-1e-4": "plain SimCSE at learning rate 1e-4",
+    "unsup-sentence-transformers": "sentence-transformers, `MultipleNegativesRankingLoss`",
+    "sup-sentence-transformers": "sentence-transformers, `MultipleNegativesRankingLoss`",
 }
 
 
@@ -122,9 +123,10 @@ def cells() -> list[Cell]:
     return sorted(found.values(), key=lambda cell: (list(_DATA).index(cell.mode), -cell.mean))
 
 
-def measured() -> dict[str, float]:
-    """Mean average by recipe; float32 and sentence-transformers are none."""
-    return {cell.name: round(cell.mean, 2) for cell in cells() if cell.name not in _PLAIN or cell.name == cell.mode}
+def measured() -> dict[str, dict[str, float | int]]:
+    """Mean average and seeds by recipe; float32 and sentence-transformers are none."""
+    own = [cell for cell in cells() if cell.name not in _PLAIN or cell.name == cell.mode]
+    return {cell.name: {"average": round(cell.mean, 2), "seeds": len(cell.averages)} for cell in own}
 
 
 def recipe_table() -> Iterator[str]:

@@ -65,22 +65,32 @@ class _Gather(torch.autograd.Function):
         return gradient[start : start + ctx.counts[dist.get_rank()]], None
 
 
-def gather(local: Tensor) -> Tensor:
+def row_counts(count: int) -> list[int] | None:
+    """How many rows each rank has, for several `gather` of as many; None for one process alone.
+
+    They go over gloo, so that no accelerator is waited for.
+    """
+    if not active():
+        return None
+    counts = torch.zeros(dist.get_world_size(), dtype=torch.int64)
+    counts[dist.get_rank()] = count
+    dist.all_reduce(counts)
+    return counts.tolist()
+
+
+def gather(local: Tensor, counts: list[int] | None = None) -> Tensor:
     """Rows of all ranks, rank after rank: (b, ...) -> (B, ...), B the sum of every rank's b, which may differ.
 
     Gradients flow back exactly: if each rank's loss is a function of all rows, and the parameters' gradients are
     averaged over ranks as DDP does, the result is the gradient of the mean of the ranks' losses. One process alone gets
-    its rows.
+    its rows. ``counts`` are the ranks' `row_counts`, where they are known.
     """
-    if not active():
+    counts = counts or row_counts(len(local))
+    if counts is None:
         return local
-    count = torch.tensor([len(local)], device=local.device)
-    counts = [torch.zeros_like(count) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, count)
-    sizes = [int(c) for c in counts]
     if not local.requires_grad:
-        return _all_gather(local, sizes)
-    return _Gather.apply(local, sizes)  # type: ignore[no-any-return, no-untyped-call]
+        return _all_gather(local, counts)
+    return _Gather.apply(local, counts)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _all_gather(local: Tensor, counts: list[int]) -> Tensor:

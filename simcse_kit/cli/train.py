@@ -23,7 +23,7 @@ from simcse_kit.cli.options import (
     columns_of,
 )
 from simcse_kit.training.config import OBJECTIVES, TrainConfig
-from simcse_kit.training.recipes import measured, mode_defaults, recipes
+from simcse_kit.training.recipes import Measured, measured, mode_defaults, recipes
 
 if TYPE_CHECKING:
     from simcse_kit.training.events import TrainResult
@@ -201,6 +201,10 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
     console.print(f"mean {found.mean:.2f}{spread}, best {plain(output_dir)}/seed-{found.best_seed}")
 
 
+def _figures(found: Measured | None) -> tuple[str, str]:
+    return ("", "") if found is None else (_number(found.average), str(found.seeds))
+
+
 def _number(score: float | None) -> str:
     return "" if score is None else f"{score:.2f}"
 
@@ -253,18 +257,18 @@ def train_again(
 def show_recipes() -> None:
     """List settings by name, for --recipe: the paper's backbones, and methods of other papers, which combine with +.
 
-    "paper" is the seven-task average that the paper reports, "here" ours on MiniLM's CLS vector (mean over seeds, see
-    eval/): plain unsup and sup are the lines to compare with.
+    "paper" is the seven-task average that the paper reports, "here" ours on MiniLM's CLS vector, the mean over so many
+    "seeds" (see eval/): plain unsup and sup are the lines to compare with.
     """
     from simcse_kit.cli.console import out, table
 
     ours = measured()
     rows = [
-        [name, recipe.mode, recipe.source, recipe.figure, _number(ours.get(name)), _settings(recipe.settings)]
+        [name, recipe.mode, recipe.source, recipe.figure, *_figures(ours.get(name)), _settings(recipe.settings)]
         for name, recipe in recipes().items()
     ]
     console = out()
-    head = ["recipe", "train", "source", "paper", "here", "settings"]
+    head = ["recipe", "train", "source", "paper", "here", "seeds", "settings"]
     made = table(head, rows, left=3)
     made.columns[-1].justify = "left"
     console.print(made)

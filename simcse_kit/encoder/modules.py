@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         self.spare_pooler = spare_pooler  # the start model's, of no effect here
         self.mask_id = mask_id  # the tokenizer's mask token, for pooling="mask"
         self._first_position = first_position(backbone)
-        self.run: Callable[..., Any] | None = None  # what runs the backbone in training, where not it itself
+        self.run: Callable[..., Any] | None = None  # what runs the backbone in training steps, where not it itself
         self.post = nn.ModuleList(post)
 
     @property
@@ -127,7 +127,8 @@ class Encoder(nn.Module):
         a closing Normalize: a head for the loss wants the vector itself. ``position_ids`` (B, L) or None for 0, 1, ...
         ``packing``: where the padding is, which is left out inside `packed.packed_attention`.
         """
-        run = self.run if self.training and self.run is not None else self.backbone
+        steps = self.training and torch.is_grad_enabled()
+        run = self.run if steps and self.run is not None else self.backbone
         inner = POOLERS[self.pooling].layers != (-1,)
         extra: dict[str, Any] = {"output_hidden_states": True} if inner else {}
         if position_ids is not None:

@@ -126,7 +126,9 @@ class TrainConfig:
     seed: int = _option(42, "Fixes everything that is drawn.")
     bf16: bool | None = _option(None, "bfloat16 autocast. Default: where the processor has it.")
     torch_compile: bool | None = _option(
-        None, "Compile the steps, which takes a minute. Default: on CUDA, for runs of more than 2,000 steps."
+        None,
+        "Compile the steps, which takes a minute. Default: on one CUDA device, for runs of more than 2,000 steps "
+        "that embed each batch once.",
     )
     device: str | None = _option(None, "cpu, cuda, mps. Default: an accelerator where there is one.")
     report_to: str = _option("none", "Also log to tensorboard, wandb or another of transformers' integrations.")
@@ -162,8 +164,9 @@ class TrainConfig:
     def _check_combinations(self) -> None:
         """What makes no sense together is refused by name."""
         contrastive = self.objective == "simcse"
+        plain = {item.name: item.default for item in fields(self)}
         for name in _CONTRASTIVE:
-            if getattr(self, name) and not contrastive:
+            if getattr(self, name) != plain[name] and not contrastive:
                 raise TrainingError(f"{name} is a part of objective simcse, not of {self.objective}")
         if self.objective == "distill" and not self.teacher:
             raise TrainingError("objective distill needs a teacher")

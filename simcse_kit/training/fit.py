@@ -133,7 +133,8 @@ def _arguments(job: Job) -> TrainingArguments:
         logging_nan_inf_filter=False,  # it would log a diverged run's loss as 0
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
-        dataloader_num_workers=int(device.type == "cuda"),  # the next batch is made while the device works
+        # The next batch is made while the device works; one of many groups would take a file descriptor a tensor.
+        dataloader_num_workers=int(device.type == "cuda" and not config.cached),
         ddp_find_unused_parameters=leaves_weights_unused(job) if job.world.size > 1 and not sharded() else None,
         disable_tqdm=True,
         label_names=[],

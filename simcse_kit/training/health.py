@@ -16,6 +16,7 @@ from simcse_kit.similarity import cosine_similarity, similarity_pairwise
 _COLLAPSED_COSINE = 0.95  # raw BERT's CLS vectors, the narrowest cone one starts from, lie at about 0.9 and come down
 _COLLAPSED_RANK = 0.05  # of the highest that the batch allows
 _SAME = 1 - 1e-6
+_ROWS = 512  # enough for the mean; the rank costs the rows' square
 
 
 class Health(NamedTuple):
@@ -38,9 +39,9 @@ class Health(NamedTuple):
 
 
 def health(views: Sequence[Tensor]) -> Health:
-    """Of a batch's views, (B, D) each, B at least 2."""
-    first = views[0].float().cpu()
-    twins = similarity_pairwise(first, views[1].float().cpu()) if len(views) > 1 else torch.tensor([float("nan")])
+    """Of a batch's views, (B, D) each, B at least 2; of a large batch its first rows."""
+    first, *others = (view[:_ROWS].float().cpu() for view in views)
+    twins = similarity_pairwise(first, others[0]) if others else torch.tensor([float("nan")])
     return Health(
         mean_cosine=mean_cosine(first.numpy()),
         effective_rank=effective_rank(first.numpy()),

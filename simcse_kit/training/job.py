@@ -37,9 +37,9 @@ from simcse_kit.training.preflight import (
     check_widths,
 )
 from simcse_kit.training.recipes import mode_defaults
-from simcse_kit.training.record import check_repeats, check_same_run, run_record
+from simcse_kit.training.record import check_repeats, check_same_run, run_of, run_record
 from simcse_kit.training.sampling import Cut, cut, numbered
-from simcse_kit.training.selection import hold_out
+from simcse_kit.training.selection import check_label_free, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
 from simcse_kit.training.views import Views, make_views
@@ -115,6 +115,8 @@ def prepare(
         config = replace(config, max_seq_length=model.max_seq_length)
     check_widths(config, model.encoder.dimension)
     teachers = _teachers(config, settings, model)
+    earlier = run_of(output_dir) if resume and expected is None else expected
+    bf16 = _uses_bf16(config.bf16, device, earlier)
     record = run_record(
         config,
         whole,
@@ -123,12 +125,12 @@ def prepare(
         start=model.fingerprint(),
         teachers={name: teacher.fingerprint() for name, teacher in teachers.items()},
         ranks=here.size,
+        precision="bfloat16" if bf16 else "float32",
     )
     if expected is not None:
         check_repeats(expected, record)
     if resume:
         check_same_run(output_dir, record)
-    bf16 = _uses_bf16(config.bf16, device)
     if config.lora_rank is not None:
         add_lora(model.encoder, config.lora_rank)
     if config.gradient_checkpointing:
@@ -144,6 +146,8 @@ def prepare(
     rows = _rows(model, data, gold, views, config, list(teachers.values()), first=here.rank == 0)
     if mode == "unsup" and config.objective != "distill" and not (config.augmentation or config.second_template):
         check_views(objective, rows)
+    if held_out:
+        check_label_free(model, held_out, config.max_seq_length)
     epoch = cut(len(data), config.batch_size, here.size)
     steps = math.ceil(epoch.steps * config.epochs)
     check_space(output_dir, objective, checkpoints=-(-steps // config.eval_steps))
@@ -220,7 +224,7 @@ def _rows(
         seed=config.seed,
         gold=gold,
         teachers=[teacher_vectors(teacher, data, show_progress_bar=first) for teacher in teachers],
-        packs=packs(model.encoder),
+        packs=packs(model.encoder) and "cutoff" not in config.augmentation,  # which cuts sentence by sentence
         groups=GROUPS.get(model.device.type, 1),
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
@@ -300,14 +304,19 @@ def _compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:
         if config.torch_compile and device.type == "cpu":
             raise TrainingError("torch_compile is for accelerators: the CPU's own shortcuts cannot be compiled")
         return config.torch_compile
-    fits = device.type == "cuda" and not (config.cached or config.gradient_checkpointing or sharded())
-    return fits and steps > _COMPILED_STEPS
+    alone = world().size == 1 and not sharded()  # DDP compiles in a way of its own, which was never tried here
+    once = not (config.cached or config.gradient_checkpointing)  # embeds once: compiled dropout cannot be drawn again
+    return device.type == "cuda" and alone and once and steps > _COMPILED_STEPS
 
 
-def _uses_bf16(asked: bool | None, device: torch.device) -> bool:
-    """Whether to train in bf16: as asked, else where the processor or the accelerator multiplies in it."""
+def _uses_bf16(asked: bool | None, device: torch.device, earlier: dict[str, Any] | None) -> bool:
+    """Whether to train in bf16: as asked, else as the run that is repeated or resumed did, else where the processor or
+    the accelerator multiplies in it.
+    """
     if asked is not None:
         return asked
+    if earlier is not None and "precision" in earlier:
+        return bool(earlier["precision"] == "bfloat16")
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities() if device.type == "cpu" else {}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit.augment import cutting_features
-from simcse_kit.distributed import gather, world
+from simcse_kit.distributed import gather, row_counts, world
 from simcse_kit.encoder.modules import Dense, Encoder
 from simcse_kit.encoder.template import TemplateSpan, template_bias
 from simcse_kit.tokens import Packing
@@ -126,10 +126,11 @@ class ContrastiveModel(nn.Module):
         Once a step: the momentum queue moves on.
         """
         views = vectors[torch.argsort(batch.places)].chunk(batch.views)
-        everyone = gather(torch.stack(views, dim=1))  # (B, V, D)
+        counts = row_counts(len(views[0]))
+        everyone = gather(torch.stack(views, dim=1), counts)  # (B, V, D)
         whole = everyone.unbind(1)
-        ids, gold = (None if value is None else gather(value) for value in (batch.ids, batch.gold))
-        teachers = [gather(teacher) for teacher in batch.teachers]
+        ids, gold = (None if value is None else gather(value, counts) for value in (batch.ids, batch.gold))
+        teachers = [gather(teacher, counts) for teacher in batch.teachers]
         queue, texts = (None, None) if self.queue is None else self.queue.negatives()
         self.loss.clamp()
         with torch.autocast(vectors.device.type, enabled=False):  # logits reach 1 / temperature: too fine for bf16

@@ -33,16 +33,21 @@ def recipes() -> dict[str, Recipe]:
     }
 
 
+class Measured(NamedTuple):
+    """What a recipe came to here."""
+
+    average: float  # seven tasks, MiniLM's CLS vector, mean over seeds
+    seeds: int
+
+
 @functools.cache
-def measured() -> dict[str, float]:
-    """Our own seven-task average of each recipe that was measured: MiniLM's CLS vector, mean over seeds.
+def measured() -> dict[str, Measured]:
+    """Our own figure of each recipe that was measured.
 
     ``measured.json`` is written by ``eval/tables.py`` from the results in ``eval/results/``.
     """
-    found: dict[str, float] = json.loads(
-        (files("simcse_kit") / "training" / "measured.json").read_text(encoding="utf-8")
-    )
-    return found
+    found = json.loads((files("simcse_kit") / "training" / "measured.json").read_text(encoding="utf-8"))
+    return {name: Measured(**values) for name, values in found.items()}
 
 
 def mode_defaults(mode: str) -> dict[str, Any]:

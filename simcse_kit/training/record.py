@@ -43,9 +43,10 @@ def run_record(
     start: str,
     teachers: Mapping[str, str],
     ranks: int,
+    precision: str,
 ) -> dict[str, Any]:
     """What ``run.json`` says; ``data`` is the whole file, ``given`` how it was to be read, ``start`` the fingerprint of
-    the model to start from, ``teachers`` those of the teachers by name.
+    the model to start from, ``teachers`` those of the teachers by name, ``precision`` what is multiplied in.
     """
     arguments = json.loads(json.dumps(asdict(config)))  # as it will be read back: tuples are lists there
     reading = {name: given[name] for name in _READING if given.get(name) is not None}
@@ -59,6 +60,7 @@ def run_record(
             name: {"path": _folder(teacher_name(name)), "fingerprint": mark} for name, mark in teachers.items()
         },
         "processes": ranks,
+        "precision": precision,
         "versions": versions(),
         "commit": _commit(),
         "machine": machine(),
@@ -82,12 +84,17 @@ def write_record(output_dir: Path, record: dict[str, Any]) -> None:
         write_json(staging / RUN_RECORD, record)
 
 
+def run_of(output_dir: Path) -> dict[str, Any] | None:
+    """The record of the run that a folder holds; None where it holds none."""
+    path = output_dir / RUN_RECORD
+    return read_json(path, TrainingError) if path.is_file() else None
+
+
 def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
     """A resumed run has the settings, the data and the number of processes of the run it goes on with."""
-    path = output_dir / RUN_RECORD
-    if not path.is_file():
+    before = run_of(output_dir)
+    if before is None:
         return
-    before = read_json(path)
     for key, value in record["arguments"].items():
         was = before["arguments"].get(key)
         if key not in _FREE_TO_CHANGE and was != value:
@@ -125,7 +132,16 @@ def _check_models(before: dict[str, Any], now: dict[str, Any], message: str) -> 
 def machine() -> dict[str, Any]:
     """What a result's bits depend on beside the versions."""
     accelerator = {"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
-    return {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()} | accelerator
+    return {"processor": processor_name(), "threads": torch.get_num_threads()} | accelerator
+
+
+def processor_name() -> str:
+    """The CPU's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

@@ -27,8 +27,8 @@ def repeat_run(
 ) -> TrainResult:
     """Train again as a ``run.json`` says, into another folder: same settings, data, seed and start model.
 
-    On the same versions and the same number of CPU threads the result is the same, bit for bit; other versions are
-    named.
+    It multiplies in the precision of the run. On the same versions and the same number of CPU threads the result is the
+    same, bit for bit; other versions are named.
 
     Raises:
         TrainingError: data, evaluation data or the start model are not those of the run any more, or it was trained on

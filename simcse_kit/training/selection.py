@@ -91,6 +91,16 @@ def label_free_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length: i
     return score
 
 
+def check_label_free(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> None:
+    """Without dropout every sentence's views are the same, and the score would reward nothing but spread."""
+    first, second = (_with_dropout(model, sentences[:8], max_seq_length, _SEED + i) for i in range(2))
+    if torch.equal(first, second):
+        raise TrainingError(
+            "select label-free tells checkpoints apart by pairs of dropout masks, and dropout is 0 in this backbone: "
+            "pass --dropout 0.1, give --eval-data, or --select last"
+        )
+
+
 def _with_dropout(model: SimCSE, sentences: Sequence[str], max_seq_length: int, seed: int) -> Tensor:
     """Vectors with dropout on, (N, D) on the CPU; the random generators are left as they were."""
     prompt = model.default_prompt()

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import signal
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ class _Batches(DataLoader[Any]):
     def set_epoch(self, epoch: int) -> None:
         """The trainer calls it."""
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+def _leave_signals_alone(worker: int) -> None:
+    """Ctrl-C and SIGTERM reach the whole group of processes: the run ends its step and stops, its worker with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class ContrastiveTrainer(Trainer):
@@ -101,18 +108,21 @@ class ContrastiveTrainer(Trainer):
             texts=self.rows.texts if config.no_duplicates else None,
         )
         workers = self.args.dataloader_num_workers
+        if workers:  # which tokenize nothing, but the tokenizer warns of every fork after its first use
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         return _Batches(
             self.rows,
             batch_sampler=batches,
             collate_fn=self.rows.collate,
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory,
-            persistent_workers=False,  # the sampler's epoch has to reach them
+            worker_init_fn=_leave_signals_alone if workers else None,
         )
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """To the device, without waiting for the step before."""
-        moved: dict[str, Any] = send_to_device(inputs, self.args.device, non_blocking=True)
+        """To the device; pinned memory without waiting for the step before."""
+        pinned = self.args.dataloader_pin_memory
+        moved: dict[str, Any] = send_to_device(inputs, self.args.device, non_blocking=pinned)
         return moved
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
@@ -135,15 +145,14 @@ class ContrastiveTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """With the loss, how the last batch's embeddings look; what goes wrong is said."""
-        if self.objective.seen and math.isfinite(logs.get("loss", math.nan)):
+        if self.is_world_process_zero() and self.objective.seen and math.isfinite(logs.get("loss", math.nan)):
             state = health(self.objective.seen)
             logs |= {"mean_cosine": state.mean_cosine, "effective_rank": state.effective_rank}
             margin = self.objective.settings.false_negative_margin
             if margin is not None:
                 logs["left_out_negatives"] = near_negatives(self.objective.seen, margin)
-            if self.is_world_process_zero():
-                unsupervised = self.objective.settings.mode == "unsup"
-                warn(self.state.global_step, state, unsupervised=unsupervised, run=str(self.run))
+            unsupervised = self.objective.settings.mode == "unsup"
+            warn(self.state.global_step, state, unsupervised=unsupervised, run=str(self.run))
         if "loss" in logs and self.objective.settings.learn_temperature:
             logs["temperature"] = float(torch.as_tensor(self.objective.loss.temperature).detach())
         super().log(logs, *args, **kwargs)

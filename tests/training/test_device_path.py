@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from simcse_kit import TrainingError
+from simcse_kit import TrainingError, TrainListener, train_unsup
 from simcse_kit.encoder.packed import packed_attention
+from simcse_kit.errors import TrainingInterrupted
+from simcse_kit.training import fit, job
 from simcse_kit.training.config import make_config
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
@@ -33,13 +38,18 @@ def step(job: Job, *, packs: bool) -> dict[str, Tensor]:
     job.rows.packs = packs
     batch = job.rows.collate([Item(0, row) for row in range(len(job.data))])
     assert any("starts" in group for group in batch["groups"]) == packs
-    torch.manual_seed(5)
     with packed_attention(job.model.encoder.backbone) if packs else nullcontext():
-        if job.config.cached:
-            loss = cached_step(objective, objective, backward=Tensor.backward, **batch)
-        else:
-            loss = objective(**batch)["loss"]
-            loss.backward()
+        for _ in range(2):  # the second time a momentum queue holds something
+            objective.zero_grad()
+            torch.manual_seed(5)
+            if job.config.cached:
+                loss = cached_step(objective, objective, backward=Tensor.backward, **batch)
+            else:
+                loss = objective(**batch)["loss"]
+                loss.backward()
+    if job.config.momentum_queue:
+        assert objective.queue is not None
+        assert objective.queue.negatives()[0] is not None
     return {"loss": loss.detach()} | {n: p.grad.clone() for n, p in objective.named_parameters() if p.grad is not None}
 
 
@@ -62,6 +72,13 @@ def test_a_packed_step_is_a_padded_one(name: str, bert: Path, triplets: list[Any
         )
 
 
+def test_feature_cutoff_is_not_packed(bert: Path, sentences: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It zeroes other features of each sentence; of a packed row it would see one."""
+    monkeypatch.setattr("simcse_kit.training.job.packs", lambda encoder: True)
+    assert ready("unsup", sentences, bert, dropout=0.1).rows.packs
+    assert not ready("unsup", sentences, bert, augmentation="cutoff").rows.packs
+
+
 def test_batches_from_a_worker_are_the_same(bert: Path, sentences: list[str]) -> None:
     """With an augmentation, which draws random numbers, over two epochs."""
     job = ready("unsup", sentences, bert, augmentation="repetition", dropout=0.1)
@@ -73,11 +90,61 @@ def test_batches_from_a_worker_are_the_same(bert: Path, sentences: list[str]) ->
         found: list[Any] = []
         for epoch in (0, 1):
             loader.set_epoch(epoch)
-            found += [group["input_ids"] for batch in loader for group in batch["groups"]]
+            found += [tensor for batch in loader for tensor in tensors_of(batch)]
         seen.append(found)
-    assert len(seen[0]) > 4
+    assert len(seen[0]) > 20
     for one, other in zip(*seen, strict=True):
         assert torch.equal(one, other)
+
+
+def tensors_of(batch: dict[str, Any]) -> list[Tensor]:
+    groups = [group[name] for group in batch["groups"] for name in sorted(group)]
+    return [*groups, batch["places"], batch["ids"]]
+
+
+@pytest.fixture
+def with_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = fit._arguments
+
+    def changed(job: Job) -> Any:
+        made = arguments(job)
+        made.dataloader_num_workers = 1
+        return made
+
+    monkeypatch.setattr(fit, "_arguments", changed)
+
+
+LIFE: dict[str, Any] = {"batch_size": 8, "eval_steps": 2, "device": "cpu", "bf16": False, "augmentation": "repetition"}
+
+
+def test_a_run_with_a_worker_is_the_same_run(
+    bert: Path, sentences: list[str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    train_unsup(sentences, tmp_path / "plain", model=bert, epochs=2, **LIFE)
+    request.getfixturevalue("with_worker")
+    train_unsup(sentences, tmp_path / "worker", model=bert, epochs=2, **LIFE)
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "worker" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+@pytest.mark.usefixtures("with_worker")
+def test_a_signal_to_the_group_stops_a_run_with_a_worker(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    """As torchrun and schedulers send it; and the run goes on from there to the same end."""
+
+    class Terminate(TrainListener):
+        def stepped(self, step: int, steps: int) -> None:
+            if step == 3:
+                for worker in multiprocessing.active_children():
+                    assert worker.pid is not None
+                    os.kill(worker.pid, signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(TrainingInterrupted, match="stopped after step 3"):
+        train_unsup(sentences, tmp_path / "run", model=bert, epochs=2, listener=Terminate(), **LIFE)
+    train_unsup(sentences, tmp_path / "run", model=bert, epochs=2, resume=True, **LIFE)
+    train_unsup(sentences, tmp_path / "whole", model=bert, epochs=2, **LIFE)
+    both = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
+    assert both[0] == both[1]
 
 
 @pytest.mark.parametrize("other", [{"mini_batch_size": 8}, {"gradient_checkpointing": True}])
@@ -90,3 +157,23 @@ def test_compiling_is_for_accelerators(bert: Path, sentences: list[str]) -> None
     with pytest.raises(TrainingError, match="torch_compile is for accelerators"):
         ready("unsup", sentences, bert, dropout=0.1, torch_compile=True)
     assert not ready("unsup", sentences, bert, dropout=0.1).compiles
+
+
+@pytest.mark.parametrize("objective", ["distill", "simclr"])
+def test_a_margin_of_0_is_a_setting_too(objective: str) -> None:
+    more = {"distill": {"teacher": "t", "train_head": "none"}, "simclr": {"augmentation": "deletion"}}[objective]
+    with pytest.raises(TrainingError, match="false_negative_margin is a part of objective simcse"):
+        make_config("unsup", {"model": "m", "objective": objective, "false_negative_margin": 0.0} | more)
+
+
+def test_what_is_compiled_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long runs of one process on CUDA that embed each batch once."""
+    plain = make_config("unsup", {"model": "m"})
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert job._compiles(plain, cuda, 2001)
+    assert not job._compiles(plain, cuda, 2000)
+    assert not job._compiles(plain, cpu, 2001)
+    assert not job._compiles(make_config("unsup", {"model": "m", "mini_batch_size": 8}), cuda, 2001)
+    assert not job._compiles(make_config("unsup", {"model": "m", "torch_compile": False}), cuda, 2001)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not job._compiles(plain, cuda, 2001)

@@ -114,3 +114,18 @@ def test_seeds(bert: Path, corpus: Path, tmp_path: Path, pairs: ScoredPairs) -> 
     again = train_seeds("unsup", corpus, tmp_path / "runs", [1, 4], resume=True, **settings)
     assert again.runs[1].best_score == scores[0]
     assert (tmp_path / "runs/seed-4/model.safetensors").is_file()
+
+
+def test_the_precision_of_a_run_is_kept(
+    bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run in bfloat16 is repeated in it, on a processor without it too."""
+    monkeypatch.undo()  # the choice itself is what is tested
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    train_unsup(corpus, tmp_path / "run", model=bert, columns=["body"], **FAST)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    repeat_run(tmp_path / "run", tmp_path / "again")
+    assert_equal_weights(tmp_path / "run", tmp_path / "again")
+    assert json.loads((tmp_path / "again/run.json").read_text())["precision"] == "bfloat16"
+    train_unsup(corpus, tmp_path / "float32", model=bert, columns=["body"], **FAST)
+    assert json.loads((tmp_path / "float32/run.json").read_text())["precision"] == "float32"

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simcse_kit.training.sampling import EpochBatches, cut, numbered
+from simcse_kit.training.sampling import _TRIES, EpochBatches, cut, numbered
 
 
 @given(
@@ -58,6 +58,18 @@ def test_batches_without_duplicates(texts: list[int], batch_size: int, data: st.
     rows = np.concatenate(batches)
     assert len(np.unique(rows)) == len(rows) == len(texts) - left_out
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    # Once more, row by row in the order they were taken: the others with room had the text as well.
+    order = np.random.default_rng([7, 0]).permutation(len(texts))
+    where = {row: i for i, batch in enumerate(batches) for row in batch.tolist()}
+    held: list[set[int]] = [set() for _ in batches]
+    filled = [0] * len(batches)
+    for row in (row for row in order.tolist() if row in where):
+        own, chosen = set(table[row].tolist()), where[row]
+        roomy = [i for i, batch in enumerate(batches) if filled[i] < len(batch)]
+        if held[chosen] & own:
+            assert all(held[i] & own for i in roomy[:_TRIES])
+        held[chosen] |= own
+        filled[chosen] += 1
 
 
 def test_repeats_are_kept_apart_where_they_can_be() -> None:

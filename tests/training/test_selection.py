@@ -16,7 +16,9 @@ from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.errors import Notice, TrainingError
 from simcse_kit.evaluation import effective_rank, mean_cosine
 from simcse_kit.training.health import health, near_negatives, warn
+from simcse_kit.training.job import prepare
 from simcse_kit.training.selection import hold_out, label_free_scorer
+from simcse_kit.training.settings import TrainSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 
@@ -106,6 +108,18 @@ def test_mean_cosine_and_effective_rank_by_hand() -> None:
     assert effective_rank(np.eye(5)) == pytest.approx(5)
     brute = np.mean([vectors[i] @ vectors[j] / 3 ** (j == 2) for i in range(1) for j in range(1, 3)])
     assert brute == pytest.approx(0.5)
+
+
+def test_without_dropout_label_free_has_nothing_to_go_by(bert: Path, many: list[str]) -> None:
+    settings = {"model": bert, "device": "cpu", "dropout": 0.0, "augmentation": "deletion", "select": "label-free"}
+    with pytest.raises(TrainingError, match=r"select label-free .* dropout is 0 in this backbone"):
+        prepare("unsup", many, Path("not-made"), TrainSettings(**settings))  # type: ignore[typeddict-item]
+
+
+def test_a_large_batch_is_watched_by_its_first_rows() -> None:
+    spread = torch.randn(600, 8, generator=torch.Generator().manual_seed(0))
+    spread[512:] = 1e6
+    assert health([spread, spread]).mean_cosine < 0.1
 
 
 def test_collapse_and_identical_views_are_told_from_a_batch() -> None:
