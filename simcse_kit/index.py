@@ -28,7 +28,7 @@ class SentenceIndex:
         sentences: Sequence[str],
         ids: Sequence[int | str] | None = None,
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         show_progress_bar: bool = False,
     ) -> SentenceIndex:
         """Encode sentences into a new index in memory.
@@ -37,7 +37,7 @@ class SentenceIndex:
             model: a `SimCSE`, or the name or folder of one.
             sentences: N texts; equal ones are allowed.
             ids: N distinct integers or N distinct strings; None numbers them from 0.
-            batch_size: sentences in one forward pass.
+            batch_size: sentences in one forward pass; None: as many as run fastest.
             show_progress_bar: show one.
 
         Raises:
@@ -58,8 +58,18 @@ class SentenceIndex:
         return index
 
     @classmethod
-    def open(cls, folder: str | Path, model: SimCSE | str | Path | None = None) -> SentenceIndex:
+    def open(
+        cls,
+        folder: str | Path,
+        model: SimCSE | str | Path | None = None,
+        *,
+        device: str | None = None,
+        backend: str = "torch",
+        dtype: str = "float32",
+    ) -> SentenceIndex:
         """Open the last commit of a folder; ``model`` None loads the one that the manifest names.
+
+        ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for a model that is loaded here.
 
         Raises:
             SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
@@ -69,7 +79,14 @@ class SentenceIndex:
         if not isinstance(model, SimCSE):
             name = made_with["name"] if model is None else model
             try:
-                model = SimCSE(name, pooling=made_with["pooling"], max_seq_length=made_with["max_seq_length"])
+                model = SimCSE(
+                    name,
+                    pooling=made_with["pooling"],
+                    max_seq_length=made_with["max_seq_length"],
+                    device=device,
+                    backend=backend,
+                    dtype=dtype,
+                )
             except ModelError as error:
                 hint = "; where it has moved, name it (--model)" if model is None else ""
                 raise SearchIndexError(f"{folder}: its model {name} cannot be loaded: {error}{hint}") from error
@@ -93,7 +110,7 @@ class SentenceIndex:
         sentences: Sequence[str],
         ids: Sequence[int | str] | None = None,
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         show_progress_bar: bool = False,
     ) -> None:
         """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`, going on where None.

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simcse_kit.backends.choice import make_backend
 from simcse_kit.backends.interface import Backend
 from simcse_kit.backends.pipeline import embed_texts
 from simcse_kit.backends.torch import TorchBackend
@@ -47,6 +48,11 @@ class SimCSE(OriginalToolMixin):
         pooling: one of ``simcse_kit.POOLERS``; None takes the folder's or the known checkpoint's, and is an error
             where neither says.
         device: torch device; None is the first accelerator, else the CPU.
+        backend: what runs the encoder: torch, or openvino (CPU; the extra ``openvino``), for which the model is
+            converted the first time and kept in the user's cache.
+        dtype: in what the encoder multiplies: float32, which is exact; bfloat16; int8 (openvino); auto asks the
+            processor, and it is said what was chosen. The vectors are float32, see ``precision`` of `encode`.
+        calibration: some hundred sentences of your kind to quantize by (int8); None takes those of this package.
         max_seq_length: longest input in tokens, special ones included; None takes the folder's.
         revision: branch, tag or commit on the hub.
         local_files_only: never ask the hub.
@@ -62,6 +68,9 @@ class SimCSE(OriginalToolMixin):
         *,
         pooling: str | None = None,
         device: str | torch.device | None = None,
+        backend: str = "torch",
+        dtype: str = "float32",
+        calibration: Sequence[str] | None = None,
         max_seq_length: int | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
@@ -76,15 +85,27 @@ class SimCSE(OriginalToolMixin):
         loaded = load_encoder(
             source, pooling=pooling, local_files_only=local_files_only, trust_remote_code=trust_remote_code
         )
-        self._adopt(loaded, name=source.name, device=device)
+        self._adopt(loaded, name=source.name, device="cpu" if device is None and backend == "openvino" else device)
         if max_seq_length is not None:
             self.max_seq_length = max_seq_length
+        self.backend: Backend = make_backend(
+            backend,
+            dtype,
+            self.encoder,
+            self.tokenizer,
+            model_name=source.name,
+            folder=source.folder,
+            fingerprint=self.fingerprint,
+            tokenize=self.tokenize,
+            calibration=calibration,
+        )
 
     @classmethod
     def from_loaded(cls, loaded: Loaded, *, name: str, device: str | torch.device | None = None) -> SimCSE:
         """Wrap an encoder that is already built; training does."""
         model = cls.__new__(cls)
         model._adopt(loaded, name=name, device=device)
+        model.backend = TorchBackend(model.encoder, model.tokenizer.pad_token_id)
         return model
 
     def _adopt(self, loaded: Loaded, *, name: str, device: str | torch.device | None) -> None:
@@ -93,7 +114,6 @@ class SimCSE(OriginalToolMixin):
         self.settings = loaded.settings
         self.record = loaded.record
         self.encoder: Encoder = loaded.encoder.to(pick_device(device))
-        self.backend: Backend = TorchBackend(self.encoder, self.tokenizer.pad_token_id)
         self._fingerprint: tuple[tuple[object, ...], str] | None = None
 
     # What it is
@@ -109,8 +129,11 @@ class SimCSE(OriginalToolMixin):
         return next(self.encoder.parameters()).device
 
     def to(self, device: str | torch.device) -> SimCSE:
-        """Move the weights; a device that is not there is a `ModelError`."""
-        self.encoder.to(pick_device(device))
+        """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
+        chosen = pick_device(device)
+        if self.backend.name == "openvino" and chosen.type != "cpu":
+            raise ModelError(f"backend openvino runs on the CPU here; got device {chosen}")
+        self.encoder.to(chosen)
         return self
 
     @property
@@ -291,8 +314,8 @@ class SimCSE(OriginalToolMixin):
             )
         if done.truncated:
             say_once(
-                f"{done.truncated} of {done.distinct} distinct texts are longer than max_seq_length = "
-                f"{self.max_seq_length} tokens and were cut there",
+                f"{done.truncated} of {done.distinct} {'' if done.distinct == len(texts) else 'distinct '}texts are longer "
+                f"than max_seq_length = {self.max_seq_length} tokens and were cut there",
                 key=f"cut: {self.name} at {self.max_seq_length}",
             )
         return done.vectors
@@ -374,7 +397,8 @@ class SimCSE(OriginalToolMixin):
     def __repr__(self) -> str:
         return (
             f"SimCSE({self.name!r}, pooling={self.pooling!r}, dimension={self.get_embedding_dimension()}, "
-            f"max_seq_length={self.max_seq_length}, device={str(self.device)!r})"
+            f"max_seq_length={self.max_seq_length}, device={str(self.device)!r}, backend={self.backend.name!r}, "
+            f"dtype={self.backend.dtype!r})"
         )
 
 

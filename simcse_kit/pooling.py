@@ -19,7 +19,7 @@ def first_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """The first kept token, CLS in BERT-like models: (B, L, D), (B, L) -> (B, D)."""
     if mask is None:
         return hidden[:, 0]
-    return hidden[torch.arange(len(hidden), device=hidden.device), mask.int().argmax(dim=1)]
+    return _token(hidden, mask.int().argmax(dim=1))
 
 
 def last_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
@@ -27,7 +27,12 @@ def last_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return hidden[:, -1]
     last = mask.shape[1] - 1 - mask.int().flip(1).argmax(dim=1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    return _token(hidden, last)
+
+
+def _token(hidden: Tensor, index: Tensor) -> Tensor:
+    """One token of each row: (B, L, D), (B,) -> (B, D). A trace of it holds for every B."""
+    return hidden.gather(1, index.view(-1, 1, 1).expand(-1, 1, hidden.shape[2])).squeeze(1)
 
 
 def mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
@@ -43,7 +48,7 @@ def weighted_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
     weight = torch.arange(1, hidden.shape[1] + 1, device=hidden.device, dtype=hidden.dtype).view(1, -1, 1)
     if mask is not None:
         weight = weight * mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
-    return (hidden * weight).sum(1) / weight.expand(len(hidden), -1, 1).sum(1).clamp(min=1)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
 def maximum(hidden: Tensor, mask: Tensor | None) -> Tensor:

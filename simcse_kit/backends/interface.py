@@ -17,6 +17,7 @@ class Backend(Protocol):
     """A way to run an encoder: PyTorch, OpenVINO."""
 
     name: str
+    dtype: str
 
     def embed(
         self,

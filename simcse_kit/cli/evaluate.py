@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simcse_kit.cli.options import BatchSize, Device, Pooling, TrustRemoteCode
+from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation import SuiteResult
@@ -34,8 +34,10 @@ def evaluate_models(
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the STS sets into DATA first, from the hub.")
     ] = False,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = None,
     device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Measure models: Spearman's correlation with human judgement, times 100, with alignment and uniformity.
@@ -66,7 +68,14 @@ def evaluate_models(
     measured: dict[str, list[tuple[str, SuiteResult]]] = {name: [] for name in suites}
     try:
         for model_name in models:
-            model = SimCSE(model_name, pooling=pooling, device=device, trust_remote_code=trust_remote_code)
+            model = SimCSE(
+                model_name,
+                pooling=pooling,
+                device=device,
+                backend=backend,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+            )
             for name in suites:
                 err().print(f"{plain(model_name)} ({model.pooling}), suite {name}", style="dim")
                 with model.full_length():

@@ -14,7 +14,16 @@ POOLING_HELP = (
 
 Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.")]
-BatchSize = Annotated[int, typer.Option(help="Sentences in one forward pass.", min=1)]
+Backend = Annotated[str, typer.Option(help="What runs the model: torch, or openvino (CPU; needs the extra openvino).")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="What the model multiplies in: float32 (exact), bfloat16, int8 (openvino), auto (asks the processor)."
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Sentences in one forward pass. Default: as many as run fastest.", min=1)
+]
 Columns = Annotated[
     str | None, typer.Option(help="Names of the columns to read, with commas: text, or sent0,sent1,hard_neg.")
 ]

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from simcse_kit.cli.options import BatchSize, Columns, Device, Header, Pooling, SkipBadRows, TrustRemoteCode, columns_of
+from simcse_kit.cli.options import (
+    Backend,
+    BatchSize,
+    Columns,
+    Device,
+    Dtype,
+    Header,
+    Pooling,
+    SkipBadRows,
+    TrustRemoteCode,
+    columns_of,
+)
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")]
 Seed = Annotated[int, typer.Option(help="Fixes what is drawn.")]
@@ -126,8 +137,10 @@ def prepare_negatives(
     header: Header = None,
     skip_bad_rows: SkipBadRows = False,
     pooling: Pooling = None,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -141,7 +154,9 @@ def prepare_negatives(
     counts = hard_negatives(
         pairs,
         out,
-        SimCSE(model, pooling=pooling, device=device, trust_remote_code=trust_remote_code),
+        SimCSE(
+            model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
+        ),
         corpus=corpus,
         range_min=range_min,
         range_max=range_max,

@@ -10,9 +10,11 @@ import typer
 
 from simcse_kit.cli.options import (
     FILE_HELP,
+    Backend,
     BatchSize,
     Columns,
     Device,
+    Dtype,
     Header,
     Pooling,
     SkipBadRows,
@@ -31,8 +33,10 @@ def build_index(
     header: Header = None,
     skip_bad_rows: SkipBadRows = False,
     pooling: Pooling = None,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Encode the sentences of FILE into a new index.
@@ -48,7 +52,9 @@ def build_index(
     if index.exists() and (index.is_file() or any(index.iterdir())):
         raise SearchIndexError(f"{index} is there already and not empty; name a new folder")
     data = read_sentences(file, columns=columns_of(columns), header=header, skip_bad_rows=skip_bad_rows)
-    encoder = SimCSE(model, pooling=pooling, device=device, trust_remote_code=trust_remote_code)
+    encoder = SimCSE(
+        model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
+    )
     built = SentenceIndex.build(encoder, data.column(0), batch_size=batch_size, show_progress_bar=True)
     built.save(index)
     dropped = f", {data.empty} empty lines dropped" if data.empty else ""
@@ -68,6 +74,8 @@ def search_index(
         str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")
     ] = None,
     device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
 ) -> None:
     """Find the sentences of an index that mean most nearly the same as a query.
 
@@ -81,9 +89,7 @@ def search_index(
         raise SimCSEKitError(f"--format must be table or json; got {output!r}")
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
-    opened = SentenceIndex.open(index, model)
-    if device is not None:
-        opened.model.to(device)
+    opened = SentenceIndex.open(index, model, device=device, backend=backend, dtype=dtype)
     answers = opened.search(queries, k=k, threshold=threshold)
     if output == "json":
         for query, hits in zip(queries, answers, strict=True):

@@ -81,7 +81,7 @@ def hard_negatives(
     header: bool | None = None,
     skip_bad_rows: bool = False,
     overwrite: bool = False,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     show_progress_bar: bool = False,
 ) -> NegativeCounts:
     """Write (anchor, positive, hard negative) rows: sent0, sent1, hard_neg.
@@ -108,7 +108,7 @@ def hard_negatives(
         header: as in `read_examples`.
         skip_bad_rows: leave out and count rows that cannot be read, instead of a `DataError`.
         overwrite: replace ``output``.
-        batch_size: sentences in one forward pass.
+        batch_size: sentences in one forward pass; None: as many as run fastest.
         show_progress_bar: show one.
 
     Raises:

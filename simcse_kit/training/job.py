@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from simcse_kit.backends.dtypes import multiplies_bfloat16
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
 from simcse_kit.distributed import World, world
 from simcse_kit.encoder.fast import packs
@@ -317,7 +318,4 @@ def _uses_bf16(asked: bool | None, device: torch.device, earlier: dict[str, Any]
         return asked
     if earlier is not None and "precision" in earlier:
         return bool(earlier["precision"] == "bfloat16")
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return multiplies_bfloat16(device)

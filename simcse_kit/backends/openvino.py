@@ -1,0 +1,74 @@
+"""Running the encoder with OpenVINO: asynchronous streams on a CPU, in float32, bfloat16 or int8."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simcse_kit.backends.interface import OnBatch
+from simcse_kit.tokens import TokenTable, length_batches, pad
+
+BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and the streams end together
+
+
+class OpenVinoBackend:
+    """A converted encoder, compiled for this CPU. Calls from several threads wait for each other.
+
+    Args:
+        model: of `conversion.convert`, or quantized: ids, mask and pooling mask (B, L) to vectors (B, D).
+        pad_id: fills up shorter sentences.
+        dtype: float32, bfloat16 or int8. An int8 model has layers that stay in float: these multiply in bfloat16 where
+            ``bfloat16`` says that the processor can.
+    """
+
+    name = "openvino"
+
+    def __init__(self, model: Any, pad_id: int, dtype: str, *, bfloat16: bool) -> None:
+        import openvino
+
+        self.pad_id = pad_id
+        self.dtype = dtype
+        half = dtype == "bfloat16" or (dtype == "int8" and bfloat16)
+        settings = {"INFERENCE_PRECISION_HINT": "bf16" if half else "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._inputs = {name for port in self._compiled.inputs for name in port.names}
+        self._streams = openvino.AsyncInferQueue(self._compiled)
+        self._lock = threading.Lock()
+
+    def embed(
+        self,
+        tokens: TokenTable,
+        out: Tensor,
+        *,
+        batch_size: int | None = None,
+        prompt_length: int = 0,
+        on_batch: OnBatch = None,
+    ) -> None:
+        """See `Backend.embed`; ``out`` is on the CPU."""
+        target = out.numpy()
+
+        def take(request: Any, indices: NDArray[np.int64]) -> None:
+            target[indices] = request.get_output_tensor(0).data
+            if on_batch is not None:
+                on_batch(len(indices))
+
+        with self._lock:
+            self._streams.set_callback(take)
+            for indices in length_batches(tokens.lengths, batch_size or BATCH_SIZE):
+                self._streams.start_async(self._batch(tokens, indices, prompt_length), indices)
+            self._streams.wait_all()
+
+    def _batch(self, tokens: TokenTable, indices: NDArray[np.int64], prompt_length: int) -> dict[str, NDArray[Any]]:
+        ids, mask = pad(tokens.rows(indices), self.pad_id)
+        mask = torch.ones_like(ids) if mask is None else mask
+        pool_mask = mask
+        if prompt_length:
+            pool_mask = mask.clone()
+            pool_mask[:, :prompt_length] = 0
+        given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy(), "pool_mask": pool_mask.numpy()}
+        return {name: value for name, value in given.items() if name in self._inputs}
