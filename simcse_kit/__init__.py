@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simcse_kit.bulk.encode import EncodeCounts, encode_files
     from simcse_kit.errors import (
         DataError,
         MissingExtraError,
@@ -47,6 +48,7 @@ _HOME = {
         "errors",
     ),
     **dict.fromkeys(("SuiteResult", "evaluate", "evaluate_korsts", "evaluate_pairs", "evaluate_sts"), "evaluation"),
+    **dict.fromkeys(("EncodeCounts", "encode_files"), "bulk.encode"),
     "SentenceIndex": "index",
     **dict.fromkeys(("info_nce", "nt_xent"), "losses"),
     **dict.fromkeys(("SimCSE", "encode"), "model"),
@@ -61,6 +63,7 @@ _HOME = {
 __all__ = [
     "POOLERS",
     "DataError",
+    "EncodeCounts",
     "Hit",
     "MissingExtraError",
     "ModelError",
@@ -77,6 +80,7 @@ __all__ = [
     "TrainingError",
     "TrainingInterrupted",
     "encode",
+    "encode_files",
     "evaluate",
     "evaluate_korsts",
     "evaluate_pairs",

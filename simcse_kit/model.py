@@ -313,9 +313,10 @@ class SimCSE(OriginalToolMixin):
                 on_batch=progress.update,
             )
         if done.truncated:
+            kind = "texts" if done.distinct == len(texts) else "distinct texts"
             say_once(
-                f"{done.truncated} of {done.distinct} {'' if done.distinct == len(texts) else 'distinct '}texts are longer "
-                f"than max_seq_length = {self.max_seq_length} tokens and were cut there",
+                f"{done.truncated} of {done.distinct} {kind} are longer than max_seq_length = {self.max_seq_length} "
+                "tokens and were cut there",
                 key=f"cut: {self.name} at {self.max_seq_length}",
             )
         return done.vectors

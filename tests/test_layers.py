@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoder", "original_tool"),
     ("backends", "fingerprint"),
     ("model",),
-    ("index", "training", "prepare"),
+    ("index", "training", "prepare", "bulk"),
     ("report", "serve", "scale"),
     ("quickstart",),
     ("cli",),

@@ -58,13 +58,17 @@ class Layout(NamedTuple):
 class Reading:
     """A source being read: its rows, and the count of what was left out so far."""
 
-    def __init__(self, source: str, rows: Rows, *, unit: str, may_have_header: bool, skip_bad_rows: bool) -> None:
+    def __init__(
+        self, source: str, rows: Rows, *, unit: str, may_have_header: bool, skip_bad_rows: bool, keep_blank: bool
+    ) -> None:
         self.source = source
         self.may_have_header = may_have_header
         self.empty = 0
         self.skipped: list[BadRow] = []
         self._unit = unit
         self._skip_bad_rows = skip_bad_rows
+        self._keep_blank = keep_blank
+        self._before: list[Row] = []  # blank rows before the head, where they are kept
         self._rows = rows
         self._head: Row | None = None
 
@@ -91,7 +95,8 @@ class Reading:
                     raise self.error(row.line, row.reason)
                 self._reject(row)
             elif row.names is None and is_blank(row.cells):
-                self.empty += 1
+                self._before += [row] * self._keep_blank
+                self.empty += not self._keep_blank
             else:
                 self._head = row
                 return row
@@ -106,11 +111,12 @@ class Reading:
             if isinstance(row, BadRow):
                 self._reject(row)
                 continue
-            if row.names is None and is_blank(row.cells):
+            blank = row.names is None and is_blank(row.cells)
+            if blank and not self._keep_blank:
                 self.empty += 1
                 continue
             try:
-                item = convert(layout.pick(row))
+                item = convert(("",) * len(layout.positions) if blank else layout.pick(row))
             except RowProblem as problem:
                 self._reject(BadRow(row.line, str(problem)))
                 continue
@@ -124,6 +130,7 @@ class Reading:
         return list(self.each(layout, convert))
 
     def _data_rows(self, has_header: bool) -> Rows:
+        yield from self._before
         if self._head is not None and not has_header:
             yield self._head
         yield from self._rows
@@ -140,21 +147,25 @@ def open_rows(
     *,
     is_wanted: IsWanted,
     skip_bad_rows: bool = False,
+    keep_blank: bool = False,
     tabs_for_cells: int = 0,
 ) -> Iterator[Reading]:
     """Open a file, `hf:NAME[:split]` or a Python sequence; raises `DataError` where that cannot be.
 
+    With `keep_blank`, a blank row is one of empty cells; else it is dropped and counted.
+
     With `tabs_for_cells`, `.txt` is read as tab-separated cells, and so is a `.csv` file whose first line has at
     least so many of them: the STS data sets are named that way.
     """
+    options = {"skip_bad_rows": skip_bad_rows, "keep_blank": keep_blank}
     if not isinstance(source, str | Path):
         rows = memory_rows(source)
-        yield Reading("<memory>", rows, unit="row", may_have_header=False, skip_bad_rows=skip_bad_rows)
+        yield Reading("<memory>", rows, unit="row", may_have_header=False, **options)
         return
     name = str(source)
     if name.startswith("hf:"):
         rows = hub_rows(name, is_wanted)
-        yield Reading(name, rows, unit="row", may_have_header=False, skip_bad_rows=skip_bad_rows)
+        yield Reading(name, rows, unit="row", may_have_header=False, **options)
         return
     path = _existing(name)
     suffix = _suffix(path, name)
@@ -163,7 +174,7 @@ def open_rows(
             if suffix == ".parquet":
                 whole = io.BytesIO(stream.read()) if _is_gzip(path) else stream  # Parquet is read from its end
                 rows = parquet_rows(whole, name, is_wanted)
-                yield Reading(name, rows, unit="row", may_have_header=False, skip_bad_rows=skip_bad_rows)
+                yield Reading(name, rows, unit="row", may_have_header=False, **options)
                 return
             lines = numbered_lines(stream, name)
             parse = TEXT_FORMATS[suffix]
@@ -171,7 +182,7 @@ def open_rows(
                 tabbed, lines = starts_with_tabs(lines, tabs_for_cells)
                 parse = tab_rows if tabbed or suffix == ".txt" else parse
             may_have_header = suffix in (".csv", ".tsv") or parse is tab_rows
-            yield Reading(name, parse(lines), unit="line", may_have_header=may_have_header, skip_bad_rows=skip_bad_rows)
+            yield Reading(name, parse(lines), unit="line", may_have_header=may_have_header, **options)
     except EOFError as error:
         raise DataError(f"{name}: the gzip file is cut short; copy or download it again") from error
     except (OSError, zlib.error) as error:

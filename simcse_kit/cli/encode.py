@@ -1,0 +1,96 @@
+"""``simcse-kit encode``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simcse_kit.cli.options import (
+    Backend,
+    BatchSize,
+    Columns,
+    Device,
+    Dtype,
+    Header,
+    Pooling,
+    SkipBadRows,
+    TrustRemoteCode,
+    columns_of,
+)
+
+
+def encode_corpus(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Sentences: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz, or a folder of them.",
+            metavar="INPUT",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            help=".npy (N x D, for np.load with mmap_mode), .safetensors (vectors) or .parquet (id, text, vector).",
+            metavar="OUTPUT",
+        ),
+    ],
+    precision: Annotated[
+        str, typer.Option(help="How vectors are stored: float32, float16, int8, binary (a bit a dimension).")
+    ] = "float32",
+    normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
+    texts: Annotated[bool, typer.Option("--texts", help="Write the texts too (.parquet).")] = False,
+    columns: Columns = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of ids to write (.parquet). Default: the row's number.", metavar="NAME")
+    ] = None,
+    header: Header = None,
+    prompt_name: Annotated[
+        str | None, typer.Option(help="Which of the model's prompts to put before each text.")
+    ] = None,
+    shard_size: Annotated[
+        int, typer.Option(help="Rows read, encoded and saved at once: more need more memory.", min=1)
+    ] = 1 << 15,
+    skip_bad_rows: SkipBadRows = False,
+    pooling: Pooling = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
+    trust_remote_code: TrustRemoteCode = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+) -> None:
+    """Encode a corpus of any size into one file of vectors, a row for each row of INPUT, blank ones too.
+
+    Stopped at any moment, the same command goes on where it was.
+
+    Example: simcse-kit encode all-MiniLM-L6-v2 tickets.txt tickets.npy --backend openvino --dtype bfloat16
+    """
+    from simcse_kit.bulk.encode import encode_files
+    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.model import SimCSE
+
+    encoder = SimCSE(
+        model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
+    )
+    counts = encode_files(
+        encoder,
+        source,
+        output,
+        precision=precision,
+        normalize_embeddings=normalize,
+        texts=texts,
+        columns=columns_of(columns),
+        id_column=id_column,
+        header=header,
+        prompt_name=prompt_name,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        skip_bad_rows=skip_bad_rows,
+        overwrite=overwrite,
+        show_progress_bar=True,
+    )
+    rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
+    out().print(table([plain(output), "count"], rows))
