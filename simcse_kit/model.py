@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from simcse_kit.backends.choice import make_backend
 from simcse_kit.backends.interface import Backend
 from simcse_kit.backends.pipeline import embed_texts
+from simcse_kit.backends.processes import Pool
 from simcse_kit.backends.torch import TorchBackend
 from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.encoder.folder import RECORD, write_modules
@@ -25,7 +27,7 @@ from simcse_kit.encoder.known import MINILM
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target, has_lora
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.errors import DataError, ModelError, say_once
+from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import staged_folder, write_json
 from simcse_kit.fingerprint import fingerprint, version_of
 from simcse_kit.model_card import model_card
@@ -36,6 +38,7 @@ from simcse_kit.types import EncodeFn, Vectors
 
 logger = logging.getLogger(__name__)
 
+_HALF = re.compile("[\ud800-\udfff]")
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 Embeddings = NDArray[Any] | Tensor | list[Tensor]
 
@@ -193,7 +196,8 @@ class SimCSE(OriginalToolMixin):
         convert_to_tensor: bool = False,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
-        device: str | torch.device | None = None,
+        device: str | torch.device | Sequence[str | torch.device] | None = None,
+        pool: Pool | None = None,
     ) -> Any:
         """Vectors of sentences: one string gives (D,), N strings (N, D). Arguments as in sentence-transformers.
 
@@ -210,11 +214,13 @@ class SimCSE(OriginalToolMixin):
             convert_to_tensor: one tensor, on the model's device; goes before ``convert_to_numpy``.
             normalize_embeddings: scale to length 1, after any truncation.
             truncate_dim: keep the first dimensions only; None is the folder's.
-            device: move the model there first.
+            device: move the model there first; a list of devices starts a process on each for this call.
+            pool: of `start_multi_process_pool`, for many calls.
+
+        Half of a surrogate pair, which is no text, is read as U+FFFD; that is said.
 
         Raises:
             TypeError: an input that is not a string, with its index.
-            DataError: a string that is no text (half a surrogate pair), with its index.
             ValueError: a batch size, precision, dimension or prompt name that is not allowed.
         """
         single = isinstance(sentences, str)
@@ -225,14 +231,16 @@ class SimCSE(OriginalToolMixin):
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
         if truncate_dim is not None and truncate_dim < 1:
             raise ValueError(f"truncate_dim must be a positive integer; got {truncate_dim}")
-        if device is not None:
-            self.to(device)
+        several = None if device is None or isinstance(device, str | torch.device) else device
+        if device is not None and several is None:
+            self.to(device)  # type: ignore[arg-type]
         if show_progress_bar is None:
             show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
 
         prompt = self._prompt(prompt, prompt_name)
         output_device = self.device if convert_to_tensor or not convert_to_numpy else torch.device("cpu")
-        vectors = self._embed(texts, prompt, batch_size, show_progress_bar, output_device)
+        with nullcontext(pool) if several is None else self.start_multi_process_pool(several) as processes:
+            vectors = self._embed(texts, prompt, batch_size, show_progress_bar, output_device, processes)
         truncate_dim = self.settings.truncate_dim if truncate_dim is None else truncate_dim
         if truncate_dim is not None:
             vectors = vectors[:, :truncate_dim]
@@ -249,6 +257,19 @@ class SimCSE(OriginalToolMixin):
         if not convert_to_tensor and not convert_to_numpy:
             result = list(result)
         return result[0] if single else result
+
+    def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> Pool:
+        """Processes with a copy of this model each, a context that ends them; for ``pool`` of `encode`.
+
+        ``target_devices``: as ``["cuda:0", "cuda:1"]``; None: every accelerator, else two processes on the CPU.
+        """
+        if self.backend.name != "torch":
+            raise ModelError(f"several processes are for backend torch; {self.backend.name} uses every core by itself")
+        if target_devices is None:
+            accelerator = torch.accelerator.current_accelerator(check_available=True)
+            count = torch.accelerator.device_count()
+            target_devices = ["cpu"] * 2 if accelerator is None else [f"{accelerator.type}:{i}" for i in range(count)]
+        return Pool(self, [str(pick_device(device)) for device in target_devices])
 
     def encode_query(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
         """`encode` with the prompt named ``query`` where the model has one and none is given; shapes as there."""
@@ -296,12 +317,21 @@ class SimCSE(OriginalToolMixin):
         return self.prompts[name]
 
     def _embed(
-        self, texts: list[str], prompt: str, batch_size: int | None, bar: bool, output_device: torch.device
+        self,
+        texts: list[str],
+        prompt: str,
+        batch_size: int | None,
+        bar: bool,
+        output_device: torch.device,
+        pool: Pool | None,
     ) -> Tensor:
         from tqdm.auto import tqdm
 
         prompt_length = self._prompt_length(prompt) if prompt and not self.settings.include_prompt else 0
         with tqdm(total=len(texts), desc="Encoding", unit="sentence", disable=not bar) as progress:
+            if pool is not None and texts:
+                vectors = pool.embed(texts, prompt=prompt, batch_size=batch_size, on_batch=progress.update)
+                return torch.from_numpy(vectors).to(output_device)
             done = embed_texts(
                 texts,
                 lambda chunk: self.tokenize([prompt + text for text in chunk] if prompt else chunk),
@@ -441,14 +471,18 @@ def _checked_texts(sentences: Any) -> list[str]:
     if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
         raise TypeError(f"sentences must be a string or a sequence of strings; got {type(sentences).__name__}")
     texts = [sentences] if isinstance(sentences, str) else list(sentences)
+    halves = 0
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"sentences must be strings; sentences[{i}] is {type(text).__name__}: {str(text)[:60]!r}")
         if not text.isascii():
             try:
                 text.encode()
-            except UnicodeEncodeError as error:
-                raise DataError(f"sentences[{i}] is not valid Unicode text: {text[:60]!a}") from error
+            except UnicodeEncodeError:
+                halves += 1
+                texts[i] = _HALF.sub("\ufffd", text)
+    if halves:
+        say_once(f"{halves} of {len(texts)} texts hold half of a surrogate pair, which is no text: read as U+FFFD")
     return texts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -274,3 +275,70 @@ def test_similarity_of_vectors_is_sentence_transformers(prompted: tuple[SimCSE, 
 
 def test_a_zero_vector_is_similar_to_nothing(model: SimCSE) -> None:
     assert model.similarity(np.zeros((1, 32)), np.ones((1, 32))).item() == 0
+
+
+# Odd input
+
+
+@pytest.mark.parametrize("odd", [None, 3, 2.5, float("nan"), b"bytes", ["a", "list"], ("a",), np.float32("nan")])
+def test_what_is_no_text_is_named_with_its_place(model: SimCSE, odd: Any) -> None:
+    with pytest.raises(TypeError, match=rf"sentences\[2\] is {type(odd).__name__}"):
+        model.encode(["a", "b", odd])
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\t\n \r", "\x00", "\x00a\x1b[31m", "\u200b\ufeff", "a\u0301" * 50, "\U0010ffff"]
+)
+def test_odd_texts_encode(model: SimCSE, text: str) -> None:
+    vectors = model.encode([text, "a cat", text])
+    assert np.isfinite(vectors).all()
+    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-6)
+    np.testing.assert_allclose(vectors[0], model.encode(text), atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text(st.characters(codec=None), max_size=30), min_size=1, max_size=8), st.none() | st.integers(1, 3))
+def test_any_unicode_encodes(model: SimCSE, texts: list[str], batch_size: int | None) -> None:
+    """Half surrogate pairs too; each text's vector is its own, whatever stands beside it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        vectors = model.encode(texts, batch_size=batch_size)
+        alone = np.stack([model.encode(text) for text in texts])
+    assert np.isfinite(vectors).all()
+    np.testing.assert_allclose(vectors, alone, atol=1e-5)
+
+
+def test_half_a_surrogate_pair_is_said(model: SimCSE) -> None:
+    with pytest.warns(Notice, match="1 of 2 texts hold half of a surrogate pair"):
+        vectors = model.encode(["a \ud83d cat", "a cat"])
+    np.testing.assert_array_equal(vectors[0], model.encode("a \ufffd cat"))
+
+
+def test_a_text_of_10_megabytes(model: SimCSE) -> None:
+    text = "the cat sat on the mat " * 450_000
+    with pytest.warns(Notice, match="1 of 1 texts are longer than max_seq_length"):
+        vector = model.encode(text)
+    np.testing.assert_allclose(vector, model.encode(text[:20_000]), atol=1e-6)
+
+
+# Several processes
+
+
+def test_several_processes_give_the_same(model: SimCSE) -> None:
+    texts = [*SENTENCES, "", SENTENCES[0], *SENTENCES[:7]]
+    expected = model.encode(texts, normalize_embeddings=True, prompt="the cat: ")
+    found = model.encode(texts, normalize_embeddings=True, prompt="the cat: ", device=["cpu", "cpu"])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with model.start_multi_process_pool(["cpu"]) as pool:
+        np.testing.assert_allclose(model.encode(SENTENCES[:3], pool=pool), model.encode(SENTENCES[:3]), atol=1e-6)
+        assert model.encode([], pool=pool).shape == (0, model.get_embedding_dimension())
+        assert model.encode(SENTENCES[0], pool=pool).shape == (model.get_embedding_dimension(),)
+
+
+def test_a_process_that_dies_is_an_error(model: SimCSE) -> None:
+    with model.start_multi_process_pool(["cpu"]) as pool:
+        model.encode(SENTENCES[:2], pool=pool)
+        for process in multiprocessing.active_children():
+            process.kill()
+        with pytest.raises(simcse_kit.ModelError, match="a process that encodes has ended"):
+            model.encode(SENTENCES[:2], pool=pool)
