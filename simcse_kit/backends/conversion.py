@@ -24,7 +24,7 @@ from simcse_kit.errors import MissingExtraError, ModelError
 from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.tokens import TokenTable, length_batches, pad
 
-MODEL = "openvino_model.xml"  # sentence-transformers' names
+MODEL = "encoder.xml"  # pooling and head included, unlike the openvino_model.xml of sentence-transformers
 FOLDER = "openvino"
 _RECORD = "simcse_kit.json"
 _FORMAT = 1

@@ -59,9 +59,11 @@ class OpenVinoBackend:
 
         with self._lock:
             self._streams.set_callback(take)
-            for indices in length_batches(tokens.lengths, batch_size or BATCH_SIZE):
-                self._streams.start_async(self._batch(tokens, indices, prompt_length), indices)
-            self._streams.wait_all()
+            try:
+                for indices in length_batches(tokens.lengths, batch_size or BATCH_SIZE):
+                    self._streams.start_async(self._batch(tokens, indices, prompt_length), indices)
+            finally:
+                self._streams.wait_all()  # after Ctrl-C too: what runs on would write into the next call's vectors
 
     def _batch(self, tokens: TokenTable, indices: NDArray[np.int64], prompt_length: int) -> dict[str, NDArray[Any]]:
         ids, mask = pad(tokens.rows(indices), self.pad_id)
