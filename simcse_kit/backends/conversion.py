@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simcse_kit.backends.openvino import feed, inputs_of
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import MissingExtraError, ModelError
 from simcse_kit.files import read_json, staged_folder, write_json
-from simcse_kit.tokens import TokenTable, length_batches, pad
+from simcse_kit.tokens import TokenTable, length_batches
 
 MODEL = "encoder.xml"  # pooling and head included, unlike the openvino_model.xml of sentence-transformers
 FOLDER = "openvino"
@@ -166,7 +167,7 @@ def _check(model: Any, traced: _Traced) -> None:
     import openvino
 
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    inputs = {name for port in compiled.inputs for name in port.names}
+    inputs = inputs_of(compiled)
     for size, width in _SHAPES:
         ids, mask = _example(traced.encoder, size, width)
         given = {"input_ids": ids, "attention_mask": mask, "pool_mask": mask}
@@ -187,13 +188,8 @@ def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> A
     The layers that shrink the feed-forward block again stay in float: their inputs have the widest range, and these
     layers alone take the mean cosine with float32 from 0.997 to 0.999.
     """
-    inputs = {name for port in model.inputs for name in port.names}
-    batches: list[dict[str, Any]] = []
-    for indices in length_batches(tokens.lengths, _BATCH):
-        ids, mask = pad(tokens.rows(indices), pad_id)
-        mask = torch.ones_like(ids) if mask is None else mask
-        given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy(), "pool_mask": mask.numpy()}
-        batches.append({key: value for key, value in given.items() if key in inputs})
+    inputs = inputs_of(model)
+    batches = [feed(tokens, indices, pad_id, inputs) for indices in length_batches(tokens.lengths, _BATCH)]
     order = np.random.default_rng(0).permutation(len(batches))
     narrowing = [
         name

@@ -36,7 +36,7 @@ class OpenVinoBackend:
         half = dtype == "bfloat16" or (dtype == "int8" and bfloat16)
         settings = {"INFERENCE_PRECISION_HINT": "bf16" if half else "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
         self._compiled = openvino.Core().compile_model(model, "CPU", settings)
-        self._inputs = {name for port in self._compiled.inputs for name in port.names}
+        self._inputs = inputs_of(self._compiled)
         self._streams = openvino.AsyncInferQueue(self._compiled)
         self._lock = threading.Lock()
 
@@ -61,16 +61,25 @@ class OpenVinoBackend:
             self._streams.set_callback(take)
             try:
                 for indices in length_batches(tokens.lengths, batch_size or BATCH_SIZE):
-                    self._streams.start_async(self._batch(tokens, indices, prompt_length), indices)
+                    self._streams.start_async(feed(tokens, indices, self.pad_id, self._inputs, prompt_length), indices)
             finally:
                 self._streams.wait_all()  # after Ctrl-C too: what runs on would write into the next call's vectors
 
-    def _batch(self, tokens: TokenTable, indices: NDArray[np.int64], prompt_length: int) -> dict[str, NDArray[Any]]:
-        ids, mask = pad(tokens.rows(indices), self.pad_id)
-        mask = torch.ones_like(ids) if mask is None else mask
-        pool_mask = mask
-        if prompt_length:
-            pool_mask = mask.clone()
-            pool_mask[:, :prompt_length] = 0
-        given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy(), "pool_mask": pool_mask.numpy()}
-        return {name: value for name, value in given.items() if name in self._inputs}
+
+def inputs_of(model: Any) -> set[str]:
+    """Names of a model's inputs; a trace drops those that it does not use."""
+    return {name for port in model.inputs for name in port.names}
+
+
+def feed(
+    tokens: TokenTable, indices: NDArray[np.int64], pad_id: int, inputs: set[str], prompt_length: int = 0
+) -> dict[str, NDArray[Any]]:
+    """A batch of token sequences as the model's inputs, (B, L) each; a prompt's tokens are left out of the pooling."""
+    ids, mask = pad(tokens.rows(indices), pad_id)
+    mask = torch.ones_like(ids) if mask is None else mask
+    pool_mask = mask
+    if prompt_length:
+        pool_mask = mask.clone()
+        pool_mask[:, :prompt_length] = 0
+    given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy(), "pool_mask": pool_mask.numpy()}
+    return {name: value for name, value in given.items() if name in inputs}
