@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from simcse_kit.backends.interface import OnBatch
+from simcse_kit.encoder.inference import FastBackbone, fits
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.tokens import TokenTable, length_batches, pad
+from simcse_kit.encoder.packed import can_pack, packed_attention
+from simcse_kit.tokens import Packing, TokenTable, length_batches, pad
 
-MAX_TOKENS = 4096  # of a batch, with padding: enough for the matrix products, little enough for the cache
+MAX_TOKENS = {"cpu": 1 << 12, "accelerator": 1 << 16}
+"""Of a batch, with padding: enough for the matrix products, on a CPU little enough for its cache."""
 
 
 class TorchBackend:
@@ -27,10 +35,10 @@ class TorchBackend:
         self.encoder = encoder
         self.pad_id = pad_id
         self.dtype = dtype
-        if dtype == "bfloat16":
-            for module in encoder.backbone.modules():
-                if type(module) is nn.Linear:
-                    module.__class__ = _Bfloat16Linear
+        self._fast: FastBackbone | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_fast": None}  # made again from the weights, in an order of this processor's
 
     def embed(
         self,
@@ -44,27 +52,61 @@ class TorchBackend:
         """See `Backend.embed`."""
         encoder = self.encoder
         device = next(encoder.parameters()).device
-        was_training = encoder.training
-        encoder.eval()
-        half = self.dtype == "bfloat16"
+        target = out if out.device == device else torch.empty_like(out, device=device)
+        max_tokens = MAX_TOKENS["cpu" if device.type == "cpu" else "accelerator"]
+        training = [module for module in encoder.modules() if module.training]
+        for module in training:
+            module.training = False
         try:
-            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
-                for indices in length_batches(tokens.lengths, batch_size, MAX_TOKENS):
+            with ExitStack() as stack:
+                stack.enter_context(torch.inference_mode())
+                run = self._run(stack, device, prompt_length)
+                packs = device.type == "cuda" and can_pack(encoder.backbone)
+                if packs:
+                    stack.enter_context(packed_attention(encoder.backbone))
+                for indices in length_batches(tokens.lengths, batch_size, max_tokens):
                     ids, mask = pad(tokens.rows(indices), self.pad_id)
                     pool_mask = None
                     if prompt_length:
                         pool_mask = torch.ones_like(ids) if mask is None else mask.clone()
                         pool_mask[:, :prompt_length] = 0
-                    vectors = encoder(
-                        ids.to(device),
-                        None if mask is None else mask.to(device),
-                        None if pool_mask is None else pool_mask.to(device),
-                    )
-                    out[torch.from_numpy(indices).to(out.device)] = vectors.to(out.device, torch.float32)
+                    packing = Packing.of(tokens.lengths[indices].tolist()) if packs else None
+                    given = (ids, mask, pool_mask, packing)
+                    ids, mask, pool_mask, packing = (_moved(part, device) for part in given)
+                    target[torch.from_numpy(indices).to(device)] = encoder(
+                        ids, mask, pool_mask, packing=packing, run=run
+                    ).to(torch.float32)
                     if on_batch is not None:
                         on_batch(len(indices))
         finally:
-            encoder.train(was_training)
+            for module in training:
+                module.training = True
+        if target is not out:
+            out.copy_(target)
+
+    def _run(self, stack: ExitStack, device: torch.device, prompt_length: int) -> Callable[..., Any] | None:
+        """What is called in the backbone's place, None for itself, which ``stack`` then makes multiply in bfloat16."""
+        half = self.dtype == "bfloat16"
+        if self._fast is None or not self._fast.is_current(self.encoder):
+            dtype = torch.bfloat16 if half else torch.float32
+            self._fast = FastBackbone(self.encoder, dtype) if fits(self.encoder) else None
+        if self._fast is not None:
+            return functools.partial(self._fast, whole=prompt_length > 0)  # the first that is pooled is not the first
+        if half:
+            stack.enter_context(torch.autocast(device.type, torch.bfloat16))
+            for module in self.encoder.backbone.modules():
+                if type(module) is nn.Linear:
+                    module.__class__ = _Bfloat16Linear
+        return None
+
+
+def _moved(part: Any, device: torch.device) -> Any:
+    """A tensor, or a tuple of them, on the device; from pinned memory without waiting."""
+    if isinstance(part, Packing):
+        return Packing(*(_moved(tensor, device) for tensor in part))
+    if part is None or device.type == "cpu":
+        return part
+    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
 
 
 class _Bfloat16Linear(nn.Linear):

@@ -101,13 +101,13 @@ def sparse_word_gradient(backbone: Any) -> Iterator[bool]:
 
 
 @functools.cache
-def _first_token_class(attention: type, inference: bool) -> type:
+def _first_token_class(attention: type) -> type:
     """A BERT-like layer's attention block that gives its first token only, so that the layer's rest runs on one."""
 
     class FirstToken(attention):  # type: ignore[misc]
         def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
             """(B, L, D), mask (B, 1, L, L) -> (B, 1, D) and no attention weights."""
-            if not (self.training or inference):
+            if not self.training:
                 return super().forward(hidden_states, attention_mask, **kwargs)
             inner = self.self
             first = hidden_states[:, :1]
@@ -116,8 +116,7 @@ def _first_token_class(attention: type, inference: bool) -> type:
                 for layer, states in ((inner.query, first), (inner.key, hidden_states), (inner.value, hidden_states))
             )
             mask = None if attention_mask is None else attention_mask[:, :, :1]
-            dropout = inner.dropout.p if self.training else 0.0
-            context, _ = cpu_attention(inner, query, key, value, mask, dropout, inner.scaling, is_causal=False)
+            context, _ = cpu_attention(inner, query, key, value, mask, inner.dropout.p, inner.scaling, is_causal=False)
             return self.output(context.flatten(2), first), None
 
         def _get_name(self) -> str:
@@ -126,11 +125,10 @@ def _first_token_class(attention: type, inference: bool) -> type:
     return FirstToken
 
 
-def first_token_only(encoder: Encoder, *, inference: bool = False) -> contextlib.AbstractContextManager[bool]:
-    """Inside the context, the last layer computes only the token that ``cls`` pooling reads; yields whether it fits.
+def first_token_only(encoder: Encoder) -> contextlib.AbstractContextManager[bool]:
+    """Inside the context, a training step's last layer computes only the token that ``cls`` pooling reads.
 
-    It fits BERT-like encoders whose vector is the first token's last state. ``inference``: in evaluation mode too,
-    where nothing may be left out of the pooling (no prompt, no left padding).
+    Yields whether it fits: BERT-like encoders whose vector is the first token's last state.
     """
     backbone: Any = encoder.backbone
     config, pooler = backbone.config, POOLERS[encoder.pooling]
@@ -144,4 +142,4 @@ def first_token_only(encoder: Encoder, *, inference: bool = False) -> contextlib
         and not config.output_attentions
     )
     last = [backbone.encoder.layer[-1].attention] if fits else []
-    return other_class(last, lambda kind: _first_token_class(kind, inference))
+    return other_class(last, _first_token_class)

@@ -120,15 +120,18 @@ class Encoder(nn.Module):
         normalize: bool = True,
         position_ids: Tensor | None = None,
         packing: Packing | None = None,
+        run: Callable[..., Any] | None = None,
     ) -> Tensor:
         """Ids (B, L) and mask (B, L), None where nothing is padded, to vectors (B, D).
 
         ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it. ``normalize=False`` leaves out
         a closing Normalize: a head for the loss wants the vector itself. ``position_ids`` (B, L) or None for 0, 1, ...
-        ``packing``: where the padding is, which is left out inside `packed.packed_attention`.
+        ``packing``: where the padding is, which is left out inside `packed.packed_attention`. ``run`` is called in the
+        backbone's place.
         """
-        steps = self.training and torch.is_grad_enabled()
-        run = self.run if steps and self.run is not None else self.backbone
+        if run is None:
+            steps = self.training and torch.is_grad_enabled()
+            run = self.run if steps and self.run is not None else self.backbone
         inner = POOLERS[self.pooling].layers != (-1,)
         extra: dict[str, Any] = {"output_hidden_states": True} if inner else {}
         if position_ids is not None:

@@ -1,0 +1,189 @@
+"""A BERT-like encoder's fast layers give the plain backbone's vectors, and step aside where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModel, ElectraConfig
+
+from simcse_kit import SimCSE
+from simcse_kit.backends.torch import TorchBackend
+from simcse_kit.encoder import inference
+from simcse_kit.encoder.backbone import load_backbone, load_config
+from simcse_kit.encoder.inference import FastBackbone, fits
+from simcse_kit.encoder.modules import Encoder
+from simcse_kit.tokens import TokenTable
+
+ModelFolder = Callable[[str], Path]
+LENGTHS = [(20, 7, 3, 20), (12, 12), (5,), (1, 1)]
+
+
+def make_encoder(kind: str, pooling: str, tiny_model: ModelFolder) -> Encoder:
+    if kind == "electra":  # embeddings of another width, which are projected
+        config = ElectraConfig(
+            vocab_size=120,
+            embedding_size=16,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+        )
+        torch.manual_seed(0)
+        return Encoder(AutoModel.from_config(config), pooling, [], mask_id=90).eval()
+    folder = tiny_model(kind)
+    return Encoder(load_backbone(folder, load_config(folder)).model, pooling, [], mask_id=90).eval()
+
+
+def batch(lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Ids (B, L) that end in the mask token, padded with 1, and their mask (B, L)."""
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    ids = torch.randint(5, 90, mask.shape, generator=torch.Generator().manual_seed(3))
+    ids[torch.arange(len(lengths)), torch.tensor(lengths) - 1] = 90
+    return torch.where(mask.bool(), ids, 1), mask
+
+
+def run_by(encoder: Encoder, lengths: tuple[int, ...], run: Any = None, *, masked: bool = True) -> Tensor:
+    ids, mask = batch(lengths)
+    with torch.inference_mode():
+        return encoder(ids, mask if masked else None, run=run)
+
+
+@pytest.mark.parametrize("laid_out", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlmr", "electra"])
+def test_states_are_the_backbones(
+    kind: str,
+    lengths: tuple[int, ...],
+    fused: bool,
+    laid_out: bool,
+    tiny_model: ModelFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if fused:
+        monkeypatch.setattr(inference, "_SHORT", {torch.float32: 0})
+    if not laid_out:
+        monkeypatch.setattr(inference, "_laid_out", lambda weight: None)
+    for pooling in ("mean", "max", "cls_before_pooler", "mask", "last_token"):
+        encoder = make_encoder(kind, pooling, tiny_model)
+        assert fits(encoder)
+        fast = FastBackbone(encoder, torch.float32)
+        torch.testing.assert_close(run_by(encoder, lengths, fast), run_by(encoder, lengths), atol=2e-6, rtol=1e-5)
+        if len(set(lengths)) == 1:
+            found = run_by(encoder, lengths, fast, masked=False)
+            torch.testing.assert_close(found, run_by(encoder, lengths, masked=False), atol=2e-6, rtol=1e-5)
+
+
+def test_bfloat16_is_near(tiny_model: ModelFolder) -> None:
+    encoder = make_encoder("bert", "mean", tiny_model)
+    found = run_by(encoder, (9, 4), FastBackbone(encoder, torch.bfloat16))
+    exact = run_by(encoder, (9, 4))
+    assert found.dtype == torch.float32
+    assert torch.cosine_similarity(found, exact).min() > 0.999
+    assert not torch.allclose(found, exact, atol=1e-6)
+
+
+def test_only_the_first_token_is_computed_where_it_alone_is_read(tiny_model: ModelFolder) -> None:
+    ids, mask = batch((9, 4))
+    shapes = {}
+    for pooling in ("cls_before_pooler", "mean"):
+        fast = FastBackbone(make_encoder("bert", pooling, tiny_model), torch.float32)
+        with torch.inference_mode():
+            shapes[pooling] = fast(ids, mask).last_hidden_state.shape, fast(ids, mask, whole=True)[0].shape
+    assert shapes == {"cls_before_pooler": ((2, 1, 32), (2, 9, 32)), "mean": ((2, 9, 32), (2, 9, 32))}
+
+
+def vectors_of(backend: TorchBackend, *, prompt_length: int = 0) -> Tensor:
+    ids, mask = batch((9, 4))
+    lengths = mask.sum(1).numpy()
+    tokens = TokenTable(
+        ids[mask.bool()].numpy().astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), 0
+    )
+    out = torch.empty(2, 32)
+    backend.embed(tokens, out, prompt_length=prompt_length)
+    return out
+
+
+@pytest.mark.parametrize("pooling", ["cls_before_pooler", "mean"])
+def test_a_prompt_left_out_of_the_pooling(pooling: str, tiny_model: ModelFolder) -> None:
+    encoder = make_encoder("bert", pooling, tiny_model)
+    ids, mask = batch((9, 4))
+    rest = mask.clone()
+    rest[:, :2] = 0
+    with torch.inference_mode():
+        expected = encoder(ids, mask, rest)
+    torch.testing.assert_close(vectors_of(TorchBackend(encoder, 1), prompt_length=2), expected, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["in place", "another tensor", "an exchanged layer", "a hook"])
+def test_what_changes_in_the_encoder_is_followed(change: str, tiny_model: ModelFolder) -> None:
+    encoder = make_encoder("bert", "mean", tiny_model)
+    backend = TorchBackend(encoder, 1)
+    before = vectors_of(backend)
+    layer: Any = encoder.backbone.encoder.layer[1]  # type: ignore[union-attr, index]
+    if change == "in place":
+        with torch.no_grad():
+            layer.output.dense.weight.mul_(3)
+    elif change == "another tensor":
+        layer.output.dense.weight = torch.nn.Parameter(3 * layer.output.dense.weight.detach())
+    elif change == "an exchanged layer":
+        layer.output.dense = torch.nn.Sequential(layer.output.dense, torch.nn.ReLU())
+    else:
+        layer.output.register_forward_hook(lambda module, given, result: result * 2)
+    after = vectors_of(backend)
+    torch.testing.assert_close(after, run_by(encoder, (9, 4)), atol=2e-6, rtol=1e-5)
+    assert not torch.allclose(before, after, atol=1e-3)
+
+
+def test_lora_adapters_and_their_merge_are_followed(tiny_model: ModelFolder) -> None:
+    pytest.importorskip("peft")
+    from simcse_kit.encoder.lora import add_lora, merge_lora
+
+    encoder = make_encoder("bert", "mean", tiny_model)
+    backend = TorchBackend(encoder, 1)
+    plain = vectors_of(backend)
+    add_lora(encoder, rank=2, alpha=64)
+    for name, weight in encoder.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.ones_(weight)
+    adapted = vectors_of(backend)
+    assert not torch.allclose(plain, adapted, atol=1e-3)
+    merge_lora(encoder)
+    torch.testing.assert_close(vectors_of(backend), adapted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling", "expected"),
+    [
+        ("bert", "mean", True),
+        ("bert", "avg_first_last", False),
+        ("mpnet", "mean", False),
+        ("distilbert", "mean", False),
+        ("gpt2", "last_token", False),
+    ],
+)
+def test_which_encoders_fit(kind: str, pooling: str, expected: bool, tiny_model: ModelFolder) -> None:
+    assert fits(make_encoder(kind, pooling, tiny_model)) is expected
+
+
+def test_modes_are_put_back_as_they_were(tiny_model: ModelFolder) -> None:
+    encoder = make_encoder("bert", "mean", tiny_model).train()
+    encoder.backbone.encoder.layer[0].eval()  # type: ignore[union-attr, index]
+    modes = [module.training for module in encoder.modules()]
+    vectors_of(TorchBackend(encoder, 1))
+    assert [module.training for module in encoder.modules()] == modes
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cuda_gives_the_vectors_of_the_cpu(dtype: str, tiny_model: ModelFolder, sentences: list[str]) -> None:
+    models = [SimCSE(tiny_model("bert"), pooling="mean", device="cpu")]
+    models.append(SimCSE(tiny_model("bert"), pooling="mean", device="cuda", dtype=dtype))
+    exact, found = (torch.from_numpy(model.encode(sentences)) for model in models)
+    assert torch.cosine_similarity(exact, found).min() > (0.999 if dtype == "bfloat16" else 0.99999)
