@@ -28,7 +28,7 @@ from simcse_kit.tokens import TokenTable, length_batches
 MODEL = "encoder.xml"  # pooling and head included, unlike the openvino_model.xml of sentence-transformers
 FOLDER = "openvino"
 _RECORD = "simcse_kit.json"
-_FORMAT = 1
+_FORMAT = 2
 _TOLERANCE = 1e-4  # greatest difference of unit vectors between a converted model and the encoder
 _SHAPES = ((1, 5), (3, 9), (2, 30))  # batches on which they are compared; the trace saw another
 _NO_STATISTICS = {"CI": "true", "NNCF_CI": "1"}
@@ -185,8 +185,9 @@ def _check(model: Any, traced: _Traced) -> None:
 def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> Any:
     """The model in int8 by post-training quantization, calibrated on N token sequences.
 
-    The layers that shrink the feed-forward block again stay in float: their inputs have the widest range, and these
-    layers alone take the mean cosine with float32 from 0.997 to 0.999.
+    The layers that shrink the feed-forward block again stay in float in the first half of the backbone: their inputs
+    have the widest range, and what is lost early is lost for all that follows. They take MiniLM's mean cosine with
+    float32 from 0.9974 to 0.9987; those of the second half would add 0.0004 and cost a tenth of the speed.
     """
     inputs = inputs_of(model)
     batches = [feed(tokens, indices, pad_id, inputs) for indices in length_batches(tokens.lengths, _BATCH)]
@@ -196,7 +197,8 @@ def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> A
         for name, module in _Traced(encoder).named_modules()
         if isinstance(module, nn.Linear) and module.in_features > module.out_features
     ]
-    patterns = [rf"__module\.{re.escape(name)}/.*" for name in narrowing]
+    kept = narrowing[: (len(narrowing) + 1) // 2]
+    patterns = [rf"__module\.{re.escape(name)}/.*" for name in kept]
     with _quiet():
         import nncf
 
