@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simcse_kit.report.charts import SpeedPoint, speed_against_score
+
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 MEASURED = HERE.parent / "simcse_kit" / "training" / "measured.json"
@@ -192,14 +194,76 @@ def speed_table() -> Iterator[str]:
         )
 
 
+# Encoding
+
+
+def encode_table() -> Iterator[str]:
+    """Encoding beside sentence-transformers."""
+    if not has("speed_encode"):
+        return
+    result = load("speed_encode")
+    systems = result["systems"]
+    their_openvino = any("ratio_to_peer_openvino" in system["short"] for system in systems)
+    texts = result["texts"]
+    short, mixed = (
+        f"{texts[n]['texts']:,} of {texts[n]['tokens'] / texts[n]['texts']:.0f} tokens" for n in ("short", "mixed")
+    )
+    yield ""
+    yield "Encoding, all-MiniLM-L6-v2 with mean pooling on 2 CPU cores, the systems taking turns:"
+    yield f"{short} on average and {mixed}; one query at a time ([speed_encode.json](eval/results/speed_encode.json)):"
+    yield ""
+    yield (
+        "| | sentences/s | × | mixed lengths × | share of the limit | query, ms | STS avg | mean cosine | lowest | "
+        "peak memory, MiB |"
+    )
+    yield "| --- |" + " ---: |" * 9
+    for system in systems:
+        yield (
+            f"| {system['name']} | {system['short']['sentences_per_second']:,.0f} | {system['short']['ratio']:.2f} | "
+            f"{system['mixed']['ratio']:.2f} | {100 * system['short']['share_of_limit']:.0f} % | "
+            f"{system['query']['milliseconds']:.1f} | {system['seven_tasks']:.2f} | {system['mean_cosine']:.5f} | "
+            f"{system['lowest_cosine']:.4f} | {system['peak_bytes'] / 2**20:,.0f} |"
+        )
+    yield ""
+    limits = result["matrix_product_gflops"]
+    yield (
+        f"× is to sentence-transformers' default. The limit is the matrix product alone, "
+        f"{limits['float32']:.0f} GFLOP/s in float32 and {limits['bfloat16']:.0f} in bfloat16 here; int8 is held "
+        "against the second."
+    )
+    if their_openvino:
+        best = next(system for system in systems if system["name"] == "ours openvino bfloat16")
+        yield (
+            f"Ours in OpenVINO's bfloat16 is {best['short']['ratio_to_peer_openvino']:.2f} times theirs in the same "
+            f"({best['mixed']['ratio_to_peer_openvino']:.2f} on mixed lengths)."
+        )
+
+
+def draw_encode() -> None:
+    """The picture of the README: speed against STS."""
+    systems = load("speed_encode")["systems"]
+    points = [
+        SpeedPoint(
+            system["name"].replace("sentence-transformers", "s-t"),
+            system["short"]["sentences_per_second"],
+            system["seven_tasks"],
+            ours=system["kind"] == "OURS",
+        )
+        for system in systems
+    ]
+    (HERE / "results" / "speed_encode.svg").write_text(speed_against_score(points), encoding="utf-8")
+
+
 def render() -> str:
     """The section's text."""
-    parts = [*seven_tasks(), "", *recipe_table(), *label_free_table(), *speed_table()]
+    parts = [*seven_tasks(), "", *recipe_table(), *label_free_table(), *speed_table(), *encode_table()]
     return "\n".join(parts)
 
 
 def main() -> None:
     """Rewrite the section and the recipes' figures."""
+    if has("speed_encode"):
+        draw_encode()
     MEASURED.write_text(json.dumps(measured(), indent=2) + "\n", encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)

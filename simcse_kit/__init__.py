@@ -21,10 +21,13 @@ if TYPE_CHECKING:
         TrainingInterrupted,
     )
     from simcse_kit.evaluation import SuiteResult, evaluate, evaluate_korsts, evaluate_pairs, evaluate_sts
+    from simcse_kit.export.check import ExportCheck
+    from simcse_kit.export.export import export_model
     from simcse_kit.index import SentenceIndex
     from simcse_kit.losses import info_nce, nt_xent
     from simcse_kit.model import SimCSE, encode
     from simcse_kit.pooling import POOLERS
+    from simcse_kit.scale.ray import encode_with_ray
     from simcse_kit.search import Hit
     from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
     from simcse_kit.training.repeat import repeat_run
@@ -49,6 +52,9 @@ _HOME = {
     ),
     **dict.fromkeys(("SuiteResult", "evaluate", "evaluate_korsts", "evaluate_pairs", "evaluate_sts"), "evaluation"),
     **dict.fromkeys(("EncodeCounts", "encode_files"), "bulk.encode"),
+    "encode_with_ray": "scale.ray",
+    "ExportCheck": "export.check",
+    "export_model": "export.export",
     "SentenceIndex": "index",
     **dict.fromkeys(("info_nce", "nt_xent"), "losses"),
     **dict.fromkeys(("SimCSE", "encode"), "model"),
@@ -64,6 +70,7 @@ __all__ = [
     "POOLERS",
     "DataError",
     "EncodeCounts",
+    "ExportCheck",
     "Hit",
     "MissingExtraError",
     "ModelError",
@@ -81,10 +88,12 @@ __all__ = [
     "TrainingInterrupted",
     "encode",
     "encode_files",
+    "encode_with_ray",
     "evaluate",
     "evaluate_korsts",
     "evaluate_pairs",
     "evaluate_sts",
+    "export_model",
     "info_nce",
     "nt_xent",
     "repeat_run",

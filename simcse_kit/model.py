@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcse_kit.backends.choice import make_backend
+from simcse_kit.backends.choice import check_device, make_backend
 from simcse_kit.backends.interface import Backend
 from simcse_kit.backends.pipeline import embed_texts
 from simcse_kit.backends.processes import Pool
@@ -30,16 +29,16 @@ from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import staged_folder, write_json
 from simcse_kit.fingerprint import fingerprint, version_of
+from simcse_kit.inputs import checked_texts, is_text
 from simcse_kit.model_card import model_card
 from simcse_kit.original_tool import OriginalToolMixin
+from simcse_kit.precision import PRECISIONS, quantized
 from simcse_kit.similarity import ArrayLike, similarity, similarity_pairwise
 from simcse_kit.tokens import TokenTable, tokenize
 from simcse_kit.types import EncodeFn, Vectors
 
 logger = logging.getLogger(__name__)
 
-_HALF = re.compile("[\ud800-\udfff]")
-PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 Embeddings = NDArray[Any] | Tensor | list[Tensor]
 
 
@@ -134,8 +133,7 @@ class SimCSE(OriginalToolMixin):
     def to(self, device: str | torch.device) -> SimCSE:
         """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
         chosen = pick_device(device)
-        if self.backend.name == "openvino" and chosen.type != "cpu":
-            raise ModelError(f"backend openvino runs on the CPU here; got device {chosen}")
+        check_device(self.backend.name, chosen)
         self.encoder.to(chosen)
         return self
 
@@ -224,7 +222,7 @@ class SimCSE(OriginalToolMixin):
             ValueError: a batch size, precision, dimension or prompt name that is not allowed.
         """
         single = isinstance(sentences, str)
-        texts = _checked_texts(sentences)
+        texts = checked_texts(sentences)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
         if precision not in PRECISIONS:
@@ -249,7 +247,7 @@ class SimCSE(OriginalToolMixin):
 
         result: Embeddings = vectors
         if precision != "float32":
-            result = _quantize(vectors, precision)
+            result = quantized(vectors, precision)
             if convert_to_tensor or not convert_to_numpy:
                 result = torch.from_numpy(result)
         elif convert_to_numpy and not convert_to_tensor:
@@ -370,9 +368,9 @@ class SimCSE(OriginalToolMixin):
         compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy;
         vectors may stand for the strings of one side. ``device``: move the model there first.
         """
-        if not _is_text(a) and not _is_text(b):
+        if not is_text(a) and not is_text(b):
             return similarity(a, b, self.settings.similarity_fn_name)
-        left, right = (np.asarray(self.encode(x, device=device)) if _is_text(x) else np.asarray(x) for x in (a, b))  # type: ignore[arg-type]
+        left, right = (np.asarray(self.encode(x, device=device)) if is_text(x) else np.asarray(x) for x in (a, b))  # type: ignore[arg-type]
         matrix = similarity(left, right).numpy()
         if left.ndim > 1:
             return matrix
@@ -458,39 +456,3 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
     return chosen
-
-
-def _is_text(value: Any) -> bool:
-    """One string or a sequence of strings, an empty list included: it has no vectors either."""
-    if isinstance(value, np.ndarray):
-        return bool(value.dtype.kind == "U")
-    return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(item, str) for item in value))
-
-
-def _checked_texts(sentences: Any) -> list[str]:
-    if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
-        raise TypeError(f"sentences must be a string or a sequence of strings; got {type(sentences).__name__}")
-    texts = [sentences] if isinstance(sentences, str) else list(sentences)
-    halves = 0
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"sentences must be strings; sentences[{i}] is {type(text).__name__}: {str(text)[:60]!r}")
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                halves += 1
-                texts[i] = _HALF.sub("\ufffd", text)
-    if halves:
-        say_once(f"{halves} of {len(texts)} texts hold half of a surrogate pair, which is no text: read as U+FFFD")
-    return texts
-
-
-def _quantize(vectors: Tensor, precision: str) -> NDArray[Any]:
-    if len(vectors) == 0:
-        width = vectors.shape[1] // 8 if precision in ("binary", "ubinary") else vectors.shape[1]
-        return np.zeros((0, width), dtype="int8" if precision in ("int8", "binary") else "uint8")
-    from sentence_transformers.util import quantize_embeddings
-
-    quantized: NDArray[Any] = quantize_embeddings(vectors.cpu().numpy(), precision=precision)
-    return quantized

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from simcse_kit.backends.dtypes import choose_dtype, multiplies_bfloat16
 from simcse_kit.backends.interface import Backend
 from simcse_kit.backends.torch import TorchBackend
@@ -46,11 +48,11 @@ def make_backend(
     from simcse_kit.backends.openvino import OpenVinoBackend
 
     conversion.require_openvino(dtype)
-    if device.type != "cpu":
-        raise ModelError(f"backend openvino runs on the CPU here; got device {device}")
+    check_device(name, device)
+    own = calibration is not None
     if dtype == "int8" and calibration is None:
         calibration = sample_sentences_path().read_text(encoding="utf-8").splitlines()
-    kept = conversion.kept_model(fingerprint(), folder, calibration)
+    kept = conversion.kept_model(fingerprint(), folder, calibration, by_calibration=own)
     model = conversion.load(kept)
     if model is None:
         model = conversion.convert(encoder, name=model_name)
@@ -58,3 +60,9 @@ def make_backend(
             model = conversion.quantize(model, encoder, tokenize(calibration), tokenizer.pad_token_id)
         conversion.keep(model, kept)
     return OpenVinoBackend(model, tokenizer.pad_token_id, dtype, bfloat16=multiplies_bfloat16(device))
+
+
+def check_device(name: str, device: torch.device) -> None:
+    """A `ModelError` where the backend does not run on the device."""
+    if name == "openvino" and device.type != "cpu":
+        raise ModelError(f"backend openvino runs on the CPU here; got device {device}")

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from simcse_kit.backends.openvino import feed, inputs_of
+from simcse_kit.backends.tracing import Run, Traced, example, quiet, trace
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import MissingExtraError, ModelError
 from simcse_kit.files import read_json, staged_folder, write_json
@@ -29,17 +26,16 @@ MODEL = "encoder.xml"  # pooling and head included, unlike the openvino_model.xm
 FOLDER = "openvino"
 _RECORD = "simcse_kit.json"
 _FORMAT = 2
-_TOLERANCE = 1e-4  # greatest difference of unit vectors between a converted model and the encoder
-_SHAPES = ((1, 5), (3, 9), (2, 30))  # batches on which they are compared; the trace saw another
-_NO_STATISTICS = {"CI": "true", "NNCF_CI": "1"}
 _BATCH = 8  # sentences in a batch of calibration
 
 
 class Kept(NamedTuple):
     """Where a converted model is looked for, and what has to be the same."""
 
-    folders: tuple[Path, ...]  # the last one is where a new one is written
+    exported: Path  # inside the model's own folder, by `export_model`
+    cached: Path  # where a new one is written
     key: dict[str, Any]
+    by_calibration: bool  # whether one of other calibration sentences will not do
 
 
 def require_openvino(dtype: str = "float32") -> None:
@@ -54,15 +50,23 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simcse-kit"
 
 
-def kept_model(fingerprint: str, model_folder: Path, calibration: Sequence[str] | None) -> Kept:
+def kept_model(
+    fingerprint: str, model_folder: Path, calibration: Sequence[str] | None, *, by_calibration: bool = False
+) -> Kept:
     """Where the model of this fingerprint is kept: exported inside its own folder, else in the user's cache.
 
-    ``calibration``: the sentences of an int8 model.
+    ``calibration``: the sentences of an int8 model; ``by_calibration``: an exported one must be of these.
     """
     key: dict[str, Any] = {"format": _FORMAT, "model": fingerprint, "openvino": version("openvino")}
     if calibration is not None:
         key |= {"nncf": version("nncf"), "calibration": _digest(list(calibration))}
-    return Kept((model_folder / FOLDER, cache_folder() / FOLDER / _digest(key)[:32]), key)
+    exported = exported_folder(model_folder, int8=calibration is not None)
+    return Kept(exported, cache_folder() / FOLDER / _digest(key)[:32], key, by_calibration)
+
+
+def exported_folder(model_folder: Path, *, int8: bool) -> Path:
+    """Where a model's folder holds its converted form."""
+    return model_folder / FOLDER / ("int8" if int8 else "float")
 
 
 def _digest(value: Any) -> str:
@@ -70,22 +74,27 @@ def _digest(value: Any) -> str:
 
 
 def load(kept: Kept) -> Any:
-    """The kept model, None where there is none of this key, or its files are not as they were written."""
+    """The kept model, None where there is none of this key, or its files are not as they were written.
+
+    An exported one may come from other versions of the libraries; one in the cache is made again.
+    """
     import openvino
 
-    for folder in kept.folders:
+    exported = {"format", "model"} | ({"calibration"} if kept.by_calibration else set())
+    for folder, names in ((kept.exported, exported), (kept.cached, set(kept.key))):
         if (folder / _RECORD).is_file():
             record = read_json(folder / _RECORD, ModelError)
-            if record["key"] == kept.key and record["files"] == _files(folder):
+            same = all(record["key"].get(name) == kept.key[name] for name in names)
+            if same and record["files"] == _files(folder):
                 return openvino.Core().read_model(folder / MODEL)
     return None
 
 
-def keep(model: Any, kept: Kept, folder: Path | None = None) -> None:
-    """Write the model whole or not at all, to ``folder`` or where `load` looks last."""
+def keep(model: Any, kept: Kept, target: Path | None = None) -> None:
+    """Write the model whole or not at all, to ``target`` or into the cache."""
     import openvino
 
-    target = folder or kept.folders[-1]
+    target = target or kept.cached
     target.parent.mkdir(parents=True, exist_ok=True)
     with staged_folder(target) as staging:
         openvino.save_model(model, staging / MODEL, compress_to_fp16=False)
@@ -102,84 +111,24 @@ def _files(folder: Path) -> dict[str, str]:
     return found
 
 
-class _Traced(nn.Module):
-    """The encoder with one signature whatever the pooling."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pool_mask: Tensor) -> Tensor:
-        """(B, L) each -> (B, D)."""
-        vectors: Tensor = self.encoder(input_ids, attention_mask, pool_mask)
-        return vectors
-
-
 def convert(encoder: Encoder, *, name: str) -> Any:
     """An OpenVINO model of the encoder for any batch and length, in float32.
 
     Raises:
         ModelError: the architecture cannot be converted, or its vectors differ from the encoder's.
     """
-    backbone: Any = encoder.backbone
-    was_training, attention = encoder.training, backbone.config._attn_implementation
-    encoder.eval()
-    reasons = []
-    try:
-        for implementation in ("sdpa", "eager"):  # a trace of the first, which is faster, may hold for one shape alone
-            try:
-                backbone.set_attn_implementation(implementation)
-                with _quiet(), torch.no_grad():
-                    return _converted(encoder)
-            except Exception as error:  # a tracer and a converter fail in many ways
-                reasons.append((str(error).strip() or type(error).__name__).splitlines()[0])
-    finally:
-        encoder.train(was_training)
-        backbone.set_attn_implementation(attention)
-    raise ModelError(f"{name} does not run with OpenVINO: {'; '.join(dict.fromkeys(reasons))}")
+    return trace(encoder, _converted, name=name, tool="OpenVINO")
 
 
-def _converted(encoder: Encoder) -> Any:
+def _converted(encoder: Encoder) -> tuple[Any, Run]:
     import openvino
 
-    traced = _Traced(encoder)
-    ids, mask = _example(encoder, 2, 17)
-    model = openvino.convert_model(traced, example_input={"input_ids": ids, "attention_mask": mask, "pool_mask": mask})
-    _check(model, traced)
-    return model
-
-
-def _example(encoder: Encoder, size: int, width: int) -> tuple[Tensor, Tensor]:
-    """Random ids (B, L), their mask (B, L) with one sentence cut short, the mask token where one is needed."""
-    generator = torch.Generator().manual_seed(size * 1000 + width)
-    vocabulary = int(encoder.backbone.get_input_embeddings().num_embeddings)  # type: ignore[operator]
-    ids = torch.randint(vocabulary // 2, vocabulary, (size, width), generator=generator)
-    mask = torch.ones_like(ids)
-    mask[-1, width - width // 3 :] = 0
-    if encoder.mask_id is not None:
-        ids[ids == encoder.mask_id] = vocabulary // 2
-        ids[:, 1] = encoder.mask_id
-    return ids, mask
-
-
-def _check(model: Any, traced: _Traced) -> None:
-    """A trace may hold for the shape that it saw alone: compare others."""
-    import openvino
-
+    ids, mask = example(encoder)
+    given = {"input_ids": ids, "attention_mask": mask, "pool_mask": mask}
+    model = openvino.convert_model(Traced(encoder), example_input=given)
     compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     inputs = inputs_of(compiled)
-    for size, width in _SHAPES:
-        ids, mask = _example(traced.encoder, size, width)
-        given = {"input_ids": ids, "attention_mask": mask, "pool_mask": mask}
-        found = torch.from_numpy(compiled({key: value.numpy() for key, value in given.items() if key in inputs})[0])
-        wanted = traced(**given)
-        both = [nn.functional.normalize(vectors, dim=-1) for vectors in (found, wanted)]
-        difference = float((both[0] - both[1]).abs().max())
-        if not difference < _TOLERANCE:
-            raise ModelError(
-                f"the converted model's vectors differ by {difference:.2g} from PyTorch's (batch of {size}, "
-                f"{width} tokens)"
-            )
+    return model, lambda values: compiled({key: value for key, value in values.items() if key in inputs})[0]
 
 
 def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> Any:
@@ -194,12 +143,12 @@ def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> A
     order = np.random.default_rng(0).permutation(len(batches))
     narrowing = [
         name
-        for name, module in _Traced(encoder).named_modules()
+        for name, module in Traced(encoder).named_modules()
         if isinstance(module, nn.Linear) and module.in_features > module.out_features
     ]
     kept = narrowing[: (len(narrowing) + 1) // 2]
     patterns = [rf"__module\.{re.escape(name)}/.*" for name in kept]
-    with _quiet():
+    with quiet():
         import nncf
 
         return nncf.quantize(
@@ -209,25 +158,3 @@ def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> A
             subset_size=len(batches),
             ignored_scope=nncf.IgnoredScope(patterns=patterns, validate=False) if patterns else None,
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tracer's warnings and NNCF's log, for what can go wrong is checked afterwards; and without the usage
-    statistics that both tools send, unless they take themselves to be in CI.
-    """
-    log = logging.getLogger("nncf")
-    level, before = log.level, {name: os.environ.get(name) for name in _NO_STATISTICS}
-    log.setLevel(logging.ERROR)
-    os.environ |= _NO_STATISTICS
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

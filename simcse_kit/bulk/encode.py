@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -212,13 +212,7 @@ class _Task:
         whole = journal.vectors
         if self.suffix == ".parquet":
             whole = journal.folder / "whole"
-            again = Source(
-                self.source.files,
-                self.source.columns,
-                self.source.id_column,
-                self.source.header,
-                self.source.skip_bad_rows,
-            )
+            again = replace(self.source)  # from the beginning
             write_parquet(
                 whole,
                 again.shards(self.shard_size),

@@ -38,6 +38,8 @@ class Source:
         id_column: strings or integers, in place of the rows' numbers.
         header: whether the first row of `.csv` and `.tsv` files holds names; None finds out.
         skip_bad_rows: leave rows out that cannot be read, and list them in ``skipped``.
+        first: number of the first row.
+        row_groups: read these alone, of a single Parquet file.
     """
 
     files: Sequence[str]
@@ -45,6 +47,8 @@ class Source:
     id_column: str | None = None
     header: bool | None = None
     skip_bad_rows: bool = False
+    first: int = 0
+    row_groups: range | None = None
 
     def __post_init__(self) -> None:
         self.skipped: list[tuple[str, BadRow]] = []
@@ -53,7 +57,7 @@ class Source:
         """All rows, ``size`` at a time; a `DataError` names file and line of a row that cannot be used."""
         digest = hashlib.sha256()
         rows = chain.from_iterable(self._rows(file) for file in self.files)
-        number, kind = 0, None
+        number, kind = self.first, None
         while batch := list(islice(rows, size)):
             ids: list[Id] = []
             for own, text in batch:
@@ -71,12 +75,16 @@ class Source:
             yield Shard([text for _, text in batch], ids, digest.hexdigest())
 
     def _rows(self, file: str) -> Iterator[tuple[Id | None, str]]:
+        if file.endswith(".parquet") and count_rows([file]) == 0:  # shards of a distributed job often are
+            return
         names = None if self.columns is None else [*self.columns, *([] if self.id_column is None else [self.id_column])]
         wanted = wanted_names(names)
         if names is None and self.id_column is not None:
             known = wanted
             wanted = lambda name: known(name) or folded([name]) == folded([self.id_column])  # noqa: E731
-        with open_rows(file, is_wanted=wanted, skip_bad_rows=self.skip_bad_rows, keep_blank=True) as reading:
+        with open_rows(
+            file, is_wanted=wanted, skip_bad_rows=self.skip_bad_rows, keep_blank=True, row_groups=self.row_groups
+        ) as reading:
             layout = self._layout(reading)
             yield from reading.each(layout, _row if self.id_column is None else _row_with_id)
             self.skipped += [(file, row) for row in reading.skipped]

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from simcse_kit.cli.encode import encode_corpus
 from simcse_kit.cli.evaluate import evaluate_models
+from simcse_kit.cli.export import export
 from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
 from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.search import build_index, search_index
@@ -23,7 +24,7 @@ class _InOrder(TyperGroup):
     """Lists the commands in the order in which one needs them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = ["quickstart", "prepare", "train", "recipes", "eval", "encode", "index", "search"]
+        order = ["quickstart", "prepare", "train", "recipes", "eval", "encode", "export", "index", "search"]
         return [name for name in order if name in self.commands]
 
 
@@ -54,6 +55,7 @@ train.command("sup", short_help="On pairs, triplets or scored pairs.")(train_com
 app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)
 app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
 app.command("encode", short_help="Encode a corpus of any size into a file of vectors.")(encode_corpus)
+app.command("export", short_help="Write a model for another runtime: ONNX, OpenVINO, a static table.")(export)
 app.add_typer(index, name="index")
 index.command("build")(build_index)
 app.command("search", short_help="Search an index by meaning.")(search_index)

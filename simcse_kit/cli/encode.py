@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,6 +61,16 @@ def encode_corpus(
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    runner: Annotated[
+        str,
+        typer.Option(help="local, or ray: .parquet files to a folder of them, by Ray Data (needs the extra ray)."),
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, auto for this machine's. Default: Ray on this machine alone.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Models at once (ray). Default: one an accelerator, else one a core.", min=1)
+    ] = None,
 ) -> None:
     """Encode a corpus of any size into one file of vectors, a row for each row of INPUT, blank ones too.
 
@@ -70,27 +80,48 @@ def encode_corpus(
     """
     from simcse_kit.bulk.encode import encode_files
     from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.errors import SimCSEKitError
     from simcse_kit.model import SimCSE
 
-    encoder = SimCSE(
-        model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
-    )
-    counts = encode_files(
-        encoder,
-        source,
-        output,
-        precision=precision,
-        normalize_embeddings=normalize,
-        texts=texts,
-        columns=columns_of(columns),
-        id_column=id_column,
-        header=header,
-        prompt_name=prompt_name,
-        batch_size=batch_size,
-        shard_size=shard_size,
-        skip_bad_rows=skip_bad_rows,
-        overwrite=overwrite,
-        show_progress_bar=True,
-    )
+    load: dict[str, Any] = {
+        "pooling": pooling,
+        "device": device,
+        "backend": backend,
+        "dtype": dtype,
+        "trust_remote_code": trust_remote_code,
+    }
+    settings: dict[str, Any] = {
+        "precision": precision,
+        "normalize_embeddings": normalize,
+        "texts": texts,
+        "columns": columns_of(columns),
+        "id_column": id_column,
+        "prompt_name": prompt_name,
+        "batch_size": batch_size,
+        "overwrite": overwrite,
+        "show_progress_bar": True,
+    }
+    if runner == "ray":
+        from simcse_kit.scale.ray import encode_with_ray
+
+        if header is not None or skip_bad_rows:
+            raise SimCSEKitError("--header and --skip-bad-rows are for --runner local")
+        counts = encode_with_ray(
+            model, source, output, address=address, workers=workers, load=load, task_rows=shard_size, **settings
+        )
+    elif runner == "local":
+        if address is not None or workers is not None:
+            raise SimCSEKitError("--address and --workers are for --runner ray")
+        counts = encode_files(
+            SimCSE(model, **load),
+            source,
+            output,
+            header=header,
+            shard_size=shard_size,
+            skip_bad_rows=skip_bad_rows,
+            **settings,
+        )
+    else:
+        raise SimCSEKitError(f"--runner must be local or ray; got {runner!r}")
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
     out().print(table([plain(output), "count"], rows))

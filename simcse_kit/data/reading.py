@@ -149,13 +149,14 @@ def open_rows(
     skip_bad_rows: bool = False,
     keep_blank: bool = False,
     tabs_for_cells: int = 0,
+    row_groups: range | None = None,
 ) -> Iterator[Reading]:
     """Open a file, `hf:NAME[:split]` or a Python sequence; raises `DataError` where that cannot be.
 
     With `keep_blank`, a blank row is one of empty cells; else it is dropped and counted.
 
     With `tabs_for_cells`, `.txt` is read as tab-separated cells, and so is a `.csv` file whose first line has at
-    least so many of them: the STS data sets are named that way.
+    least so many of them: the STS data sets are named that way. ``row_groups``: only these of a Parquet file.
     """
     options = {"skip_bad_rows": skip_bad_rows, "keep_blank": keep_blank}
     if not isinstance(source, str | Path):
@@ -173,7 +174,7 @@ def open_rows(
         with _opened(path) as stream:
             if suffix == ".parquet":
                 whole = io.BytesIO(stream.read()) if _is_gzip(path) else stream  # Parquet is read from its end
-                rows = parquet_rows(whole, name, is_wanted)
+                rows = parquet_rows(whole, name, is_wanted, row_groups)
                 yield Reading(name, rows, unit="row", may_have_header=False, **options)
                 return
             lines = numbered_lines(stream, name)

@@ -26,16 +26,17 @@ def memory_rows(items: Iterable[object]) -> Rows:
             yield BadRow(number, f"expected a string or a tuple of strings, found {shown(item)}")
 
 
-def parquet_rows(stream: BinaryIO, source: str, is_wanted: IsWanted) -> Rows:
-    """Stream a Parquet file; raises `DataError` where it is none."""
+def parquet_rows(stream: BinaryIO, source: str, is_wanted: IsWanted, row_groups: range | None = None) -> Rows:
+    """Stream a Parquet file, or those of its row groups alone; raises `DataError` where it is none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.ParquetFile(stream)
         names = tuple(table.schema_arrow.names)
-        batches = table.iter_batches(batch_size=BATCH, columns=_chosen(names, is_wanted))
-        line = 0
+        groups = range(table.num_row_groups) if row_groups is None else row_groups
+        line = sum(table.metadata.row_group(group).num_rows for group in range(groups.start))
+        batches = table.iter_batches(batch_size=BATCH, row_groups=list(groups), columns=_chosen(names, is_wanted))
         for batch in batches:
             columns = {name: _values(batch.column(name)) for name in batch.schema.names}
             yield from _keyed_rows(columns, names, line, batch.num_rows)

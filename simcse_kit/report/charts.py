@@ -39,6 +39,15 @@ class Geometry(NamedTuple):
     uniformity: float
 
 
+class SpeedPoint(NamedTuple):
+    """How fast a system encodes, and how well its vectors score."""
+
+    name: str
+    per_second: float  # sentences
+    score: float  # seven-task average
+    ours: bool
+
+
 @contextmanager
 def _figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, Any, list[str]]]:
     """A figure and its axes (without pyplot's global state); the drawn SVG is appended to the list."""
@@ -114,4 +123,27 @@ def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[
             axis.spines["left"].set_visible(False)
         axes[0].legend(loc="upper left", ncols=2)
         axes[-1].set_xlabel("cosine of the pair (dashed: median after training)")
+    return out[0]
+
+
+def speed_against_score(points: Sequence[SpeedPoint]) -> str:
+    """Sentences a second against the seven-task average: ours in blue, others in grey."""
+    with _figure(9.6, 3.2) as (_, axes, out):
+        low, high = min(point.score for point in points), max(point.score for point in points)
+        margin = max(0.25, high - low)
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlim(0, 1.15 * max(point.per_second for point in points))
+        for i, point in enumerate(sorted(points, key=lambda point: point.per_second)):
+            color = AFTER if point.ours else _TEXT
+            axes.scatter([point.per_second], [point.score], c=color, s=60, zorder=2)
+            axes.annotate(
+                f"{point.name}\n{point.per_second:,.0f}/s",
+                (point.per_second, point.score),
+                xytext=(0, 12 if i % 2 else -12),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if i % 2 else "top",
+                color=color,
+            )
+        axes.set(xlabel="sentences a second, 2 CPU cores", ylabel="STS, seven-task average")
     return out[0]

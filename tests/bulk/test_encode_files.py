@@ -110,6 +110,14 @@ def test_parquet_holds_ids_and_texts(model: SimCSE, expected: np.ndarray, tmp_pa
     np.testing.assert_allclose(read(output), expected, atol=1e-5)
 
 
+def test_an_empty_parquet_shard_is_passed_over(model: SimCSE, expected: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    for name, texts in (("a", TEXTS[:4]), ("b", []), ("c", TEXTS[4:])):
+        pq.write_table(pa.table({"text": pa.array(texts, pa.string())}), tmp_path / "shards" / f"{name}.parquet")
+    assert encode_files(model, tmp_path / "shards", tmp_path / "v.npy").rows == len(TEXTS)
+    np.testing.assert_allclose(read(tmp_path / "v.npy"), expected, atol=1e-5)
+
+
 def test_a_folder_of_shards(model: SimCSE, expected: np.ndarray, tmp_path: Path) -> None:
     """Of several formats, in the order of their names; other files are counted."""
     folder = tmp_path / "in"

@@ -1,0 +1,123 @@
+"""An encoder as a graph of another library: traced, and compared with PyTorch on other inputs than the trace saw."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from simcse_kit.encoder.modules import Encoder
+from simcse_kit.errors import ModelError
+
+_TOLERANCE = 1e-4  # greatest difference of unit vectors between a graph and the encoder
+_SHAPES = ((1, 5), (3, 9), (2, 30))  # batches on which they are compared; the trace saw another
+_NO_STATISTICS = {"CI": "true", "NNCF_CI": "1"}
+_LOGGERS = ("nncf", "torch.onnx", "onnxscript", "onnx_ir")
+
+Graph = TypeVar("Graph")
+Run = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
+"""Ids, mask and pooling mask by name, (B, L) each, to vectors (B, D)."""
+
+
+class Traced(nn.Module):
+    """The encoder with one signature whatever the pooling."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pool_mask: Tensor) -> Tensor:
+        """(B, L) each -> (B, D)."""
+        vectors: Tensor = self.encoder(input_ids, attention_mask, pool_mask)
+        return vectors
+
+
+def trace(encoder: Encoder, convert: Callable[[Encoder], tuple[Graph, Run]], *, name: str, tool: str) -> Graph:
+    """The graph that ``convert`` makes of the encoder in evaluation mode, where its vectors are the encoder's.
+
+    Args:
+        encoder: what is traced.
+        convert: makes a graph, and says how it is run.
+        name: of the model, for the error.
+        tool: the library's name, for the error.
+
+    Raises:
+        ModelError: the architecture cannot be converted, or the vectors differ.
+    """
+    backbone: Any = encoder.backbone
+    was_training, attention = encoder.training, backbone.config._attn_implementation
+    encoder.eval()
+    reasons = []
+    try:
+        for implementation in ("sdpa", "eager"):  # a trace of the first, which is faster, may hold for one shape alone
+            try:
+                backbone.set_attn_implementation(implementation)
+                with quiet(), torch.no_grad():
+                    graph, run = convert(encoder)
+                    _compare(run, encoder)
+                    return graph
+            except Exception as error:  # a tracer and a converter fail in many ways
+                reasons.append((str(error).strip() or type(error).__name__).splitlines()[0])
+    finally:
+        encoder.train(was_training)
+        backbone.set_attn_implementation(attention)
+    raise ModelError(f"{name} does not run with {tool}: {'; '.join(dict.fromkeys(reasons))}")
+
+
+def example(encoder: Encoder, size: int = 2, width: int = 17) -> tuple[Tensor, Tensor]:
+    """Random ids (B, L), their mask (B, L) with one sentence cut short, the mask token where one is needed."""
+    generator = torch.Generator().manual_seed(size * 1000 + width)
+    vocabulary = int(encoder.backbone.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    ids = torch.randint(vocabulary // 2, vocabulary, (size, width), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[-1, width - width // 3 :] = 0
+    if encoder.mask_id is not None:
+        ids[ids == encoder.mask_id] = vocabulary // 2
+        ids[:, 1] = encoder.mask_id
+    return ids, mask
+
+
+def _compare(run: Run, encoder: Encoder) -> None:
+    """A trace may hold for the shape that it saw alone: compare others."""
+    for size, width in _SHAPES:
+        ids, mask = example(encoder, size, width)
+        given = {"input_ids": ids, "attention_mask": mask, "pool_mask": mask}
+        found = torch.from_numpy(run({key: value.numpy() for key, value in given.items()}))
+        both = [nn.functional.normalize(vectors, dim=-1) for vectors in (found, encoder(ids, mask, mask))]
+        difference = float((both[0] - both[1]).abs().max())
+        if not difference < _TOLERANCE:
+            raise ModelError(
+                f"the converted model's vectors differ by {difference:.2g} from PyTorch's (batch of {size}, "
+                f"{width} tokens)"
+            )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the tracers' warnings and logs, for what can go wrong is checked afterwards; and without the usage
+    statistics that OpenVINO's and NNCF's tools send, unless they take themselves to be in CI.
+    """
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    before = {name: os.environ.get(name) for name in _NO_STATISTICS}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ |= _NO_STATISTICS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

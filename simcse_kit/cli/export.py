@@ -1,0 +1,60 @@
+"""``simcse-kit export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simcse_kit.cli.options import Pooling, TrustRemoteCode
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
+    output: Annotated[Path, typer.Argument(help="A new folder.", metavar="OUT")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="onnx (for onnxruntime; pooling included), openvino and openvino-int8 (for this package: fast at "
+            "once, without converting), static (a table of token vectors, model2vec: much faster, less exact)."
+        ),
+    ],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Sentences of your kind to quantize by (openvino-int8). Default: this package's sample."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Scored pairs to check by (sentence1, sentence2, score). Default: this package's sample."),
+    ] = None,
+    pooling: Pooling = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Write a model for another runtime, and print how far it is from the original.
+
+    Example: simcse-kit export my-model my-model-onnx --to onnx
+    """
+    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.data import read_sentences
+    from simcse_kit.export.export import export_model
+    from simcse_kit.model import SimCSE
+
+    check = export_model(
+        SimCSE(model, pooling=pooling, device="cpu", trust_remote_code=trust_remote_code),
+        output,
+        to=to,
+        calibration=None if calibration is None else read_sentences(calibration).column(0),
+        check_pairs=data,
+    )
+    rows = [
+        [f"Spearman x 100, {check.pairs:,} pairs", f"{check.spearman_original:.2f}", f"{check.spearman:.2f}"],
+        ["sentences/s", f"{check.speed_original:,.0f}", f"{check.speed:,.0f}"],
+    ]
+    if check.mean_cosine is not None and check.lowest_cosine is not None:
+        rows += [
+            [f"mean cosine, {check.sentences:,} sentences", "1", f"{check.mean_cosine:.5f}"],
+            ["lowest cosine", "1", f"{check.lowest_cosine:.5f}"],
+        ]
+    rows.append(["MB on disk", "", f"{check.megabytes:,.0f}"])
+    out().print(table([plain(output), "original", to], rows))

@@ -1,0 +1,53 @@
+"""A model as a table of token vectors (Model2Vec, Tulkens and van Dongen, 2024), by the package ``model2vec``."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from simcse_kit.encoder.lora import has_lora
+from simcse_kit.errors import MissingExtraError, ModelError
+from simcse_kit.model import SimCSE
+from simcse_kit.types import EncodeFn
+
+
+def require_static() -> None:
+    """A `MissingExtraError` where the extra is not installed."""
+    if not all(map(find_spec, ("model2vec", "skeletoken"))):
+        raise MissingExtraError("export to static needs: pip install 'simcse-kit[static]'")
+
+
+def distill(model: SimCSE, target: Path) -> None:
+    """Write the static model: each token's vector is what the model makes of it alone, then PCA and weights.
+
+    Raises:
+        ModelError: a tokenizer or an architecture that the package does not take.
+    """
+    from model2vec.distill import distill as distill_table
+
+    if has_lora(model.encoder):
+        raise ModelError("static: merge the adapters first (merge_lora)")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        model.save(folder)
+        try:
+            table = distill_table(str(folder), device="cpu", pooling=_POOLINGS[model.pooling])
+        except KeyError:
+            raise ModelError(f"static: model2vec has no pooling like {model.pooling}") from None
+        except Exception as error:  # whatever its tokenizer library cannot read
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(f"{model.name} cannot be made static by model2vec: {reason}") from error
+    table.save_pretrained(target)
+
+
+_POOLINGS = {"mean": "mean", "cls": "pooler", "cls_before_pooler": "first", "last_token": "last"}
+"""model2vec's words for how one token's vector is made."""
+
+
+def load_static(folder: Path) -> EncodeFn:
+    """How a static model encodes."""
+    from model2vec import StaticModel
+
+    table = StaticModel.from_pretrained(folder)
+    return lambda sentences: table.encode(list(sentences))
