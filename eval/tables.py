@@ -258,7 +258,7 @@ def draw_encode() -> None:
     systems = load("speed_encode")["systems"]
     points = [
         SpeedPoint(
-            system["name"].replace("sentence-transformers", "s-t"),
+            f"{system['backend']}\n{system['dtype']}",
             system["short"]["sentences_per_second"],
             system["seven_tasks"],
             ours=system["kind"] == "OURS",
