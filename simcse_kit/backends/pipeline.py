@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -14,8 +13,6 @@ from simcse_kit.backends.interface import Backend, OnBatch
 from simcse_kit.tokens import TokenTable
 
 CHUNK = 1 << 14  # texts that are sorted by length together: batches of one length, and tokens that fit in memory
-
-_FIRST = 1 << 11  # of the first chunk, whose tokens the backend waits for
 
 
 class Embedded(NamedTuple):
@@ -49,10 +46,10 @@ def embed_texts(
         on_batch(len(texts) - len(distinct))
     out = torch.empty((len(distinct), dimension), dtype=torch.float32, device=output_device)
     truncated = 0
-    starts = [0, *range(min(_FIRST, CHUNK), len(distinct), CHUNK)]
     with ThreadPoolExecutor(1) as ahead:
-        tokens = tokenize(distinct[: min(_FIRST, CHUNK)])
-        for start, stop in pairwise([*starts, len(distinct)]):
+        tokens = tokenize(distinct[:CHUNK])
+        for start in range(0, len(distinct), CHUNK):
+            stop = start + CHUNK
             pending = ahead.submit(tokenize, distinct[stop : stop + CHUNK]) if stop < len(distinct) else None
             truncated += tokens.truncated
             backend.embed(
