@@ -102,11 +102,16 @@ def _products(layer: Any) -> tuple[nn.Module, ...]:
 
 
 def _state(encoder: Encoder) -> list[Any]:
-    """Tells when a module was exchanged or hooked, or a weight changed, in place or for another."""
+    """Tells when a module was exchanged or hooked, or a weight changed, in place or for another.
+
+    Fused optimizers do not count a weight's version up: what they change is told by the biases' sums.
+    """
     state: list[Any] = [encoder.pooling]
     for module in encoder.backbone.encoder.modules():  # type: ignore[union-attr]
         state += [type(module), len(module._forward_hooks) + len(module._forward_pre_hooks)]
         state += [(weight._version, weight.data_ptr()) for weight in module._parameters.values() if weight is not None]
+        if (bias := module._parameters.get("bias")) is not None:
+            state.append(bias.detach().sum().item())
     return state
 
 
