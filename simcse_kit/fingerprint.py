@@ -45,8 +45,3 @@ def fingerprint(encoder: Encoder, tokenizer: Any, settings: Settings) -> str:
         values = tensor.detach().cpu()
         digest.update((values.float() if values.is_floating_point() else values).contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def version_of(encoder: Encoder) -> tuple[int, ...]:
-    """A number for each weight, growing when it is changed in place: tells when a remembered fingerprint is stale."""
-    return tuple(tensor._version for tensor in (*encoder.parameters(), *encoder.buffers()))

@@ -20,6 +20,7 @@ from simcse_kit.backends.pipeline import embed_texts
 from simcse_kit.backends.processes import Pool
 from simcse_kit.backends.torch import TorchBackend
 from simcse_kit.encoder.backbone import max_positions
+from simcse_kit.encoder.changes import version_of
 from simcse_kit.encoder.folder import RECORD, write_modules
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.known import MINILM
@@ -28,7 +29,7 @@ from simcse_kit.encoder.lora import check_target, has_lora
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import staged_folder, write_json
-from simcse_kit.fingerprint import fingerprint, version_of
+from simcse_kit.fingerprint import fingerprint
 from simcse_kit.inputs import checked_texts, is_text
 from simcse_kit.model_card import model_card
 from simcse_kit.original_tool import OriginalToolMixin
@@ -174,7 +175,8 @@ class SimCSE(OriginalToolMixin):
     def fingerprint(self) -> str:
         """sha256 over weights, pooling, head, length and prompts: equal models give equal vectors."""
         around = tuple(self.tokenizer("", verbose=False)["input_ids"])  # a template changes it
-        state = (version_of(self.encoder), repr(self.settings), self.pooling, around)
+        weights = version_of((*self.encoder.parameters(), *self.encoder.buffers()))
+        state = (weights, repr(self.settings), self.pooling, around)
         if self._fingerprint is None or self._fingerprint[0] != state:
             self._fingerprint = (state, fingerprint(self.encoder, self.tokenizer, self.settings))
         return self._fingerprint[1]

@@ -114,8 +114,9 @@ def test_bfloat16_keeps_the_weights(tiny_model: ModelFolder, tmp_path: Path) -> 
     np.testing.assert_array_equal(SimCSE(tmp_path / "saved", device="cpu").encode(SENTENCES), plain.encode(SENTENCES))
 
 
-def test_bfloat16_follows_weights_that_change(tiny_model: ModelFolder) -> None:
-    model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", dtype="bfloat16")
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])  # layers of our own, and the backbone's linear layers
+def test_bfloat16_follows_weights_that_change(kind: str, tiny_model: ModelFolder) -> None:
+    model = SimCSE(tiny_model(kind), pooling="mean", device="cpu", dtype="bfloat16")
     before = model.encode(SENTENCES[:3])
     with torch.no_grad():
         for weight in model.encoder.backbone.parameters():

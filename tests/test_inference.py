@@ -121,7 +121,7 @@ def test_a_prompt_left_out_of_the_pooling(pooling: str, tiny_model: ModelFolder)
     torch.testing.assert_close(vectors_of(TorchBackend(encoder, 1), prompt_length=2), expected, atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("change", ["in place", "another tensor", "an exchanged layer", "a hook"])
+@pytest.mark.parametrize("change", ["in place", "another tensor", "an exchanged layer", "a hook", "a fused step"])
 def test_what_changes_in_the_encoder_is_followed(change: str, tiny_model: ModelFolder) -> None:
     encoder = make_encoder("bert", "mean", tiny_model)
     backend = TorchBackend(encoder, 1)
@@ -134,6 +134,10 @@ def test_what_changes_in_the_encoder_is_followed(change: str, tiny_model: ModelF
         layer.output.dense.weight = torch.nn.Parameter(3 * layer.output.dense.weight.detach())
     elif change == "an exchanged layer":
         layer.output.dense = torch.nn.Sequential(layer.output.dense, torch.nn.ReLU())
+    elif change == "a fused step":  # counts no version up
+        weight = layer.output.dense.weight
+        weight.grad = torch.linspace(-1, 1, weight.numel()).view_as(weight)
+        torch.optim.AdamW([weight], lr=0.3, fused=True).step()
     else:
         layer.output.register_forward_hook(lambda module, given, result: result * 2)
     after = vectors_of(backend)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit.backends.interface import OnBatch
+from simcse_kit.encoder.changes import version_of
 from simcse_kit.encoder.inference import FastBackbone, fits
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.packed import can_pack, packed_attention
@@ -121,7 +122,7 @@ class _Bfloat16Linear(nn.Linear):
     def _copies(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias in bfloat16, made again when the layer's own have changed."""
         parts = [self.weight] if self.bias is None else [self.weight, self.bias]
-        version = [(part._version, part.data_ptr()) for part in parts]
+        version = version_of(parts)
         kept = self.__dict__.get("_kept")
         if kept is None or kept[0] != version:
             with torch.inference_mode(False), torch.no_grad():

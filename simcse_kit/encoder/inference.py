@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 from simcse_kit.encoder.backbone import BERT_LIKE
+from simcse_kit.encoder.changes import version_of
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.pooling import POOLERS, first_token
 
@@ -102,17 +103,13 @@ def _products(layer: Any) -> tuple[nn.Module, ...]:
 
 
 def _state(encoder: Encoder) -> list[Any]:
-    """Tells when a module was exchanged or hooked, or a weight changed, in place or for another.
-
-    Fused optimizers do not count a weight's version up: what they change is told by the biases' sums.
-    """
+    """Tells when a module was exchanged or hooked, or a weight changed."""
     state: list[Any] = [encoder.pooling]
+    weights: list[Tensor] = []
     for module in encoder.backbone.encoder.modules():  # type: ignore[union-attr]
         state += [type(module), len(module._forward_hooks) + len(module._forward_pre_hooks)]
-        state += [(weight._version, weight.data_ptr()) for weight in module._parameters.values() if weight is not None]
-        if (bias := module._parameters.get("bias")) is not None:
-            state.append(bias.detach().sum().item())
-    return state
+        weights += [weight for weight in module._parameters.values() if weight is not None]
+    return [*state, version_of(weights)]
 
 
 class _Product:
