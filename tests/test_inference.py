@@ -152,10 +152,11 @@ def test_lora_adapters_and_their_merge_are_followed(tiny_model: ModelFolder) -> 
     encoder = make_encoder("bert", "mean", tiny_model)
     backend = TorchBackend(encoder, 1)
     plain = vectors_of(backend)
-    add_lora(encoder, rank=2, alpha=64)
+    torch.manual_seed(0)
+    add_lora(encoder, rank=2)
     for name, weight in encoder.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.ones_(weight)
+            torch.nn.init.constant_(weight, 0.1)  # larger ones make the rounding of the sums larger too
     adapted = vectors_of(backend)
     assert not torch.allclose(plain, adapted, atol=1e-3)
     merge_lora(encoder)
