@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import warnings
+from collections.abc import Sequence
 
 
 class SimCSEKitError(Exception):
@@ -32,6 +34,12 @@ class SearchIndexError(SimCSEKitError, ValueError):
 
 class MissingExtraError(SimCSEKitError, ImportError):
     """An optional package is not installed; the text names the install command."""
+
+
+def require_extra(extra: str, packages: Sequence[str], what: str) -> None:
+    """A `MissingExtraError` that names the install command, where a package of an extra is not installed."""
+    if not all(map(importlib.util.find_spec, packages)):
+        raise MissingExtraError(f"{what} needs: pip install 'simcse-kit[{extra}]'")
 
 
 class Notice(UserWarning):

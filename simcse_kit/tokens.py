@@ -121,6 +121,17 @@ def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[Tensor, Tensor 
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
+def without_prompt(ids: Tensor, mask: Tensor | None, prompt_length: int) -> Tensor:
+    """The mask (B, L) of what is pooled: all but that many tokens at the beginning.
+
+    >>> without_prompt(torch.tensor([[7, 8, 9, 5]]), None, 2).tolist()
+    [[0, 0, 1, 1]]
+    """
+    pooled = torch.ones_like(ids) if mask is None else mask.clone()
+    pooled[:, :prompt_length] = 0
+    return pooled
+
+
 class Packing(NamedTuple):
     """Where the T tokens of B padded sentences stand, for a forward pass that leaves the padding out."""
 

@@ -11,7 +11,7 @@ import torch
 from simcse_kit.backends.dtypes import choose_dtype, multiplies_bfloat16
 from simcse_kit.backends.interface import Backend
 from simcse_kit.backends.torch import TorchBackend
-from simcse_kit.data.sample import sample_sentences_path
+from simcse_kit.data.sample import sample_sentences
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError
 from simcse_kit.tokens import TokenTable
@@ -51,13 +51,16 @@ def make_backend(
     check_device(name, device)
     own = calibration is not None
     if dtype == "int8" and calibration is None:
-        calibration = sample_sentences_path().read_text(encoding="utf-8").splitlines()
+        calibration = sample_sentences()
     kept = conversion.kept_model(fingerprint(), folder, calibration, by_calibration=own)
     model = conversion.load(kept)
     if model is None:
-        model = conversion.convert(encoder, name=model_name)
-        if calibration is not None:
-            model = conversion.quantize(model, encoder, tokenize(calibration), tokenizer.pad_token_id)
+        model = conversion.make(
+            encoder,
+            name=model_name,
+            pad_id=tokenizer.pad_token_id,
+            calibration=None if calibration is None else tokenize(calibration),
+        )
         conversion.keep(model, kept)
     return OpenVinoBackend(model, tokenizer.pad_token_id, dtype, bfloat16=multiplies_bfloat16(device))
 

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from torch import nn
 from simcse_kit.backends.openvino import feed, inputs_of
 from simcse_kit.backends.tracing import Run, Traced, example, quiet, trace
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.errors import MissingExtraError, ModelError
+from simcse_kit.errors import ModelError, require_extra
 from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.tokens import TokenTable, length_batches
 
@@ -41,8 +40,7 @@ class Kept(NamedTuple):
 def require_openvino(dtype: str = "float32") -> None:
     """A `MissingExtraError` where the extra is not installed."""
     needed = ["openvino"] + (["nncf"] if dtype == "int8" else [])
-    if not all(map(find_spec, needed)):
-        raise MissingExtraError(f"backend openvino in {dtype} needs: pip install 'simcse-kit[openvino]'")
+    require_extra("openvino", needed, f"backend openvino in {dtype}")
 
 
 def cache_folder() -> Path:
@@ -109,6 +107,12 @@ def _files(folder: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def make(encoder: Encoder, *, name: str, pad_id: int, calibration: TokenTable | None = None) -> Any:
+    """`convert`, and `quantize` by the token sequences of the calibration sentences where they are given."""
+    model = convert(encoder, name=name)
+    return model if calibration is None else quantize(model, encoder, calibration, pad_id)
 
 
 def convert(encoder: Encoder, *, name: str) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simcse_kit.backends.interface import OnBatch
-from simcse_kit.tokens import TokenTable, length_batches, pad
+from simcse_kit.tokens import TokenTable, length_batches, pad, without_prompt
 
 BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and the streams end together
 
@@ -77,9 +77,6 @@ def feed(
     """A batch of token sequences as the model's inputs, (B, L) each; a prompt's tokens are left out of the pooling."""
     ids, mask = pad(tokens.rows(indices), pad_id)
     mask = torch.ones_like(ids) if mask is None else mask
-    pool_mask = mask
-    if prompt_length:
-        pool_mask = mask.clone()
-        pool_mask[:, :prompt_length] = 0
+    pool_mask = without_prompt(ids, mask, prompt_length) if prompt_length else mask
     given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy(), "pool_mask": pool_mask.numpy()}
     return {name: value for name, value in given.items() if name in inputs}

@@ -15,7 +15,7 @@ from simcse_kit.encoder.changes import version_of
 from simcse_kit.encoder.inference import FastBackbone, fits
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.packed import can_pack, packed_attention
-from simcse_kit.tokens import Packing, TokenTable, length_batches, pad
+from simcse_kit.tokens import Packing, TokenTable, length_batches, pad, without_prompt
 
 MAX_TOKENS = {"cpu": 1 << 12, "accelerator": 1 << 16}
 """Of a batch, with padding: enough for the matrix products, on a CPU little enough for its cache."""
@@ -67,10 +67,7 @@ class TorchBackend:
                     stack.enter_context(packed_attention(encoder.backbone))
                 for indices in length_batches(tokens.lengths, batch_size, max_tokens):
                     ids, mask = pad(tokens.rows(indices), self.pad_id)
-                    pool_mask = None
-                    if prompt_length:
-                        pool_mask = torch.ones_like(ids) if mask is None else mask.clone()
-                        pool_mask[:, :prompt_length] = 0
+                    pool_mask = without_prompt(ids, mask, prompt_length) if prompt_length else None
                     packing = Packing.of(tokens.lengths[indices].tolist()) if packs else None
                     given = (ids, mask, pool_mask, packing)
                     ids, mask, pool_mask, packing = (_moved(part, device) for part in given)

@@ -11,6 +11,11 @@ def sample_sentences_path() -> Path:
     return _sample("sentences.txt")
 
 
+def sample_sentences() -> list[str]:
+    """The sentences themselves."""
+    return sample_sentences_path().read_text(encoding="utf-8").splitlines()
+
+
 def sample_pairs_path() -> Path:
     """A `.tsv` file of scored pairs for `read_scored_pairs`."""
     return _sample("pairs.tsv")

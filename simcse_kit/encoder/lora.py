@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from simcse_kit.encoder.backbone import quiet_transformers
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.known import MINILM, packaged_minilm
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.errors import MissingExtraError, ModelError, TrainingError
+from simcse_kit.errors import ModelError, TrainingError, require_extra
 from simcse_kit.files import read_json, write_json
 
 ADAPTER = "adapter_config.json"
@@ -40,7 +39,7 @@ def add_lora(encoder: Encoder, rank: int, *, alpha: int | None = None, dropout: 
         MissingExtraError: peft is not installed.
         TrainingError: the backbone has adapters already, or ``rank`` is not positive.
     """
-    _require_peft("LoRA")
+    require_extra("lora", ["peft"], "LoRA")
     if rank < 1:
         raise TrainingError(f"the rank of LoRA adapters must be a positive integer; got {rank}")
     if has_lora(encoder):
@@ -109,7 +108,7 @@ def base_folder(folder: Path, *, local_files_only: bool = False, trust_remote_co
     """Where the backbone of a model folder lies: there, or at the base model that its adapters name."""
     if not (folder / ADAPTER).is_file():
         return folder
-    _require_peft(f"{folder} holds adapters, and loading them")
+    require_extra("lora", ["peft"], f"{folder} holds adapters, and loading them")
     if (folder / "config.json").is_file():  # a whole model with its adapters
         return folder
     values = read_json(folder / ADAPTER, ModelError)
@@ -189,8 +188,3 @@ def _base_of(folder: Path) -> Base:
     if snapshot:
         return Base(snapshot["name"].replace("--", "/"), snapshot["commit"])
     return Base(MINILM if folder == packaged_minilm() else str(folder), None)
-
-
-def _require_peft(what: str) -> None:
-    if importlib.util.find_spec("peft") is None:
-        raise MissingExtraError(f"{what} needs the package peft: pip install 'simcse-kit[lora]'")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simcse_kit.data.sample import sample_pairs_path, sample_sentences_path
+from simcse_kit.data.sample import sample_pairs_path, sample_sentences
 from simcse_kit.data.scored import read_scored_pairs
 from simcse_kit.evaluation import evaluate_pairs
 from simcse_kit.evaluation.metrics import cosine_pairs
@@ -44,8 +44,7 @@ def compare(
     scored = (
         pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(sample_pairs_path() if pairs is None else pairs)
     )
-    texts = sample_sentences_path().read_text(encoding="utf-8").splitlines()
-    texts = list(dict.fromkeys([*texts, *scored.first, *scored.second]))[:2000]
+    texts = list(dict.fromkeys([*sample_sentences(), *scored.first, *scored.second]))[:2000]
     seconds: tuple[list[float], list[float]] = ([], [])
     vectors = [original(texts), exported(texts)]  # which also warms up
     for _ in range(_TURNS):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.backends import conversion
-from simcse_kit.data.sample import sample_sentences_path
-from simcse_kit.errors import ModelError
+from simcse_kit.data.sample import sample_sentences
+from simcse_kit.errors import ModelError, require_extra
 from simcse_kit.export.check import ExportCheck, compare
-from simcse_kit.export.onnx import OnnxModel, require_onnx, write_onnx
-from simcse_kit.export.static import distill, load_static, require_static
+from simcse_kit.export.onnx import OnnxModel, write_onnx
+from simcse_kit.export.static import distill, load_static
 from simcse_kit.model import SimCSE
 from simcse_kit.types import EncodeFn, ScoredPairs
 
@@ -69,34 +70,30 @@ def export_model(
 
 
 def _onnx(model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
-    require_onnx()
+    require_extra("onnx", ["onnx", "onnxscript", "onnxruntime"], "export to onnx")
     model.save(target)
     write_onnx(model, target / ONNX_FILE)
     return OnnxModel(model, target / ONNX_FILE).encode
 
 
-def _openvino(model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
-    conversion.require_openvino()
+def _openvino(model: SimCSE, target: Path, calibration: Sequence[str] | None, *, dtype: str = "float32") -> EncodeFn:
+    conversion.require_openvino(dtype)
     model.save(target)
-    graph = conversion.convert(model.encoder, name=model.name)
-    kept = conversion.kept_model(model.fingerprint(), target, None)
+    if dtype == "int8" and calibration is None:
+        calibration = sample_sentences()
+    graph = conversion.make(
+        model.encoder,
+        name=model.name,
+        pad_id=model.tokenizer.pad_token_id,
+        calibration=None if calibration is None else model.tokenize(calibration),
+    )
+    kept = conversion.kept_model(model.fingerprint(), target, calibration)
     conversion.keep(graph, kept, kept.exported)
-    return SimCSE(target, backend="openvino").encoder_fn()
-
-
-def _openvino_int8(model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
-    conversion.require_openvino("int8")
-    model.save(target)
-    texts = sample_sentences_path().read_text(encoding="utf-8").splitlines() if calibration is None else calibration
-    graph = conversion.convert(model.encoder, name=model.name)
-    graph = conversion.quantize(graph, model.encoder, model.tokenize(texts), model.tokenizer.pad_token_id)
-    kept = conversion.kept_model(model.fingerprint(), target, texts)
-    conversion.keep(graph, kept, kept.exported)
-    return SimCSE(target, backend="openvino", dtype="int8").encoder_fn()
+    return SimCSE(target, backend="openvino", dtype=dtype).encoder_fn()
 
 
 def _static(model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
-    require_static()
+    require_extra("static", ["model2vec", "skeletoken"], "export to static")
     distill(model, target)
     return load_static(target)
 
@@ -104,7 +101,7 @@ def _static(model: SimCSE, target: Path, calibration: Sequence[str] | None) -> E
 FORMS: dict[str, Callable[[SimCSE, Path, Any], EncodeFn]] = {
     "onnx": _onnx,
     "openvino": _openvino,
-    "openvino-int8": _openvino_int8,
+    "openvino-int8": partial(_openvino, dtype="int8"),
     "static": _static,
 }
 """What a model can be exported to: each writes a folder and returns how it encodes."""

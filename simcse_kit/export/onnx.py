@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from simcse_kit.backends.openvino import feed
 from simcse_kit.backends.tracing import Run, example, trace
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.errors import MissingExtraError, ModelError
+from simcse_kit.errors import ModelError
 from simcse_kit.model import SimCSE
 from simcse_kit.tokens import length_batches
 from simcse_kit.types import Vectors
@@ -23,12 +22,6 @@ from simcse_kit.types import Vectors
 INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("last_hidden_state", "sentence_embedding")  # the first is what sentence-transformers pools itself
 _BATCH_SIZE = 32
-
-
-def require_onnx() -> None:
-    """A `MissingExtraError` where the extra is not installed."""
-    if not all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))):
-        raise MissingExtraError("export to onnx needs: pip install 'simcse-kit[onnx]'")
 
 
 class _Graph(nn.Module):

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 from simcse_kit.encoder.lora import has_lora
-from simcse_kit.errors import MissingExtraError, ModelError
+from simcse_kit.errors import ModelError
 from simcse_kit.model import SimCSE
 from simcse_kit.types import EncodeFn
-
-
-def require_static() -> None:
-    """A `MissingExtraError` where the extra is not installed."""
-    if not all(map(find_spec, ("model2vec", "skeletoken"))):
-        raise MissingExtraError("export to static needs: pip install 'simcse-kit[static]'")
 
 
 def distill(model: SimCSE, target: Path) -> None:

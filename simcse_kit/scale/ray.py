@@ -11,7 +11,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from simcse_kit.bulk.encode import EncodeCounts
 from simcse_kit.bulk.formats import PRECISIONS, stored, width, write_parquet
 from simcse_kit.bulk.source import Source
 from simcse_kit.data.files import files_of
-from simcse_kit.errors import DataError, MissingExtraError, ModelError, SimCSEKitError
+from simcse_kit.errors import DataError, ModelError, SimCSEKitError, require_extra
 from simcse_kit.files import read_json, sync, write_json
 from simcse_kit.model import SimCSE
 
@@ -84,8 +83,7 @@ def encode_with_ray(
             another model than this process.
         MissingExtraError: Ray is not installed.
     """
-    if find_spec("ray") is None:
-        raise MissingExtraError("the runner ray needs: pip install 'simcse-kit[ray]'")
+    require_extra("ray", ["ray"], "the runner ray")
     if precision not in PRECISIONS:
         raise DataError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     tally: Counter[str] = Counter()
@@ -167,19 +165,14 @@ def _open_output(target: Path, run: dict[str, Any], *, overwrite: bool) -> None:
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file; the runner ray writes a folder")
     if target.is_dir() and any(target.iterdir()):
-        found = read_json(record, DataError) if record.is_file() else None
-        if found is not None and found["run"] == run and not found["finished"]:
+        if not record.is_file():
+            raise DataError(f"{target} holds files that this command has not written; name another folder")
+        found = read_json(record, DataError)
+        if found["run"] == run and not found["finished"]:
             return
         if not overwrite:
-            what = (
-                "is not of this command" if found is None else "is whole" if found["finished"] else "is of other data"
-            )
-            raise DataError(
-                f"{target} {what if found is None or not found['finished'] else 'is there already'}; name another "
-                "folder, or say --overwrite (overwrite=True)"
-            )
-        if found is None:
-            raise DataError(f"{target} holds files that this command has not written; name another folder")
+            what = "is there already" if found["finished"] else "is of other data, another model or other settings"
+            raise DataError(f"{target} {what}; name another folder, or say --overwrite (overwrite=True)")
         shutil.rmtree(target)
     target.mkdir(parents=True, exist_ok=True)
     write_json(record, {"run": run, "finished": False})
