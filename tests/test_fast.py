@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import make_electra
 from torch import Tensor, nn
-from transformers import AutoModel, ElectraConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from simcse_kit.encoder import dropout as dropouts
@@ -248,18 +248,7 @@ def test_a_copy_has_dense_word_gradients_too(tiny_model: ModelFolder) -> None:
 def bert_like(kind: str, tiny_model: ModelFolder, pooling: str = "cls_before_pooler") -> Encoder:
     if kind != "electra":
         return make_encoder(tiny_model(kind), pooling)
-    torch.manual_seed(0)
-    config = ElectraConfig(
-        vocab_size=100,
-        embedding_size=16,  # narrower than the layers: a projection stands between
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=48,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    return Encoder(AutoModel.from_config(config), pooling, []).train()
+    return Encoder(make_electra(), pooling, []).train()
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlmr", "electra"])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import make_electra, masked_batch
 from torch import Tensor
-from transformers import AutoModel, ElectraConfig
 
 from simcse_kit import SimCSE
 from simcse_kit.backends.torch import TorchBackend
@@ -25,31 +25,14 @@ LENGTHS = [(20, 7, 3, 20), (12, 12), (5,), (1, 1)]
 
 
 def make_encoder(kind: str, pooling: str, tiny_model: ModelFolder) -> Encoder:
-    if kind == "electra":  # embeddings of another width, which are projected
-        config = ElectraConfig(
-            vocab_size=120,
-            embedding_size=16,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
-        )
-        torch.manual_seed(0)
-        return Encoder(AutoModel.from_config(config), pooling, [], mask_id=90).eval()
+    if kind == "electra":
+        return Encoder(make_electra(), pooling, [], mask_id=90).eval()
     folder = tiny_model(kind)
     return Encoder(load_backbone(folder, load_config(folder)).model, pooling, [], mask_id=90).eval()
 
 
-def batch(lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Ids (B, L) that end in the mask token, padded with 1, and their mask (B, L)."""
-    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-    ids = torch.randint(5, 90, mask.shape, generator=torch.Generator().manual_seed(3))
-    ids[torch.arange(len(lengths)), torch.tensor(lengths) - 1] = 90
-    return torch.where(mask.bool(), ids, 1), mask
-
-
 def run_by(encoder: Encoder, lengths: tuple[int, ...], run: Any = None, *, masked: bool = True) -> Tensor:
-    ids, mask = batch(lengths)
+    ids, mask = masked_batch(*lengths)
     with torch.inference_mode():
         return encoder(ids, mask if masked else None, run=run)
 
@@ -90,7 +73,7 @@ def test_bfloat16_is_near(tiny_model: ModelFolder) -> None:
 
 
 def test_only_the_first_token_is_computed_where_it_alone_is_read(tiny_model: ModelFolder) -> None:
-    ids, mask = batch((9, 4))
+    ids, mask = masked_batch(9, 4)
     shapes = {}
     for pooling in ("cls_before_pooler", "mean"):
         fast = FastBackbone(make_encoder("bert", pooling, tiny_model), torch.float32)
@@ -100,7 +83,7 @@ def test_only_the_first_token_is_computed_where_it_alone_is_read(tiny_model: Mod
 
 
 def vectors_of(backend: TorchBackend, *, prompt_length: int = 0) -> Tensor:
-    ids, mask = batch((9, 4))
+    ids, mask = masked_batch(9, 4)
     lengths = mask.sum(1).numpy()
     tokens = TokenTable(
         ids[mask.bool()].numpy().astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), 0
@@ -113,7 +96,7 @@ def vectors_of(backend: TorchBackend, *, prompt_length: int = 0) -> Tensor:
 @pytest.mark.parametrize("pooling", ["cls_before_pooler", "mean"])
 def test_a_prompt_left_out_of_the_pooling(pooling: str, tiny_model: ModelFolder) -> None:
     encoder = make_encoder("bert", pooling, tiny_model)
-    ids, mask = batch((9, 4))
+    ids, mask = masked_batch(9, 4)
     rest = mask.clone()
     rest[:, :2] = 0
     with torch.inference_mode():

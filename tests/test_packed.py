@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import masked_batch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -29,17 +30,9 @@ def make_encoder(folder: Path, pooling: str = "mean", *, rate: float = 0.0) -> E
     return Encoder(backbone.model, pooling, [], mask_id=90).train()
 
 
-def batch(*lengths: int) -> tuple[Tensor, Tensor]:
-    """Ids (B, L) that end in the mask token, padded with 1, and their mask."""
-    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-    ids = torch.randint(5, 90, mask.shape, generator=torch.Generator().manual_seed(3))
-    ids[torch.arange(len(lengths)), torch.tensor(lengths) - 1] = 90
-    return torch.where(mask.bool(), ids, 1), mask
-
-
 def gradients(encoder: Encoder, packing: Packing | None) -> tuple[Tensor, dict[str, Tensor]]:
     encoder.zero_grad()
-    vectors = encoder(*batch(*LENGTHS), packing=packing)
+    vectors = encoder(*masked_batch(*LENGTHS), packing=packing)
     (vectors * torch.linspace(-1, 1, vectors.numel()).view_as(vectors)).sum().backward()
     return vectors.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None}
 
@@ -71,7 +64,7 @@ def test_padding_is_never_computed(tiny_model: ModelFolder) -> None:
     seen: list[torch.Size] = []
     encoder.backbone.embeddings.register_forward_hook(lambda module, args, out: seen.append(out.shape))  # type: ignore
     with packed_attention(encoder.backbone):
-        encoder(*batch(*LENGTHS), packing=Packing.of(LENGTHS))
+        encoder(*masked_batch(*LENGTHS), packing=Packing.of(LENGTHS))
     assert seen[0][:2] == (1, sum(LENGTHS))
 
 
@@ -95,7 +88,7 @@ def test_attention_kernels_agree() -> None:
 def test_dropout_differs_between_packed_passes(tiny_model: ModelFolder) -> None:
     encoder = make_encoder(tiny_model("bert"), rate=0.3)
     with packed_attention(encoder.backbone):
-        one, other = (encoder(*batch(*LENGTHS), packing=Packing.of(LENGTHS)) for _ in range(2))
+        one, other = (encoder(*masked_batch(*LENGTHS), packing=Packing.of(LENGTHS)) for _ in range(2))
     assert (one - other).abs().max() > 0.01
 
 
@@ -111,9 +104,9 @@ def test_compiled_steps_equal_plain_ones(tiny_model: ModelFolder) -> None:
         assert encoder.run is not None
         calls: list[int] = []
         encoder.run = lambda **given: calls.append(1) or encoder.backbone(**given)  # type: ignore
-        encoder.eval()(*batch(2, 3))
+        encoder.eval()(*masked_batch(2, 3))
         assert not calls  # scores come from the backbone itself
-        encoder.train()(*batch(2, 3))
+        encoder.train()(*masked_batch(2, 3))
         assert calls
     assert encoder.run is None
 
@@ -125,7 +118,7 @@ def test_a_compiler_that_fails_is_said_and_left_out(tiny_model: ModelFolder) -> 
         raise OSError("no C compiler found\nmore of it")
 
     def trial() -> None:
-        encoder(*batch(2, 3))
+        encoder(*masked_batch(2, 3))
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

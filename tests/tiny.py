@@ -204,3 +204,29 @@ def make_model(kind: str, folder: Path, *, seed: int = 0, **changes: Any) -> Pat
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def make_electra() -> torch.nn.Module:
+    """Two layers of ELECTRA without dropout; its embeddings are narrower than they: a projection stands between."""
+    from transformers import AutoModel, ElectraConfig
+
+    torch.manual_seed(0)
+    config = ElectraConfig(
+        vocab_size=100,
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return AutoModel.from_config(config)
+
+
+def masked_batch(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, L) that end in token 90, a mask token, padded with 1, and their mask (B, L)."""
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    ids = torch.randint(5, 90, mask.shape, generator=torch.Generator().manual_seed(3))
+    ids[torch.arange(len(lengths)), torch.tensor(lengths) - 1] = 90
+    return torch.where(mask.bool(), ids, 1), mask
