@@ -12,7 +12,7 @@ from plain import unit
 from tiny import SENTENCES
 from typer.testing import CliRunner
 
-from simcse_kit import ModelError, SimCSE, export_model
+from simcse_kit import DataError, ModelError, SimCSE, export_model
 from simcse_kit.backends import conversion
 from simcse_kit.cli import app
 from simcse_kit.types import ScoredPairs
@@ -159,6 +159,14 @@ def test_a_folder_in_use_and_an_export_that_fails_are_left_as_they_were(
     with pytest.raises(ModelError, match="cannot"):
         export_model(load(tiny_model), tmp_path / "new", to="openvino")
     assert not (tmp_path / "new").exists()
+
+
+def test_pairs_that_cannot_be_read_are_said_before_any_work(
+    tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SimCSE, "save", lambda *given: pytest.fail("it had begun"))
+    with pytest.raises(DataError, match=r"missing\.tsv does not exist"):
+        export_model(load(tiny_model), tmp_path / "out", to="onnx", check_pairs=tmp_path / "missing.tsv")
 
 
 def test_the_command_prints_the_check(tiny_model: ModelFolder, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from simcse_kit.encoder.backbone import quiet_transformers
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError
 
@@ -110,7 +111,7 @@ def quiet() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ |= _NO_STATISTICS
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet_transformers():
             warnings.simplefilter("ignore")
             yield
     finally:

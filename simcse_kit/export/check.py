@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simcse_kit.data.sample import sample_pairs_path, sample_sentences
-from simcse_kit.data.scored import read_scored_pairs
+from simcse_kit.data.sample import sample_sentences
 from simcse_kit.evaluation import evaluate_pairs
 from simcse_kit.evaluation.metrics import cosine_pairs
 from simcse_kit.types import EncodeFn, ScoredPairs
@@ -37,14 +36,9 @@ class ExportCheck(NamedTuple):
         return self.spearman_original - self.spearman
 
 
-def compare(
-    original: EncodeFn, exported: EncodeFn, folder: Path, pairs: ScoredPairs | str | Path | None = None
-) -> ExportCheck:
+def compare(original: EncodeFn, exported: EncodeFn, folder: Path, pairs: ScoredPairs) -> ExportCheck:
     """Encode the package's sentences and the pairs by both; the two take turns, and speeds are medians."""
-    scored = (
-        pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(sample_pairs_path() if pairs is None else pairs)
-    )
-    texts = list(dict.fromkeys([*sample_sentences(), *scored.first, *scored.second]))[:2000]
+    texts = list(dict.fromkeys([*sample_sentences(), *pairs.first, *pairs.second]))[:2000]
     seconds: tuple[list[float], list[float]] = ([], [])
     vectors = [original(texts), exported(texts)]  # which also warms up
     for _ in range(_TURNS):
@@ -54,12 +48,12 @@ def compare(
             taken.append(time.perf_counter() - began)
     same_width = vectors[0].shape[1] == vectors[1].shape[1]
     cosines = cosine_pairs(*vectors) if same_width else np.zeros(0)
-    scores = [next(iter(evaluate_pairs(encode, scored).scores.values())) for encode in (original, exported)]
+    scores = [next(iter(evaluate_pairs(encode, pairs).scores.values())) for encode in (original, exported)]
     return ExportCheck(
         sentences=len(texts),
         mean_cosine=float(cosines.mean()) if same_width else None,
         lowest_cosine=float(cosines.min()) if same_width else None,
-        pairs=len(scored.gold),
+        pairs=len(pairs.gold),
         spearman=scores[1],
         spearman_original=scores[0],
         speed=len(texts) / statistics.median(seconds[1]),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.backends import conversion
-from simcse_kit.data.sample import sample_sentences
+from simcse_kit.data.sample import sample_pairs_path, sample_sentences
+from simcse_kit.data.scored import read_scored_pairs
 from simcse_kit.errors import ModelError, require_extra
 from simcse_kit.export.check import ExportCheck, compare
 from simcse_kit.export.onnx import OnnxModel, write_onnx
@@ -59,6 +60,8 @@ def export_model(
     target = Path(output)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ModelError(f"{target} is there already; name a new folder")
+    if not isinstance(check_pairs, ScoredPairs):
+        check_pairs = read_scored_pairs(sample_pairs_path() if check_pairs is None else check_pairs)
     existed = target.exists()
     try:
         encode = FORMS[to](model, target, calibration)

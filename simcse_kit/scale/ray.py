@@ -6,6 +6,7 @@ lost is done again elsewhere, and a run that was stopped goes on with the tasks 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections import Counter
@@ -102,6 +103,8 @@ def encode_with_ray(
         "input": [[file, Path(file).stat().st_size, Path(file).stat().st_mtime_ns] for file in files],
     }
     tasks = list(_tasks(files, task_rows))
+    if not tasks:
+        raise DataError(f"{', '.join(files)}: no row in them")
     target = Path(output)
     _open_output(target, run, overwrite=overwrite)
     left = [task for task in tasks if not (target / task.part).exists()]
@@ -170,7 +173,7 @@ def _open_output(target: Path, run: dict[str, Any], *, overwrite: bool) -> None:
         found = read_json(record, DataError)
         if found["run"] == run and not found["finished"]:
             return
-        if not overwrite:
+        if not overwrite and any(target.glob("part-*")):
             what = "is there already" if found["finished"] else "is of other data, another model or other settings"
             raise DataError(f"{target} {what}; name another folder, or say --overwrite (overwrite=True)")
         shutil.rmtree(target)
@@ -238,13 +241,15 @@ def _connected(address: str | None) -> Iterator[None]:
     if begun:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody unless asked for
         ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    context = ray.data.DataContext.get_current()
-    before = context.enable_progress_bars
+    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    bars, level = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        context.enable_progress_bars = before
+        context.enable_progress_bars = bars
+        logger.setLevel(level)
         if begun:
             ray.shutdown()
 

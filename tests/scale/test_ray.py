@@ -150,6 +150,20 @@ def test_other_settings_or_input_are_refused(folder: Path, corpus: Path, tmp_pat
     assert (tmp_path / "foreign" / "letter.txt").read_text() == "mine"
 
 
+def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(folder: Path, corpus: Path, tmp_path: Path) -> None:
+    load, output = {"pooling": "mean", "device": "cpu"}, tmp_path / "many"
+    with pytest.raises(DataError, match="no column named 'nope'"):
+        encode_with_ray(folder, corpus, output, load=load, columns=["nope"])
+    assert encode_with_ray(folder, corpus, output, load=load, columns=["text"]).rows == len(TEXTS)
+
+
+def test_no_rows_are_an_error(folder: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match=r"none\.parquet: no row"):
+        encode_with_ray(folder, tmp_path / "none.parquet", tmp_path / "out", load={"pooling": "mean"})
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_row_that_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:
     texts = pa.array([b"fine"] * 20 + [b"\xff\xfe"], pa.binary()).cast(pa.string(), safe=False)
     pq.write_table(pa.table({"text": texts}), tmp_path / "bad.parquet", row_group_size=4)
