@@ -47,8 +47,8 @@ def make_backend(
     from simcse_kit.backends import conversion
     from simcse_kit.backends.openvino import OpenVinoBackend
 
-    conversion.require_openvino(dtype)
     check_device(name, device)
+    conversion.require_openvino(dtype)
     own = calibration is not None
     if dtype == "int8" and calibration is None:
         calibration = sample_sentences()
