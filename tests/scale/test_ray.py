@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,8 @@ from tiny import SENTENCES
 from simcse_kit import DataError, ModelError, SimCSE, encode_files, encode_with_ray
 from simcse_kit.scale.ray import _tasks
 
-pytest.importorskip("ray")
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("needs ray", allow_module_level=True)
 
 TEXTS = [f"{SENTENCES[i % 40]} {SENTENCES[(i * 7) % 40]}" if i % 11 else "" for i in range(180)]
 
@@ -31,14 +35,21 @@ def folder(tiny_model: Callable[[str], Path]) -> Path:
     return tiny_model("bert")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ray() -> Any:
-    """One Ray for all tests here: starting it takes seconds."""
+def start_ray() -> None:
     import ray
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield ray
-    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def encode() -> Iterator[Callable[..., Any]]:
+    """`encode_with_ray`, in a process of its own.
+
+    One Ray for all tests here: starting it takes seconds. Its threads outlive its shutdown, and a process that holds
+    them cannot be forked safely; other tests fork theirs.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=start_ray) as pool:
+        yield lambda *args, **options: pool.submit(encode_with_ray, *args, **options).result()
 
 
 @pytest.fixture
@@ -69,11 +80,11 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"id_column": "key", "texts": True, "precision": "float16"}])
 def test_the_rows_are_those_of_a_single_process(
-    options: dict[str, Any], folder: Path, corpus: Path, tmp_path: Path
+    options: dict[str, Any], encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
 ) -> None:
     expected = encode_files(SimCSE(folder, pooling="mean", device="cpu"), corpus, tmp_path / "one.parquet", **options)
     load = {"pooling": "mean", "device": "cpu"}
-    counts = encode_with_ray(folder, corpus, tmp_path / "many", workers=2, load=load, task_rows=20, **options)
+    counts = encode(folder, corpus, tmp_path / "many", workers=2, load=load, task_rows=20, **options)
     assert counts == expected
     parts = sorted(path.name for path in (tmp_path / "many").glob("part-*"))
     assert len(parts) == 9
@@ -86,7 +97,9 @@ def workers_of(folder: Path) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
-def test_a_worker_that_is_killed_on_the_way_costs_nothing(folder: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_on_the_way_costs_nothing(
+    encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
+) -> None:
     """Killed as soon as it has written a part, while others are missing."""
     output, killed = tmp_path / "many", []
 
@@ -100,7 +113,7 @@ def test_a_worker_that_is_killed_on_the_way_costs_nothing(folder: Path, corpus: 
     killer = threading.Thread(target=kill)
     killer.start()
     load = {"pooling": "mean", "device": "cpu"}
-    counts = encode_with_ray(folder, corpus, output, workers=2, load=load, task_rows=8)
+    counts = encode(folder, corpus, output, workers=2, load=load, task_rows=8)
     killer.join()
     assert killed
     assert counts.rows == len(TEXTS)
@@ -109,20 +122,20 @@ def test_a_worker_that_is_killed_on_the_way_costs_nothing(folder: Path, corpus: 
     assert not list(output.glob(".part-*"))
 
 
-def test_a_run_that_was_stopped_goes_on(folder: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on(encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path) -> None:
     load = {"pooling": "mean", "device": "cpu"}
     output = tmp_path / "many"
-    encode_with_ray(folder, corpus, output, load=load, task_rows=20)
+    encode(folder, corpus, output, load=load, task_rows=20)
     parts = sorted(output.glob("part-*"))
     before = rows(output)
     with pytest.raises(DataError, match="is there already"):
-        encode_with_ray(folder, corpus, output, load=load, task_rows=20)
+        encode(folder, corpus, output, load=load, task_rows=20)
     record = output / "_simcse_kit.json"
     record.write_text(record.read_text().replace('"finished": true', '"finished": false'))
     for part in parts[3:]:
         part.unlink()
     kept = [part.stat().st_mtime_ns for part in parts[:3]]
-    counts = encode_with_ray(folder, corpus, output, load=load, task_rows=20)
+    counts = encode(folder, corpus, output, load=load, task_rows=20)
     assert counts.resumed_at == sum(
         task.rows for task in list(_tasks([str(p) for p in sorted(corpus.iterdir())], 20))[:3]
     )
@@ -130,53 +143,59 @@ def test_a_run_that_was_stopped_goes_on(folder: Path, corpus: Path, tmp_path: Pa
     assert_same(rows(output), before)
 
 
-def test_other_settings_or_input_are_refused(folder: Path, corpus: Path, tmp_path: Path) -> None:
+def test_other_settings_or_input_are_refused(
+    encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
+) -> None:
     load = {"pooling": "mean", "device": "cpu"}
     output = tmp_path / "many"
-    encode_with_ray(folder, corpus, output, load=load)
+    encode(folder, corpus, output, load=load)
     record = output / "_simcse_kit.json"
     record.write_text(record.read_text().replace('"finished": true', '"finished": false'))
     with pytest.raises(DataError, match="is of other data"):
-        encode_with_ray(folder, corpus, output, load=load, precision="int8")
+        encode(folder, corpus, output, load=load, precision="int8")
     pq.write_table(pa.table({"text": ["new"]}), corpus / "a.parquet")
     with pytest.raises(DataError, match="is of other data"):
-        encode_with_ray(folder, corpus, output, load=load)
-    counts = encode_with_ray(folder, corpus, output, load=load, columns=["text"], overwrite=True)
+        encode(folder, corpus, output, load=load)
+    counts = encode(folder, corpus, output, load=load, columns=["text"], overwrite=True)
     assert counts.rows == 1 + len(TEXTS) - 100
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "letter.txt").write_text("mine")
     with pytest.raises(DataError, match="not written"):
-        encode_with_ray(folder, corpus, tmp_path / "foreign", load=load, overwrite=True)
+        encode(folder, corpus, tmp_path / "foreign", load=load, overwrite=True)
     assert (tmp_path / "foreign" / "letter.txt").read_text() == "mine"
 
 
-def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(folder: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(
+    encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
+) -> None:
     load, output = {"pooling": "mean", "device": "cpu"}, tmp_path / "many"
     with pytest.raises(DataError, match="no column named 'nope'"):
-        encode_with_ray(folder, corpus, output, load=load, columns=["nope"])
-    assert encode_with_ray(folder, corpus, output, load=load, columns=["text"]).rows == len(TEXTS)
+        encode(folder, corpus, output, load=load, columns=["nope"])
+    assert encode(folder, corpus, output, load=load, columns=["text"]).rows == len(TEXTS)
 
 
-def test_no_rows_are_an_error(folder: Path, tmp_path: Path) -> None:
+def test_no_rows_are_an_error(encode: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "none.parquet")
     with pytest.raises(DataError, match=r"none\.parquet: no row"):
-        encode_with_ray(folder, tmp_path / "none.parquet", tmp_path / "out", load={"pooling": "mean"})
+        encode(folder, tmp_path / "none.parquet", tmp_path / "out", load={"pooling": "mean"})
     assert not (tmp_path / "out").exists()
 
 
-def test_a_row_that_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_row_that_cannot_be_used_is_named(encode: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     texts = pa.array([b"fine"] * 20 + [b"\xff\xfe"], pa.binary()).cast(pa.string(), safe=False)
     pq.write_table(pa.table({"text": texts}), tmp_path / "bad.parquet", row_group_size=4)
     with pytest.raises(DataError, match=r"bad\.parquet, row 21: "):
-        encode_with_ray(folder, tmp_path / "bad.parquet", tmp_path / "out", load={"pooling": "mean"}, task_rows=4)
+        encode(folder, tmp_path / "bad.parquet", tmp_path / "out", load={"pooling": "mean"}, task_rows=4)
 
 
-def test_other_formats_and_models_are_refused(folder: Path, corpus: Path, tmp_path: Path) -> None:
+def test_other_formats_and_models_are_refused(
+    encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
+) -> None:
     (tmp_path / "lines.txt").write_text("a line\n")
     with pytest.raises(DataError, match=r"the runner ray reads \.parquet"):
-        encode_with_ray(folder, tmp_path / "lines.txt", tmp_path / "out", load={"pooling": "mean"})
+        encode(folder, tmp_path / "lines.txt", tmp_path / "out", load={"pooling": "mean"})
     with pytest.raises(ModelError):
-        encode_with_ray(folder, corpus, tmp_path / "out", load={"pooling": "nonsense"})
+        encode(folder, corpus, tmp_path / "out", load={"pooling": "nonsense"})
 
 
 def test_the_command(folder: Path, corpus: Path, tmp_path: Path) -> None:
