@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from simcse_kit.export.check import ExportCheck
     from simcse_kit.export.export import export_model
     from simcse_kit.index import SentenceIndex
+    from simcse_kit.indexing import IndexCounts, add_files, build_index
     from simcse_kit.losses import info_nce, nt_xent
     from simcse_kit.model import SimCSE, encode
     from simcse_kit.pooling import POOLERS
@@ -56,6 +57,7 @@ _HOME = {
     "ExportCheck": "export.check",
     "export_model": "export.export",
     "SentenceIndex": "index",
+    **dict.fromkeys(("IndexCounts", "add_files", "build_index"), "indexing"),
     **dict.fromkeys(("info_nce", "nt_xent"), "losses"),
     **dict.fromkeys(("SimCSE", "encode"), "model"),
     "POOLERS": "pooling",
@@ -72,6 +74,7 @@ __all__ = [
     "EncodeCounts",
     "ExportCheck",
     "Hit",
+    "IndexCounts",
     "MissingExtraError",
     "ModelError",
     "Notice",
@@ -86,6 +89,8 @@ __all__ = [
     "TrainResult",
     "TrainingError",
     "TrainingInterrupted",
+    "add_files",
+    "build_index",
     "encode",
     "encode_files",
     "encode_with_ray",

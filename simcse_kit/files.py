@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,29 @@ def staged_folder(target: Path) -> Iterator[Path]:
             sync(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def staged_file(target: Path) -> Iterator[Path]:
+    """A folder aside to work in: the file there with the name of ``target`` becomes it on success, the rest goes."""
+    staging = target.parent / f".{target.name}.staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        with disk_full_named(target):
+            staging.mkdir(parents=True)
+            yield staging
+            sync(staging / target.name)
+            os.replace(staging / target.name, target)
+            sync(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_json_lines(target: Path, values: Iterable[Any]) -> None:
+    """Write a `.jsonl` file, there whole or not at all."""
+    with staged_file(target) as folder, (folder / target.name).open("w", encoding="utf-8") as file:
+        for value in values:
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager

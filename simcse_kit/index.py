@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 from simcse_kit.errors import ModelError, SearchIndexError
+from simcse_kit.inputs import checked_texts
 from simcse_kit.model import SimCSE
-from simcse_kit.search import Collection, Hit
+from simcse_kit.search import Collection, Hit, Info, Row
+from simcse_kit.search.structure import TARGET_RECALL
+from simcse_kit.types import Vectors
+
+Metadata = Sequence[Mapping[str, Any] | None] | None
+"""A JSON object for each of N sentences, or None."""
 
 
 class SentenceIndex:
     """Semantic search over sentences; make one with `build` or `open`.
 
-    `add` changes memory, `save` commits to the folder; a commit never harms the one before it.
+    `add`, `update` and `delete` change memory, `save` commits to the folder; a commit never harms the one before it.
+    Rows have ids, all integers or all strings, and, where one wants, metadata: a JSON object, to filter by.
     """
 
     def __init__(self, model: SimCSE, collection: Collection) -> None:
@@ -27,7 +34,10 @@ class SentenceIndex:
         model: SimCSE | str | Path,
         sentences: Sequence[str],
         ids: Sequence[int | str] | None = None,
+        metadata: Metadata = None,
         *,
+        kind: str = "auto",
+        target_recall: float = TARGET_RECALL,
         batch_size: int | None = None,
         show_progress_bar: bool = False,
     ) -> SentenceIndex:
@@ -37,15 +47,20 @@ class SentenceIndex:
             model: a `SimCSE`, or the name or folder of one.
             sentences: N texts; equal ones are allowed.
             ids: N distinct integers or N distinct strings; None numbers them from 0.
+            metadata: a JSON object for each sentence, or None.
+            kind: how it is searched once it is saved, one of `simcse_kit.search.KINDS` or a FAISS factory string; auto
+                is exact up to 20,000 sentences, then int8, and RaBitQ from 4 million on.
+            target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.
             batch_size: sentences in one forward pass; None: as many as run fastest.
             show_progress_bar: show one.
 
         Raises:
             ModelError: the model cannot be loaded.
-            SearchIndexError: ids that are not distinct, or integers and strings mixed.
+            SearchIndexError: ids that are not distinct, or integers and strings mixed; metadata that is no object; a
+                kind that does not exist.
         """
         model = model if isinstance(model, SimCSE) else SimCSE(model)
-        collection = Collection(model.get_embedding_dimension())
+        collection = Collection(model.get_embedding_dimension(), kind, target_recall)
         folder = Path(model.name)
         collection.model = {
             "name": str(folder.absolute()) if folder.is_dir() else model.name,
@@ -54,7 +69,7 @@ class SentenceIndex:
             "fingerprint": model.fingerprint(),
         }
         index = cls(model, collection)
-        index.add(sentences, ids, batch_size=batch_size, show_progress_bar=show_progress_bar)
+        index.add(sentences, ids, metadata, batch_size=batch_size, show_progress_bar=show_progress_bar)
         return index
 
     @classmethod
@@ -109,6 +124,7 @@ class SentenceIndex:
         self,
         sentences: Sequence[str],
         ids: Sequence[int | str] | None = None,
+        metadata: Metadata = None,
         *,
         batch_size: int | None = None,
         show_progress_bar: bool = False,
@@ -119,40 +135,122 @@ class SentenceIndex:
             SearchIndexError: an id that is taken or of another type, or a model that has changed since.
             TypeError: one string instead of a list.
         """
+        texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
+        self._collection.add(texts, vectors, ids, metadata)
+
+    def update(
+        self,
+        sentences: Sequence[str],
+        ids: Sequence[int | str],
+        metadata: Metadata = None,
+        *,
+        batch_size: int | None = None,
+        show_progress_bar: bool = False,
+    ) -> None:
+        """Put sentences and metadata in the place of those with these ids, in memory; `save` commits.
+
+        Raises:
+            SearchIndexError: an id that is not there, or a model that has changed since.
+            TypeError: one string instead of a list.
+        """
+        texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
+        self._collection.update(texts, vectors, ids, metadata)
+
+    def delete(self, ids: Sequence[int | str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
+        """Delete the sentences with these ids, or those that meet a filter, in memory; `save` commits.
+
+        Returns how many; an id that is not there is a `SearchIndexError`, and nothing is deleted then.
+        """
+        return self._collection.delete(ids, filter=filter)
+
+    def _encoded(
+        self, sentences: Sequence[str], batch_size: int | None, show_progress_bar: bool
+    ) -> tuple[list[str], Vectors]:
         if isinstance(sentences, str):
             raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
         self._check_model()
-        texts = list(sentences)
-        vectors = self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
-        self._collection.add(texts, vectors, ids)
+        texts = checked_texts(sentences)
+        return texts, self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
 
-    def save(self, folder: str | Path | None = None) -> Path:
+    def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
         """Commit to ``folder`` (None: where it was opened or saved last), at one instant; returns the folder.
+
+        ``structure`` False leaves the making of a first structure (see ``kind`` of `build`) to a later commit.
 
         Raises:
             SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
             DiskFullError: no space; the last commit stays.
         """
-        return self._collection.save(folder)
+        return self._collection.save(folder, structure=structure)
+
+    def compact(self) -> Path:
+        """Commit without the deleted sentences, and make the structure anew; it takes as long as building did."""
+        return self._collection.compact()
+
+    def verify(self) -> None:
+        """Read all of the last commit and compare it with its checksums; a difference is a `SearchIndexError`."""
+        self._collection.verify()
+
+    def info(self) -> Info:
+        """How many sentences there are, how they are searched and with what recall, and what they take."""
+        return self._collection.info()
+
+    def get(self, ids: Sequence[int | str]) -> list[Row]:
+        """Id, text and metadata of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        return self._collection.get(ids)
 
     @overload
     def search(  # type: ignore[overload-overlap]  # one string is also a sequence of strings
-        self, queries: str, k: int = ..., threshold: float | None = ...
+        self, queries: str, k: int = ..., threshold: float | None = ..., filter: Mapping[str, Any] | None = ...
     ) -> list[Hit]: ...
     @overload
-    def search(self, queries: Sequence[str], k: int = ..., threshold: float | None = ...) -> list[list[Hit]]: ...
-    def search(self, queries: str | Sequence[str], k: int = 5, threshold: float | None = None) -> Any:
+    def search(
+        self,
+        queries: Sequence[str],
+        k: int = ...,
+        threshold: float | None = ...,
+        filter: Mapping[str, Any] | None = ...,
+    ) -> list[list[Hit]]: ...
+    def search(
+        self,
+        queries: str | Sequence[str],
+        k: int = 5,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> Any:
         """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
 
-        One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text`` and ``score``.
+        One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text``, ``score`` and
+        ``metadata``.
+
+        Args:
+            filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
+                $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions.
 
         Raises:
-            SearchIndexError: ``k`` below 1, or a model that has changed since the index was made.
+            SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
+                was made.
         """
         self._check_model()
         if isinstance(queries, str):
-            return self._collection.search(self.model.encode_query([queries]), k, threshold)[0]
-        return self._collection.search(self.model.encode_query(list(queries)), k, threshold)
+            return self.search_vectors(self.model.encode_query([queries]), k, threshold, filter)[0]
+        return self.search_vectors(self.model.encode_query(list(queries)), k, threshold, filter)
+
+    def search_vectors(
+        self,
+        vectors: Vectors,
+        k: int = 5,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> list[list[Hit]]:
+        """As `search`, by vectors (Q, D) of any length that the index's model, or another like it, gave."""
+        return self._collection.search(vectors, k, threshold, filter)
+
+    def similar(
+        self, id: int | str, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
+    ) -> list[Hit]:
+        """The ``k`` sentences most similar to the one with this id, without it; as `search`."""
+        return self._collection.similar(id, k, threshold, filter)
 
     def _check_model(self) -> None:
         """The model may have been trained on, or its length or prompts set, since the index was made with it."""

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("backends", "fingerprint"),
     ("model",),
     ("index", "training", "prepare", "bulk", "export"),
-    ("report", "serve", "scale"),
+    ("report", "serve", "scale", "indexing"),
     ("quickstart",),
     ("cli",),
     ("__main__",),

@@ -25,8 +25,8 @@ from simcse_kit.bulk.formats import (
     write_parquet,
 )
 from simcse_kit.bulk.journal import Journal, working_folder
-from simcse_kit.bulk.source import Source, count_rows
 from simcse_kit.data.files import files_of
+from simcse_kit.data.source import Source, count_rows
 from simcse_kit.errors import DataError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE

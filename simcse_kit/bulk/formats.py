@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.bulk.source import Shard
+from simcse_kit.data.source import Shard
 from simcse_kit.errors import DataError
 
 FRONT = 4096  # bytes that a header takes, padded: it is written when the number of rows is known

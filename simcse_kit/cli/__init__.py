@@ -11,12 +11,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from simcse_kit.cli.corpus import cluster_index, mine_index
 from simcse_kit.cli.encode import encode_corpus
 from simcse_kit.cli.evaluate import evaluate_models
 from simcse_kit.cli.export import export
+from simcse_kit.cli.index import (
+    add_to_index,
+    build_index,
+    compact_index,
+    delete_from_index,
+    search_index,
+    show_index,
+    verify_index,
+)
 from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
 from simcse_kit.cli.quickstart import run_quickstart
-from simcse_kit.cli.search import build_index, search_index
 from simcse_kit.cli.train import show_recipes, train_again, train_command
 
 
@@ -24,7 +33,19 @@ class _InOrder(TyperGroup):
     """Lists the commands in the order in which one needs them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = ["quickstart", "prepare", "train", "recipes", "eval", "encode", "export", "index", "search"]
+        order = [
+            "quickstart",
+            "prepare",
+            "train",
+            "recipes",
+            "eval",
+            "encode",
+            "export",
+            "index",
+            "search",
+            "mine",
+            "cluster",
+        ]
         return [name for name in order if name in self.commands]
 
 
@@ -41,7 +62,7 @@ prepare = typer.Typer(
     help="Make training data of documents, NLI data or pairs.", no_args_is_help=True, rich_markup_mode=None
 )
 train = typer.Typer(rich_markup_mode=None)
-index = typer.Typer(help="Make an index to search in.", no_args_is_help=True, rich_markup_mode=None)
+index = typer.Typer(help="Make an index to search in, and change it.", no_args_is_help=True, rich_markup_mode=None)
 
 app.command("quickstart", short_help="Train, measure, index and search on a sample, offline.")(run_quickstart)
 app.add_typer(prepare, name="prepare")
@@ -58,7 +79,14 @@ app.command("encode", short_help="Encode a corpus of any size into a file of vec
 app.command("export", short_help="Write a model for another runtime: ONNX, OpenVINO, a static table.")(export)
 app.add_typer(index, name="index")
 index.command("build")(build_index)
+index.command("add")(add_to_index)
+index.command("delete")(delete_from_index)
+index.command("info")(show_index)
+index.command("verify")(verify_index)
+index.command("compact")(compact_index)
 app.command("search", short_help="Search an index by meaning.")(search_index)
+app.command("mine", short_help="Find duplicates and paraphrases in an index.")(mine_index)
+app.command("cluster", short_help="Group the sentences of an index.")(cluster_index)
 
 
 def _version(asked: bool) -> None:

@@ -11,9 +11,10 @@ from typing import BinaryIO, NamedTuple
 
 from simcse_kit.data.files import files_of
 from simcse_kit.errors import DataError
+from simcse_kit.files import staged_file
 from simcse_kit.prepare.documents import lines_of
 from simcse_kit.prepare.duplicates import Mask, digest, nearly_repeated, repeated
-from simcse_kit.prepare.output import check_output, staged_file
+from simcse_kit.prepare.output import check_output
 from simcse_kit.prepare.splitting import WITHOUT_SPACES, check_language, split_lines
 
 LEAST_THRESHOLD = 0.5  # below, the bands of MinHash pair up nearly everything

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.errors import DataError
 from simcse_kit.prepare.output import check_output, write_triplets
+from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.types import Vectors
 
 if TYPE_CHECKING:
     from simcse_kit.model import SimCSE
-    from simcse_kit.search import Collection
 
 STRATEGIES = ("top", "random")
 QUERIES = 1024  # anchors searched at a time
@@ -117,7 +117,6 @@ def hard_negatives(
         DiskFullError: no room; what was there is untouched.
     """
     from simcse_kit.model import SimCSE
-    from simcse_kit.search import Collection
 
     target = Path(output)
     inputs = [source for source in (pairs, corpus) if isinstance(source, str | Path)]
@@ -142,11 +141,8 @@ def hard_negatives(
     arguments = {"batch_size": batch_size, "show_progress_bar": show_progress_bar, "normalize_embeddings": True}
     documents: Vectors = encoder.encode_document(texts, **arguments)
     queries: Vectors = encoder.encode_query(list(positives), **arguments)
-    collection = Collection(documents.shape[1])
-    collection.add(texts, documents)
-
     tally: Counter[str] = Counter()
-    miner = _Miner(collection, texts, documents, choice, most, np.random.default_rng(seed), tally)
+    miner = _Miner(texts, documents, choice, most, np.random.default_rng(seed), tally)
     triplets = (
         (anchor, positive, negative)
         for anchor, negatives in miner.mine(positives, queries, show_progress_bar)
@@ -191,11 +187,10 @@ def _check(choice: Choice) -> None:
 
 
 class _Miner:
-    """Negatives of anchors from a collection; tallies what it skips."""
+    """Negatives of anchors among texts; tallies what it skips."""
 
     def __init__(
         self,
-        collection: Collection,
         texts: Sequence[str],
         documents: Vectors,
         choice: Choice,
@@ -203,7 +198,7 @@ class _Miner:
         draw: np.random.Generator,
         tally: Counter[str],
     ) -> None:
-        self._collection = collection
+        self._texts = texts
         self._documents = documents
         self._choice = choice
         self._window = choice.range_max + most_positives
@@ -221,9 +216,12 @@ class _Miner:
         with tqdm(total=len(anchors), desc="Mining", unit="anchor", disable=not bar) as progress:
             for start in range(0, len(anchors), QUERIES):
                 chunk = queries[start : start + QUERIES]
-                found = self._collection.search(chunk, k=self._window + 1)  # one more: the anchor itself may be there
-                for anchor, query, hits in zip(anchors[start : start + QUERIES], chunk, found, strict=True):
-                    others = [(hit.text, hit.score) for hit in hits if hit.text != anchor][: self._window]
+                found = exact_nearest(
+                    chunk, self._documents, self._window + 1
+                )  # one more: the anchor itself may be there
+                for i, (anchor, query) in enumerate(zip(anchors[start : start + QUERIES], chunk, strict=True)):
+                    hits = [(self._texts[row], float(s)) for s, row in zip(found.scores[i], found.rows[i], strict=True)]
+                    others = [(text, score) for text, score in hits if text != anchor][: self._window]
                     candidates = [(text, score) for text, score in others if text not in positives[anchor]]
                     rows = [self._row[text] for text in positives[anchor]]
                     yield anchor, self._pick(candidates, float((self._documents[rows] @ query).min()))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from simcse_kit.errors import DataError
-from simcse_kit.files import disk_full_named, sync
+from simcse_kit.files import staged_file
 
 TRIPLET_HEADER = ("sent0", "sent1", "hard_neg")
 
@@ -25,22 +22,6 @@ def check_output(target: Path, inputs: Iterable[str | Path], *, suffix: str, ove
         raise DataError(f"{target} is also an input; name another output")
     if target.exists() and not overwrite:
         raise DataError(f"{target} is there already; name another file, or say --overwrite (overwrite=True)")
-
-
-@contextlib.contextmanager
-def staged_file(target: Path) -> Iterator[Path]:
-    """A folder aside to work in: the file there with the name of ``target`` becomes it on success, the rest goes."""
-    staging = target.parent / f".{target.name}.staging"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        with disk_full_named(target):
-            staging.mkdir(parents=True)
-            yield staging
-            sync(staging / target.name)
-            os.replace(staging / target.name, target)
-            sync(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_triplets(target: Path, triplets: Iterable[Sequence[str]]) -> int:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from simcse_kit.bulk.encode import EncodeCounts
 from simcse_kit.bulk.formats import PRECISIONS, stored, width, write_parquet
-from simcse_kit.bulk.source import Source
 from simcse_kit.data.files import files_of
+from simcse_kit.data.source import Source
 from simcse_kit.errors import DataError, ModelError, SimCSEKitError, require_extra
 from simcse_kit.files import read_json, sync, write_json
 from simcse_kit.model import SimCSE

@@ -1,5 +1,9 @@
 """Vectors in, hits out: no model in sight."""
 
-from simcse_kit.search.collection import Collection, Hit
+from simcse_kit.search.clustering import Clusters, cluster
+from simcse_kit.search.collection import Collection, Hit, Info
+from simcse_kit.search.mining import Mined, Pair, mine
+from simcse_kit.search.rows import Row
+from simcse_kit.search.structure import KINDS
 
-__all__ = ["Collection", "Hit"]
+__all__ = ["KINDS", "Clusters", "Collection", "Hit", "Info", "Mined", "Pair", "Row", "cluster", "mine"]

@@ -1,25 +1,29 @@
 """An index folder: one manifest that names the files of one commit.
 
 A commit writes new files beside the old ones, flushes them, and then replaces ``manifest.json`` by a rename; until that
-instant the folder is the old commit, from it on the new one. The old files go last.
+instant the folder is the old commit, from it on the new one. What only the old one named goes last. Files never change
+once they are written, so a reader keeps what it has opened.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.files import disk_full_named, read_json, sync, write_json
+from simcse_kit.search.blocks import checksum, file_checksum
 
 MANIFEST = "manifest.json"
 FORMAT = "simcse_kit.index"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+STEMS = ("vectors", "rows", "structure")
+_CHECKED_WHOLE = 1 << 24  # bytes of a file that is read to be checked when it is opened
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,32 @@ class FileEntry:
     """A file of a commit."""
 
     name: str
-    bytes: int
-    sha256: str
+    bytes: int  # of a block file: of its content, without the table
+    checksum: str  # xxh3; of a block file: of its table
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentEntry:
+    """Rows that were written together, and with them the numbers of rows that were deleted."""
+
+    start: int  # number of the first row
+    count: int
+    deleted: int
+    vectors: FileEntry | None  # block file of (count, dimension) float32; None where there are no rows
+    rows: FileEntry  # SQLite
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureEntry:
+    """What finds candidates among the first ``rows`` rows, and how well; a block file."""
+
+    kind: str
+    rows: int
+    effort: int
+    candidates: int
+    recall: float  # of the 10 nearest
+    queries: int  # that the recall was measured with
+    file: FileEntry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +66,27 @@ class Manifest:
     generation: int  # commits so far
     dimension: int
     count: int
+    next_id: int  # the first integer that was never an id
     id_type: str  # "int" or "str"
     metric: str  # "cosine": inner product on unit vectors
+    kind: str
+    target_recall: float
     model: dict[str, Any]
-    files: dict[str, FileEntry]
+    segments: tuple[SegmentEntry, ...]
+    structure: StructureEntry | None
+
+    def files(self) -> Iterator[FileEntry]:
+        """Every file that it names."""
+        for segment in self.segments:
+            if segment.vectors is not None:
+                yield segment.vectors
+            yield segment.rows
+        if self.structure is not None:
+            yield self.structure.file
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The last commit of a folder; what is not an index, or newer than this code, is an error by name."""
+    """The last commit of a folder; what is not an index, damaged, or newer than this code, is an error by name."""
     path = folder / MANIFEST
     if folder.is_file():
         raise SearchIndexError(f"{folder} is a file; an index is a folder, made with: simcse-kit index build")
@@ -56,39 +97,68 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise SearchIndexError(f"{path} is not the manifest of an index")
     try:
-        if int(values["format_version"]) > FORMAT_VERSION:
+        version = int(values["format_version"])
+        if version != FORMAT_VERSION:
+            newer = version > FORMAT_VERSION
             raise SearchIndexError(
-                f"{folder} was written by a newer simcse_kit (format {values['format_version']}, this one reads "
-                f"{FORMAT_VERSION}); update simcse_kit"
+                f"{folder} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this one "
+                f"reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index anew'}"
             )
-        return Manifest(
-            generation=int(values["generation"]),
-            dimension=int(values["dimension"]),
-            count=int(values["count"]),
-            id_type=str(values["id_type"]),
-            metric=str(values["metric"]),
-            model=dict(values["model"]),
-            files={role: FileEntry(**entry) for role, entry in values["files"].items()},
-        )
+        if values["checksum"] != _own_checksum(values):
+            raise SearchIndexError(f"{path} is damaged: its content is not what its checksum says")
+        return _manifest(values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, SearchIndexError):
             raise
         raise SearchIndexError(f"{path} is damaged: {error!r}") from error
 
 
-def checked_file(folder: Path, manifest: Manifest, role: str) -> Path:
-    """Path of a commit's file; one that is missing or differs from its checksum is an error by name."""
-    entry = manifest.files.get(role)
-    if entry is None or entry.name != Path(entry.name).name:
-        raise SearchIndexError(f"{folder / MANIFEST} is damaged: it names no file of this folder for {role}")
+def _manifest(values: dict[str, Any]) -> Manifest:
+    def file(entry: dict[str, Any]) -> FileEntry:
+        made = FileEntry(**entry)
+        if made.name != Path(made.name).name:
+            raise ValueError(f"{made.name} is no file of this folder")
+        return made
+
+    def segment(entry: dict[str, Any]) -> SegmentEntry:
+        vectors = entry["vectors"]
+        return SegmentEntry(**entry | {"vectors": vectors and file(vectors), "rows": file(entry["rows"])})
+
+    given = {name: values[name] for name in Manifest.__dataclass_fields__}
+    for name in ("generation", "dimension", "count", "next_id"):
+        if not isinstance(given[name], int):
+            raise TypeError(f"{name} is no integer")
+    structure = given["structure"]
+    return Manifest(
+        **given
+        | {
+            "segments": tuple(map(segment, given["segments"])),
+            "structure": structure and StructureEntry(**structure | {"file": file(structure["file"])}),
+        }
+    )
+
+
+def _own_checksum(values: dict[str, Any]) -> str:
+    rest = {name: value for name, value in values.items() if name != "checksum"}
+    return checksum(json.dumps(rest, sort_keys=True).encode())
+
+
+def checked_path(folder: Path, entry: FileEntry) -> Path:
+    """Path of a file that is there; its length and, where it is not large, its checksum are the manifest's."""
     path = folder / entry.name
     if not path.is_file():
         raise SearchIndexError(f"{path} is missing, and the manifest names it")
-    if path.stat().st_size != entry.bytes:
-        raise SearchIndexError(f"{path} is damaged: {path.stat().st_size} bytes, the manifest says {entry.bytes}")
-    if _sha256(path) != entry.sha256:
-        raise SearchIndexError(f"{path} is damaged: its sha256 is not the manifest's")
+    if (found := path.stat().st_size) != entry.bytes:
+        raise SearchIndexError(f"{path} is damaged: {found} bytes, the manifest says {entry.bytes}")
+    if entry.bytes <= _CHECKED_WHOLE:
+        check_whole(folder, entry)
     return path
+
+
+def check_whole(folder: Path, entry: FileEntry) -> None:
+    """Read a file that is no block file, and compare its checksum with the manifest's."""
+    if file_checksum(folder / entry.name) != entry.checksum:
+        raise SearchIndexError(f"{folder / entry.name} is damaged: its checksum is not the manifest's")
 
 
 @contextlib.contextmanager
@@ -105,43 +175,46 @@ def one_writer(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def commit(folder: Path, manifest: Manifest, writers: dict[str, Callable[[Path], None]]) -> Manifest:
-    """Write the files (``writers`` by name, e.g. ``vectors.faiss``) and make them the folder's at one instant.
-
-    The folder exists, and `one_writer` is held.
-    """
-    files: dict[str, FileEntry] = {}
+@contextlib.contextmanager
+def committing(folder: Path) -> Iterator[None]:
+    """Around the writing of files and `commit`: a full disk has its name, and what no manifest names is removed."""
     try:
         with disk_full_named(folder):
-            for role, write in writers.items():
-                stem, _, suffix = role.partition(".")
-                path = folder / f"{stem}-{manifest.generation:06d}.{suffix}"
-                write(path)
-                sync(path)
-                files[stem] = FileEntry(path.name, path.stat().st_size, _sha256(path))
-            done = replace(manifest, files=files)
-            aside = folder / (MANIFEST + ".new")
-            write_json(aside, {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(done))
-            sync(aside)
-            sync(folder)
-            os.replace(aside, folder / MANIFEST)
-            sync(folder)
+            yield
     finally:
-        _clear(folder, [MANIFEST, *(role.partition(".")[0] for role in writers)])
-    return done
+        _clear(folder)
 
 
-def _clear(folder: Path, stems: list[str]) -> None:
-    """Remove the files of this kind that the manifest on disk does not name: the old commit's, or a failed one's."""
+def commit(folder: Path, manifest: Manifest) -> None:
+    """Make files that are written, under new names, the folder's at one instant; `one_writer` is held."""
+    for entry in manifest.files():
+        if f"-{manifest.generation:06d}." in entry.name:
+            sync(folder / entry.name)
+    values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(manifest)
+    values = json.loads(json.dumps(values))  # as it will be read: tuples become lists
+    aside = folder / (MANIFEST + ".new")
+    write_json(aside, values | {"checksum": _own_checksum(values)})
+    sync(aside)
+    sync(folder)
+    os.replace(aside, folder / MANIFEST)
+    sync(folder)
+
+
+def file_name(stem: str, generation: int) -> str:
+    """Name of a commit's file; ``stem`` is one of `STEMS`."""
+    return f"{stem}-{generation:06d}.{ {'vectors': 'f32', 'rows': 'sqlite', 'structure': 'faiss'}[stem] }"
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files of our names that the manifest on disk does not name: an old commit's, or a failed one's."""
     current = {MANIFEST}
     if (folder / MANIFEST).is_file():
-        current |= {entry.name for entry in read_manifest(folder).files.values()}
+        try:
+            current |= {entry.name for entry in read_manifest(folder).files()}
+        except SearchIndexError:
+            return  # whoever opens it is told
+    ours = (*(f"{stem}-" for stem in STEMS), MANIFEST)
     for path in folder.iterdir():
-        if path.name not in current and path.name.startswith(tuple(f"{stem}{mark}" for stem in stems for mark in "-.")):
+        if path.name not in current and path.name.startswith(ours):
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,271 @@
+"""``simcse-kit index`` and ``simcse-kit search``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simcse_kit.cli.options import (
+    FILE_HELP,
+    Backend,
+    BatchSize,
+    Columns,
+    Device,
+    Dtype,
+    Header,
+    Pooling,
+    SkipBadRows,
+    TrustRemoteCode,
+    columns_of,
+)
+
+Index = Annotated[Path, typer.Argument(help="Folder of the index.", metavar="INDEX")]
+File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of ids, strings or integers, each once. Default: numbers from 0.", metavar="NAME"),
+]
+MetadataColumns = Annotated[
+    str | None, typer.Option(help="Columns to keep beside the text, for search --filter: lang,year.", metavar="NAMES")
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(help='Conditions on the metadata, as JSON: {"lang": "en", "year": {"$gte": 2020}}.', metavar="JSON"),
+]
+Model = Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")]
+
+
+def build_index(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
+    file: File,
+    index: Index,
+    columns: Columns = None,
+    id_column: IdColumn = None,
+    metadata_columns: MetadataColumns = None,
+    header: Header = None,
+    skip_bad_rows: SkipBadRows = False,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="How it is searched: flat (exact), hnsw, ivf, int8, pq, rabitq, binary (compressed, hits rescored "
+            "exactly), auto (by the number of sentences), or a FAISS factory string."
+        ),
+    ] = "auto",
+    target_recall: Annotated[
+        float, typer.Option(help="Share of the 10 nearest that a search should find.", min=0.01, max=1)
+    ] = 0.99,
+    pooling: Pooling = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Encode the sentences of FILE into a new index.
+
+    Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
+    """
+    from simcse_kit.cli.console import out, plain
+    from simcse_kit.indexing import build_index
+    from simcse_kit.model import SimCSE
+
+    encoder = SimCSE(
+        model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
+    )
+    built, counts = build_index(
+        encoder,
+        file,
+        index,
+        columns=columns_of(columns),
+        id_column=id_column,
+        metadata_columns=columns_of(metadata_columns) or (),
+        header=header,
+        skip_bad_rows=skip_bad_rows,
+        kind=kind,
+        target_recall=target_recall,
+        batch_size=batch_size,
+        show_progress_bar=True,
+    )
+    console = out()
+    console.print(f"{len(built):,} sentences indexed in {plain(index)}{_left_out(counts)}")
+    structure = built.info().structure
+    if structure is not None:
+        console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
+    console.print(f'next: simcse-kit search {plain(index)} "your question"', style="dim")
+
+
+def add_to_index(
+    index: Index,
+    file: File,
+    columns: Columns = None,
+    id_column: IdColumn = None,
+    metadata_columns: MetadataColumns = None,
+    header: Header = None,
+    skip_bad_rows: SkipBadRows = False,
+    model: Model = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
+) -> None:
+    """Encode the sentences of FILE and add them to an index.
+
+    Example: simcse-kit index add tickets-index new-tickets.csv --columns text
+    """
+    from simcse_kit.cli.console import out, plain
+    from simcse_kit.index import SentenceIndex
+    from simcse_kit.indexing import add_files
+
+    opened = SentenceIndex.open(index, model, device=device, backend=backend, dtype=dtype)
+    counts = add_files(
+        opened,
+        file,
+        columns=columns_of(columns),
+        id_column=id_column,
+        metadata_columns=columns_of(metadata_columns) or (),
+        header=header,
+        skip_bad_rows=skip_bad_rows,
+        batch_size=batch_size,
+        show_progress_bar=True,
+    )
+    out().print(f"{counts.rows:,} sentences added to {plain(index)}, which has {len(opened):,}{_left_out(counts)}")
+
+
+def delete_from_index(
+    index: Index,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
+    filter: Filter = None,
+) -> None:
+    """Delete sentences by id, or all that meet a filter.
+
+    Example: simcse-kit index delete tickets-index 17 23
+    """
+    from simcse_kit.cli.console import out, plain
+    from simcse_kit.search import Collection
+
+    collection = Collection.open(index)
+    deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=_json_of(filter))
+    collection.save()
+    out().print(f"{deleted:,} deleted from {plain(index)}, which has {len(collection):,}")
+
+
+def show_index(index: Index) -> None:
+    """Show what an index holds and how it is searched."""
+    from simcse_kit.cli.console import facts, out
+    from simcse_kit.search import KINDS, Collection
+
+    info = Collection.open(index).info()
+    structure = info.structure
+    how = "exact" if structure is None else KINDS.get(structure.kind, "a FAISS factory string")
+    out().print(
+        facts(
+            [
+                ("sentences", f"{info.count:,}, {info.deleted:,} deleted ones not yet compacted"),
+                ("dimension", info.dimension),
+                ("kind", f"{structure.kind if structure else 'flat'} ({how})"),
+                *(
+                    []
+                    if structure is None
+                    else [
+                        (
+                            "recall",
+                            f"{structure.recall:.4f} of the 10 nearest ({structure.queries:,} rows as queries)",
+                        ),
+                        ("effort", f"{structure.effort} lists or nodes, {structure.candidates} candidates rescored"),
+                        ("not covered", f"{info.unindexed:,} rows, compared one by one"),
+                    ]
+                ),
+                ("size", f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"),
+                ("model", info.model.get("name", "")),
+                ("pooling", info.model.get("pooling", "")),
+                ("fingerprint", info.model.get("fingerprint", "")[:16]),
+            ]
+        )
+    )
+
+
+def verify_index(index: Index) -> None:
+    """Read all of an index and compare it with its checksums."""
+    from simcse_kit.cli.console import out, plain
+    from simcse_kit.search import Collection
+
+    collection = Collection.open(index)
+    collection.verify()
+    out().print(
+        f"{plain(index)} is as it was written: {len(collection):,} sentences, commit {collection.info().generation}"
+    )
+
+
+def compact_index(index: Index) -> None:
+    """Leave deleted sentences out for good, and make the structure that is searched anew."""
+    from simcse_kit.cli.console import out, plain
+    from simcse_kit.search import Collection
+
+    collection = Collection.open(index)
+    before = collection.info()
+    collection.compact()
+    after = collection.info()
+    out().print(
+        f"{plain(index)}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
+        f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
+    )
+
+
+def _left_out(counts: Any) -> str:
+    blank = f", {counts.blank:,} empty lines dropped" if counts.blank else ""
+    return blank + (f", {counts.skipped:,} bad rows skipped" if counts.skipped else "")
+
+
+def _json_of(text: str | None) -> Any:
+    from simcse_kit.errors import SearchIndexError
+
+    try:
+        return None if text is None else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SearchIndexError(f'--filter is not JSON: {error}; it looks like {{"lang": "en"}}') from error
+
+
+def search_index(
+    index: Index,
+    queries: Annotated[list[str], typer.Argument(help="What to look for; several in quotes.", metavar="QUERY...")],
+    k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
+    threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.", min=-1, max=1)] = None,
+    filter: Filter = None,
+    output: Annotated[str, typer.Option("--format", help="table, or json: a line for each query.")] = "table",
+    model: Model = None,
+    device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
+) -> None:
+    """Find the sentences of an index that mean most nearly the same as a query.
+
+    Example: simcse-kit search tickets-index "cannot log in" -k 3
+    """
+    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.errors import SimCSEKitError
+    from simcse_kit.index import SentenceIndex
+
+    if output not in ("table", "json"):
+        raise SimCSEKitError(f"--format must be table or json; got {output!r}")
+    if not all(query.strip() for query in queries):
+        raise SimCSEKitError("a query is empty")
+    opened = SentenceIndex.open(index, model, device=device, backend=backend, dtype=dtype)
+    answers = opened.search(queries, k=k, threshold=threshold, filter=_json_of(filter))
+    if output == "json":
+        for query, hits in zip(queries, answers, strict=True):
+            typer.echo(json.dumps({"query": query, "hits": [hit._asdict() for hit in hits]}, ensure_ascii=False))
+        return
+    console = out()
+    for query, hits in zip(queries, answers, strict=True):
+        console.print(f"[bold]{plain(query)}[/]")
+        if hits:
+            console.print(
+                table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), shortened(h.text)] for h in hits], left=3)
+            )
+        else:
+            console.print(
+                "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
+            )

@@ -1,0 +1,81 @@
+"""What an index takes: ids, texts and metadata that a file can hold, vectors of one length."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.rows import Id
+from simcse_kit.types import Vectors
+
+_LARGEST = 2**63  # an integer that SQLite stores is less
+
+
+def checked_ids(ids: Sequence[Id]) -> list[Id]:
+    """The ids as plain strings and integers; what is neither, or cannot be stored, is an error."""
+    checked: list[Id] = []
+    for value in ids:
+        if isinstance(value, bool) or not isinstance(value, str | Integral):
+            raise SearchIndexError(f"an id is an integer or a string; got {value!r}")
+        if isinstance(value, str):
+            check_storable(value, f"the id {value!r}")
+            checked.append(value)
+        elif not -_LARGEST <= int(value) < _LARGEST - 1:
+            raise SearchIndexError(f"an integer id has at most 64 bits; got {value}")
+        else:
+            checked.append(int(value))
+    return checked
+
+
+def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> list[str | None]:
+    """The metadata of ``count`` texts as JSON."""
+    if metadata is None:
+        return [None] * count
+    if len(metadata) != count:
+        raise SearchIndexError(f"{count} texts need {count} metadata objects; got {len(metadata)}")
+    texts: list[str | None] = []
+    for number, value in enumerate(metadata):
+        if value is not None and not isinstance(value, Mapping):
+            raise SearchIndexError(f"metadata number {number} is a JSON object or None; got {value!r:.80}")
+        try:
+            text = None if value is None else json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SearchIndexError(f"metadata number {number} cannot be written as JSON: {error}") from error
+        check_storable(text or "", f"metadata number {number}")
+        texts.append(text)
+    return texts
+
+
+def check_storable(text: str, what: str) -> None:
+    """An error where a text, named ``what`` there, is not Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SearchIndexError(
+            f"{what} has half of a surrogate pair at character {error.start}, which no file can store; replace it"
+        ) from error
+
+
+def unit_vectors(texts: Sequence[str], vectors: Vectors, dimension: int) -> Vectors:
+    """A copy of vectors (N, D) at length 1, for N texts that can be stored; a zero vector stays."""
+    unit = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
+    if unit.shape != (len(texts), dimension) and len(texts):
+        raise SearchIndexError(f"{len(texts)} texts need vectors of ({len(texts)}, {dimension}); got {unit.shape}")
+    if not np.isfinite(unit).all():
+        raise SearchIndexError(f"the vector of text number {int(np.argmin(np.isfinite(unit).all(1)))} is not finite")
+    for number, text in enumerate(texts):
+        check_storable(text, f"text number {number}")
+    return normalized(unit)
+
+
+def normalized(vectors: Vectors) -> Vectors:
+    """The same vectors, now of length 1, in place; a zero vector stays."""
+    import faiss
+
+    faiss.normalize_L2(vectors)
+    return vectors

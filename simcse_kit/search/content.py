@@ -1,0 +1,149 @@
+"""What an index holds at one instant: segments on the disk, what is pending in memory, and a structure to search by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.blocks import BlockFile
+from simcse_kit.search.filters import Condition
+from simcse_kit.search.rows import Id, Row
+from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
+from simcse_kit.search.store import Manifest, StructureEntry
+from simcse_kit.search.structure import AUTO_FLAT, Setting, Structure
+from simcse_kit.search.vectors import Mask, Nearest, VectorParts, merged
+from simcse_kit.types import Vectors
+
+_FEW = 0.02  # share of the rows that a filter leaves, up to which these are compared one by one
+
+
+class Content:
+    """Rows numbered from 0 in the order in which they were added; a deleted one keeps its number until a compaction."""
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.segments: list[Segment] = []
+        self.pending = Pending(0, dimension)
+        self.live = np.zeros(0, dtype=bool)  # by number: rows that are not deleted
+        self.structure: Structure | None = None
+        self.described: StructureEntry | None = None  # the structure, as it is written
+
+    @classmethod
+    def open(cls, folder: Path, manifest: Manifest, before: Content | None = None) -> Content:
+        """The content of a commit; what it shares with ``before``, of the same folder, is not opened again."""
+        opened = {segment.entry: segment for segment in before.segments} if before else {}
+        content = cls(manifest.dimension)
+        rows = 0
+        for entry in manifest.segments:
+            if entry.start != rows:
+                raise SearchIndexError(f"{folder}: the manifest's segments do not follow one another; it is damaged")
+            content.segments.append(opened.get(entry) or open_segment(folder, entry, manifest.dimension))
+            rows += entry.count
+        content.pending = Pending(rows, manifest.dimension)
+        content.live = np.ones(rows, dtype=bool)
+        for segment in content.segments:
+            numbers = segment.rows.deleted() if segment.entry.deleted else np.zeros(0, np.int64)
+            if len(numbers) != segment.entry.deleted or (len(numbers) and numbers[-1] >= rows):
+                raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: its deleted rows do not fit")
+            content.live[numbers] = False
+        if len(content) != manifest.count:
+            raise SearchIndexError(
+                f"{folder}: the manifest counts {manifest.count} sentences, the files hold {len(content)}"
+            )
+        if (wanted := manifest.structure) is not None:
+            if wanted.rows > rows:
+                raise SearchIndexError(f"{folder}: the structure is of more rows than there are; it is damaged")
+            content.described = wanted
+            if before is not None and before.described == wanted:
+                content.structure = before.structure
+            else:
+                path = folder / wanted.file.name
+                if not path.is_file():
+                    raise SearchIndexError(f"{path} is missing, and the manifest names it")
+                setting = Setting(wanted.effort, wanted.candidates)
+                content.structure = Structure.open(path, wanted.file.bytes, wanted.file.checksum, wanted.rows, setting)
+        return content
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.live))
+
+    def add(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
+        """Add n rows; all or none."""
+        self.pending.add(unit, ids, texts, metadata)
+        self.live = np.concatenate([self.live, np.ones(len(unit), dtype=bool)])
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        """Delete rows that are live."""
+        self.pending.delete(numbers)
+        self.live[np.asarray(numbers, dtype=np.int64)] = False
+
+    @property
+    def sources(self) -> list[Segment | Pending]:
+        """Where rows are, in their order."""
+        return [*self.segments, *([self.pending] if self.pending.count else [])]
+
+    @property
+    def vectors(self) -> VectorParts:
+        """The unit vectors of all rows, deleted ones too."""
+        return VectorParts([source.part for source in self.sources if source.count], self.dimension)
+
+    def numbers(self, ids: Sequence[Id]) -> dict[Id, int]:
+        """Numbers of live rows by id, of those ids that are there."""
+        return {id_: number for source in self.sources for number, id_ in source.rows.numbers(ids) if self.live[number]}
+
+    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+        """Rows by number."""
+        found: dict[int, Row] = {}
+        for source in self.sources:
+            own = [number for number in numbers if source.start <= number < source.start + source.count]
+            if own:
+                found |= source.rows.fetch(own)
+        return found
+
+    def matching(self, condition: Condition) -> Mask:
+        """Which live rows meet a condition, by number."""
+        mask = np.zeros(len(self.live), dtype=bool)
+        for source in self.sources:
+            mask[source.rows.matching(condition)] = True
+        return mask & self.live
+
+    def rows(self) -> Iterator[tuple[Row, Vectors]]:
+        """Every live row with its unit vector (D,)."""
+        for source in self.sources:
+            source.part.check(0, source.count)
+            for number, row in source.rows:
+                if self.live[number]:
+                    yield row, source.part.vectors[number - source.start]
+
+    def nearest(self, queries: Vectors, k: int, allowed: Mask) -> Nearest:
+        """The k nearest of the ``allowed`` rows, for unit queries (Q, D)."""
+        vectors = self.vectors
+        left = int(np.count_nonzero(allowed))
+        choice = None if left == len(allowed) else allowed
+        if choice is not None and left <= max(AUTO_FLAT // 2, _FEW * len(allowed)):
+            return vectors.nearest_of(queries, k, np.flatnonzero(allowed))
+        if self.structure is None:
+            return vectors.nearest(queries, k, allowed=choice)
+        covered = self.structure.rows
+        scale = covered / max(1, int(np.count_nonzero(allowed[:covered])))  # of fewer rows as many: look further
+        candidates = self.structure.candidates(
+            queries,
+            max(self.structure.setting.candidates, 2 * k),
+            int(np.ceil(self.structure.setting.effort * scale)),
+            choice,
+        )
+        found = vectors.rescored(queries, candidates, k)
+        if covered == len(allowed):
+            return found
+        return merged([found, vectors.nearest(queries, k, first=covered, allowed=choice)], k)
+
+    def verify(self, folder: Path) -> None:
+        """Read all files of the commit; what differs from what was written is an error by name."""
+        for segment in self.segments:
+            verify_segment(folder, segment)
+        if self.described is not None:
+            file = self.described.file
+            BlockFile(folder / file.name, file.bytes, file.checksum).verify()

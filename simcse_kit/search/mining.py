@@ -1,0 +1,86 @@
+"""What a corpus says twice: pairs of rows that mean nearly the same, and groups of such rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.collection import Collection
+from simcse_kit.search.rows import Row
+
+_BATCH = 1024  # rows searched at once
+
+
+class Pair(NamedTuple):
+    """Two rows and their cosine; ``group`` counts the sets of rows that pairs connect, largest first."""
+
+    score: float
+    first: Row
+    second: Row
+    group: int
+
+
+@dataclass(frozen=True)
+class Mined:
+    """Pairs of rows of a collection, best first."""
+
+    collection: Collection
+    scores: NDArray[np.float32]  # (P,)
+    rows: NDArray[np.int64]  # (P, 2): numbers, the earlier row first
+    groups: NDArray[np.int64]  # (P,)
+    full: int  # rows that have as many near neighbours as were looked for, and may have more
+
+    def __iter__(self) -> Iterator[Pair]:
+        for at in range(0, len(self.scores), _BATCH):
+            pairs = self.rows[at : at + _BATCH]
+            fetched = self.collection.fetch(np.unique(pairs).tolist())
+            for score, (first, second), group in zip(
+                self.scores[at : at + _BATCH], pairs.tolist(), self.groups[at : at + _BATCH], strict=True
+            ):
+                yield Pair(float(score), fetched[first], fetched[second], int(group))
+
+
+def mine(
+    collection: Collection, threshold: float = 0.9, neighbors: int = 50, *, show_progress_bar: bool = False
+) -> Mined:
+    """All pairs of rows with a cosine of at least ``threshold``, among each row's so many nearest neighbours.
+
+    As sentence-transformers' ``paraphrase_mining``, over an index, which finds the neighbours with its recall.
+
+    Raises:
+        SearchIndexError: a threshold that is no cosine, or ``neighbors`` below 1.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from tqdm.auto import tqdm
+
+    if not -1 <= threshold <= 1:
+        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
+    if neighbors < 1:
+        raise SearchIndexError(f"neighbors must be at least 1; got {neighbors}")
+    found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
+    full = 0
+    with tqdm(total=len(collection), desc="Mining", unit="row", disable=not show_progress_bar) as progress:
+        for numbers, near in collection.neighbors(neighbors, _BATCH):
+            good = (near.rows >= 0) & (near.scores >= threshold)
+            full += int((good.sum(1) == neighbors).sum()) if neighbors < len(collection) - 1 else 0
+            pairs = np.stack([np.broadcast_to(numbers[:, None], near.rows.shape)[good], near.rows[good]], axis=1)
+            found.append((near.scores[good], np.sort(pairs, axis=1)))
+            progress.update(len(numbers))
+    scores = np.concatenate([one for one, _ in found]) if found else np.zeros(0, np.float32)
+    rows = np.concatenate([one for _, one in found]) if found else np.zeros((0, 2), np.int64)
+    rows, places = np.unique(rows, axis=0, return_index=True)
+    order = np.lexsort((rows[:, 1], rows[:, 0], -scores[places]))
+    rows, scores = rows[order], scores[places][order]
+    names, ends = np.unique(rows, return_inverse=True)
+    ends = ends.reshape(rows.shape)
+    graph = coo_array((np.ones(len(rows)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    label = connected_components(graph, directed=False)[1] if len(names) else np.zeros(0, np.int64)
+    by_size = np.argsort(np.argsort(-np.bincount(label), kind="stable")) if len(label) else label
+    groups = by_size[label[ends[:, 0]]].astype(np.int64) if len(rows) else np.zeros(0, np.int64)
+    return Mined(collection, scores, rows, groups, full)

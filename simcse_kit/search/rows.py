@@ -1,0 +1,173 @@
+"""Ids, texts and metadata of a segment's rows, in a SQLite file that does not change once it is written."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.filters import Condition, to_sql
+
+Id = int | str
+Metadata = dict[str, Any]
+_SCHEMA = """
+CREATE TABLE rows (row INTEGER PRIMARY KEY, id NOT NULL, text TEXT NOT NULL, metadata TEXT, checksum INTEGER NOT NULL);
+CREATE INDEX by_id ON rows (id);
+CREATE TABLE deleted (row INTEGER PRIMARY KEY);
+"""
+_MANY = 500  # values in one statement
+
+
+class Row(NamedTuple):
+    """A row of the index."""
+
+    id: Id
+    text: str
+    metadata: Metadata | None
+
+
+class Rows:
+    """Rows of an index by their numbers, and the numbers of rows, of any segment, that were deleted with them.
+
+    Made in memory, written by `write`, read back by `open`. Calls may come from several threads.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    @classmethod
+    def new(cls) -> Rows:
+        """None, in memory."""
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.executescript(_SCHEMA)
+        return cls(connection, "memory")
+
+    @classmethod
+    def open(cls, path: Path) -> Rows:
+        """A file, which must not change while it is open."""
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with _named(str(path)):
+            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            rows = cls(connection, str(path))
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # opens it: it may be removed now
+        return rows
+
+    @classmethod
+    @contextmanager
+    def create(cls, path: Path) -> Iterator[Rows]:
+        """A new file, closed at the end; the caller makes it durable."""
+        path.unlink(missing_ok=True)
+        with _named(str(path)):
+            connection = sqlite3.connect(path)
+            try:
+                connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
+                yield cls(connection, str(path))
+            finally:
+                connection.close()
+
+    def add(self, start: int, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
+        """Add rows from number ``start``; ``metadata`` is JSON."""
+        rows = zip(
+            range(start, start + len(ids)), ids, texts, metadata, map(_checksum, ids, texts, metadata), strict=True
+        )
+        with _named(self._name), self._connection:
+            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", rows)
+
+    def delete(self, numbers: Iterable[int]) -> None:
+        """Note that rows, of any segment, are deleted."""
+        with _named(self._name), self._connection:
+            self._connection.executemany("INSERT OR IGNORE INTO deleted VALUES (?)", ((n,) for n in numbers))
+
+    def take(self, other: Rows) -> None:
+        """Add everything of another, under the same numbers."""
+        with _named(self._name), self._connection:
+            for table, marks in (("rows", "?, ?, ?, ?, ?"), ("deleted", "?")):
+                found = other._connection.execute(f"SELECT * FROM {table} ORDER BY row")
+                self._connection.executemany(f"INSERT INTO {table} VALUES ({marks})", found)
+
+    def take_live(self, other: Rows, live: NDArray[np.bool_], numbers: Iterator[int]) -> None:
+        """Add the rows of another that are ``live`` (by their numbers there), under the next of ``numbers``."""
+        found = other._connection.execute("SELECT * FROM rows ORDER BY row")
+        kept = ((next(numbers), *values) for number, *values in found if live[number])
+        with _named(self._name), self._connection:
+            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", kept)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._connection.close()
+
+    def deleted(self) -> NDArray[np.int64]:
+        """Numbers of deleted rows, ascending."""
+        with _named(self._name):
+            found = self._connection.execute("SELECT row FROM deleted ORDER BY row").fetchall()
+        return np.array([number for (number,) in found], dtype=np.int64)
+
+    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+        """Rows by number, each checked against its checksum; one that is not there is an error."""
+        found: dict[int, Row] = {}
+        for number, id_, text, metadata, checksum in self._select("*", "row", list(numbers)):
+            if checksum != _checksum(id_, text, metadata):
+                raise SearchIndexError(f"{self._name} is damaged: row {number} is not what was written")
+            found[number] = Row(id_, text, None if metadata is None else json.loads(metadata))
+        if missing := set(numbers) - found.keys():
+            raise SearchIndexError(f"{self._name} is damaged: it lacks row {min(missing)}")
+        return found
+
+    def numbers(self, ids: Sequence[Id]) -> list[tuple[int, Id]]:
+        """(number, id) of every row with one of the ids, deleted ones too."""
+        return [(number, id_) for number, id_ in self._select("row, id", "id", list(ids))]
+
+    def matching(self, condition: Condition) -> NDArray[np.int64]:
+        """Numbers of the rows whose metadata meet a condition, deleted ones too, ascending."""
+        text, values = to_sql(condition)
+        with _named(self._name):
+            found = self._connection.execute(f"SELECT row FROM rows WHERE {text} ORDER BY row", values).fetchall()
+        return np.array([number for (number,) in found], dtype=np.int64)
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        """All rows with their numbers, deleted ones too, each checked."""
+        with _named(self._name):
+            for number, id_, text, metadata, checksum in self._connection.execute("SELECT * FROM rows ORDER BY row"):
+                if checksum != _checksum(id_, text, metadata):
+                    raise SearchIndexError(f"{self._name} is damaged: row {number} is not what was written")
+                yield number, Row(id_, text, None if metadata is None else json.loads(metadata))
+
+    def verify(self) -> None:
+        """Check the whole file's structure, and each row."""
+        with _named(self._name):
+            (answer,) = self._connection.execute("PRAGMA integrity_check").fetchone()
+        if answer != "ok":
+            raise SearchIndexError(f"{self._name} is damaged: {answer}")
+        for _ in self:
+            pass
+
+    def _select(self, columns: str, key: str, values: list[Any]) -> Iterator[Any]:
+        with _named(self._name):
+            for at in range(0, len(values), _MANY):
+                part = values[at : at + _MANY]
+                marks = ",".join("?" * len(part))
+                yield from self._connection.execute(f"SELECT {columns} FROM rows WHERE {key} IN ({marks})", part)
+
+
+def _checksum(id_: Id, text: str, metadata: str | None) -> int:
+    return zlib.crc32(f"{id_!r}\0{text}\0{metadata}".encode())
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """SQLite's errors as ours, with the file's name."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, OverflowError, UnicodeError, json.JSONDecodeError) as error:
+        if "full" in str(error):  # the disk: `disk_full_named` says more
+            raise OSError(28, str(error)) from error
+        raise SearchIndexError(f"{name} is damaged: {error}") from error

@@ -1,0 +1,155 @@
+"""Segments of an index: rows that were written together, read from their files or gathered in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.blocks import BlockFile, file_checksum, seal
+from simcse_kit.search.rows import Id, Rows
+from simcse_kit.search.store import FileEntry, SegmentEntry, check_whole, checked_path, file_name
+from simcse_kit.search.vectors import Part
+from simcse_kit.types import Vectors
+
+_MERGED = 1 << 16  # rows of a segment that is not written again by a commit: it costs what was added
+_CHUNK = 1 << 14  # rows that are copied at once
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows with the numbers ``start`` to ``start + count``."""
+
+    start: int
+    count: int
+    rows: Rows
+    part: Part
+    entry: SegmentEntry  # where it is written
+
+
+class Pending:
+    """Rows that were added, and numbers of rows that were deleted, since the last commit; in memory."""
+
+    def __init__(self, start: int, dimension: int) -> None:
+        self.start = start
+        self.count = 0
+        self.rows = Rows.new()
+        self.deleted: list[int] = []
+        self._vectors = np.empty((0, dimension), dtype=np.float32)
+
+    @property
+    def part(self) -> Part:
+        """Its vectors."""
+        return Part(self.start, self._vectors[: self.count], None)
+
+    def add(self, vectors: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
+        """Add n rows, all or none."""
+        self.rows.add(self.start + self.count, ids, texts, metadata)
+        end = self.count + len(vectors)
+        if end > len(self._vectors):
+            grown = np.empty((max(end, 2 * len(self._vectors)), vectors.shape[1]), dtype=np.float32)
+            grown[: self.count] = self._vectors[: self.count]
+            self._vectors = grown
+        self._vectors[self.count : end] = vectors
+        self.count = end
+
+    def delete(self, numbers: Iterable[int]) -> None:
+        """Note that rows are deleted, of this segment or another."""
+        numbers = list(numbers)
+        self.rows.delete(numbers)
+        self.deleted += numbers
+
+
+def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
+    """The segment of an entry; its file of vectors is mapped, its rows are read when they are asked for."""
+    vectors, file = np.zeros((0, dimension), np.float32), None
+    if entry.vectors is not None:
+        path = folder / entry.vectors.name
+        if not path.is_file():
+            raise SearchIndexError(f"{path} is missing, and the manifest names it")
+        file = BlockFile(path, entry.vectors.bytes, entry.vectors.checksum)
+        if entry.vectors.bytes != 4 * dimension * entry.count:
+            raise SearchIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
+        vectors = file.content.view(np.float32).reshape(entry.count, dimension)
+    rows = Rows.open(checked_path(folder, entry.rows))
+    return Segment(entry.start, entry.count, rows, Part(entry.start, vectors, file), entry)
+
+
+def verify_segment(folder: Path, segment: Segment) -> None:
+    """Read all of a segment's files; a difference from what was written is an error by name."""
+    if segment.part.file is not None:
+        segment.part.file.verify()
+    check_whole(folder, segment.entry.rows)
+    segment.rows.verify()
+    numbers = [number for number, _ in segment.rows]
+    if numbers != list(range(segment.start, segment.start + segment.count)):
+        raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
+
+
+def to_merge(segments: Sequence[Segment], pending: Pending) -> int:
+    """How many of the last segments a commit writes again together with what is new.
+
+    Those that are no larger: so a row is written again each time its segment doubles, and there are about as many
+    segments as the logarithm of the rows says.
+    """
+    size, merged = pending.count + len(pending.deleted), 0
+    for segment in reversed(segments):
+        own = segment.count + segment.entry.deleted
+        if own > size or own > _MERGED:
+            break
+        size, merged = size + own, merged + 1
+    return merged
+
+
+def write_segment(folder: Path, generation: int, merged: Sequence[Segment], pending: Pending) -> SegmentEntry:
+    """Write segments and what is pending as one; numbers stay."""
+    sources: list[Segment | Pending] = [*merged, pending]
+    rows_path = folder / file_name("rows", generation)
+    with Rows.create(rows_path) as rows:
+        for source in sources:
+            rows.take(source.rows)
+        deleted = len(rows.deleted())
+    return _described(folder, generation, sources[0].start, deleted, (source.part for source in sources))
+
+
+def _described(folder: Path, generation: int, start: int, deleted: int, parts: Iterable[Part]) -> SegmentEntry:
+    """Write the vectors beside rows that are written, and describe both."""
+    path = folder / file_name("vectors", generation)
+    count = 0
+    with path.open("wb") as file:
+        for part in parts:
+            for at in range(0, len(part.vectors), _CHUNK):
+                chunk = part.vectors[at : at + _CHUNK]
+                part.check(at, at + len(chunk))
+                file.write(np.ascontiguousarray(chunk).data)
+                count += len(chunk)
+    vectors = None
+    if count:
+        size, table = seal(path)
+        vectors = FileEntry(path.name, size, table)
+    else:
+        path.unlink()
+    rows_path = folder / file_name("rows", generation)
+    rows = FileEntry(rows_path.name, rows_path.stat().st_size, file_checksum(rows_path))
+    return SegmentEntry(start=start, count=count, deleted=deleted, vectors=vectors, rows=rows)
+
+
+def compacted(folder: Path, generation: int, segments: Sequence[Segment], live: NDArray[np.bool_]) -> SegmentEntry:
+    """Write the live rows of all segments as one, numbered from 0."""
+    numbers = iter(range(int(live.sum())))
+    with Rows.create(folder / file_name("rows", generation)) as rows:
+        for segment in segments:
+            rows.take_live(segment.rows, live, numbers)
+    return _described(folder, generation, 0, 0, _live_parts(segments, live))
+
+
+def _live_parts(segments: Sequence[Segment], live: NDArray[np.bool_]) -> Iterator[Part]:
+    for segment in segments:
+        for at in range(0, segment.count, _CHUNK):
+            end = min(at + _CHUNK, segment.count)
+            segment.part.check(at, end)
+            yield Part(0, segment.part.vectors[at:end][live[segment.start + at : segment.start + end]], None)

@@ -1,0 +1,239 @@
+"""Which rows may be near: FAISS structures over an index's first rows, tuned to a recall, read from a mapped file."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.blocks import BlockFile
+from simcse_kit.search.vectors import Mask, VectorParts
+from simcse_kit.types import Vectors
+
+KINDS = {
+    "flat": "exact: every vector is compared",
+    "hnsw": "a graph of near rows (HNSW) over int8 vectors: the fastest for one query, slow to build",
+    "ivf": "lists of near rows (IVF), whole vectors",
+    "int8": "lists of near rows, vectors of one byte a dimension",
+    "pq": "lists of near rows, product quantization: one byte for 8 dimensions",
+    "rabitq": "lists of near rows, RaBitQ: one bit a dimension",
+    "binary": "signs alone, compared by Hamming distance: one bit a dimension",
+}
+"""Kinds of index and what they are; all but flat find candidates, whose exact scores decide."""
+
+AUTO_FLAT = 20_000  # rows up to which an exact search takes about 2 ms
+AUTO_INT8 = 4_000_000  # rows up to which int8 lists take less memory than 2 GiB at 384 dimensions
+TARGET_RECALL = 0.99
+TOP = 10  # recall is of so many
+_MOST_LISTS = 8192
+_TRAINING_ROWS = 50  # for each list; FAISS asks for 39 or more
+_QUERIES = 1000  # at most, to tune by
+_CANDIDATES = (10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000)
+_EQUAL = 1e-6  # rows whose scores differ by less are equally good answers
+
+
+class Setting(NamedTuple):
+    """How a structure is searched."""
+
+    effort: int  # lists that are read (IVF), nodes that are kept (HNSW); nothing for binary
+    candidates: int  # rows whose exact scores are computed
+
+
+class Tuned(NamedTuple):
+    """A setting and what it gives."""
+
+    setting: Setting
+    recall: float  # of the 10 nearest, measured on the index's own rows as queries, each left out of its own answer
+    queries: int
+
+
+def resolve_kind(kind: str, count: int) -> str:
+    """The kind that is meant: one of `KINDS`, or a FAISS factory string; auto chooses by the number of rows."""
+    if kind == "auto":
+        return "flat" if count <= AUTO_FLAT else "int8" if count <= AUTO_INT8 else "rabitq"
+    if kind not in KINDS and not re.match(r"(IVF|HNSW)\d", kind):
+        raise SearchIndexError(
+            f"an index's kind is auto, {', '.join(KINDS)}, or a FAISS factory string that begins with IVF or HNSW; "
+            f"got {kind!r}"
+        )
+    return kind
+
+
+def factory_string(kind: str, count: int, dimension: int) -> str:
+    """FAISS's name for a kind over so many rows.
+
+    >>> factory_string("int8", 1_000_000, 384), factory_string("pq", 100_000, 384)
+    ('IVF4096,SQ8', 'IVF1024,PQ48')
+    """
+    lists = min(_MOST_LISTS, max(1, 2 ** round(np.log2(4 * count**0.5)), 1), max(1, count // _TRAINING_ROWS))
+    parts = max(m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0)
+    codes = {"ivf": "Flat", "int8": "SQ8", "pq": f"PQ{parts}", "rabitq": "RaBitQ"}
+    if kind in codes:
+        return f"IVF{lists},{codes[kind]}"
+    return "HNSW32_SQ8" if kind == "hnsw" else kind
+
+
+class Structure:
+    """A FAISS index over the first ``rows`` rows."""
+
+    def __init__(self, index: Any, rows: int, setting: Setting) -> None:
+        self.index = index
+        self.rows = rows
+        self.setting = setting
+
+    @classmethod
+    def build(cls, kind: str, vectors: VectorParts, *, seed: int = 0) -> Structure:
+        """Train on a part of the vectors, and add all; ``kind`` is a resolved one, not flat."""
+        import faiss
+
+        count, dimension = len(vectors), vectors.dimension
+        if kind == "binary":
+            signs = faiss.IndexBinaryFlat(-(-dimension // 8) * 8)
+            for _, chunk in vectors.chunks():
+                signs.add(_signs(chunk))
+            return cls(signs, count, Setting(1, TOP))
+        factory = factory_string(kind, count, dimension)
+        try:
+            index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as error:
+            raise SearchIndexError(f"FAISS does not know {factory!r} for {dimension} dimensions: {error}") from error
+        lists = index if isinstance(index, faiss.IndexIVF) else None
+        if (lists is None or not lists.nlist) and not isinstance(index, faiss.IndexHNSW):
+            raise SearchIndexError(f"{factory!r} is no plain IVF or HNSW index; hits are rescored in any case")
+        if lists is not None:
+            lists.cp.min_points_per_centroid = 1
+            lists.cp.seed = seed + 1
+        wanted = min(count, max(256 * 40, _TRAINING_ROWS * (lists.nlist if lists is not None else 0)))
+        sample = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
+        index.train(vectors.take(sample))
+        for _, chunk in vectors.chunks():
+            index.add(np.ascontiguousarray(chunk))
+        return cls(index, count, Setting(1, TOP))
+
+    @classmethod
+    def open(cls, path: Path, size: int, table_checksum: str, rows: int, setting: Setting) -> Structure:
+        """Map a file of `write`; what leads to memory is checked, codes are not: a wrong one costs a candidate."""
+        import faiss
+
+        file = BlockFile(path, size, table_checksum)
+        try:
+            if bytes(file.content[:2]) == b"IB":
+                file.check(0, size)
+                return cls(faiss.read_index_binary(str(path)), rows, setting)
+            if bytes(file.content[:2]) != b"Iw":
+                file.check(0, size)
+            else:
+                file.check(0, min(size, 1 << 16))
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise SearchIndexError(f"{path} is damaged: {error}") from error
+        return cls(index, rows, setting)
+
+    def write(self, path: Path) -> None:
+        """Write to a file, which is not yet a block file."""
+        import faiss
+
+        (faiss.write_index_binary if self._binary else faiss.write_index)(self.index, str(path))
+
+    @property
+    def _binary(self) -> bool:
+        import faiss
+
+        return isinstance(self.index, faiss.IndexBinary)
+
+    def candidates(self, queries: Vectors, count: int, effort: int, allowed: Mask | None = None) -> NDArray[np.int64]:
+        """Rows that may be the nearest of unit queries (Q, D): (Q, count), -1 for none."""
+        import faiss
+
+        count = min(count, self.rows)
+        selector: dict[str, Any] = {}
+        if allowed is not None:
+            bits = np.packbits(allowed[: self.rows], bitorder="little")
+            selector = {"sel": faiss.IDSelectorBitmap(self.rows, faiss.swig_ptr(bits))}
+        if self._binary:
+            _, found = self.index.search(_signs(queries), count, params=faiss.SearchParameters(**selector))
+        else:
+            hnsw = isinstance(self.index, faiss.IndexHNSW)
+            values = {"efSearch": max(effort, count)} if hnsw else {"nprobe": effort}
+            made = faiss.SearchParametersHNSW if hnsw else faiss.SearchParametersIVF  # type: ignore[attr-defined]
+            _, found = self.index.search(queries, count, params=made(**values, **selector))
+        if len(found) and int(found.max()) >= self.rows:
+            raise SearchIndexError("the index's structure is damaged: it names a row that is not there; see verify")
+        return found  # type: ignore[no-any-return]
+
+    def efforts(self) -> Iterator[int]:
+        """Efforts to try, least first."""
+        import faiss
+
+        if self._binary:
+            yield 1
+        elif isinstance(self.index, faiss.IndexHNSW):
+            yield from (16, 32, 64, 128, 256, 512, 1024)
+        else:
+            lists = self.index.nlist
+            effort = 1
+            while effort < lists:
+                yield effort
+                effort = max(effort + 1, int(effort * 1.5))
+            yield lists
+
+
+def tune(structure: Structure, vectors: VectorParts, target: float = TARGET_RECALL, *, seed: int = 0) -> Tuned:
+    """The fastest setting whose recall of the 10 nearest is at least ``target``; else the one with the most.
+
+    Queries are rows of the index, up to 1,000, each without itself among its answers.
+    """
+    rows = np.sort(np.random.default_rng(seed).choice(structure.rows, min(_QUERIES, structure.rows), replace=False))
+    queries = vectors.take(rows)
+    top = min(TOP, structure.rows - 1)
+    truth = vectors.nearest(queries, top + 1)
+    wanted = np.where(truth.rows == rows[:, None], -np.inf, truth.scores)
+    bound = (-np.sort(-wanted, axis=1)[:, top - 1] - _EQUAL).astype(np.float32)  # the 10th best score of each query
+    best: tuple[float, Tuned] | None = None
+    most = Tuned(Setting(1, TOP), -1.0, len(rows))
+    for effort in structure.efforts():
+        found = structure.candidates(queries, _CANDIDATES[-1] + 1, effort)
+        good = _good(vectors, queries, found, rows, bound)  # (Q, C): which of the candidates are right answers
+        for candidates in _CANDIDATES:
+            recall = float(np.minimum(good[:, : candidates + 1].sum(1), top).mean() / top)
+            setting = Setting(effort, candidates + 1)
+            if recall > most.recall:
+                most = Tuned(setting, recall, len(rows))
+            if recall >= target:
+                seconds = _seconds(structure, vectors, queries[:100], setting)
+                if best is None or seconds < best[0]:
+                    best = seconds, Tuned(setting, recall, len(rows))
+                break
+        if best is not None and _seconds(structure, vectors, queries[:100], Setting(effort, TOP)) > best[0]:
+            break  # more effort alone takes longer than what is good enough
+    return most if best is None else best[1]
+
+
+def _good(
+    vectors: VectorParts, queries: Vectors, found: NDArray[np.int64], rows: NDArray[np.int64], bound: Vectors
+) -> Mask:
+    good = np.zeros(found.shape, dtype=bool)
+    for i, candidates in enumerate(found):
+        there = candidates >= 0
+        scores = vectors.take(candidates[there]) @ queries[i]
+        good[i, there] = (scores >= bound[i]) & (candidates[there] != rows[i])
+    return good
+
+
+def _seconds(structure: Structure, vectors: VectorParts, queries: Vectors, setting: Setting) -> float:
+    """Time of the queries one by one."""
+    began = time.perf_counter()
+    for query in queries:
+        found = structure.candidates(query[None], setting.candidates, setting.effort)
+        vectors.rescored(query[None], found, TOP)
+    return time.perf_counter() - began
+
+
+def _signs(vectors: Vectors) -> NDArray[np.uint8]:
+    return np.packbits(vectors > 0, axis=1)
