@@ -237,6 +237,20 @@ def encode_table() -> Iterator[str]:
             f"Ours in OpenVINO's bfloat16 is {best['short']['ratio_to_peer_openvino']:.2f} times theirs in the same "
             f"({best['mixed']['ratio_to_peer_openvino']:.2f} on mixed lengths)."
         )
+    if has("profile_encode"):
+        yield profile_line(load("profile_encode"))
+
+
+def profile_line(profile: dict[str, Any]) -> str:
+    """Why bfloat16 does not get faster here."""
+    half, limits = profile["bfloat16"], profile["matrix_product_gflops"]["bfloat16"]
+    share, seconds = half["share_of_operations"], half["seconds"]
+    return (
+        f"Of its forward passes {100 * share['matrix products']:.0f} % are matrix products, which run at "
+        f"{100 * half['gflops_in_the_products'] / limits:.0f} % of that limit, and {100 * share['attention']:.0f} % "
+        f"attention; the tokenizer takes {100 * seconds['tokens'] / seconds['whole call']:.0f} % of a call "
+        "([profile_encode.json](eval/results/profile_encode.json))."
+    )
 
 
 def corpus_line() -> Iterator[str]:

@@ -31,6 +31,15 @@ IdColumn = Annotated[
 MetadataColumns = Annotated[
     str | None, typer.Option(help="Columns to keep beside the text, for search --filter: lang,year.", metavar="NAMES")
 ]
+Passages = Annotated[
+    bool,
+    typer.Option(
+        "--passages",
+        help="Cut long texts into overlapping passages, which are found one by one, as ID#0, ID#1, ...; otherwise what "
+        "the model does not read is cut off, and counted.",
+    ),
+]
+Language = Annotated[str, typer.Option(help="Of the texts, for --passages: en, ko, de, ...")]
 Filter = Annotated[
     str | None,
     typer.Option(help='Conditions on the metadata, as JSON: {"lang": "en", "year": {"$gte": 2020}}.', metavar="JSON"),
@@ -47,6 +56,8 @@ def build_index(
     metadata_columns: MetadataColumns = None,
     header: Header = None,
     skip_bad_rows: SkipBadRows = False,
+    passages: Passages = False,
+    language: Language = "en",
     kind: Annotated[
         str,
         typer.Option(
@@ -84,13 +95,16 @@ def build_index(
         metadata_columns=columns_of(metadata_columns) or (),
         header=header,
         skip_bad_rows=skip_bad_rows,
+        passages=passages,
+        language=language,
         kind=kind,
         target_recall=target_recall,
         batch_size=batch_size,
         show_progress_bar=True,
     )
     console = out()
-    console.print(f"{len(built):,} sentences indexed in {plain(index)}{_left_out(counts)}")
+    what = f"passages of {counts.documents:,} documents" if passages else "sentences"
+    console.print(f"{len(built):,} {what} indexed in {plain(index)}{_left_out(counts)}")
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
@@ -105,6 +119,8 @@ def add_to_index(
     metadata_columns: MetadataColumns = None,
     header: Header = None,
     skip_bad_rows: SkipBadRows = False,
+    passages: Passages = False,
+    language: Language = "en",
     model: Model = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -128,6 +144,8 @@ def add_to_index(
         metadata_columns=columns_of(metadata_columns) or (),
         header=header,
         skip_bad_rows=skip_bad_rows,
+        passages=passages,
+        language=language,
         batch_size=batch_size,
         show_progress_bar=True,
     )

@@ -7,13 +7,14 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
 from simcse_kit.errors import DataError, SearchIndexError
 from simcse_kit.files import sync
 from simcse_kit.index import SentenceIndex
+from simcse_kit.indexing.passages import passages as cut
 from simcse_kit.model import SimCSE
 from simcse_kit.search.structure import TARGET_RECALL
 
@@ -25,9 +26,10 @@ class IndexCounts(NamedTuple):
     """What came in."""
 
     files: int
-    rows: int  # in the index
+    rows: int  # that were added
     blank: int  # rows without text, which are left out
     skipped: int  # rows that could not be used; only with skip_bad_rows
+    documents: int = 0  # that the rows are passages of; only with passages
 
 
 def build_index(
@@ -40,6 +42,8 @@ def build_index(
     metadata_columns: Sequence[str] = (),
     header: bool | None = None,
     skip_bad_rows: bool = False,
+    passages: bool = False,
+    language: str = "en",
     kind: str = "auto",
     target_recall: float = TARGET_RECALL,
     batch_size: int | None = None,
@@ -56,6 +60,10 @@ def build_index(
         metadata_columns: columns that become metadata, to filter by.
         header: whether the first row of `.csv` and `.tsv` files holds names; None finds out.
         skip_bad_rows: leave rows out that cannot be read, and count them.
+        passages: cut texts that are longer than the model reads into overlapping passages. A row is a passage then; its
+            id is that of its document, # and its number, and its metadata hold ``document``, ``passage`` (from 0) and
+            ``passages`` (of the document).
+        language: of the texts, for their sentences (ISO 639-1).
         kind: as in `SentenceIndex.build`.
         target_recall: as in `SentenceIndex.build`.
         batch_size: sentences in one forward pass; None: as many as run fastest.
@@ -83,6 +91,8 @@ def build_index(
             metadata_columns=metadata_columns,
             header=header,
             skip_bad_rows=skip_bad_rows,
+            passages=passages,
+            language=language,
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
         )
@@ -104,6 +114,8 @@ def add_files(
     metadata_columns: Sequence[str] = (),
     header: bool | None = None,
     skip_bad_rows: bool = False,
+    passages: bool = False,
+    language: str = "en",
     batch_size: int | None = None,
     show_progress_bar: bool = False,
 ) -> IndexCounts:
@@ -113,6 +125,8 @@ def add_files(
     """
     from tqdm.auto import tqdm
 
+    if passages and id_column is None and len(index):
+        raise SearchIndexError("to add passages to an index that has some, name the documents' ids: --id-column")
     named = [files] if isinstance(files, str | Path) else list(files)
     tally: Counter[str] = Counter()
     source = Source(
@@ -123,14 +137,17 @@ def add_files(
     with tqdm(total=total, desc="Indexing", unit="row", disable=not show_progress_bar) as progress:
         for shard in source.shards(_READ):
             kept = [i for i, text in enumerate(shard.texts) if text]
-            index.add(
+            rows = _Rows(
                 [shard.texts[i] for i in kept],
-                None if id_column is None else [shard.ids[i] for i in kept],
+                None if id_column is None and not passages else [shard.ids[i] for i in kept],
                 [shard.metadata[i] for i in kept] if metadata_columns else None,
-                batch_size=batch_size,
             )
-            tally.update(rows=len(kept), blank=len(shard.texts) - len(kept))
-            pending += len(kept)
+            if passages:
+                tally["documents"] += len(kept)
+                rows = _cut(rows, index.model, language)
+            index.add(*rows, batch_size=batch_size)
+            tally.update(rows=len(rows.texts), blank=len(shard.texts) - len(kept))
+            pending += len(rows.texts)
             if pending >= _COMMITTED:
                 index.save(structure=False)
                 pending = 0
@@ -138,4 +155,28 @@ def add_files(
     if not tally["rows"]:
         raise DataError(f"{', '.join(map(str, named))}: no row is left ({len(source.skipped)} skipped)")
     index.save()
-    return IndexCounts(len(source.files), tally["rows"], tally["blank"], len(source.skipped))
+    return IndexCounts(len(source.files), tally["rows"], tally["blank"], len(source.skipped), tally["documents"])
+
+
+class _Rows(NamedTuple):
+    """What `SentenceIndex.add` takes."""
+
+    texts: list[str]
+    ids: list[int | str] | None
+    metadata: list[dict[str, Any]] | None
+
+
+def _cut(documents: _Rows, model: SimCSE, language: str) -> _Rows:
+    """A row for each passage of documents."""
+    rows = _Rows([], [], [])
+    assert documents.ids is not None
+    for number, parts in enumerate(cut(documents.texts, model, language=language)):
+        document = documents.ids[number]
+        about = {} if documents.metadata is None else documents.metadata[number]
+        for passage, text in enumerate(parts):
+            rows.texts.append(text)
+            rows.ids.append(f"{document}#{passage}")  # type: ignore[union-attr]
+            rows.metadata.append(  # type: ignore[union-attr]
+                about | {"document": document, "passage": passage, "passages": len(parts)}
+            )
+    return rows
