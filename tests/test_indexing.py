@@ -40,7 +40,7 @@ def test_a_table_becomes_rows_with_ids_and_metadata(model: SimCSE, table: Path, 
     index, counts = build_index(
         model, table, tmp_path / "i", columns=["text"], id_column="key", metadata_columns=["lang", "year", "note"]
     )
-    assert counts == (1, 40, 1, 0)
+    assert counts == (1, 40, 1, 0, 0)
     assert index.get(["k3"])[0] == ("k3", SENTENCES[3], {"lang": "en", "year": 2003})
     hits = index.search(SENTENCES[4], 40, filter={"lang": "de", "year": {"$lt": 2010}})
     assert sorted(str(hit.id) for hit in hits) == ["k0", "k2", "k4", "k6", "k8"]
@@ -72,8 +72,8 @@ def test_in_parts_is_at_once(
 ) -> None:
     (tmp_path / "a.txt").write_text("\n".join(sentences), encoding="utf-8")
     whole, _ = build_index(model, tmp_path / "a.txt", tmp_path / "whole")
-    monkeypatch.setattr("simcse_kit.indexing._READ", 7)
-    monkeypatch.setattr("simcse_kit.indexing._COMMITTED", 14)
+    monkeypatch.setattr("simcse_kit.indexing.build._READ", 7)
+    monkeypatch.setattr("simcse_kit.indexing.build._COMMITTED", 14)
     parts, _ = build_index(model, tmp_path / "a.txt", tmp_path / "parts", kind="int8")
     assert parts.info().structure is not None
     assert [row for row, _ in parts._collection.rows()] == [row for row, _ in whole._collection.rows()]
