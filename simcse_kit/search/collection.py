@@ -31,7 +31,7 @@ from simcse_kit.search.store import (
     one_writer,
     read_manifest,
 )
-from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, Structure, resolve_kind, tune
+from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kind
 from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
@@ -379,8 +379,7 @@ class Collection:
     def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
         """Make, tune and write a structure over all vectors."""
         kind = resolve_kind(self.kind, len(vectors))
-        structure = Structure.build(kind, vectors)
-        tuned = tune(structure, vectors, self.target_recall)
+        structure, tuned = build_tuned(kind, vectors, self.target_recall)
         if tuned.recall < self.target_recall:
             say_once(
                 f"{kind} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "

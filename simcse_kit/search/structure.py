@@ -49,7 +49,7 @@ class Tuned(NamedTuple):
     """A setting and what it gives."""
 
     setting: Setting
-    recall: float  # of the 10 nearest, measured on the index's own rows as queries, each left out of its own answer
+    recall: float  # of the 10 nearest
     queries: int
 
 
@@ -89,15 +89,13 @@ class Structure:
 
     @classmethod
     def build(cls, kind: str, vectors: VectorParts, *, seed: int = 0) -> Structure:
-        """Train on a part of the vectors, and add all; ``kind`` is a resolved one, not flat."""
+        """Train on a part of the vectors, and add all but the `held_out`; ``kind`` is a resolved one, not flat."""
         import faiss
 
         count, dimension = len(vectors), vectors.dimension
         if kind == "binary":
-            signs = faiss.IndexBinaryFlat(-(-dimension // 8) * 8)
-            for _, chunk in vectors.chunks():
-                signs.add(_signs(chunk))
-            return cls(signs, count, Setting(1, TOP))
+            index: Any = faiss.IndexBinaryFlat(-(-dimension // 8) * 8)
+            return cls(index, 0, Setting(1, TOP)).extended(vectors, count)
         factory = factory_string(kind, count, dimension)
         try:
             index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
@@ -112,9 +110,16 @@ class Structure:
         wanted = min(count, max(256 * 40, _TRAINING_ROWS * (lists.nlist if lists is not None else 0)))
         sample = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
         index.train(vectors.take(sample))
-        for _, chunk in vectors.chunks():
-            index.add(np.ascontiguousarray(chunk))
-        return cls(index, count, Setting(1, TOP))
+        held_out = min(_QUERIES, count // 10) if isinstance(index, faiss.IndexHNSW) else 0
+        return cls(index, 0, Setting(1, TOP)).extended(vectors, count - held_out)
+
+    def extended(self, vectors: VectorParts, rows: int) -> Structure:
+        """With the rows up to number ``rows`` added."""
+        for start, chunk in vectors.chunks(self.rows):
+            part = chunk[: max(0, rows - start)]
+            if len(part):
+                self.index.add(_signs(part) if self._binary else np.ascontiguousarray(part))
+        return Structure(self.index, rows, self.setting)
 
     @classmethod
     def open(cls, path: Path, size: int, table_checksum: str, rows: int, setting: Setting) -> Structure:
@@ -184,15 +189,26 @@ class Structure:
             yield lists
 
 
+def build_tuned(kind: str, vectors: VectorParts, target: float = TARGET_RECALL) -> tuple[Structure, Tuned]:
+    """A structure over all vectors, and the setting by which it finds ``target`` of the 10 nearest."""
+    structure = Structure.build(kind, vectors)
+    tuned = tune(structure, vectors, target)
+    return structure.extended(vectors, len(vectors)), tuned
+
+
 def tune(structure: Structure, vectors: VectorParts, target: float = TARGET_RECALL, *, seed: int = 0) -> Tuned:
     """The fastest setting whose recall of the 10 nearest is at least ``target``; else the one with the most.
 
-    Queries are rows of the index, up to 1,000, each without itself among its answers.
+    Queries are up to 1,000 rows. A graph leads too well to a row that is in it, so these are the last ones, which it
+    does not have yet; lists and codes treat a row like any query, so these are any rows, each left out of its answers.
     """
-    rows = np.sort(np.random.default_rng(seed).choice(structure.rows, min(_QUERIES, structure.rows), replace=False))
+    if structure.rows < len(vectors):
+        rows = np.arange(structure.rows, len(vectors))
+    else:
+        rows = np.sort(np.random.default_rng(seed).choice(structure.rows, min(_QUERIES, structure.rows), replace=False))
     queries = vectors.take(rows)
     top = min(TOP, structure.rows - 1)
-    truth = vectors.nearest(queries, top + 1)
+    truth = vectors.nearest(queries, top + 1, allowed=np.arange(len(vectors)) < structure.rows)
     wanted = np.where(truth.rows == rows[:, None], -np.inf, truth.scores)
     bound = (-np.sort(-wanted, axis=1)[:, top - 1] - _EQUAL).astype(np.float32)  # the 10th best score of each query
     best: tuple[float, Tuned] | None = None

@@ -51,6 +51,7 @@ def test_recall_is_what_was_asked_for(kind: str, exact: Collection, tmp_path: Pa
     entry = index.info().structure
     assert entry is not None
     assert entry.recall >= 0.99
+    assert entry.rows == COUNT  # those held out for the tuning are in it too
     assert recall(index, exact) >= 0.975  # other queries than those of the tuning
     index.verify()
     # deleted rows are not found, filtered ones only, what comes after is found at once
