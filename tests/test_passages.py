@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny import SENTENCES
 
 from simcse_kit import SearchIndexError, SimCSE, add_files, build_index
-from simcse_kit.indexing.passages import passages
+from simcse_kit.indexing.passages import cut
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_every_word_is_in_a_passage_that_fits(parts: list[str], model: SimCSE) -
     text = " ".join(" ".join(part.split()) for part in parts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        (found,) = passages([text], model)
+        (found,) = cut([text], model)
         assert all(tokens(model, passage) <= 24 for passage in found)
     rest = "".join(text.split())
     for passage in found:  # each goes on where the one before ended, or repeats some of it
@@ -50,13 +50,13 @@ def test_every_word_is_in_a_passage_that_fits(parts: list[str], model: SimCSE) -
 def test_what_fits_stays_whole_and_passages_overlap(model: SimCSE) -> None:
     short = f"{SENTENCES[0]}\n{SENTENCES[0][:5]}"
     text = "It rains. " * 40
-    whole, cut = passages([short, text], model)
+    whole, pieces = cut([short, text], model)
     assert whole == [short]
-    assert len(cut) > 3
-    for one, other in itertools.pairwise(cut):
+    assert len(pieces) > 3
+    for one, other in itertools.pairwise(pieces):
         assert other.startswith("It rains.")
         assert one.endswith("It rains.")
-    total = sum(passage.count("It rains.") for passage in cut)
+    total = sum(passage.count("It rains.") for passage in pieces)
     assert 40 < total <= 60
 
 

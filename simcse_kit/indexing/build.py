@@ -14,7 +14,7 @@ from simcse_kit.data.source import Source, count_rows
 from simcse_kit.errors import DataError, SearchIndexError
 from simcse_kit.files import sync
 from simcse_kit.index import SentenceIndex
-from simcse_kit.indexing.passages import passages as cut
+from simcse_kit.indexing.passages import cut
 from simcse_kit.model import SimCSE
 from simcse_kit.search.structure import TARGET_RECALL
 

@@ -13,7 +13,7 @@ _LONGEST = 10_000  # passages of one model without a limit are of so many tokens
 Lengths = Callable[[Sequence[str]], list[int]]
 
 
-def passages(texts: Sequence[str], model: SimCSE, *, language: str = "en") -> list[list[str]]:
+def cut(texts: Sequence[str], model: SimCSE, *, language: str = "en") -> list[list[str]]:
     """The passages of each text, in their order: whole sentences, no more tokens than the model's ``max_seq_length``.
 
     A passage begins with the last sentences of the one before, as far as these are no more than a fifth of it. A

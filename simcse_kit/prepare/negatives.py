@@ -216,9 +216,7 @@ class _Miner:
         with tqdm(total=len(anchors), desc="Mining", unit="anchor", disable=not bar) as progress:
             for start in range(0, len(anchors), QUERIES):
                 chunk = queries[start : start + QUERIES]
-                found = exact_nearest(
-                    chunk, self._documents, self._window + 1
-                )  # one more: the anchor itself may be there
+                found = exact_nearest(chunk, self._documents, 1 + self._window)  # the anchor itself may be there
                 for i, (anchor, query) in enumerate(zip(anchors[start : start + QUERIES], chunk, strict=True)):
                     hits = [(self._texts[row], float(s)) for s, row in zip(found.scores[i], found.rows[i], strict=True)]
                     others = [(text, score) for text, score in hits if text != anchor][: self._window]

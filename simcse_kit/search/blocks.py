@@ -73,11 +73,11 @@ class BlockFile:
 
     def check_items(self, items: NDArray[np.int64], width: int) -> None:
         """Check the blocks of the items of ``width`` bytes at these places."""
-        blocks = np.concatenate([items * width // BLOCK, ((items + 1) * width - 1) // BLOCK])
         if width > BLOCK:  # an item may have blocks between its first and its last
             for item in items:
                 self.check(int(item) * width, (int(item) + 1) * width)
             return
+        blocks = np.concatenate([items * width // BLOCK, ((items + 1) * width - 1) // BLOCK])
         blocks = blocks[self._unchecked[blocks]]
         if len(blocks):
             self._check(np.unique(blocks))

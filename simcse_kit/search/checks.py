@@ -51,6 +51,12 @@ def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> 
     return texts
 
 
+def check_threshold(threshold: float | None) -> None:
+    """An error where a threshold is no cosine."""
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
+
+
 def check_storable(text: str, what: str) -> None:
     """An error where a text, named ``what`` there, is not Unicode."""
     try:

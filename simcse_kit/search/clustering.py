@@ -66,6 +66,6 @@ def cluster(collection: Collection, n_clusters: int, *, examples: int = 3, seed:
         own = np.flatnonzero(labels == label)
         best = own[np.argsort(-scores[own], kind="stable")[:examples]]
         rows = collection.fetch(numbers[best].tolist())
-        hits = [Hit(*rows[int(numbers[i])][:2], float(scores[i]), rows[int(numbers[i])].metadata) for i in best]
+        hits = [Hit.of(rows[int(numbers[i])], scores[i]) for i in best]
         found.append(Cluster(len(own), float(scores[own].mean()) if len(own) else 0.0, hits))
     return Clusters(found, centres[order], numbers, labels, collection)

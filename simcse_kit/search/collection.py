@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.files import sync
 from simcse_kit.search.blocks import seal
-from simcse_kit.search.checks import as_json, checked_ids, normalized, unit_vectors
+from simcse_kit.search.checks import as_json, check_threshold, checked_ids, normalized, unit_vectors
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import parse_filter
 from simcse_kit.search.rows import Id, Metadata, Row
@@ -43,6 +43,11 @@ class Hit(NamedTuple):
     text: str
     score: float
     metadata: Metadata | None = None
+
+    @classmethod
+    def of(cls, row: Row, score: float) -> Hit:
+        """A row that was found."""
+        return cls(row.id, row.text, float(score), row.metadata)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ class Collection:
         self._add(texts, unit, same, objects)
 
     def delete(self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
-        """Delete the rows with these ids, or those whose metadata meet the filter ``filter``; returns how many.
+        """Delete the rows with these ids, or those whose metadata meet a filter; returns how many.
 
         Raises:
             SearchIndexError: an id that is not there, or a filter that cannot be read. Nothing is deleted then.
@@ -204,8 +209,7 @@ class Collection:
         """
         if k < 1:
             raise SearchIndexError(f"k must be at least 1; got {k}")
-        if threshold is not None and not -1 <= threshold <= 1:
-            raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
+        check_threshold(threshold)
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
         if queries.shape[1] != self.dimension and len(queries):
             raise SearchIndexError(
@@ -220,7 +224,7 @@ class Collection:
         rows = content.fetch(np.unique(found.rows[good]).tolist())
         return [
             [
-                Hit(*rows[number][:2], float(score), rows[number].metadata)
+                Hit.of(rows[number], score)
                 for score, number, fits in zip(scores, numbers.tolist(), fit, strict=True)
                 if fits
             ]
@@ -275,7 +279,7 @@ class Collection:
             dimension=self.dimension,
             kind=self.kind,
             structure=content.described,
-            unindexed=len(content.live) - (content.structure.rows if content.structure else 0),
+            unindexed=content.unindexed,
             segments=len(content.segments),
             bytes=0 if self._folder is None else sum(path.stat().st_size for path in self._folder.iterdir()),
             generation=self._generation,
@@ -310,7 +314,7 @@ class Collection:
                 if missing:
                     described = self._structure(target, generation, content.vectors)
                 self._commit(target, generation, entries, described)
-        rest = self.info().unindexed
+        rest = self._content.unindexed
         if described is not None and rest > max(AUTO_FLAT, described.rows // 4):
             say_once(
                 f"{rest} of {len(self._content.live)} rows of {target} were added since its structure was made, and "
@@ -326,9 +330,9 @@ class Collection:
         """Commit without the deleted rows, and with a structure over all that is left; costs the index's size."""
         target = self.save()
         with one_writer(target):
-            generation = self._next_generation(target)
+            generation, content = self._next_generation(target), self._content
             with committing(target):
-                entry = compacted(target, generation, self._content.segments, self._content.live)
+                entry = compacted(target, generation, content.segments, content.vectors, content.live)
                 vectors = VectorParts([open_segment(target, entry, self.dimension).part], self.dimension)
                 wanted = self._wants_structure(entry.count)
                 described = self._structure(target, generation, vectors) if wanted else None

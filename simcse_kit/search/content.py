@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.blocks import BlockFile
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
-from simcse_kit.search.store import Manifest, StructureEntry
+from simcse_kit.search.store import Manifest, StructureEntry, open_blocks
 from simcse_kit.search.structure import AUTO_FLAT, Setting, Structure
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
@@ -60,15 +59,17 @@ class Content:
             if before is not None and before.described == wanted:
                 content.structure = before.structure
             else:
-                path = folder / wanted.file.name
-                if not path.is_file():
-                    raise SearchIndexError(f"{path} is missing, and the manifest names it")
                 setting = Setting(wanted.effort, wanted.candidates)
-                content.structure = Structure.open(path, wanted.file.bytes, wanted.file.checksum, wanted.rows, setting)
+                content.structure = Structure.open(open_blocks(folder, wanted.file), wanted.rows, setting)
         return content
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.live))
+
+    @property
+    def unindexed(self) -> int:
+        """Rows behind the structure, which are compared one by one."""
+        return len(self.live) - (self.structure.rows if self.structure else 0)
 
     def add(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
         """Add n rows; all or none."""
@@ -145,5 +146,4 @@ class Content:
         for segment in self.segments:
             verify_segment(folder, segment)
         if self.described is not None:
-            file = self.described.file
-            BlockFile(folder / file.name, file.bytes, file.checksum).verify()
+            open_blocks(folder, self.described.file).verify()

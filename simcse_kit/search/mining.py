@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.checks import check_threshold
 from simcse_kit.search.collection import Collection
 from simcse_kit.search.rows import Row
 
@@ -59,8 +60,7 @@ def mine(
     from scipy.sparse.csgraph import connected_components
     from tqdm.auto import tqdm
 
-    if not -1 <= threshold <= 1:
-        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
+    check_threshold(threshold)
     if neighbors < 1:
         raise SearchIndexError(f"neighbors must be at least 1; got {neighbors}")
     found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 class Rows:
     """Rows of an index by their numbers, and the numbers of rows, of any segment, that were deleted with them.
 
-    Made in memory, written by `write`, read back by `open`. Calls may come from several threads.
+    Made in memory by `new` or in a file by `create`, read back by `open`. Calls may come from several threads.
     """
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
@@ -101,10 +101,6 @@ class Rows:
         with _named(self._name), self._connection:
             self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", kept)
 
-    def close(self) -> None:
-        """Let the file go."""
-        self._connection.close()
-
     def deleted(self) -> NDArray[np.int64]:
         """Numbers of deleted rows, ascending."""
         with _named(self._name):
@@ -114,10 +110,8 @@ class Rows:
     def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
         """Rows by number, each checked against its checksum; one that is not there is an error."""
         found: dict[int, Row] = {}
-        for number, id_, text, metadata, checksum in self._select("*", "row", list(numbers)):
-            if checksum != _checksum(id_, text, metadata):
-                raise SearchIndexError(f"{self._name} is damaged: row {number} is not what was written")
-            found[number] = Row(id_, text, None if metadata is None else json.loads(metadata))
+        for values in self._select("*", "row", list(numbers)):
+            found[values[0]] = self._row(*values)
         if missing := set(numbers) - found.keys():
             raise SearchIndexError(f"{self._name} is damaged: it lacks row {min(missing)}")
         return found
@@ -136,19 +130,21 @@ class Rows:
     def __iter__(self) -> Iterator[tuple[int, Row]]:
         """All rows with their numbers, deleted ones too, each checked."""
         with _named(self._name):
-            for number, id_, text, metadata, checksum in self._connection.execute("SELECT * FROM rows ORDER BY row"):
-                if checksum != _checksum(id_, text, metadata):
-                    raise SearchIndexError(f"{self._name} is damaged: row {number} is not what was written")
-                yield number, Row(id_, text, None if metadata is None else json.loads(metadata))
+            for values in self._connection.execute("SELECT * FROM rows ORDER BY row"):
+                yield values[0], self._row(*values)
 
-    def verify(self) -> None:
-        """Check the whole file's structure, and each row."""
+    def verify(self) -> list[int]:
+        """Check the whole file's structure, and each row; the rows' numbers, ascending."""
         with _named(self._name):
             (answer,) = self._connection.execute("PRAGMA integrity_check").fetchone()
         if answer != "ok":
             raise SearchIndexError(f"{self._name} is damaged: {answer}")
-        for _ in self:
-            pass
+        return [number for number, _ in self]
+
+    def _row(self, number: int, id_: Id, text: str, metadata: str | None, checksum: int) -> Row:
+        if checksum != _checksum(id_, text, metadata):
+            raise SearchIndexError(f"{self._name} is damaged: row {number} is not what was written")
+        return Row(id_, text, None if metadata is None else json.loads(metadata))
 
     def _select(self, columns: str, key: str, values: list[Any]) -> Iterator[Any]:
         with _named(self._name):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.blocks import BlockFile, file_checksum, seal
+from simcse_kit.search.blocks import file_checksum, seal
 from simcse_kit.search.rows import Id, Rows
-from simcse_kit.search.store import FileEntry, SegmentEntry, check_whole, checked_path, file_name
-from simcse_kit.search.vectors import Part
+from simcse_kit.search.store import FileEntry, SegmentEntry, check_whole, checked_path, file_name, open_blocks
+from simcse_kit.search.vectors import Mask, Part, VectorParts
 from simcse_kit.types import Vectors
 
 _MERGED = 1 << 16  # rows of a segment that is not written again by a commit: it costs what was added
-_CHUNK = 1 << 14  # rows that are copied at once
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,7 @@ def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
     """The segment of an entry; its file of vectors is mapped, its rows are read when they are asked for."""
     vectors, file = np.zeros((0, dimension), np.float32), None
     if entry.vectors is not None:
-        path = folder / entry.vectors.name
-        if not path.is_file():
-            raise SearchIndexError(f"{path} is missing, and the manifest names it")
-        file = BlockFile(path, entry.vectors.bytes, entry.vectors.checksum)
+        file = open_blocks(folder, entry.vectors)
         if entry.vectors.bytes != 4 * dimension * entry.count:
             raise SearchIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
         vectors = file.content.view(np.float32).reshape(entry.count, dimension)
@@ -84,9 +79,7 @@ def verify_segment(folder: Path, segment: Segment) -> None:
     if segment.part.file is not None:
         segment.part.file.verify()
     check_whole(folder, segment.entry.rows)
-    segment.rows.verify()
-    numbers = [number for number, _ in segment.rows]
-    if numbers != list(range(segment.start, segment.start + segment.count)):
+    if segment.rows.verify() != list(range(segment.start, segment.start + segment.count)):
         raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
 
 
@@ -113,20 +106,18 @@ def write_segment(folder: Path, generation: int, merged: Sequence[Segment], pend
         for source in sources:
             rows.take(source.rows)
         deleted = len(rows.deleted())
-    return _described(folder, generation, sources[0].start, deleted, (source.part for source in sources))
+    parts = VectorParts([source.part for source in sources], pending.part.vectors.shape[1])
+    return _described(folder, generation, sources[0].start, deleted, (chunk for _, chunk in parts.chunks()))
 
 
-def _described(folder: Path, generation: int, start: int, deleted: int, parts: Iterable[Part]) -> SegmentEntry:
+def _described(folder: Path, generation: int, start: int, deleted: int, chunks: Iterable[Vectors]) -> SegmentEntry:
     """Write the vectors beside rows that are written, and describe both."""
     path = folder / file_name("vectors", generation)
     count = 0
     with path.open("wb") as file:
-        for part in parts:
-            for at in range(0, len(part.vectors), _CHUNK):
-                chunk = part.vectors[at : at + _CHUNK]
-                part.check(at, at + len(chunk))
-                file.write(np.ascontiguousarray(chunk).data)
-                count += len(chunk)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk).data)
+            count += len(chunk)
     vectors = None
     if count:
         size, table = seal(path)
@@ -138,18 +129,13 @@ def _described(folder: Path, generation: int, start: int, deleted: int, parts: I
     return SegmentEntry(start=start, count=count, deleted=deleted, vectors=vectors, rows=rows)
 
 
-def compacted(folder: Path, generation: int, segments: Sequence[Segment], live: NDArray[np.bool_]) -> SegmentEntry:
+def compacted(
+    folder: Path, generation: int, segments: Sequence[Segment], vectors: VectorParts, live: Mask
+) -> SegmentEntry:
     """Write the live rows of all segments as one, numbered from 0."""
     numbers = iter(range(int(live.sum())))
     with Rows.create(folder / file_name("rows", generation)) as rows:
         for segment in segments:
             rows.take_live(segment.rows, live, numbers)
-    return _described(folder, generation, 0, 0, _live_parts(segments, live))
-
-
-def _live_parts(segments: Sequence[Segment], live: NDArray[np.bool_]) -> Iterator[Part]:
-    for segment in segments:
-        for at in range(0, segment.count, _CHUNK):
-            end = min(at + _CHUNK, segment.count)
-            segment.part.check(at, end)
-            yield Part(0, segment.part.vectors[at:end][live[segment.start + at : segment.start + end]], None)
+    chunks = (chunk[live[start : start + len(chunk)]] for start, chunk in vectors.chunks())
+    return _described(folder, generation, 0, 0, chunks)

@@ -17,7 +17,7 @@ from typing import Any
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.files import disk_full_named, read_json, sync, write_json
-from simcse_kit.search.blocks import checksum, file_checksum
+from simcse_kit.search.blocks import BlockFile, checksum, file_checksum
 
 MANIFEST = "manifest.json"
 FORMAT = "simcse_kit.index"
@@ -143,11 +143,21 @@ def _own_checksum(values: dict[str, Any]) -> str:
     return checksum(json.dumps(rest, sort_keys=True).encode())
 
 
-def checked_path(folder: Path, entry: FileEntry) -> Path:
-    """Path of a file that is there; its length and, where it is not large, its checksum are the manifest's."""
+def _existing(folder: Path, entry: FileEntry) -> Path:
     path = folder / entry.name
     if not path.is_file():
         raise SearchIndexError(f"{path} is missing, and the manifest names it")
+    return path
+
+
+def open_blocks(folder: Path, entry: FileEntry) -> BlockFile:
+    """A block file, mapped; it is there, and its length and table are the manifest's."""
+    return BlockFile(_existing(folder, entry), entry.bytes, entry.checksum)
+
+
+def checked_path(folder: Path, entry: FileEntry) -> Path:
+    """Path of a file that is there; its length and, where it is not large, its checksum are the manifest's."""
+    path = _existing(folder, entry)
     if (found := path.stat().st_size) != entry.bytes:
         raise SearchIndexError(f"{path} is damaged: {found} bytes, the manifest says {entry.bytes}")
     if entry.bytes <= _CHECKED_WHOLE:

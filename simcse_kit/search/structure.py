@@ -71,7 +71,7 @@ def factory_string(kind: str, count: int, dimension: int) -> str:
     >>> factory_string("int8", 1_000_000, 384), factory_string("pq", 100_000, 384)
     ('IVF4096,SQ8', 'IVF1024,PQ48')
     """
-    lists = min(_MOST_LISTS, max(1, 2 ** round(np.log2(4 * count**0.5)), 1), max(1, count // _TRAINING_ROWS))
+    lists = min(_MOST_LISTS, 2 ** round(np.log2(4 * count**0.5)), max(1, count // _TRAINING_ROWS))
     parts = max(m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0)
     codes = {"ivf": "Flat", "int8": "SQ8", "pq": f"PQ{parts}", "rabitq": "RaBitQ"}
     if kind in codes:
@@ -89,7 +89,7 @@ class Structure:
 
     @classmethod
     def build(cls, kind: str, vectors: VectorParts, *, seed: int = 0) -> Structure:
-        """Train on a part of the vectors, and add all but the `held_out`; ``kind`` is a resolved one, not flat."""
+        """Train on a part of the vectors, and add all; of a graph all but the last ones, see `tune`."""
         import faiss
 
         count, dimension = len(vectors), vectors.dimension
@@ -122,20 +122,15 @@ class Structure:
         return Structure(self.index, rows, self.setting)
 
     @classmethod
-    def open(cls, path: Path, size: int, table_checksum: str, rows: int, setting: Setting) -> Structure:
+    def open(cls, file: BlockFile, rows: int, setting: Setting) -> Structure:
         """Map a file of `write`; what leads to memory is checked, codes are not: a wrong one costs a candidate."""
         import faiss
 
-        file = BlockFile(path, size, table_checksum)
+        kind, path, size = bytes(file.content[:2]), str(file.path), len(file.content)
+        file.check(0, min(size, 1 << 16) if kind == b"Iw" else size)  # of lists the head, of others all
         try:
-            if bytes(file.content[:2]) == b"IB":
-                file.check(0, size)
-                return cls(faiss.read_index_binary(str(path)), rows, setting)
-            if bytes(file.content[:2]) != b"Iw":
-                file.check(0, size)
-            else:
-                file.check(0, min(size, 1 << 16))
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            binary = kind == b"IB"
+            index = faiss.read_index_binary(path) if binary else faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
             raise SearchIndexError(f"{path} is damaged: {error}") from error
         return cls(index, rows, setting)
