@@ -13,18 +13,6 @@ from plain import unit
 from simcse_kit import Hit, SearchIndexError, SentenceIndex, SimCSE
 
 
-@pytest.fixture(scope="module")
-def folder(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("index") / "model"
-    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(target)
-    return target
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> SimCSE:
-    return SimCSE(folder, device="cpu")
-
-
 def test_search_is_the_cosine_of_encode(model: SimCSE, sentences: list[str]) -> None:
     index = SentenceIndex.build(model, sentences)
     cosine = unit(model.encode(sentences[:3])) @ unit(model.encode(sentences)).T

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,18 +13,6 @@ import pytest
 from tiny import SENTENCES
 
 from simcse_kit import DataError, SearchIndexError, SentenceIndex, SimCSE, add_files, build_index
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("indexing") / "model"
-    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(target)
-    return target
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> SimCSE:
-    return SimCSE(folder, device="cpu")
 
 
 @pytest.fixture
