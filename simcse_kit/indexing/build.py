@@ -18,7 +18,7 @@ from simcse_kit.indexing.passages import cut
 from simcse_kit.model import SimCSE
 from simcse_kit.search.structure import TARGET_RECALL
 
-_READ = 1 << 14  # rows that are encoded at once
+_READ = 1 << 12  # rows that are encoded at once, and between two steps of the bar
 _COMMITTED = 1 << 18  # rows in one commit: what is in memory
 
 
