@@ -117,6 +117,16 @@ class SentenceIndex:
     def __len__(self) -> int:
         return len(self._collection)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where it was opened or saved last."""
+        return self._collection.folder
+
+    @property
+    def id_type(self) -> type | None:
+        """What its ids are, int or str; None before the first."""
+        return self._collection.id_type
+
     def __repr__(self) -> str:
         return f"SentenceIndex({len(self)} sentences, model={self.model.name!r})"
 
@@ -251,6 +261,35 @@ class SentenceIndex:
     ) -> list[Hit]:
         """The ``k`` sentences most similar to the one with this id, without it; as `search`."""
         return self._collection.similar(id, k, threshold, filter)
+
+    def add_vectors(
+        self,
+        sentences: Sequence[str],
+        vectors: Vectors,
+        ids: Sequence[int | str] | None = None,
+        metadata: Metadata = None,
+    ) -> list[int | str]:
+        """As `add`, with vectors (N, D) that the index's model gave; returns the ids."""
+        return self._collection.add(sentences, vectors, ids, metadata)
+
+    def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
+        """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        return self._collection.vectors_of(ids)
+
+    def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
+        """At most so many rows, drawn at random, with their unit vectors (n, D)."""
+        return self._collection.sample(count, seed)
+
+    def refresh(self) -> bool:
+        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it.
+
+        Raises:
+            SearchIndexError: the index in that folder is of another model now.
+        """
+        changed = self._collection.refresh()
+        if changed:
+            self._check_model()
+        return changed
 
     def _check_model(self) -> None:
         """The model may have been trained on, or its length or prompts set, since the index was made with it."""

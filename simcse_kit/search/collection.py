@@ -87,9 +87,20 @@ class Collection:
         self._id_type: type | None = None  # None: no row yet
         self._folder: Path | None = None
         self._generation = 0  # of the commit in `_folder` that this content started from
+        self._seen: tuple[int, int] | None = None  # `_stamp` of that commit
 
     def __len__(self) -> int:
         return len(self._content)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it was opened or saved last."""
+        return self._folder
+
+    @property
+    def id_type(self) -> type | None:
+        """What its ids are, int or str; None before the first."""
+        return self._id_type
 
     def add(
         self,
@@ -97,8 +108,10 @@ class Collection:
         vectors: Vectors,
         ids: Sequence[Id] | None = None,
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
-    ) -> None:
+    ) -> list[Id]:
         """Add N texts with vectors (N, D), of any length but zero, under new ids (None: integers that go on).
+
+        Returns the ids.
 
         ``metadata``: a JSON object for each text, or None.
 
@@ -111,6 +124,7 @@ class Collection:
         if taken := self._taken(new):
             raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
         self._add(texts, unit, new, as_json(metadata, len(texts)))
+        return new
 
     def update(
         self,
@@ -247,6 +261,14 @@ class Collection:
         numbers = np.flatnonzero(self._content.live)
         return numbers, self._content.vectors.take(numbers)
 
+    def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
+        """At most so many rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
+        numbers = np.flatnonzero(self._content.live)
+        if len(numbers) > count:
+            numbers = np.sort(np.random.default_rng(seed).choice(numbers, count, replace=False))
+        rows = self._content.fetch(numbers.tolist())
+        return [rows[number] for number in numbers.tolist()], self._content.vectors.take(numbers)
+
     def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
         """The ``k`` nearest other rows of every row, for so many rows at once; both by number."""
         content = self._content
@@ -285,6 +307,14 @@ class Collection:
             generation=self._generation,
             model=self.model,
         )
+
+    def refresh(self) -> bool:
+        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it."""
+        pending = self._content.pending
+        if self._folder is None or pending.count or pending.deleted or _stamp(self._folder) == self._seen:
+            return False
+        vars(self).update(vars(Collection.open(self._folder)))
+        return True
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
         """Commit to ``folder`` (None: where it was opened or saved last); on any failure the last commit stays.
@@ -421,6 +451,7 @@ class Collection:
             structure=structure,
         )
         commit(target, manifest)
+        self._seen = _stamp(target)  # before the lock is given back
         before = self._content if target == self._folder else None
         self._folder, self._generation = target, generation
         self._content = Content.open(target, manifest, before)
@@ -430,12 +461,16 @@ class Collection:
         """Open the last commit of a folder; a damaged file is an error by name. Vectors and texts stay on the disk."""
         target = Path(folder).absolute()
         while True:
+            seen = _stamp(target)
             manifest = read_manifest(target)
             try:
-                return cls._read(target, manifest)
+                collection = cls._read(target, manifest)
             except (SearchIndexError, OSError):
                 if read_manifest(target).generation == manifest.generation:
                     raise  # else a writer committed meanwhile, and took the old files away
+            else:
+                collection._seen = seen
+                return collection
 
     @classmethod
     def _read(cls, target: Path, manifest: Manifest) -> Collection:
@@ -447,3 +482,12 @@ class Collection:
             collection._id_type = str if manifest.id_type == "str" else int
         collection._folder, collection._generation = target, manifest.generation
         return collection
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """What changes with every commit, without reading it; None where there is none."""
+    try:
+        found = (folder / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

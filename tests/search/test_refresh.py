@@ -1,0 +1,59 @@
+"""A reader that stays open sees the commits of others when it asks, and draws the same sample each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simcse_kit.search import Collection
+
+
+def vectors(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 6)).astype(np.float32)
+
+
+def test_a_reader_sees_commits_when_it_asks(tmp_path: Path) -> None:
+    writer = Collection(6)
+    assert not writer.refresh()
+    assert writer.add(["a", "b"], vectors(2)) == [0, 1]
+    writer.save(tmp_path / "i")
+    assert not writer.refresh()
+    reader = Collection.open(tmp_path / "i")
+    assert not reader.refresh()
+    writer.add(["c"], vectors(1, 1))
+    writer.delete([0])
+    writer.save()
+    assert len(reader) == 2
+    assert reader.refresh()
+    assert [row.id for row, _ in reader.rows()] == [1, 2]
+    assert not reader.refresh()
+    reader.add(["d"], vectors(1, 2))
+    reader.save()  # it is no stale writer now
+    writer.delete([1])
+    assert not writer.refresh()  # what it has not saved yet is not thrown away
+    assert [row.id for row, _ in writer.rows()] == [2]
+
+
+def test_a_compaction_is_a_commit_too(tmp_path: Path) -> None:
+    writer = Collection(6)
+    writer.add(["a", "b", "c"], vectors(3))
+    writer.save(tmp_path / "i")
+    reader = Collection.open(tmp_path / "i")
+    writer.delete([1])
+    writer.compact()
+    assert reader.refresh()
+    assert [row.text for row in reader.get([0, 2])] == ["a", "c"]
+
+
+def test_a_sample_is_rows_with_their_vectors() -> None:
+    collection = Collection(6)
+    collection.add([f"text {i}" for i in range(50)], vectors(50))
+    collection.delete(list(range(0, 50, 2)))
+    rows, drawn = collection.sample(10)
+    assert len(rows) == len(drawn) == 10
+    assert all(row.id % 2 for row in rows)  # type: ignore[operator]
+    np.testing.assert_array_equal(drawn, collection.vectors_of([row.id for row in rows]))
+    assert collection.sample(10)[0] == rows
+    assert collection.sample(10, seed=1)[0] != rows
+    assert [row.id for row in collection.sample(99)[0]] == list(range(1, 50, 2))
