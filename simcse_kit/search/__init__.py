@@ -1,9 +1,22 @@
 """Vectors in, hits out: no model in sight."""
 
+from simcse_kit.search.base import BaseCollection, Hit, Info
 from simcse_kit.search.clustering import Clusters, cluster
-from simcse_kit.search.collection import Collection, Hit, Info
+from simcse_kit.search.collection import Collection
 from simcse_kit.search.mining import Mined, Pair, mine
 from simcse_kit.search.rows import Row
 from simcse_kit.search.structure import KINDS
 
-__all__ = ["KINDS", "Clusters", "Collection", "Hit", "Info", "Mined", "Pair", "Row", "cluster", "mine"]
+__all__ = [
+    "KINDS",
+    "BaseCollection",
+    "Clusters",
+    "Collection",
+    "Hit",
+    "Info",
+    "Mined",
+    "Pair",
+    "Row",
+    "cluster",
+    "mine",
+]

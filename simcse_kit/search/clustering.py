@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.collection import Collection, Hit
+from simcse_kit.search.base import BaseCollection, Hit
 from simcse_kit.search.rows import Row
 from simcse_kit.types import Vectors
 
@@ -29,7 +29,7 @@ class Clusters(NamedTuple):
     centres: Vectors  # (K, D), unit
     numbers: NDArray[np.int64]  # (N,): rows of the collection
     labels: NDArray[np.int64]  # (N,): the cluster of each
-    collection: Collection
+    collection: BaseCollection
 
     def rows(self) -> Iterator[tuple[Row, int]]:
         """Every row with its cluster."""
@@ -40,7 +40,7 @@ class Clusters(NamedTuple):
                 yield fetched[number], label
 
 
-def cluster(collection: Collection, n_clusters: int, *, examples: int = 3, seed: int = 0) -> Clusters:
+def cluster(collection: BaseCollection, n_clusters: int, *, examples: int = 3, seed: int = 0) -> Clusters:
     """Spherical k-means (FAISS): K clusters of rows, each described by the ``examples`` rows nearest its centre.
 
     Raises:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.files import sync
+from simcse_kit.search.base import BaseCollection, Hit, Info
 from simcse_kit.search.blocks import seal
-from simcse_kit.search.checks import as_json, check_threshold, checked_ids, normalized, unit_vectors
 from simcse_kit.search.content import Content
-from simcse_kit.search.filters import parse_filter
-from simcse_kit.search.rows import Id, Metadata, Row
+from simcse_kit.search.filters import Condition
+from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
 from simcse_kit.search.store import (
     MANIFEST,
@@ -36,37 +34,7 @@ from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
 
-class Hit(NamedTuple):
-    """One answer: what is stored, and the cosine with the query."""
-
-    id: Id
-    text: str
-    score: float
-    metadata: Metadata | None = None
-
-    @classmethod
-    def of(cls, row: Row, score: float) -> Hit:
-        """A row that was found."""
-        return cls(row.id, row.text, float(score), row.metadata)
-
-
-@dataclass(frozen=True)
-class Info:
-    """What an index holds."""
-
-    count: int
-    deleted: int  # rows that `Collection.compact` would remove
-    dimension: int
-    kind: str  # as asked for
-    structure: StructureEntry | None  # None: every search is exact
-    unindexed: int  # rows behind the structure, which are compared one by one
-    segments: int
-    bytes: int  # on the disk, of the last commit
-    generation: int
-    model: dict[str, Any]
-
-
-class Collection:
+class Collection(BaseCollection):
     """N texts with ids, metadata and unit vectors (N, D).
 
     `add`, `update` and `delete` change memory; `save` commits to a folder at one instant; `open` reads the last commit,
@@ -75,16 +43,9 @@ class Collection:
     """
 
     def __init__(self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL) -> None:
-        if not 0 < target_recall <= 1:
-            raise SearchIndexError(f"target_recall is between 0 and 1; got {target_recall}")
+        super().__init__(dimension, kind, target_recall)
         resolve_kind(kind, 0)
-        self.dimension = dimension
-        self.kind = kind
-        self.target_recall = target_recall
-        self.model: dict[str, Any] = {}  # what the owner wants to know about the model, kept in the manifest
         self._content = Content(dimension)
-        self._next_id = 0
-        self._id_type: type | None = None  # None: no row yet
         self._folder: Path | None = None
         self._generation = 0  # of the commit in `_folder` that this content started from
         self._seen: tuple[int, int] | None = None  # `_stamp` of that commit
@@ -102,138 +63,31 @@ class Collection:
         """What its ids are, int or str; None before the first."""
         return self._id_type
 
-    def add(
-        self,
-        texts: Sequence[str],
-        vectors: Vectors,
-        ids: Sequence[Id] | None = None,
-        metadata: Sequence[Mapping[str, Any] | None] | None = None,
-    ) -> list[Id]:
-        """Add N texts with vectors (N, D), of any length but zero, under new ids (None: integers that go on).
+    def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
+        self._content.add(unit, ids, texts, metadata)
 
-        Returns the ids.
-
-        ``metadata``: a JSON object for each text, or None.
-
-        Raises:
-            SearchIndexError: an id that is taken, no integer or string, or not of the others' type; a wrong shape;
-                metadata that is no JSON object. Nothing is added then.
-        """
-        unit = unit_vectors(texts, vectors, self.dimension)
-        new = self._new_ids(len(texts), ids)
-        if taken := self._taken(new):
-            raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
-        self._add(texts, unit, new, as_json(metadata, len(texts)))
-        return new
-
-    def update(
-        self,
-        texts: Sequence[str],
-        vectors: Vectors,
-        ids: Sequence[Id],
-        metadata: Sequence[Mapping[str, Any] | None] | None = None,
-    ) -> None:
-        """Put N texts, vectors and metadata in the place of those with these ids; all are as in `add`.
-
-        Raises:
-            SearchIndexError: an id that is not there, and what `add` refuses. Nothing is changed then.
-        """
-        unit = unit_vectors(texts, vectors, self.dimension)
-        same, objects = self._new_ids(len(texts), ids), as_json(metadata, len(texts))
-        numbers = self._numbers(same)
+    def _remove(self, numbers: Sequence[int]) -> None:
         self._content.delete(numbers)
-        self._add(texts, unit, same, objects)
 
-    def delete(self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
-        """Delete the rows with these ids, or those whose metadata meet a filter; returns how many.
+    def _found(self, ids: Sequence[Id]) -> dict[Id, int]:
+        return self._content.numbers(ids)
 
-        Raises:
-            SearchIndexError: an id that is not there, or a filter that cannot be read. Nothing is deleted then.
-        """
-        if (ids is None) == (filter is None):
-            raise SearchIndexError("delete takes ids or a filter (filter), one of the two")
-        if ids is not None:
-            numbers = self._numbers(list(dict.fromkeys(ids)))
-        else:
-            numbers = np.flatnonzero(self._content.matching(parse_filter(filter or {}))).tolist()
-        self._content.delete(numbers)
-        return len(numbers)
+    def _matching(self, condition: Condition) -> list[int]:
+        return np.flatnonzero(self._content.matching(condition)).tolist()
 
-    def _add(self, texts: Sequence[str], unit: Vectors, ids: list[Id], metadata: Sequence[str | None]) -> None:
-        if len(texts):
-            self._content.add(unit, ids, texts, metadata)
-            self._id_type = type(ids[0])
-            self._next_id = max(self._next_id, 1 + max((i for i in ids if isinstance(i, int)), default=-1))
-
-    def _new_ids(self, count: int, ids: Sequence[Id] | None) -> list[Id]:
-        if ids is None:
-            if self._id_type is str:
-                raise SearchIndexError("this index has string ids; name the ids of what is added")
-            return list(range(self._next_id, self._next_id + count))
-        if len(ids) != count:
-            raise SearchIndexError(f"{count} texts need {count} ids; got {len(ids)}")
-        new = checked_ids(ids)
-        kinds = {type(value) for value in new} | ({self._id_type} if self._id_type else set())
-        if len(kinds) > 1:
-            raise SearchIndexError("ids are all integers or all strings; got both")
-        seen: set[Id] = set()
-        for value in new:
-            if value in seen:
-                raise SearchIndexError(f"id {value!r} is taken: it is there twice")
-            seen.add(value)
-        return new
-
-    def _taken(self, ids: list[Id]) -> list[Id]:
-        if self._id_type is int and min((i for i in ids if isinstance(i, int)), default=0) >= self._next_id:
-            return []  # all are new
-        return list(self._content.numbers(ids))
-
-    def _numbers(self, ids: Sequence[Id]) -> list[int]:
-        """Numbers of live rows by id; an id that is not there is an error."""
-        found = self._content.numbers(checked_ids(ids))
-        if missing := [id_ for id_ in ids if id_ not in found]:
-            more = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
-            raise SearchIndexError(f"there is no id {missing[0]!r}{more} in this index")
-        return [found[id_] for id_ in ids]
-
-    def get(self, ids: Sequence[Id]) -> list[Row]:
-        """The rows with these ids; one that is not there is a `SearchIndexError`."""
-        numbers = self._numbers(ids)
-        rows = self._content.fetch(numbers)
-        return [rows[number] for number in numbers]
-
-    def vectors_of(self, ids: Sequence[Id]) -> Vectors:
-        """Unit vectors of the rows with these ids, (n, D); one that is not there is a `SearchIndexError`."""
-        return self._content.vectors.take(np.array(self._numbers(ids), dtype=np.int64))
+    def _take(self, numbers: Sequence[int]) -> Vectors:
+        return self._content.vectors.take(np.array(numbers, dtype=np.int64))
 
     def rows(self) -> Iterator[tuple[Row, Vectors]]:
         """Every row with its unit vector (D,), in the order in which they were added."""
         return self._content.rows()
 
-    def search(
-        self,
-        vectors: Vectors,
-        k: int = 5,
-        threshold: float | None = None,
-        filter: Mapping[str, Any] | None = None,
-    ) -> list[list[Hit]]:
-        """The ``k`` nearest texts of each query vector (Q, D), best first, with a cosine of at least ``threshold``.
-
-        ``filter``: a filter on the metadata (`filters`).
-        """
-        if k < 1:
-            raise SearchIndexError(f"k must be at least 1; got {k}")
-        check_threshold(threshold)
-        queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
-        if queries.shape[1] != self.dimension and len(queries):
-            raise SearchIndexError(
-                f"the index holds vectors of {self.dimension} dimensions; the query has {queries.shape[1]}"
-            )
+    def _hits(self, queries: Vectors, k: int, threshold: float | None, condition: Condition | None) -> list[list[Hit]]:
         content = self._content
-        allowed = content.live if filter is None else content.matching(parse_filter(filter))
-        if not len(queries) or not allowed.any():
+        allowed = content.live if condition is None else content.matching(condition)
+        if not allowed.any():
             return [[] for _ in queries]
-        found = content.nearest(normalized(queries), min(k, int(np.count_nonzero(allowed))), allowed)
+        found = content.nearest(queries, min(k, int(np.count_nonzero(allowed))), allowed)
         good = found.rows >= 0 if threshold is None else (found.rows >= 0) & (found.scores >= threshold)
         rows = content.fetch(np.unique(found.rows[good]).tolist())
         return [
@@ -244,13 +98,6 @@ class Collection:
             ]
             for scores, numbers, fit in zip(found.scores, found.rows, good, strict=True)
         ]
-
-    def similar(
-        self, id: Id, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
-    ) -> list[Hit]:
-        """The ``k`` texts nearest to the one with this id, without it; as `search`."""
-        found = self.search(self.vectors_of([id]), k + 1, threshold, filter)[0]
-        return [hit for hit in found if hit.id != id][:k]
 
     def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
         """Rows by number: the order in which they were added, which compacting changes."""
@@ -278,19 +125,6 @@ class Collection:
             found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), content.live)
             scores = np.where(found.rows == own[:, None], -np.inf, found.scores)  # itself goes last
             yield own, merged([Nearest(scores, np.where(found.rows == own[:, None], -1, found.rows))], k)
-
-    def as_ids(self, texts: Sequence[str]) -> list[Id]:
-        """Ids of this index that are written as text: integers, where its ids are.
-
-        Raises:
-            SearchIndexError: no integer, where it has to be one.
-        """
-        if self._id_type is str:
-            return list(texts)
-        for text in texts:
-            if not text.removeprefix("-").isdecimal():
-                raise SearchIndexError(f"this index has integer ids; got {text!r}")
-        return [int(text) for text in texts]
 
     def info(self) -> Info:
         """What it holds."""

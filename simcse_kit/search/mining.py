@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.checks import check_threshold
-from simcse_kit.search.collection import Collection
 from simcse_kit.search.rows import Row
 
 _BATCH = 1024  # rows searched at once
@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 class Mined:
     """Pairs of rows of a collection, best first."""
 
-    collection: Collection
+    collection: BaseCollection
     scores: NDArray[np.float32]  # (P,)
     rows: NDArray[np.int64]  # (P, 2): numbers, the earlier row first
     groups: NDArray[np.int64]  # (P,)
@@ -47,7 +47,7 @@ class Mined:
 
 
 def mine(
-    collection: Collection, threshold: float = 0.9, neighbors: int = 50, *, show_progress_bar: bool = False
+    collection: BaseCollection, threshold: float = 0.9, neighbors: int = 50, *, show_progress_bar: bool = False
 ) -> Mined:
     """All pairs of rows with a cosine of at least ``threshold``, among each row's so many nearest neighbours.
 

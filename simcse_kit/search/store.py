@@ -47,8 +47,8 @@ class SegmentEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StructureEntry:
-    """What finds candidates among the first ``rows`` rows, and how well; a block file."""
+class Searched:
+    """What finds candidates among the first ``rows`` rows, and how well."""
 
     kind: str
     rows: int
@@ -56,6 +56,12 @@ class StructureEntry:
     candidates: int
     recall: float  # of the 10 nearest
     queries: int  # that the recall was measured with
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureEntry(Searched):
+    """The same, in a block file."""
+
     file: FileEntry
 
 

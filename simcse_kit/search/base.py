@@ -1,0 +1,278 @@
+"""What every store of an index offers, and what they do alike: checks, ids, and the errors of both."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.checks import as_json, check_threshold, checked_ids, normalized, unit_vectors
+from simcse_kit.search.filters import Condition, parse_filter
+from simcse_kit.search.rows import Id, Metadata, Row
+from simcse_kit.search.store import Searched
+from simcse_kit.search.structure import TARGET_RECALL
+from simcse_kit.search.vectors import Nearest
+from simcse_kit.types import Vectors
+
+
+class Hit(NamedTuple):
+    """One answer: what is stored, and the cosine with the query."""
+
+    id: Id
+    text: str
+    score: float
+    metadata: Metadata | None = None
+
+    @classmethod
+    def of(cls, row: Row, score: float) -> Hit:
+        """A row that was found."""
+        return cls(row.id, row.text, float(score), row.metadata)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What an index holds."""
+
+    count: int
+    deleted: int  # rows that `Collection.compact` would remove
+    dimension: int
+    kind: str  # as asked for
+    structure: Searched | None  # None: every search is exact
+    unindexed: int  # rows behind the structure, which are compared one by one
+    segments: int
+    bytes: int  # on the disk, of the last commit
+    generation: int
+    model: dict[str, Any]
+
+
+class BaseCollection(ABC):
+    """N texts with ids, metadata and unit vectors (N, D), wherever they are kept.
+
+    `add`, `update` and `delete` change memory; `save` commits. A row has a number beside its id: the order in which it
+    was added.
+    """
+
+    def __init__(self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL) -> None:
+        if not 0 < target_recall <= 1:
+            raise SearchIndexError(f"target_recall is between 0 and 1; got {target_recall}")
+        self.dimension = dimension
+        self.kind = kind
+        self.target_recall = target_recall
+        self.model: dict[str, Any] = {}  # what the owner wants to know about the model, kept with the rows
+        self._next_id = 0
+        self._id_type: type | None = None  # None: no row yet
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def add(
+        self,
+        texts: Sequence[str],
+        vectors: Vectors,
+        ids: Sequence[Id] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> list[Id]:
+        """Add N texts with vectors (N, D), of any length but zero, under new ids (None: integers that go on).
+
+        Returns the ids.
+
+        ``metadata``: a JSON object for each text, or None.
+
+        Raises:
+            SearchIndexError: an id that is taken, no integer or string, or not of the others' type; a wrong shape;
+                metadata that is no JSON object. Nothing is added then.
+        """
+        unit = unit_vectors(texts, vectors, self.dimension)
+        new = self._new_ids(len(texts), ids)
+        if taken := self._taken(new):
+            raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
+        self._add(texts, unit, new, as_json(metadata, len(texts)))
+        return new
+
+    def update(
+        self,
+        texts: Sequence[str],
+        vectors: Vectors,
+        ids: Sequence[Id],
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        """Put N texts, vectors and metadata in the place of those with these ids; all are as in `add`.
+
+        Raises:
+            SearchIndexError: an id that is not there, and what `add` refuses. Nothing is changed then.
+        """
+        unit = unit_vectors(texts, vectors, self.dimension)
+        same, objects = self._new_ids(len(texts), ids), as_json(metadata, len(texts))
+        numbers = self._numbers(same)
+        self._remove(numbers)
+        self._add(texts, unit, same, objects)
+
+    def delete(self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
+        """Delete the rows with these ids, or those whose metadata meet a filter; returns how many.
+
+        Raises:
+            SearchIndexError: an id that is not there, or a filter that cannot be read. Nothing is deleted then.
+        """
+        if (ids is None) == (filter is None):
+            raise SearchIndexError("delete takes ids or a filter (filter), one of the two")
+        if ids is not None:
+            numbers = self._numbers(list(dict.fromkeys(ids)))
+        else:
+            numbers = self._matching(parse_filter(filter or {}))
+        self._remove(numbers)
+        return len(numbers)
+
+    def _add(self, texts: Sequence[str], unit: Vectors, ids: list[Id], metadata: Sequence[str | None]) -> None:
+        if len(texts):
+            self._append(unit, ids, texts, metadata)
+            self._id_type = type(ids[0])
+            self._next_id = max(self._next_id, 1 + max((i for i in ids if isinstance(i, int)), default=-1))
+
+    def _new_ids(self, count: int, ids: Sequence[Id] | None) -> list[Id]:
+        if ids is None:
+            if self._id_type is str:
+                raise SearchIndexError("this index has string ids; name the ids of what is added")
+            return list(range(self._next_id, self._next_id + count))
+        if len(ids) != count:
+            raise SearchIndexError(f"{count} texts need {count} ids; got {len(ids)}")
+        new = checked_ids(ids)
+        kinds = {type(value) for value in new} | ({self._id_type} if self._id_type else set())
+        if len(kinds) > 1:
+            raise SearchIndexError("ids are all integers or all strings; got both")
+        seen: set[Id] = set()
+        for value in new:
+            if value in seen:
+                raise SearchIndexError(f"id {value!r} is taken: it is there twice")
+            seen.add(value)
+        return new
+
+    def _taken(self, ids: list[Id]) -> list[Id]:
+        if self._id_type is int and min((i for i in ids if isinstance(i, int)), default=0) >= self._next_id:
+            return []  # all are new
+        return list(self._found(ids))
+
+    def _numbers(self, ids: Sequence[Id]) -> list[int]:
+        """Numbers of live rows by id; an id that is not there is an error."""
+        found = self._found(checked_ids(ids))
+        if missing := [id_ for id_ in ids if id_ not in found]:
+            more = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
+            raise SearchIndexError(f"there is no id {missing[0]!r}{more} in this index")
+        return [found[id_] for id_ in ids]
+
+    def get(self, ids: Sequence[Id]) -> list[Row]:
+        """The rows with these ids; one that is not there is a `SearchIndexError`."""
+        numbers = self._numbers(ids)
+        rows = self.fetch(numbers)
+        return [rows[number] for number in numbers]
+
+    def vectors_of(self, ids: Sequence[Id]) -> Vectors:
+        """Unit vectors of the rows with these ids, (n, D); one that is not there is a `SearchIndexError`."""
+        return self._take(self._numbers(ids))
+
+    def search(
+        self,
+        vectors: Vectors,
+        k: int = 5,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> list[list[Hit]]:
+        """The ``k`` nearest texts of each query vector (Q, D), best first, with a cosine of at least ``threshold``.
+
+        ``filter``: a filter on the metadata (`filters`).
+        """
+        if k < 1:
+            raise SearchIndexError(f"k must be at least 1; got {k}")
+        check_threshold(threshold)
+        queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
+        if queries.shape[1] != self.dimension and len(queries):
+            raise SearchIndexError(
+                f"the index holds vectors of {self.dimension} dimensions; the query has {queries.shape[1]}"
+            )
+        condition = None if filter is None else parse_filter(filter)
+        if not len(queries):
+            return []
+        return self._hits(normalized(queries), k, threshold, condition)
+
+    def similar(
+        self, id: Id, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
+    ) -> list[Hit]:
+        """The ``k`` texts nearest to the one with this id, without it; as `search`."""
+        found = self.search(self.vectors_of([id]), k + 1, threshold, filter)[0]
+        return [hit for hit in found if hit.id != id][:k]
+
+    def as_ids(self, texts: Sequence[str]) -> list[Id]:
+        """Ids of this index that are written as text: integers, where its ids are.
+
+        Raises:
+            SearchIndexError: no integer, where it has to be one.
+        """
+        if self._id_type is str:
+            return list(texts)
+        for text in texts:
+            if not text.removeprefix("-").isdecimal():
+                raise SearchIndexError(f"this index has integer ids; got {text!r}")
+        return [int(text) for text in texts]
+
+    # What a store does
+
+    @abstractmethod
+    def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
+        """Add n rows to memory, all or none; ``metadata`` is JSON."""
+
+    @abstractmethod
+    def _remove(self, numbers: Sequence[int]) -> None:
+        """Delete live rows, in memory."""
+
+    @abstractmethod
+    def _found(self, ids: Sequence[Id]) -> dict[Id, int]:
+        """Numbers of live rows by id, of those ids that are there."""
+
+    @abstractmethod
+    def _matching(self, condition: Condition) -> list[int]:
+        """Numbers of the live rows that meet a condition."""
+
+    @abstractmethod
+    def _take(self, numbers: Sequence[int]) -> Vectors:
+        """Unit vectors of n rows, (n, D)."""
+
+    @abstractmethod
+    def _hits(self, queries: Vectors, k: int, threshold: float | None, condition: Condition | None) -> list[list[Hit]]:
+        """What `search` returns, for unit queries (Q, D), of which there is one at least."""
+
+    @abstractmethod
+    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+        """Rows by number."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[tuple[Row, Vectors]]:
+        """Every row with its unit vector (D,), in the order in which they were added."""
+
+    @abstractmethod
+    def unit_vectors(self) -> tuple[NDArray[np.int64], Vectors]:
+        """(numbers, vectors) of all rows, (N,) and (N, D), in memory."""
+
+    @abstractmethod
+    def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
+        """The ``k`` nearest other rows of every row, for about so many rows at once; both by number."""
+
+    @abstractmethod
+    def info(self) -> Info:
+        """What it holds."""
+
+    @abstractmethod
+    def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
+        """Commit; ``folder`` (None: as last time) is where: a folder, or a collection's name."""
+
+    @abstractmethod
+    def compact(self) -> Path:
+        """Commit, and tidy up what is kept."""
+
+    @abstractmethod
+    def verify(self) -> None:
+        """Read all of the last commit; what differs from what was written is a `SearchIndexError`."""
