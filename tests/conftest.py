@@ -14,6 +14,7 @@ os.environ.setdefault(
 )  # tiny models on busy cores: threads that spin make it 4 times slower
 
 import pytest
+from stores import Store
 
 from simcse_kit import errors
 
@@ -27,6 +28,14 @@ def _said_afresh() -> Iterator[None]:
     errors._said.clear()
     yield
     errors._said.clear()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Where a test keeps its indexes: folders, or Milvus."""
+    made = Store(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,16 @@ class BaseCollection(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    @property
+    def id_type(self) -> type | None:
+        """What its ids are, int or str; None before the first."""
+        return self._id_type
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path | None:
+        """Where it was opened or saved last: a folder, or a collection's name."""
+
     def add(
         self,
         texts: Sequence[str],
@@ -206,6 +216,19 @@ class BaseCollection(ABC):
         found = self.search(self.vectors_of([id]), k + 1, threshold, filter)[0]
         return [hit for hit in found if hit.id != id][:k]
 
+    def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
+        """At most so many rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
+        numbers = self._live()
+        if len(numbers) > count:
+            numbers = np.sort(np.random.default_rng(seed).choice(numbers, count, replace=False))
+        rows = self.fetch(numbers.tolist())
+        return [rows[number] for number in numbers.tolist()], self._take(numbers.tolist())
+
+    def unit_vectors(self) -> tuple[NDArray[np.int64], Vectors]:
+        """(numbers, vectors) of all rows, (N,) and (N, D), in memory."""
+        numbers = self._live()
+        return numbers, self._take(numbers.tolist())
+
     def as_ids(self, texts: Sequence[str]) -> list[Id]:
         """Ids of this index that are written as text: integers, where its ids are.
 
@@ -238,6 +261,10 @@ class BaseCollection(ABC):
         """Numbers of the live rows that meet a condition."""
 
     @abstractmethod
+    def _live(self) -> NDArray[np.int64]:
+        """Numbers of all rows, ascending."""
+
+    @abstractmethod
     def _take(self, numbers: Sequence[int]) -> Vectors:
         """Unit vectors of n rows, (n, D)."""
 
@@ -254,16 +281,16 @@ class BaseCollection(ABC):
         """Every row with its unit vector (D,), in the order in which they were added."""
 
     @abstractmethod
-    def unit_vectors(self) -> tuple[NDArray[np.int64], Vectors]:
-        """(numbers, vectors) of all rows, (N,) and (N, D), in memory."""
-
-    @abstractmethod
     def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
         """The ``k`` nearest other rows of every row, for about so many rows at once; both by number."""
 
     @abstractmethod
     def info(self) -> Info:
         """What it holds."""
+
+    @abstractmethod
+    def refresh(self) -> bool:
+        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it."""
 
     @abstractmethod
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:

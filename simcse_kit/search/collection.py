@@ -58,11 +58,6 @@ class Collection(BaseCollection):
         """Where it was opened or saved last."""
         return self._folder
 
-    @property
-    def id_type(self) -> type | None:
-        """What its ids are, int or str; None before the first."""
-        return self._id_type
-
     def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
         self._content.add(unit, ids, texts, metadata)
 
@@ -74,6 +69,9 @@ class Collection(BaseCollection):
 
     def _matching(self, condition: Condition) -> list[int]:
         return np.flatnonzero(self._content.matching(condition)).tolist()
+
+    def _live(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self._content.live)
 
     def _take(self, numbers: Sequence[int]) -> Vectors:
         return self._content.vectors.take(np.array(numbers, dtype=np.int64))
@@ -102,19 +100,6 @@ class Collection(BaseCollection):
     def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
         """Rows by number: the order in which they were added, which compacting changes."""
         return self._content.fetch(numbers)
-
-    def unit_vectors(self) -> tuple[NDArray[np.int64], Vectors]:
-        """(numbers, vectors) of all rows, (N,) and (N, D), in memory."""
-        numbers = np.flatnonzero(self._content.live)
-        return numbers, self._content.vectors.take(numbers)
-
-    def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
-        """At most so many rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
-        numbers = np.flatnonzero(self._content.live)
-        if len(numbers) > count:
-            numbers = np.sort(np.random.default_rng(seed).choice(numbers, count, replace=False))
-        rows = self._content.fetch(numbers.tolist())
-        return [rows[number] for number in numbers.tolist()], self._content.vectors.take(numbers)
 
     def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
         """The ``k`` nearest other rows of every row, for so many rows at once; both by number."""

@@ -1,0 +1,131 @@
+"""Filters as Milvus's expressions, which answer as SQLite does.
+
+Milvus's own comparisons of JSON do not: to them null is a missing key, and in Milvus Lite true is 1. So each row has
+`terms`, one for every fact about its metadata that a filter may ask for (there is a value at a path, it is a number,
+it equals this one), and a filter asks for these. Only an order is compared in the JSON, where the terms say that both
+sides are numbers, or both texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from simcse_kit.search.filters import Compare, Condition, Exists, Group, Json, Not
+
+TERM_BYTES = 512  # of the longest term; what is longer is one by its hash
+MOST_TERMS = 4096  # in an array that Milvus keeps
+_ORDER = {"$gt": (">", "<="), "$gte": (">=", "<"), "$lt": ("<", ">="), "$lte": ("<=", ">")}  # and what denies it
+_UNREACHABLE = set('".\\')  # a key with one of these is in no filter
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def terms(metadata: Mapping[str, Any] | None) -> list[str]:
+    """The facts about a row's metadata.
+
+    >>> terms({"by": {"year": 2020.0}})
+    ['["by"]?', '["by","year"]?', '["by","year"]number', '["by","year"]=2020']
+    """
+    return [] if metadata is None else list(_terms((), metadata))
+
+
+def _terms(path: tuple[str, ...], metadata: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in metadata.items():
+        if _UNREACHABLE & set(key):
+            continue
+        here = (*path, key)
+        yield _term(here, "?")
+        if isinstance(value, Mapping):
+            yield from _terms(here, value)
+        elif not isinstance(value, list | tuple):
+            if kind := _kind(value):
+                yield _term(here, kind)
+            yield _term(here, "=" + _canonical(value))
+
+
+def _kind(value: Json) -> str:
+    if isinstance(value, str):
+        return "text"
+    return "" if value is None or isinstance(value, bool) else "number"
+
+
+def _canonical(value: Json) -> str:
+    """The same text for equal values: 1 and 1.0 are one number."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _term(path: tuple[str, ...], fact: str) -> str:
+    term = json.dumps(path, ensure_ascii=False, separators=(",", ":")) + fact
+    if len(raw := term.encode()) <= TERM_BYTES:
+        return term
+    return "#" + hashlib.blake2b(raw, digest_size=20).hexdigest()
+
+
+def quoted(text: str) -> str:
+    """A text as Milvus's expressions write it."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def literal(value: str | int | float) -> str:
+    """A text or number as Milvus's expressions write it."""
+    if isinstance(value, str):
+        return quoted(value)
+    return repr(float(value) if abs(value) >= 2**63 else value)
+
+
+def to_milvus(condition: Condition, denied: bool = False) -> str:
+    """The condition, or its denial, as an expression over the fields ``terms`` and ``metadata``.
+
+    Denials go down to the comparisons, so that no ``not`` stands before what Milvus cannot decide.
+
+    >>> print(to_milvus(Compare(("year",), "$gte", 2020)))
+    (array_contains(terms, "[\\"year\\"]number") and metadata["year"] >= 2020)
+    """
+    if isinstance(condition, Not):
+        return to_milvus(condition.part, not denied)
+    if isinstance(condition, Group):
+        return _group(condition, denied)
+    if term := _fact(condition):
+        return _contains([term], denied)
+    assert isinstance(condition, Compare)
+    assert isinstance(condition.value, str | int | float)
+    path = "".join(f"[{quoted(key)}]" for key in condition.path)
+    order = f"metadata{path} {_ORDER[condition.op][denied]} {literal(condition.value)}"
+    comparable = _contains([_term(condition.path, _kind(condition.value))], denied)
+    return f"({comparable} {'or' if denied else 'and'} {order})"
+
+
+def _fact(condition: Condition) -> str | None:
+    """The one term that decides a condition, where there is one."""
+    if isinstance(condition, Exists):
+        return _term(condition.path, "?")
+    if isinstance(condition, Compare) and condition.op == "$eq":
+        return _term(condition.path, "=" + _canonical(condition.value))
+    return None
+
+
+def _group(group: Group, denied: bool) -> str:
+    either = group.op == "OR"
+    parts: list[str] = []
+    rest = group.parts
+    if either:  # a long list is one comparison
+        facts = [(part, _fact(part)) for part in group.parts]
+        if found := [fact for _, fact in facts if fact]:
+            parts.append(_contains(found, denied))
+        rest = tuple(part for part, fact in facts if not fact)
+    parts += [to_milvus(part, denied) for part in rest]
+    if not parts:
+        return "number < 0" if either != denied else "number >= 0"
+    return "(" + (" or " if either != denied else " and ").join(parts) + ")"
+
+
+def _contains(found: list[str], denied: bool) -> str:
+    if len(found) == 1:
+        text = f"array_contains(terms, {quoted(found[0])})"
+    else:
+        text = f"array_contains_any(terms, [{', '.join(map(quoted, found))}])"
+    return f"not {text}" if denied else text

@@ -1,0 +1,254 @@
+"""A collection in Milvus over the wire: batches, retries, and errors of ours."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.errors import SearchIndexError, require_extra
+from simcse_kit.search.milvus.filters import literal
+from simcse_kit.search.milvus.schema import PROPERTY, Kind, State, index_of, schema_of
+from simcse_kit.search.rows import Id
+
+BATCH_ROWS = 1000
+BATCH_BYTES = 1 << 24  # a message of gRPC may have 64 MiB
+WINDOW = 500  # rows that are read at once, with their texts and vectors: an answer may have 100 MB
+ATTEMPTS = 6
+FIRST_WAIT = 0.2  # seconds before the second attempt; it doubles
+TIMEOUT = 60.0  # seconds for one attempt
+MOST_HITS = 16_384  # of a query, in Milvus
+_TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}  # of gRPC
+_RATE_LIMIT = 8
+
+
+def is_lite(uri: str) -> bool:
+    """Whether a uri is a file of Milvus Lite."""
+    return "://" not in uri and not uri.startswith("unix:")
+
+
+class Connection:
+    """A Milvus server, or a file of Milvus Lite, which runs in threads of this process."""
+
+    def __init__(self, uri: str, token: str | None = None) -> None:
+        self.lite = is_lite(uri)
+        require_extra("milvus", ["pymilvus", "milvus_lite"] if self.lite else ["pymilvus"], "an index in Milvus")
+        from pymilvus import MilvusClient
+
+        log = logging.getLogger("pymilvus")
+        if log.level == logging.NOTSET:
+            log.setLevel(logging.CRITICAL)  # it writes a stack trace for every error, also for those tried again
+        if self.lite and not uri.endswith(".db"):
+            raise SearchIndexError(f"the uri of Milvus is a file named *.db or http://host:19530; got {uri!r}")
+        self.uri = uri
+        if self.lite:
+            path = Path(uri).absolute()
+            if not path.parent.is_dir():
+                raise SearchIndexError(f"{uri}: there is no folder {path.parent}")
+            uri = str(path)
+        try:
+            self.client = MilvusClient(uri=uri, token=token or "", timeout=TIMEOUT)
+        except Exception as error:  # pymilvus's own, gRPC's, and Milvus Lite's
+            why = "; is another process using it?" if self.lite else ""
+            raise SearchIndexError(f"Milvus at {self.uri} cannot be opened: {error}{why}") from error
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Call a method of the client; again, after a while, where the failure may pass."""
+        attempt = 1
+        while True:
+            try:
+                return getattr(self.client, method)(timeout=TIMEOUT, **arguments)
+            except Exception as error:
+                what = f"Milvus at {self.uri}, {method}: {_said(error)}"
+                if not _passing(error):
+                    raise SearchIndexError(what) from error
+                if attempt == ATTEMPTS:
+                    raise SearchIndexError(
+                        f"{what}; tried {ATTEMPTS} times. What is not saved is still in memory: save again"
+                    ) from error
+            time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
+            attempt += 1
+
+
+def _passing(error: Exception) -> bool:
+    """Whether the same call may succeed later: no connection, no time, too many calls; not: a wrong argument."""
+    import grpc  # type: ignore[import-untyped]
+    from pymilvus.exceptions import ConnectError, MilvusException, MilvusUnavailableException
+
+    if isinstance(error, ConnectionError | TimeoutError | ConnectError | MilvusUnavailableException):
+        return True
+    if isinstance(error, grpc.RpcError):
+        code: Any = error.code() if callable(getattr(error, "code", None)) else None
+        return getattr(code, "name", None) in _TRANSIENT
+    if isinstance(error, MilvusException):
+        if getattr(error, "is_input_error", False):
+            return False
+        return (
+            error.code == _RATE_LIMIT
+            or bool(getattr(error, "retriable", False))
+            or getattr(error.code, "name", None) in _TRANSIENT
+            or "Retry timeout" in str(error.message)
+            or "Retry run out" in str(error.message)
+        )
+    return False
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "message", "") or error)
+
+
+def check_name(name: str) -> str:
+    """The name, where Milvus takes it for a collection."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,254}", name):
+        raise SearchIndexError(
+            "over Milvus an index is a collection's name, of letters, digits and underscores and no digit first; got "
+            f"{name!r}"
+        )
+    return name
+
+
+class Remote:
+    """One collection of ours."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.connection = connection
+        self.name = check_name(name)
+
+    def __str__(self) -> str:
+        return f"the collection {self.name} in Milvus at {self.connection.uri}"
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        return self.connection.call(method, collection_name=self.name, **arguments)
+
+    def exists(self) -> bool:
+        """Whether there is a collection of this name, of ours or not."""
+        return bool(self._call("has_collection"))
+
+    def create(self, state: State, kind: Kind) -> None:
+        """Make it; whatever has the name already stays, and is an error."""
+        if self.exists():
+            raise SearchIndexError(
+                f"{self} already holds an index or something else; open it and add to it, or choose another name"
+            )
+        client, lite = self.connection.client, self.connection.lite
+        self._call(
+            "create_collection",
+            schema=schema_of(client, state.id_type, state.dimension),
+            index_params=index_of(client, kind, state.dimension, lite=lite),
+            properties={PROPERTY: state.to_json()},
+            consistency_level="Strong",
+        )
+
+    def replace_empty(self, state: State, kind: Kind) -> None:
+        """Make an empty collection of ours anew, for ids of the other type."""
+        if self.count():
+            raise SearchIndexError(f"{self} is not empty any more: somebody else added rows; open it again")
+        self._call("drop_collection")
+        self.create(state, kind)
+
+    def state(self) -> State:
+        """What is noted about it; one that is missing, not ours or newer is an error."""
+        if not self.exists():
+            raise SearchIndexError(
+                f"{self} does not exist; make one with: simcse-kit index build MODEL FILE {self.name} --store milvus "
+                f"--uri {self.connection.uri}"
+            )
+        properties = self._call("describe_collection").get("properties") or {}
+        if PROPERTY not in properties:
+            raise SearchIndexError(f"{self} is not an index of simcse_kit: it lacks the property {PROPERTY}")
+        return State.from_json(str(self), properties[PROPERTY])
+
+    def note(self, state: State) -> None:
+        """Note a new state."""
+        self._call("alter_collection_properties", properties={PROPERTY: state.to_json()})
+
+    def count(self, expression: str = "") -> int:
+        """Rows, or those that meet an expression."""
+        found = self._call("query", filter=expression, output_fields=["count(*)"], consistency_level="Strong")
+        return int(found[0]["count(*)"])
+
+    def upsert(self, records: Sequence[dict[str, Any]]) -> Iterator[int]:
+        """Send rows in batches; yields how many are confirmed so far. Sending some again changes nothing."""
+        at = 0
+        while at < len(records):
+            end, size = at, 0
+            while end < len(records) and end - at < BATCH_ROWS:
+                own = _bytes(records[end])
+                if end > at and size + own > BATCH_BYTES:
+                    break
+                end, size = end + 1, size + own
+            self._call("upsert", data=list(records[at:end]))
+            at = end
+            yield at
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        """Delete rows by number; those that are not there are no error."""
+        for at in range(0, len(numbers), BATCH_ROWS):
+            self._call("delete", filter=f"number in {list(numbers[at : at + BATCH_ROWS])}")
+
+    def query(self, expression: str, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows that meet an expression, in no order; few enough for one answer."""
+        return list(self._call("query", filter=expression, output_fields=list(fields), consistency_level="Strong"))
+
+    def windows(self, end: int, fields: Sequence[str], expression: str = "") -> Iterator[list[dict[str, Any]]]:
+        """All rows with numbers below ``end``, in their order, some at once."""
+        step = WINDOW if "vector" in fields or "text" in fields else 8 * WINDOW
+        for at in range(0, end, step):
+            window = f"number >= {at} and number < {min(end, at + step)}"
+            found = self.query(f"{window} and {expression}" if expression else window, [*fields, "number"])
+            if found:
+                yield sorted(found, key=lambda record: int(record["number"]))
+
+    def by_id(self, ids: Sequence[Id], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows with these ids."""
+        found: list[dict[str, Any]] = []
+        for at in range(0, len(ids), WINDOW):
+            found += self.query(f"id in [{', '.join(map(literal, ids[at : at + WINDOW]))}]", fields)
+        return found
+
+    def by_number(self, numbers: Sequence[int], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows with these numbers."""
+        found: list[dict[str, Any]] = []
+        for at in range(0, len(numbers), WINDOW):
+            found += self.query(f"number in {list(numbers[at : at + WINDOW])}", [*fields, "number"])
+        return found
+
+    def search(
+        self, queries: Any, k: int, expression: str, fields: Sequence[str], params: dict[str, int]
+    ) -> list[list[Any]]:
+        """The k nearest rows of unit queries (Q, D)."""
+        found: list[list[Any]] = []
+        step = max(1, min(1000, BATCH_BYTES // max(1, k * (4 * queries.shape[1] + 4096))))
+        for at in range(0, len(queries), step):
+            found += self._call(
+                "search",
+                data=list(queries[at : at + step]),
+                anns_field="vector",
+                limit=k,
+                filter=expression,
+                output_fields=[*fields, "number"],
+                search_params={"metric_type": "IP", "params": params},
+                consistency_level="Strong",
+            )
+        return found
+
+    def bytes_on_disk(self) -> int:
+        """Of its files, where it is Milvus Lite's; of a server 0: it does not say."""
+        if not self.connection.lite:
+            return 0
+        folder = Path(self.connection.uri) / "collections" / self.name
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def flush(self) -> None:
+        """Ask the server to write and to tidy up what it has; it goes on by itself."""
+        self._call("flush")
+        self._call("compact")
+
+
+def _bytes(record: dict[str, Any]) -> int:
+    """About what a row takes in a message."""
+    texts = len(record["text"]) + len(str(record["metadata"])) + sum(map(len, record["terms"]))
+    return 4 * (texts + len(record["vector"])) + 256

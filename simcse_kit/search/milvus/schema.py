@@ -1,0 +1,195 @@
+"""What a collection in Milvus looks like: its fields, its index, and what is noted about it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.milvus.filters import MOST_TERMS, TERM_BYTES, terms
+from simcse_kit.search.rows import Id, Row
+from simcse_kit.search.store import Searched
+
+PROPERTY = "simcse_kit"  # of the collection: `State` as JSON
+FORMAT_VERSION = 1
+TEXT_BYTES = 65_535  # of a VARCHAR, and of JSON, in Milvus
+TEXT_FIELDS = ["id", "number", "text", "metadata"]
+FIELDS = [*TEXT_FIELDS, "terms", "checksum", "vector"]
+
+
+class Kind(NamedTuple):
+    """An index type of Milvus and how it is searched."""
+
+    index_type: str
+    params: dict[str, int]  # to build it
+    effort: str | None  # the parameter that trades time for recall
+    efforts: tuple[int, ...]  # to try, least first
+    factor: int  # so many times k are asked for, and rescored exactly; 1: its scores are exact
+    lite: bool  # whether Milvus Lite has it
+
+
+_LISTS = 1024  # of each of Milvus's segments
+_PROBES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+KINDS = {
+    "auto": Kind("AUTOINDEX", {}, None, (), 2, True),
+    "flat": Kind("FLAT", {}, None, (), 1, True),
+    "hnsw": Kind("HNSW", {"M": 32, "efConstruction": 200}, "ef", (16, 32, 64, 128, 256, 512, 1024), 1, True),
+    "ivf": Kind("IVF_FLAT", {"nlist": _LISTS}, "nprobe", _PROBES, 1, True),
+    "int8": Kind("IVF_SQ8", {"nlist": _LISTS}, "nprobe", _PROBES, 2, True),
+    "pq": Kind("IVF_PQ", {"nlist": _LISTS, "nbits": 8}, "nprobe", _PROBES, 10, False),
+    "rabitq": Kind("IVF_RABITQ", {"nlist": _LISTS}, "nprobe", _PROBES, 10, False),
+}
+
+
+def kind_of(name: str, *, lite: bool = False) -> Kind:
+    """The kind of a name; one that Milvus, or Milvus Lite, does not have is an error."""
+    if name not in KINDS:
+        raise SearchIndexError(f"over Milvus an index's kind is one of {', '.join(KINDS)}; got {name!r}")
+    if lite and not KINDS[name].lite:
+        there = ", ".join(key for key, kind in KINDS.items() if kind.lite)
+        raise SearchIndexError(f"Milvus Lite has no kind {name}, a Milvus server does; it has {there}")
+    return KINDS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What is noted about a collection, in its property; it changes with every save."""
+
+    state: str  # ready; saving: a save has begun; building: a build has begun
+    generation: int  # saves so far
+    dimension: int
+    kind: str
+    target_recall: float
+    id_type: str  # int or str
+    next_id: int
+    next_number: int
+    model: dict[str, Any]
+    build: str | None = None  # fingerprint of what is being built
+    searched: dict[str, Any] | None = None  # `Searched`, where the kind was tuned
+
+    def to_json(self) -> str:
+        """As the property holds it."""
+        return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, where: str, text: Any) -> State:
+        """Read back; ``where`` names the collection in errors."""
+        try:
+            values = json.loads(text)
+            version = int(values.pop("format_version"))
+            if version != FORMAT_VERSION:
+                newer = version > FORMAT_VERSION
+                raise SearchIndexError(
+                    f"{where} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this "
+                    f"one reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index anew'}"
+                )
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, SearchIndexError):
+                raise
+            raise SearchIndexError(f"the property {PROPERTY} of {where} is damaged: {error!r}") from error
+
+    @property
+    def measured(self) -> Searched | None:
+        """How well its kind searches."""
+        return None if self.searched is None else Searched(**self.searched)
+
+
+def schema_of(client: Any, id_type: str, dimension: int) -> Any:
+    """The fields of a collection."""
+    from pymilvus import DataType
+
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    if id_type == "str":
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=TEXT_BYTES)
+    else:
+        schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("number", DataType.INT64)  # the order in which rows were added
+    schema.add_field("text", DataType.VARCHAR, max_length=TEXT_BYTES)
+    schema.add_field("metadata", DataType.JSON, nullable=True)
+    schema.add_field(
+        "terms", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=MOST_TERMS, max_length=TERM_BYTES
+    )
+    schema.add_field("checksum", DataType.INT64)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+    return schema
+
+
+def index_of(client: Any, kind: Kind, dimension: int, *, lite: bool) -> Any:
+    """The vectors' index; vectors have length 1, so that the inner product is the cosine, and a zero vector has one."""
+    params: dict[str, int] = dict(kind.params)
+    if kind.index_type == "IVF_PQ":
+        params["m"] = max(m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0)
+    made = client.prepare_index_params()
+    made.add_index("vector", index_type=kind.index_type, metric_type="IP", params=params)
+    if not lite:
+        made.add_index("number", index_type="INVERTED")
+        made.add_index("terms", index_type="INVERTED")
+    return made
+
+
+def check_fits(ids: list[Id], texts: list[str], metadata: list[str | None]) -> None:
+    """An error where Milvus cannot hold an id, a text or a metadata object, which is named."""
+    for number, (id_, text, written) in enumerate(zip(ids, texts, metadata, strict=True)):
+        if isinstance(id_, str) and (size := len(id_.encode())) > TEXT_BYTES:
+            raise SearchIndexError(f"the id of text number {number} has {size:,} bytes, Milvus takes {TEXT_BYTES:,}")
+        if (size := len(text.encode())) > TEXT_BYTES:
+            raise SearchIndexError(
+                f"text number {number} has {size:,} bytes, Milvus takes {TEXT_BYTES:,}; cut long texts into passages "
+                "(--passages)"
+            )
+        if written is not None:
+            _check_metadata(number, written)
+
+
+def _check_metadata(number: int, written: str) -> None:
+    if (size := len(written.encode())) > TEXT_BYTES:
+        raise SearchIndexError(f"metadata number {number} has {size:,} bytes as JSON, Milvus takes {TEXT_BYTES:,}")
+
+    def checked(digits: str) -> int:
+        if not -(2**63) <= int(digits) < 2**64:
+            raise SearchIndexError(
+                f"metadata number {number}: Milvus has no integer of more than 64 bits; got {digits}"
+            )
+        return int(digits)
+
+    if (count := len(terms(json.loads(written, parse_int=checked)))) > MOST_TERMS:
+        raise SearchIndexError(
+            f"metadata number {number} states {count:,} facts to filter by, Milvus takes {MOST_TERMS:,}: fewer keys"
+        )
+
+
+def record_of(row: Row, number: int, vector: Any) -> dict[str, Any]:
+    """A row as Milvus takes it."""
+    return {
+        "id": row.id,
+        "number": number,
+        "text": row.text,
+        "metadata": row.metadata,
+        "terms": terms(row.metadata),
+        "checksum": _checksum(row, vector),
+        "vector": vector,
+    }
+
+
+def row_of(record: Mapping[str, Any]) -> Row:
+    """A row as Milvus gives it."""
+    return Row(record["id"], record["text"], record["metadata"])
+
+
+def is_as_written(record: Mapping[str, Any]) -> bool:
+    """Whether a row, with all of its fields, is what its checksum says, and its terms are those of its metadata."""
+    vector = np.asarray(record["vector"], dtype=np.float32)
+    return record["checksum"] == _checksum(row_of(record), vector) and list(record["terms"]) == terms(
+        json.loads(json.dumps(record["metadata"]))
+    )
+
+
+def _checksum(row: Row, vector: Any) -> int:
+    about = json.dumps([row.id, row.text, row.metadata], sort_keys=True)
+    return zlib.crc32(about.encode(), zlib.crc32(np.ascontiguousarray(vector, dtype="<f4").tobytes()))

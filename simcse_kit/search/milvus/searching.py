@@ -1,0 +1,116 @@
+"""Searches in Milvus: candidates by its index, exact scores by us, and the effort that gives a recall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.milvus.remote import MOST_HITS, Remote
+from simcse_kit.search.milvus.schema import Kind, row_of
+from simcse_kit.search.rows import Row
+from simcse_kit.search.store import Searched
+from simcse_kit.search.structure import TOP
+from simcse_kit.search.vectors import Nearest, exact_nearest, merged
+from simcse_kit.types import Vectors
+
+_QUERIES = 200  # rows to tune by
+_EQUAL = 1e-6  # rows whose scores differ by less are equally good answers
+_FIRST_CANDIDATES = 20  # at least, where they are rescored
+
+
+class Searching(NamedTuple):
+    """How a collection is searched."""
+
+    kind: Kind
+    effort: int | None  # None: as the kind has it by itself
+
+    def candidates(self, k: int) -> int:
+        """Rows to ask for."""
+        return k if self.kind.factor == 1 else min(MOST_HITS, max(self.kind.factor * k, _FIRST_CANDIDATES))
+
+    def params(self, candidates: int) -> dict[str, int]:
+        """What Milvus takes."""
+        if self.kind.effort is None:
+            return {}
+        effort = self.kind.efforts[len(self.kind.efforts) // 2] if self.effort is None else self.effort
+        return {self.kind.effort: max(effort, candidates) if self.kind.effort == "ef" else effort}
+
+
+def nearest(
+    remote: Remote, queries: Vectors, k: int, expression: str, fields: Sequence[str], searching: Searching
+) -> tuple[Nearest, dict[int, Row]]:
+    """The k nearest rows of unit queries (Q, D) by number, and the rows themselves, where their fields are asked for.
+
+    Scores are exact: where the index has only codes of the vectors, the vectors come along.
+    """
+    if k > MOST_HITS:
+        raise SearchIndexError(f"Milvus finds at most {MOST_HITS:,} rows for a query; got {k:,}")
+    count = searching.candidates(k)
+    rescored = searching.kind.factor > 1
+    asked = [*fields, "vector"] if rescored else fields
+    answers = remote.search(queries, count, expression, asked, searching.params(count))
+    scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
+    numbers = np.full((len(queries), count), -1, dtype=np.int64)
+    rows: dict[int, Row] = {}
+    for place, hits in enumerate(answers):
+        for at, hit in enumerate(hits):
+            entity = hit["entity"]
+            number = numbers[place, at] = int(entity["number"])
+            scores[place, at] = (
+                np.asarray(entity["vector"], np.float32) @ queries[place] if rescored else hit["distance"]
+            )
+            if fields and int(number) not in rows:
+                rows[int(number)] = row_of({**entity, "id": hit["id"]})
+    return merged([Nearest(scores, numbers)], k), rows
+
+
+def tune(
+    remote: Remote,
+    name: str,
+    kind: Kind,
+    target: float,
+    live: NDArray[np.int64],
+    queries: Vectors,
+    own: NDArray[np.int64],
+    chunks: Iterable[tuple[NDArray[np.int64], Vectors]],
+) -> Searched:
+    """The least effort whose recall of the 10 nearest is at least ``target``; else the one with the most.
+
+    Queries (Q, D) are the vectors of the rows ``own`` (Q,), each left out of its answers; a graph leads a little too
+    well to them. What is right comes from comparing all vectors, which are read for it.
+    """
+    top = min(TOP, len(live) - 1)
+    truth = Nearest(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
+    for numbers, vectors in chunks:
+        found = exact_nearest(queries, vectors, top + 1)
+        truth = merged([truth, Nearest(found.scores, np.where(found.rows < 0, -1, numbers[found.rows]))], top + 1)
+    wanted = np.where(truth.rows == own[:, None], -np.inf, truth.scores)
+    bound = -np.sort(-wanted, axis=1)[:, top - 1] - _EQUAL
+    best: Searched | None = None
+    for effort in kind.efforts:
+        searching = Searching(kind, effort)
+        found, _ = nearest(remote, queries, top + 1, "", [], searching)
+        good = (found.scores >= bound[:, None]) & (found.rows != own[:, None]) & (found.rows >= 0)
+        recall = float(np.minimum(good.sum(1), top).mean() / top)
+        if best is None or recall > best.recall:
+            best = Searched(
+                kind=name,
+                rows=len(live),
+                effort=effort,
+                candidates=searching.candidates(TOP),
+                recall=recall,
+                queries=len(queries),
+            )
+        if recall >= target:
+            break
+    assert best is not None
+    return best
+
+
+def sample(live: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
+    """Rows to tune by."""
+    return np.sort(np.random.default_rng(seed).choice(live, min(_QUERIES, len(live)), replace=False))
