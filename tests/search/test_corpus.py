@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from stores import Store
 
 from simcse_kit import SearchIndexError
-from simcse_kit.search import Collection, cluster, mine
+from simcse_kit.search import BaseCollection, cluster, mine
 
 
-def filled(vectors: np.ndarray, kind: str = "flat") -> Collection:
-    made = Collection(vectors.shape[1], kind)
+def filled(store: Store, vectors: np.ndarray, kind: str = "flat") -> BaseCollection:
+    made = store.new(vectors.shape[1], kind)
     made.add([f"t{i}" for i in range(len(vectors))], vectors, [f"i{i}" for i in range(len(vectors))])
+    made.save(store.place())
     return made
 
 
@@ -21,12 +23,12 @@ def near_pairs(count: int = 60) -> np.ndarray:
     return np.concatenate([base + 0.2 * draw.normal(size=base.shape) for _ in range(3)]).astype(np.float32)
 
 
-def test_mined_pairs_are_those_of_all_pairs() -> None:
+def test_mined_pairs_are_those_of_all_pairs(store: Store) -> None:
     vectors = near_pairs()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosine = unit @ unit.T
     expected = {(i, j) for i in range(60) for j in range(i + 1, 60) if cosine[i, j] >= 0.9}
-    collection = filled(vectors)
+    collection = filled(store, vectors)
     found = mine(collection, 0.9)
     assert {(int(p.first.id[1:]), int(p.second.id[1:])) for p in found} == expected  # type: ignore[index]
     assert found.full == 0
@@ -38,37 +40,39 @@ def test_mined_pairs_are_those_of_all_pairs() -> None:
         assert (pair.first.text, pair.second.text) == (f"t{i}", f"t{j}")
 
 
-def test_groups_are_the_rows_that_pairs_connect() -> None:
+def test_groups_are_the_rows_that_pairs_connect(store: Store) -> None:
     """0-1-2 by two pairs, 5-6 by one; 3 and 4 alone."""
     angles = np.deg2rad([0, 20, 40, 100, 150, 250, 260])
-    found = mine(filled(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)), np.cos(np.deg2rad(25)))
+    found = mine(
+        filled(store, np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)), np.cos(np.deg2rad(25))
+    )
     groups = {(pair.first.text, pair.second.text): pair.group for pair in found}
     assert groups == {("t0", "t1"): 0, ("t1", "t2"): 0, ("t5", "t6"): 1}
 
 
-def test_deleted_rows_are_not_mined_and_full_neighbourhoods_are_counted() -> None:
+def test_deleted_rows_are_not_mined_and_full_neighbourhoods_are_counted(store: Store) -> None:
     same = np.ones((10, 4), np.float32)
-    collection = filled(same)
+    collection = filled(store, same)
     assert len(mine(collection, 0.99).scores) == 45
     collection.delete(["i0", "i9"])
     assert len(mine(collection, 0.99).scores) == 28
     assert mine(collection, 0.99, neighbors=2).full == 8
-    assert len(mine(filled(same[:1]), 0.5).scores) == 0
-    assert list(mine(Collection(4), 0.5)) == []
+    assert len(mine(filled(store, same[:1]), 0.5).scores) == 0
+    assert list(mine(store.new(4), 0.5)) == []
     with pytest.raises(SearchIndexError, match="threshold is a cosine"):
         mine(collection, 2)
     with pytest.raises(SearchIndexError, match="neighbors"):
         mine(collection, neighbors=0)
 
 
-def test_clusters_are_the_groups_that_are_there() -> None:
+def test_clusters_are_the_groups_that_are_there(store: Store) -> None:
     draw = np.random.default_rng(0)
     centres = np.eye(4, 16) * 5
     sizes = [40, 30, 20, 10]
     vectors = np.concatenate(
         [centre + 0.3 * draw.normal(size=(n, 16)) for centre, n in zip(centres, sizes, strict=True)]
     )
-    collection = filled(vectors.astype(np.float32))
+    collection = filled(store, vectors.astype(np.float32))
     collection.delete(["i0"])
     found = cluster(collection, 4, examples=2)
     assert [one.size for one in found.clusters] == [39, 30, 20, 10]

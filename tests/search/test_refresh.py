@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-
-from simcse_kit.search import Collection
+from stores import Store
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, 6)).astype(np.float32)
 
 
-def test_a_reader_sees_commits_when_it_asks(tmp_path: Path) -> None:
-    writer = Collection(6)
+def test_a_reader_sees_commits_when_it_asks(store: Store) -> None:
+    writer = store.new(6)
     assert not writer.refresh()
     assert writer.add(["a", "b"], vectors(2)) == [0, 1]
-    writer.save(tmp_path / "i")
+    writer.save(store.place("i"))
     assert not writer.refresh()
-    reader = Collection.open(tmp_path / "i")
+    reader = store.open(store.place("i"))
     assert not reader.refresh()
     writer.add(["c"], vectors(1, 1))
     writer.delete([0])
@@ -35,19 +32,19 @@ def test_a_reader_sees_commits_when_it_asks(tmp_path: Path) -> None:
     assert [row.id for row, _ in writer.rows()] == [2]
 
 
-def test_a_compaction_is_a_commit_too(tmp_path: Path) -> None:
-    writer = Collection(6)
+def test_a_compaction_is_a_commit_too(store: Store) -> None:
+    writer = store.new(6)
     writer.add(["a", "b", "c"], vectors(3))
-    writer.save(tmp_path / "i")
-    reader = Collection.open(tmp_path / "i")
+    writer.save(store.place("i"))
+    reader = store.open(store.place("i"))
     writer.delete([1])
     writer.compact()
     assert reader.refresh()
     assert [row.text for row in reader.get([0, 2])] == ["a", "c"]
 
 
-def test_a_sample_is_rows_with_their_vectors() -> None:
-    collection = Collection(6)
+def test_a_sample_is_rows_with_their_vectors(store: Store) -> None:
+    collection = store.new(6)
     collection.add([f"text {i}" for i in range(50)], vectors(50))
     collection.delete(list(range(0, 50, 2)))
     rows, drawn = collection.sample(10)
