@@ -15,6 +15,7 @@ import numpy as np
 from torch import nn
 
 from simcse_kit.backends.openvino import feed, inputs_of
+from simcse_kit.backends.runtime import core, guest, import_openvino
 from simcse_kit.backends.tracing import Run, Traced, example, quiet, trace
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError, require_extra
@@ -77,22 +78,19 @@ def load(kept: Kept) -> Any:
 
     An exported one may come from other versions of the libraries; one in the cache is made again.
     """
-    import openvino
-
     exported = {"format", "model"} | ({"calibration"} if kept.by_calibration else set())
     for folder, names in ((kept.exported, exported), (kept.cached, set(kept.key))):
         if (folder / _RECORD).is_file():
             record = read_json(folder / _RECORD, ModelError)
             same = all(record["key"].get(name) == kept.key[name] for name in names)
             if same and record["files"] == _files(folder):
-                return openvino.Core().read_model(folder / MODEL)
+                return core().read_model(folder / MODEL)
     return None
 
 
 def keep(model: Any, kept: Kept, target: Path | None = None) -> None:
     """Write the model whole or not at all, to ``target`` or into the cache."""
-    import openvino
-
+    openvino = import_openvino()
     target = target or kept.cached
     target.parent.mkdir(parents=True, exist_ok=True)
     with staged_folder(target) as staging:
@@ -126,12 +124,12 @@ def convert(encoder: Encoder, *, name: str) -> Any:
 
 
 def _converted(encoder: Encoder) -> tuple[Any, Run]:
-    import openvino
-
+    openvino = import_openvino()
     ids, mask = example(encoder)
     given = {"input_ids": ids, "attention_mask": mask, "pool_mask": mask}
-    model = openvino.convert_model(Traced(encoder), example_input=given)
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    with guest():
+        model = openvino.convert_model(Traced(encoder), example_input=given)
+    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     inputs = inputs_of(compiled)
     return model, lambda values: compiled({key: value for key, value in values.items() if key in inputs})[0]
 
@@ -155,7 +153,7 @@ def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> A
     ]
     kept = narrowing[: -(-len(narrowing) // 6)]
     patterns = [rf"__module\.{re.escape(name)}/.*" for name in kept]
-    with quiet():
+    with quiet(), guest():
         import nncf
 
         return nncf.quantize(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simcse_kit.backends.interface import OnBatch
+from simcse_kit.backends.runtime import core, import_openvino
 from simcse_kit.tokens import TokenTable, length_batches, pad, without_prompt
 
 BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and the streams end together
@@ -42,19 +43,15 @@ class OpenVinoBackend:
 
     @cached_property
     def _streams(self) -> Any:
-        import openvino
-
-        return openvino.AsyncInferQueue(self._compiled("THROUGHPUT"))
+        return import_openvino().AsyncInferQueue(self._compiled("THROUGHPUT"))
 
     @cached_property
     def _one(self) -> Any:
         return self._compiled("LATENCY").create_infer_request()
 
     def _compiled(self, hint: str) -> Any:
-        import openvino
-
         settings = {"INFERENCE_PRECISION_HINT": "bf16" if self._half else "f32", "PERFORMANCE_HINT": hint}
-        return openvino.Core().compile_model(self._model, "CPU", settings)
+        return core().compile_model(self._model, "CPU", settings)
 
     def embed(
         self,
