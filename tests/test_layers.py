@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("index", "training", "prepare", "bulk", "export"),
     ("report", "serve", "scale", "indexing"),
-    ("quickstart",),
+    ("quickstart", "demo"),
     ("cli",),
     ("__main__",),
 )

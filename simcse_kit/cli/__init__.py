@@ -26,6 +26,7 @@ from simcse_kit.cli.index import (
 )
 from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
 from simcse_kit.cli.quickstart import run_quickstart
+from simcse_kit.cli.serve import run_demo, serve_targets
 from simcse_kit.cli.train import show_recipes, train_again, train_command
 
 
@@ -45,6 +46,8 @@ class _InOrder(TyperGroup):
             "search",
             "mine",
             "cluster",
+            "demo",
+            "serve",
         ]
         return [name for name in order if name in self.commands]
 
@@ -87,6 +90,8 @@ index.command("compact")(compact_index)
 app.command("search", short_help="Search an index by meaning.")(search_index)
 app.command("mine", short_help="Find duplicates and paraphrases in an index.")(mine_index)
 app.command("cluster", short_help="Group the sentences of an index.")(cluster_index)
+app.command("demo", short_help="Open a page to search in.")(run_demo)
+app.command("serve", short_help="Serve models and indexes over HTTP.")(serve_targets)
 
 
 def _version(asked: bool) -> None:

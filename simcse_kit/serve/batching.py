@@ -1,0 +1,160 @@
+"""Dynamic batching: while one batch runs, what arrives gathers into the next."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Busy(Exception):
+    """More waits than may."""
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs items of many callers together, in a thread of its own, and gives each caller its results.
+
+    No time is spent on waiting for more: a batch starts as soon as the one before it ends, with at most ``largest`` of
+    the items that wait, so that an idle server answers at once and a busy one runs large batches. What a caller has
+    beyond ``largest`` goes to the end of the queue, behind the others.
+
+    Args:
+        run: n items to n results; a failure is that of the callers whose items fail when run without the others.
+        largest: items in one batch.
+        waiting: items that may wait; one more is `Busy`.
+        on_batch: told the size of each batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        *,
+        name: str,
+        largest: int,
+        waiting: int,
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._run = run
+        self._largest = largest
+        self._limit = waiting
+        self._on_batch = on_batch
+        self._jobs: deque[_Job[Item, Result]] = deque()
+        self._waiting = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Items that no batch has taken yet."""
+        return self._waiting
+
+    async def submit(self, items: Sequence[Item]) -> list[Result]:
+        """The results of ``items``, in their order; whoever is cancelled while waiting is not run any more.
+
+        Raises:
+            Busy: too many wait already.
+        """
+        if not items:
+            return []
+        job = _Job[Item, Result](list(items))
+        with self._changed:
+            if self._closed or self._waiting + len(job.items) > self._limit:
+                raise Busy
+            self._waiting += len(job.items)
+            self._jobs.append(job)
+            self._changed.notify()
+        return await job.future
+
+    def close(self) -> None:
+        """Run what waits, then end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while parts := self._next_batch():
+            self._on_batch(sum(len(part) for _, part in parts))
+            try:
+                results = iter(self._run([item for _, part in parts for item in part]))
+                for job, part in parts:
+                    job.results += [next(results) for _ in part]
+            except Exception as error:
+                for job, part in parts:
+                    self._run_alone(job, part, error if len(parts) == 1 else None)
+            for job, _ in parts:
+                job.settle()
+
+    def _run_alone(self, job: _Job[Item, Result], part: list[Item], error: Exception | None) -> None:
+        try:
+            if error is not None:
+                raise error
+            job.results += self._run(part)
+        except Exception as own:
+            job.error = own
+
+    def _next_batch(self) -> list[tuple[_Job[Item, Result], list[Item]]]:
+        """Jobs with those of their items that run now; none when it is over."""
+        with self._changed:
+            while True:
+                parts: list[tuple[_Job[Item, Result], list[Item]]] = []
+                room = self._largest
+                for _ in range(len(self._jobs)):
+                    if not room:
+                        break
+                    job = self._jobs.popleft()
+                    left = len(job.items) - job.taken
+                    if job.cancelled or job.error is not None:
+                        self._waiting -= left
+                        continue
+                    part = job.items[job.taken : job.taken + room]
+                    job.taken += len(part)
+                    self._waiting -= len(part)
+                    room -= len(part)
+                    parts.append((job, part))
+                    if job.taken < len(job.items):
+                        self._jobs.append(job)
+                if parts:
+                    return parts
+                if self._closed:
+                    return []
+                self._changed.wait()
+
+
+class _Job(Generic[Item, Result]):
+    """What one caller asked for."""
+
+    def __init__(self, items: list[Item]) -> None:
+        self.items = items
+        self.taken = 0  # items that are in a batch or done
+        self.results: list[Result] = []
+        self.error: Exception | None = None
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[list[Result]] = self._loop.create_future()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.future.cancelled()
+
+    def settle(self) -> None:
+        """Tell the caller, once there is something to tell."""
+        if self.error is not None or len(self.results) == len(self.items):
+            with suppress(RuntimeError):  # its loop is gone, and with it whoever asked
+                self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.results)

@@ -1,0 +1,240 @@
+"""What requests and answers hold."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+Text = Annotated[str, StringConstraints(strict=True)]
+Id = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
+Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Point = tuple[float, float]
+
+
+class _Request(BaseModel):
+    """A misspelt field is an error, not a setting that is ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorBody(BaseModel):
+    """What went wrong and what to do."""
+
+    message: str
+    type: str
+    code: str | None = None
+
+
+class Error(BaseModel):
+    """Every error, in the form of OpenAI's."""
+
+    error: ErrorBody
+
+
+class EmbeddingsRequest(BaseModel):
+    """OpenAI's request for embeddings; what it has beyond these is ignored."""
+
+    input: Text | Annotated[list[Text], Field(min_length=1)] = Field(
+        description="A text or some; token ids are refused, for they are of another model's vocabulary."
+    )
+    model: Text = Field(description="A name that GET /v1/models gives.")
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Count | None = Field(None, description="Keep so many of the first numbers of each vector.")
+
+
+class Embedding(BaseModel):
+    """One vector: numbers, or their little-endian float32 in base64."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """Tokens that were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(BaseModel):
+    """OpenAI's answer."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class ModelCard(BaseModel):
+    """A model that is served."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "simcse_kit"
+
+
+class ModelCards(BaseModel):
+    """OpenAI's list of models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class EmbedRequest(_Request):
+    """text-embeddings-inference's request."""
+
+    inputs: Text | Annotated[list[Text], Field(min_length=1)]
+    normalize: Annotated[bool, Field(strict=True)] = True
+    truncate: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Cut texts that are longer than the model reads; otherwise they are an error."
+    )
+    truncation_direction: Literal["right"] = "right"
+    prompt_name: Text | None = Field(None, description="One of the model's prompts, put before each text.")
+    dimensions: Count | None = None
+    model: Text | None = Field(None, description="A name that GET /v1/models gives; the first where there is none.")
+
+
+class SimilarityRequest(_Request):
+    """Cosines of all pairs of ``sentences``, or of each of them with each of ``others``."""
+
+    sentences: Annotated[list[Text], Field(min_length=1)]
+    others: Annotated[list[Text], Field(min_length=1)] | None = None
+    model: Text | None = Field(None, description="A name that GET /v1/models gives; the first where there is none.")
+    index: Text | None = Field(None, description="The model of this index.")
+
+
+class Similarity(BaseModel):
+    """A row for each sentence."""
+
+    model: str
+    scores: list[list[float]]
+    truncated: int = Field(description="Texts that are longer than the model reads, and were cut.")
+
+
+class _Search(_Request):
+    k: Count = 10
+    threshold: Cosine | None = Field(None, description="Only hits with at least this cosine.")
+    filter: dict[str, Any] | None = Field(
+        None, description='Conditions on the metadata: {"lang": "en", "year": {"$gte": 2020}}.'
+    )
+    index: Text | None = Field(None, description="A name that GET /info gives; the first where there is none.")
+    map: Literal["pca", "umap"] | None = Field(None, description="Say where the hits lie on this map.")
+
+    @field_validator("filter")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is a ValueError
+        return value
+
+
+class SearchRequest(_Search):
+    """What to look for."""
+
+    queries: Text | list[Text]
+
+
+class SimilarRequest(_Search):
+    """More like the row with this id."""
+
+    id: Id
+
+
+class HitBody(BaseModel):
+    """A sentence that was found."""
+
+    id: int | str
+    text: str
+    score: float
+    metadata: dict[str, Any] | None
+    point: Point | None = None
+
+
+class Found(BaseModel):
+    """Hits of each query, best first."""
+
+    index: str
+    model: str
+    milliseconds: float
+    hits: list[list[HitBody]]
+    points: list[Point | None]
+    truncated: int = Field(description="Queries that are longer than the model reads, and were cut.")
+
+
+class AddRequest(_Request):
+    """Sentences to add to an index."""
+
+    sentences: Annotated[list[Text], Field(min_length=1)]
+    ids: list[Id] | None = None
+    metadata: list[dict[str, Any] | None] | None = None
+    index: Text | None = None
+
+
+class Added(BaseModel):
+    """The ids of what was added, and how many sentences there are now."""
+
+    index: str
+    ids: list[int | str]
+    count: int
+    truncated: int = Field(description="Sentences that are longer than the model reads; what is beyond is not found.")
+
+
+class IndexCard(BaseModel):
+    """An index that is served."""
+
+    name: str
+    model: str
+    pooling: str
+    dimension: int
+    count: int
+    kind: str
+    recall: float | None
+    can_add: bool
+    maps: list[str]
+
+
+class Limit(BaseModel):
+    """What one request may ask for."""
+
+    k: int
+    sentences: int
+    characters: int
+    body_bytes: int
+
+
+class Info(BaseModel):
+    """What is served."""
+
+    name: str
+    version: str
+    models: list[str]
+    indexes: list[IndexCard]
+    limits: Limit
+
+
+class MapBody(BaseModel):
+    """Points of rows of an index, from -1 to 1 along the wider axis."""
+
+    method: str
+    points: list[Point]
+    ids: list[int | str]
+    texts: list[str]
+    shown: int
+    count: int
+    explained: float | None = Field(description="Share of the variance that PCA's two axes show.")
+
+
+class Computing(BaseModel):
+    """Ask again in a second."""
+
+    status: Literal["computing"] = "computing"
+
+
+class Health(BaseModel):
+    """The server answers."""
+
+    status: Literal["ok"] = "ok"
