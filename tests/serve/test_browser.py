@@ -369,10 +369,10 @@ def test_a_server_that_comes_back_is_searched_again(browser: Browser, two: str) 
 
 _SLOWLY = """
 const answer = window.fetch;
-const refusals = {map: [202, {}, '{"status": "computing"}'], search: [429, {"Retry-After": "1"}, "{}"]};
+const refusals = {"method=pca": [202, {}, '{"status": "computing"}'], search: [429, {"Retry-After": "1"}, "{}"]};
 window.asked = [];
 window.fetch = (path, ...rest) => {
-  const name = path.split("?")[0];
+  const name = path.split("&").pop();
   window.asked.push(name);
   const [status, headers, body] = refusals[name] ?? [];
   delete refusals[name];
@@ -388,5 +388,26 @@ def test_what_is_not_ready_is_asked_for_again(browser: Browser, two: str) -> Non
     browser.find("#tab-map")[0].click()
     browser.wait(lambda: "PCA is being computed" in browser.text(".said"), "that the map is on its way")
     browser.wait(lambda: browser.pixels()["hits"] and browser.pixels(1)["hits"], "the maps, with hits")
-    assert browser.run("return window.asked.filter(name => name === 'map').length") == 3
+    assert browser.run("return window.asked.filter(name => name === 'method=pca').length") == 3
     assert browser.text(".said") == ""
+
+
+_SLOW_UMAP = """
+const answer = window.fetch;
+for (const column of columns) column.about.maps = ["pca", "umap"];
+window.fetch = (path, ...rest) => path.endsWith("method=umap") && !window.ready
+  ? Promise.resolve(new Response('{"status": "computing"}', {status: 202}))
+  : answer(path.replace("method=umap", "method=pca"), ...rest);
+"""
+
+
+def test_pca_stands_in_while_umap_is_computed(browser: Browser, two: str) -> None:
+    browser.open(f"{two}#" + urlencode({"q": "rain", "map": "umap"}))
+    browser.hits("rain", 1)
+    browser.run(_SLOW_UMAP)
+    browser.find("#tab-map")[0].click()
+    browser.wait(lambda: browser.text(".legend").endswith("UMAP is being computed …"), "words on the state")
+    browser.wait(lambda: browser.pixels()["hits"], "hits on PCA's map")
+    assert "· PCA" in browser.text(".legend")
+    browser.run("window.ready = true; for (const column of columns) column.search = async () => {}")
+    browser.wait(lambda: "computed" not in browser.text(".legend"), "the map that was asked for")
