@@ -9,7 +9,7 @@ from typing import Any, overload
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.inputs import checked_texts
 from simcse_kit.model import SimCSE
-from simcse_kit.search import Collection, Hit, Info, Row
+from simcse_kit.search import BaseCollection, Hit, Info, Row, new_collection, open_collection
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.types import Vectors
 
@@ -24,7 +24,7 @@ class SentenceIndex:
     Rows have ids, all integers or all strings, and, where one wants, metadata: a JSON object, to filter by.
     """
 
-    def __init__(self, model: SimCSE, collection: Collection) -> None:
+    def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
         self.model = model
         self._collection = collection
 
@@ -40,6 +40,9 @@ class SentenceIndex:
         target_recall: float = TARGET_RECALL,
         batch_size: int | None = None,
         show_progress_bar: bool = False,
+        store: str = "folder",
+        uri: str | None = None,
+        token: str | None = None,
     ) -> SentenceIndex:
         """Encode sentences into a new index in memory.
 
@@ -53,6 +56,9 @@ class SentenceIndex:
             target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.
             batch_size: sentences in one forward pass; None: as many as run fastest.
             show_progress_bar: show one.
+            store: where `save` puts it, a folder or, with milvus, a collection of Milvus.
+            uri: of Milvus: a file of Milvus Lite, named *.db, or http://host:19530.
+            token: of Milvus; None takes the environment variable MILVUS_TOKEN, where it is set.
 
         Raises:
             ModelError: the model cannot be loaded.
@@ -60,14 +66,10 @@ class SentenceIndex:
                 kind that does not exist.
         """
         model = model if isinstance(model, SimCSE) else SimCSE(model)
-        collection = Collection(model.get_embedding_dimension(), kind, target_recall)
-        folder = Path(model.name)
-        collection.model = {
-            "name": str(folder.absolute()) if folder.is_dir() else model.name,
-            "pooling": model.pooling,
-            "max_seq_length": model.max_seq_length,
-            "fingerprint": model.fingerprint(),
-        }
+        collection = new_collection(
+            model.get_embedding_dimension(), kind, target_recall, store=store, uri=uri, token=token
+        )
+        collection.model = about_model(model)
         index = cls(model, collection)
         index.add(sentences, ids, metadata, batch_size=batch_size, show_progress_bar=show_progress_bar)
         return index
@@ -81,15 +83,19 @@ class SentenceIndex:
         device: str | None = None,
         backend: str = "torch",
         dtype: str = "float32",
+        store: str = "folder",
+        uri: str | None = None,
+        token: str | None = None,
     ) -> SentenceIndex:
         """Open the last commit of a folder; ``model`` None loads the one that the manifest names.
 
+        ``store``, ``uri`` and ``token`` are those of `build`; of Milvus ``folder`` is the collection's name.
         ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for a model that is loaded here.
 
         Raises:
             SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
         """
-        collection = Collection.open(folder)
+        collection = open_collection(folder, store=store, uri=uri, token=token)
         made_with = collection.model
         if not isinstance(model, SimCSE):
             name = made_with["name"] if model is None else model
@@ -298,3 +304,14 @@ class SentenceIndex:
                 f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
                 "it; build the index anew"
             )
+
+
+def about_model(model: SimCSE) -> dict[str, Any]:
+    """What an index keeps about its model: enough to load it again, and to know another."""
+    folder = Path(model.name)
+    return {
+        "name": str(folder.absolute()) if folder.is_dir() else model.name,
+        "pooling": model.pooling,
+        "max_seq_length": model.max_seq_length,
+        "fingerprint": model.fingerprint(),
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simcse_kit.cli.index import Index
+from simcse_kit.cli.index import Index, Store, Token, Uri
 
 if TYPE_CHECKING:
     from simcse_kit.search import Pair
@@ -25,6 +25,9 @@ def mine_index(
     neighbors: Annotated[int, typer.Option(help="Nearest neighbours of each sentence that are looked at.", min=1)] = 50,
     output: Output = None,
     overwrite: Overwrite = False,
+    store: Store = "folder",
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Find the pairs of sentences of an index that mean nearly the same: duplicates and paraphrases.
 
@@ -32,10 +35,12 @@ def mine_index(
     """
     from simcse_kit.cli.console import out, plain, shortened, table
     from simcse_kit.files import write_json_lines
-    from simcse_kit.search import Collection, mine
+    from simcse_kit.search import mine, open_collection
 
     _check(output, overwrite)
-    found = mine(Collection.open(index), threshold, neighbors, show_progress_bar=True)
+    found = mine(
+        open_collection(index, store=store, uri=uri, token=token), threshold, neighbors, show_progress_bar=True
+    )
     console = out()
     groups = int(found.groups.max()) + 1 if len(found.groups) else 0
     console.print(f"{len(found.scores):,} pairs with a cosine of at least {threshold:g}, in {groups:,} groups")
@@ -57,6 +62,9 @@ def cluster_index(
     seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
     output: Output = None,
     overwrite: Overwrite = False,
+    store: Store = "folder",
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Group the sentences of an index by k-means, and show what each group is about.
 
@@ -64,10 +72,10 @@ def cluster_index(
     """
     from simcse_kit.cli.console import out, plain, shortened, table
     from simcse_kit.files import write_json_lines
-    from simcse_kit.search import Collection, cluster
+    from simcse_kit.search import cluster, open_collection
 
     _check(output, overwrite)
-    found = cluster(Collection.open(index), n_clusters, examples=examples, seed=seed)
+    found = cluster(open_collection(index, store=store, uri=uri, token=token), n_clusters, examples=examples, seed=seed)
     rows = [
         [f"{one.size:,}", f"{one.cohesion:.2f}", "\n".join(shortened(hit.text) for hit in one.nearest)]
         for one in found.clusters

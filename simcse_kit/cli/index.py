@@ -22,7 +22,16 @@ from simcse_kit.cli.options import (
     columns_of,
 )
 
-Index = Annotated[Path, typer.Argument(help="Folder of the index.", metavar="INDEX")]
+Index = Annotated[
+    Path, typer.Argument(help="Folder of the index; with --store milvus the name of its collection.", metavar="INDEX")
+]
+Store = Annotated[str, typer.Option(help="Where the index is kept: folder, or milvus.")]
+Uri = Annotated[
+    str | None, typer.Option(help="Of Milvus: a file of Milvus Lite, x.db, or http://host:19530.", metavar="URI")
+]
+Token = Annotated[
+    str | None, typer.Option(help="Of Milvus. Default: the environment variable MILVUS_TOKEN.", metavar="TOKEN")
+]
 File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
 IdColumn = Annotated[
     str | None,
@@ -74,6 +83,9 @@ def build_index(
     backend: Backend = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
+    store: Store = "folder",
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Encode the sentences of FILE into a new index.
 
@@ -101,6 +113,9 @@ def build_index(
         target_recall=target_recall,
         batch_size=batch_size,
         show_progress_bar=True,
+        store=store,
+        uri=uri,
+        token=token,
     )
     console = out()
     what = f"passages of {counts.documents:,} documents" if passages else "sentences"
@@ -108,7 +123,8 @@ def build_index(
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
-    console.print(f'next: simcse-kit search {plain(index)} "your question"', style="dim")
+    where = "" if store == "folder" else f" --store {store} --uri {plain(uri)}"
+    console.print(f'next: simcse-kit search {plain(index)} "your question"{where}', style="dim")
 
 
 def add_to_index(
@@ -126,6 +142,9 @@ def add_to_index(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "float32",
+    store: Store = "folder",
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Encode the sentences of FILE and add them to an index.
 
@@ -135,7 +154,9 @@ def add_to_index(
     from simcse_kit.index import SentenceIndex
     from simcse_kit.indexing import add_files
 
-    opened = SentenceIndex.open(index, model, device=device, backend=backend, dtype=dtype)
+    opened = SentenceIndex.open(
+        index, model, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
+    )
     counts = add_files(
         opened,
         file,
@@ -156,34 +177,43 @@ def delete_from_index(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
     filter: Filter = None,
+    store: Store = "folder",
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Delete sentences by id, or all that meet a filter.
 
     Example: simcse-kit index delete tickets-index 17 23
     """
     from simcse_kit.cli.console import out, plain
-    from simcse_kit.search import Collection
+    from simcse_kit.search import open_collection
 
-    collection = Collection.open(index)
+    collection = open_collection(index, store=store, uri=uri, token=token)
     deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=_json_of(filter))
     collection.save()
     out().print(f"{deleted:,} deleted from {plain(index)}, which has {len(collection):,}")
 
 
-def show_index(index: Index) -> None:
+def show_index(index: Index, store: Store = "folder", uri: Uri = None, token: Token = None) -> None:
     """Show what an index holds and how it is searched."""
     from simcse_kit.cli.console import facts, out
-    from simcse_kit.search import KINDS, Collection
+    from simcse_kit.search import KINDS, open_collection
 
-    info = Collection.open(index).info()
+    info = open_collection(index, store=store, uri=uri, token=token).info()
     structure = info.structure
+    kind = f"{structure.kind if structure else 'flat'}"
     how = "exact" if structure is None else KINDS.get(structure.kind, "a FAISS factory string")
+    size = f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"
+    if store == "milvus":
+        kind, how = info.kind, "as Milvus has it"
+        size = f"{info.bytes / 2**20:,.1f} MiB, " if info.bytes else ""
+        size += f"save {info.generation}"
     out().print(
         facts(
             [
                 ("sentences", f"{info.count:,}, {info.deleted:,} deleted ones not yet compacted"),
                 ("dimension", info.dimension),
-                ("kind", f"{structure.kind if structure else 'flat'} ({how})"),
+                ("kind", f"{kind} ({how})"),
                 *(
                     []
                     if structure is None
@@ -196,7 +226,7 @@ def show_index(index: Index) -> None:
                         ("not covered", f"{info.unindexed:,} rows, compared one by one"),
                     ]
                 ),
-                ("size", f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"),
+                ("size", size),
                 ("model", info.model.get("name", "")),
                 ("pooling", info.model.get("pooling", "")),
                 ("fingerprint", info.model.get("fingerprint", "")[:16]),
@@ -205,27 +235,30 @@ def show_index(index: Index) -> None:
     )
 
 
-def verify_index(index: Index) -> None:
+def verify_index(index: Index, store: Store = "folder", uri: Uri = None, token: Token = None) -> None:
     """Read all of an index and compare it with its checksums."""
     from simcse_kit.cli.console import out, plain
-    from simcse_kit.search import Collection
+    from simcse_kit.search import open_collection
 
-    collection = Collection.open(index)
+    collection = open_collection(index, store=store, uri=uri, token=token)
     collection.verify()
     out().print(
         f"{plain(index)} is as it was written: {len(collection):,} sentences, commit {collection.info().generation}"
     )
 
 
-def compact_index(index: Index) -> None:
+def compact_index(index: Index, store: Store = "folder", uri: Uri = None, token: Token = None) -> None:
     """Leave deleted sentences out for good, and make the structure that is searched anew."""
     from simcse_kit.cli.console import out, plain
-    from simcse_kit.search import Collection
+    from simcse_kit.search import open_collection
 
-    collection = Collection.open(index)
+    collection = open_collection(index, store=store, uri=uri, token=token)
     before = collection.info()
     collection.compact()
     after = collection.info()
+    if store == "milvus":
+        out().print(f"{plain(index)}: saved, and Milvus tidies up; {len(collection):,} sentences")
+        return
     out().print(
         f"{plain(index)}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
         f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
@@ -257,6 +290,9 @@ def search_index(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "float32",
+    store: Store = "folder",
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Find the sentences of an index that mean most nearly the same as a query.
 
@@ -270,7 +306,9 @@ def search_index(
         raise SimCSEKitError(f"--format must be table or json; got {output!r}")
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
-    opened = SentenceIndex.open(index, model, device=device, backend=backend, dtype=dtype)
+    opened = SentenceIndex.open(
+        index, model, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
+    )
     answers = opened.search(queries, k=k, threshold=threshold, filter=_json_of(filter))
     if output == "json":
         for query, hits in zip(queries, answers, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections import Counter
@@ -13,13 +15,15 @@ from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
 from simcse_kit.errors import DataError, SearchIndexError
 from simcse_kit.files import sync
-from simcse_kit.index import SentenceIndex
+from simcse_kit.index import SentenceIndex, about_model
 from simcse_kit.indexing.passages import cut
 from simcse_kit.model import SimCSE
+from simcse_kit.search.stores import milvus_options
 from simcse_kit.search.structure import TARGET_RECALL
 
 _READ = 1 << 12  # rows that are encoded at once, and between two steps of the bar
 _COMMITTED = 1 << 18  # rows in one commit: what is in memory
+_CHANGED = "the files have changed since the build began: build under another name"
 
 
 class IndexCounts(NamedTuple):
@@ -48,13 +52,19 @@ def build_index(
     target_recall: float = TARGET_RECALL,
     batch_size: int | None = None,
     show_progress_bar: bool = False,
+    store: str = "folder",
+    uri: str | None = None,
+    token: str | None = None,
 ) -> tuple[SentenceIndex, IndexCounts]:
     """Encode files into a new index in ``folder``, which appears when it is complete.
+
+    Over Milvus the rows arrive as they are encoded, and until all have the collection opens for nothing else. After a
+    failure or a kill the same call goes on: rows that are there are compared with the files, not encoded again.
 
     Args:
         model: a `SimCSE`, or the name or folder of one.
         files: as `encode_files` takes them: a file of sentences, a folder of them, or several.
-        folder: is not there yet, or empty.
+        folder: is not there yet, or empty; over Milvus the name of a collection that is not there yet.
         columns: the one column of the text; None finds it, as `read_sentences` does.
         id_column: strings or integers, each once; None numbers the rows from 0.
         metadata_columns: columns that become metadata, to filter by.
@@ -68,13 +78,22 @@ def build_index(
         target_recall: as in `SentenceIndex.build`.
         batch_size: sentences in one forward pass; None: as many as run fastest.
         show_progress_bar: show one.
+        store: as in `SentenceIndex.build`.
+        uri: as in `SentenceIndex.build`.
+        token: as in `SentenceIndex.build`.
 
     Raises:
         DataError: a file or row that cannot be used, or no row is left.
-        SearchIndexError: a folder that is not empty, or an id that is there twice.
+        SearchIndexError: a folder that is not empty, an id that is there twice, or, going on over Milvus, other rows
+            than the build began with.
         ModelError: the model cannot be loaded.
         DiskFullError: no space; nothing is left behind.
     """
+    how = _Reading(
+        columns, id_column, metadata_columns, header, skip_bad_rows, passages, language, batch_size, show_progress_bar
+    )
+    if (milvus := milvus_options(store, uri, token)) is not None:
+        return _build_in_milvus(model, files, str(folder), how, kind, target_recall, *milvus)
     target = Path(folder).absolute()
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise SearchIndexError(f"{folder} is there already and not empty; name a new folder, or add to it")
@@ -83,19 +102,7 @@ def build_index(
     try:
         index = SentenceIndex.build(model, [], kind=kind, target_recall=target_recall)
         index.save(staging)
-        counts = add_files(
-            index,
-            files,
-            columns=columns,
-            id_column=id_column,
-            metadata_columns=metadata_columns,
-            header=header,
-            skip_bad_rows=skip_bad_rows,
-            passages=passages,
-            language=language,
-            batch_size=batch_size,
-            show_progress_bar=show_progress_bar,
-        )
+        counts = _add(index, files, how)
         if target.is_dir():
             target.rmdir()
         os.rename(staging, target)
@@ -103,6 +110,37 @@ def build_index(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return SentenceIndex.open(target, index.model), counts
+
+
+def _build_in_milvus(
+    model: SimCSE | str | Path,
+    files: str | Path | Sequence[str | Path],
+    name: str,
+    how: _Reading,
+    kind: str,
+    target_recall: float,
+    uri: str,
+    token: str | None,
+) -> tuple[SentenceIndex, IndexCounts]:
+    from simcse_kit.search.milvus import MilvusCollection
+
+    model = model if isinstance(model, SimCSE) else SimCSE(model)
+    named = [files] if isinstance(files, str | Path) else list(files)
+    asked = [[str(Path(file).absolute()) for file in named], kind, target_recall, how.of_the_rows()]
+    collection = MilvusCollection.build(
+        name,
+        model.get_embedding_dimension(),
+        kind,
+        target_recall,
+        about_model(model),
+        hashlib.sha256(json.dumps(asked).encode()).hexdigest(),
+        uri=uri,
+        token=token,
+    )
+    index = SentenceIndex(model, collection)
+    counts = _add(index, files, how, building=True)
+    collection.finish()
+    return index, counts
 
 
 def add_files(
@@ -123,37 +161,77 @@ def add_files(
 
     Many rows are several commits, 262,144 rows each, so that memory is bounded.
     """
-    from tqdm.auto import tqdm
-
     if passages and id_column is None and len(index):
         raise SearchIndexError("to add passages to an index that has some, name the documents' ids: --id-column")
+    how = _Reading(
+        columns, id_column, metadata_columns, header, skip_bad_rows, passages, language, batch_size, show_progress_bar
+    )
+    return _add(index, files, how)
+
+
+class _Reading(NamedTuple):
+    """How files are read and encoded; the arguments of `build_index`."""
+
+    columns: Sequence[str] | None
+    id_column: str | None
+    metadata_columns: Sequence[str]
+    header: bool | None
+    skip_bad_rows: bool
+    passages: bool
+    language: str
+    batch_size: int | None
+    show_progress_bar: bool
+
+    def of_the_rows(self) -> list[Any]:
+        """What decides which rows there are."""
+        return [self.columns, self.id_column, self.metadata_columns, self.header, self.passages, self.language]
+
+
+def _add(
+    index: SentenceIndex, files: str | Path | Sequence[str | Path], how: _Reading, *, building: bool = False
+) -> IndexCounts:
+    """Add files; ``building``: the index is made of them and may have the first rows, and every step is committed."""
+    from tqdm.auto import tqdm
+
     named = [files] if isinstance(files, str | Path) else list(files)
     tally: Counter[str] = Counter()
+    metadata_columns = tuple(how.metadata_columns)
     source = Source(
-        files_of(named, tally), columns, id_column, header, skip_bad_rows, metadata_columns=tuple(metadata_columns)
+        files_of(named, tally),
+        how.columns,
+        how.id_column,
+        how.header,
+        how.skip_bad_rows,
+        metadata_columns=metadata_columns,
     )
-    total = count_rows(source.files) if show_progress_bar else None
+    total = count_rows(source.files) if how.show_progress_bar else None
+    there = len(index) if building else 0
     pending = 0
-    with tqdm(total=total, desc="Indexing", unit="row", disable=not show_progress_bar) as progress:
+    with tqdm(total=total, desc="Indexing", unit="row", disable=not how.show_progress_bar) as progress:
         for shard in source.shards(_READ):
             kept = [i for i, text in enumerate(shard.texts) if text]
             rows = _Rows(
                 [shard.texts[i] for i in kept],
-                None if id_column is None and not passages else [shard.ids[i] for i in kept],
+                None if how.id_column is None and not how.passages else [shard.ids[i] for i in kept],
                 [shard.metadata[i] for i in kept] if metadata_columns else None,
             )
-            if passages:
+            if how.passages:
                 tally["documents"] += len(kept)
-                rows = _cut(rows, index.model, language)
-            index.add(*rows, batch_size=batch_size)
+                rows = _cut(rows, index.model, how.language)
+            new = rows
+            if building:
+                new = _not_there(index, rows, tally["rows"], there)
+            index.add(*new, batch_size=how.batch_size)
             tally.update(rows=len(rows.texts), blank=len(shard.texts) - len(kept))
-            pending += len(rows.texts)
-            if pending >= _COMMITTED:
+            pending += len(new.texts)
+            if pending >= _COMMITTED or (building and pending):
                 index.save(structure=False)
                 pending = 0
             progress.update(len(shard.texts))
     if not tally["rows"]:
         raise DataError(f"{', '.join(map(str, named))}: no row is left ({len(source.skipped)} skipped)")
+    if tally["rows"] < there:
+        raise SearchIndexError(f"the files have {tally['rows']} rows, and this build had {there} already; {_CHANGED}")
     index.save()
     return IndexCounts(len(source.files), tally["rows"], tally["blank"], len(source.skipped), tally["documents"])
 
@@ -164,6 +242,27 @@ class _Rows(NamedTuple):
     texts: list[str]
     ids: list[int | str] | None
     metadata: list[dict[str, Any]] | None
+
+
+def _not_there(index: SentenceIndex, rows: _Rows, first: int, there: int) -> _Rows:
+    """The rows, of which the first has the number ``first``, that are behind the ``there`` rows of a build.
+
+    Those that are there must be the same; a file that has changed since is an error.
+    """
+    ids = list(range(first, first + len(rows.texts))) if rows.ids is None else rows.ids
+    count = min(max(0, there - first), len(ids))
+    if count:
+        expected = [
+            (id_, text, None if rows.metadata is None else json.loads(json.dumps(rows.metadata[i])))
+            for i, (id_, text) in enumerate(zip(ids[:count], rows.texts, strict=False))
+        ]
+        try:
+            same = [tuple(row) for row in index.get(ids[:count])] == expected
+        except SearchIndexError:
+            same = False
+        if not same:
+            raise SearchIndexError(f"rows {first} to {first + count} are not those that were read before; {_CHANGED}")
+    return _Rows(rows.texts[count:], list(ids[count:]), None if rows.metadata is None else rows.metadata[count:])
 
 
 def _cut(documents: _Rows, model: SimCSE, language: str) -> _Rows:

@@ -5,10 +5,12 @@ from simcse_kit.search.clustering import Clusters, cluster
 from simcse_kit.search.collection import Collection
 from simcse_kit.search.mining import Mined, Pair, mine
 from simcse_kit.search.rows import Row
+from simcse_kit.search.stores import STORES, new_collection, open_collection
 from simcse_kit.search.structure import KINDS
 
 __all__ = [
     "KINDS",
+    "STORES",
     "BaseCollection",
     "Clusters",
     "Collection",
@@ -19,4 +21,6 @@ __all__ = [
     "Row",
     "cluster",
     "mine",
+    "new_collection",
+    "open_collection",
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import Store
 from tiny import SENTENCES
 
 from simcse_kit import SearchIndexError, SimCSE, add_files, build_index
@@ -60,18 +61,19 @@ def test_what_fits_stays_whole_and_passages_overlap(model: SimCSE) -> None:
     assert 40 < total <= 60
 
 
-def test_a_document_is_found_by_its_passage(model: SimCSE, tmp_path: Path) -> None:
+def test_a_document_is_found_by_its_passage(model: SimCSE, tmp_path: Path, store: Store) -> None:
     long = " ".join(f"{text}" for text in SENTENCES)
     rows = [f'd1,"{long}",en', f'd2,"{SENTENCES[3]}",de']
     (tmp_path / "docs.csv").write_text("\n".join(["key,text,lang", *rows, ""]), encoding="utf-8")
     index, counts = build_index(
         model,
         tmp_path / "docs.csv",
-        tmp_path / "i",
+        store.place("i"),
         columns=["text"],
         id_column="key",
         metadata_columns=["lang"],
         passages=True,
+        **store.options,
     )
     assert counts.documents == 2
     assert counts.rows == len(index) > 10

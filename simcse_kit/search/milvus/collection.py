@@ -46,6 +46,7 @@ class MilvusCollection(Overlay):
     ) -> None:
         super().__init__(dimension, kind, target_recall, uri=uri, token=token)
         self._connection: Connection | None = None  # made when it is needed
+        self._name: str | None = None  # where the first save goes, unless another place is named
         self._building: str | None = None  # fingerprint of what is being built
         self._claimed = False  # a save has begun and has not finished
 
@@ -58,7 +59,7 @@ class MilvusCollection(Overlay):
         Raises:
             SearchIndexError: none of that name, one that is not ours, a newer format, or an unfinished build.
         """
-        remote = Remote(Connection(uri, token), str(name))
+        remote = Remote(Connection(uri, token, new=False), str(name))
         collection = cls._of(remote, remote.state(), token)
         if collection._building is not None:
             raise SearchIndexError(f"{remote} is not complete: its build was interrupted; run the same build again")
@@ -73,7 +74,8 @@ class MilvusCollection(Overlay):
                 key=f"saving: {remote}",
             )
         collection = cls(state.dimension, state.kind, state.target_recall, uri=remote.connection.uri, token=token)
-        collection._connection, collection._remote = remote.connection, remote
+        collection._connection, collection._remote, collection._name = remote.connection, remote, remote.name
+        remote.load()
         collection._take_over(state)
         return collection
 
@@ -111,18 +113,18 @@ class MilvusCollection(Overlay):
         uri: str,
         token: str | None = None,
     ) -> MilvusCollection:
-        """A new collection, or the one that an interrupted build of the same ``fingerprint`` left, with its rows.
+        """A new collection, which the first `save` makes, or what an interrupted build of this ``fingerprint`` left.
 
-        Until `finish`, only another build opens it.
+        Until `finish` only a build opens it.
 
         Raises:
             SearchIndexError: the name is taken, by a complete index or by a build of something else.
         """
         new = cls(dimension, kind, target_recall, uri=uri, token=token)
         new.model, new._building = model, fingerprint
-        remote = Remote(new._connected(), check_name(name))
+        remote = Remote(new._connected(), name)
         if not remote.exists():
-            new._create(remote)
+            new._name = name
             return new
         state = remote.state()
         if state.state != "building":
@@ -170,9 +172,10 @@ class MilvusCollection(Overlay):
             SearchIndexError: no name yet, something else there, a save by somebody else since opening, or a server that
                 does not answer.
         """
-        if folder is None and self._remote is None:
+        named = self._name if folder is None else str(folder)
+        if named is None:
             raise SearchIndexError("this index has no collection yet; name one")
-        name = self._remote.name if folder is None and self._remote is not None else check_name(str(folder))
+        self._name = name = check_name(named)
         if self._remote is None or name != self._remote.name:
             self._create(Remote(self._connected(), name))
         elif not self._claim():

@@ -20,6 +20,7 @@ WINDOW = 500  # rows that are read at once, with their texts and vectors: an ans
 ATTEMPTS = 6
 FIRST_WAIT = 0.2  # seconds before the second attempt; it doubles
 TIMEOUT = 60.0  # seconds for one attempt
+CONNECT = 10.0  # seconds to reach a server
 MOST_HITS = 16_384  # of a query, in Milvus
 _TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}  # of gRPC
 _RATE_LIMIT = 8
@@ -33,14 +34,15 @@ def is_lite(uri: str) -> bool:
 class Connection:
     """A Milvus server, or a file of Milvus Lite, which runs in threads of this process."""
 
-    def __init__(self, uri: str, token: str | None = None) -> None:
+    def __init__(self, uri: str, token: str | None = None, *, new: bool = True) -> None:
+        """Connect; a file that is not there is made where it may be ``new``."""
         self.lite = is_lite(uri)
         require_extra("milvus", ["pymilvus", "milvus_lite"] if self.lite else ["pymilvus"], "an index in Milvus")
         from pymilvus import MilvusClient
 
-        log = logging.getLogger("pymilvus")
+        log = logging.getLogger("pymilvus.decorators")
         if log.level == logging.NOTSET:
-            log.setLevel(logging.CRITICAL)  # it writes a stack trace for every error, also for those tried again
+            log.setLevel(logging.CRITICAL)  # it prints a stack trace of every error, also of what is tried again
         if self.lite and not uri.endswith(".db"):
             raise SearchIndexError(f"the uri of Milvus is a file named *.db or http://host:19530; got {uri!r}")
         self.uri = uri
@@ -48,19 +50,24 @@ class Connection:
             path = Path(uri).absolute()
             if not path.parent.is_dir():
                 raise SearchIndexError(f"{uri}: there is no folder {path.parent}")
+            if not new and not path.exists():
+                raise SearchIndexError(
+                    f"{uri} does not exist; make it with: simcse-kit index build MODEL FILE NAME --store milvus --uri "
+                    f"{uri}"
+                )
             uri = str(path)
         try:
-            self.client = MilvusClient(uri=uri, token=token or "", timeout=TIMEOUT)
+            self.client = MilvusClient(uri=uri, token=token or "", timeout=CONNECT)
         except Exception as error:  # pymilvus's own, gRPC's, and Milvus Lite's
             why = "; is another process using it?" if self.lite else ""
             raise SearchIndexError(f"Milvus at {self.uri} cannot be opened: {error}{why}") from error
 
-    def call(self, method: str, **arguments: Any) -> Any:
+    def call(self, method: str, *, timeout: float | None = TIMEOUT, **arguments: Any) -> Any:
         """Call a method of the client; again, after a while, where the failure may pass."""
         attempt = 1
         while True:
             try:
-                return getattr(self.client, method)(timeout=TIMEOUT, **arguments)
+                return getattr(self.client, method)(timeout=timeout, **arguments)
             except Exception as error:
                 what = f"Milvus at {self.uri}, {method}: {_said(error)}"
                 if not _passing(error):
@@ -160,6 +167,10 @@ class Remote:
         if PROPERTY not in properties:
             raise SearchIndexError(f"{self} is not an index of simcse_kit: it lacks the property {PROPERTY}")
         return State.from_json(str(self), properties[PROPERTY])
+
+    def load(self) -> None:
+        """Have the server load it, where nobody has since the server began; it may take long."""
+        self._call("load_collection", timeout=None)
 
     def note(self, state: State) -> None:
         """Note a new state."""

@@ -1,0 +1,37 @@
+"""The tests of an index over Milvus Lite, which runs in threads: in a process of their own.
+
+Other tests fork theirs, and a process with gRPC's threads cannot be forked safely. To run some of these by hand:
+SIMCSE_KIT_STORE=milvus pytest tests/milvus tests/search/test_collection.py
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+SEARCH = ["test_collection.py", "test_changes.py", "test_corpus.py", "test_refresh.py"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [["milvus"], [f"search/{name}" for name in SEARCH], ["index"]],
+    ids=["Milvus alone", "collections", "indexes"],
+)
+def test_over_milvus(files: list[str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
+    done = subprocess.run(
+        command + [str(TESTS / name) for name in files],
+        env=os.environ | {"SIMCSE_KIT_STORE": "milvus"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        cwd=TESTS.parent,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
