@@ -18,6 +18,8 @@ Json = str | int | float | bool | None
 COMPARISONS = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OTHERS = ("$ne", "$in", "$nin", "$exists")
 _GROUPS = {"$and": "AND", "$or": "OR"}
+_DEEPEST = 40  # conditions inside one another: what stores can parse
+_MOST = 5_000  # in one list
 
 
 class Compare(NamedTuple):
@@ -51,7 +53,7 @@ Condition = Compare | Exists | Group | Not
 
 
 def parse_filter(given: Mapping[str, Any]) -> Condition:
-    """The condition that a filter states.
+    """The condition that a filter states, at most 40 deep.
 
     >>> parse_filter({"year": {"$gte": 2020}})
     Compare(path=('year',), op='$gte', value=2020)
@@ -59,6 +61,12 @@ def parse_filter(given: Mapping[str, Any]) -> Condition:
     Raises:
         SearchIndexError: an operator that does not exist, or a value that cannot be compared.
     """
+    return _parsed(given, 0)
+
+
+def _parsed(given: Any, depth: int) -> Condition:
+    if depth > _DEEPEST:
+        raise SearchIndexError(f"a filter has at most {_DEEPEST} conditions inside one another")
     if not isinstance(given, Mapping):
         raise SearchIndexError(f"a filter is an object such as {{'lang': 'en'}}; got {given!r:.80}")
     parts: list[Condition] = []
@@ -68,9 +76,9 @@ def parse_filter(given: Mapping[str, Any]) -> Condition:
         if '"' in key or "\\" in key:
             raise SearchIndexError(f"a filter cannot reach a key with a quotation mark or backslash; got {key!r}")
         if key in _GROUPS:
-            parts.append(Group(_GROUPS[key], tuple(map(parse_filter, _list(key, value)))))
+            parts.append(Group(_GROUPS[key], tuple(_parsed(one, depth + 1) for one in _list(key, value))))
         elif key == "$not":
-            parts.append(Not(parse_filter(value)))
+            parts.append(Not(_parsed(value, depth + 1)))
         elif key.startswith("$"):
             raise SearchIndexError(
                 f"{key} is no operator between conditions; there are $and, $or, $not, and inside a key's condition "
@@ -120,6 +128,8 @@ def _compare(path: tuple[str, ...], op: str, value: Any) -> Compare:
 def _list(op: str, value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise SearchIndexError(f"{op} takes a list; got {value!r:.80}")
+    if len(value) > _MOST:
+        raise SearchIndexError(f"{op} takes at most {_MOST:,} values; got {len(value):,}")
     return list(value)
 
 
@@ -133,15 +143,54 @@ def to_sql(condition: Condition, column: str = "metadata") -> tuple[str, list[Js
         text, values = to_sql(condition.part, column)
         return f"NOT ({text})", values
     if isinstance(condition, Group):
-        parts = [to_sql(part, column) for part in condition.parts]
-        text = f" {condition.op} ".join(f"({part})" for part, _ in parts) or ("1" if condition.op == "AND" else "0")
-        return text, [value for _, found in parts for value in found]
-    path = "$" + "".join("." + json.dumps(key, ensure_ascii=False) for key in condition.path)
+        if not condition.parts:
+            return ("1" if condition.op == "AND" else "0"), []
+        sets, rest = _sets(condition) if condition.op == "OR" else ({}, list(condition.parts))
+        parts = [_one_of(path, values, column) for (path, _), values in sets.items()]
+        return _joined([*parts, *(to_sql(part, column) for part in rest)], condition.op)
+    path = _json_path(condition.path)
     if isinstance(condition, Exists):
         return f"json_type({column}, ?) IS NOT NULL", [path]
     value = condition.value
     if value is None or isinstance(value, bool):
         return f"ifnull(json_type({column}, ?) = ?, 0)", [path, json.dumps(value)]
-    kinds = "('text')" if isinstance(value, str) else "('integer', 'real')"
+    kinds = _kinds(value)
     text = f"ifnull(json_type({column}, ?) IN {kinds} AND json_extract({column}, ?) {COMPARISONS[condition.op]} ?, 0)"
     return text, [path, path, value]
+
+
+def _json_path(path: tuple[str, ...]) -> str:
+    return "$" + "".join("." + json.dumps(key, ensure_ascii=False) for key in path)
+
+
+def _kinds(value: Json) -> str:
+    return "('text')" if isinstance(value, str) else "('integer', 'real')"
+
+
+def _joined(parts: list[tuple[str, list[Json]]], op: str) -> tuple[str, list[Json]]:
+    """The parts as a balanced tree: SQLite limits how deep an expression is, and a chain is as deep as it is long."""
+    if len(parts) == 1:
+        return parts[0]
+    (left, first), (right, second) = _joined(parts[: len(parts) // 2], op), _joined(parts[len(parts) // 2 :], op)
+    return f"({left}) {op} ({right})", first + second
+
+
+def _sets(group: Group) -> tuple[dict[tuple[tuple[str, ...], str], list[Json]], list[Condition]]:
+    """Texts, or numbers, that the value at one path may equal, by path and kind; and the other conditions."""
+    sets: dict[tuple[tuple[str, ...], str], list[Json]] = {}
+    rest: list[Condition] = []
+    for part in group.parts:
+        if isinstance(part, Compare) and part.op == "$eq" and not isinstance(part.value, bool | None):
+            sets.setdefault((part.path, _kinds(part.value)), []).append(part.value)
+        else:
+            rest.append(part)
+    return sets, rest
+
+
+def _one_of(path: tuple[str, ...], values: list[Json], column: str) -> tuple[str, list[Json]]:
+    """Equality with one of many texts, or numbers, by a set, which is looked up and not compared one by one."""
+    text = (
+        f"ifnull(json_type({column}, ?) IN {_kinds(values[0])} "
+        f"AND json_extract({column}, ?) IN (SELECT value FROM json_each(?)), 0)"
+    )
+    return text, [_json_path(path), _json_path(path), json.dumps(values, ensure_ascii=False)]

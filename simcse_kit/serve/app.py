@@ -86,7 +86,6 @@ def create_app(
         lifespan=life,
         docs_url=None,
         redoc_url=None,
-        max_body_size=limits.body_bytes,
         redirect_slashes=False,
     )
     add_handlers(app)
@@ -95,7 +94,7 @@ def create_app(
     app.include_router(search_routes(served))
     app.include_router(_status_routes(metrics))
     paths = OPEN.union(app.openapi()["paths"])
-    app.add_middleware(Guard, api_key=api_key, host=host, seconds=limits.seconds, paths=paths, metrics=metrics)
+    app.add_middleware(Guard, api_key=api_key, host=host, limits=limits, paths=paths, metrics=metrics)
     return app
 
 

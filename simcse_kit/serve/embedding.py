@@ -20,7 +20,6 @@ from simcse_kit.serve.schemas import (
     SimilarityRequest,
 )
 from simcse_kit.serve.served import Served
-from simcse_kit.types import Vectors
 
 
 def embedding_routes(served: Served) -> APIRouter:
@@ -40,7 +39,7 @@ def embedding_routes(served: Served) -> APIRouter:
         width = _width(engine, request.dimensions)
         embedded = await engine.embed(texts)
         _refuse_long(embedded, engine, 422, "input")
-        vectors = _cut(embedded.vectors, width)
+        vectors = unit(embedded.vectors[:, :width])
         tokens = sum(embedded.tokens)
         as_base64 = request.encoding_format == "base64"
         return _json(
@@ -73,7 +72,8 @@ def embedding_routes(served: Served) -> APIRouter:
         embedded = await engine.embed(texts, prompt_name=request.prompt_name)
         if not request.truncate:
             _refuse_long(embedded, engine, 413, "inputs", ', or send "truncate": true')
-        return _json(_cut(embedded.vectors, width).tolist())
+        vectors = embedded.vectors[:, :width]
+        return _json((unit(vectors) if request.normalize else vectors).tolist())
 
     @router.post("/similarity", tags=["similarity"])
     async def similarity(request: SimilarityRequest) -> Similarity:
@@ -82,8 +82,8 @@ def embedding_routes(served: Served) -> APIRouter:
         first = served.texts(request.sentences, "sentences")
         second = [] if request.others is None else served.texts(request.others, "others")
         embedded = await engine.embed([*first, *second])
-        rows = embedded.vectors[: len(first)]
-        columns = embedded.vectors[len(first) :] if second else rows
+        rows = embedded.unit[: len(first)]
+        columns = embedded.unit[len(first) :] if second else rows
         return Similarity(
             model=engine.name, scores=(rows @ columns.T).clip(-1, 1).tolist(), truncated=len(embedded.truncated)
         )
@@ -96,10 +96,6 @@ def _width(engine: ModelEngine, dimensions: int | None) -> int:
     if dimensions is not None and dimensions > width:
         raise ApiError(422, f"dimensions: {engine.name} gives vectors of {width}; got {dimensions}")
     return dimensions or width
-
-
-def _cut(vectors: Vectors, width: int) -> Vectors:
-    return vectors if width == vectors.shape[1] else unit(vectors[:, :width])
 
 
 def _refuse_long(embedded: Embedded, engine: ModelEngine, status: int, what: str, hint: str = "") -> None:

@@ -37,11 +37,16 @@ class _Encoded(NamedTuple):
 
 
 class Embedded(NamedTuple):
-    """Unit vectors (N, D) of N texts, and what they took."""
+    """Vectors (N, D) of N texts as the model gives them, and what they took."""
 
     vectors: Vectors
     tokens: list[int]  # of each text, special ones included, before anything was cut
     truncated: list[int]  # numbers of texts that are longer than the model reads
+
+    @property
+    def unit(self) -> Vectors:
+        """The vectors at length 1."""
+        return unit(self.vectors)
 
 
 class ModelEngine:
@@ -61,7 +66,7 @@ class ModelEngine:
         metrics.waiting.labels(name).set_function(lambda: self._batcher.waiting)
 
     async def embed(self, texts: Sequence[str], kind: str | None = None, prompt_name: str | None = None) -> Embedded:
-        """Unit vectors of texts; ``kind`` query or document: with the model's prompt of that name, where it has one.
+        """Vectors of texts; ``kind`` query or document: with the model's prompt of that name, where it has one.
 
         Raises:
             Busy: too much waits already.
@@ -75,7 +80,7 @@ class ModelEngine:
         self._metrics.truncated.labels(self.name).inc(len(truncated))
         width = self.model.get_embedding_dimension()
         vectors = np.stack([one.vector for one in encoded]) if encoded else np.zeros((0, width), np.float32)
-        return Embedded(unit(vectors), tokens, truncated)
+        return Embedded(vectors, tokens, truncated)
 
     def _prompt(self, kind: str | None, name: str | None) -> str:
         prompts = self.model.prompts
@@ -124,7 +129,7 @@ class IndexEngine:
         self.model = model
         self.writable = writable
         self._lock = threading.Lock()
-        self._maps: dict[str, asyncio.Task[CorpusMap]] = {}
+        self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had then
         self._batcher: Batcher[_Query, list[Hit]] = Batcher(
             self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
         )
@@ -196,15 +201,19 @@ class IndexEngine:
 
     def map(self, method: str) -> CorpusMap | None:
         """The map by a method of `maps`, or None while it is being made, which this begins."""
-        if method not in self._maps:
-            self._maps[method] = asyncio.create_task(asyncio.to_thread(self._draw, method))
-        task = self._maps[method]
+        task = self._mapping(method)
         return task.result() if task.done() else None
 
     async def drawn(self, method: str) -> CorpusMap:
-        """The map, waited for where it is fast."""
-        found = self.map(method)
-        return await asyncio.shield(self._maps[method]) if found is None else found
+        """The map, waited for; PCA takes a moment."""
+        return await asyncio.shield(self._mapping(method))
+
+    def _mapping(self, method: str) -> asyncio.Task[CorpusMap]:
+        """PCA's map is made anew for an index that has changed; the others take too long for that."""
+        count = len(self.index)
+        if method not in self._maps or (method == "pca" and self._maps[method][0] != count):
+            self._maps[method] = (count, asyncio.create_task(asyncio.to_thread(self._draw, method)))
+        return self._maps[method][1]
 
     def _draw(self, method: str) -> CorpusMap:
         with self._lock:

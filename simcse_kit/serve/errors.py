@@ -17,7 +17,6 @@ _TYPES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 429: "b
 _WORDS = {
     404: "there is no such path; GET /docs lists what there is",
     405: "this path does not take that method; GET /docs lists what there is",
-    413: "the request's body is larger than this server reads",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": text}

@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simcse_kit.serve.metrics import Metrics
-from simcse_kit.serve.settings import LOOPBACK
+from simcse_kit.serve.settings import LOOPBACK, Limits
 
 OPEN = frozenset({"/", "/health", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"})
 _HEADERS = (
@@ -23,6 +24,8 @@ _HEADERS = (
     (b"x-frame-options", b"DENY"),
 )
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+TOO_LARGE = "the request's body is larger than the {} bytes that this server reads; send several"
 
 log = logging.getLogger("simcse_kit.serve")
 
@@ -40,7 +43,7 @@ class Guard:
         api_key: the key that requests must bear, but for the page, its description and /health; None: no key.
         host: where the server is bound; on the loopback, requests must be addressed to it by one of its own names, so
             that no other site's name that leads here (DNS rebinding) is answered.
-        seconds: from a request's first byte to its answer.
+        limits: of a request's size, and of the time from its first byte to its answer.
         paths: that the application knows; others are counted together.
         metrics: where requests are counted.
     """
@@ -51,14 +54,14 @@ class Guard:
         *,
         api_key: str | None,
         host: str,
-        seconds: float,
+        limits: Limits,
         paths: Iterable[str],
         metrics: Metrics,
     ) -> None:
         self.app = app
         self._key = None if api_key is None else api_key.encode()
         self._names = frozenset((*LOOPBACK, host)) if host in LOOPBACK else None
-        self._seconds = seconds
+        self._limits = limits
         self._paths = frozenset(paths)
         self._metrics = metrics
 
@@ -66,12 +69,15 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status, size = time.perf_counter(), 0, 0
         whole = False  # the request has come in
 
         async def received() -> Message:
-            nonlocal whole
+            nonlocal whole, size
             message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._limits.body_bytes:
+                raise HTTPException(413, TOO_LARGE.format(self._limits.body_bytes), headers={"Connection": "close"})
             whole = whole or not message.get("more_body", False)
             return message
 
@@ -89,11 +95,11 @@ class Guard:
             if refused is not None:
                 await _answer(sent, *refused)
                 return
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._limits.seconds):
                 await self.app(scope, received, sent)
         except TimeoutError:
             if not status:
-                text = f"took longer than {self._seconds:g} s"
+                text = f"took longer than {self._limits.seconds:g} s"
                 if whole:
                     await _answer(sent, 503, f"the answer {text}; ask for less, or again", "timeout")
                 else:
@@ -116,6 +122,9 @@ class Guard:
         origin = headers.get(b"origin")
         if origin is not None and urlsplit_netloc(origin.decode("latin-1")) != addressed:
             return 403, "another site's page may not ask this server", "forbidden"
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length[:20]) > self._limits.body_bytes:
+            return 413, TOO_LARGE.format(self._limits.body_bytes), "too_large"
         if self._key is None or scope["path"] in OPEN:
             return None
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
@@ -146,7 +155,7 @@ async def _answer(send: Send, status: int, message: str, kind: str) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     if status in (408, 503):
         headers.append((b"retry-after", b"1"))
-    if status in (401, 403, 408):
+    if status in (401, 403, 408, 413):
         headers.append((b"connection", b"close"))  # the body that was not read is not the next request
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

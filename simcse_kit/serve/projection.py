@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,7 +43,8 @@ class CorpusMap:
         Of fewer rows than UMAP takes (15), PCA's.
         """
         if method == "umap" and len(rows) > 3 * _NEIGHBORS:
-            points = _umap(vectors)
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:  # it would hold up all threads
+                points = other.submit(_umap, vectors).result()
             return cls(method, rows, _fitted(points)[0], None, vectors, None)
         axes, middle, explained = principal_axes(vectors)
         points, scale, offset = _fitted((vectors - middle) @ axes)

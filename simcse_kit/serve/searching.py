@@ -59,8 +59,8 @@ def search_routes(served: Served) -> APIRouter:
         k = served.hits(request.k)
         queries = served.texts(request.queries, "queries")
         embedded = await engine.model.embed(queries, "query")
-        hits = await engine.search(embedded.vectors, k, request.threshold, request.filter)
-        return await _found(engine, embedded.vectors, hits, request.map, started, len(embedded.truncated))
+        hits = await engine.search(embedded.unit, k, request.threshold, request.filter)
+        return await _found(engine, embedded.unit, hits, request.map, started, len(embedded.truncated))
 
     @router.post("/similar")
     async def similar(request: SimilarRequest) -> Found:

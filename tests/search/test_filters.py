@@ -45,3 +45,25 @@ def test_sqlite_answers_by_the_definition(condition: dict[str, Any], metadata: l
 def test_what_cannot_be_read_is_named(condition: Any, text: str) -> None:
     with pytest.raises(SearchIndexError, match=text):
         parse_filter(condition)
+
+
+def test_thousands_of_values_and_deep_conditions() -> None:
+    """SQLite's limits on an expression are not the user's."""
+    rows = Rows.new()
+    metadata = [{"n": i, "s": f"t{i}"} for i in range(50)] + [{"n": "7"}, {"s": 7}, {}]
+    rows.add(0, list(range(53)), [""] * 53, [json.dumps(one) for one in metadata])
+    many: dict[str, Any] = {"n": {"$in": [7, 7.0, "x", None, *range(100, 3000)]}}
+    assert rows.matching(parse_filter(many)).tolist() == [7]
+    assert rows.matching(parse_filter({"n": {"$nin": list(range(5000))}})).tolist() == [50, 51, 52]
+    assert rows.matching(parse_filter({"$or": [{"s": f"t{i}"} for i in range(0, 4000, 5)]})).tolist() == list(
+        range(0, 50, 5)
+    )
+    assert rows.matching(parse_filter({"$and": [{"n": {"$ne": i}} for i in range(2000)]})).tolist() == [50, 51, 52]
+    deep: dict[str, Any] = {"n": 3}
+    for _ in range(40):
+        deep = {"$not": deep}
+    assert rows.matching(parse_filter(deep)).tolist() == [3]
+    with pytest.raises(SearchIndexError, match="at most 40 conditions inside one another"):
+        parse_filter({"$not": deep})
+    with pytest.raises(SearchIndexError, match="at most 5,000 values; got 5,001"):
+        parse_filter({"n": {"$in": list(range(5001))}})

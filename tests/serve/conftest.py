@@ -1,0 +1,29 @@
+"""A small model and two indexes of it, behind an application."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simcse_kit import SentenceIndex, SimCSE
+
+collect_ignore_glob = [] if importlib.util.find_spec("fastapi") else ["test_*.py"]  # the extra serve
+
+SCRIPT = "<script>document.title = 'owned'</script>"
+
+
+@pytest.fixture(scope="session")
+def model(tiny_model: Callable[[str], Path]) -> SimCSE:
+    return SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+
+
+@pytest.fixture
+def index(model: SimCSE, sentences: list[str], tmp_path: Path) -> SentenceIndex:
+    """Forty sentences with metadata, and one that is a script, in a folder."""
+    texts = [*sentences, SCRIPT]
+    made = SentenceIndex.build(model, texts, metadata=[{"number": i, "even": i % 2 == 0} for i in range(len(texts))])
+    made.save(tmp_path / "index")
+    return made
