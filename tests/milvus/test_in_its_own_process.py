@@ -11,26 +11,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 TESTS = Path(__file__).parent.parent
-SEARCH = ["test_collection.py", "test_changes.py", "test_corpus.py", "test_refresh.py"]
+FILES = ["milvus", "index", *(f"search/test_{name}.py" for name in ("collection", "changes", "corpus", "refresh"))]
 
 
-@pytest.mark.parametrize(
-    "files",
-    [["milvus"], [f"search/{name}" for name in SEARCH], ["index"]],
-    ids=["Milvus alone", "collections", "indexes"],
-)
-def test_over_milvus(files: list[str]) -> None:
+def test_over_milvus() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
     done = subprocess.run(
-        command + [str(TESTS / name) for name in files],
+        command + [str(TESTS / name) for name in FILES],
         env=os.environ | {"SIMCSE_KIT_STORE": "milvus"},
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=900,
         cwd=TESTS.parent,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

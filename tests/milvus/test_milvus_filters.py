@@ -99,7 +99,8 @@ def test_strange_values_and_keys(store: Store) -> None:
                 conditions += [{key: {op: value}} for op in ("$gt", "$gte", "$lt", "$lte")]
     conditions += [{"n": {"$in": values}}, {"n": {"$nin": values}}, {"n": {"$in": []}}, {"$not": {"$and": []}}]
     conditions += [{"k\ne'y": 1}, {".": 2}, {"ключ.x y": "й"}, {"deep.a.b.c.d": {"$gte": 5}}, {"$not": {"deep.a": 1}}]
-    conditions += [{"n": {"$in": list(range(20_000))}}, {"t": {"$nin": [f"text {i}" for i in range(5000)]}}]
+    conditions += [{"n": {"$in": list(range(5000))}}, {"t": {"$nin": [f"text {i}" for i in range(5000)]}}]
+    conditions += [{"$or": [{"n": {"$gt": i}} for i in range(300)]}, {"$and": [{"n": {"$ne": i}} for i in range(2000)]}]
     for condition in conditions:
         expected = [i for i, one in enumerate(STRANGE) if plain(condition, one)]
         assert answers(collection, condition) == expected, condition

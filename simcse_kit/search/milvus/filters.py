@@ -109,18 +109,23 @@ def _fact(condition: Condition) -> str | None:
 
 
 def _group(group: Group, denied: bool) -> str:
-    either = group.op == "OR"
+    either = (group.op == "OR") != denied
+    facts: list[str] = []
     parts: list[str] = []
-    rest = group.parts
-    if either:  # a long list is one comparison
-        facts = [(part, _fact(part)) for part in group.parts]
-        if found := [fact for _, fact in facts if fact]:
-            parts.append(_contains(found, denied))
-        rest = tuple(part for part, fact in facts if not fact)
-    parts += [to_milvus(part, denied) for part in rest]
+    for part in group.parts:
+        negative = denied
+        while isinstance(part, Not):
+            part, negative = part.part, not negative
+        fact = _fact(part)
+        if fact is not None and negative != either:  # a long list, as of $in or $nin, is one comparison
+            facts.append(fact)
+        else:
+            parts.append(to_milvus(part, negative))
+    if facts:
+        parts.append(_contains(facts, not either))
     if not parts:
-        return "number < 0" if either != denied else "number >= 0"
-    return "(" + (" or " if either != denied else " and ").join(parts) + ")"
+        return "number < 0" if either else "number >= 0"
+    return "(" + (" or " if either else " and ").join(parts) + ")"
 
 
 def _contains(found: list[str], denied: bool) -> str:
