@@ -11,7 +11,7 @@ Text = Annotated[str, StringConstraints(strict=True)]
 Id = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
 Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
-Point = tuple[float, float]
+Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class _Request(BaseModel):

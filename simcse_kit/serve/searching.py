@@ -165,5 +165,5 @@ async def _found(
     )
 
 
-def _points(points: Vectors) -> list[tuple[float, float]]:
-    return [(round(x, 4), round(y, 4)) for x, y in points.tolist()]
+def _points(points: Vectors) -> list[list[float]]:
+    return [[round(x, 4), round(y, 4)] for x, y in points.tolist()]
