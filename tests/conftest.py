@@ -14,12 +14,16 @@ os.environ.setdefault(
 )  # tiny models on busy cores: threads that spin make it 4 times slower
 
 import pytest
-from stores import Store
+from stores import MILVUS, Store
 
 from simcse_kit import errors
 
 if TYPE_CHECKING:
     from simcse_kit import SimCSE
+
+
+# What starts Milvus Lite is collected only in the process that this file makes for it
+collect_ignore_glob = ["milvus/test_in_its_own_process.py"] if MILVUS else ["milvus/test_milvus_*.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -6,15 +6,19 @@ SIMCSE_KIT_STORE=milvus pytest tests/milvus tests/search/test_collection.py
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent.parent
 FILES = ["milvus", "index", *(f"search/test_{name}.py" for name in ("collection", "changes", "corpus", "refresh"))]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("milvus_lite") is None, reason="needs the extra milvus")
 def test_over_milvus() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
     done = subprocess.run(
