@@ -13,7 +13,7 @@ from simcse_kit.search.base import Info
 from simcse_kit.search.milvus.overlay import Overlay
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote, check_name
 from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, kind_of, record_of
-from simcse_kit.search.milvus.searching import sample, tune
+from simcse_kit.search.milvus.searching import beside, drawn, tune
 from simcse_kit.search.structure import TARGET_RECALL
 
 _AGAIN = 4  # a kind is tuned again when there are so many times the rows
@@ -275,11 +275,11 @@ class MilvusCollection(Overlay):
     def _tune(self) -> None:
         assert self._remote is not None
         assert self._state is not None
+        self._remote.settle()  # what has no index yet is searched exactly
         live = self._live()
-        own = sample(live)
-        queries = self._take(own.tolist())
+        queries = beside(self._take(drawn(live).tolist()))
         kind = kind_of(self.kind)
-        found = tune(self._remote, self.kind, kind, self.target_recall, live, queries, own, self._chunks())
+        found = tune(self._remote, self.kind, kind, self.target_recall, len(live), queries, self._chunks())
         if found.recall < self.target_recall:
             say_once(
                 f"{self.kind} finds {found.recall:.3f} of the 10 nearest at best, less than the recall of "
@@ -293,9 +293,11 @@ class MilvusCollection(Overlay):
         """Save, ask the server to tidy up, and measure the recall anew; Milvus drops deleted rows by itself."""
         name = self.save(structure=False)
         assert self._remote is not None
-        self._remote.flush()
+        self._remote.compact()
         if kind_of(self.kind).effort is not None and self._stored > 1:
             self._tune()
+        else:
+            self._remote.settle()
         return name
 
     def verify(self) -> None:

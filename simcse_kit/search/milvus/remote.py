@@ -21,6 +21,7 @@ ATTEMPTS = 6
 FIRST_WAIT = 0.2  # seconds before the second attempt; it doubles
 TIMEOUT = 60.0  # seconds for one attempt
 CONNECT = 10.0  # seconds to reach a server
+_LONGEST = 4 * 3600  # seconds to wait for an index
 MOST_HITS = 16_384  # of a query, in Milvus
 _TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}  # of gRPC
 _RATE_LIMIT = 8
@@ -253,10 +254,22 @@ class Remote:
         folder = Path(self.connection.uri) / "collections" / self.name
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
-    def flush(self) -> None:
-        """Ask the server to write and to tidy up what it has; it goes on by itself."""
-        self._call("flush")
+    def compact(self) -> None:
+        """Ask the server to tidy up; it does so when it likes."""
         self._call("compact")
+
+    def settle(self) -> None:
+        """Write what has come, and wait until the index has all of it."""
+        self._call("flush", timeout=None)
+        if self.connection.lite:  # it indexes aside and does not say when; loading does it at once
+            self._call("release_collection")
+            self.load()
+            return
+        began = time.monotonic()
+        while int(self._call("describe_index", index_name="vector").get("pending_index_rows", 0) or 0):
+            if time.monotonic() - began > _LONGEST:
+                raise SearchIndexError(f"{self}: the index is not ready after {_LONGEST / 3600:g} hours")
+            time.sleep(1)
 
 
 def _bytes(record: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.checks import normalized
 from simcse_kit.search.milvus.remote import MOST_HITS, Remote
 from simcse_kit.search.milvus.schema import Kind, row_of
 from simcse_kit.search.rows import Row
@@ -18,6 +19,7 @@ from simcse_kit.search.vectors import Nearest, exact_nearest, merged
 from simcse_kit.types import Vectors
 
 _QUERIES = 200  # rows to tune by
+_NOISE = 0.5  # length of what is added to their unit vectors
 _EQUAL = 1e-6  # rows whose scores differ by less are equally good answers
 _FIRST_CANDIDATES = 20  # at least, where they are rescored
 
@@ -73,33 +75,29 @@ def tune(
     name: str,
     kind: Kind,
     target: float,
-    live: NDArray[np.int64],
+    rows: int,
     queries: Vectors,
-    own: NDArray[np.int64],
     chunks: Iterable[tuple[NDArray[np.int64], Vectors]],
 ) -> Searched:
-    """The least effort whose recall of the 10 nearest is at least ``target``; else the one with the most.
+    """The least effort whose recall of the 10 nearest of the queries (Q, D) is at least ``target``; else the most.
 
-    Queries (Q, D) are the vectors of the rows ``own`` (Q,), each left out of its answers; a graph leads a little too
-    well to them. What is right comes from comparing all vectors, which are read for it.
+    What is right comes from comparing all vectors, in ``chunks``, which are read for it.
     """
-    top = min(TOP, len(live) - 1)
-    truth = Nearest(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
-    for numbers, vectors in chunks:
-        found = exact_nearest(queries, vectors, top + 1)
-        truth = merged([truth, Nearest(found.scores, np.where(found.rows < 0, -1, numbers[found.rows]))], top + 1)
-    wanted = np.where(truth.rows == own[:, None], -np.inf, truth.scores)
-    bound = -np.sort(-wanted, axis=1)[:, top - 1] - _EQUAL
+    top = min(TOP, rows)
+    best_scores: Vectors = np.zeros((len(queries), 0), np.float32)
+    for _, vectors in chunks:
+        found = exact_nearest(queries, vectors, top)
+        best_scores = -np.sort(-np.concatenate([best_scores, found.scores], axis=1), axis=1)[:, :top]
+    bound = best_scores[:, -1:] - _EQUAL
     best: Searched | None = None
     for effort in kind.efforts:
         searching = Searching(kind, effort)
-        found, _ = nearest(remote, queries, top + 1, "", [], searching)
-        good = (found.scores >= bound[:, None]) & (found.rows != own[:, None]) & (found.rows >= 0)
-        recall = float(np.minimum(good.sum(1), top).mean() / top)
+        near, _ = nearest(remote, queries, top, "", [], searching)
+        recall = float(np.minimum((near.scores >= bound).sum(1), top).mean() / top)
         if best is None or recall > best.recall:
             best = Searched(
                 kind=name,
-                rows=len(live),
+                rows=rows,
                 effort=effort,
                 candidates=searching.candidates(TOP),
                 recall=recall,
@@ -111,6 +109,12 @@ def tune(
     return best
 
 
-def sample(live: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
-    """Rows to tune by."""
+def drawn(live: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
+    """Rows to make queries of."""
     return np.sort(np.random.default_rng(seed).choice(live, min(_QUERIES, len(live)), replace=False))
+
+
+def beside(vectors: Vectors, seed: int = 0) -> Vectors:
+    """Unit queries beside unit vectors (Q, D): a graph leads too well to a row that is in it."""
+    noise = np.random.default_rng(seed).normal(size=vectors.shape).astype(np.float32)
+    return normalized(vectors + _NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True).astype(np.float32))
