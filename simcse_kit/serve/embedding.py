@@ -92,7 +92,7 @@ def embedding_routes(served: Served) -> APIRouter:
 
 
 def _width(engine: ModelEngine, dimensions: int | None) -> int:
-    width = engine.model.get_embedding_dimension()
+    width = engine.width
     if dimensions is not None and dimensions > width:
         raise ApiError(422, f"dimensions: {engine.name} gives vectors of {width}; got {dimensions}")
     return dimensions or width

@@ -55,7 +55,9 @@ class ModelEngine:
     def __init__(self, name: str, model: SimCSE, limits: Limits, metrics: Metrics) -> None:
         self.name = name
         self.model = model
-        self._metrics = metrics
+        self._width = model.get_embedding_dimension()
+        self._sentences = metrics.sentences.labels(name)
+        self._truncated = metrics.truncated.labels(name)
         self._batcher: Batcher[_Text, _Encoded] = Batcher(
             self._run,
             name=f"encode {name}",
@@ -64,6 +66,11 @@ class ModelEngine:
             on_batch=metrics.batch_size.labels(name).observe,
         )
         metrics.waiting.labels(name).set_function(lambda: self._batcher.waiting)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self._width
 
     async def embed(self, texts: Sequence[str], kind: str | None = None, prompt_name: str | None = None) -> Embedded:
         """Vectors of texts; ``kind`` query or document: with the model's prompt of that name, where it has one.
@@ -76,10 +83,9 @@ class ModelEngine:
         longest = self.model.max_seq_length
         tokens = [one.tokens for one in encoded]
         truncated = [number for number, count in enumerate(tokens) if longest is not None and count > longest]
-        self._metrics.sentences.labels(self.name).inc(len(texts))
-        self._metrics.truncated.labels(self.name).inc(len(truncated))
-        width = self.model.get_embedding_dimension()
-        vectors = np.stack([one.vector for one in encoded]) if encoded else np.zeros((0, width), np.float32)
+        self._sentences.inc(len(texts))
+        self._truncated.inc(len(truncated))
+        vectors = np.stack([one.vector for one in encoded]) if encoded else np.zeros((0, self._width), np.float32)
         return Embedded(vectors, tokens, truncated)
 
     def _prompt(self, kind: str | None, name: str | None) -> str:
