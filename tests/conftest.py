@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 # What starts Milvus Lite is collected only in the process that this file makes for it
 collect_ignore_glob = ["milvus/test_in_its_own_process.py"] if MILVUS else ["milvus/test_milvus_*.py"]
+
+
+def pytest_report_header() -> list[str]:
+    """What is not collected at all, where its extra is not installed."""
+    missing = [extra for extra, package in {"serve": "fastapi", "milvus": "pymilvus"}.items() if not find_spec(package)]
+    return [f"not installed, so not tested: the extras {', '.join(missing)}"] if missing else []
 
 
 @pytest.fixture(autouse=True)
