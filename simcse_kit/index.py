@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.inputs import checked_texts
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, Info, Row, new_collection, open_collection
+from simcse_kit.search.checks import normalized
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.types import Vectors
 
@@ -198,6 +201,20 @@ class SentenceIndex:
             DiskFullError: no space; the last commit stays.
         """
         return self._collection.save(folder, structure=structure)
+
+    def tune_by(self, queries: Sequence[str]) -> None:
+        """Let the structure that the next `save` or `compact` makes find the target recall for queries like these.
+
+        Some hundred real queries are best where they differ from the sentences: in length, in style. Otherwise it is
+        tuned by sentences of the index.
+
+        Raises:
+            SearchIndexError: no query, or a model that has changed since.
+        """
+        self._check_model()
+        if not len(queries):
+            raise SearchIndexError("to tune by queries takes at least one")
+        self._collection.queries = normalized(np.array(self.model.encode_query(list(queries)), dtype=np.float32))
 
     def compact(self) -> Path:
         """Commit without the deleted sentences, and make the structure anew; it takes as long as building did."""

@@ -53,6 +53,10 @@ Filter = Annotated[
     str | None,
     typer.Option(help='Conditions on the metadata, as JSON: {"lang": "en", "year": {"$gte": 2020}}.', metavar="JSON"),
 ]
+Queries = Annotated[
+    str | None,
+    typer.Option(help="Examples of what will be asked, to tune --target-recall by. " + FILE_HELP, metavar="FILE"),
+]
 Model = Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")]
 
 
@@ -77,6 +81,7 @@ def build_index(
     target_recall: Annotated[
         float, typer.Option(help="Share of the 10 nearest that a search should find.", min=0.01, max=1)
     ] = 0.99,
+    queries: Queries = None,
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -111,6 +116,7 @@ def build_index(
         language=language,
         kind=kind,
         target_recall=target_recall,
+        queries=_queries_of(queries),
         batch_size=batch_size,
         show_progress_bar=True,
         store=store,
@@ -220,7 +226,8 @@ def show_index(index: Index, store: Store = "folder", uri: Uri = None, token: To
                     else [
                         (
                             "recall",
-                            f"{structure.recall:.4f} of the 10 nearest ({structure.queries:,} rows as queries)",
+                            f"{structure.recall:.4f} of the 10 nearest ({structure.queries:,} "
+                            + ("queries of yours)" if structure.given else "rows as queries)"),
                         ),
                         ("effort", f"{structure.effort} lists or nodes, {structure.candidates} candidates rescored"),
                         ("not covered", f"{info.unindexed:,} rows, compared one by one"),
@@ -247,12 +254,25 @@ def verify_index(index: Index, store: Store = "folder", uri: Uri = None, token: 
     )
 
 
-def compact_index(index: Index, store: Store = "folder", uri: Uri = None, token: Token = None) -> None:
+def compact_index(
+    index: Index,
+    queries: Queries = None,
+    model: Model = None,
+    store: Store = "folder",
+    uri: Uri = None,
+    token: Token = None,
+) -> None:
     """Leave deleted sentences out for good, and make the structure that is searched anew."""
     from simcse_kit.cli.console import out, plain
+    from simcse_kit.index import SentenceIndex
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index, store=store, uri=uri, token=token)
+    collection: Any
+    if queries is None:
+        collection = open_collection(index, store=store, uri=uri, token=token)
+    else:
+        collection = SentenceIndex.open(index, model, store=store, uri=uri, token=token)
+        collection.tune_by(_queries_of(queries))
     before = collection.info()
     collection.compact()
     after = collection.info()
@@ -268,6 +288,13 @@ def compact_index(index: Index, store: Store = "folder", uri: Uri = None, token:
 def _left_out(counts: Any) -> str:
     blank = f", {counts.blank:,} empty lines dropped" if counts.blank else ""
     return blank + (f", {counts.skipped:,} bad rows skipped" if counts.skipped else "")
+
+
+def _queries_of(source: str | None) -> Any:
+    from simcse_kit.cli.console import sentences_of
+    from simcse_kit.data import read_sentences
+
+    return None if source is None else read_sentences(sentences_of(source)).column(0)
 
 
 def _json_of(text: str | None) -> Any:

@@ -50,6 +50,7 @@ def build_index(
     language: str = "en",
     kind: str = "auto",
     target_recall: float = TARGET_RECALL,
+    queries: Sequence[str] | None = None,
     batch_size: int | None = None,
     show_progress_bar: bool = False,
     store: str = "folder",
@@ -76,6 +77,7 @@ def build_index(
         language: of the texts, for their sentences (ISO 639-1).
         kind: as in `SentenceIndex.build`.
         target_recall: as in `SentenceIndex.build`.
+        queries: examples of what will be asked, to tune by, see `SentenceIndex.tune_by`; None: the sentences.
         batch_size: sentences in one forward pass; None: as many as run fastest.
         show_progress_bar: show one.
         store: as in `SentenceIndex.build`.
@@ -93,7 +95,7 @@ def build_index(
         columns, id_column, metadata_columns, header, skip_bad_rows, passages, language, batch_size, show_progress_bar
     )
     if (milvus := milvus_options(store, uri, token)) is not None:
-        return _build_in_milvus(model, files, str(folder), how, kind, target_recall, *milvus)
+        return _build_in_milvus(model, files, str(folder), how, kind, target_recall, queries, *milvus)
     target = Path(folder).absolute()
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise SearchIndexError(f"{folder} is there already and not empty; name a new folder, or add to it")
@@ -102,6 +104,8 @@ def build_index(
     try:
         index = SentenceIndex.build(model, [], kind=kind, target_recall=target_recall)
         index.save(staging)
+        if queries is not None:
+            index.tune_by(queries)
         counts = _add(index, files, how)
         if target.is_dir():
             target.rmdir()
@@ -119,6 +123,7 @@ def _build_in_milvus(
     how: _Reading,
     kind: str,
     target_recall: float,
+    queries: Sequence[str] | None,
     uri: str,
     token: str | None,
 ) -> tuple[SentenceIndex, IndexCounts]:
@@ -138,6 +143,8 @@ def _build_in_milvus(
         token=token,
     )
     index = SentenceIndex(model, collection)
+    if queries is not None:
+        index.tune_by(queries)
     counts = _add(index, files, how, building=True)
     collection.finish()
     return index, counts

@@ -65,6 +65,7 @@ class BaseCollection(ABC):
         self.kind = kind
         self.target_recall = target_recall
         self.model: dict[str, Any] = {}  # what the owner wants to know about the model, kept with the rows
+        self.queries: Vectors | None = None  # (Q, D), unit vectors to tune by; None: the rows themselves
         self._next_id = 0
         self._id_type: type | None = None  # None: no row yet
 

@@ -178,6 +178,13 @@ class Collection(BaseCollection):
     def compact(self) -> Path:
         """Commit without the deleted rows, and with a structure over all that is left; costs the index's size."""
         target = self.save()
+        described = self._content.described
+        if described is not None and described.given and self.queries is None:
+            say_once(
+                f"{target} was tuned by queries of yours, and is tuned by its own rows now; to use yours again: "
+                "simcse-kit index compact --queries FILE",
+                key=f"queries: {target}",
+            )
         with one_writer(target):
             generation, content = self._next_generation(target), self._content
             with committing(target):
@@ -232,7 +239,7 @@ class Collection(BaseCollection):
     def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
         """Make, tune and write a structure over all vectors."""
         kind = resolve_kind(self.kind, len(vectors))
-        structure, tuned = build_tuned(kind, vectors, self.target_recall)
+        structure, tuned = build_tuned(kind, vectors, self.target_recall, self.queries)
         if tuned.recall < self.target_recall:
             say_once(
                 f"{kind} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "
@@ -249,6 +256,7 @@ class Collection(BaseCollection):
             candidates=tuned.setting.candidates,
             recall=tuned.recall,
             queries=tuned.queries,
+            given=self.queries is not None,
             file=FileEntry(path.name, size, table),
         )
 

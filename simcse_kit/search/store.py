@@ -56,6 +56,7 @@ class Searched:
     candidates: int
     recall: float  # of the 10 nearest
     queries: int  # that the recall was measured with
+    given: bool = False  # the queries were the user's; otherwise they are rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ class Structure:
         self.setting = setting
 
     @classmethod
-    def build(cls, kind: str, vectors: VectorParts, *, seed: int = 0) -> Structure:
+    def build(cls, kind: str, vectors: VectorParts, *, hold_out: bool = True, seed: int = 0) -> Structure:
         """Train on a part of the vectors, and add all; of a graph all but the last ones, see `tune`."""
         import faiss
 
@@ -110,7 +110,7 @@ class Structure:
         wanted = min(count, max(256 * 40, _TRAINING_ROWS * (lists.nlist if lists is not None else 0)))
         sample = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
         index.train(vectors.take(sample))
-        held_out = min(_QUERIES, count // 10) if isinstance(index, faiss.IndexHNSW) else 0
+        held_out = min(_QUERIES, count // 10) if hold_out and isinstance(index, faiss.IndexHNSW) else 0
         return cls(index, 0, Setting(1, TOP)).extended(vectors, count - held_out)
 
     def extended(self, vectors: VectorParts, rows: int) -> Structure:
@@ -167,6 +167,12 @@ class Structure:
             raise SearchIndexError("the index's structure is damaged: it names a row that is not there; see verify")
         return found  # type: ignore[no-any-return]
 
+    def most_candidates(self, effort: int) -> int:
+        """So many can be had without more effort: a graph keeps no more nodes than it returns, at least."""
+        import faiss
+
+        return effort if isinstance(self.index, faiss.IndexHNSW) else self.rows
+
     def efforts(self) -> Iterator[int]:
         """Efforts to try, least first."""
         import faiss
@@ -184,34 +190,50 @@ class Structure:
             yield lists
 
 
-def build_tuned(kind: str, vectors: VectorParts, target: float = TARGET_RECALL) -> tuple[Structure, Tuned]:
-    """A structure over all vectors, and the setting by which it finds ``target`` of the 10 nearest."""
-    structure = Structure.build(kind, vectors)
-    tuned = tune(structure, vectors, target)
+def build_tuned(
+    kind: str, vectors: VectorParts, target: float = TARGET_RECALL, queries: Vectors | None = None
+) -> tuple[Structure, Tuned]:
+    """A structure over all vectors, and the setting by which it finds ``target`` of the 10 nearest.
+
+    Of the rows themselves, or of unit ``queries`` (Q, D).
+    """
+    structure = Structure.build(kind, vectors, hold_out=queries is None)
+    tuned = tune(structure, vectors, target, queries=queries)
     return structure.extended(vectors, len(vectors)), tuned
 
 
-def tune(structure: Structure, vectors: VectorParts, target: float = TARGET_RECALL, *, seed: int = 0) -> Tuned:
+def tune(
+    structure: Structure,
+    vectors: VectorParts,
+    target: float = TARGET_RECALL,
+    *,
+    queries: Vectors | None = None,
+    seed: int = 0,
+) -> Tuned:
     """The fastest setting whose recall of the 10 nearest is at least ``target``; else the one with the most.
 
-    Queries are up to 1,000 rows. A graph leads too well to a row that is in it, so these are the last ones, which it
-    does not have yet; lists and codes treat a row like any query, so these are any rows, each left out of its answers.
+    Queries are those given, unit vectors (Q, D), or up to 1,000 rows. A graph leads too well to a row that is in it, so
+    these are the last ones, which it does not have yet; lists and codes treat a row like any query, so these are any
+    rows, each left out of its answers.
     """
-    if structure.rows < len(vectors):
+    top = min(TOP, structure.rows - (1 if queries is None else 0))
+    if queries is not None:
+        queries = queries[:_QUERIES]
+        rows = np.full(len(queries), -1)
+    elif structure.rows < len(vectors):
         rows = np.arange(structure.rows, len(vectors))
     else:
         rows = np.sort(np.random.default_rng(seed).choice(structure.rows, min(_QUERIES, structure.rows), replace=False))
-    queries = vectors.take(rows)
-    top = min(TOP, structure.rows - 1)
+    queries = vectors.take(rows) if queries is None else queries
     truth = vectors.nearest(queries, top + 1, allowed=np.arange(len(vectors)) < structure.rows)
     wanted = np.where(truth.rows == rows[:, None], -np.inf, truth.scores)
     bound = (-np.sort(-wanted, axis=1)[:, top - 1] - _EQUAL).astype(np.float32)  # the 10th best score of each query
     best: tuple[float, Tuned] | None = None
     most = Tuned(Setting(1, TOP), -1.0, len(rows))
     for effort in structure.efforts():
-        found = structure.candidates(queries, _CANDIDATES[-1] + 1, effort)
+        found = structure.candidates(queries, min(_CANDIDATES[-1] + 1, structure.most_candidates(effort)), effort)
         good = _good(vectors, queries, found, rows, bound)  # (Q, C): which of the candidates are right answers
-        for candidates in _CANDIDATES:
+        for candidates in (count for count in _CANDIDATES if count < found.shape[1]):
             recall = float(np.minimum(good[:, : candidates + 1].sum(1), top).mean() / top)
             setting = Setting(effort, candidates + 1)
             if recall > most.recall:

@@ -194,3 +194,15 @@ def test_the_commands(folder: Path, table: Path, tmp_path: Path, monkeypatch: py
     raw[len(raw) // 2] ^= 1
     path.write_bytes(bytes(raw))
     assert f"{path.name} is damaged" in run("index", "verify", "i", fails=True)
+
+
+def test_a_build_is_tuned_by_queries(model: SimCSE, sentences: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text(
+        "\n".join(f"{s} {i}" for i in range(10) for s in sentences) + "\n", encoding="utf-8"
+    )
+    index, _ = build_index(model, tmp_path / "t.txt", tmp_path / "i", kind="int8", queries=sentences[:30])
+    entry = index.info().structure
+    assert entry is not None
+    assert (entry.given, entry.queries) == (True, 30)
+    with pytest.raises(SearchIndexError, match="at least one"):
+        index.tune_by([])

@@ -161,3 +161,38 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing_that_counts(kind: str, tmp
             with pytest.raises(SearchIndexError, match="damaged"):
                 index.verify()
     assert refused >= 5
+
+
+@pytest.mark.parametrize("kind", ["int8", "hnsw"])
+def test_it_is_tuned_by_queries_that_are_given(kind: str, exact: Collection, tmp_path: Path) -> None:
+    """Anywhere, not near the groups: harder than the rows themselves."""
+    anywhere = np.random.default_rng(3).normal(size=(400, DIMENSION))
+    anywhere = (anywhere / np.linalg.norm(anywhere, axis=1, keepdims=True)).astype(np.float32)
+    truth = [{hit.id for hit in hits} for hits in exact.search(anywhere[200:], 10)]
+
+    def found(index: Collection) -> float:
+        return float(
+            np.mean(
+                [
+                    len({h.id for h in hits} & right) / 10
+                    for hits, right in zip(index.search(anywhere[200:], 10), truth, strict=True)
+                ]
+            )
+        )
+
+    by_rows = filled(kind, tmp_path / "rows", target_recall=0.95)
+    index = Collection.open(tmp_path / "rows")
+    index.queries = anywhere[:200]
+    index.compact()
+    entry = Collection.open(tmp_path / "rows").info().structure
+    assert entry is not None
+    assert (entry.given, entry.queries) == (True, 200)
+    assert entry.recall >= 0.95
+    assert found(index) >= 0.93
+    assert found(index) > found(by_rows)
+    index.queries = None
+    with pytest.warns(Notice, match="tuned by queries of yours, and is tuned by its own rows now"):
+        index.compact()
+    entry = index.info().structure
+    assert entry is not None
+    assert not entry.given

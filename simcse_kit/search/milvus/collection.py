@@ -277,7 +277,7 @@ class MilvusCollection(Overlay):
         assert self._state is not None
         self._remote.settle()  # what has no index yet is searched exactly
         live = self._live()
-        queries = beside(self._take(drawn(live).tolist()))
+        queries = beside(self._take(drawn(live).tolist())) if self.queries is None else self.queries
         kind = kind_of(self.kind)
         found = tune(self._remote, self.kind, kind, self.target_recall, len(live), queries, self._chunks())
         if found.recall < self.target_recall:
