@@ -65,6 +65,16 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
     return path
 
 
+def load(name: str) -> dict[str, Any]:
+    """A result by name."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def has(name: str) -> bool:
+    """Whether a result has been written."""
+    return (RESULTS / f"{name}.json").is_file()
+
+
 def _command() -> str:
     """What was typed, without the place for the runs' folders."""
     words = sys.argv[1:]

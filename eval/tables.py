@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from record import has, load
+from search_tables import search_tables
+
 from simcse_kit.report.charts import SpeedPoint, speed_against_score
 
 HERE = Path(__file__).parent
@@ -39,16 +42,6 @@ _DATA = {
     "sup": "`train sup`, NLI triplets",
     "scored": "`train sup`, STS-B's train split (its test is one of the seven)",
 }
-
-
-def load(name: str) -> dict[str, Any]:
-    """A result by name."""
-    return json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-
-
-def has(name: str) -> bool:
-    """Whether a result has been written."""
-    return (HERE / "results" / f"{name}.json").is_file()
 
 
 # The seven tasks
@@ -284,8 +277,8 @@ def draw_encode() -> None:
 
 def render() -> str:
     """The section's text."""
-    parts = [*seven_tasks(), "", *recipe_table(), *label_free_table(), *speed_table(), *encode_table(), *corpus_line()]
-    return "\n".join(parts)
+    training = [*recipe_table(), *label_free_table(), *speed_table()]
+    return "\n".join([*seven_tasks(), "", *training, *encode_table(), *corpus_line(), *search_tables()])
 
 
 def main() -> None:

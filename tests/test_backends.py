@@ -227,4 +227,3 @@ def test_an_error_in_a_later_chunk_is_raised(tiny_model: ModelFolder, monkeypatc
 
     with pytest.raises(OSError, match="the tokenizer broke"):
         embed_texts(SENTENCES[:12], tokenize, model.backend, model.encoder.dimension, output_device=torch.device("cpu"))
-

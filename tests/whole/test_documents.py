@@ -46,7 +46,8 @@ def test_both_commands_stand_in_the_readme() -> None:
     assert 'pip install -c constraints.txt ".[offline,dev]" && pytest' in README.splitlines()
 
 
-def test_figures_of_the_readme_are_those_of_the_results() -> None:
+def test_figures_of_the_readme_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "eval")
     spec = importlib.util.spec_from_file_location("tables", ROOT / "eval" / "tables.py")
     assert spec is not None
     assert spec.loader is not None
