@@ -43,7 +43,8 @@ def _side_by_side() -> Iterator[str]:
     yield ""
     yield (
         f"The million opens in {ours['open_seconds']:.3f} s and answers with "
-        f"{noisy['memory']['int8']['own_mebibytes']:,.0f} MiB of its own; adding a sentence takes {1e3 * ours['add_one_seconds']:.0f} ms, deleting it "
+        f"{noisy['memory']['int8']['own_mebibytes']:,.0f} MiB of its own; adding a sentence takes "
+        f"{1e3 * ours['add_one_seconds']:.0f} ms, deleting it "
         f"{1e3 * ours['delete_one_seconds']:.0f} ms. From a query's text to its hits among the distinct sentences: "
         f"{whole['p50_milliseconds']:.1f} ms, p99 {whole['p99_milliseconds']:.1f} ms (OpenVINO, bfloat16)."
     )

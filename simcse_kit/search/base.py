@@ -131,7 +131,7 @@ class BaseCollection(ABC):
             SearchIndexError: an id that is not there, or a filter that cannot be read. Nothing is deleted then.
         """
         if (ids is None) == (filter is None):
-            raise SearchIndexError("delete takes ids or a filter (filter), one of the two")
+            raise SearchIndexError("delete takes ids or a filter, one of the two")
         if ids is not None:
             numbers = self._numbers(list(dict.fromkeys(ids)))
         else:

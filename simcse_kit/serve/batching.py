@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+_GATHER = 0.01  # seconds, at most
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -20,9 +22,10 @@ class Busy(Exception):
 class Batcher(Generic[Item, Result]):
     """Runs items of many callers together, in a thread of its own, and gives each caller its results.
 
-    No time is spent on waiting for more: a batch starts as soon as the one before it ends, with at most ``largest`` of
-    the items that wait, so that an idle server answers at once and a busy one runs large batches. What a caller has
-    beyond ``largest`` goes to the end of the queue, behind the others.
+    A batch starts as soon as the one before it ends, with at most ``largest`` of the items that wait, so that an idle
+    server answers at once and a busy one runs large batches. After a batch of several, whose callers are about to ask
+    again, it waits for as many, at most half the time that the batch took, and 10 ms. What a caller has beyond
+    ``largest`` goes to the end of the queue, behind the others.
 
     Args:
         run: n items to n results; a failure is that of the callers whose items fail when run without the others.
@@ -48,6 +51,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._before = (0, 0.0)  # items of the last batch, and its seconds
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -82,7 +86,9 @@ class Batcher(Generic[Item, Result]):
 
     def _work(self) -> None:
         while parts := self._next_batch():
-            self._on_batch(sum(len(part) for _, part in parts))
+            size = sum(len(part) for _, part in parts)
+            self._on_batch(size)
+            began = time.perf_counter()
             try:
                 results = iter(self._run([item for _, part in parts for item in part]))
                 for job, part in parts:
@@ -92,6 +98,7 @@ class Batcher(Generic[Item, Result]):
                     self._run_alone(job, part, error if len(parts) == 1 else None)
             for job, _ in parts:
                 job.settle()
+            self._before = (size, time.perf_counter() - began)
 
     def _run_alone(self, job: _Job[Item, Result], part: list[Item], error: Exception | None) -> None:
         try:
@@ -105,6 +112,7 @@ class Batcher(Generic[Item, Result]):
         """Jobs with those of their items that run now; none when it is over."""
         with self._changed:
             while True:
+                self._gather()
                 parts: list[tuple[_Job[Item, Result], list[Item]]] = []
                 room = self._largest
                 for _ in range(len(self._jobs)):
@@ -127,6 +135,15 @@ class Batcher(Generic[Item, Result]):
                 if self._closed:
                     return []
                 self._changed.wait()
+
+    def _gather(self) -> None:
+        """Wait a moment for those whom the last batch served."""
+        size, seconds = self._before
+        until = time.perf_counter() + min(_GATHER, seconds / 2)
+        while size > 1 and not self._closed and 0 < self._waiting < min(size, self._largest):
+            if (left := until - time.perf_counter()) <= 0:
+                break
+            self._changed.wait(left)
 
 
 class _Job(Generic[Item, Result]):

@@ -1,0 +1,64 @@
+"""A disk that is full, a real one: the last commit stays, what was not saved stays in memory, room makes it go on."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simcse_kit.files import DiskFullError
+from simcse_kit.search import Collection
+
+MEBIBYTE = 2**20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def rows(first: int, count: int) -> tuple[list[str], np.ndarray]:
+    draw = np.random.default_rng(first)
+    return [f"text {first + i} {'x' * 100}" for i in range(count)], draw.normal(size=(count, 64)).astype(np.float32)
+
+
+def test_the_last_commit_outlives_a_full_disk(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * MEBIBYTE)
+    folder = small_disk / "index"
+    index = Collection(64)
+    committed = 0
+    with pytest.raises(DiskFullError, match="No space left"):
+        for first in range(0, 100_000, 500):
+            index.add(*rows(first, 500))
+            index.save(folder)
+            committed = len(index)
+    assert committed >= 500
+    assert len(index) == committed + 500  # in memory still
+    again = Collection.open(folder)
+    again.verify()
+    assert [row.id for row, _ in again.rows()] == list(range(committed))
+    with pytest.raises(DiskFullError):
+        index.save()
+    with pytest.raises(DiskFullError):
+        again.compact()
+    Collection.open(folder).verify()
+    ballast.unlink()
+    index.save()
+    reopened = Collection.open(folder)
+    reopened.verify()
+    assert len(reopened) == committed + 500
+    query = rows(committed, 500)[1][:1]
+    assert reopened.search(query, 1)[0][0].id == committed
