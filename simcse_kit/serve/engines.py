@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 
+from simcse_kit.errors import SearchIndexError
 from simcse_kit.index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import Hit
+from simcse_kit.search.filters import parse_filter
 from simcse_kit.serve.batching import Batcher
 from simcse_kit.serve.metrics import Metrics
 from simcse_kit.serve.projection import CorpusMap, available_methods
@@ -117,6 +120,18 @@ def unit(vectors: Vectors) -> Vectors:
     return scaled
 
 
+class IndexFault(Exception):
+    """The index cannot answer, and it is not the request's fault: the log says why, the answer does not."""
+
+
+@contextmanager
+def _fault() -> Iterator[None]:
+    try:
+        yield
+    except SearchIndexError as error:
+        raise IndexFault(str(error)) from error
+
+
 class _Query(NamedTuple):
     vector: Vectors  # (D,)
     k: int
@@ -149,13 +164,21 @@ class IndexEngine:
     async def search(
         self, vectors: Vectors, k: int, threshold: float | None, filter: Mapping[str, Any] | None
     ) -> list[list[Hit]]:
-        """Hits of unit query vectors (Q, D), as `SentenceIndex.search_vectors`."""
+        """Hits of unit query vectors (Q, D), as `SentenceIndex.search_vectors`.
+
+        Raises:
+            SearchIndexError: a filter that cannot be read.
+            Busy: too much waits already.
+            IndexFault: the index is damaged, or of another model by now.
+        """
+        if filter is not None:
+            parse_filter(filter)
         condition = None if filter is None else json.dumps(filter)
         return await self._batcher.submit([_Query(vector, k, threshold, condition) for vector in vectors])
 
     def _run(self, queries: list[_Query]) -> list[list[Hit]]:
         results: list[list[Hit]] = [[] for _ in queries]
-        with self._lock:
+        with self._lock, _fault():
             self.index.refresh()
             for shared in {query[1:] for query in queries}:
                 numbers = [number for number, query in enumerate(queries) if query[1:] == shared]
@@ -190,20 +213,31 @@ class IndexEngine:
 
         Raises:
             SearchIndexError: an id that is taken, or what `SentenceIndex.add` refuses.
+            IndexFault: it cannot be committed.
+            DiskFullError: no room; nothing was added.
         """
 
         def write() -> list[int | str]:
             with self._lock:
-                self.index.refresh()
+                with _fault():
+                    self.index.refresh()
                 chosen = ids
                 if chosen is None and self.index.id_type is str:
                     chosen = [f"added-{uuid4().hex[:12]}" for _ in sentences]
                 made = self.index.add_vectors(sentences, vectors, chosen, metadata)
                 if self.index.folder is not None:
-                    self.index.save(structure=False)
+                    self._commit(made)
                 return made
 
         return await asyncio.to_thread(write)
+
+    def _commit(self, made: Sequence[int | str]) -> None:
+        try:
+            with _fault():
+                self.index.save(structure=False)
+        except BaseException:
+            self.index.delete(made)  # whoever asked is told that they were not added
+            raise
 
     def map(self, method: str) -> CorpusMap | None:
         """The map by a method of `maps`, or None while it is being made, which this begins."""

@@ -9,11 +9,19 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from simcse_kit.errors import SearchIndexError
+from simcse_kit.files import DiskFullError
 from simcse_kit.serve.batching import Busy
 from simcse_kit.serve.guard import error_body
 from simcse_kit.serve.schemas import Error
 
-_TYPES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 429: "busy", 403: "forbidden"}
+_TYPES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    429: "busy",
+    403: "forbidden",
+    507: "disk_full",
+}
 _WORDS = {
     404: "there is no such path; GET /docs lists what there is",
     405: "this path does not take that method; GET /docs lists what there is",
@@ -30,6 +38,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         422: "Something in the request is not as it has to be; the message says what.",
         429: "Too much waits already; the header Retry-After says when to try again.",
         503: "It took too long.",
+        507: "The server's disk is full; nothing was added.",
     }.items()
 }
 
@@ -59,6 +68,10 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(SearchIndexError)
     async def index(request: Request, error: SearchIndexError) -> Response:
         return _answer(422, str(error))
+
+    @app.exception_handler(DiskFullError)
+    async def full(request: Request, error: DiskFullError) -> Response:
+        return _answer(507, "the server's disk is full; nothing was added")
 
     @app.exception_handler(Busy)
     async def busy(request: Request, error: Busy) -> Response:

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from plain import unit
 
 from simcse_kit import SentenceIndex, SimCSE
+from simcse_kit.files import DiskFullError
 from simcse_kit.serve import Limits, ServeError, create_app
 
 SMALL = Limits(body_bytes=20_000, sentences=8, characters=400, k=50)
@@ -247,3 +248,26 @@ def test_nothing_to_serve_is_an_error(model: SimCSE, tmp_path: Path) -> None:
     with TestClient(create_app(models={"tiny": model}), base_url="http://localhost") as client:
         assert "no index" in client.get("/").json()["error"]["message"]
         assert "no index" in refused(client, "/search", 404, queries="a")
+
+
+def test_an_index_that_is_damaged_tells_no_path(client: TestClient, index: SentenceIndex, sentences: list[str]) -> None:
+    assert index.folder is not None
+    (index.folder / "manifest.json").write_text("{}", encoding="utf-8")
+    answer = client.post("/search", json={"queries": sentences[0]})
+    assert answer.status_code == 500
+    assert str(index.folder) not in answer.text
+    assert post(client, "/similarity", sentences=["a", "b"])  # the rest goes on
+
+
+def test_a_full_disk_adds_nothing(client: TestClient, index: SentenceIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **named: Any) -> Any:
+        raise DiskFullError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SentenceIndex, "save", full)
+        assert "disk is full" in refused(client, "/add", 507, sentences=["A zebra in the snow."])
+    hits = post(client, "/search", queries="A zebra in the snow.", k=50)["hits"][0]
+    assert "A zebra in the snow." not in {hit["text"] for hit in hits}
+    assert post(client, "/add", sentences=["Another one."])["count"] == 42
+    assert index.folder is not None
+    assert len(SentenceIndex.open(index.folder, index.model)) == 42
