@@ -36,9 +36,10 @@ from simcse_kit.types import Vectors
 
 QUERIES, SINGLE, ROUNDS, K = 1000, 40, 5, 10
 TUNING = 1000  # sentences held out to tune by, where the rows are not like the queries
+KIND = "pq"  # what auto chooses
 KINDS = {
-    "distinct": ("flat", "int8", "rabitq", "hnsw"),
-    "noisy": ("flat", "int8", "rabitq"),
+    "distinct": ("flat", "pq", "int8", "rabitq", "hnsw"),
+    "noisy": ("flat", "pq", "int8", "rabitq"),
 }  # a graph of a million takes long
 NOISE = 0.25  # length of what is added to a unit vector
 Search = Callable[[Vectors], Vectors]
@@ -238,7 +239,7 @@ def main() -> None:
         vectors = encoded(texts, work)
         queries, tuning, rest = np.split(vectors, [QUERIES, QUERIES + TUNING])
         np.save(work / "queries.npy", queries)
-        result: dict[str, Any] = {"queries": QUERIES, "noise": NOISE, "corpora": {}}
+        result: dict[str, Any] = {"queries": QUERIES, "noise": NOISE, "kind": KIND, "corpora": {}}
         for name, make in (("distinct", lambda: rest.copy()), ("noisy", lambda: noisy(rest, arguments.rows))):
             corpus = make()
             found = systems(corpus, work, KINDS[name], tuning if name == "noisy" else None)
@@ -248,7 +249,7 @@ def main() -> None:
                 "rows": len(corpus),
                 "systems": lines,
                 "memory": memories,
-                "int8_with_encoding": with_encoding(work / "index-int8", texts),
+                "with_encoding": with_encoding(work / f"index-{KIND}", texts),
             }
             del found, corpus
             write_result("search", result)

@@ -1,9 +1,10 @@
 """An index of 10 million vectors in the memory of a laptop: python eval/search_large.py [--rows 10000000]
 
-Vectors drawn around those of real sentences (see eval/search.py), added and committed in parts, searched by RaBitQ:
-one bit a dimension, with exact rescoring from the disk. Queries are sentences that were held out; others held out tune
-it. The index is built by one process and searched by another, and each says what memory it took: its own, which
-nobody else can have, and the resident one, with pages of the mapped files that the system may take back at any time.
+Vectors drawn around those of real sentences (see eval/search.py), added and committed in parts, searched by product
+quantization in half a byte for 4 dimensions, with exact rescoring from the disk. Queries are sentences that were held
+out; others that were held out tune it. The index is built by one process and searched by another, and each says what
+memory it took: its own, which nobody else can have, and the resident one, with pages of the mapped files that the
+system may take back at any time.
 Writes results/search_large.json.
 """
 
@@ -32,7 +33,7 @@ from simcse_kit.search import Collection
 from simcse_kit.types import Vectors
 
 PART = 1 << 18  # rows that are drawn, added and committed at once
-KIND = "rabitq"
+KIND = "pq"
 SINGLE = 500
 
 

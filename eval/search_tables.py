@@ -38,12 +38,13 @@ def _side_by_side() -> Iterator[str]:
                 f"{system['queries_per_second']:,.0f} | {system['build_seconds']:.1f} | {disk} |"
             )
     noisy = result["corpora"]["noisy"]
-    ours = next(system for system in noisy["systems"] if system["name"] == "ours, int8")
-    whole = result["corpora"]["distinct"]["int8_with_encoding"]
+    kind = result["kind"]
+    ours = next(system for system in noisy["systems"] if system["name"] == f"ours, {kind}")
+    whole = result["corpora"]["distinct"]["with_encoding"]
     yield ""
     yield (
         f"The million opens in {ours['open_seconds']:.3f} s and answers with "
-        f"{noisy['memory']['int8']['own_mebibytes']:,.0f} MiB of its own; adding a sentence takes "
+        f"{noisy['memory'][kind]['own_mebibytes']:,.0f} MiB of its own ({kind}); adding a sentence takes "
         f"{1e3 * ours['add_one_seconds']:.0f} ms, deleting it "
         f"{1e3 * ours['delete_one_seconds']:.0f} ms. From a query's text to its hits among the distinct sentences: "
         f"{whole['p50_milliseconds']:.1f} ms, p99 {whole['p99_milliseconds']:.1f} ms (OpenVINO, bfloat16)."
@@ -58,7 +59,8 @@ def _large() -> Iterator[str]:
     own = {step: result[step]["memory"]["own_mebibytes"] / 1024 for step in ("build", "search")}
     yield ""
     yield (
-        f"{result['rows'] / 1e6:g} million vectors, RaBitQ ([search_large.json](eval/results/search_large.json)): "
+        f"{result['rows'] / 1e6:g} million vectors, kind {result['kind']} "
+        "([search_large.json](eval/results/search_large.json)): "
         f"recall {search['recall_at_10']:.3f}, {search['milliseconds']['p50']:.1f} ms a query (p99 "
         f"{search['milliseconds']['p99']:.0f} ms), opened in {search['open_seconds']:.2f} s; added and committed in "
         f"{build['add_seconds'] / 60:.0f} min, the structure made in {build['structure_seconds'] / 60:.0f} min; memory "

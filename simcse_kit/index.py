@@ -55,7 +55,7 @@ class SentenceIndex:
             ids: N distinct integers or N distinct strings; None numbers them from 0.
             metadata: a JSON object for each sentence, or None.
             kind: how it is searched once it is saved, one of `simcse_kit.search.KINDS` or a FAISS factory string; auto
-                is exact up to 20,000 sentences, then int8, and RaBitQ from 4 million on.
+                is exact up to 20,000 sentences, then pq, or int8 where pq does not find the target.
             target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.
             batch_size: sentences in one forward pass; None: as many as run fastest.
             show_progress_bar: show one.

@@ -29,7 +29,7 @@ from simcse_kit.search.store import (
     one_writer,
     read_manifest,
 )
-from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kind
+from simcse_kit.search.structure import AUTO, AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kind
 from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
@@ -238,8 +238,10 @@ class Collection(BaseCollection):
 
     def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
         """Make, tune and write a structure over all vectors."""
-        kind = resolve_kind(self.kind, len(vectors))
-        structure, tuned = build_tuned(kind, vectors, self.target_recall, self.queries)
+        for kind in AUTO if self.kind == "auto" else (resolve_kind(self.kind, len(vectors)),):
+            structure, tuned = build_tuned(kind, vectors, self.target_recall, self.queries)
+            if tuned.recall >= self.target_recall:
+                break
         if tuned.recall < self.target_recall:
             say_once(
                 f"{kind} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "

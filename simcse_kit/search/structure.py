@@ -21,14 +21,14 @@ KINDS = {
     "hnsw": "a graph of near rows (HNSW) over int8 vectors: the fastest for one query, slow to build",
     "ivf": "lists of near rows (IVF), whole vectors",
     "int8": "lists of near rows, vectors of one byte a dimension",
-    "pq": "lists of near rows, product quantization: one byte for 8 dimensions",
+    "pq": "lists of near rows, product quantization: half a byte for 4 dimensions (fast scan)",
     "rabitq": "lists of near rows, RaBitQ: one bit a dimension",
     "binary": "signs alone, compared by Hamming distance: one bit a dimension",
 }
 """Kinds of index and what they are; all but flat find candidates, whose exact scores decide."""
 
 AUTO_FLAT = 20_000  # rows up to which an exact search takes about 2 ms
-AUTO_INT8 = 4_000_000  # rows up to which int8 lists take less memory than 2 GiB at 384 dimensions
+AUTO = ("pq", "int8")  # beyond, the first that finds the target: fast and small, or nearly lossless
 TARGET_RECALL = 0.99
 TOP = 10  # recall is of so many
 _MOST_LISTS = 8192
@@ -57,7 +57,7 @@ class Tuned(NamedTuple):
 def resolve_kind(kind: str, count: int) -> str:
     """The kind that is meant: one of `KINDS`, or a FAISS factory string; auto chooses by the number of rows."""
     if kind == "auto":
-        return "flat" if count <= AUTO_FLAT else "int8" if count <= AUTO_INT8 else "rabitq"
+        return "flat" if count <= AUTO_FLAT else AUTO[0]
     if kind not in KINDS and not re.match(r"(IVF|HNSW)\d", kind):
         raise SearchIndexError(
             f"an index's kind is auto, {', '.join(KINDS)}, or a FAISS factory string that begins with IVF or HNSW; "
@@ -70,11 +70,11 @@ def factory_string(kind: str, count: int, dimension: int) -> str:
     """FAISS's name for a kind over so many rows.
 
     >>> factory_string("int8", 1_000_000, 384), factory_string("pq", 100_000, 384)
-    ('IVF4096,SQ8', 'IVF1024,PQ48')
+    ('IVF4096,SQ8', 'IVF1024,PQ96x4fs')
     """
     lists = min(_MOST_LISTS, 2 ** round(np.log2(4 * count**0.5)), max(1, count // _TRAINING_ROWS))
-    parts = max(m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0)
-    codes = {"ivf": "Flat", "int8": "SQ8", "pq": f"PQ{parts}", "rabitq": "RaBitQ"}
+    parts = max(m for m in range(1, max(1, dimension // 4) + 1) if dimension % m == 0)
+    codes = {"ivf": "Flat", "int8": "SQ8", "pq": f"PQ{parts}x4fs", "rabitq": "RaBitQ"}
     if kind in codes:
         return f"IVF{lists},{codes[kind]}"
     return "HNSW32_SQ8" if kind == "hnsw" else kind

@@ -92,15 +92,20 @@ def test_compacting_leaves_the_same_rows_and_covers_all(tmp_path: Path) -> None:
 
 
 def test_auto_is_exact_until_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [resolve_kind("auto", n) for n in (0, 20_000, 20_001, 4_000_000, 4_000_001)] == [
-        "flat",
-        "flat",
-        "int8",
-        "int8",
-        "rabitq",
-    ]
+    assert [resolve_kind("auto", n) for n in (0, 20_000, 20_001, 40_000_000)] == ["flat", "flat", "pq", "pq"]
     monkeypatch.setattr(structure, "AUTO_FLAT", 3000)
-    assert filled("auto", tmp_path / "i").info().structure is not None
+    entry = filled("auto", tmp_path / "i").info().structure
+    assert entry is not None
+    assert (entry.kind, entry.recall >= 0.99) == ("pq", True)
+
+
+def test_auto_takes_what_finds_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 12 candidates by half a byte for 4 dimensions too few are right; one byte a dimension is enough."""
+    monkeypatch.setattr(structure, "AUTO_FLAT", 3000)
+    monkeypatch.setattr(structure, "_CANDIDATES", (12,))
+    entry = filled("auto", tmp_path / "i").info().structure
+    assert entry is not None
+    assert (entry.kind, entry.recall >= 0.99) == ("int8", True)
 
 
 def test_many_rows_that_no_structure_covers_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
