@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -13,6 +14,7 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.rows import Id
 from simcse_kit.types import Vectors
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON has it
 _LARGEST = 2**63  # an integer that SQLite stores is less
 
 
@@ -47,6 +49,8 @@ def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> 
         except (TypeError, ValueError, RecursionError) as error:
             raise SearchIndexError(f"metadata number {number} cannot be written as JSON: {error}") from error
         check_storable(text or "", f"metadata number {number}")
+        if text is not None and _NUL.search(text):
+            raise SearchIndexError(f"metadata number {number} has a NUL character, at which filters end; remove it")
         texts.append(text)
     return texts
 

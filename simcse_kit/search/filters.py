@@ -118,6 +118,8 @@ def _compare(path: tuple[str, ...], op: str, value: Any) -> Compare:
     if not fits or (isinstance(value, bool) and op != "$eq"):
         allowed = "a text, a number, true, false or null" if op == "$eq" else "a text or a number"
         raise SearchIndexError(f"the filter on {'.'.join(path)}: {op} compares with {allowed}; got {value!r:.80}")
+    if isinstance(value, str) and "\0" in value:
+        raise SearchIndexError(f"the filter on {'.'.join(path)}: no metadata has a NUL character; got {value!r:.80}")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:  # no store has such an integer
         value = float(value) if abs(value) < 2**1023 else math.inf
     if isinstance(value, float) and not math.isfinite(value):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simcse_kit import SearchIndexError
+from simcse_kit.search.checks import as_json
 from simcse_kit.search.filters import parse_filter
 from simcse_kit.search.rows import Rows
 
@@ -67,3 +68,14 @@ def test_thousands_of_values_and_deep_conditions() -> None:
         parse_filter({"$not": deep})
     with pytest.raises(SearchIndexError, match="at most 5,000 values; got 5,001"):
         parse_filter({"n": {"$in": list(range(5001))}})
+
+
+def test_texts_end_at_no_character() -> None:
+    r"""SQLite ends a text at NUL, so metadata has none; a backslash before u0000 is none."""
+    with pytest.raises(SearchIndexError, match="metadata number 1 has a NUL character"):
+        as_json([{"a": "x"}, {"a": "x\0y"}], 2)
+    with pytest.raises(SearchIndexError, match="NUL"):
+        as_json([{"\0": 1}], 1)
+    assert as_json([{"a": "x\\u0000y", "b": "\\"}], 1) == [r'{"a": "x\\u0000y", "b": "\\"}']
+    with pytest.raises(SearchIndexError, match="no metadata has a NUL character"):
+        parse_filter({"a": "x\0y"})
