@@ -17,6 +17,7 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import Hit
+from simcse_kit.search.checks import normalized
 from simcse_kit.search.filters import parse_filter
 from simcse_kit.serve.batching import Batcher
 from simcse_kit.serve.metrics import Metrics
@@ -115,9 +116,7 @@ class ModelEngine:
 
 def unit(vectors: Vectors) -> Vectors:
     """The vectors (N, D) at length 1; a zero vector stays."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-    return scaled
+    return normalized(np.array(vectors, dtype=np.float32, order="C"))
 
 
 class IndexFault(Exception):

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -117,10 +117,10 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = dict(scope["headers"])
         addressed = headers.get(b"host", b"").decode("latin-1")
-        if self._names is not None and _name(f"//{addressed}") not in self._names:
+        if self._names is not None and _split(f"//{addressed}").hostname not in self._names:
             return 403, f"this server answers to {', '.join(sorted(self._names))} only", "forbidden"
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit_netloc(origin.decode("latin-1")) != addressed:
+        if origin is not None and (not addressed or _split(origin.decode("latin-1")).netloc != addressed):
             return 403, "another site's page may not ask this server", "forbidden"
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._limits.body_bytes:
@@ -133,19 +133,12 @@ class Guard:
         return None
 
 
-def _name(url: str) -> str | None:
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; none of one that cannot be read."""
     try:
-        return urlsplit(url).hostname
+        return urlsplit(url)
     except ValueError:
-        return None
-
-
-def urlsplit_netloc(origin: str) -> str | None:
-    """Host and port of an origin."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return None
+        return urlsplit("")
 
 
 async def _answer(send: Send, status: int, message: str, kind: str) -> None:

@@ -22,7 +22,7 @@ _INLINE = re.compile(r"<(script|style)(?:\s[^>]*)?>(.*?)</\1>", re.DOTALL)
 def _page() -> tuple[str, str]:
     """The demo page and its content-security-policy: its own script and style, and this server."""
     text = files("simcse_kit.serve").joinpath("page.html").read_text(encoding="utf-8")
-    allowed = {"script": [], "style": []}  # type: dict[str, list[str]]
+    allowed: dict[str, list[str]] = {"script": [], "style": []}
     for kind, content in _INLINE.findall(text):
         allowed[kind].append(hash_source(content))
     policy = (

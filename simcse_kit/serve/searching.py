@@ -93,8 +93,7 @@ def search_routes(served: Served) -> APIRouter:
     ) -> Any:
         """A map of at most 5,000 sentences, drawn at random; 202 while it is being made."""
         engine = served.index(index)
-        _check_method(engine, method)
-        found = await engine.drawn(method) if method == "pca" else engine.map(method)
+        found = await _map(engine, method)
         if found is None:
             response.status_code = 202
             return Response(Computing().model_dump_json(), 202, media_type="application/json")
@@ -126,9 +125,11 @@ def _card(engine: IndexEngine) -> IndexCard:
     )
 
 
-def _check_method(engine: IndexEngine, method: str) -> None:
+async def _map(engine: IndexEngine, method: str) -> CorpusMap | None:
+    """The map, waited for where it takes a moment; None while it is being made."""
     if method not in engine.maps:
         raise ApiError(422, f"map: {method} needs: pip install 'simcse-kit[umap]'")
+    return await engine.drawn(method) if method == "pca" else engine.map(method)
 
 
 async def _found(
@@ -139,10 +140,7 @@ async def _found(
     started: float,
     truncated: int,
 ) -> Found:
-    places: CorpusMap | None = None
-    if method is not None:
-        _check_method(engine, method)
-        places = await engine.drawn(method) if method == "pca" else engine.map(method)
+    places = None if method is None else await _map(engine, method)
     bodies = [
         [HitBody(id=hit.id, text=hit.text, score=min(1.0, max(-1.0, hit.score)), metadata=hit.metadata) for hit in row]
         for row in hits

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simcse_kit.errors import SearchIndexError
 from simcse_kit.index import SentenceIndex
 from simcse_kit.model import SimCSE
+from simcse_kit.search import open_collection
+from simcse_kit.search.store import MANIFEST
 from simcse_kit.serve.app import create_app
 from simcse_kit.serve.engines import name_of
 from simcse_kit.serve.settings import Limits, ServeError, check_access
-
-_MANIFEST = "manifest.json"
 
 
 def open_targets(
@@ -27,8 +26,9 @@ def open_targets(
 ) -> tuple[dict[str, SentenceIndex], dict[str, SimCSE]]:
     """Indexes and models by name, of folders of indexes, folders or hub names of models, each perhaps ``NAME=TARGET``.
 
-    Indexes of one model share it. ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for every model;
-    ``store`` those of `SentenceIndex.open`: with ``store="milvus"`` every target is a collection.
+    An index takes a model that is loaded already, where it is its own. ``device``, ``backend`` and ``dtype`` are those
+    of `SimCSE`, for every model; ``store`` those of `SentenceIndex.open`: with ``store="milvus"`` every target is a
+    collection.
 
     Raises:
         ServeError: two of one name.
@@ -42,21 +42,19 @@ def open_targets(
         name, path = (given, path) if equals else (name_of(target), target)
         if name in indexes or name in models:
             raise ServeError(f"two are called {name!r}; name them: {name}-2={path}")
-        if store.get("store", "folder") != "folder" or (Path(path) / _MANIFEST).is_file():
-            indexes[name] = _open_index(path, indexes.values(), how, store)
+        if store.get("store", "folder") != "folder" or (Path(path) / MANIFEST).is_file():
+            indexes[name] = _open_index(
+                path, [*models.values(), *(index.model for index in indexes.values())], how, store
+            )
         else:
             models[name] = SimCSE(path, **how)  # type: ignore[arg-type]
     return indexes, models
 
 
-def _open_index(path: str, others: Any, how: dict[str, Any], store: dict[str, Any]) -> SentenceIndex:
-    for other in others:
-        try:
-            return SentenceIndex.open(path, other.model, **store)
-        except SearchIndexError as error:
-            if "was made with another model" not in str(error):
-                raise
-    return SentenceIndex.open(path, **how, **store)
+def _open_index(path: str, loaded: Sequence[SimCSE], how: dict[str, Any], store: dict[str, Any]) -> SentenceIndex:
+    wanted = open_collection(path, **store).model.get("fingerprint")
+    model = next((model for model in loaded if model.fingerprint() == wanted), None)
+    return SentenceIndex.open(path, model, **how, **store)
 
 
 def serve(

@@ -22,6 +22,7 @@ import pytest
 from plain import unit
 
 from simcse_kit import SentenceIndex, SimCSE
+from simcse_kit.serve import ServeError, open_targets
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,6 +85,14 @@ def test_openais_client_gets_vectors(server: Running, folder: Path, sentences: l
         client.embeddings.create(model="gpt", input="a")
     with pytest.raises(openai.UnprocessableEntityError, match="text number 0 is empty"):
         client.embeddings.create(model="model", input="")
+
+
+def test_a_model_is_loaded_once(folder: Path) -> None:
+    index, model = str(folder / "index"), str(folder / "model")
+    indexes, models = open_targets([model, f"one={index}", f"two={index}"], device="cpu")
+    assert {id(one.model) for one in indexes.values()} == {id(models["model"])}
+    with pytest.raises(ServeError, match="two are called 'model'"):
+        open_targets([model, model], device="cpu")
 
 
 def test_a_client_that_sends_slowly_is_let_go(folder: Path) -> None:
