@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from simcse_kit import SentenceIndex, SimCSE
-
-collect_ignore_glob = [] if importlib.util.find_spec("fastapi") else ["test_*.py"]  # the extra serve
 
 SCRIPT = "<script>document.title = 'owned'</script>"
 
