@@ -1,7 +1,7 @@
-"""What is not collected, neither its tests nor its doctests, where its extra is not installed."""
+"""Modules whose doctests are not collected where their extra is not installed; for the tests see tests/conftest.py."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("fastapi") else ["simcse_kit/serve/*", "tests/serve/test_*"]  # the extra serve
+collect_ignore_glob = [] if find_spec("fastapi") else ["simcse_kit/serve/*"]  # the extra serve

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # What starts Milvus Lite is collected only in the process that this file makes for it
 collect_ignore_glob = ["milvus/test_in_its_own_process.py"] if MILVUS else ["milvus/test_milvus_*.py"]
+if not find_spec("fastapi"):
+    collect_ignore_glob.append("serve/test_*.py")
 
 
 def pytest_report_header() -> list[str]:
