@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -110,9 +111,15 @@ def test_what_takes_too_long_ends(ask: Callable[..., Any], model: SimCSE, monkey
 def test_a_full_queue_says_when_to_come_back(
     ask: Callable[..., Any], model: SimCSE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = threading.Event()
+    started, held = threading.Event(), threading.Event()
     encode = SimCSE.encode
-    monkeypatch.setattr(SimCSE, "encode", lambda *args, **named: (held.wait(20), encode(*args, **named))[1])
+
+    def slow(*args: Any, **named: Any) -> Any:
+        started.set()
+        held.wait(60)
+        return encode(*args, **named)
+
+    monkeypatch.setattr(SimCSE, "encode", slow)
     with ask(limits=Limits(queue=4, sentences=4)) as client:
         statuses: list[int] = []
 
@@ -120,18 +127,22 @@ def test_a_full_queue_says_when_to_come_back(
             statuses.append(client.post("/embed", json={"inputs": ["a", "b"]}).status_code)
 
         threads = [threading.Thread(target=one) for _ in range(8)]
-        for thread in threads:
+        threads[0].start()
+        assert started.wait(60)
+        for thread in threads[1:]:
             thread.start()
-        for thread in threads[:]:
-            thread.join(0.3)
+        refused = 5  # one is with the model, two of the seven others fill the queue
+        for _ in range(600):
+            if len(statuses) == refused:
+                break
+            time.sleep(0.1)
         answer = client.post("/embed", json={"inputs": ["a", "b"]})
         assert answer.status_code == 429
         assert answer.headers["retry-after"] == "1"
         held.set()
         for thread in threads:
             thread.join()
-        assert statuses.count(200) in (2, 3)  # at most one batch and the queue
-        assert statuses.count(429) == 8 - statuses.count(200)
+        assert sorted(statuses) == [200] * 3 + [429] * refused
         assert client.post("/embed", json={"inputs": "a"}).is_success
 
 
