@@ -20,7 +20,15 @@ if TYPE_CHECKING:
         TrainingError,
         TrainingInterrupted,
     )
-    from simcse_kit.evaluation import SuiteResult, evaluate, evaluate_korsts, evaluate_pairs, evaluate_sts
+    from simcse_kit.evaluation import (
+        SuiteResult,
+        compare,
+        evaluate,
+        evaluate_korsts,
+        evaluate_pairs,
+        evaluate_sts,
+        evaluate_transfer,
+    )
     from simcse_kit.export.check import ExportCheck
     from simcse_kit.export.export import export_model
     from simcse_kit.index import SentenceIndex
@@ -51,7 +59,18 @@ _HOME = {
         ),
         "errors",
     ),
-    **dict.fromkeys(("SuiteResult", "evaluate", "evaluate_korsts", "evaluate_pairs", "evaluate_sts"), "evaluation"),
+    **dict.fromkeys(
+        (
+            "SuiteResult",
+            "compare",
+            "evaluate",
+            "evaluate_korsts",
+            "evaluate_pairs",
+            "evaluate_sts",
+            "evaluate_transfer",
+        ),
+        "evaluation",
+    ),
     **dict.fromkeys(("EncodeCounts", "encode_files"), "bulk.encode"),
     "encode_with_ray": "scale.ray",
     "ExportCheck": "export.check",
@@ -91,6 +110,7 @@ __all__ = [
     "TrainingInterrupted",
     "add_files",
     "build_index",
+    "compare",
     "encode",
     "encode_files",
     "encode_with_ray",
@@ -98,6 +118,7 @@ __all__ = [
     "evaluate_korsts",
     "evaluate_pairs",
     "evaluate_sts",
+    "evaluate_transfer",
     "export_model",
     "info_nce",
     "nt_xent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,18 +18,25 @@ _SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
 
 
 def evaluate_models(
-    models: Annotated[list[str], typer.Argument(help="Folders or hub names.", metavar="MODEL...")],
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="Suite sts: folder with STS/ and SICK/ (or senteval/); korsts: folder with korsts/; pairs: a file of "
-            "scored pairs (sentence1, sentence2, score)."
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders or hub names; a folder of train --seeds is one recipe under several seeds.",
+            metavar="MODEL...",
         ),
     ],
-    suite: Annotated[str, typer.Option(help="sts, korsts or pairs; several with commas.")] = "sts",
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="Suites sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; "
+            "pairs: a file of scored pairs (sentence1, sentence2, score). SUITE=PATH for one suite alone.",
+            metavar="[SUITE=]PATH",
+        ),
+    ],
+    suite: Annotated[str, typer.Option(help="sts, korsts, pairs, transfer; several with commas.")] = "sts",
     pooling: Pooling = None,
     details: Annotated[
-        bool, typer.Option("--details", help="Also a table of every subset, Spearman and Pearson.")
+        bool, typer.Option("--details", help="Also each suite's finer table: every subset, every classifier.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results, at full precision.")] = None,
     download: Annotated[
@@ -40,9 +48,11 @@ def evaluate_models(
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Measure models: Spearman's correlation with human judgement, times 100, with alignment and uniformity.
+    """Measure models: with human judgement of similarity (Spearman's correlation), or by what classifiers read.
 
-    The suite sts is the seven-task table of the SimCSE paper (SentEval's protocol, setting "all").
+    The suite sts is the seven-task table of the SimCSE paper (SentEval's protocol, setting "all"), transfer its
+    other one. Several models are compared with the first: the difference of each score and where it lies with 95 %
+    confidence (paired bootstrap); "better" and "worse" are said only where that excludes zero.
 
     Example: simcse-kit eval my-model all-MiniLM-L6-v2 --suite sts --data data/senteval
     """
@@ -51,6 +61,7 @@ def evaluate_models(
     from simcse_kit.evaluation import SUITES, download_sts, evaluate
     from simcse_kit.files import write_json
     from simcse_kit.model import SimCSE
+    from simcse_kit.training.seeds import seed_models
 
     suites = [name.strip() for name in suite.split(",")]
     for name in suites:
@@ -60,65 +71,131 @@ def evaluate_models(
         raise SimCSEKitError(f"--json: the folder {json_file.absolute().parent} does not exist")
     if json_file is not None and json_file.is_dir():
         raise SimCSEKitError(f"--json: {json_file} is a folder; name a file")
+    places = _places(data, suites)
     if download:
         if "sts" not in suites:
             raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")
-        download_sts(data)
+        download_sts(places["sts"])
     results: list[dict[str, Any]] = []
-    measured: dict[str, list[tuple[str, SuiteResult]]] = {name: [] for name in suites}
+    measured: dict[str, list[tuple[str, list[SuiteResult]]]] = {name: [] for name in suites}
     try:
-        for model_name in models:
-            model = SimCSE(
-                model_name,
-                pooling=pooling,
-                device=device,
-                backend=backend,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
-            )
-            for name in suites:
-                err().print(f"{plain(model_name)} ({model.pooling}), suite {name}", style="dim")
-                with model.full_length():
-                    encode = model.encoder_fn(batch_size=batch_size, show_progress_bar=True)
-                    result = evaluate(encode, name, data)
-                measured[name].append((_label(model), result))
-                results.append({"model": model_name, "pooling": model.pooling, **result.to_json()})
+        for given in models:
+            members = seed_models(given)
+            for member in members or [given]:
+                model = SimCSE(
+                    member,
+                    pooling=pooling,
+                    device=device,
+                    backend=backend,
+                    dtype=dtype,
+                    trust_remote_code=trust_remote_code,
+                )
+                for name in suites:
+                    err().print(f"{plain(str(member))} ({model.pooling}), suite {name}", style="dim")
+                    with model.full_length():
+                        encode = model.encoder_fn(batch_size=batch_size, show_progress_bar=True)
+                        options = {"show_progress_bar": True} if name == "transfer" else {}
+                        result = evaluate(encode, name, places[name], **options)
+                    label = f"{Path(given).name} ({model.pooling})" if members else _label(model)
+                    if member in members[1:]:
+                        measured[name][-1][1].append(result)
+                    else:
+                        measured[name].append((label, [result]))
+                    results.append({"model": str(member), "pooling": model.pooling, **result.to_json()})
     finally:  # what was measured before an error is not lost
         for name, rows in measured.items():
             if rows:
                 _print_suite(out(), name, rows, details)
         if json_file is not None and results:
-            write_json(json_file, results[0] if len(models) * len(suites) == 1 else {"results": results})
+            write_json(json_file, results[0] if len(results) == 1 else {"results": results})
+
+
+def _places(data: list[str], suites: list[str]) -> dict[str, str]:
+    """Where the data of each suite lies."""
+    from simcse_kit.errors import SimCSEKitError
+    from simcse_kit.evaluation import SUITES
+
+    own = [(value.partition("=")[0], value.partition("=")[2]) for value in data if value.partition("=")[0] in SUITES]
+    general = [value for value in data if value.partition("=")[0] not in SUITES]
+    if len(general) > 1:
+        raise SimCSEKitError(f"--data: one path for all suites, and SUITE=PATH for others; got {', '.join(general)}")
+    named = dict(own)
+    for name in suites:
+        if name not in named and not general:
+            raise SimCSEKitError(f"--data: the suite {name} needs {SUITES[name].data}; --data {name}=PATH")
+    return {name: named[name] if name in named else general[0] for name in suites}
 
 
 def _label(model: SimCSE) -> str:
     return f"{model.name} ({model.pooling})"
 
 
-def _print_suite(console: Any, suite: str, rows: list[tuple[str, SuiteResult]], details: bool) -> None:
-    from simcse_kit.cli.console import plain, table
+def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResult]]], details: bool) -> None:
+    from statistics import fmean, stdev
 
-    names = list(rows[0][1].scores)
-    head = ["", *(_SHORT.get(name, name) for name in names), "alignment", "uniformity", "seconds"]
+    from simcse_kit.cli.console import plain, table
+    from simcse_kit.evaluation import SUITES
+
+    first = rows[0][1][0]
+    geometry = ["alignment", "uniformity"] if first.alignment is not None else []
+    head = ["", *(_SHORT.get(name, name) for name in first.scores), *geometry, "seconds"]
+    lines = []
+    for label, results in rows:
+        scores = [[result.scores[name] for result in results] for name in first.scores]
+        lines.append(
+            [
+                label,
+                *(_shown(fmean(own)) for own in scores),
+                *(_shown(fmean(getattr(result, name) for result in results), 3) for name in geometry),
+                f"{sum(result.seconds for result in results):.0f}",
+            ]
+        )
+        if len(results) > 1:
+            spreads = [_shown(stdev(own)) for own in scores]
+            lines.append([f"  spread of {len(results)} seeds", *spreads, *("" for _ in geometry), ""])
+    console.print(table(head, lines, title=f"{suite}: {SUITES[suite].unit}"))
+    for label, results in rows:
+        for note in dict.fromkeys(note for result in results for note in result.notes):
+            console.print(f"{plain(label)}: {plain(note)}", style="dim")
+    for label, results in rows[1:]:
+        _print_difference(console, rows[0], (label, results))
+    for label, results in rows if details else ():
+        for result in results:
+            fields = result.details[0]._fields
+            texts = sum(isinstance(value, str) for value in result.details[0][:2])
+            finer = [[_shown(value) for value in row] for row in result.details]
+            console.print()
+            console.print(table([name.replace("_", " ") for name in fields], finer, left=texts, title=label))
+
+
+def _print_difference(
+    console: Any, first: tuple[str, list[SuiteResult]], second: tuple[str, list[SuiteResult]]
+) -> None:
+    from simcse_kit.cli.console import table
+    from simcse_kit.evaluation import compare
+
     lines = [
         [
-            label,
-            *(f"{result.scores[name]:.2f}" for name in names),
-            f"{result.alignment:.3f}",
-            f"{result.uniformity:.3f}",
-            f"{result.seconds:.0f}",
+            _SHORT.get(line.score, line.score),
+            _shown(line.first),
+            _shown(line.second),
+            _signed(line.difference),
+            f"{_signed(line.interval.low)} to {_signed(line.interval.high)}",
+            line.verdict,
         ]
-        for label, result in rows
+        for line in compare(first[1], second[1])
     ]
-    console.print(table(head, lines, title=f"{suite}: Spearman x 100"))
-    for label, result in rows:
-        for note in result.notes:
-            console.print(f"{plain(label)}: {plain(note)}", style="dim")
-        if details:
-            subset_lines = [
-                [r.task, r.subset, f"{r.pairs}", f"{r.dropped}", f"{r.spearman:.2f}", f"{r.pearson:.2f}"]
-                for r in result.details
-            ]
-            head = ["task", "subset", "pairs", "dropped", "Spearman", "Pearson"]
-            console.print()
-            console.print(table(head, subset_lines, left=2, title=label))
+    console.print()
+    head = ["", "first", "second", "difference", "95 % interval", "the second is"]
+    console.print(table(head, lines, title=f"{first[0]} (first) and {second[0]} (second)"))
+
+
+def _shown(value: Any, digits: int = 2) -> str:
+    """A cell; a number that is not defined is a dash, and the suite's notes say why."""
+    if isinstance(value, float):
+        return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+    return str(value)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if math.isfinite(value) else "–"

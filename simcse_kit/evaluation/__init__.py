@@ -1,5 +1,6 @@
 """Scores from an `encode` function: the STS suites, your own pairs, alignment and uniformity."""
 
+from simcse_kit.evaluation.bootstrap import Difference, Interval, compare, intervals
 from simcse_kit.evaluation.download import download_sts
 from simcse_kit.evaluation.metrics import (
     alignment,
@@ -10,15 +11,21 @@ from simcse_kit.evaluation.metrics import (
     spearman,
     uniformity,
 )
-from simcse_kit.evaluation.results import Row, SuiteResult
+from simcse_kit.evaluation.results import Outcome, Row, SuiteResult
 from simcse_kit.evaluation.sts import load_sts
-from simcse_kit.evaluation.suites import SUITES, evaluate, evaluate_korsts, evaluate_pairs, evaluate_sts
+from simcse_kit.evaluation.suites import SUITES, Suite, evaluate, evaluate_korsts, evaluate_pairs, evaluate_sts
+from simcse_kit.evaluation.transfer import evaluate_transfer
 
 __all__ = [
     "SUITES",
+    "Difference",
+    "Interval",
+    "Outcome",
     "Row",
+    "Suite",
     "SuiteResult",
     "alignment",
+    "compare",
     "cosine_pairs",
     "download_sts",
     "effective_rank",
@@ -26,6 +33,8 @@ __all__ = [
     "evaluate_korsts",
     "evaluate_pairs",
     "evaluate_sts",
+    "evaluate_transfer",
+    "intervals",
     "load_sts",
     "mean_cosine",
     "pearson",

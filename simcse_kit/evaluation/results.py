@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+AVERAGE = "avg"
+"""Name of the score that is the mean of a suite's other scores."""
 
 
 class Row(NamedTuple):
@@ -23,19 +29,33 @@ class Row(NamedTuple):
     pearson: float
 
 
+class Outcome(NamedTuple):
+    """What one score was computed from, item by item: what a bootstrap draws from, and what one reads to understand it.
+
+    The score is 100 x `spearman` or `pearson` of values and gold, or 100 x the `mean` of the values.
+    """
+
+    score: str  # a key of `SuiteResult.scores`
+    statistic: str  # spearman, pearson or mean
+    values: NDArray[np.float64]  # (N,) cosines; or 1 and 0 for right and wrong; or a query's nDCG
+    gold: NDArray[np.float64] | None = None  # (N,); None with mean
+    texts: tuple[Sequence[str], ...] = ()  # columns of N texts: the two sentences of a pair, or one
+
+
 @dataclass(frozen=True, kw_only=True)
 class SuiteResult:
     """Scores of one suite, at full precision; round when printing, never before averaging."""
 
     suite: str
     scores: Mapping[str, float]  # times 100
-    alignment: float  # nan where no pair is positive; `notes` says so
-    uniformity: float
-    details: tuple[Row, ...]
+    details: tuple[Any, ...]  # named tuples, one for each row of the suite's finer table
     seconds: float  # reading, encoding and scoring together
     sentences: int  # distinct sentences encoded
     data: str  # the folder or file, as the caller named it
+    alignment: float | None = None  # None where the suite has none; nan where no pair is positive, `notes` says so
+    uniformity: float | None = None
     notes: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()  # one for each score but the average
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON types only; nan becomes None."""
@@ -52,7 +72,7 @@ class SuiteResult:
         }
 
 
-def _plain(value: float | str) -> float | str | None:
-    if isinstance(value, str | int):
+def _plain(value: float | str | None) -> float | str | None:
+    if value is None or isinstance(value, str | int):
         return value
     return float(value) if math.isfinite(value) else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simcse_kit.data import read_scored_pairs
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation.results import SuiteResult
 from simcse_kit.evaluation.sts import load_korsts, load_sts, load_sts_benchmark
 from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
+from simcse_kit.evaluation.transfer import evaluate_transfer
 from simcse_kit.types import EncodeFn, ScoredPairs
 
 STS_SCALE = 5.0  # top of the gold scale of STS-B and KorSTS
@@ -53,23 +54,35 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
         raise DataError(f"{own.source} holds no scored pair")
     measured = measure(encode, [Task("pairs", (Subset("pairs", own),))], [own])
     whole = measured.whole("pairs")
-    return _result("pairs", measured, {"spearman": whole.spearman, "pearson": whole.pearson}, own.source, start)
+    (outcome,) = measured.outcomes
+    both = tuple(outcome._replace(score=name, statistic=name) for name in ("spearman", "pearson"))
+    scores = {"spearman": whole.spearman, "pearson": whole.pearson}
+    return _result("pairs", measured._replace(outcomes=both), scores, own.source, start)
 
 
-SUITES: dict[str, Callable[[EncodeFn, Any], SuiteResult]] = {
-    "sts": evaluate_sts,
-    "korsts": evaluate_korsts,
-    "pairs": evaluate_pairs,
+class Suite(NamedTuple):
+    """A suite in the table."""
+
+    run: Callable[..., SuiteResult]  # encode, data and the suite's own options
+    unit: str  # what its scores are
+    data: str  # what it wants
+
+
+SUITES = {
+    "sts": Suite(evaluate_sts, "Spearman × 100", "a folder with STS/ and SICK/, or senteval/"),
+    "korsts": Suite(evaluate_korsts, "Spearman × 100", "a folder with korsts/"),
+    "pairs": Suite(evaluate_pairs, "correlation × 100", "a file of scored pairs: sentence1, sentence2, score"),
+    "transfer": Suite(evaluate_transfer, "accuracy × 100", "a folder with MR/, CR/, ... MRPC/, or senteval/"),
 }
 
 
-def evaluate(encode: EncodeFn, suite: str, data: str | Path | ScoredPairs) -> SuiteResult:
-    """Run one of `SUITES`. `data` is a folder for "sts" and "korsts"; a file or `ScoredPairs` for "pairs"."""
+def evaluate(encode: EncodeFn, suite: str, data: str | Path | ScoredPairs, **options: Any) -> SuiteResult:
+    """Run one of `SUITES`, with its function's own options; `SUITES` says what `data` has to be."""
     if suite not in SUITES:
         raise SimCSEKitError(f"suite must be one of {', '.join(sorted(SUITES))}; got {suite!r}")
     if suite != "pairs" and isinstance(data, ScoredPairs):
         raise SimCSEKitError(f'suite {suite!r} needs a folder; scored pairs go with suite "pairs"')
-    return SUITES[suite](encode, data)
+    return SUITES[suite].run(encode, data, **options)
 
 
 def _result(suite: str, measured: Measured, scores: dict[str, float], data: str, start: float) -> SuiteResult:
@@ -83,4 +96,5 @@ def _result(suite: str, measured: Measured, scores: dict[str, float], data: str,
         sentences=measured.sentences,
         data=data,
         notes=measured.notes,
+        outcomes=measured.outcomes,
     )

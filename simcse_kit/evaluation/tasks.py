@@ -19,7 +19,7 @@ from simcse_kit.evaluation.metrics import (
     spearman,
     uniformity,
 )
-from simcse_kit.evaluation.results import Row
+from simcse_kit.evaluation.results import Outcome, Row
 from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
 
 
@@ -45,6 +45,7 @@ class Measured(NamedTuple):
     uniformity: float
     sentences: int  # distinct
     notes: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]  # of each task, all its pairs
 
     def whole(self, task: str) -> Row:
         """The `all` row of a task."""
@@ -84,7 +85,19 @@ def measure(
         uniformity=uniformity(vectors[np.concatenate([everything.first, everything.second])]),
         sentences=len(pool),
         notes=notes,
+        outcomes=tuple(
+            _outcome(task, _join([pairs for _, pairs in subsets]), vectors)
+            for task, (_, subsets) in zip(tasks, numbered, strict=True)
+        ),
     )
+
+
+def _outcome(task: Task, pairs: _Numbered, vectors: Vectors) -> Outcome:
+    texts = tuple(
+        [text for subset in task.subsets for text in getattr(subset.pairs, side)] for side in ("first", "second")
+    )
+    cosines = cosine_pairs(vectors[pairs.first], vectors[pairs.second])  # (N,)
+    return Outcome(task.name, "spearman", cosines, pairs.gold, texts)
 
 
 def _number(pool: SentencePool, pairs: ScoredPairs) -> _Numbered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -61,6 +62,15 @@ def train_seeds(
         write_json(folder / SUMMARY, _summary(result))
     barrier()
     return result
+
+
+def seed_models(folder: str | Path) -> list[Path]:
+    """The models of a folder that `train_seeds` wrote, in the order of their seeds; none where it is another one."""
+    summary = Path(folder) / SUMMARY
+    if not summary.is_file():
+        return []
+    runs = json.loads(summary.read_text(encoding="utf-8"))["runs"]
+    return [Path(folder) / run["folder"] for run in runs.values()]
 
 
 def summarise(runs: dict[int, TrainResult]) -> SeedsResult:
