@@ -33,12 +33,17 @@ def evaluate_models(
             metavar="[SUITE=]PATH",
         ),
     ],
-    suite: Annotated[str, typer.Option(help="sts, korsts, pairs, transfer; several with commas.")] = "sts",
+    suite: Annotated[str, typer.Option(help="sts, korsts, pairs, transfer, geometry; several with commas.")] = "sts",
     pooling: Pooling = None,
     details: Annotated[
         bool, typer.Option("--details", help="Also each suite's finer table: every subset, every classifier.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results, at full precision.")] = None,
+    split: Annotated[str, typer.Option(help="geometry: of STS-B, train, dev, test or all.")] = "all",
+    dedupe: Annotated[bool, typer.Option("--dedupe", help="geometry: every pair and sentence once.")] = False,
+    folds: Annotated[
+        int, typer.Option(help="transfer: folds of the cross-validations; the paper's table has 10.", min=2)
+    ] = 5,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the STS sets into DATA first, from the hub.")
     ] = False,
@@ -76,6 +81,10 @@ def evaluate_models(
         if "sts" not in suites:
             raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")
         download_sts(places["sts"])
+    options = {
+        "transfer": {"folds": folds, "show_progress_bar": True},
+        "geometry": {"split": split, "dedupe": dedupe},
+    }
     results: list[dict[str, Any]] = []
     measured: dict[str, list[tuple[str, list[SuiteResult]]]] = {name: [] for name in suites}
     try:
@@ -94,8 +103,7 @@ def evaluate_models(
                     err().print(f"{plain(str(member))} ({model.pooling}), suite {name}", style="dim")
                     with model.full_length():
                         encode = model.encoder_fn(batch_size=batch_size, show_progress_bar=True)
-                        options = {"show_progress_bar": True} if name == "transfer" else {}
-                        result = evaluate(encode, name, places[name], **options)
+                        result = evaluate(encode, name, places[name], **options.get(name, {}))
                     label = f"{Path(given).name} ({model.pooling})" if members else _label(model)
                     if member in members[1:]:
                         measured[name][-1][1].append(result)
@@ -137,7 +145,10 @@ def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResul
     from simcse_kit.evaluation import SUITES
 
     first = rows[0][1][0]
-    geometry = ["alignment", "uniformity"] if first.alignment is not None else []
+    geometry = [
+        name for name in ("alignment", "uniformity") if first.alignment is not None and name not in first.scores
+    ]
+    digits = 3 if suite == "geometry" else 2
     head = ["", *(_SHORT.get(name, name) for name in first.scores), *geometry, "seconds"]
     lines = []
     for label, results in rows:
@@ -145,25 +156,25 @@ def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResul
         lines.append(
             [
                 label,
-                *(_shown(fmean(own)) for own in scores),
+                *(_shown(fmean(own), digits) for own in scores),
                 *(_shown(fmean(getattr(result, name) for result in results), 3) for name in geometry),
                 f"{sum(result.seconds for result in results):.0f}",
             ]
         )
         if len(results) > 1:
-            spreads = [_shown(stdev(own)) for own in scores]
+            spreads = [_shown(stdev(own), digits) for own in scores]
             lines.append([f"  spread of {len(results)} seeds", *spreads, *("" for _ in geometry), ""])
     console.print(table(head, lines, title=f"{suite}: {SUITES[suite].unit}"))
     for label, results in rows:
         for note in dict.fromkeys(note for result in results for note in result.notes):
             console.print(f"{plain(label)}: {plain(note)}", style="dim")
-    for label, results in rows[1:]:
+    for label, results in rows[1:] if first.outcomes else ():
         _print_difference(console, rows[0], (label, results))
     for label, results in rows if details else ():
         for result in results:
             fields = result.details[0]._fields
             texts = sum(isinstance(value, str) for value in result.details[0][:2])
-            finer = [[_shown(value) for value in row] for row in result.details]
+            finer = [[_shown(value, digits) for value in row] for row in result.details]
             console.print()
             console.print(table([name.replace("_", " ") for name in fields], finer, left=texts, title=label))
 

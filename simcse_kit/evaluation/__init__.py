@@ -2,6 +2,7 @@
 
 from simcse_kit.evaluation.bootstrap import Difference, Interval, compare, intervals
 from simcse_kit.evaluation.download import download_sts
+from simcse_kit.evaluation.geometry import evaluate_geometry, hubness, similarity_error
 from simcse_kit.evaluation.metrics import (
     alignment,
     cosine_pairs,
@@ -9,6 +10,7 @@ from simcse_kit.evaluation.metrics import (
     mean_cosine,
     pearson,
     spearman,
+    spectrum,
     uniformity,
 )
 from simcse_kit.evaluation.results import Outcome, Row, SuiteResult
@@ -30,14 +32,18 @@ __all__ = [
     "download_sts",
     "effective_rank",
     "evaluate",
+    "evaluate_geometry",
     "evaluate_korsts",
     "evaluate_pairs",
     "evaluate_sts",
     "evaluate_transfer",
+    "hubness",
     "intervals",
     "load_sts",
     "mean_cosine",
     "pearson",
+    "similarity_error",
     "spearman",
+    "spectrum",
     "uniformity",
 ]

@@ -28,6 +28,11 @@ class SentencePool:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @property
+    def sentences(self) -> list[str]:
+        """The distinct ones, in the order of their row numbers."""
+        return list(self._numbers)
+
     def add(self, sentences: Iterable[str]) -> Numbers:
         """The row number of each sentence: N sentences -> (N,)."""
         numbers = self._numbers
@@ -36,7 +41,7 @@ class SentencePool:
 
     def encode(self, encode: EncodeFn) -> Vectors:
         """One vector for each distinct sentence, from one call of `encode`: (len(self), D)."""
-        sentences = list(self._numbers)
+        sentences = self.sentences
         if not sentences:
             return np.empty((0, 0), dtype=np.float32)
         vectors = np.asarray(encode(sentences), dtype=np.float32)

@@ -124,6 +124,20 @@ def effective_rank(vectors: ArrayLike) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
+def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
+    """Share of each direction in the sum of squares, the strongest first: (N, D) -> (min(N, D),), which sum to 1.
+
+    Of the vectors at length 1 and not centred, so that a common direction shows.
+
+    >>> spectrum([[2, 0], [0, 1], [0, -1], [0, 3]]).round(2).tolist()
+    [0.75, 0.25]
+    """
+    values = np.linalg.svd(unit(vectors).astype(np.float64), compute_uv=False)
+    total = np.square(values).sum()
+    shares: NDArray[np.float64] = np.square(values) / (total if total > 0 else 1)
+    return shares
+
+
 def scale_maximum(gold: ArrayLike) -> float:
     """The top of the scale that gold scores (N,) are on: 1 if none is above 1, 5 if none is above 5, else the largest.
 

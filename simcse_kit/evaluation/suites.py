@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from simcse_kit.data import read_scored_pairs
 from simcse_kit.errors import DataError, SimCSEKitError
+from simcse_kit.evaluation.geometry import evaluate_geometry
 from simcse_kit.evaluation.results import SuiteResult
 from simcse_kit.evaluation.sts import load_korsts, load_sts, load_sts_benchmark
 from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
@@ -73,6 +74,7 @@ SUITES = {
     "korsts": Suite(evaluate_korsts, "Spearman × 100", "a folder with korsts/"),
     "pairs": Suite(evaluate_pairs, "correlation × 100", "a file of scored pairs: sentence1, sentence2, score"),
     "transfer": Suite(evaluate_transfer, "accuracy × 100", "a folder with MR/, CR/, ... MRPC/, or senteval/"),
+    "geometry": Suite(evaluate_geometry, "as they are", "the folder of sts, for STS-B, or a file of scored pairs"),
 }
 
 
@@ -80,7 +82,7 @@ def evaluate(encode: EncodeFn, suite: str, data: str | Path | ScoredPairs, **opt
     """Run one of `SUITES`, with its function's own options; `SUITES` says what `data` has to be."""
     if suite not in SUITES:
         raise SimCSEKitError(f"suite must be one of {', '.join(sorted(SUITES))}; got {suite!r}")
-    if suite != "pairs" and isinstance(data, ScoredPairs):
+    if suite not in ("pairs", "geometry") and isinstance(data, ScoredPairs):
         raise SimCSEKitError(f'suite {suite!r} needs a folder; scored pairs go with suite "pairs"')
     return SUITES[suite].run(encode, data, **options)
 

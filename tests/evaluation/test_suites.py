@@ -80,7 +80,7 @@ def test_a_missing_korsts_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_lists_the_choices() -> None:
-    with pytest.raises(SimCSEKitError, match="one of korsts, pairs, sts, transfer; got 'stsb'"):
+    with pytest.raises(SimCSEKitError, match="one of geometry, korsts, pairs, sts, transfer; got 'stsb'"):
         evaluate(encode_angles, "stsb", "data")
 
 
@@ -91,7 +91,7 @@ def test_scored_pairs_are_for_pairs_only() -> None:
 
 def test_a_result_is_plain_json(senteval: Path, tmp_path: Path) -> None:
     write_korsts(tmp_path / "korsts")
-    assert list(SUITES) == ["sts", "korsts", "pairs", "transfer"]
+    assert list(SUITES) == ["sts", "korsts", "pairs", "transfer", "geometry"]
     for suite in ("sts", "korsts"):
         written = evaluate(encode_angles, suite, tmp_path).to_json()
         assert json.loads(json.dumps(written, allow_nan=False)) == written
