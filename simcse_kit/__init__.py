@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simcse_kit.bulk.encode import EncodeCounts, encode_files
+    from simcse_kit.embedders import Embedder, open_embedder
     from simcse_kit.errors import (
         DataError,
         MissingExtraError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         evaluate_geometry,
         evaluate_korsts,
         evaluate_pairs,
+        evaluate_retrieval,
         evaluate_sts,
         evaluate_transfer,
     )
@@ -68,6 +70,7 @@ _HOME = {
             "evaluate_geometry",
             "evaluate_korsts",
             "evaluate_pairs",
+            "evaluate_retrieval",
             "evaluate_sts",
             "evaluate_transfer",
         ),
@@ -75,6 +78,7 @@ _HOME = {
     ),
     **dict.fromkeys(("EncodeCounts", "encode_files"), "bulk.encode"),
     "encode_with_ray": "scale.ray",
+    **dict.fromkeys(("Embedder", "open_embedder"), "embedders"),
     "ExportCheck": "export.check",
     "export_model": "export.export",
     "SentenceIndex": "index",
@@ -92,6 +96,7 @@ _HOME = {
 __all__ = [
     "POOLERS",
     "DataError",
+    "Embedder",
     "EncodeCounts",
     "ExportCheck",
     "Hit",
@@ -120,11 +125,13 @@ __all__ = [
     "evaluate_geometry",
     "evaluate_korsts",
     "evaluate_pairs",
+    "evaluate_retrieval",
     "evaluate_sts",
     "evaluate_transfer",
     "export_model",
     "info_nce",
     "nt_xent",
+    "open_embedder",
     "repeat_run",
     "train_seeds",
     "train_sup",

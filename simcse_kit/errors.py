@@ -20,6 +20,10 @@ class ModelError(SimCSEKitError, ValueError):
     """A model folder or name cannot be loaded as asked."""
 
 
+class UnsupportedModelError(ModelError):
+    """A model folder is whole, but has a part that this package does not run."""
+
+
 class TrainingError(SimCSEKitError, ValueError):
     """A training run cannot start or go on as asked."""
 

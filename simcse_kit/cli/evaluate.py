@@ -12,7 +12,6 @@ from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, T
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation import SuiteResult
-    from simcse_kit.model import SimCSE
 
 _SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
 
@@ -28,12 +27,23 @@ def evaluate_models(
     data: Annotated[
         list[str],
         typer.Option(
-            help="Suites sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; "
-            "pairs: a file of scored pairs (sentence1, sentence2, score). SUITE=PATH for one suite alone.",
+            help="sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; pairs: a "
+            "file of scored pairs (sentence1, sentence2, score); retrieval: a folder in BEIR's layout; geometry: as "
+            "sts or as pairs. SUITE=PATH for one suite alone.",
             metavar="[SUITE=]PATH",
         ),
     ],
-    suite: Annotated[str, typer.Option(help="sts, korsts, pairs, transfer, geometry; several with commas.")] = "sts",
+    suite: Annotated[
+        str, typer.Option(help="sts, korsts, pairs, transfer, retrieval, geometry; several with commas.")
+    ] = "sts",
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible server (https://host/v1): each MODEL that is no folder is asked for there; the "
+            "key is OPENAI_API_KEY.",
+            metavar="URL",
+        ),
+    ] = None,
     pooling: Pooling = None,
     details: Annotated[
         bool, typer.Option("--details", help="Also each suite's finer table: every subset, every classifier.")
@@ -62,10 +72,10 @@ def evaluate_models(
     Example: simcse-kit eval my-model all-MiniLM-L6-v2 --suite sts --data data/senteval
     """
     from simcse_kit.cli.console import err, out, plain
+    from simcse_kit.embedders import open_embedder
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.evaluation import SUITES, download_sts, evaluate
     from simcse_kit.files import write_json
-    from simcse_kit.model import SimCSE
     from simcse_kit.training.seeds import seed_models
 
     suites = [name.strip() for name in suite.split(",")]
@@ -81,7 +91,7 @@ def evaluate_models(
         if "sts" not in suites:
             raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")
         download_sts(places["sts"])
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "transfer": {"folds": folds, "show_progress_bar": True},
         "geometry": {"split": split, "dedupe": dedupe},
     }
@@ -89,22 +99,24 @@ def evaluate_models(
     measured: dict[str, list[tuple[str, list[SuiteResult]]]] = {name: [] for name in suites}
     try:
         for given in models:
-            members = seed_models(given)
+            members: list[Path | str] = [*seed_models(given)]
             for member in members or [given]:
-                model = SimCSE(
+                model = open_embedder(
                     member,
+                    endpoint=endpoint,
                     pooling=pooling,
+                    batch_size=batch_size,
+                    show_progress_bar=True,
                     device=device,
                     backend=backend,
                     dtype=dtype,
                     trust_remote_code=trust_remote_code,
                 )
+                label = _label(Path(given).name if members else model.name, model.pooling)
                 for name in suites:
-                    err().print(f"{plain(str(member))} ({model.pooling}), suite {name}", style="dim")
+                    err().print(f"{plain(_label(str(member), model.pooling))}, suite {name}", style="dim")
                     with model.full_length():
-                        encode = model.encoder_fn(batch_size=batch_size, show_progress_bar=True)
-                        result = evaluate(encode, name, places[name], **options.get(name, {}))
-                    label = f"{Path(given).name} ({model.pooling})" if members else _label(model)
+                        result = evaluate(model.encode, name, places[name], **options.get(name, {}))
                     if member in members[1:]:
                         measured[name][-1][1].append(result)
                     else:
@@ -115,7 +127,9 @@ def evaluate_models(
             if rows:
                 _print_suite(out(), name, rows, details)
         if json_file is not None and results:
-            write_json(json_file, results[0] if len(results) == 1 else {"results": results})
+            write_json(
+                json_file, results[0] if len(models) * len(suites) == len(results) == 1 else {"results": results}
+            )
 
 
 def _places(data: list[str], suites: list[str]) -> dict[str, str]:
@@ -134,8 +148,8 @@ def _places(data: list[str], suites: list[str]) -> dict[str, str]:
     return {name: named[name] if name in named else general[0] for name in suites}
 
 
-def _label(model: SimCSE) -> str:
-    return f"{model.name} ({model.pooling})"
+def _label(name: str, pooling: str | None) -> str:
+    return name if pooling is None else f"{name} ({pooling})"
 
 
 def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResult]]], details: bool) -> None:

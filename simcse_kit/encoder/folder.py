@@ -16,7 +16,7 @@ from simcse_kit.encoder.backbone import quiet_transformers, read_state
 from simcse_kit.encoder.lora import ADAPTER, has_lora, write_adapter
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
 from simcse_kit.encoder.template import portable
-from simcse_kit.errors import ModelError, say_once
+from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.files import read_json, write_json
 from simcse_kit.pooling import POOLERS
 
@@ -93,19 +93,23 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
         elif kind == "Normalize":
             post.append(Normalize())
         elif kind != "Dropout":  # a Dropout does nothing outside training
-            raise ModelError(
+            raise UnsupportedModelError(
                 f"{folder}: module {kind} of modules.json is not supported; "
                 "supported: Transformer, WeightedLayerPooling, WordWeights, Pooling, Dense, Normalize"
             )
     if transformer is None or pooling is None:
-        raise ModelError(f"{folder}: modules.json names no Transformer with a Pooling after it")
+        raise UnsupportedModelError(f"{folder}: modules.json names no Transformer with a Pooling after it")
     if layers is not None:
         if pooling != "mean":
-            raise ModelError(f"{folder}: WeightedLayerPooling with pooling {pooling} is not supported, only with mean")
+            raise UnsupportedModelError(
+                f"{folder}: WeightedLayerPooling with pooling {pooling} is not supported, only with mean"
+            )
         pooling = layers
     if mask_token is not None:
         if pooling != "mean":
-            raise ModelError(f"{folder}: WordWeights with pooling {pooling} is not supported, only with mean")
+            raise UnsupportedModelError(
+                f"{folder}: WordWeights with pooling {pooling} is not supported, only with mean"
+            )
         pooling = "mask"
     if (
         pooling == "cls_before_pooler"
@@ -125,7 +129,9 @@ def _read_transformer(path: Path, settings: Settings) -> None:
             settings.max_seq_length = values.get("max_seq_length")
             settings.do_lower_case = bool(values.get("do_lower_case", False))
             if values.get("module_output_name", "token_embeddings") != "token_embeddings":
-                raise ModelError(f"{path}: the Transformer does not give token embeddings; its kind is not supported")
+                raise UnsupportedModelError(
+                    f"{path}: the Transformer does not give token embeddings; its kind is not supported"
+                )
             return
 
 
@@ -137,7 +143,7 @@ def _read_pooling(path: Path, settings: Settings) -> str:
         modes = [mode for key, mode in _LEGACY.items() if values.get(key)]
     modes = [modes] if isinstance(modes, str) else list(modes)
     if len(modes) != 1 or modes[0] not in _FROM_ST:
-        raise ModelError(
+        raise UnsupportedModelError(
             f"{path}: pooling {' + '.join(modes)} is not supported; supported: {', '.join(_FROM_ST)}, alone"
         )
     return _FROM_ST[modes[0]]
@@ -173,7 +179,9 @@ def _read_layers(path: Path) -> str:
         return "avg_top2"
     if len(weights) == 1:
         return "avg_first_last"  # one layer is first and last
-    raise ModelError(f"{path}: layer weights {weights} from layer {start} are neither avg_top2 nor avg_first_last")
+    raise UnsupportedModelError(
+        f"{path}: layer weights {weights} from layer {start} are neither avg_top2 nor avg_first_last"
+    )
 
 
 def _read_word_weights(path: Path) -> str:
@@ -181,7 +189,9 @@ def _read_word_weights(path: Path) -> str:
     values = read_json(path / "config.json", ModelError)
     counting = [word for word, weight in values["word_weights"].items() if weight]
     if values.get("unknown_word_weight", 1) or len(counting) != 1:
-        raise ModelError(f"{path}: word weights are supported for pooling mask only, where the mask token alone counts")
+        raise UnsupportedModelError(
+            f"{path}: word weights are supported for pooling mask only, where the mask token alone counts"
+        )
     return str(counting[0])
 
 
@@ -189,9 +199,11 @@ def _read_dense(path: Path) -> Dense:
     values = read_json(path / "config.json", ModelError)
     module, _, activation = str(values.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")
     if not module.startswith("torch.nn") or not hasattr(nn, activation):
-        raise ModelError(f"{path}: activation {module}.{activation} is not one of torch.nn's; it is not loaded")
+        raise UnsupportedModelError(
+            f"{path}: activation {module}.{activation} is not one of torch.nn's; it is not loaded"
+        )
     if values.get("module_input_name", "sentence_embedding") != "sentence_embedding":
-        raise ModelError(f"{path}: a Dense over {values['module_input_name']} is not supported")
+        raise UnsupportedModelError(f"{path}: a Dense over {values['module_input_name']} is not supported")
     dense = Dense(
         values["in_features"],
         values["out_features"],

@@ -5,6 +5,8 @@ from simcse_kit.evaluation.download import download_sts
 from simcse_kit.evaluation.geometry import evaluate_geometry, hubness, similarity_error
 from simcse_kit.evaluation.metrics import (
     alignment,
+    average_precision,
+    best_threshold,
     cosine_pairs,
     effective_rank,
     mean_cosine,
@@ -14,6 +16,7 @@ from simcse_kit.evaluation.metrics import (
     uniformity,
 )
 from simcse_kit.evaluation.results import Outcome, Row, SuiteResult
+from simcse_kit.evaluation.retrieval import evaluate_retrieval
 from simcse_kit.evaluation.sts import load_sts
 from simcse_kit.evaluation.suites import SUITES, Suite, evaluate, evaluate_korsts, evaluate_pairs, evaluate_sts
 from simcse_kit.evaluation.transfer import evaluate_transfer
@@ -27,6 +30,8 @@ __all__ = [
     "Suite",
     "SuiteResult",
     "alignment",
+    "average_precision",
+    "best_threshold",
     "compare",
     "cosine_pairs",
     "download_sts",
@@ -35,6 +40,7 @@ __all__ = [
     "evaluate_geometry",
     "evaluate_korsts",
     "evaluate_pairs",
+    "evaluate_retrieval",
     "evaluate_sts",
     "evaluate_transfer",
     "hubness",

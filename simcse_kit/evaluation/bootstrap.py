@@ -93,17 +93,19 @@ def _check_alike(results: Sequence[SuiteResult]) -> None:
         raise SimCSEKitError("only results of one suite can be compared")
     for result in results[1:]:
         for outcome, own in zip(result.outcomes, results[0].outcomes, strict=False):
-            alike = (outcome.score, outcome.statistic, len(outcome.values)) == (
-                own.score,
-                own.statistic,
-                len(own.values),
-            )
-            if not alike or not (own.gold is outcome.gold or np.array_equal(own.gold, outcome.gold)):
+            same = (outcome.score, outcome.statistic) == (own.score, own.statistic)
+            if not same or not _equal(outcome.gold, own.gold) or len(outcome.values) != len(own.values):
                 raise SimCSEKitError(
                     f"{own.score}: the two results are not of the same items; measure both on one data set"
                 )
         if len(result.outcomes) != len(results[0].outcomes):
             raise SimCSEKitError(f"{result.suite}: the two results have different scores")
+
+
+def _equal(one: Floats | None, other: Floats | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def _drawn(results: Sequence[SuiteResult], resamples: int, random: np.random.Generator) -> dict[str, Floats]:

@@ -138,6 +138,42 @@ def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
     return shares
 
 
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean precision at the places of the positives, N scores and 0/1 labels -> 0 to 1; equals share the last place.
+
+    >>> round(average_precision([0.9, 0.8, 0.7], [1, 0, 1]), 4)  # (1/1 + 2/3) / 2
+    0.8333
+    """
+    s, y = _same_shape(scores, labels, dimensions=1)
+    order = np.argsort(-s, kind="stable")
+    last = np.searchsorted(-s[order], -s[order], side="right") - 1  # (N,) where a run of equal scores ends
+    hits = np.cumsum(y[order])
+    positive = y[order] > 0
+    if not positive.any():
+        return float("nan")
+    return float((hits[last] / (last + 1))[positive].mean())
+
+
+def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
+    """The least score from which on "positive" is right most often, for N scores and 0/1 labels.
+
+    It lies halfway between two scores; of equally good ones the highest is taken.
+
+    >>> best_threshold([0.9, 0.7, 0.5, 0.1], [1, 1, 0, 0])
+    0.6
+    """
+    s, y = _same_shape(scores, labels, dimensions=1)
+    values = np.unique(s)[::-1]  # descending
+    order = np.argsort(-s, kind="stable")
+    above = np.searchsorted(-s[order], -values, side="right")  # (V,) how many are at or above each value
+    hits = np.cumsum(y[order])[above - 1]
+    right = np.concatenate([[0.0], 2 * hits - above])  # less a constant: negatives that are below
+    best = int(np.argmax(right))
+    if best == 0:
+        return float(np.nextafter(values[0], np.inf))
+    return float(values[best - 1] if best == len(values) else (values[best - 1] + values[best]) / 2)
+
+
 def scale_maximum(gold: ArrayLike) -> float:
     """The top of the scale that gold scores (N,) are on: 1 if none is above 1, 5 if none is above 5, else the largest.
 

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from simcse_kit.data import read_scored_pairs
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation.geometry import evaluate_geometry
-from simcse_kit.evaluation.results import SuiteResult
+from simcse_kit.evaluation.metrics import average_precision, best_threshold
+from simcse_kit.evaluation.results import Outcome, SuiteResult
+from simcse_kit.evaluation.retrieval import evaluate_retrieval
 from simcse_kit.evaluation.sts import load_korsts, load_sts, load_sts_benchmark
 from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
 from simcse_kit.evaluation.transfer import evaluate_transfer
@@ -47,7 +51,8 @@ def evaluate_korsts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
 def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteResult:
     """Your own scored pairs (or a file of them): Spearman and Pearson times 100, alignment and uniformity over them.
 
-    A pair is positive above 80 % of the gold scale, which `scale_maximum` tells from the scores.
+    A pair is positive above 80 % of the gold scale, which `scale_maximum` tells from the scores. Where every gold is
+    0 or 1, also average precision, and the accuracy at the cosine that divides the two best; both times 100.
     """
     start = time.perf_counter()
     own = pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(Path(pairs))
@@ -58,6 +63,18 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
     (outcome,) = measured.outcomes
     both = tuple(outcome._replace(score=name, statistic=name) for name in ("spearman", "pearson"))
     scores = {"spearman": whole.spearman, "pearson": whole.pearson}
+    if set(own.gold.tolist()) == {0.0, 1.0}:
+        best = best_threshold(outcome.values, own.gold)
+        right = ((outcome.values >= best) == (own.gold == 1)).astype(np.float64)
+        scores |= {
+            "average precision": 100 * average_precision(outcome.values, own.gold),
+            "accuracy": 100 * right.mean(),
+        }
+        both += (Outcome("accuracy", "mean", right, texts=outcome.texts),)
+        note = (
+            f"best threshold: a cosine of {best:.4f} or more, chosen on these pairs, so its accuracy flatters a little"
+        )
+        measured = measured._replace(notes=(*measured.notes, note))
     return _result("pairs", measured._replace(outcomes=both), scores, own.source, start)
 
 
@@ -74,6 +91,7 @@ SUITES = {
     "korsts": Suite(evaluate_korsts, "Spearman × 100", "a folder with korsts/"),
     "pairs": Suite(evaluate_pairs, "correlation × 100", "a file of scored pairs: sentence1, sentence2, score"),
     "transfer": Suite(evaluate_transfer, "accuracy × 100", "a folder with MR/, CR/, ... MRPC/, or senteval/"),
+    "retrieval": Suite(evaluate_retrieval, "× 100", "a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv"),
     "geometry": Suite(evaluate_geometry, "as they are", "the folder of sts, for STS-B, or a file of scored pairs"),
 }
 

@@ -68,25 +68,25 @@ def load_transfer(data_dir: str | Path, tasks: Sequence[str] = TASKS) -> list[Tr
 
 def _load(root: Path, name: str) -> TransferTask:
     if name in BINARY:
-        parts = [_sentences(root / name / file) for file in BINARY[name]]
-        labels = np.repeat([1, 0], [len(part) for part in parts])
-        return TransferTask(name, Examples(parts[0] + parts[1], labels))
+        positive, negative = (_sentences(root / name / file) for file in BINARY[name])
+        labels = np.repeat([1, 0], [len(positive), len(negative)])
+        return TransferTask(name, Examples(positive + negative, labels))
     if name == "SST2":
         train, dev, test = (_sst(root / "SST" / "binary" / f"sentiment-{split}") for split in ("train", "dev", "test"))
         return TransferTask(name, train, dev, test)
     if name == "TREC":
         classes: dict[str, int] = {}
-        parts = [_trec(root / "TREC" / file, classes) for file in ("train_5500.label", "TREC_10.label")]
-        return TransferTask(name, parts[0], test=parts[1])
+        questions = [_trec(root / "TREC" / file, classes) for file in ("train_5500.label", "TREC_10.label")]
+        return TransferTask(name, questions[0], test=questions[1])
     pairs = [_mrpc(root / "MRPC" / f"msr_paraphrase_{split}.txt") for split in ("train", "test")]
     return TransferTask(name, pairs[0], test=pairs[1])
 
 
 def _sentences(path: Path) -> list[str]:
-    sentences = [line.strip() for line in _lines(path) if line.strip()]
-    if not sentences:
+    lines = [line.strip() for line in _lines(path)]
+    if not any(lines):
         raise DataError(f"{path} holds no sentence")
-    return sentences
+    return [line or "." for line in lines]  # what SentEval encodes for an empty line, of which CR and MPQA have some
 
 
 def _sst(path: Path) -> Examples:

@@ -59,6 +59,8 @@ def pairs_scorer(model: SimCSE, pairs: ScoredPairs) -> Score:
     def score() -> dict[str, float]:
         with model.full_length():
             result = evaluate_pairs(encode, pairs)
+            assert result.alignment is not None
+            assert result.uniformity is not None
         return {
             "spearman": result.scores["spearman"],
             "alignment": result.alignment,

@@ -94,6 +94,35 @@ def test_train_eval_index_search(
     assert "1.000" in table.stdout
 
 
+def test_models_are_compared_with_the_first(
+    tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word is said only where the interval leaves zero out: an oracle is better than a constant direction."""
+    (tmp_path / "oracles_of_this_test.py").write_text(
+        "import numpy as np\ndef noise(texts):\n    return np.random.default_rng(0).standard_normal((len(texts), 4))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model, data = tiny_model("bert"), f"pairs={pairs}"
+    result = invoke("eval", model, model, "--pooling", "mean", "--suite", "pairs", "--data", data)
+    assert result.exit_code == 0, result.output
+    assert "+0.00 to +0.00" in result.output
+    assert "no clear difference" in result.output
+    assert "better" not in result.output
+    other = invoke("eval", "oracles_of_this_test:noise", "--suite", "pairs,geometry", "--data", pairs, "--details")
+    assert other.exit_code == 0, other.output
+    assert "length bias" in other.output
+    assert "nan" not in other.output
+
+
+def test_data_for_each_suite(tiny_model: Callable[[str], Path], pairs: Path) -> None:
+    missing = invoke("eval", tiny_model("bert"), "--suite", "sts,pairs", "--data", f"pairs={pairs}")
+    assert missing.exit_code == 1
+    assert "the suite sts needs a folder with STS/" in str(missing.exception)
+    twice = invoke("eval", tiny_model("bert"), "--suite", "pairs", "--data", pairs, "--data", "other")
+    assert "one path for all suites" in str(twice.exception)
+
+
 def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path) -> None:
     path = tmp_path / "one.json"
     result = invoke(

@@ -68,7 +68,7 @@ def test_a_hub_shows_and_a_ring_has_none() -> None:
     draw = np.random.default_rng(0)
     spread = draw.standard_normal((300, 200))
     hub = np.concatenate([spread, spread.mean(0, keepdims=True)])  # near to all of them
-    assert hubness(hub) > hubness(spread) + 3
+    assert hubness(hub) > hubness(spread) + 2
     assert math.isnan(hubness(ring[:10]))
 
 

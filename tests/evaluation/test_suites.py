@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from simcse_kit.errors import DataError, SimCSEKitError
-from simcse_kit.evaluation import SUITES, evaluate, evaluate_korsts, evaluate_pairs
+from simcse_kit.evaluation import SUITES, average_precision, best_threshold, evaluate, evaluate_korsts, evaluate_pairs
 from simcse_kit.types import ScoredPairs
 
 from .conftest import WRITTEN_PAIRS, Counting, encode_angles, write_benchmark
@@ -58,6 +58,29 @@ def test_undefined_numbers_become_null_with_a_reason() -> None:
     ]
 
 
+def test_labels_have_a_threshold() -> None:
+    """cos 0, 10, 40 and 80 degrees with labels 1, 1, 0, 1: the best threshold misses the last alone."""
+    rows = [("angle 0", f"angle {a}", label) for a, label in ((0, 1.0), (10, 1.0), (40, 0.0), (80, 1.0))]
+    result = evaluate_pairs(encode_angles, own_pairs(*rows))
+    assert list(result.scores) == ["spearman", "pearson", "average precision", "accuracy"]
+    assert result.scores["average precision"] == pytest.approx(100 * (1 + 1 + 3 / 4) / 3)
+    assert result.scores["accuracy"] == pytest.approx(75)
+    between = (math.cos(math.radians(10)) + math.cos(math.radians(40))) / 2
+    assert result.notes[-1].startswith(f"best threshold: a cosine of {between:.4f}")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_measured_as_others_do(seed: int) -> None:
+    from sklearn.metrics import average_precision_score
+
+    draw = np.random.default_rng(seed)
+    scores, labels = draw.integers(0, 8, 40) / 8, draw.integers(0, 2, 40)
+    assert average_precision(scores, labels) == pytest.approx(average_precision_score(labels, scores))
+    threshold = best_threshold(scores, labels)
+    accuracies = [((scores >= t) == labels).mean() for t in [*np.unique(scores), 2.0]]
+    assert ((scores >= threshold) == labels).mean() == pytest.approx(max(accuracies))
+
+
 def test_no_pairs_is_an_error() -> None:
     with pytest.raises(DataError, match=r"mine\.tsv holds no scored pair"):
         evaluate_pairs(encode_angles, ScoredPairs([], [], np.empty(0), "mine.tsv"))
@@ -80,7 +103,7 @@ def test_a_missing_korsts_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_lists_the_choices() -> None:
-    with pytest.raises(SimCSEKitError, match="one of geometry, korsts, pairs, sts, transfer; got 'stsb'"):
+    with pytest.raises(SimCSEKitError, match="one of geometry, korsts, pairs, retrieval, sts, transfer; got 'stsb'"):
         evaluate(encode_angles, "stsb", "data")
 
 
@@ -91,7 +114,7 @@ def test_scored_pairs_are_for_pairs_only() -> None:
 
 def test_a_result_is_plain_json(senteval: Path, tmp_path: Path) -> None:
     write_korsts(tmp_path / "korsts")
-    assert list(SUITES) == ["sts", "korsts", "pairs", "transfer", "geometry"]
+    assert list(SUITES) == ["sts", "korsts", "pairs", "transfer", "retrieval", "geometry"]
     for suite in ("sts", "korsts"):
         written = evaluate(encode_angles, suite, tmp_path).to_json()
         assert json.loads(json.dumps(written, allow_nan=False)) == written

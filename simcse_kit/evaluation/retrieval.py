@@ -1,0 +1,194 @@
+"""Retrieval with your own queries, corpus and relevance, in BEIR's layout (Thakur et al., 2021)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import DataError
+from simcse_kit.evaluation.encoding import Numbers, SentencePool
+from simcse_kit.evaluation.metrics import unit
+from simcse_kit.evaluation.results import Outcome, SuiteResult
+from simcse_kit.types import EncodeFn, Vectors
+
+CUT = 10  # of nDCG and MRR
+DEEP = 100  # of the second recall
+_AT_ONCE = 256  # queries
+RETRIEVAL_HELP = (
+    'BEIR\'s layout: corpus.jsonl ({"_id": ..., "title": ..., "text": ...}), queries.jsonl ({"_id": ..., "text": ...}) '
+    "and qrels/test.tsv (query-id, corpus-id, score, with a header, tabs between)"
+)
+
+Relevance = dict[str, dict[str, float]]
+
+
+class RetrievalRow(NamedTuple):
+    """One query, scores times 100."""
+
+    query: str  # its id
+    relevant: int
+    ndcg: float
+    recall: float
+    mrr: float
+
+
+class Retrieval(NamedTuple):
+    """Texts by id, and for each query the gains of the documents that answer it."""
+
+    corpus: Mapping[str, str]
+    queries: Mapping[str, str]
+    relevance: Relevance
+    notes: tuple[str, ...]
+
+
+def evaluate_retrieval(encode: EncodeFn, folder: str | Path, *, split: str = "test") -> SuiteResult:
+    """nDCG@10, recall@10, recall@100 and MRR@10 over the queries, exact search by cosine.
+
+    As BEIR counts: the gain of a document is its score in the qrels, discounted by log2(rank + 1); a document that
+    bears the query's own id is no answer to it; queries without an answer are left out and counted. `encode` is called
+    once, with every distinct text once.
+
+    Args:
+        encode: N texts to (N, D).
+        folder: see `load_retrieval`.
+        split: name of the file in `qrels/`.
+    """
+    start = time.perf_counter()
+    loaded = load_retrieval(folder, split)
+    pool = SentencePool()
+    documents = pool.add(loaded.corpus.values())
+    asked = [name for name in loaded.queries if name in loaded.relevance]
+    queries = pool.add(loaded.queries[name] for name in asked)
+    vectors = unit(pool.encode(encode)).astype(np.float32)
+    found = _nearest(vectors, queries, documents, min(DEEP + 1, len(documents)))
+    names = list(loaded.corpus)
+    table = np.array(
+        [
+            measures([names[i] for i in row if names[i] != query], loaded.relevance[query])
+            for query, row in zip(asked, found, strict=True)
+        ]
+    )  # (queries, 4)
+    scores = ("ndcg@10", "recall@10", "recall@100", "mrr@10")
+    texts = ([loaded.queries[name] for name in asked],)
+    return SuiteResult(
+        suite="retrieval",
+        scores={name: 100 * float(table[:, i].mean()) for i, name in enumerate(scores)},
+        details=tuple(
+            RetrievalRow(name, len(loaded.relevance[name]), 100 * row[0], 100 * row[1], 100 * row[3])
+            for name, row in zip(asked, table.tolist(), strict=True)
+        ),
+        seconds=time.perf_counter() - start,
+        sentences=len(pool),
+        data=str(folder),
+        notes=loaded.notes,
+        outcomes=tuple(Outcome(name, "mean", table[:, i], texts=texts) for i, name in enumerate(scores)),
+    )
+
+
+def measures(ranked: list[str], relevance: Mapping[str, float]) -> tuple[float, float, float, float]:
+    """nDCG@10, recall@10, recall@100 and MRR@10 of one query: documents, best first, against gains above 0.
+
+    >>> [round(value, 4) for value in measures(["b", "a", "c"], {"a": 1, "c": 2})]
+    [0.6199, 1.0, 1.0, 0.5]
+    """
+    gains = np.array([relevance.get(name, 0.0) for name in ranked[:CUT]])
+    best = np.array(sorted(relevance.values(), reverse=True)[:CUT])
+    hits = np.flatnonzero(gains > 0)
+    return (
+        _discounted(gains) / _discounted(best),
+        sum(name in relevance for name in ranked[:CUT]) / len(relevance),
+        sum(name in relevance for name in ranked[:DEEP]) / len(relevance),
+        1 / (1 + float(hits[0])) if len(hits) else 0.0,
+    )
+
+
+def _discounted(gains: NDArray[np.float64]) -> float:
+    return float((gains / np.log2(np.arange(2, len(gains) + 2))).sum())
+
+
+def _nearest(vectors: Vectors, queries: Numbers, documents: Numbers, k: int) -> NDArray[np.intp]:
+    """The k nearest documents of each query, best first; of equals the earlier one: (Q, k)."""
+    corpus = vectors[documents]
+    found = np.empty((len(queries), k), dtype=np.intp)
+    for at in range(0, len(queries), _AT_ONCE):
+        cosines = vectors[queries[at : at + _AT_ONCE]] @ corpus.T  # (q, N)
+        near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+        near.sort(axis=1)
+        order = np.argsort(-np.take_along_axis(cosines, near, axis=1), axis=1, kind="stable")
+        found[at : at + _AT_ONCE] = np.take_along_axis(near, order, axis=1)
+    return found
+
+
+def load_retrieval(folder: str | Path, split: str = "test") -> Retrieval:
+    """Read `corpus.jsonl`, `queries.jsonl` and `qrels/SPLIT.tsv`.
+
+    Raises:
+        DataError: a file is missing or a line is not in BEIR's layout, with file and line; no query has an answer.
+    """
+    root = Path(folder)
+    corpus = _texts(root / "corpus.jsonl", "title")
+    queries = _texts(root / "queries.jsonl")
+    path = root / "qrels" / f"{split}.tsv"
+    relevance: Relevance = {}
+    unknown = 0
+    for number, line in enumerate(_lines(path), start=1):
+        cells = line.split("\t")
+        try:
+            query, document, gain = cells[0], cells[1], float(cells[2])
+        except (IndexError, ValueError):
+            if number == 1 and len(cells) == 3:
+                continue  # the header
+            raise DataError(
+                f"{path}, line {number}: query-id, corpus-id and a number, with tabs, are needed; got {line!r:.200}"
+            ) from None
+        if query not in queries:
+            raise DataError(f"{path}, line {number}: query {query!r:.100} is not in {root / 'queries.jsonl'}")
+        if gain > 0:
+            unknown += document not in corpus
+            relevance.setdefault(query, {})[document] = gain
+    if not relevance:
+        raise DataError(f"{path}: no query has an answer (a score above 0)")
+    notes = []
+    if left := len(queries) - len(relevance):
+        notes.append(f"{left:,} of {len(queries):,} queries have no answer in {path.name} and are left out")
+    if unknown:
+        notes.append(f"{unknown:,} answers are not in the corpus and count as not found")
+    return Retrieval(corpus, queries, relevance, tuple(notes))
+
+
+def _texts(path: Path, title: str | None = None) -> dict[str, str]:
+    """Texts by id; a title stands before its text, as BEIR has it."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            row = json.loads(line)
+            name, text = row["_id"], row["text"]
+            before = row.get(title) or "" if title else ""
+            if not (isinstance(name, str) and isinstance(text, str) and isinstance(before, str)):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(
+                f'{path}, line {number}: {{"_id": "...", "text": "..."}} is needed; got {line!r:.200}'
+            ) from None
+        if name in found:
+            raise DataError(f"{path}, line {number}: the id {name!r:.100} stands there a second time")
+        found[name] = f"{before} {text}".strip()
+    if not found:
+        raise DataError(f"{path} holds no text")
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise DataError(f"{path.absolute()} is missing. {RETRIEVAL_HELP}.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}") from None
+    return [line for line in text.split("\n") if line.strip()]
