@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from record import has, load
 from search_tables import search_tables
+from suite_tables import suite_tables
 
 from simcse_kit.report.charts import SpeedPoint, speed_against_score
 
@@ -278,7 +279,9 @@ def draw_encode() -> None:
 def render() -> str:
     """The section's text."""
     training = [*recipe_table(), *label_free_table(), *speed_table()]
-    return "\n".join([*seven_tasks(), "", *training, *encode_table(), *corpus_line(), *search_tables()])
+    return "\n".join(
+        [*seven_tasks(), "", *suite_tables(), *training, *encode_table(), *corpus_line(), *search_tables()]
+    )
 
 
 def main() -> None:
