@@ -27,14 +27,15 @@ def evaluate_models(
     data: Annotated[
         list[str],
         typer.Option(
-            help="sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; pairs: a "
-            "file of scored pairs (sentence1, sentence2, score); retrieval: a folder in BEIR's layout; geometry: as "
-            "sts or as pairs. SUITE=PATH for one suite alone.",
+            help="sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; klue-sts: "
+            "hf:klue/klue#sts:validation or a folder of it; pairs: a file or data set of scored pairs (sentence1, "
+            "sentence2, score); retrieval: a folder in BEIR's layout; geometry: as sts or as pairs. SUITE=PATH for one "
+            "suite alone.",
             metavar="[SUITE=]PATH",
         ),
     ],
     suite: Annotated[
-        str, typer.Option(help="sts, korsts, pairs, transfer, retrieval, geometry; several with commas.")
+        str, typer.Option(help="sts, korsts, klue-sts, pairs, transfer, retrieval, geometry; several with commas.")
     ] = "sts",
     endpoint: Annotated[
         str | None,

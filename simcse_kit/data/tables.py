@@ -46,19 +46,26 @@ def parquet_rows(stream: BinaryIO, source: str, is_wanted: IsWanted, row_groups:
 
 
 def hub_rows(source: str, is_wanted: IsWanted) -> Rows:
-    """Rows of `hf:NAME[:split]`, a data set on the Hugging Face Hub or a local folder; split is `train` by default."""
+    """Rows of `hf:NAME[#config][:split]`, a data set on the Hugging Face Hub or a local folder.
+
+    The split is `train` by default. A field of a field is named with a dot: `labels.label`.
+    """
     from datasets import load_dataset
 
-    name, _, split = source.removeprefix("hf:").partition(":")
+    place, _, split = source.removeprefix("hf:").partition(":")
+    name, _, config = place.partition("#")
     split = split or "train"
     try:
-        dataset = load_dataset(name, split=split)
+        dataset = load_dataset(name, config or None, split=split)
     except Exception as error:  # `datasets` raises what its many back ends raise
         raise DataError(
             f"{source}: loading the data set {name!r}, split {split!r}, failed "
-            f"({type(error).__name__}: {_first_line(error)}); check name and split (hf:NAME:SPLIT), and that the "
-            "Hub can be reached or the data set is a local folder or in the cache"
+            f"({type(error).__name__}: {_first_line(error)}); check name, configuration and split "
+            "(hf:NAME#CONFIG:SPLIT), and that the Hub can be reached or the data set is a local folder or in the cache"
         ) from error
+    flat = dataset.flatten()
+    if any(is_wanted(column) for column in set(flat.column_names) - set(dataset.column_names)):
+        dataset = flat
     names = tuple(dataset.column_names)
     line = 0
     for batch in dataset.select_columns(_chosen(names, is_wanted)).iter(batch_size=BATCH):

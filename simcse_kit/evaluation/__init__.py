@@ -18,7 +18,15 @@ from simcse_kit.evaluation.metrics import (
 from simcse_kit.evaluation.results import Outcome, Row, SuiteResult
 from simcse_kit.evaluation.retrieval import evaluate_retrieval
 from simcse_kit.evaluation.sts import load_sts
-from simcse_kit.evaluation.suites import SUITES, Suite, evaluate, evaluate_korsts, evaluate_pairs, evaluate_sts
+from simcse_kit.evaluation.suites import (
+    SUITES,
+    Suite,
+    evaluate,
+    evaluate_klue_sts,
+    evaluate_korsts,
+    evaluate_pairs,
+    evaluate_sts,
+)
 from simcse_kit.evaluation.transfer import evaluate_transfer
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
     "effective_rank",
     "evaluate",
     "evaluate_geometry",
+    "evaluate_klue_sts",
     "evaluate_korsts",
     "evaluate_pairs",
     "evaluate_retrieval",

@@ -21,6 +21,9 @@ SUBSETS = {
 }
 SPLITS = ("train", "dev", "test")
 
+KLUE_STS = "hf:klue/klue#sts:validation"
+KLUE_COLUMNS = ("sentence1", "sentence2", "labels.label")  # scores from 0 to 5, means of seven judges
+
 STS_HELP = (
     "The folder must hold STS/ and SICK/ (or a senteval/ that does) as SentEval's download script leaves them: "
     "https://github.com/princeton-nlp/SimCSE/blob/main/SentEval/data/downstream/download_dataset.sh. "
@@ -61,6 +64,14 @@ def load_korsts(data_dir: str | Path) -> list[ScoredPairs]:
     if not (folder / "sts-test.tsv").is_file():
         folder = folder / "korsts"
     return [read_existing(folder / f"sts-{split}.tsv", KORSTS_HELP) for split in SPLITS]
+
+
+def load_klue_sts(source: str | Path = KLUE_STS) -> ScoredPairs:
+    """KLUE-STS by `datasets` (its test set is not public, so the validation set), or a copy with the same columns."""
+    text = str(source)
+    if Path(text).is_dir():
+        text = f"hf:{text}:validation"
+    return read_scored_pairs(text, columns=KLUE_COLUMNS)
 
 
 def senteval_root(data_dir: str | Path) -> Path:

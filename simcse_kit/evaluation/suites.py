@@ -15,7 +15,7 @@ from simcse_kit.evaluation.geometry import evaluate_geometry
 from simcse_kit.evaluation.metrics import average_precision, best_threshold
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.evaluation.retrieval import evaluate_retrieval
-from simcse_kit.evaluation.sts import load_korsts, load_sts, load_sts_benchmark
+from simcse_kit.evaluation.sts import KLUE_STS, load_klue_sts, load_korsts, load_sts, load_sts_benchmark
 from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
 from simcse_kit.evaluation.transfer import evaluate_transfer
 from simcse_kit.types import EncodeFn, ScoredPairs
@@ -46,6 +46,17 @@ def evaluate_korsts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
     spread = load_korsts(data_dir)
     measured = measure(encode, [Task("KorSTS", (Subset("test", spread[-1]),))], spread, scale=STS_SCALE)
     return _result("korsts", measured, {"KorSTS": measured.whole("KorSTS").spearman}, str(data_dir), start)
+
+
+def evaluate_klue_sts(encode: EncodeFn, data: str | Path = KLUE_STS) -> SuiteResult:
+    """KLUE-STS, the validation set (Park et al., 2021): Spearman times 100; alignment and uniformity over it.
+
+    `data` is the data set's name as `read_scored_pairs` takes it, or a local folder of it in the hub's layout.
+    """
+    start = time.perf_counter()
+    pairs = load_klue_sts(data)
+    measured = measure(encode, [Task("KLUE-STS", (Subset("validation", pairs),))], [pairs], scale=STS_SCALE)
+    return _result("klue-sts", measured, {"KLUE-STS": measured.whole("KLUE-STS").spearman}, str(data), start)
 
 
 def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteResult:
@@ -89,6 +100,7 @@ class Suite(NamedTuple):
 SUITES = {
     "sts": Suite(evaluate_sts, "Spearman × 100", "a folder with STS/ and SICK/, or senteval/"),
     "korsts": Suite(evaluate_korsts, "Spearman × 100", "a folder with korsts/"),
+    "klue-sts": Suite(evaluate_klue_sts, "Spearman × 100", f"{KLUE_STS}, or a local folder of that data set"),
     "pairs": Suite(evaluate_pairs, "correlation × 100", "a file of scored pairs: sentence1, sentence2, score"),
     "transfer": Suite(evaluate_transfer, "accuracy × 100", "a folder with MR/, CR/, ... MRPC/, or senteval/"),
     "retrieval": Suite(evaluate_retrieval, "× 100", "a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv"),

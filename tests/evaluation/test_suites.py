@@ -95,6 +95,18 @@ def test_korsts(tmp_path: Path, encode: Counting, inner: str) -> None:
     assert result.alignment == pytest.approx(2 - 2 * math.cos(math.radians(10)))
 
 
+def test_klue_sts_as_datasets_has_it(tmp_path: Path) -> None:
+    """A score inside a field, as the hub's KLUE has it; pairs of another configuration are not read."""
+    rows = [
+        {"guid": i, "sentence1": a, "sentence2": b, "labels": {"label": float(gold), "binary-label": int(gold >= 3)}}
+        for i, (a, b, gold) in enumerate(WRITTEN_PAIRS)
+    ]
+    (tmp_path / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = evaluate(encode_angles, "klue-sts", tmp_path)
+    assert result.scores == {"KLUE-STS": pytest.approx(100)}
+    assert result.details[0].pairs == 3
+
+
 def test_a_missing_korsts_file_is_named(tmp_path: Path) -> None:
     write_korsts(tmp_path / "korsts")
     (tmp_path / "korsts" / "sts-dev.tsv").unlink()
@@ -103,7 +115,9 @@ def test_a_missing_korsts_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_lists_the_choices() -> None:
-    with pytest.raises(SimCSEKitError, match="one of geometry, korsts, pairs, retrieval, sts, transfer; got 'stsb'"):
+    with pytest.raises(
+        SimCSEKitError, match="one of geometry, klue-sts, korsts, pairs, retrieval, sts, transfer; got 'stsb'"
+    ):
         evaluate(encode_angles, "stsb", "data")
 
 
@@ -114,7 +128,7 @@ def test_scored_pairs_are_for_pairs_only() -> None:
 
 def test_a_result_is_plain_json(senteval: Path, tmp_path: Path) -> None:
     write_korsts(tmp_path / "korsts")
-    assert list(SUITES) == ["sts", "korsts", "pairs", "transfer", "retrieval", "geometry"]
+    assert list(SUITES) == ["sts", "korsts", "klue-sts", "pairs", "transfer", "retrieval", "geometry"]
     for suite in ("sts", "korsts"):
         written = evaluate(encode_angles, suite, tmp_path).to_json()
         assert json.loads(json.dumps(written, allow_nan=False)) == written
