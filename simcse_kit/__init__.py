@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from simcse_kit.losses import info_nce, nt_xent
     from simcse_kit.model import SimCSE, encode
     from simcse_kit.pooling import POOLERS
+    from simcse_kit.recording import record_evaluation
     from simcse_kit.scale.ray import encode_with_ray
     from simcse_kit.search import Hit
     from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
@@ -86,6 +87,7 @@ _HOME = {
     **dict.fromkeys(("info_nce", "nt_xent"), "losses"),
     **dict.fromkeys(("SimCSE", "encode"), "model"),
     "POOLERS": "pooling",
+    "record_evaluation": "recording",
     "Hit": "search",
     **dict.fromkeys(("TrainListener", "TrainPlan", "TrainResult"), "training.events"),
     "repeat_run": "training.repeat",
@@ -132,6 +134,7 @@ __all__ = [
     "info_nce",
     "nt_xent",
     "open_embedder",
+    "record_evaluation",
     "repeat_run",
     "train_seeds",
     "train_sup",

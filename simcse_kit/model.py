@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -26,9 +27,9 @@ from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.known import MINILM
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target, has_lora
-from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.modules import Encoder, Normalize
 from simcse_kit.errors import ModelError, say_once
-from simcse_kit.files import staged_folder, write_json
+from simcse_kit.files import staged_file, staged_folder
 from simcse_kit.fingerprint import fingerprint
 from simcse_kit.inputs import checked_texts, is_text
 from simcse_kit.model_card import model_card
@@ -402,11 +403,22 @@ class SimCSE(OriginalToolMixin):
     def write(self, folder: Path) -> None:
         """Write the files of `save` into an empty folder that exists."""
         write_modules(folder, self.encoder, self.tokenizer, self.settings)
+        self.write_card(folder)
+
+    def write_card(self, folder: Path) -> None:
+        """Write the record and the README alone, each there whole or not at all."""
         record = self.record | {"format_version": 1, "pooling": self.pooling}
-        write_json(folder / RECORD, record)
-        (folder / "README.md").write_text(
-            model_card(record, self.get_embedding_dimension(), adapters=has_lora(self.encoder)), encoding="utf-8"
+        card = model_card(
+            record,
+            self.get_embedding_dimension(),
+            length=self.max_seq_length,
+            plain=all(isinstance(module, Normalize) for module in self.encoder.post)
+            and not (self.settings.do_lower_case or self.default_prompt()),
+            adapters=has_lora(self.encoder),
         )
+        for name, text in ((RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n"), ("README.md", card)):
+            with staged_file(folder / name) as staging:
+                (staging / name).write_text(text, encoding="utf-8")
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str | None = None) -> str:
         """Upload the saved folder to the hub repository ``owner/name``, made if it is not there; returns its URL."""

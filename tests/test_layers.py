@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoder", "original_tool"),
     ("backends", "fingerprint"),
     ("model",),
-    ("index", "training", "prepare", "bulk", "export", "embedders"),
+    ("index", "training", "prepare", "bulk", "export", "embedders", "recording"),
     ("report", "serve", "scale", "indexing"),
     ("quickstart", "demo"),
     ("cli",),

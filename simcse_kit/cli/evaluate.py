@@ -55,6 +55,9 @@ def evaluate_models(
     folds: Annotated[
         int, typer.Option(help="transfer: folds of the cross-validations; the paper's table has 10.", min=2)
     ] = 5,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the scores into the models' folders and their cards.")
+    ] = False,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the STS sets into DATA first, from the hub.")
     ] = False,
@@ -77,6 +80,7 @@ def evaluate_models(
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.evaluation import SUITES, download_sts, evaluate
     from simcse_kit.files import write_json
+    from simcse_kit.recording import record_evaluation
     from simcse_kit.training.seeds import seed_models
 
     suites = [name.strip() for name in suite.split(",")]
@@ -114,15 +118,19 @@ def evaluate_models(
                     trust_remote_code=trust_remote_code,
                 )
                 label = _label(Path(given).name if members else model.name, model.pooling)
+                own: list[SuiteResult] = []
                 for name in suites:
                     err().print(f"{plain(_label(str(member), model.pooling))}, suite {name}", style="dim")
                     with model.full_length():
                         result = evaluate(model.encode, name, places[name], **options.get(name, {}))
+                    own.append(result)
                     if member in members[1:]:
                         measured[name][-1][1].append(result)
                     else:
                         measured[name].append((label, [result]))
                     results.append({"model": str(member), "pooling": model.pooling, **result.to_json()})
+                if record:
+                    record_evaluation(member, own)
     finally:  # what was measured before an error is not lost
         for name, rows in measured.items():
             if rows:

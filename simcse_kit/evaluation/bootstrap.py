@@ -171,7 +171,9 @@ def _seeds_drawn(seeds: int, resamples: int, random: np.random.Generator) -> Flo
 
 
 def _interval(values: Floats) -> Interval:
-    if not len(values) or not np.isfinite(values).all():
+    defined = np.isfinite(values)
+    if not len(values) or defined.mean() < LEVEL:  # a few draws of few items may hold one item alone
         return Interval(math.nan, math.nan)
+    values = values[defined]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

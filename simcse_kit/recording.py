@@ -1,0 +1,42 @@
+"""Scores that a model carries with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from simcse_kit.encoder.folder import RECORD
+from simcse_kit.errors import ModelError
+from simcse_kit.evaluation import SuiteResult, intervals
+from simcse_kit.model import SimCSE
+
+
+def record_evaluation(folder: str | Path, results: Sequence[SuiteResult]) -> None:
+    """Write scores and their 95 % intervals into a model's ``simcse_kit.json`` and its card, the README.
+
+    Those of the same suite are replaced, others stay.
+
+    Raises:
+        ModelError: the folder is not one that `SimCSE.save` or training wrote.
+    """
+    place = Path(folder)
+    if not (place / RECORD).is_file():
+        raise ModelError(f"{place} holds no {RECORD}: scores are written into models that this package saved")
+    model = SimCSE(place, device="cpu")
+    new = [
+        {
+            "suite": result.suite,
+            "scores": {name: value for name, value in result.scores.items() if math.isfinite(value)},
+            "intervals": {
+                name: list(ends) for name, ends in intervals(result).items() if all(map(math.isfinite, ends))
+            },
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+        for result in results
+    ]
+    suites = {result.suite for result in results}
+    old = [entry for entry in model.record.get("evaluation", []) if entry["suite"] not in suites]
+    model.record = model.record | {"evaluation": [*old, *new]}
+    model.write_card(place)
