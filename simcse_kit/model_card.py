@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 # The pooling as a reader of the card would write it, over states: hidden states (B, L, D) by layer, mask (B, L, 1)
@@ -16,6 +17,15 @@ POOLED = {
     "last_token": "states[-1][torch.arange(len(sentences)), mask[:, :, 0].sum(1) - 1]",
 }
 _TASKS = {"transfer": "text-classification", "retrieval": "text-retrieval"}
+_PACKAGED = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}  # its name on the hub
+# settings that say nothing unless another is set
+_BELONGS = {
+    "hardness_strength": "hardness_mode",
+    "teacher_weight": "teacher",
+    "teacher_temperature": "teacher",
+    "ranking": "teacher",
+    "template_denoising": "template",
+}
 _NOT_SHOWN = ("pooling", "device", "report_to", "eval_steps", "select", "merge", "gradient_checkpointing")
 
 
@@ -42,7 +52,7 @@ def model_card(
     pooling = str(record.get("pooling"))
     source = (files("simcse_kit") / "model_card.md.j2").read_text(encoding="utf-8")
     template = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
-    training = {name: value for name, value in record.get("training", {}).items() if name not in _NOT_SHOWN}
+    start = str(record.get("model") or "")
     return template.render(
         record=record,
         dimension=dimension,
@@ -53,11 +63,28 @@ def model_card(
         else f"this model's way from them to the sentence vector ({pooling}) has parts that it does not load",
         adapters=adapters,
         data=PurePath(str(record.get("data", {}).get("source", ""))).name,  # not where it lay
-        settings={
-            name.replace("_", " "): value for name, value in training.items() if value not in (None, False, [], 0.0)
-        },
+        start=PurePath(start).name if PurePath(start).is_absolute() else start,
+        base=_on_the_hub(start),
+        settings=_settings(record.get("training", {})),
         measured=[
             {"task": _TASKS.get(entry["suite"], "sentence-similarity"), **entry}
             for entry in record.get("evaluation", [])
         ],
     )
+
+
+def _settings(training: dict[str, Any]) -> dict[str, str]:
+    """What a reader would want to know of a run, by name."""
+    shown = {}
+    for name, value in training.items():
+        told = name not in _NOT_SHOWN and (name not in _BELONGS or training.get(_BELONGS[name]))
+        if told and value not in (None, False, [], 0.0):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            shown[name.replace("_", " ")] = PurePath(text).name if PurePath(text).is_absolute() else text
+    return shown
+
+
+def _on_the_hub(model: str) -> str | None:
+    """The hub's name of a start model; None for a folder."""
+    name = _PACKAGED.get(model, model)
+    return name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists() else None

@@ -15,7 +15,7 @@ import torch
 from simcse_kit import SimCSE, evaluate_pairs, record_evaluation
 from simcse_kit.errors import ModelError
 from simcse_kit.evaluation import intervals
-from simcse_kit.model_card import POOLED
+from simcse_kit.model_card import POOLED, model_card
 from simcse_kit.pooling import POOLERS
 from simcse_kit.types import ScoredPairs
 
@@ -83,7 +83,36 @@ def test_the_front_matter_is_what_the_hub_reads(tiny_model: Callable[[str], Path
     record_evaluation(tmp_path / "m", [result])
     data = ModelCard.load(tmp_path / "m" / "README.md").data
     assert (data.license, data.base_model) == ("apache-2.0", "google-bert/bert-base-uncased")
-    assert {line.metric_type: line.metric_value for line in data.eval_results} == pytest.approx(result.scores)
+    assert {line.metric_type: line.metric_value for line in data.eval_results} == pytest.approx(result.scores, abs=1e-4)
+
+
+def test_settings_that_say_something_and_no_place_of_the_writers_disk() -> None:
+    record = {
+        "mode": "unsup",
+        "objective": "simcse",
+        "model": "/home/somebody/start",
+        "pooling": "mean",
+        "data": {"source": "/home/somebody/text.txt", "rows": 1234, "sha256": "ab" * 32},
+        "training": {
+            "temperature": 0.05,
+            "hardness_strength": 9.0,
+            "hardness_mode": None,
+            "augmentation": ["repetition", "crop"],
+            "teacher": ["/home/somebody/teacher"],
+            "teacher_weight": 1.0,
+        },
+    }
+    card = model_card(record, 8)
+    assert "somebody" not in card
+    assert "from `start`" in card
+    assert "base_model" not in card
+    assert "| data | text.txt, 1,234 rows, sha256 `abababababababab` |" in card
+    assert "| augmentation | repetition, crop |" in card
+    assert "| teacher | teacher |" in card
+    assert "teacher weight" in card
+    assert "hardness" not in card
+    packaged = model_card(record | {"model": "all-MiniLM-L6-v2"}, 8)
+    assert 'base_model: "sentence-transformers/all-MiniLM-L6-v2"' in packaged
 
 
 def test_only_into_our_own_folders(tmp_path: Path) -> None:
