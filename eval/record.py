@@ -76,9 +76,11 @@ def has(name: str) -> bool:
 
 
 def _command() -> str:
-    """What was typed, without the place for the runs' folders."""
+    """What was typed, without places of the machine: the runs' folders, another interpreter."""
     words = sys.argv[1:]
     if "--work" in words:
         place = words.index("--work")
         del words[place : place + 2]
+    if "--peer-python" in words:
+        words[words.index("--peer-python") + 1] = "PYTHON"
     return " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *words])

@@ -1,5 +1,6 @@
-"""The README's figures from results/: python eval/tables.py rewrites the section between its two marks, and
-``measured.json``, which `simcse-kit recipes` shows.
+"""The README's figures, this folder's README and the recipes' figures, from results/: python eval/tables.py
+
+Rewrites the section of the README between its two marks, and ``measured.json``, which `simcse-kit recipes` shows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from record import has, load
+from results_page import results_page
 from search_tables import search_tables
 from suite_tables import suite_tables
 
@@ -19,6 +21,7 @@ from simcse_kit.report.charts import SpeedPoint, speed_against_score
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+PAGE = HERE / "README.md"
 MEASURED = HERE.parent / "simcse_kit" / "training" / "measured.json"
 START, END = "<!-- figures: eval/tables.py -->", "<!-- end of figures -->"
 TASKS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness", "avg")
@@ -292,6 +295,7 @@ def main() -> None:
     text = README.read_text(encoding="utf-8")
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
     README.write_text(pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", text), encoding="utf-8")
+    PAGE.write_text(results_page(render()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ def test_figures_of_the_readme_are_those_of_the_results(monkeypatch: pytest.Monk
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
     assert f"{tables.START}\n\n{tables.render()}\n\n{tables.END}" in README
+    assert tables.PAGE.read_text(encoding="utf-8") == tables.results_page(tables.render())
     assert tables.measured() == {
         name: found._asdict() for name, found in measured().items()
     }  # what `simcse-kit recipes` shows

@@ -1,0 +1,58 @@
+"""eval/README.md from results/ and the scripts' own first lines."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS
+
+HERE = Path(__file__).parent
+_INTRO = """# Measurements
+
+This page is written by `python eval/tables.py`. Each script writes `results/NAME.json` with its command, commit,
+versions, machine and date. The data folder is named by `SIMCSE_KIT_DATA`; it holds `senteval/` (as the original
+project's download script leaves it), `korsts/` and `train/`. Systems that are compared take turns in one run, so that ratios hold
+where absolute figures drift. `recipes.py` and `label_free.py` may be stopped at any time: the same command goes on."""
+
+
+def results_page(figures: str) -> str:
+    """The whole page, around the figures that the README shows too."""
+    scripts = ["## Scripts", "", "| command | measures |", "| --- | --- |", *_scripts()]
+    sources = ["## Where each figure comes from", "", *_sources()]
+    figures = figures.replace("(eval/results", "(results")
+    return "\n".join([_INTRO, "", *scripts, "", "## Figures", "", figures.strip(), "", *sources]) + "\n"
+
+
+def _scripts() -> Iterator[str]:
+    for path in sorted(HERE.glob("*.py")):
+        first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+        what, colon, command = first.partition(": python ")
+        if colon:
+            yield f"| `python {command.replace('|', chr(92) + '|')}` | {what} |"
+
+
+def _sources() -> Iterator[str]:
+    """A line for each result, runs of one kind together."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in sorted(RESULTS.rglob("*.json")):
+        place = path.relative_to(RESULTS)
+        name = f"{place.parent}/" if place.parent != Path() else str(place)
+        groups[name].append(json.loads(path.read_text(encoding="utf-8")))
+    yield "| results | command | commits | dates | machine |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, results in groups.items():
+        commands = {result["command"] for result in results}
+        command = commands.pop() if len(commands) == 1 else results[0]["command"].split(".py")[0] + ".py ..."
+        machines = {f"{result['machine']['cores']} cores, {result['machine']['processor']}" for result in results}
+        commits = ", ".join(f"`{commit}`" for commit in sorted({result["commit"] for result in results}))
+        dates = " and ".join(sorted({result["date"] for result in results}))
+        count = f" ({len(results)})" if len(results) > 1 else ""
+        yield f"| [{name}](results/{name}){count} | `{command}` | {commits} | {dates} | {'; '.join(sorted(machines))} |"
+    versions = max((result for own in groups.values() for result in own), key=lambda result: result["date"])["versions"]
+    yield ""
+    yield "Versions in the newest: " + ", ".join(f"{package} {number}" for package, number in versions.items()) + "."
