@@ -56,6 +56,11 @@ class Dense(nn.Module):
         return dense
 
 
+def projection_head(width: int) -> nn.Sequential:
+    """SimCLR's g (Chen et al., 2020, section 4.2), which stands before the loss in training only: (B, D) -> (B, D)."""
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+
 class Normalize(nn.Module):
     """Scale each vector to length 1: (B, D) -> (B, D)."""
 

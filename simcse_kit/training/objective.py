@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from simcse_kit.augment import cutting_features
 from simcse_kit.distributed import gather, row_counts, world
-from simcse_kit.encoder.modules import Dense, Encoder
+from simcse_kit.encoder.modules import Dense, Encoder, projection_head
 from simcse_kit.encoder.template import TemplateSpan, template_bias
 from simcse_kit.tokens import Packing
 from simcse_kit.training.batches import Group, some_of
@@ -181,11 +181,11 @@ class ContrastiveModel(nn.Module):
 
 
 def _train_head(kind: str, width: int, std: float) -> nn.Module | None:
-    """SimCSE's dense + tanh, SimCLR's projection (Chen et al., 2020, 4.2), or nothing."""
+    """SimCSE's dense + tanh, SimCLR's projection, or nothing."""
     if kind == "mlp":
         return Dense.fresh(width, std=std)
     if kind == "projection":
-        return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        return projection_head(width)
     return None
 
 
