@@ -17,7 +17,8 @@ _INTRO = """# Measurements
 This page is written by `python eval/tables.py`. Each script writes `results/NAME.json` with its command, commit,
 versions, machine and date. The data folder is named by `SIMCSE_KIT_DATA`; it holds `senteval/` (as the original
 project's download script leaves it), `korsts/` and `train/`. Systems that are compared take turns in one run, so that
-ratios hold where absolute figures drift. `recipes.py` and `label_free.py` may be stopped at any time: the same command goes on."""
+ratios hold where absolute figures drift. `recipes.py` and `label_free.py` may be stopped at any time: the same
+command goes on."""
 
 
 def results_page(figures: str) -> str:
