@@ -20,7 +20,8 @@ def evaluate_models(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Folders or hub names; a folder of train --seeds is one recipe under several seeds.",
+            help="Folders or hub names, of any encoder; module:function, from a list of sentences to an array; a folder "
+            "of train --seeds, which is one recipe under several seeds.",
             metavar="MODEL...",
         ),
     ],
@@ -134,6 +135,7 @@ def evaluate_models(
     finally:  # what was measured before an error is not lost
         for name, rows in measured.items():
             if rows:
+                out().print()
                 _print_suite(out(), name, rows, details)
         if json_file is not None and results:
             write_json(
