@@ -20,8 +20,8 @@ def evaluate_models(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Folders or hub names, of any encoder; module:function, from a list of sentences to an array; a folder "
-            "of train --seeds, which is one recipe under several seeds.",
+            help="Folders or hub names, of any encoder; module:function, from a list of sentences to an array; a "
+            "folder of train --seeds, which is one recipe under several seeds.",
             metavar="MODEL...",
         ),
     ],
