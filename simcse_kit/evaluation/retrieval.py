@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.encoding import Numbers, SentencePool
+from simcse_kit.evaluation.lines import lines_of
 from simcse_kit.evaluation.metrics import unit
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.types import EncodeFn, Vectors
@@ -137,7 +138,7 @@ def load_retrieval(folder: str | Path, split: str = "test") -> Retrieval:
     path = root / "qrels" / f"{split}.tsv"
     relevance: Relevance = {}
     unknown = 0
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in _lines(path):
         cells = line.split("\t")
         try:
             query, document, gain = cells[0], cells[1], float(cells[2])
@@ -165,7 +166,7 @@ def load_retrieval(folder: str | Path, split: str = "test") -> Retrieval:
 def _texts(path: Path, title: str | None = None) -> dict[str, str]:
     """Texts by id; a title stands before its text, as BEIR has it."""
     found: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in _lines(path):
         try:
             row = json.loads(line)
             name, text = row["_id"], row["text"]
@@ -184,11 +185,8 @@ def _texts(path: Path, title: str | None = None) -> dict[str, str]:
     return found
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise DataError(f"{path.absolute()} is missing. {RETRIEVAL_HELP}.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: {error}") from None
-    return [line for line in text.split("\n") if line.strip()]
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
+    for number, line in enumerate(lines_of(path, RETRIEVAL_HELP), start=1):
+        if line.strip():
+            yield number, line

@@ -8,6 +8,7 @@ import numpy as np
 
 from simcse_kit.data import read_scored_pairs
 from simcse_kit.errors import DataError
+from simcse_kit.evaluation.lines import lines_of, need
 from simcse_kit.evaluation.tasks import Subset, Task
 from simcse_kit.types import ScoredPairs
 
@@ -85,7 +86,7 @@ def senteval_root(data_dir: str | Path) -> Path:
 
 def read_existing(path: Path, help_text: str) -> ScoredPairs:
     """The scored pairs of a file; where it is missing, an error that says how to get it."""
-    _need(path, help_text)
+    need(path, help_text)
     return read_scored_pairs(path)
 
 
@@ -95,7 +96,7 @@ def _benchmark(root: Path, split: str) -> Path:
 
 def _read_subset(folder: Path, name: str) -> ScoredPairs:
     inputs, golds = folder / f"STS.input.{name}.txt", folder / f"STS.gs.{name}.txt"
-    sentences, scores = _lines(inputs), _lines(golds)
+    sentences, scores = lines_of(inputs, STS_HELP), lines_of(golds, STS_HELP)
     if len(sentences) != len(scores):
         raise DataError(
             f"{inputs} has {len(sentences)} lines and {golds} has {len(scores)}: they must go together line by line"
@@ -116,19 +117,3 @@ def _read_subset(folder: Path, name: str) -> ScoredPairs:
         first.append(parts[0])
         second.append(parts[1])
     return ScoredPairs(first, second, np.array(gold, dtype=np.float64), str(inputs), len(scores) - len(gold))
-
-
-def _lines(path: Path) -> list[str]:
-    _need(path, STS_HELP)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: {error}") from None
-    # not splitlines(): it also cuts at characters that may stand inside a sentence (U+0085, U+2028)
-    lines = text.split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
-
-
-def _need(path: Path, help_text: str) -> None:
-    if not path.is_file():
-        raise DataError(f"{path.absolute()} is missing. {help_text}.")

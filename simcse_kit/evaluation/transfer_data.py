@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import DataError
+from simcse_kit.evaluation.lines import lines_of
 from simcse_kit.evaluation.sts import senteval_root
 
 TRANSFER_HELP = (
@@ -130,13 +131,4 @@ def _mrpc(path: Path) -> Examples:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines of a file in UTF-8, with or without its mark, else in latin-1, as some of these files are."""
-    if not path.is_file():
-        raise DataError(f"{path.absolute()} is missing. {TRANSFER_HELP}.")
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
+    return lines_of(path, TRANSFER_HELP, otherwise="latin-1")  # as some of these files are

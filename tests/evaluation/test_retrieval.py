@@ -84,6 +84,7 @@ def test_a_title_stands_before_its_text(folder: Path) -> None:
             '{"_id": "q", "text": "x"}\n' * 2,
             r"queries\.jsonl, line 2: the id 'q' stands there a second",
         ),
+        ("queries.jsonl", '{"_id": "q", "text": "x"}\n\n3\n', r"queries\.jsonl, line 3: .* is needed; got '3'"),
         (
             "qrels/test.tsv",
             "query-id\tcorpus-id\tscore\nq1\td0\n",

@@ -1,0 +1,37 @@
+"""The lines of a data file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simcse_kit.errors import DataError
+
+
+def lines_of(path: Path, help_text: str, *, otherwise: str | None = None) -> list[str]:
+    """All lines of a file in UTF-8, with or without its mark, blank ones too, so that their numbers are the file's.
+
+    Args:
+        path: the file.
+        help_text: how to get it, for the error.
+        otherwise: the encoding of a file that is not UTF-8; None: it is an error.
+
+    Raises:
+        DataError: the file is missing, or not in UTF-8.
+    """
+    need(path, help_text)
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if otherwise is None:
+            raise DataError(f"{path} is not UTF-8: {error}") from None
+        text = content.decode(otherwise)
+    # not splitlines(): it also cuts at characters that may stand inside a sentence (U+0085, U+2028)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def need(path: Path, help_text: str) -> None:
+    """A `DataError` that says how to get a file that is missing."""
+    if not path.is_file():
+        raise DataError(f"{path.absolute()} is missing. {help_text}.")
