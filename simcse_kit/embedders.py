@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.model import SimCSE
 from simcse_kit.types import EncodeFn, Vectors
@@ -129,14 +130,12 @@ def _peer(
     @contextmanager
     def full_length() -> Iterator[None]:
         before = model.max_seq_length
-        limit = getattr(getattr(model[0], "auto_model", None), "config", None)
-        longest = getattr(limit, "max_position_embeddings", None)
+        backbone = getattr(model[0], "auto_model", None)
+        longest = None if backbone is None else max_positions(backbone)
         if before is None or longest is None:
             yield
             return
-        # RoBERTa's positions start behind its padding token
-        padded = getattr(limit, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "mpnet")
-        model.max_seq_length = longest - 2 if padded else longest
+        model.max_seq_length = longest
         try:
             yield
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -29,7 +28,7 @@ from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target, has_lora
 from simcse_kit.encoder.modules import Encoder, Normalize
 from simcse_kit.errors import ModelError, say_once
-from simcse_kit.files import staged_file, staged_folder
+from simcse_kit.files import staged_file, staged_folder, write_json
 from simcse_kit.fingerprint import fingerprint
 from simcse_kit.inputs import checked_texts, is_text
 from simcse_kit.model_card import model_card
@@ -416,9 +415,10 @@ class SimCSE(OriginalToolMixin):
             and not (self.settings.do_lower_case or self.default_prompt()),
             adapters=has_lora(self.encoder),
         )
-        for name, text in ((RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n"), ("README.md", card)):
-            with staged_file(folder / name) as staging:
-                (staging / name).write_text(text, encoding="utf-8")
+        with staged_file(folder / RECORD) as staging:
+            write_json(staging / RECORD, record)
+        with staged_file(folder / "README.md") as staging:
+            (staging / "README.md").write_text(card, encoding="utf-8")
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str | None = None) -> str:
         """Upload the saved folder to the hub repository ``owner/name``, made if it is not there; returns its URL."""

@@ -71,7 +71,15 @@ def measure(
     everything = _join([_number(pool, pairs) for pairs in spread])
     vectors = pool.encode(encode)
 
-    rows = tuple(row for name, subsets in numbered for row in _task_rows(name, subsets, vectors))
+    outcomes = tuple(
+        _outcome(task, _join([pairs for _, pairs in subsets]), vectors)
+        for task, (_, subsets) in zip(tasks, numbered, strict=True)
+    )
+    rows = tuple(
+        row
+        for (name, subsets), outcome in zip(numbered, outcomes, strict=True)
+        for row in _task_rows(name, subsets, outcome)
+    )
     top = scale_maximum(everything.gold) if scale is None else scale
     positive = positive_pairs(everything.gold, scale=top)
     notes: tuple[str, ...] = ()
@@ -85,10 +93,7 @@ def measure(
         uniformity=uniformity(vectors[np.concatenate([everything.first, everything.second])]),
         sentences=len(pool),
         notes=notes,
-        outcomes=tuple(
-            _outcome(task, _join([pairs for _, pairs in subsets]), vectors)
-            for task, (_, subsets) in zip(tasks, numbered, strict=True)
-        ),
+        outcomes=outcomes,
     )
 
 
@@ -113,9 +118,14 @@ def _join(parts: Sequence[_Numbered]) -> _Numbered:
     )
 
 
-def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], vectors: Vectors) -> list[Row]:
-    parts = [_row(task, name, pairs, vectors) for name, pairs in subsets]
-    whole = _row(task, "all", _join([pairs for _, pairs in subsets]), vectors)
+def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], outcome: Outcome) -> list[Row]:
+    ends = np.cumsum([len(pairs.gold) for _, pairs in subsets])
+    cosines = np.split(outcome.values, ends[:-1])  # the outcome has the subsets' pairs one after the other
+    parts = [
+        _row(task, name, own, pairs.gold, pairs.dropped) for (name, pairs), own in zip(subsets, cosines, strict=True)
+    ]
+    assert outcome.gold is not None
+    whole = _row(task, "all", outcome.values, outcome.gold, sum(pairs.dropped for _, pairs in subsets))
     table = np.array([(row.spearman, row.pearson) for row in parts])  # (subsets, 2)
     weights = np.array([row.pairs for row in parts], dtype=np.float64) / max(whole.pairs, 1)  # (subsets,)
     mean, weighted = table.mean(axis=0), weights @ table  # (2,), (2,)
@@ -127,13 +137,12 @@ def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], vectors: Vec
     ]
 
 
-def _row(task: str, subset: str, pairs: _Numbered, vectors: Vectors) -> Row:
-    cosines = cosine_pairs(vectors[pairs.first], vectors[pairs.second])  # (N,)
+def _row(task: str, subset: str, cosines: NDArray[np.float64], gold: NDArray[np.float64], dropped: int) -> Row:
     return Row(
         task=task,
         subset=subset,
         pairs=len(cosines),
-        dropped=pairs.dropped,
-        spearman=100 * spearman(cosines, pairs.gold),
-        pearson=100 * pearson(cosines, pairs.gold),
+        dropped=dropped,
+        spearman=100 * spearman(cosines, gold),
+        pearson=100 * pearson(cosines, gold),
     )
