@@ -21,9 +21,8 @@ def record_evaluation(folder: str | Path, results: Sequence[SuiteResult]) -> Non
     Raises:
         ModelError: the folder is not one that `SimCSE.save` or training wrote.
     """
+    check_recordable(folder)
     place = Path(folder)
-    if not (place / RECORD).is_file():
-        raise ModelError(f"{place} holds no {RECORD}: scores are written into models that this package saved")
     model = SimCSE(place, device="cpu")
     new = [
         {
@@ -40,3 +39,9 @@ def record_evaluation(folder: str | Path, results: Sequence[SuiteResult]) -> Non
     old = [entry for entry in model.record.get("evaluation", []) if entry["suite"] not in suites]
     model.record = model.record | {"evaluation": [*old, *new]}
     model.write_card(place)
+
+
+def check_recordable(folder: str | Path) -> None:
+    """A `ModelError` where `record_evaluation` would have nowhere to write."""
+    if not (Path(folder) / RECORD).is_file():
+        raise ModelError(f"{folder} holds no {RECORD}: scores are written into models that this package saved")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,7 +82,7 @@ def evaluate_models(
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.evaluation import SUITES, download_sts, evaluate
     from simcse_kit.files import write_json
-    from simcse_kit.recording import record_evaluation
+    from simcse_kit.recording import check_recordable, record_evaluation
     from simcse_kit.training.seeds import seed_models
 
     suites = [name.strip() for name in suite.split(",")]
@@ -102,11 +103,15 @@ def evaluate_models(
         "geometry": {"split": split, "dedupe": dedupe},
     }
     results: list[dict[str, Any]] = []
-    measured: dict[str, list[tuple[str, list[SuiteResult]]]] = {name: [] for name in suites}
+    measured: dict[str, dict[int, tuple[str, list[SuiteResult]]]] = {name: {} for name in suites}  # by place in models
+    seeds = [seed_models(given) for given in models]
+    groups: list[list[Path | str]] = [[*runs] or [given] for given, runs in zip(models, seeds, strict=True)]
+    if record:
+        for folder in chain.from_iterable(groups):
+            check_recordable(folder)
     try:
-        for given in models:
-            members: list[Path | str] = [*seed_models(given)]
-            for member in members or [given]:
+        for number, members in enumerate(groups):
+            for member in members:
                 model = open_embedder(
                     member,
                     endpoint=endpoint,
@@ -118,17 +123,14 @@ def evaluate_models(
                     dtype=dtype,
                     trust_remote_code=trust_remote_code,
                 )
-                label = _label(Path(given).name if members else model.name, model.pooling)
+                label = _label(models[number] if seeds[number] else model.name, model.pooling)
                 own: list[SuiteResult] = []
                 for name in suites:
                     err().print(f"{plain(_label(str(member), model.pooling))}, suite {name}", style="dim")
                     with model.full_length():
                         result = evaluate(model.encode, name, places[name], **options.get(name, {}))
                     own.append(result)
-                    if member in members[1:]:
-                        measured[name][-1][1].append(result)
-                    else:
-                        measured[name].append((label, [result]))
+                    measured[name].setdefault(number, (label, []))[1].append(result)
                     results.append({"model": str(member), "pooling": model.pooling, **result.to_json()})
                 if record:
                     record_evaluation(member, own)
@@ -136,7 +138,7 @@ def evaluate_models(
         for name, rows in measured.items():
             if rows:
                 out().print()
-                _print_suite(out(), name, rows, details)
+                _print_suite(out(), name, list(rows.values()), details)
         if json_file is not None and results:
             write_json(
                 json_file, results[0] if len(models) * len(suites) == len(results) == 1 else {"results": results}

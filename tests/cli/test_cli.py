@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from simcse_kit import SimCSE
 from simcse_kit.cli import app
 
 COMMAND = [sys.executable, "-m", "simcse_kit"]
@@ -113,6 +114,27 @@ def test_models_are_compared_with_the_first(
     assert other.exit_code == 0, other.output
     assert "length bias" in other.output
     assert "nan" not in other.output
+
+
+def test_seeds_are_one_recipe_and_scores_go_into_the_models(
+    tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path
+) -> None:
+    model, runs = tiny_model("bert"), tmp_path / "runs"
+    for seed in (1, 2):
+        SimCSE(model, pooling="mean" if seed == 1 else "max", device="cpu").save(runs / f"seed-{seed}")
+    folders = {str(seed): {"folder": f"seed-{seed}"} for seed in (1, 2)}
+    (runs / "seeds.json").write_text(json.dumps({"runs": folders}))
+    path = tmp_path / "scores.json"
+    result = invoke("eval", runs / "seed-1", runs, "--suite", "pairs", "--data", pairs, "--json", path, "--record")
+    assert result.exit_code == 0, result.output
+    assert "spread of 2 seeds" in result.output
+    written = json.loads(path.read_text())["results"]
+    assert [Path(entry["model"]).name for entry in written] == ["seed-1", "seed-1", "seed-2"]
+    for entry in written:
+        (recorded,) = json.loads((Path(entry["model"]) / "simcse_kit.json").read_text())["evaluation"]
+        assert recorded["scores"] == entry["scores"]
+    refused = invoke("eval", model, "--pooling", "mean", "--suite", "pairs", "--data", tmp_path / "no", "--record")
+    assert "holds no simcse_kit.json" in str(refused.exception)  # before anything is read or measured
 
 
 def test_data_for_each_suite(tiny_model: Callable[[str], Path], pairs: Path) -> None:
