@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,8 +122,8 @@ def test_bad_choices_are_named(folder: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_real_files_are_read_whole() -> None:
-    tasks = {task.name: task for task in load_transfer(os.environ["SIMCSE_KIT_DATA"])}
+def test_the_real_files_are_read_whole(data_dir: Path) -> None:
+    tasks = {task.name: task for task in load_transfer(data_dir)}
     sizes = {
         name: (len(task.train), *(len(part) for part in (task.dev, task.test) if part)) for name, task in tasks.items()
     }
