@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +14,7 @@ import numpy as np
 from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.model import SimCSE
+from simcse_kit.named import is_named, load_named
 from simcse_kit.types import EncodeFn, Vectors
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -58,7 +57,7 @@ def open_embedder(
         ModelError: the name leads nowhere, or the pooling does not apply.
     """
     text = str(name)
-    if _is_function(text):
+    if is_named(text):
         _no_pooling(text, pooling)
         return Embedder(text, None, _function(text), nullcontext)
     if endpoint is not None and not Path(name).is_dir():
@@ -84,22 +83,10 @@ def _no_pooling(name: str, pooling: str | None) -> None:
         raise ModelError(f"pooling is for models that run here; {name} does its own")
 
 
-def _is_function(name: str) -> bool:
-    module, colon, function = name.partition(":")
-    return bool(colon) and function.isidentifier() and all(map(str.isidentifier, module.split(".")))
-
-
 def _function(name: str) -> EncodeFn:
-    module_name, _, attribute = name.partition(":")
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ModelError(f"{name}: the module {module_name} cannot be imported: {error}") from error
-    function = getattr(module, attribute, None)
+    function = load_named(name, ModelError)
     if not callable(function):
-        raise ModelError(f"{name}: {module_name} has no function {attribute}")
+        raise ModelError(f"{name} is a {type(function).__name__}; a function from sentences to an array is needed")
 
     def encode(sentences: Sequence[str]) -> Vectors:
         return np.asarray(function(list(sentences)), dtype=np.float32)

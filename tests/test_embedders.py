@@ -47,7 +47,7 @@ def test_a_function_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.syspath_prepend(str(tmp_path))
     vectors = open_embedder("mine_of_this_test:lengths").encode(SENTENCES)
     assert vectors.tolist() == [[len(text), 1.0] for text in SENTENCES]
-    with pytest.raises(ModelError, match="has no function nothing"):
+    with pytest.raises(ModelError, match="has no nothing"):
         open_embedder("mine_of_this_test:nothing")
     with pytest.raises(ModelError, match="no_such_module_here cannot be imported"):
         open_embedder("no_such_module_here:f")

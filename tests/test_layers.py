@@ -15,7 +15,7 @@ ROOT = Path(simcse_kit.__file__).parent
 # Rows are layers, from the bottom up. A name is a module, or a folder whose modules may import each other without a
 # cycle. The design's layer 0 is two rows here, for `files` and `distributed` raise errors; the rest is its table.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types"),
+    ("errors", "named", "types"),
     ("distributed", "files"),
     ("data", "pooling", "similarity", "model_card", "sample", "inputs", "precision"),
     ("losses", "tokens", "augment", "evaluation", "search"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from simcse_kit.evaluation import SuiteResult
 
 _SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
+_ACROSS = 10  # scores in a line of a table; more stand one below the other
 
 
 def evaluate_models(
@@ -31,13 +32,14 @@ def evaluate_models(
         typer.Option(
             help="sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; klue-sts: "
             "hf:klue/klue#sts:validation or a folder of it; pairs: a file or data set of scored pairs (sentence1, "
-            "sentence2, score); retrieval: a folder in BEIR's layout; geometry: as sts or as pairs. SUITE=PATH for one "
-            "suite alone.",
+            "sentence2, score); retrieval: a folder in BEIR's layout; mteb: names of its tasks, with commas, or of a "
+            "benchmark; geometry: as sts or as pairs. SUITE=PATH for one suite alone.",
             metavar="[SUITE=]PATH",
         ),
     ],
     suite: Annotated[
-        str, typer.Option(help="sts, korsts, klue-sts, pairs, transfer, retrieval, geometry; several with commas.")
+        str,
+        typer.Option(help="sts, korsts, klue-sts, pairs, transfer, retrieval, mteb, geometry; or several."),
     ] = "sts",
     endpoint: Annotated[
         str | None,
@@ -100,6 +102,7 @@ def evaluate_models(
         download_sts(places["sts"])
     options: dict[str, dict[str, Any]] = {
         "transfer": {"folds": folds, "show_progress_bar": True},
+        "mteb": {"show_progress_bar": True},
         "geometry": {"split": split, "dedupe": dedupe},
     }
     results: list[dict[str, Any]] = []
@@ -191,6 +194,8 @@ def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResul
         if len(results) > 1:
             spreads = [_shown(stdev(own), digits) for own in scores]
             lines.append([f"  spread of {len(results)} seeds", *spreads, *("" for _ in geometry), ""])
+    if len(first.scores) > _ACROSS:
+        head, *lines = [list(column) for column in zip(head, *lines, strict=True)]
     console.print(table(head, lines, title=f"{suite}: {SUITES[suite].unit}"))
     for label, results in rows:
         for note in dict.fromkeys(note for result in results for note in result.notes):
@@ -200,7 +205,7 @@ def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResul
     for label, results in rows if details else ():
         for result in results:
             fields = result.details[0]._fields
-            texts = sum(isinstance(value, str) for value in result.details[0][:2])
+            texts = sum(1 for _ in takewhile(lambda value: isinstance(value, str), result.details[0]))
             finer = [[_shown(value, digits) for value in row] for row in result.details]
             console.print()
             console.print(table([name.replace("_", " ") for name in fields], finer, left=texts, title=label))

@@ -15,6 +15,7 @@ from simcse_kit.evaluation.metrics import (
     spectrum,
     uniformity,
 )
+from simcse_kit.evaluation.mteb import evaluate_mteb
 from simcse_kit.evaluation.results import Outcome, Row, SuiteResult
 from simcse_kit.evaluation.retrieval import evaluate_retrieval
 from simcse_kit.evaluation.sts import load_sts
@@ -48,6 +49,7 @@ __all__ = [
     "evaluate_geometry",
     "evaluate_klue_sts",
     "evaluate_korsts",
+    "evaluate_mteb",
     "evaluate_pairs",
     "evaluate_retrieval",
     "evaluate_sts",

@@ -13,6 +13,8 @@ from simcse_kit.data import read_scored_pairs
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation.geometry import evaluate_geometry
 from simcse_kit.evaluation.metrics import average_precision, best_threshold
+from simcse_kit.evaluation.mteb import WANTED as MTEB_WANTED
+from simcse_kit.evaluation.mteb import evaluate_mteb
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.evaluation.retrieval import evaluate_retrieval
 from simcse_kit.evaluation.sts import KLUE_STS, load_klue_sts, load_korsts, load_sts, load_sts_benchmark
@@ -104,6 +106,7 @@ SUITES = {
     "pairs": Suite(evaluate_pairs, "correlation × 100", "a file of scored pairs: sentence1, sentence2, score"),
     "transfer": Suite(evaluate_transfer, "accuracy × 100", "a folder with MR/, CR/, ... MRPC/, or senteval/"),
     "retrieval": Suite(evaluate_retrieval, "× 100", "a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv"),
+    "mteb": Suite(evaluate_mteb, "main score of each task × 100", MTEB_WANTED),
     "geometry": Suite(evaluate_geometry, "as they are", "the folder of sts, for STS-B, or a file of scored pairs"),
 }
 

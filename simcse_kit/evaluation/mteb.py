@@ -1,0 +1,147 @@
+"""Any task of MTEB, by the package `mteb` itself (Muennighoff et al., 2023)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simcse_kit.errors import DataError, SimCSEKitError, require_extra
+from simcse_kit.evaluation.results import AVERAGE, SuiteResult
+from simcse_kit.named import is_named, load_named
+from simcse_kit.types import EncodeFn, Vectors
+
+WANTED = 'names of tasks or benchmarks of mteb, such as STSBenchmark or "MTEB(eng, v2)", or module:class'
+
+_NO_ITEMS = "mteb gives a score for each task, none for its items: no intervals, and no word on differences"
+
+
+class MtebRow(NamedTuple):
+    """The main score of one subset of a task."""
+
+    task: str
+    split: str
+    subset: str
+    metric: str  # the task's own
+    score: float  # times 100
+
+
+def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress_bar: bool = False) -> SuiteResult:
+    """The main scores of MTEB tasks, times 100, and `avg` over them where there are several.
+
+    A task's score is the mean over its subsets and splits, as the package has it. No prompts are used, and nothing is
+    read from or written to mteb's cache of results. mteb does not give scores by item, so there are no intervals.
+
+    Args:
+        encode: N texts to (N, D).
+        tasks: one name, of a task, a benchmark, or ``module:attribute`` for tasks of your own (a class or instance of
+            one, or a sequence of them); several with commas; or a sequence of names and tasks.
+        show_progress_bar: a bar over the tasks.
+
+    Raises:
+        MissingExtraError: `mteb` is not installed.
+        DataError: a name that mteb does not have, a task that is not of text, or one whose data cannot be had.
+    """
+    require_extra("mteb", ["mteb"], "the suite mteb")
+    import mteb
+    from tqdm.auto import tqdm
+
+    start = time.perf_counter()
+    found = _tasks(tasks)
+    model = _Model(encode)
+    scores: dict[str, float] = {}
+    rows: list[MtebRow] = []
+    for task in tqdm(found, desc="MTEB", unit="task", disable=not show_progress_bar or len(found) == 1):
+        name = task.metadata.name
+        try:
+            (result,) = mteb.evaluate(
+                model, task, co2_tracker=False, cache=None, show_progress_bar=False, public_only=False
+            ).task_results
+        except (OSError, ValueError) as error:  # how `datasets` says that a data set is not there
+            raise DataError(f"mteb, task {name}: {type(error).__name__}: {error}") from error
+        scores[name] = 100 * float(result.get_score())
+        rows += [
+            MtebRow(name, split, part["hf_subset"], task.metadata.main_score, 100 * float(part["main_score"]))
+            for split, parts in result.scores.items()
+            for part in parts
+        ]
+    undefined = [name for name, score in scores.items() if not np.isfinite(score)]
+    if len(scores) > 1:
+        scores[AVERAGE] = float(np.mean(list(scores.values())))
+    return SuiteResult(
+        suite="mteb",
+        scores=scores,
+        details=tuple(rows),
+        seconds=time.perf_counter() - start,
+        sentences=model.sentences,
+        data=", ".join(task.metadata.name for task in found),
+        notes=(*([f"not defined: {', '.join(undefined)}"] if undefined else []), _NO_ITEMS),
+    )
+
+
+class _Model:
+    """An `encode` function as mteb wants its encoders."""
+
+    def __init__(self, encode: EncodeFn) -> None:
+        from mteb.models import ModelMeta
+
+        self._encode = encode
+        self.sentences = 0  # in all calls together
+        self.mteb_model_meta = ModelMeta.create_empty()
+
+    def encode(self, inputs: Iterable[dict[str, list[str]]], **_: Any) -> Vectors:
+        texts = [text for batch in inputs for text in batch["text"]]
+        self.sentences += len(texts)
+        vectors = np.asarray(self._encode(texts), dtype=np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            raise SimCSEKitError(f"encode must give shape ({len(texts)}, D); got {vectors.shape}")
+        return vectors
+
+    def similarity(self, first: Vectors, second: Vectors) -> Any:
+        from mteb.similarity_functions import cos_sim
+
+        return cos_sim(first, second)
+
+    def similarity_pairwise(self, first: Vectors, second: Vectors) -> Any:
+        from mteb.similarity_functions import pairwise_cos_sim
+
+        return pairwise_cos_sim(first, second)
+
+
+def _tasks(wanted: str | Sequence[Any]) -> list[Any]:
+    from mteb.abstasks import AbsTask
+
+    parts = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Sequence) else list(wanted)
+    found = [task for part in parts for task in (_named(part) if isinstance(part, str) else [part])]
+    tasks = [task() if isinstance(task, type) and issubclass(task, AbsTask) else task for task in found]
+    if not tasks:
+        raise DataError(f"mteb: no task was named; {WANTED}")
+    for task in tasks:
+        if not isinstance(task, AbsTask):
+            raise DataError(f"mteb: {task!r:.100} is no task; {WANTED}")
+        if task.metadata.modalities != ["text"]:
+            raise DataError(
+                f"mteb, task {task.metadata.name}: it is of {', '.join(task.metadata.modalities)}, not text"
+            )
+    return tasks
+
+
+def _named(text: str) -> list[Any]:
+    import mteb
+
+    if is_named(text):
+        own = load_named(text, DataError)
+        return list(own) if isinstance(own, Sequence) else [own]
+    try:
+        return list(mteb.get_benchmark(text).tasks)
+    except KeyError:
+        pass
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) > 1:
+        return [task for name in names for task in _named(name)]
+    try:
+        return [mteb.get_task(name) for name in names]
+    except KeyError as error:
+        raise DataError(f"mteb has no {text!r}: {error.args[0]} {WANTED} is needed") from None
