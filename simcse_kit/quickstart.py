@@ -17,12 +17,16 @@ from simcse_kit.evaluation import SuiteResult, cosine_pairs, evaluate_pairs
 from simcse_kit.index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.report import (
+    Curve,
     Figure,
     Geometry,
+    GeometryPath,
     Page,
-    geometry_path,
+    Section,
+    Table,
+    geometry_plane,
     similarity_by_gold,
-    training_curve,
+    training_curves,
     write_page,
 )
 from simcse_kit.search import Hit
@@ -166,12 +170,12 @@ def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: 
     figures = [
         Figure(
             title="Training curve",
-            svg=training_curve(losses, [(line["step"], line["eval_spearman"]) for line in scored]),
+            svg=training_curves([Curve("run", losses, [(line["step"], line["eval_spearman"]) for line in scored])]),
             caption="The loss asks each sentence to find itself, under another dropout mask, among its batch.",
         ),
         Figure(
             title="Alignment and uniformity",
-            svg=geometry_path(path, best_step=made.training.best_step or path[-1].step),
+            svg=geometry_plane([GeometryPath("run", path, made.training.best_step or path[-1].step)]),
             caption="Training spreads the sentences over the sphere (left) and moves pairs of equal meaning a little "
             "apart as well (up). It helps as long as the first outweighs the second.",
         ),
@@ -189,20 +193,35 @@ def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: 
             title="SimCSE quickstart",
             lead=f"{made.trained_on:,} sentences without labels, {made.training.steps} steps, "
             f"{made.training.seconds:.0f} seconds: what unsupervised SimCSE does to the CLS vector of MiniLM.",
-            table_head=["on 120 self-graded pairs", "Spearman × 100", "alignment", "uniformity"],
-            table=[_row("before", made.before), _row("after", made.after)],
-            figures=figures,
-            answers={query: [(hit.score, hit.text) for hit in hits] for query, hits in made.answers.items()},
-            notes=reading_notes(),
-            facts={
-                "sentences": f"{data.source}: {made.sentences:,} distinct ones in {len(data):,} lines, {data.empty} "
-                f"empty lines dropped; trained on {made.trained_on:,}, indexed {made.indexed:,}",
-                "start model": f"all-MiniLM-L6-v2, pooling {POOLING}",
-                "best checkpoint": f"step {made.training.best_step} of {made.training.steps}",
-                "speed": f"{made.training.sentences_per_second:.0f} sentences/s in training, evaluation included",
-            },
+            sections=[
+                Section(
+                    tables=[
+                        Table(
+                            head=["on 120 self-graded pairs", "Spearman × 100", "alignment", "uniformity"],
+                            rows=[_row("before", made.before), _row("after", made.after)],
+                        )
+                    ]
+                ),
+                Section(title="What training changed", figures=figures),
+                Section(
+                    title="Search",
+                    answers={query: [(hit.score, hit.text) for hit in hits] for query, hits in made.answers.items()},
+                ),
+                Section(title="How to read this", notes=reading_notes()),
+                Section(title="The run", facts=_facts(made, data)),
+            ],
         ),
     )
+
+
+def _facts(made: QuickstartResult, data: TextData) -> dict[str, str]:
+    return {
+        "sentences": f"{data.source}: {made.sentences:,} distinct ones in {len(data):,} lines, {data.empty} "
+        f"empty lines dropped; trained on {made.trained_on:,}, indexed {made.indexed:,}",
+        "start model": f"all-MiniLM-L6-v2, pooling {POOLING}",
+        "best checkpoint": f"step {made.training.best_step} of {made.training.steps}",
+        "speed": f"{made.training.sentences_per_second:.0f} sentences/s in training, evaluation included",
+    }
 
 
 def reading_notes() -> list[str]:

@@ -1,6 +1,32 @@
 """Pictures and pages of what was measured."""
 
-from simcse_kit.report.charts import Geometry, geometry_path, similarity_by_gold, training_curve
-from simcse_kit.report.page import Figure, Page, write_page
+from simcse_kit.report.charts import (
+    Curve,
+    Geometry,
+    GeometryPath,
+    GeometryPoint,
+    geometry_plane,
+    similarity_against_gold,
+    similarity_by_gold,
+    training_curves,
+    variance_spectrum,
+)
+from simcse_kit.report.page import Figure, Page, Section, Table, page_markdown, write_page
 
-__all__ = ["Figure", "Geometry", "Page", "geometry_path", "similarity_by_gold", "training_curve", "write_page"]
+__all__ = [
+    "Curve",
+    "Figure",
+    "Geometry",
+    "GeometryPath",
+    "GeometryPoint",
+    "Page",
+    "Section",
+    "Table",
+    "geometry_plane",
+    "page_markdown",
+    "similarity_against_gold",
+    "similarity_by_gold",
+    "training_curves",
+    "variance_spectrum",
+    "write_page",
+]

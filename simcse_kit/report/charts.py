@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 BEFORE = "#9a9a9a"
 AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
+_COLORS = (AFTER, ACCENT, "#3f9a5f", "#a561c9", "#c9524f", "#8a7a3a", "#2aa0a8", "#c76fa0")
 _TEXT = "#808080"
+_BANDS = 5  # of the gold scale
 _STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -32,9 +34,33 @@ _STYLE = {
 
 
 class Geometry(NamedTuple):
-    """One point of the alignment-uniformity path; both are better when smaller (Wang & Isola, 2020)."""
+    """One point of the alignment-uniformity plane; both are better when smaller (Wang & Isola, 2020)."""
 
     step: int
+    alignment: float
+    uniformity: float
+
+
+class Curve(NamedTuple):
+    """What one run wrote down on its way, by step."""
+
+    name: str
+    losses: Sequence[tuple[int, float]]
+    scores: Sequence[tuple[int, float]]  # Spearman x 100
+
+
+class GeometryPath(NamedTuple):
+    """The way of one run through the plane."""
+
+    name: str
+    points: Sequence[Geometry]
+    best_step: int
+
+
+class GeometryPoint(NamedTuple):
+    """A model in the plane."""
+
+    name: str
     alignment: float
     uniformity: float
 
@@ -44,19 +70,26 @@ class SpeedPoint(NamedTuple):
 
     name: str
     per_second: float  # sentences
-    score: float  # seven-task average
+    score: float
     ours: bool
 
 
+def color_of(names: Sequence[str], name: str) -> str:
+    """The colour of one of several names, the same in every chart that has them in this order."""
+    return _COLORS[names.index(name) % len(_COLORS)]
+
+
 @contextmanager
-def _figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, Any, list[str]]]:
+def _figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> Iterator[tuple[Any, Any, list[str]]]:
     """A figure and its axes (without pyplot's global state); the drawn SVG is appended to the list."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height))
-        axes = figure.subplots(rows, 1, sharex=True)
+        axes = figure.subplots(rows, columns, **options)
         out: list[str] = []
         yield figure, axes, out
         buffer = io.StringIO()
@@ -65,59 +98,85 @@ def _figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, A
         out.append(text[text.index("<svg") :])
 
 
-def training_curve(losses: Sequence[tuple[int, float]], scores: Sequence[tuple[int, float]]) -> str:
-    """Loss and Spearman x 100 against the step, on two axes."""
+def training_curves(curves: Sequence[Curve]) -> str:
+    """Loss above and Spearman x 100 below, against the step; runs of one name in one colour."""
     from matplotlib.ticker import MaxNLocator
 
-    with _figure(4.8, 3.2) as (_, axes, out):
-        axes.plot(*zip(*losses, strict=True), color=BEFORE, linewidth=1.5, marker="o", markersize=3)
-        axes.set(xlabel="step", ylabel="training loss (grey)")
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if scores:
-            right = axes.twinx()
-            right.plot(*zip(*scores, strict=True), color=AFTER, marker="o", markersize=4, linewidth=1.5)
-            right.set_ylabel("Spearman × 100 (blue)", color=AFTER)
-            right.tick_params(axis="y", colors=AFTER)
-            right.spines["right"].set_visible(True)
-            right.spines["right"].set_color(AFTER)
-            low, high = min(s for _, s in scores), max(s for _, s in scores)
-            margin = max(0.5, 0.15 * (high - low))
-            right.set_ylim(low - margin, high + margin)
+    names = list(dict.fromkeys(curve.name for curve in curves))
+    scored = any(curve.scores for curve in curves)
+    with _figure(4.8, 3.6, rows=1 + scored, sharex=True, squeeze=False) as (figure, axes, out):
+        panels = [axis for (axis,) in axes]
+        for curve in curves:
+            style = {"color": color_of(names, curve.name), "linewidth": 1.3, "markersize": 3}
+            style["marker"] = "o" if len(curve.losses) < 40 else None
+            if curve.losses:
+                panels[0].plot(*zip(*curve.losses, strict=True), **style)
+            if curve.scores:
+                panels[1].plot(*zip(*curve.scores, strict=True), **style)
+        panels[0].set_ylabel("training loss")
+        panels[0].set_ylim(bottom=0)
+        if scored:
+            panels[1].set_ylabel("Spearman × 100")
+        panels[-1].set_xlabel("step")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(figure, names)
     return out[0]
 
 
-def geometry_path(path: Sequence[Geometry], *, best_step: int) -> str:
-    """The alignment-uniformity plane with the run's way through it, start and best checkpoint named."""
-    best = next(point for point in path if point.step == best_step)
-    with _figure(4.8, 3.2) as (_, axes, out):
-        x = [point.uniformity for point in path]
-        y = [point.alignment for point in path]
-        axes.plot(x, y, color=BEFORE, linewidth=1, zorder=1)
-        axes.scatter(x, y, c=[AFTER] * len(path), s=22, zorder=2)
-        axes.scatter(x[:1], y[:1], c=BEFORE, s=60, zorder=3)
-        axes.scatter([best.uniformity], [best.alignment], c=ACCENT, s=60, zorder=3)
-        for point, name, color in ((path[0], "start", _TEXT), (best, f"best: step {best.step}", ACCENT)):
-            place = (point.uniformity, point.alignment)
-            axes.annotate(name, place, xytext=(6, 6), textcoords="offset points", color=color)
-        axes.margins(0.18)
+def _legend(figure: Any, names: Sequence[str]) -> None:
+    """The names' colours, where there are several, above the charts."""
+    from matplotlib.lines import Line2D
+
+    if len(names) > 1:
+        handles = [Line2D([], [], color=color_of(names, name), marker="o", label=name) for name in names]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2, fontsize=8)
+
+
+def geometry_plane(
+    paths: Sequence[GeometryPath], points: Sequence[GeometryPoint] = (), published: Sequence[GeometryPoint] = ()
+) -> str:
+    """The alignment-uniformity plane: ways of runs, from start to best checkpoint; models; published ones in grey."""
+    names = list(dict.fromkeys([*(path.name for path in paths), *(point.name for point in points)]))
+    with _figure(4.8, 3.6) as (figure, axes, out):
+        labels = []
+        for path in paths:
+            color = color_of(names, path.name)
+            x, y = [point.uniformity for point in path.points], [point.alignment for point in path.points]
+            best = next(point for point in path.points if point.step == path.best_step)
+            axes.plot(x, y, color=color, linewidth=1, alpha=0.7, zorder=1)
+            axes.scatter(x, y, color=color, s=10, zorder=2)
+            axes.scatter(x[:1], y[:1], facecolors="none", edgecolors=color, s=50, zorder=3)
+            axes.scatter(
+                [best.uniformity], [best.alignment], color=ACCENT if len(names) == 1 else color, s=55, zorder=3
+            )
+            if len(names) == 1:
+                labels += [("start", x[0], y[0], _TEXT), (f"best: step {best.step}", *best[:0:-1], ACCENT)]
+        for point in points:
+            axes.scatter([point.uniformity], [point.alignment], color=color_of(names, point.name), s=70, marker="D")
+        for point in published:
+            axes.scatter([point.uniformity], [point.alignment], color=_TEXT, s=26, marker="s", zorder=2)
+            labels.append((point.name, point.uniformity, point.alignment, _TEXT))
+        for text, *place, color in labels:
+            axes.annotate(text, place, xytext=(6, 5), textcoords="offset points", color=color, fontsize=8)
+        axes.margins(0.2)
         axes.set(xlabel="uniformity (further left is better)", ylabel="alignment (lower is better)")
+        _legend(figure, names)
     return out[0]
 
 
 def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[Any], *, top: float) -> str:
     """Cosines of sentence pairs, one row for each fifth of the gold scale: before (outline) and after (filled)."""
-    bands = np.clip((gold / top * 5).astype(int), 0, 4)
+    bands = gold_bands(gold, top)
     low = min(float(before.min()), float(after.min()), 0.0)
     bins = np.linspace(low, 1.0, 31)
-    with _figure(9.6, 4.4, rows=5) as (_, axes, out):
-        for band, axis in zip(range(4, -1, -1), axes, strict=True):
+    with _figure(9.6, 4.4, rows=_BANDS, sharex=True) as (_, axes, out):
+        for band, axis in zip(range(_BANDS - 1, -1, -1), axes, strict=True):
             chosen = bands == band
             if chosen.any():
                 axis.hist(after[chosen], bins=bins, color=AFTER, alpha=0.75, label="after")
                 axis.hist(before[chosen], bins=bins, histtype="step", color=_TEXT, linewidth=1.2, label="before")
                 axis.axvline(float(np.median(after[chosen])), color=AFTER, linewidth=1, linestyle="--")
-            name = f"gold {band * top / 5:g}–{(band + 1) * top / 5:g}\n{int(chosen.sum())} pairs"
+            name = f"gold {_band_name(band, top)}\n{int(chosen.sum())} pairs"
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)
@@ -126,8 +185,66 @@ def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[
     return out[0]
 
 
-def speed_against_score(points: Sequence[SpeedPoint]) -> str:
-    """Sentences a second against the seven-task average: ours in blue, sentence-transformers' in grey."""
+def gold_bands(gold: NDArray[Any], top: float) -> NDArray[Any]:
+    """The fifth of the scale from 0 to `top` that each of N gold scores lies in: (N,) -> (N,) of 0 to 4."""
+    bands: NDArray[Any] = np.clip((gold / top * _BANDS).astype(int), 0, _BANDS - 1)
+    return bands
+
+
+def _band_name(band: int, top: float) -> str:
+    return f"{band * top / _BANDS:g}–{(band + 1) * top / _BANDS:g}"
+
+
+def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: float, color: str = AFTER) -> str:
+    """Cosines of N pairs against gold: how many fall where (hexagons), and how each fifth of the scale is spread."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    shades = LinearSegmentedColormap.from_list("shades", [(*to_rgb(color), 0.10), (*to_rgb(color), 1.0)])
+    low = min(float(cosines.min(initial=0.0)), 0.0)
+    bands = gold_bands(gold, top)
+    bins = np.linspace(low, 1.0, 41)
+    with _figure(4.8, 3.4, columns=2, sharey=True, width_ratios=[3, 2]) as (_, (left, right), out):
+        left.hexbin(
+            gold, cosines, gridsize=(24, 18), extent=(0, top, low, 1), mincnt=1, bins="log", cmap=shades, linewidths=0.2
+        )
+        left.set(xlabel="gold score", ylabel="cosine", xlim=(-0.03 * top, 1.03 * top), ylim=(low, 1.02))
+        for band in range(_BANDS):
+            chosen = cosines[bands == band]
+            if len(chosen):
+                heights, _ = np.histogram(chosen, bins=bins)
+                right.barh(
+                    bins[:-1],
+                    0.85 * heights / heights.max(),
+                    height=np.diff(bins),
+                    left=band,
+                    align="edge",
+                    color=color,
+                )
+                right.plot([band, band + 0.85], [np.median(chosen)] * 2, color=_TEXT, linewidth=1)
+        right.set_xticks(np.arange(_BANDS) + 0.4, [_band_name(band, top) for band in range(_BANDS)], fontsize=7)
+        right.set_xlabel("by gold band (line: median)")
+        right.tick_params(axis="y", left=False)
+        right.spines["left"].set_visible(False)
+    return out[0]
+
+
+def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """By name, the share of the variance in the first n directions; the slower it rises, the more of them are used."""
+    names = list(spectra)
+    with _figure(4.8, 3.6) as (figure, axes, out):
+        for name, points in spectra.items():
+            axes.plot(*zip(*points, strict=True), color=color_of(names, name), marker="o", markersize=3, linewidth=1.4)
+        axes.set_xscale("log")
+        axes.set_ylim(0, 1.03)
+        axes.set(xlabel="strongest directions", ylabel="share of the variance in them")
+        _legend(figure, names)
+    return out[0]
+
+
+def speed_against_score(
+    points: Sequence[SpeedPoint], *, ylabel: str = "STS, seven-task average", machine: str = "2 CPU cores"
+) -> str:
+    """Sentences a second against a score: ours in blue, others in grey."""
     with _figure(9.6, 3.6) as (_, axes, out):
         low, high = min(point.score for point in points), max(point.score for point in points)
         margin = max(0.25, high - low)
@@ -145,8 +262,9 @@ def speed_against_score(points: Sequence[SpeedPoint]) -> str:
                 va="bottom" if i % 2 else "top",
                 color=color,
             )
-        for name, color in (("simcse_kit", AFTER), ("sentence-transformers", _TEXT)):
-            axes.scatter([], [], c=color, s=60, label=name)
-        axes.legend(loc="upper left", ncols=2)
-        axes.set(xlabel="sentences a second, 2 CPU cores", ylabel="STS, seven-task average")
+        if not all(point.ours for point in points):
+            for name, color in (("simcse_kit", AFTER), ("sentence-transformers", _TEXT)):
+                axes.scatter([], [], c=color, s=60, label=name)
+            axes.legend(loc="upper left", ncols=2)
+        axes.set(xlabel=f"sentences a second, {machine}", ylabel=ylabel)
     return out[0]

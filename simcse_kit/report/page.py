@@ -1,4 +1,4 @@
-"""One self-contained HTML page: no script, no network, light and dark, prints."""
+"""One page of sections: as self-contained HTML (no script, no network, light and dark, prints) or as Markdown."""
 
 from __future__ import annotations
 
@@ -19,17 +19,35 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of cells; a line break in a cell stays one."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1  # columns of text, at the left edge; the others are numbers
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Part of a page; what it has is shown in this order."""
+
+    title: str = ""
+    text: str = ""
+    tables: Sequence[Table] = ()
+    figures: Sequence[Figure] = ()
+    answers: Mapping[str, Sequence[tuple[float, str]]] = field(default_factory=dict)  # query to (score, text)
+    notes: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a report shows, in this order."""
+    """What a report shows."""
 
     title: str
     lead: str
-    table_head: Sequence[str] = ()
-    table: Sequence[Sequence[str]] = ()
-    figures: Sequence[Figure] = ()
-    answers: Mapping[str, Sequence[tuple[float, str]]] = field(default_factory=dict)  # query to (score, text)
-    facts: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    sections: Sequence[Section]
 
 
 def write_page(path: Path, page: Page) -> None:
@@ -39,3 +57,39 @@ def write_page(path: Path, page: Page) -> None:
     source = (files("simcse_kit") / "report" / "page.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     path.write_text(template.render(page=page), encoding="utf-8")
+
+
+def page_markdown(page: Page) -> str:
+    """The page as Markdown, its charts left out."""
+    lines = [f"# {_plain(page.title)}", "", _plain(page.lead), ""]
+    for section in page.sections:
+        content = _section(section)
+        if content:
+            lines += [*([f"## {_plain(section.title)}", ""] if section.title else []), *content]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    lines = [_plain(section.text), ""] if section.text else []
+    for table in section.tables:
+        lines += [f"**{_plain(table.caption)}**", ""] if table.caption else []
+        marks = [":--" if i < table.left else "--:" for i in range(len(table.head))]
+        lines += [_row(table.head), _row(marks, plain=False), *(_row(row) for row in table.rows), ""]
+    for query, hits in section.answers.items():
+        lines += [f"**{_plain(query)}**", "", *(f"- {score:.2f} {_plain(text)}" for score, text in hits), ""]
+    if section.notes:
+        lines += [*(f"- {_plain(note)}" for note in section.notes), ""]
+    if section.facts:
+        lines += [*(f"- {_plain(name)}: {_plain(value)}" for name, value in section.facts.items()), ""]
+    return lines
+
+
+def _row(cells: Sequence[str], *, plain: bool = True) -> str:
+    return f"| {' | '.join(_plain(cell) if plain else cell for cell in cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Text as one line of Markdown that means nothing but itself."""
+    for mark in "\\`*_[]<|":
+        text = text.replace(mark, f"\\{mark}")
+    return "<br>".join(text.splitlines())
