@@ -26,6 +26,7 @@ from simcse_kit.cli.index import (
 )
 from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
 from simcse_kit.cli.quickstart import run_quickstart
+from simcse_kit.cli.report import report_models
 from simcse_kit.cli.serve import run_demo, serve_targets
 from simcse_kit.cli.train import show_recipes, train_again, train_command
 
@@ -40,6 +41,7 @@ class _InOrder(TyperGroup):
             "train",
             "recipes",
             "eval",
+            "report",
             "encode",
             "export",
             "index",
@@ -78,6 +80,7 @@ train.command("unsup", short_help="On plain sentences.")(train_command("unsup"))
 train.command("sup", short_help="On pairs, triplets or scored pairs.")(train_command("sup"))
 app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)
 app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
+app.command("report", short_help="Write a page that shows runs and models side by side.")(report_models)
 app.command("encode", short_help="Encode a corpus of any size into a file of vectors.")(encode_corpus)
 app.command("export", short_help="Write a model for another runtime: ONNX, OpenVINO, a static table.")(export)
 app.add_typer(index, name="index")

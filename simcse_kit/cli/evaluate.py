@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode
+from simcse_kit.cli.suites import Endpoint, Models, SuiteData, Suites, suite_data, suites_of
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation import SuiteResult
@@ -19,36 +20,10 @@ _ACROSS = 10  # scores in a line of a table; more stand one below the other
 
 
 def evaluate_models(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folders or hub names, of any encoder; module:function, from a list of sentences to an array; a "
-            "folder of train --seeds, which is one recipe under several seeds.",
-            metavar="MODEL...",
-        ),
-    ],
-    data: Annotated[
-        list[str],
-        typer.Option(
-            help="sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; klue-sts: "
-            "hf:klue/klue#sts:validation or a folder of it; pairs: a file or data set of scored pairs (sentence1, "
-            "sentence2, score); retrieval: a folder in BEIR's layout; mteb: names of its tasks, with commas, or of a "
-            "benchmark; geometry: as sts or as pairs. SUITE=PATH for one suite alone.",
-            metavar="[SUITE=]PATH",
-        ),
-    ],
-    suite: Annotated[
-        str,
-        typer.Option(help="sts, korsts, klue-sts, pairs, transfer, retrieval, mteb, geometry; or several."),
-    ] = "sts",
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="An OpenAI-compatible server (https://host/v1): each MODEL that is no folder is asked for there; the "
-            "key is OPENAI_API_KEY.",
-            metavar="URL",
-        ),
-    ] = None,
+    models: Models,
+    data: SuiteData,
+    suite: Suites = "sts",
+    endpoint: Endpoint = None,
     pooling: Pooling = None,
     details: Annotated[
         bool, typer.Option("--details", help="Also each suite's finer table: every subset, every classifier.")
@@ -82,20 +57,17 @@ def evaluate_models(
     from simcse_kit.cli.console import err, out, plain
     from simcse_kit.embedders import open_embedder
     from simcse_kit.errors import SimCSEKitError
-    from simcse_kit.evaluation import SUITES, download_sts, evaluate
+    from simcse_kit.evaluation import download_sts, evaluate
     from simcse_kit.files import write_json
     from simcse_kit.recording import check_recordable, record_evaluation
     from simcse_kit.training.seeds import seed_models
 
-    suites = [name.strip() for name in suite.split(",")]
-    for name in suites:
-        if name not in SUITES:
-            raise SimCSEKitError(f"--suite must be of {', '.join(SUITES)}; got {name!r}")
+    suites = suites_of(suite)
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise SimCSEKitError(f"--json: the folder {json_file.absolute().parent} does not exist")
     if json_file is not None and json_file.is_dir():
         raise SimCSEKitError(f"--json: {json_file} is a folder; name a file")
-    places = _places(data, suites)
+    places = suite_data(data, suites)
     if download:
         if "sts" not in suites:
             raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")
@@ -146,22 +118,6 @@ def evaluate_models(
             write_json(
                 json_file, results[0] if len(models) * len(suites) == len(results) == 1 else {"results": results}
             )
-
-
-def _places(data: list[str], suites: list[str]) -> dict[str, str]:
-    """Where the data of each suite lies."""
-    from simcse_kit.errors import SimCSEKitError
-    from simcse_kit.evaluation import SUITES
-
-    own = [(value.partition("=")[0], value.partition("=")[2]) for value in data if value.partition("=")[0] in SUITES]
-    general = [value for value in data if value.partition("=")[0] not in SUITES]
-    if len(general) > 1:
-        raise SimCSEKitError(f"--data: one path for all suites, and SUITE=PATH for others; got {', '.join(general)}")
-    named = dict(own)
-    for name in suites:
-        if name not in named and not general:
-            raise SimCSEKitError(f"--data: the suite {name} needs {SUITES[name].data}; --data {name}=PATH")
-    return {name: named[name] if name in named else general[0] for name in suites}
 
 
 def _label(name: str, pooling: str | None) -> str:

@@ -51,10 +51,16 @@ class Difference(NamedTuple):
         return "worse" if self.interval.high < 0 else "no clear difference"
 
 
-def intervals(result: SuiteResult, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
-    """The interval of every score of a result that has outcomes, the average too: score name to interval."""
-    drawn = _drawn([result], resamples, np.random.default_rng(seed))
-    return {name: _interval(values[0]) for name, values in drawn.items()}
+def intervals(*results: SuiteResult, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+    """The interval of every score of a result that has outcomes, the average too: score name to interval.
+
+    Of several results, one recipe under several seeds, that of the mean over them; seeds are drawn too, see `compare`.
+    """
+    _check_alike(results)
+    random = np.random.default_rng(seed)
+    drawn = _drawn(results, resamples, random)
+    shares = _seeds_drawn(len(results), resamples, random)
+    return {name: _interval((shares * values).sum(0)) for name, values in drawn.items()}
 
 
 def compare(

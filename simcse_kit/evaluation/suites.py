@@ -107,7 +107,9 @@ SUITES = {
     "transfer": Suite(evaluate_transfer, "accuracy × 100", "a folder with MR/, CR/, ... MRPC/, or senteval/"),
     "retrieval": Suite(evaluate_retrieval, "× 100", "a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv"),
     "mteb": Suite(evaluate_mteb, "main score of each task × 100", MTEB_WANTED),
-    "geometry": Suite(evaluate_geometry, "as they are", "the folder of sts, for STS-B, or a file of scored pairs"),
+    "geometry": Suite(
+        evaluate_geometry, "each on its own scale", "the folder of sts (STS-B), or a file of scored pairs"
+    ),
 }
 
 

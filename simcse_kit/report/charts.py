@@ -14,18 +14,18 @@ BEFORE = "#9a9a9a"
 AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
 _COLORS = (AFTER, ACCENT, "#3f9a5f", "#a561c9", "#c9524f", "#8a7a3a", "#2aa0a8", "#c76fa0")
-_TEXT = "#808080"
+NEUTRAL = "#808080"
 _BANDS = 5  # of the gold scale
 _STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
-    "axes.edgecolor": _TEXT,
-    "axes.labelcolor": _TEXT,
+    "axes.edgecolor": NEUTRAL,
+    "axes.labelcolor": NEUTRAL,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.color": _TEXT,
-    "xtick.color": _TEXT,
-    "ytick.color": _TEXT,
+    "text.color": NEUTRAL,
+    "xtick.color": NEUTRAL,
+    "ytick.color": NEUTRAL,
     "legend.frameon": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "simcse-kit",  # equal data, equal file
@@ -71,7 +71,7 @@ class SpeedPoint(NamedTuple):
     name: str
     per_second: float  # sentences
     score: float
-    ours: bool
+    color: str = AFTER
 
 
 def color_of(names: Sequence[str], name: str) -> str:
@@ -129,7 +129,8 @@ def _legend(figure: Any, names: Sequence[str]) -> None:
 
     if len(names) > 1:
         handles = [Line2D([], [], color=color_of(names, name), marker="o", label=name) for name in names]
-        figure.legend(handles=handles, loc="outside upper left", ncols=2, fontsize=8)
+        columns = 2 if max(map(len, names)) < 30 else 1
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns, fontsize=8)
 
 
 def geometry_plane(
@@ -138,26 +139,28 @@ def geometry_plane(
     """The alignment-uniformity plane: ways of runs, from start to best checkpoint; models; published ones in grey."""
     names = list(dict.fromkeys([*(path.name for path in paths), *(point.name for point in points)]))
     with _figure(4.8, 3.6) as (figure, axes, out):
-        labels = []
+        labels: list[tuple[str, float, float, str]] = []
         for path in paths:
             color = color_of(names, path.name)
-            x, y = [point.uniformity for point in path.points], [point.alignment for point in path.points]
-            best = next(point for point in path.points if point.step == path.best_step)
-            axes.plot(x, y, color=color, linewidth=1, alpha=0.7, zorder=1)
-            axes.scatter(x, y, color=color, s=10, zorder=2)
-            axes.scatter(x[:1], y[:1], facecolors="none", edgecolors=color, s=50, zorder=3)
-            axes.scatter(
-                [best.uniformity], [best.alignment], color=ACCENT if len(names) == 1 else color, s=55, zorder=3
+            start, best = path.points[0], next(point for point in path.points if point.step == path.best_step)
+            at_best = ACCENT if len(names) == 1 else color
+            places = [(point.uniformity, point.alignment) for point in path.points]
+            axes.plot(
+                *zip(*places, strict=True), color=color, linewidth=1, alpha=0.7, marker="o", markersize=3, zorder=1
             )
+            axes.scatter(*places[0], facecolors="none", edgecolors=color, s=50, zorder=3)
+            axes.scatter(best.uniformity, best.alignment, color=at_best, s=55, zorder=3)
             if len(names) == 1:
-                labels += [("start", x[0], y[0], _TEXT), (f"best: step {best.step}", *best[:0:-1], ACCENT)]
+                labels.append(("start", start.uniformity, start.alignment, NEUTRAL))
+                labels.append((f"best: step {best.step}", best.uniformity, best.alignment, ACCENT))
         for point in points:
-            axes.scatter([point.uniformity], [point.alignment], color=color_of(names, point.name), s=70, marker="D")
+            axes.scatter(point.uniformity, point.alignment, color=color_of(names, point.name), s=70, marker="D")
         for point in published:
-            axes.scatter([point.uniformity], [point.alignment], color=_TEXT, s=26, marker="s", zorder=2)
-            labels.append((point.name, point.uniformity, point.alignment, _TEXT))
-        for text, *place, color in labels:
-            axes.annotate(text, place, xytext=(6, 5), textcoords="offset points", color=color, fontsize=8)
+            axes.scatter(point.uniformity, point.alignment, color=NEUTRAL, s=26, marker="s", zorder=2)
+            labels.append((point.name, point.uniformity, point.alignment, NEUTRAL))
+        for i, (text, x, y, color) in enumerate(sorted(labels, key=lambda label: label[1])):  # above and below in turn
+            side = {"xytext": (0, -7), "va": "top"} if i % 2 else {"xytext": (0, 6), "va": "bottom"}
+            axes.annotate(text, (x, y), textcoords="offset points", ha="center", color=color, fontsize=8, **side)
         axes.margins(0.2)
         axes.set(xlabel="uniformity (further left is better)", ylabel="alignment (lower is better)")
         _legend(figure, names)
@@ -174,7 +177,7 @@ def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[
             chosen = bands == band
             if chosen.any():
                 axis.hist(after[chosen], bins=bins, color=AFTER, alpha=0.75, label="after")
-                axis.hist(before[chosen], bins=bins, histtype="step", color=_TEXT, linewidth=1.2, label="before")
+                axis.hist(before[chosen], bins=bins, histtype="step", color=NEUTRAL, linewidth=1.2, label="before")
                 axis.axvline(float(np.median(after[chosen])), color=AFTER, linewidth=1, linestyle="--")
             name = f"gold {_band_name(band, top)}\n{int(chosen.sum())} pairs"
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
@@ -220,7 +223,7 @@ def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: f
                     align="edge",
                     color=color,
                 )
-                right.plot([band, band + 0.85], [np.median(chosen)] * 2, color=_TEXT, linewidth=1)
+                right.plot([band, band + 0.85], [np.median(chosen)] * 2, color=NEUTRAL, linewidth=1)
         right.set_xticks(np.arange(_BANDS) + 0.4, [_band_name(band, top) for band in range(_BANDS)], fontsize=7)
         right.set_xlabel("by gold band (line: median)")
         right.tick_params(axis="y", left=False)
@@ -242,17 +245,21 @@ def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> str
 
 
 def speed_against_score(
-    points: Sequence[SpeedPoint], *, ylabel: str = "STS, seven-task average", machine: str = "2 CPU cores"
+    points: Sequence[SpeedPoint],
+    *,
+    ylabel: str,
+    machine: str,
+    legend: Mapping[str, str] | None = None,
+    width: float = 9.6,
 ) -> str:
-    """Sentences a second against a score: ours in blue, others in grey."""
-    with _figure(9.6, 3.6) as (_, axes, out):
+    """Sentences a second against a score; ``legend`` names colours."""
+    with _figure(width, 3.6) as (_, axes, out):
         low, high = min(point.score for point in points), max(point.score for point in points)
         margin = max(0.25, high - low)
         axes.set_ylim(low - margin, high + margin)
         axes.set_xlim(0, 1.15 * max(point.per_second for point in points))
         for i, point in enumerate(sorted(points, key=lambda point: point.per_second)):
-            color = AFTER if point.ours else _TEXT
-            axes.scatter([point.per_second], [point.score], c=color, s=60, zorder=2)
+            axes.scatter([point.per_second], [point.score], c=point.color, s=60, zorder=2)
             axes.annotate(
                 f"{point.name}\n{point.per_second:,.0f}/s",
                 (point.per_second, point.score),
@@ -260,11 +267,11 @@ def speed_against_score(
                 textcoords="offset points",
                 ha="center",
                 va="bottom" if i % 2 else "top",
-                color=color,
+                color=point.color,
             )
-        if not all(point.ours for point in points):
-            for name, color in (("simcse_kit", AFTER), ("sentence-transformers", _TEXT)):
-                axes.scatter([], [], c=color, s=60, label=name)
+        for name, color in (legend or {}).items():
+            axes.scatter([], [], c=color, s=60, label=name)
+        if legend:
             axes.legend(loc="upper left", ncols=2)
         axes.set(xlabel=f"sentences a second, {machine}", ylabel=ylabel)
     return out[0]

@@ -54,7 +54,7 @@ def run_record(
         "arguments": arguments,
         "data": _source(data.source)
         | {"rows": len(data), "columns": data.width, "sha256": data.fingerprint(), "reading": reading},
-        "eval_data": None if pairs is None else _eval_record(pairs),
+        "eval_data": None if pairs is None else eval_record(pairs),
         "model": {"path": _folder(config.model), "fingerprint": start},
         "teachers": {
             name: {"path": _folder(teacher_name(name)), "fingerprint": mark} for name, mark in teachers.items()
@@ -170,7 +170,7 @@ def _source(name: str) -> dict[str, Any]:
     return {"source": name} | ({"path": str(path.absolute())} if path.is_file() else {})
 
 
-def _eval_record(pairs: ScoredPairs) -> dict[str, Any]:
+def eval_record(pairs: ScoredPairs) -> dict[str, Any]:
     digest = hashlib.sha256()
     for text in (*pairs.first, *pairs.second):
         content = text.encode()

@@ -103,3 +103,14 @@ def test_results_of_other_items_are_not_compared() -> None:
         compare([result(noisy(1, 1))], [result(noisy(1, 1), noisy(1, 1, "b"))])
     with pytest.raises(SimCSEKitError, match="one suite"):
         compare([], [])
+
+
+def test_the_interval_of_several_seeds_is_that_of_their_mean() -> None:
+    one, two = result(noisy(1, 1)), result(noisy(1.2, 2))
+    assert intervals(one, one) == intervals(one)
+    low, high = intervals(one, two)["a"]
+    middle = (one.scores["a"] + two.scores["a"]) / 2
+    assert low < middle < high
+    assert high - low >= 0.9 * min(end - start for start, end in (intervals(one)["a"], intervals(two)["a"]))
+    with pytest.raises(SimCSEKitError, match="not of the same items"):
+        intervals(one, result(Outcome("a", "spearman", GOLD[1:], GOLD[1:])))

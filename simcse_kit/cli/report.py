@@ -1,0 +1,72 @@
+"""``simcse-kit report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode
+from simcse_kit.cli.suites import Endpoint, SuiteData, Suites, suite_data, suites_of
+
+
+def report_models(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of training runs (or of train --seeds, one recipe each), or models of any kind, as eval "
+            "takes them; all are compared with the first.",
+            metavar="RUN...",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write: .html, .md or .json.", metavar="FILE")
+    ] = Path("report.html"),
+    data: SuiteData = [],  # noqa: B006 - typer's way of a list that may be left out
+    suite: Suites = "sts",
+    format: Annotated[
+        str | None, typer.Option(help="html, md or json. Default: what the file's name ends in.", metavar="FORMAT")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    endpoint: Endpoint = None,
+    pooling: Pooling = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: Backend = "torch",
+    dtype: Dtype = "float32",
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Write one file that shows training runs and models side by side; it opens without a network, and prints.
+
+    Scores with their intervals, differences from the first, training curves, the alignment-uniformity plane with the
+    path of each run, similarity against gold, spectrum, speed against quality, and the pairs a model is most wrong
+    about. Without --data, it measures on the evaluation data of the first run.
+
+    Example: simcse-kit report runs/plain runs/esimcse all-MiniLM-L6-v2 --data data/senteval -o report.html
+    """
+    from simcse_kit.cli.console import err, plain
+    from simcse_kit.errors import SimCSEKitError
+    from simcse_kit.report.gather import make_report
+    from simcse_kit.report.render import report_format, write_report
+
+    kind = report_format(output, format)
+    if not output.absolute().parent.is_dir():
+        raise SimCSEKitError(f"--output: the folder {output.absolute().parent} does not exist")
+    if output.exists() and not overwrite:
+        raise SimCSEKitError(f"{output} exists; --overwrite replaces it")
+    report = make_report(
+        models,
+        suite_data(data, suites_of(suite)) if data else None,
+        show_progress_bar=True,
+        announce=lambda name: err().print(plain(name), style="dim"),
+        endpoint=endpoint,
+        pooling=pooling,
+        batch_size=batch_size,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
+    write_report(report, output, kind)
+    err().print(f"wrote {plain(output)}")

@@ -1,0 +1,60 @@
+"""The pairs that a report shows one by one: which, and where a model is most wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from simcse_kit.evaluation import Outcome, similarity_error
+from simcse_kit.report.gather import ModelReport, Report
+
+_PREFERRED = "STSBenchmark"  # the task whose pairs are shown
+_WORST = 5  # pairs held too similar, and as many held too different, of each model
+
+
+class ShownPairs(NamedTuple):
+    """The pairs of which one sees how a model judges each."""
+
+    title: str
+    suite: str
+    score: str
+
+
+def shown_pairs(report: Report) -> ShownPairs | None:
+    """The first scored pairs of the suites; of the seven tasks STS-B's."""
+    found = [
+        ShownPairs(Path(results[0].data).name if suite == "pairs" else outcome.score, suite, outcome.score)
+        for suite, results in report.models[0].results.items()
+        for outcome in results[0].outcomes
+        if outcome.gold is not None and len(outcome.texts) == 2
+    ]
+    return next((pairs for pairs in found if pairs.score == _PREFERRED), found[0] if found else None)
+
+
+def outcome_of(model: ModelReport, pairs: ShownPairs) -> Outcome:
+    return next(outcome for outcome in model.results[pairs.suite][0].outcomes if outcome.score == pairs.score)
+
+
+class Pair(NamedTuple):
+    """A pair that a model ranks far from where its gold score does."""
+
+    first: str
+    second: str
+    gold: float
+    cosine: float
+    error: float  # rank by cosine less rank by gold, as a share of the pairs
+
+
+def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[Pair]:
+    """Those that are held far too similar, worst first; then those held far too different."""
+    outcome = outcome_of(model, pairs)
+    assert outcome.gold is not None
+    error = similarity_error(outcome.values, outcome.gold)
+    order = np.argsort(error, kind="stable")
+    chosen = [*(i for i in order[: -_WORST - 1 : -1] if error[i] > 0), *(i for i in order[:_WORST] if error[i] < 0)]
+    first, second = outcome.texts
+    return [
+        Pair(first[i], second[i], float(outcome.gold[i]), float(outcome.values[i]), float(error[i])) for i in chosen
+    ]

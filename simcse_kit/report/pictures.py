@@ -1,0 +1,114 @@
+"""The pictures of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from simcse_kit.evaluation.metrics import scale_maximum
+from simcse_kit.report.charts import (
+    Curve,
+    GeometryPath,
+    GeometryPoint,
+    SpeedPoint,
+    color_of,
+    geometry_plane,
+    similarity_against_gold,
+    speed_against_score,
+    training_curves,
+    variance_spectrum,
+)
+from simcse_kit.report.gather import Report
+from simcse_kit.report.page import Figure
+from simcse_kit.report.pairs import outcome_of, shown_pairs
+
+PUBLISHED = (
+    GeometryPoint("BERT, averaged (56.70)", 0.172, -1.468),
+    GeometryPoint("unsup SimCSE, BERT (76.16)", 0.177, -2.313),
+    GeometryPoint("DiffCSE, BERT (78.49)", 0.097, -1.438),
+)
+"""What Chuang et al. (2022), "DiffCSE", print for BERT-base on STS-B's test set, with the seven-task average. SimCSE's
+own paper has a plane with nine models (figure 3), but prints no numbers for them."""
+
+
+def figures(report: Report) -> Iterator[Figure]:
+    names = [model.name for model in report.models]
+    curves = [Curve(model.name, log.losses, log.scores) for model in report.models for log in model.logs]
+    if any(curve.losses or curve.scores for curve in curves):
+        yield Figure(
+            title="Training",
+            svg=training_curves(curves),
+            caption="The loss of a batch, and Spearman × 100 on the run's own evaluation data. Losses of different "
+            "objectives or batch sizes are on different scales.",
+        )
+    if plane := _plane(report):
+        yield plane
+    if shown := shown_pairs(report):
+        for model in report.models:
+            outcome = outcome_of(model, shown)
+            assert outcome.gold is not None
+            yield Figure(
+                title=f"Similarity against gold: {model.name}",
+                svg=similarity_against_gold(
+                    outcome.gold,
+                    outcome.values,
+                    top=scale_maximum(outcome.gold),
+                    color=color_of(names, model.name),
+                ),
+                caption=f"{len(outcome.values):,} pairs of {shown.title}. The nearer to one rising line, and the less "
+                "the bands overlap, the better the cosine tells how near two sentences are in meaning.",
+            )
+    if "geometry" in report.suites:
+        spectra = {
+            f"{model.name} (effective rank {model.results['geometry'][0].scores['effective rank']:.0f})": [
+                (row.component, row.cumulative) for row in model.results["geometry"][0].details
+            ]
+            for model in report.models
+        }
+        yield Figure(
+            title="Spectrum",
+            svg=variance_spectrum(spectra),
+            caption="How much of the vectors' variance lies in how few directions: a curve that starts high has "
+            "vectors in a narrow cone.",
+        )
+    suite, score = report.suites[0], report.main_score
+    if all(math.isfinite(model.sentences_per_second) for model in report.models):
+        points = [
+            SpeedPoint(model.name, model.sentences_per_second, model.mean(suite, score), color_of(names, model.name))
+            for model in report.models
+        ]
+        yield Figure(
+            title="Speed and quality",
+            svg=speed_against_score(points, ylabel=f"{suite}, {score}", machine=report.machine_name, width=4.8),
+            caption="Sentences encoded a second during this evaluation, tokenizing included. Models that differ only "
+            "in how they were trained are equally fast; what is between them here is the machine's noise.",
+        )
+
+
+def _plane(report: Report) -> Figure | None:
+    paths = [
+        GeometryPath(model.name, log.geometry, log.best_step)
+        for model in report.models
+        for log in model.logs
+        if log.best_step is not None and any(point.step == log.best_step for point in log.geometry)
+    ]
+    points = []
+    for model in report.models:
+        for results in model.results.values():
+            places = [(result.alignment, result.uniformity) for result in results]
+            if all(None not in place and all(map(math.isfinite, place)) for place in places):  # type: ignore[arg-type]
+                alignment, uniformity = np.mean(np.array(places, dtype=np.float64), axis=0)
+                points.append(GeometryPoint(model.name, float(alignment), float(uniformity)))
+                break
+    if not paths and not points:
+        return None
+    return Figure(
+        title="Alignment and uniformity",
+        svg=geometry_plane(paths, points, PUBLISHED),
+        caption="Diamonds: the models, on the data of this report. Lines: the runs on their own evaluation data, from "
+        "the circle to the best checkpoint. Squares: BERT-base with its seven-task average, on STS-B's test set, as "
+        "Chuang et al. (2022) print them; SimCSE's paper draws such a plane without numbers. Better is further down "
+        "and left.",
+    )

@@ -1,0 +1,244 @@
+"""A report as a page, as Markdown, as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simcse_kit.errors import SimCSEKitError
+from simcse_kit.evaluation import SUITES, Difference, compare, intervals
+from simcse_kit.files import write_json
+from simcse_kit.report.gather import ModelReport, Report
+from simcse_kit.report.page import Page, Section, Table, page_markdown, write_page
+from simcse_kit.report.pairs import ShownPairs, shown_pairs, worst_pairs
+from simcse_kit.report.pictures import figures
+
+_ACROSS = 10  # scores in a row; more stand one below the other
+_DIGITS = {"geometry": 3}
+FORMATS = ("html", "md", "json")
+
+
+def write_report(report: Report, path: str | Path, format: str | None = None) -> None:
+    """Write a report as one of `FORMATS`; None: what the path ends in.
+
+    Raises:
+        SimCSEKitError: neither says which format.
+    """
+    place, wanted = Path(path), report_format(path, format)
+    if wanted == "html":
+        write_page(place, report_page(report))
+    elif wanted == "md":
+        place.write_text(page_markdown(report_page(report, charts=False)), encoding="utf-8")
+    else:
+        write_json(place, report_json(report))
+
+
+def report_format(path: str | Path, format: str | None = None) -> str:
+    """One of `FORMATS`: what is asked for, or what the path ends in."""
+    ending = Path(path).suffix[1:].lower()
+    wanted = format or {"htm": "html", "markdown": "md"}.get(ending, ending)
+    if wanted not in FORMATS:
+        raise SimCSEKitError(f"a report is one of {', '.join(FORMATS)}; got {wanted or str(path)!r}")
+    return wanted
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Everything that a report shows, as plain JSON at full precision; worst pairs included."""
+    shown = shown_pairs(report)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": dict(report.machine),
+        "notes": list(report.notes),
+        "models": [
+            {
+                "model": model.name,
+                "pooling": model.pooling,
+                "sentences_per_second": _number(model.sentences_per_second),
+                "results": [
+                    result.to_json() | {"intervals": {name: list(map(_number, ends)) for name, ends in own.items()}}
+                    for results in model.results.values()
+                    for result, own in ((result, intervals(result)) for result in results)
+                ],
+                "against_the_first": []
+                if model is report.models[0]
+                else [
+                    {"suite": suite, "score": line.score, "difference": _number(line.difference)}
+                    | {"interval": list(map(_number, line.interval)), "verdict": line.verdict}
+                    for suite in report.suites
+                    for line in _differences(report, model, suite)
+                ],
+                "runs": [
+                    {
+                        "run": log.record,
+                        "losses": [list(point) for point in log.losses],
+                        "scores": [list(point) for point in log.scores],
+                        "geometry": [point._asdict() for point in log.geometry],
+                        "best_step": log.best_step,
+                    }
+                    for log in model.logs
+                ],
+                "worst_pairs": [pair._asdict() for pair in worst_pairs(model, shown)] if shown else [],
+            }
+            for model in report.models
+        ],
+    }
+
+
+def report_page(report: Report, *, charts: bool = True) -> Page:
+    """The page; without its charts if they are not wanted."""
+    names = [model.name for model in report.models]
+    sections = [_scores(report)]
+    if charts:
+        sections.append(Section(title="Pictures", figures=list(figures(report))))
+    shown = shown_pairs(report)
+    if shown:
+        sections.append(_worst_section(report, shown))
+    sections += [_facts(model) for model in report.models if model.logs]
+    sections.append(Section(title="How to read this", notes=[*report.notes, *_reading(report)]))
+    return Page(title=f"Report: {', '.join(names)}", lead=_lead(report), sections=sections)
+
+
+def _lead(report: Report) -> str:
+    suite, score = report.suites[0], report.main_score
+    parts = []
+    for model in report.models:
+        text = f"{model.name}: {model.mean(suite, score):.2f}"
+        for line in _differences(report, model, suite) if model is not report.models[0] else ():
+            if line.score == score:
+                text += f", {line.verdict} ({_signed(line.difference)}; 95 %: {_span(line.interval, signed=True)})"
+        parts.append(text)
+    unit = SUITES[suite].unit
+    return f"{suite}, {score} ({unit}). {'; '.join(parts)}."
+
+
+def _differences(report: Report, model: ModelReport, suite: str) -> list[Difference]:
+    first = report.models[0].results[suite]
+    return compare(first, model.results[suite]) if first[0].outcomes else []
+
+
+def _scores(report: Report) -> Section:
+    tables: list[Table] = []
+    for suite in report.suites:
+        tables.append(_score_table(report, suite))
+        if len(report.models) > 1 and report.models[0].results[suite][0].outcomes:
+            tables.append(_difference_table(report, suite))
+    seen = dict.fromkeys(
+        f"{model.name}, {suite}: {note}"
+        for model in report.models
+        for suite, results in model.results.items()
+        for result in results
+        for note in result.notes
+    )
+    return Section(tables=tables, notes=list(seen))
+
+
+def _score_table(report: Report, suite: str) -> Table:
+    first = report.models[0].results[suite][0]
+    digits = _DIGITS.get(suite, 2)
+    rows = []
+    for model in report.models:
+        results = model.results[suite]
+        spans = intervals(*results) if first.outcomes else {}
+        cells = []
+        for score in first.scores:
+            values = [result.scores[score] for result in results]
+            cell = _fixed(model.mean(suite, score), digits)
+            if len(values) > 1:
+                cell += f" ± {_fixed(float(np.std(values, ddof=1)), digits)}"
+            cells.append(cell + (f"\n{_span(spans[score])}" if score in spans else ""))
+        seeds = f"\n{len(results)} seeds" if len(results) > 1 else ""
+        rows.append([f"{model.name}{seeds}", *cells])
+    return _turned(["", *first.scores], rows, f"{suite}: {SUITES[suite].unit}")
+
+
+def _difference_table(report: Report, suite: str) -> Table:
+    scores = list(report.models[0].results[suite][0].scores)
+    rows = []
+    for model in report.models[1:]:
+        lines = {line.score: line for line in _differences(report, model, suite)}
+        cells = [
+            f"{_signed(line.difference)}\n{_span(line.interval, signed=True)}\n{line.verdict}" if line else ""
+            for line in map(lines.get, scores)
+        ]
+        rows.append([model.name, *cells])
+    return _turned(["", *scores], rows, f"{suite}: against {report.models[0].name}")
+
+
+def _turned(head: list[str], rows: list[list[str]], caption: str) -> Table:
+    """A table, with its rows as columns where it would be too wide."""
+    if len(head) - 1 > _ACROSS:
+        head, *rows = [list(column) for column in zip(head, *rows, strict=True)]
+    return Table(head=head, rows=rows, caption=caption)
+
+
+def _worst_section(report: Report, pairs: ShownPairs) -> Section:
+    tables = []
+    for model in report.models:
+        rows = [
+            [pair.first, pair.second, f"{pair.gold:g}", f"{pair.cosine:.2f}", f"{100 * pair.error:+.0f} %"]
+            for pair in worst_pairs(model, pairs)
+        ]
+        head = ["first sentence", "second sentence", "gold", "cosine", "rank error"]
+        tables.append(Table(head=head, rows=rows, left=2, caption=model.name))
+    return Section(
+        title="Pairs to read",
+        text=f"The pairs of {pairs.title} whose rank by cosine is farthest from their rank by gold: first those held "
+        "too similar, then those held too different.",
+        tables=tables,
+    )
+
+
+def _facts(model: ModelReport) -> Section:
+    record = model.logs[0].record
+    arguments, data = record["arguments"], record["data"]
+    seeds = ", ".join(str(log.record["arguments"]["seed"]) for log in model.logs)
+    best = ", ".join("none" if log.best_step is None else str(log.best_step) for log in model.logs)
+    facts = {
+        "training": f"{arguments['mode']}, {arguments['recipe'] or arguments['objective']}, from {arguments['model']}",
+        "data": f"{data['rows']:,} rows of {Path(data['source']).name}",
+        "settings": f"batch size {arguments['batch_size']}, learning rate {arguments['learning_rate']:g}, "
+        f"epochs {arguments['epochs']}, max_seq_length {arguments['max_seq_length']}, "
+        f"temperature {arguments['temperature']}",
+        "pooling": str(model.pooling),
+        "seeds" if len(model.logs) > 1 else "seed": seeds,
+        "best step": best,
+        "precision": str(record.get("precision")),
+        "versions": ", ".join(f"{name} {number}" for name, number in record["versions"].items() if number),
+    }
+    if record.get("commit"):
+        facts["commit"] = record["commit"]
+    return Section(title=f"The run {model.name}", facts=facts)
+
+
+def _reading(report: Report) -> list[str]:
+    notes = [
+        "An interval is where a score, or a difference, lies with 95 % confidence (bootstrap over the items, for a "
+        "recipe also over its seeds; pairs of models on the same draws). Better and worse are said only where the "
+        "interval of the difference leaves zero out.",
+        f"Measured on {datetime.now(UTC).date().isoformat()}, {report.machine_name}.",
+    ]
+    if any(len(model.logs) > 1 for model in report.models):
+        notes.insert(1, "Of a recipe with several seeds, the pictures of pairs and the pairs to read are the first's.")
+    return notes
+
+
+def _fixed(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if math.isfinite(value) else "–"
+
+
+def _span(ends: Sequence[float], *, signed: bool = False) -> str:
+    show: Callable[[float], str] = _signed if signed else _fixed
+    return f"{show(ends[0])} to {show(ends[1])}" if all(map(math.isfinite, ends)) else "not defined"
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,185 @@
+"""A report shows what was measured: the same numbers as measuring them one by one, whatever its format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+from typer.testing import CliRunner
+
+from simcse_kit import SimCSE, compare, evaluate_pairs, train_unsup
+from simcse_kit.cli import app
+from simcse_kit.data import sample_pairs_path
+from simcse_kit.errors import SimCSEKitError
+from simcse_kit.evaluation import intervals
+from simcse_kit.report.gather import Report, make_report, read_log
+from simcse_kit.report.render import report_json, report_page, write_report
+from simcse_kit.training.seeds import train_seeds
+
+PAIRS = sample_pairs_path()
+SETTINGS = {"pooling": "mean", "epochs": 1, "batch_size": 8, "eval_steps": 2, "eval_data": PAIRS, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A training run, and one recipe under two seeds."""
+    folder = tmp_path_factory.mktemp("runs")
+    start = {"model": str(tiny_model("bert")), **SETTINGS}
+    train_unsup(sentences, folder / "plain", seed=1, **start)
+    train_seeds("unsup", sentences, folder / "hot", [1, 2], temperature=0.5, learning_rate=1e-3, **start)
+    return folder / "plain", folder / "hot"
+
+
+@pytest.fixture(scope="module")
+def report(runs: tuple[Path, Path]) -> Report:
+    return make_report(runs)
+
+
+def scored(folder: Path) -> object:
+    model = SimCSE(folder, device="cpu")
+    with model.full_length():
+        return evaluate_pairs(model.encoder_fn(), PAIRS)
+
+
+def test_its_scores_and_differences_are_those_of_measuring(report: Report, runs: tuple[Path, Path]) -> None:
+    plain, hot = runs
+    one, two = scored(plain), [scored(hot / f"seed-{seed}") for seed in (1, 2)]
+    assert [model.name for model in report.models] == ["plain", "hot"]
+    assert report.suites == ["pairs", "geometry"]
+    assert report.main_score == "spearman"
+    assert report.models[0].results["pairs"][0].scores == pytest.approx(one.scores)
+    assert report.models[1].mean("pairs", "spearman") == pytest.approx(
+        np.mean([result.scores["spearman"] for result in two])
+    )
+    written = report_json(report)
+    assert written == json.loads(json.dumps(written))
+    for line, told in zip(compare([one], two), written["models"][1]["against_the_first"], strict=True):
+        assert (told["score"], told["verdict"]) == (line.score, line.verdict)
+        assert told["difference"] == pytest.approx(line.difference)
+        assert told["interval"] == pytest.approx(list(line.interval))
+    assert written["models"][0]["results"][0]["intervals"]["spearman"] == pytest.approx(
+        list(intervals(one)["spearman"])
+    )
+    assert any("chose the checkpoints" in note for note in report.notes)
+
+
+def test_the_worst_pairs_are_those_of_a_plain_loop(report: Report) -> None:
+    (outcome,) = (o for o in report.models[0].results["pairs"][0].outcomes if o.score == "spearman")
+    errors = (rankdata(outcome.values) - rankdata(outcome.gold)) / len(outcome.gold)
+    worst = report_json(report)["models"][0]["worst_pairs"]
+    assert [pair["error"] for pair in worst] == pytest.approx([*sorted(errors)[::-1][:5], *sorted(errors)[:5]])
+    for pair in worst:
+        row = [*zip(*outcome.texts, strict=True)].index((pair["first"], pair["second"]))
+        assert pair["error"] == pytest.approx(errors[row])
+
+
+def test_the_log_of_a_run_is_what_it_wrote(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (runs[0] / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    log = read_log(runs[0])
+    assert log is not None
+    assert log.scores == [(line["step"], line["eval_spearman"]) for line in lines if "eval_spearman" in line]
+    assert log.losses == [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    assert dict(log.scores)[log.best_step] == max(score for _, score in log.scores)
+    assert read_log(tmp_path) is None
+
+
+def test_each_format_says_the_same(report: Report, tmp_path: Path) -> None:
+    for ending in ("html", "md", "json"):
+        write_report(report, tmp_path / f"report.{ending}")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    score = f"{report.models[0].mean('pairs', 'spearman'):.2f}"
+    spread = np.std([result.scores["spearman"] for result in report.models[1].results["pairs"]], ddof=1)
+    for text in (html, markdown):
+        assert score in text
+        assert f"± {spread:.2f}" in text
+        assert "learning rate 0.001" in text
+    assert html.count("<svg") == len(report_page(report).sections[1].figures) == 6
+    assert "<script" not in html
+    addresses = set(re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', html))
+    assert all(address.startswith("#") for address in addresses), addresses
+    assert "<svg" not in markdown
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == report_json(report)
+
+
+FUNCTION = """
+import numpy as np
+seen = []
+
+def embed(texts):
+    seen.extend(texts)
+    return np.array([[text.count(letter) for letter in "etaoinshrdlu"] for text in texts], dtype=float)
+"""
+
+
+def test_any_model_can_be_in_it_and_no_text_is_encoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "letters_of_this_test.py").write_text(FUNCTION, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    report = make_report(["letters_of_this_test:embed"], {"pairs": PAIRS})
+    import letters_of_this_test  # type: ignore[import-not-found]
+
+    assert report.suites == ["pairs", "geometry"]
+    assert len(letters_of_this_test.seen) == len(set(letters_of_this_test.seen)) > 100
+    assert report.models[0].sentences_per_second > 0
+    assert "training" not in [figure.title.lower() for figure in report_page(report).sections[1].figures]
+
+
+def test_a_suite_without_pairs_has_no_pairs_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "letters_of_this_test.py").write_text(FUNCTION, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "a cat"}\n{"_id": "b", "text": "a dog"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "cat"}\n')
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n")
+    report = make_report(["letters_of_this_test:embed"], {"retrieval": tmp_path})
+    titles = [section.title for section in report_page(report).sections]
+    assert titles == ["", "Pictures", "How to read this"]
+    assert report_json(report)["models"][0]["worst_pairs"] == []
+
+
+def test_what_cannot_be_reported_says_what_to_do(runs: tuple[Path, Path], tiny_model: Callable[[str], Path]) -> None:
+    with pytest.raises(SimCSEKitError, match=r"none of the models is a training run.*--data"):
+        make_report([tiny_model("bert")])
+    with pytest.raises(SimCSEKitError, match="twice: "):
+        make_report([runs[0], runs[0]])
+    with pytest.raises(SimCSEKitError, match="at least one"):
+        make_report([])
+
+
+def test_changed_evaluation_data_is_said(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    import shutil
+
+    own = tmp_path / "run"
+    shutil.copytree(runs[0], own)
+    record = json.loads((own / "run.json").read_text(encoding="utf-8"))
+    changed = tmp_path / "pairs.tsv"
+    changed.write_text("".join(PAIRS.read_text(encoding="utf-8").splitlines(keepends=True)[:50]), encoding="utf-8")
+    record["eval_data"]["path"] = str(changed)
+    (own / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert any("is not what it was" in note for note in make_report([own]).notes)
+
+
+def test_the_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    def run(*arguments: object) -> str:
+        result = CliRunner().invoke(app, ["report", *map(str, arguments)])
+        return result.output if result.exception is None else str(result.exception)
+
+    target = tmp_path / "report.md"
+    assert "wrote" in run(*runs, "-o", target)
+    first = target.read_text(encoding="utf-8")
+    assert first.startswith("# Report: plain, hot\n")
+    assert "exists; --overwrite replaces it" in run(*runs, "-o", target)
+    assert target.read_text(encoding="utf-8") == first
+    assert "wrote" in run(runs[0], "-o", target, "--overwrite", "--data", PAIRS, "--suite", "pairs")
+    assert target.read_text(encoding="utf-8").startswith("# Report: plain\n")
+    assert "a report is one of html, md, json; got 'txt'" in run(*runs, "-o", tmp_path / "report.txt")
+    assert "does not exist" in run(*runs, "-o", tmp_path / "nothing" / "report.html")
+    assert "wrote" in run(runs[0], "-o", tmp_path / "report.txt", "--format", "json")
+    assert json.loads((tmp_path / "report.txt").read_text(encoding="utf-8"))["models"][0]["model"] == "plain"
