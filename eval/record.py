@@ -14,7 +14,8 @@ from typing import Any
 
 from simcse_kit.training.record import processor_name
 
-RESULTS = Path(__file__).parent / "results"
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
 _PACKAGES = (
     "simcse-kit",
     "torch",
@@ -29,10 +30,9 @@ _PACKAGES = (
 
 def _commit() -> str:
     """The commit that is measured, marked where the package's files differ from it."""
-    here = Path(__file__).parent
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, cwd=here)
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, cwd=HERE)
     status = ["git", "status", "--porcelain", "--", "../simcse_kit"]
-    changed = subprocess.run(status, capture_output=True, text=True, cwd=here).stdout.strip()
+    changed = subprocess.run(status, capture_output=True, text=True, cwd=HERE).stdout.strip()
     return commit.stdout.strip() + ("+changes" if changed else "")
 
 
@@ -47,8 +47,8 @@ def data_folder() -> Path:
     return Path(value)
 
 
-def write_result(name: str, result: dict[str, Any]) -> Path:
-    """Write ``results/NAME.json``: the result with command, commit, versions, machine and date."""
+def write_result(name: str, result: dict[str, Any], path: Path | None = None) -> Path:
+    """Write ``results/NAME.json`` (or ``path``): the result with command, commit, versions, machine and date."""
     import torch
 
     written = {
@@ -59,7 +59,7 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
         "machine": {"processor": processor_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
         **result,
     }
-    path = RESULTS / f"{name}.json"
+    path = path or RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
@@ -83,4 +83,6 @@ def _command() -> str:
         del words[place : place + 2]
     if "--peer-python" in words:
         words[words.index("--peer-python") + 1] = "PYTHON"
-    return " ".join(["python", f"eval/{Path(sys.argv[0]).name}", *words])
+    script = Path(sys.argv[0]).resolve()
+    place = script.relative_to(HERE) if script.is_relative_to(HERE) else Path(script.name)
+    return " ".join(["python", f"eval/{place}", *words])

@@ -30,7 +30,7 @@ def results_page(figures: str) -> str:
 
 
 def _scripts() -> Iterator[str]:
-    for path in sorted(HERE.glob("*.py")):
+    for path in [*sorted(HERE.glob("*.py")), HERE / "reproduce" / "run.py"]:
         first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
         what, colon, command = first.partition(": python ")
         if colon:

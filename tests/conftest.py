@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,3 +93,28 @@ def minilm() -> SimCSE:
     if packaged_minilm() is None:
         pytest.skip("needs the extra offline")
     return SimCSE(MINILM)
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a folder into an empty hub cache under a repository's name, as a download leaves it."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+    def put(name: str, folder: Path, kind: str = "models") -> None:
+        repo = tmp_path / "hub" / f"{kind}--{name.replace('/', '--')}"
+        (repo / "refs").mkdir(parents=True)
+        (repo / "refs" / "main").write_text("a" * 40)
+        (repo / "blobs").mkdir()
+        snapshot = repo / "snapshots" / ("a" * 40)
+        snapshot.mkdir(parents=True)
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            place = path.relative_to(folder)
+            blob = repo / "blobs" / "-".join(place.parts)
+            shutil.copy(path, blob)
+            (snapshot / place).parent.mkdir(exist_ok=True)
+            (snapshot / place).symlink_to(blob)
+
+    return put

@@ -112,31 +112,6 @@ def test_a_pickle_with_code_is_refused_and_not_run(
 # Hub names, from a cache without a network
 
 
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
-    """Put a folder into an empty hub cache under a repository's name, as a download leaves it."""
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-
-    def put(name: str, folder: Path) -> None:
-        repo = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
-        (repo / "refs").mkdir(parents=True)
-        (repo / "refs" / "main").write_text("a" * 40)
-        (repo / "blobs").mkdir()
-        snapshot = repo / "snapshots" / ("a" * 40)
-        snapshot.mkdir(parents=True)
-        for path in (path for path in folder.rglob("*") if path.is_file()):
-            place = path.relative_to(folder)
-            blob = repo / "blobs" / "-".join(place.parts)
-            shutil.copy(path, blob)
-            (snapshot / place).parent.mkdir(exist_ok=True)
-            (snapshot / place).symlink_to(blob)
-
-    return put
-
-
 @pytest.mark.filterwarnings("error::simcse_kit.Notice")
 @pytest.mark.parametrize(
     ("name", "kind", "pooling"),

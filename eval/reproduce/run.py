@@ -1,0 +1,153 @@
+"""A row of SimCSE's tables, from the hub to the comparison: python eval/reproduce/run.py ROW [--seeds 1 2 3] [--smoke]
+
+Fetches start model, training data and STS sets, trains by the paper's recipe, chooses the checkpoint on STS-B dev,
+measures the seven tasks and compares them with what is published. It needs the hub, and a GPU; where that has too
+little memory, --mini-batch-size helps. Writes results/reproduce/ROW-SEED.json; finished seeds are skipped, interrupted
+ones go on. --smoke runs the same path in seconds, on a two-layer random model and the package's sample: its scores
+mean nothing, and are written into the working folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import smoke
+from record import RESULTS, write_result
+
+from simcse_kit import SimCSE, evaluate_sts, train_sup, train_unsup
+from simcse_kit.evaluation import download_sts
+
+ROWS: dict[str, dict[str, Any]] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
+REPOSITORY = "princeton-nlp/datasets-for-simcse"
+FILES = {"unsup": "wiki1m_for_simcse.txt", "sup": "nli_for_simcse.csv"}
+SMALL = {"batch_size": 16, "epochs": 1, "eval_steps": 10, "device": "cpu"}  # of a smoke run
+
+
+class Inputs(NamedTuple):
+    """What a row is made of."""
+
+    model: str | None  # None: the recipe's
+    train: Path
+    senteval: Path
+
+
+def fetched(row: str, work: Path) -> Inputs:
+    """From the hub, through its cache; the STS sets into the working folder."""
+    from huggingface_hub import hf_hub_download
+
+    senteval = download_sts(work)
+    return Inputs(None, Path(hf_hub_download(REPOSITORY, FILES[_mode(row)], repo_type="dataset")), senteval)
+
+
+def made_small(row: str, work: Path) -> Inputs:
+    """The same, made here."""
+    kind = "roberta" if "roberta" in row else "bert"
+    shutil.rmtree(work / row, ignore_errors=True)
+    model = smoke.make_model(kind, work / row / "start")
+    train = smoke.make_training_data(_mode(row), work / row)
+    return Inputs(str(model), train, smoke.make_senteval(work / row / "senteval"))
+
+
+def _mode(row: str) -> str:
+    return row.partition("-")[0]
+
+
+def reproduce(row: str, seed: int, inputs: Inputs, run: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train, measure, compare."""
+    train = train_unsup if _mode(row) == "unsup" else train_sup
+    result = train(
+        inputs.train,
+        run,
+        recipe=row,
+        eval_data=inputs.senteval / "STS" / "STSBenchmark" / "sts-dev.csv",
+        seed=seed,
+        resume=(run / "run.json").is_file(),
+        **({} if inputs.model is None else {"model": inputs.model}),
+        **settings,
+    )
+    model = SimCSE(run, device=settings.get("device"))
+    with model.full_length():
+        measured = evaluate_sts(model.encoder_fn(show_progress_bar=True), inputs.senteval)
+    published = ROWS[row]
+    tasks = dict(zip(measured.scores, [*published.get("tasks", [None] * 7), published["average"]], strict=True))
+    return {
+        "row": row,
+        "seed": seed,
+        "scores": dict(measured.scores),
+        "published": tasks,
+        "difference": {name: measured.scores[name] - own for name, own in tasks.items() if own is not None},
+        "seeds": published.get("seeds"),
+        "best_step": result.best_step,
+        "dev_spearman": result.best_score,
+        "alignment": measured.alignment,
+        "uniformity": measured.uniformity,
+        "arguments": json.loads((run / "run.json").read_text(encoding="utf-8"))["arguments"],
+    }
+
+
+def comparison(results: Sequence[dict[str, Any]]) -> str:
+    """What is published beside what was measured, with the mean over the seeds where there are several."""
+    names = list(results[0]["scores"])
+    lines = [("", *names), ("published", *map(_shown, results[0]["published"].values()))]
+    lines += [(f"seed {result['seed']}", *map(_shown, result["scores"].values())) for result in results]
+    means = {name: sum(result["scores"][name] for result in results) / len(results) for name in names}
+    if len(results) > 1:
+        lines.append(("mean", *map(_shown, means.values())))
+    gaps = [None if own is None else means[name] - own for name, own in results[0]["published"].items()]
+    lines.append(("difference", *("" if gap is None else f"{gap:+.2f}" for gap in gaps)))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    table = "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    known = results[0]["seeds"]
+    if known is None:
+        return table
+    inside = known["lowest"] <= means["avg"] <= known["highest"]
+    return (
+        f"{table}\nOver {known['count']} seeds the average was {known['lowest']} to {known['highest']}, "
+        f"{known['mean']} in the mean: this is {'inside' if inside else 'outside'} of it."
+    )
+
+
+def _shown(score: float | None) -> str:
+    return "" if score is None else f"{score:.2f}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the seeds that are not finished, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("row", metavar="ROW", choices=ROWS, help=f"one of {', '.join(ROWS)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42], help="default: 42, as in the original's scripts")
+    parser.add_argument("--smoke", action="store_true", help="the whole path on a small random model")
+    parser.add_argument(
+        "--mini-batch-size", type=int, help="for less memory, same gradient: see simcse-kit train --help"
+    )
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "reproduce")
+    arguments = parser.parse_args(argv)
+    row, work = arguments.row, arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    inputs = (made_small if arguments.smoke else fetched)(row, work)
+    settings = SMALL if arguments.smoke else {}
+    if arguments.mini_batch_size:
+        settings = settings | {"mini_batch_size": arguments.mini_batch_size}
+    results = []
+    for seed in arguments.seeds:
+        place = (work / row if arguments.smoke else RESULTS / "reproduce") / f"{row}-{seed}.json"
+        if not place.is_file():
+            run = work / row / f"seed-{seed}"
+            write_result(f"reproduce/{row}-{seed}", reproduce(row, seed, inputs, run, settings), place)
+        results.append(json.loads(place.read_text(encoding="utf-8")))
+    print(comparison(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The recipes of the paper's tables: the whole path, small, from stand-ins and from a hub's cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from simcse_kit.data import sample_sentences_path
+from simcse_kit.evaluation import download
+from simcse_kit.training.recipes import recipes as recipe_table
+
+SCRIPT = Path(__file__).parents[2] / "eval" / "reproduce" / "run.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reproduce_run", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_row_is_a_recipe_and_its_average_that_of_its_tasks(script: ModuleType) -> None:
+    recipes = recipe_table()
+    assert set(script.ROWS) == {name for name in recipes if name.endswith(("-base", "-large"))}
+    for name, row in script.ROWS.items():
+        assert float(recipes[name].figure) == row["average"]
+        if "tasks" in row:  # the paper averages scores that are not rounded, to 0.01
+            assert sum(row["tasks"]) / 7 == pytest.approx(row["average"], abs=0.011)
+
+
+@pytest.mark.parametrize(("row", "seeds"), [("unsup-roberta-large", (1, 2)), ("sup-bert-base", (3,))])
+def test_a_smoke_run_goes_the_whole_way(row: str, seeds: tuple[int, ...], tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), row, "--smoke", "--work", str(tmp_path), "--seeds", *map(str, seeds)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for seed in seeds:
+        result = json.loads((tmp_path / row / f"{row}-{seed}.json").read_text(encoding="utf-8"))
+        assert result["arguments"]["recipe"] == row
+        assert result["arguments"]["seed"] == seed
+        assert result["difference"]["avg"] == pytest.approx(result["scores"]["avg"] - result["published"]["avg"])
+        assert f"{result['scores']['avg']:.2f}" in done.stdout
+    assert done.stdout.count("seed ") == len(seeds)
+    assert ("  mean  " in done.stdout) == (len(seeds) > 1)
+    assert f"{result['published']['avg']:.2f}" in done.stdout
+
+
+def test_what_the_hub_has_becomes_a_row(
+    script: ModuleType,
+    tiny_model: Callable[[str], Path],
+    hub_cache: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = tmp_path / "dataset"
+    data.mkdir()
+    shutil.copy(sample_sentences_path(), data / "wiki1m_for_simcse.txt")
+    made = script.smoke.make_senteval(tmp_path / "made")
+    with tarfile.open(data / download.ARCHIVE, "w") as archive:
+        for name in ("STS", "SICK"):
+            archive.add(made / name, arcname=name)
+    hub_cache("princeton-nlp/datasets-for-simcse", data, "datasets")
+    hub_cache("google-bert/bert-base-uncased", tiny_model("bert"))
+    pairs = {task: 120 * len(names) for task, names in script.smoke.SUBSETS.items()}
+    monkeypatch.setattr(download, "PAIRS", pairs | {"STSBenchmark": 120, "SICKRelatedness": 120})
+
+    inputs = script.fetched("unsup-bert-base", tmp_path / "work")
+    assert inputs.model is None
+    assert inputs.train.read_text(encoding="utf-8") == sample_sentences_path().read_text(encoding="utf-8")
+    result = script.reproduce("unsup-bert-base", 1, inputs, tmp_path / "run", script.SMALL)
+    assert result["arguments"]["model"] == "google-bert/bert-base-uncased"
+    assert result["arguments"]["train_head"] == "mlp"
+    assert len(result["difference"]) == 8
+    table = script.comparison([result, result])
+    assert "this is outside of it" in table
+    assert table.splitlines()[-2].startswith("difference")
