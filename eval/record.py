@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -85,4 +86,4 @@ def _command() -> str:
         words[words.index("--peer-python") + 1] = "PYTHON"
     script = Path(sys.argv[0]).resolve()
     place = script.relative_to(HERE) if script.is_relative_to(HERE) else Path(script.name)
-    return " ".join(["python", f"eval/{place}", *words])
+    return " ".join(["python", f"eval/{place}", *(re.sub(r"(?<![\w.])/(?:[^/:]+/)*", "", word) for word in words)])

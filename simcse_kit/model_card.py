@@ -26,6 +26,7 @@ _BELONGS = {
     "ranking": "teacher",
     "template_denoising": "template",
 }
+_HUB = "hf:"  # before the name of a data set there
 _NOT_SHOWN = ("pooling", "device", "report_to", "eval_steps", "select", "merge", "gradient_checkpointing")
 
 
@@ -52,7 +53,7 @@ def model_card(
     pooling = str(record.get("pooling"))
     source = (files("simcse_kit") / "model_card.md.j2").read_text(encoding="utf-8")
     template = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
-    start = str(record.get("model") or "")
+    start, data = str(record.get("model") or ""), str(record.get("data", {}).get("source", ""))
     return template.render(
         record=record,
         dimension=dimension,
@@ -62,7 +63,8 @@ def model_card(
         if adapters
         else f"this model's way from them to the sentence vector ({pooling}) has parts that it does not load",
         adapters=adapters,
-        data=PurePath(str(record.get("data", {}).get("source", ""))).name,  # not where it lay
+        data=data if data.startswith(_HUB) else PurePath(data).name,  # not where it lay
+        dataset=data.removeprefix(_HUB).partition("#")[0].partition(":")[0] if data.startswith(_HUB) else None,
         start=PurePath(start).name if PurePath(start).is_absolute() else start,
         base=_on_the_hub(start),
         settings=_settings(record.get("training", {})),

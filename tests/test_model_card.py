@@ -77,12 +77,16 @@ def test_the_front_matter_is_what_the_hub_reads(tiny_model: Callable[[str], Path
         "license": "apache-2.0",
         "model": "google-bert/bert-base-uncased",
         "objective": "simcse",
+        "data": {"source": "hf:owner/texts#plain:train", "rows": 1234, "sha256": "ab" * 32},
+        "training": {"epochs": 1},
     }
     model.save(tmp_path / "m")
     result = evaluate_pairs(model.encoder_fn(), PAIRS)
     record_evaluation(tmp_path / "m", [result])
     data = ModelCard.load(tmp_path / "m" / "README.md").data
     assert (data.license, data.base_model) == ("apache-2.0", "google-bert/bert-base-uncased")
+    assert data.datasets == ["owner/texts"]
+    assert "| data | hf:owner/texts#plain:train, 1,234 rows" in (tmp_path / "m" / "README.md").read_text()
     assert {line.metric_type: line.metric_value for line in data.eval_results} == pytest.approx(result.scores, abs=1e-4)
 
 

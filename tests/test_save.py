@@ -187,6 +187,9 @@ def test_pushed_files_load(
     model = SimCSE(tiny_model("bert"), pooling="cls", device="cpu")
     assert model.push_to_hub("me/mine", private=True) == "https://huggingface.co/me/mine"
     assert calls == [("me/mine", True), ("me/mine", "Add a SimCSE sentence encoder")]
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert "library_name: sentence-transformers" in card
+    assert "Pooling: `cls`" in card
     np.testing.assert_array_equal(SimCSE(tmp_path / "hub", device="cpu").encode(sentences), model.encode(sentences))
 
 

@@ -231,6 +231,21 @@ def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: f
     return out[0]
 
 
+def cosine_histograms(groups: Mapping[str, NDArray[Any]]) -> str:
+    """How the cosines of several kinds of pairs are spread, by name."""
+    bins = np.linspace(min(float(cosines.min()) for cosines in groups.values()), 1.0, 61)
+    names = list(groups)
+    with _figure(9.6, 2.8) as (_, axes, out):
+        for name, cosines in groups.items():
+            color = color_of(names, name)
+            shares = np.full(len(cosines), 1 / len(cosines))
+            axes.hist(cosines, bins=bins, weights=shares, color=color, alpha=0.6, label=name)
+            axes.axvline(float(np.median(cosines)), color=color, linewidth=1, linestyle="--")
+        axes.set(xlabel="cosine of the two vectors (dashed: median)", ylabel="share of the pairs")
+        axes.legend(loc="upper left")
+    return out[0]
+
+
 def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     """By name, the share of the variance in the first n directions; the slower it rises, the more of them are used."""
     names = list(spectra)

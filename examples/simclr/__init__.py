@@ -1,0 +1,1 @@
+"""The parts of simclr_images.py: images, augmented views, training, linear probes, the picture."""

@@ -1,0 +1,53 @@
+"""SimCLR (Chen et al., 2020) on images, without labels: python simclr_images.py [--dataset digits] [--seeds 1 2 3]
+
+Two augmented views of each image, a small ResNet f, a projection head g, and the NT-Xent loss on z = g(f(x)): loss and
+head are those that simcse_kit trains text with. Then a linear classifier reads the classes out of raw pixels, of the
+untrained encoder, of h = f(x) and of z, from ten labels a class and from all. Needs: pip install "simcse-kit[images]"
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from simclr.experiment import run_seed, table
+from simclr.images import load_images
+from simclr.picture import draw
+from simclr.training import Settings
+
+from simcse_kit import SimCSEKitError
+
+SMOKE = {"epochs": 2, "batch_size": 64, "widths": (8, 16)}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train and probe each seed, print the table, write the picture of the first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="digits", help="digits, hf:NAME (hf:cifar10), or a folder CLASS/IMAGE")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--epochs", type=int, default=Settings().epochs, help="default: %(default)s")
+    parser.add_argument("--labels", type=int, default=10, help="labelled images of each class; default: %(default)s")
+    parser.add_argument("--limit", type=int, help="training images at most")
+    parser.add_argument("--output", type=Path, default=Path("simclr_images.png"), help="the picture")
+    parser.add_argument("--smoke", action="store_true", help="the whole path in seconds; the figures mean nothing")
+    given = parser.parse_args(argv)
+    data = load_images(given.dataset, limit=300 if given.smoke else given.limit)
+    settings = Settings(**({"epochs": given.epochs} | (SMOKE if given.smoke else {})))
+    began = time.perf_counter()
+    outcomes = [run_seed(data, settings, seed, per_class=given.labels) for seed in given.seeds]
+    print(
+        f"{data.name}: {len(data.train.labels):,} images to train on, without their labels; accuracy × 100 of a linear "
+        f"probe on {len(data.test.labels):,} held-out ones\n\n{table(outcomes, given.labels)}\n"
+    )
+    seconds = sum(outcome.trained.seconds for outcome in outcomes) / len(outcomes)
+    print(f"training: {seconds:.0f} s a seed; all: {time.perf_counter() - began:.0f} s")
+    draw(data, settings, outcomes[0], given.output)
+    print(f"picture: {given.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SimCSEKitError as error:
+        sys.exit(f"error: {error}")
