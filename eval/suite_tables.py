@@ -13,9 +13,11 @@ def suite_tables() -> Iterator[str]:
     if not has("suites"):
         return
     result = load("suites")
-    own = {entry["suite"]: entry for entry in result["results"] if entry["model"] == result["results"][0]["model"]}
-    yield from _transfer(own["transfer"], result["transfer_reference"])
-    yield from _geometry(own["geometry"])
+    models: dict[str, dict[str, dict[str, Any]]] = {}
+    for entry in result["results"]:
+        models.setdefault(entry["model"], {})[entry["suite"]] = entry
+    yield from _transfer(next(iter(models.values()))["transfer"], result["transfer_reference"])
+    yield from _every_suite(models)
 
 
 def _transfer(entry: dict[str, Any], reference: dict[str, Any]) -> Iterator[str]:
@@ -36,7 +38,29 @@ def _transfer(entry: dict[str, Any], reference: dict[str, Any]) -> Iterator[str]
     yield ""
 
 
-def _geometry(entry: dict[str, Any]) -> Iterator[str]:
-    figures = ", ".join(f"{name} {value:.2f}" for name, value in entry["scores"].items())
-    yield f"Its geometry on STS-B: {figures}."
+_SCORES = (("sts", "avg", "STS avg"), ("korsts", "KorSTS", "KorSTS"), ("transfer", "avg", "transfer avg"))
+_GEOMETRY = ("alignment", "uniformity", "effective rank", "hubness", "length bias", "overlap bias")
+
+
+def _every_suite(models: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """A line for each model: averages with their intervals, how its vectors lie."""
+    first = next(iter(models))
+    yield (
+        f"Every offline suite, seed 1 of each recipe above, MiniLM's CLS vector at the start; {first} is with its mean "
+        "pooling. Bold: better than that by an interval of the difference without zero. Geometry on STS-B:"
+    )
+    yield ""
+    heads = [head for _, _, head in _SCORES] + list(_GEOMETRY)
+    yield "| | " + " | ".join(heads) + " |"
+    yield "| --- | " + " | ".join(["---:"] * len(heads)) + " |"
+    for name, suites in models.items():
+        cells = []
+        for suite, score, _ in _SCORES:
+            entry = suites[suite]
+            low, high = entry["intervals"][score]
+            better = entry.get("against_the_first", {}).get(score, {}).get("verdict") == "better"
+            shown = f"{entry['scores'][score]:.2f}"
+            cells.append(f"{f'**{shown}**' if better else shown} ({low:.1f}–{high:.1f})")
+        cells += [f"{suites['geometry']['scores'][measure]:.2f}" for measure in _GEOMETRY]
+        yield f"| {name} | " + " | ".join(cells) + " |"
     yield ""

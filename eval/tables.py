@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lecture_tables import lecture_blocks
 from record import has, load
 from results_page import results_page
 from search_tables import search_tables
@@ -21,6 +22,7 @@ from simcse_kit.report.charts import AFTER, NEUTRAL, SpeedPoint, speed_against_s
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+LECTURE = HERE.parent / "examples" / "contrastive_learning.md"
 PAGE = HERE / "README.md"
 MEASURED = HERE.parent / "simcse_kit" / "training" / "measured.json"
 START, END = "<!-- figures: eval/tables.py -->", "<!-- end of figures -->"
@@ -293,8 +295,20 @@ def render() -> str:
     )
 
 
+def lecture() -> str:
+    """examples/contrastive_learning.md with its blocks of figures as the results have them."""
+    text = LECTURE.read_text(encoding="utf-8")
+    for name, block in lecture_blocks().items():
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        _, found, after = rest.partition(end)
+        assert found, f"{LECTURE} has no block {name}"
+        text = f"{before}{start}\n{block}\n{end}{after}"
+    return text
+
+
 def main() -> None:
-    """Rewrite the section and the recipes' figures."""
+    """Rewrite the section, the lecture's blocks and the recipes' figures."""
     if has("speed_encode"):
         draw_encode()
     MEASURED.write_text(json.dumps(measured(), indent=2) + "\n", encoding="utf-8")
@@ -302,6 +316,7 @@ def main() -> None:
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
     README.write_text(pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", text), encoding="utf-8")
     PAGE.write_text(results_page(render()), encoding="utf-8")
+    LECTURE.write_text(lecture(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import importlib.util
 import re
 import shlex
@@ -55,10 +57,22 @@ def test_figures_of_the_readme_are_those_of_the_results(monkeypatch: pytest.Monk
     spec.loader.exec_module(tables)
     assert f"{tables.START}\n\n{tables.render()}\n\n{tables.END}" in README
     assert tables.PAGE.read_text(encoding="utf-8") == tables.results_page(tables.render())
+    assert tables.lecture() == tables.LECTURE.read_text(encoding="utf-8")
     assert tables.measured() == {
         name: found._asdict() for name, found in measured().items()
     }  # what `simcse-kit recipes` shows
     assert set(measured()) <= set(recipes())
+
+
+def test_the_lecture_is_right() -> None:
+    found = doctest.testfile(str(ROOT / "examples" / "contrastive_learning.md"), module_relative=False)
+    assert found.attempted > 10
+    assert found.failed == 0
+    text = (ROOT / "examples" / "contrastive_learning.md").read_text(encoding="utf-8")
+    for place in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / "examples" / place).exists(), place
+    for name in re.findall(r"`simcse_kit\.([\w.]+)\.(\w+)`", text):  # each formula names the function that computes it
+        assert hasattr(importlib.import_module(f"simcse_kit.{name[0]}"), name[1])
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -69,6 +83,9 @@ def test_example_runs(path: Path, tmp_path: Path, minilm: SimCSE) -> None:
         small = tmp_path / "small.txt"
         small.write_text("\n".join(read_sentences(sample_sentences_path()).column(0)[:70]), encoding="utf-8")
         arguments = [str(small), str(tmp_path)]
+    if path.stem == "simclr_images":
+        pytest.importorskip("kornia", reason="the extra images is not installed")
+        arguments = ["--smoke"]
     done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout
