@@ -16,6 +16,7 @@ ACCENT = "#d9822b"
 _COLORS = (AFTER, ACCENT, "#3f9a5f", "#a561c9", "#c9524f", "#8a7a3a", "#2aa0a8", "#c76fa0")
 NEUTRAL = "#808080"
 _BANDS = 5  # of the gold scale
+_LOG_FROM = 30  # highest loss over lowest, of an axis in powers of ten
 _STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -114,7 +115,11 @@ def training_curves(curves: Sequence[Curve]) -> str:
             if curve.scores:
                 panels[1].plot(*zip(*curve.scores, strict=True), **style)
         panels[0].set_ylabel("training loss")
-        panels[0].set_ylim(bottom=0)
+        losses = [loss for curve in curves for _, loss in curve.losses]
+        if losses and 0 < _LOG_FROM * min(losses) < max(losses):
+            panels[0].set_yscale("log")
+        else:
+            panels[0].set_ylim(bottom=0)
         if scored:
             panels[1].set_ylabel("Spearman × 100")
         panels[-1].set_xlabel("step")
@@ -259,22 +264,10 @@ def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> str
     return out[0]
 
 
-def speed_against_score(
-    points: Sequence[SpeedPoint],
-    *,
-    ylabel: str,
-    machine: str,
-    legend: Mapping[str, str] | None = None,
-    width: float = 9.6,
-) -> str:
-    """Sentences a second against a score; ``legend`` names colours."""
-    with _figure(width, 3.6) as (_, axes, out):
-        low, high = min(point.score for point in points), max(point.score for point in points)
-        margin = max(0.25, high - low)
-        axes.set_ylim(low - margin, high + margin)
-        axes.set_xlim(0, 1.15 * max(point.per_second for point in points))
+def speed_against_score(points: Sequence[SpeedPoint], *, ylabel: str, machine: str, legend: Mapping[str, str]) -> str:
+    """Sentences a second against a score, each point with its name; ``legend`` names colours."""
+    with _speed_axes(points, 9.6, ylabel, machine) as (axes, out):
         for i, point in enumerate(sorted(points, key=lambda point: point.per_second)):
-            axes.scatter([point.per_second], [point.score], c=point.color, s=60, zorder=2)
             axes.annotate(
                 f"{point.name}\n{point.per_second:,.0f}/s",
                 (point.per_second, point.score),
@@ -284,9 +277,31 @@ def speed_against_score(
                 va="bottom" if i % 2 else "top",
                 color=point.color,
             )
-        for name, color in (legend or {}).items():
+        for name, color in legend.items():
             axes.scatter([], [], c=color, s=60, label=name)
-        if legend:
-            axes.legend(loc="upper left", ncols=2)
-        axes.set(xlabel=f"sentences a second, {machine}", ylabel=ylabel)
+        axes.legend(loc="upper left", ncols=2)
     return out[0]
+
+
+def speeds_of_models(points: Sequence[SpeedPoint], *, ylabel: str, machine: str) -> str:
+    """The same for models that may lie near each other: names and speeds stand beside the chart."""
+    with _speed_axes(points, 4.8, ylabel, machine) as (axes, out):
+        for point in points:
+            axes.scatter([], [], c=point.color, s=60, label=f"{point.name}: {point.per_second:,.0f}/s")
+        axes.legend(loc="lower left", fontsize=8)
+    return out[0]
+
+
+@contextmanager
+def _speed_axes(
+    points: Sequence[SpeedPoint], width: float, ylabel: str, machine: str
+) -> Iterator[tuple[Any, list[str]]]:
+    with _figure(width, 3.6) as (_, axes, out):
+        low, high = min(point.score for point in points), max(point.score for point in points)
+        margin = max(0.25, high - low)
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlim(0, 1.15 * max(point.per_second for point in points))
+        axes.set(xlabel=f"sentences a second, {machine}", ylabel=ylabel)
+        for point in points:
+            axes.scatter([point.per_second], [point.score], c=point.color, s=60, zorder=2)
+        yield axes, out

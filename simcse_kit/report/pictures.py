@@ -16,7 +16,7 @@ from simcse_kit.report.charts import (
     color_of,
     geometry_plane,
     similarity_against_gold,
-    speed_against_score,
+    speeds_of_models,
     training_curves,
     variance_spectrum,
 )
@@ -81,7 +81,7 @@ def figures(report: Report) -> Iterator[Figure]:
         ]
         yield Figure(
             title="Speed and quality",
-            svg=speed_against_score(points, ylabel=f"{suite}, {score}", machine=report.machine_name, width=4.8),
+            svg=speeds_of_models(points, ylabel=f"{suite}, {score}", machine=report.machine_name),
             caption="Sentences encoded a second during this evaluation, tokenizing included. Models that differ only "
             "in how they were trained are equally fast; what is between them here is the machine's noise.",
         )

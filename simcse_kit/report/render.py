@@ -18,7 +18,7 @@ from simcse_kit.report.page import Page, Section, Table, page_markdown, write_pa
 from simcse_kit.report.pairs import ShownPairs, shown_pairs, worst_pairs
 from simcse_kit.report.pictures import figures
 
-_ACROSS = 10  # scores in a row; more stand one below the other
+_ACROSS = 3  # models whose score and interval stand in one line
 _DIGITS = {"geometry": 3}
 FORMATS = ("html", "md", "json")
 
@@ -138,41 +138,45 @@ def _scores(report: Report) -> Section:
 
 
 def _score_table(report: Report, suite: str) -> Table:
+    """A line for each score, a column for each model."""
     first = report.models[0].results[suite][0]
     digits = _DIGITS.get(suite, 2)
-    rows = []
+    columns = []
     for model in report.models:
         results = model.results[suite]
         spans = intervals(*results) if first.outcomes else {}
-        cells = []
+        cells = [f"{model.name}\n{len(results)} seeds" if len(results) > 1 else model.name]
         for score in first.scores:
-            values = [result.scores[score] for result in results]
             cell = _fixed(model.mean(suite, score), digits)
-            if len(values) > 1:
-                cell += f" ± {_fixed(float(np.std(values, ddof=1)), digits)}"
-            cells.append(cell + (f"\n{_span(spans[score])}" if score in spans else ""))
-        seeds = f"\n{len(results)} seeds" if len(results) > 1 else ""
-        rows.append([f"{model.name}{seeds}", *cells])
-    return _turned(["", *first.scores], rows, f"{suite}: {SUITES[suite].unit}")
+            if len(results) > 1:
+                spread = float(np.std([result.scores[score] for result in results], ddof=1))
+                cell += f" ± {_fixed(spread, digits)}"
+            cells.append(_cell(report, cell, f"({_span(spans[score])})" if score in spans else ""))
+        columns.append(cells)
+    return _table(list(first.scores), columns, f"{suite}: {SUITES[suite].unit}")
 
 
 def _difference_table(report: Report, suite: str) -> Table:
     scores = list(report.models[0].results[suite][0].scores)
-    rows = []
+    columns = []
     for model in report.models[1:]:
         lines = {line.score: line for line in _differences(report, model, suite)}
-        cells = [
-            f"{_signed(line.difference)}\n{_span(line.interval, signed=True)}\n{line.verdict}" if line else ""
-            for line in map(lines.get, scores)
-        ]
-        rows.append([model.name, *cells])
-    return _turned(["", *scores], rows, f"{suite}: against {report.models[0].name}")
+        cells = [model.name]
+        for score in scores:
+            line = lines.get(score)
+            span = "" if line is None else f"({_span(line.interval, signed=True)})"
+            cells.append("" if line is None else _cell(report, _signed(line.difference), span, line.verdict))
+        columns.append(cells)
+    return _table(scores, columns, f"{suite}: against {report.models[0].name}")
 
 
-def _turned(head: list[str], rows: list[list[str]], caption: str) -> Table:
-    """A table, with its rows as columns where it would be too wide."""
-    if len(head) - 1 > _ACROSS:
-        head, *rows = [list(column) for column in zip(head, *rows, strict=True)]
+def _cell(report: Report, *parts: str) -> str:
+    """In a line, or with many models, whose columns are narrow, one below the other."""
+    return (" " if len(report.models) <= _ACROSS else "\n").join(filter(None, parts))
+
+
+def _table(scores: list[str], columns: list[list[str]], caption: str) -> Table:
+    head, *rows = [list(line) for line in zip(["", *scores], *columns, strict=True)]
     return Table(head=head, rows=rows, caption=caption)
 
 
