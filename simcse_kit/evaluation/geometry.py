@@ -26,7 +26,7 @@ from simcse_kit.evaluation.metrics import (
     unit,
 )
 from simcse_kit.evaluation.results import SuiteResult
-from simcse_kit.evaluation.sts import SPLITS, load_sts_benchmark
+from simcse_kit.evaluation.sts import SPLITS, TOP, load_sts_benchmark
 from simcse_kit.types import EncodeFn, ScoredPairs
 
 NEIGHBOURS = 10
@@ -152,4 +152,4 @@ def _pairs(data: ScoredPairs | str | Path, split: str) -> tuple[ScoredPairs, flo
         np.concatenate([part.gold for part in parts]),
         f"STS-B {split}",
         sum(part.dropped for part in parts),
-    ), 5.0
+    ), TOP

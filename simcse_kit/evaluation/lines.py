@@ -24,7 +24,10 @@ def lines_of(path: Path, help_text: str, *, otherwise: str | None = None) -> lis
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if otherwise is None:
-            raise DataError(f"{path} is not UTF-8: {error}") from None
+            line = content.count(b"\n", 0, error.start) + 1
+            raise DataError(
+                f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+            ) from None
         text = content.decode(otherwise)
     # not splitlines(): it also cuts at characters that may stand inside a sentence (U+0085, U+2028)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

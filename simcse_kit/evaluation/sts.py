@@ -20,6 +20,7 @@ SUBSETS = {
     "STS15": ("answers-forums", "answers-students", "belief", "headlines", "images"),
     "STS16": ("answer-answer", "headlines", "plagiarism", "postediting", "question-question"),
 }
+TOP = 5.0  # of the gold scale of every set here
 SPLITS = ("train", "dev", "test")
 
 KLUE_STS = "hf:klue/klue#sts:validation"
@@ -87,7 +88,15 @@ def senteval_root(data_dir: str | Path) -> Path:
 def read_existing(path: Path, help_text: str) -> ScoredPairs:
     """The scored pairs of a file; where it is missing, an error that says how to get it."""
     need(path, help_text)
-    return read_scored_pairs(path)
+    pairs = read_scored_pairs(path)
+    outside = np.flatnonzero((pairs.gold < 0) | (pairs.gold > TOP))
+    if len(outside):
+        i = int(outside[0])
+        raise DataError(
+            f"{path}: gold scores are from 0 to {TOP:g}; that of {pairs.first[i]!r:.100} and {pairs.second[i]!r:.100} "
+            f"is {pairs.gold[i]:g}"
+        )
+    return pairs
 
 
 def _benchmark(root: Path, split: str) -> Path:
@@ -111,9 +120,12 @@ def _read_subset(folder: Path, name: str) -> ScoredPairs:
         if len(parts) != 2:
             raise DataError(f"{inputs}, line {number}: two sentences with a tab between are needed; got {pair!r}")
         try:
-            gold.append(float(score))
+            value = float(score)
         except ValueError:
             raise DataError(f"{golds}, line {number}: a number or nothing is needed; got {score!r}") from None
+        if not 0 <= value <= TOP:
+            raise DataError(f"{golds}, line {number}: a score from 0 to {TOP:g} is needed; got {score!r}")
+        gold.append(value)
         first.append(parts[0])
         second.append(parts[1])
     return ScoredPairs(first, second, np.array(gold, dtype=np.float64), str(inputs), len(scores) - len(gold))

@@ -17,12 +17,10 @@ from simcse_kit.evaluation.mteb import WANTED as MTEB_WANTED
 from simcse_kit.evaluation.mteb import evaluate_mteb
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.evaluation.retrieval import evaluate_retrieval
-from simcse_kit.evaluation.sts import KLUE_STS, load_klue_sts, load_korsts, load_sts, load_sts_benchmark
+from simcse_kit.evaluation.sts import KLUE_STS, TOP, load_klue_sts, load_korsts, load_sts, load_sts_benchmark
 from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
 from simcse_kit.evaluation.transfer import evaluate_transfer
 from simcse_kit.types import EncodeFn, ScoredPairs
-
-STS_SCALE = 5.0  # top of the gold scale of STS-B and KorSTS
 
 
 def evaluate_sts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
@@ -33,7 +31,7 @@ def evaluate_sts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
     """
     start = time.perf_counter()
     tasks, spread = load_sts(data_dir), load_sts_benchmark(data_dir)
-    measured = measure(encode, tasks, spread, scale=STS_SCALE)
+    measured = measure(encode, tasks, spread, scale=TOP)
     scores = {task.name: measured.whole(task.name).spearman for task in tasks}
     scores["avg"] = sum(scores.values()) / len(scores)
     return _result("sts", measured, scores, str(data_dir), start)
@@ -46,7 +44,7 @@ def evaluate_korsts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
     """
     start = time.perf_counter()
     spread = load_korsts(data_dir)
-    measured = measure(encode, [Task("KorSTS", (Subset("test", spread[-1]),))], spread, scale=STS_SCALE)
+    measured = measure(encode, [Task("KorSTS", (Subset("test", spread[-1]),))], spread, scale=TOP)
     return _result("korsts", measured, {"KorSTS": measured.whole("KorSTS").spearman}, str(data_dir), start)
 
 
@@ -57,7 +55,7 @@ def evaluate_klue_sts(encode: EncodeFn, data: str | Path = KLUE_STS) -> SuiteRes
     """
     start = time.perf_counter()
     pairs = load_klue_sts(data)
-    measured = measure(encode, [Task("KLUE-STS", (Subset("validation", pairs),))], [pairs], scale=STS_SCALE)
+    measured = measure(encode, [Task("KLUE-STS", (Subset("validation", pairs),))], [pairs], scale=TOP)
     return _result("klue-sts", measured, {"KLUE-STS": measured.whole("KLUE-STS").spearman}, str(data), start)
 
 
@@ -74,6 +72,10 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
     measured = measure(encode, [Task("pairs", (Subset("pairs", own),))], [own])
     whole = measured.whole("pairs")
     (outcome,) = measured.outcomes
+    low, high = float(own.gold.min()), float(own.gold.max())
+    if low < 0 or high > TOP:
+        note = f"gold scores go from {low:g} to {high:g}, so the top of the scale is taken to be {high:g}"
+        measured = measured._replace(notes=(*measured.notes, note))
     both = tuple(outcome._replace(score=name, statistic=name) for name in ("spearman", "pearson"))
     scores = {"spearman": whole.spearman, "pearson": whole.pearson}
     if set(own.gold.tolist()) == {0.0, 1.0}:

@@ -84,7 +84,12 @@ def measure(
     positive = positive_pairs(everything.gold, scale=top)
     notes: tuple[str, ...] = ()
     if any(row.subset == "all" and not np.isfinite(row.spearman) for row in rows):
-        notes = ("a correlation is not defined: all gold scores, or all similarities, are equal",)
+        few = [row.task for row in rows if row.subset == "all" and row.pairs < 2]
+        notes = (
+            f"a correlation is not defined: {', '.join(few)} has fewer than two pairs"
+            if few
+            else "a correlation is not defined: all gold scores, or all similarities, are equal",
+        )
     if not positive.any():
         notes += (f"alignment is not defined: no pair has a gold score above {POSITIVES_ABOVE * top:g}",)
     return Measured(

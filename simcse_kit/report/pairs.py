@@ -28,7 +28,7 @@ def shown_pairs(report: Report) -> ShownPairs | None:
         ShownPairs(Path(results[0].data).name if suite == "pairs" else outcome.score, suite, outcome.score)
         for suite, results in report.models[0].results.items()
         for outcome in results[0].outcomes
-        if outcome.gold is not None and len(outcome.texts) == 2
+        if outcome.gold is not None and len(outcome.texts) == 2 and np.ptp(outcome.gold) > 0
     ]
     return next((pairs for pairs in found if pairs.score == _PREFERRED), found[0] if found else None)
 

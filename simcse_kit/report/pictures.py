@@ -74,7 +74,9 @@ def figures(report: Report) -> Iterator[Figure]:
             "vectors in a narrow cone.",
         )
     suite, score = report.suites[0], report.main_score
-    if all(math.isfinite(model.sentences_per_second) for model in report.models):
+    if all(
+        math.isfinite(model.sentences_per_second) and math.isfinite(model.mean(suite, score)) for model in report.models
+    ):
         points = [
             SpeedPoint(model.name, model.sentences_per_second, model.mean(suite, score), color_of(names, model.name))
             for model in report.models

@@ -107,7 +107,7 @@ def _lead(report: Report) -> str:
     suite, score = report.suites[0], report.main_score
     parts = []
     for model in report.models:
-        text = f"{model.name}: {model.mean(suite, score):.2f}"
+        text = f"{model.name}: {_fixed(model.mean(suite, score))}"
         for line in _differences(report, model, suite) if model is not report.models[0] else ():
             if line.score == score:
                 text += f", {line.verdict} ({_signed(line.difference)}; 95 %: {_span(line.interval, signed=True)})"
@@ -151,7 +151,13 @@ def _score_table(report: Report, suite: str) -> Table:
             if len(results) > 1:
                 spread = float(np.std([result.scores[score] for result in results], ddof=1))
                 cell += f" ± {_fixed(spread, digits)}"
-            cells.append(_cell(report, cell, f"({_span(spans[score])})" if score in spans else ""))
+            cells.append(
+                _cell(
+                    report,
+                    cell,
+                    f"({_span(spans[score])})" if all(map(math.isfinite, spans.get(score, [math.nan]))) else "",
+                )
+            )
         columns.append(cells)
     return _table(list(first.scores), columns, f"{suite}: {SUITES[suite].unit}")
 
@@ -232,7 +238,7 @@ def _reading(report: Report) -> list[str]:
 
 
 def _fixed(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"  # the notes say why
 
 
 def _signed(value: float) -> str:

@@ -161,3 +161,29 @@ def test_the_real_files_hold_the_published_numbers_of_pairs(data_dir: Path) -> N
     assert [len(split.gold) for split in load_korsts(data_dir)] == [5749, 1500, 1379]
     assert {task.name: tuple(subset.name for subset in task.subsets) for task in tasks[:5]} == SUBSETS
     assert sum(subset.pairs.dropped for subset in tasks[4].subsets) == 9183 - 1186
+
+
+@pytest.mark.parametrize("score", ["5.1", "-1", "nan", "inf"])
+def test_a_score_outside_of_the_scale_is_named_with_its_line(senteval: Path, score: str) -> None:
+    path = senteval / "STS" / "STS14-en-test" / "STS.gs.images.txt"
+    path.write_text(f"5\n{score}\n1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=rf"STS\.gs\.images\.txt, line 2: a score from 0 to 5 is needed; got '{score}'"):
+        load_sts(senteval)
+
+
+def test_a_benchmark_score_outside_of_the_scale_is_named_with_its_pair(senteval: Path) -> None:
+    path = senteval / "STS" / "STSBenchmark" / "sts-test.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("\t3\t", "\t30\t"), encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"sts-test\.csv: gold scores are from 0 to 5; that of 'angle 0' and 'angle 40' is 30"
+    ):
+        load_sts(senteval)
+
+
+def test_another_encoding_is_named_with_its_line(senteval: Path) -> None:
+    path = senteval / "STS" / "STS13-en-test" / "STS.input.OnWN.txt"
+    path.write_bytes("angle 0\tangle 1\nangle 0\tcaf\u00e9\n".encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"STS\.input\.OnWN\.txt, line 2: not UTF-8 \(byte 0xe9\); save the file as UTF-8"
+    ):
+        load_sts(senteval)

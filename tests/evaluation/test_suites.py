@@ -140,3 +140,16 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, simcse_kit.evaluation; print([m for m in ('torch', 'scipy', 'datasets') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_scale_of_ones_own_is_said() -> None:
+    pairs = ScoredPairs(["angle 0"] * 3, ["angle 10", "angle 40", "angle 80"], np.array([9.0, 3.0, -1.0]), "own")
+    (note,) = evaluate_pairs(encode_angles, pairs).notes
+    assert note == "gold scores go from -1 to 9, so the top of the scale is taken to be 9"
+    assert evaluate_pairs(encode_angles, pairs._replace(gold=np.array([5.0, 3.0, 0.0]))).notes == ()
+
+
+def test_one_pair_is_too_few_and_said() -> None:
+    pairs = ScoredPairs(["angle 0"], ["angle 10"], np.array([5.0]), "own")
+    result = evaluate_pairs(encode_angles, pairs)
+    assert "a correlation is not defined: pairs has fewer than two pairs" in result.notes

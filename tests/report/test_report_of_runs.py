@@ -183,3 +183,20 @@ def test_the_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
     assert "does not exist" in run(*runs, "-o", tmp_path / "nothing" / "report.html")
     assert "wrote" in run(runs[0], "-o", tmp_path / "report.txt", "--format", "json")
     assert json.loads((tmp_path / "report.txt").read_text(encoding="utf-8"))["models"][0]["model"] == "plain"
+
+
+@pytest.mark.parametrize("rows", [["a cat,a dog,3"], ["a cat,a dog,3", "the sun,rain,3"]])
+def test_what_is_not_defined_is_said_and_no_nan_is_shown(
+    rows: list[str], tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(["sentence1,sentence2,score", *rows]), encoding="utf-8")
+    report = make_report([tiny_model("bert")], {"pairs": path}, pooling="mean", device="cpu")
+    for ending in ("html", "md", "json"):
+        write_report(report, tmp_path / f"report.{ending}")
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "nan" not in text.lower()
+    why = "pairs has fewer than two pairs" if len(rows) == 1 else "all gold scores, or all similarities, are equal"
+    assert f"a correlation is not defined: {why}" in text
+    assert "Pairs to read" not in text
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["models"][0]["worst_pairs"] == []

@@ -1,0 +1,71 @@
+"""A report in a real browser: readable in light and dark, on a phone, and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Browser, start_chromium
+
+from simcse_kit import train_unsup
+from simcse_kit.data import sample_pairs_path
+from simcse_kit.report.gather import make_report
+from simcse_kit.report.render import write_report
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page(tiny_model: Callable[[str], Path], sentences: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of a run and of its start."""
+    folder = tmp_path_factory.mktemp("report")
+    settings = {"pooling": "mean", "eval_data": sample_pairs_path(), "eval_steps": 2, "device": "cpu"}
+    train_unsup(sentences, folder / "run", model=str(tiny_model("bert")), batch_size=8, **settings)
+    report = make_report([folder / "run", tiny_model("bert")], {"pairs": sample_pairs_path()}, pooling="mean")
+    write_report(report, folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    driver = start_chromium(tmp_path_factory.mktemp("chromium"))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_all_text_can_be_read(driver: Any, page: Path, dark: bool) -> None:
+    browser = Browser(driver)
+    browser.open(page.as_uri(), dark=dark)
+    contrasts = browser.contrasts()
+    assert len(contrasts) > 40
+    assert min(contrasts) >= (4.5,), "WCAG 2.2, level AA"
+    paper = browser.run("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, paper.removeprefix("rgb(").rstrip(")").split(","))) < 128) is dark
+    assert len(browser.find("figure svg")) == 6
+    assert browser.errors() == []
+    assert browser.run("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_a_phone_scrolls_only_down(driver: Any, page: Path) -> None:
+    browser = Browser(driver)
+    browser.open(page.as_uri(), width=390, phone=True)
+    assert browser.run("return document.documentElement.scrollWidth") <= 390
+    widths = browser.run("return [...document.querySelectorAll('figure')].map(node => node.clientWidth)")
+    assert max(widths) < 390
+
+
+def test_printed_it_keeps_to_the_paper(driver: Any, page: Path) -> None:
+    browser = Browser(driver)
+    browser.open(page.as_uri(), width=718)  # A4 at 96 dots an inch, less the browser's margins
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        wide = browser.run(
+            "return [...document.querySelectorAll('table, figure')].filter(n => n.getBoundingClientRect().right > 718)"
+            ".map(n => n.textContent.slice(0, 60))"
+        )
+        assert wide == []
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
