@@ -29,10 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=Settings().epochs, help="default: %(default)s")
     parser.add_argument("--labels", type=int, default=10, help="labelled images of each class; default: %(default)s")
     parser.add_argument("--limit", type=int, help="training images at most")
+    parser.add_argument("--no-flip", action="store_true", help="never mirror: for digits and letters of a data set")
     parser.add_argument("--output", type=Path, default=Path("simclr_images.png"), help="the picture")
     parser.add_argument("--smoke", action="store_true", help="the whole path in seconds; the figures mean nothing")
     given = parser.parse_args(argv)
     data = load_images(given.dataset, limit=300 if given.smoke else given.limit)
+    data = data._replace(flip=data.flip and not given.no_flip)
     settings = Settings(**({"epochs": given.epochs} | (SMOKE if given.smoke else {})))
     began = time.perf_counter()
     outcomes = [run_seed(data, settings, seed, per_class=given.labels) for seed in given.seeds]
