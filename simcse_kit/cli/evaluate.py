@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode
-from simcse_kit.cli.suites import Endpoint, Models, SuiteData, Suites, suite_data, suites_of
+from simcse_kit.cli.suites import BARS, Endpoint, Models, SuiteData, Suites, suite_data, suites_of
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation import SuiteResult
@@ -73,8 +73,8 @@ def evaluate_models(
             raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")
         download_sts(places["sts"])
     options: dict[str, dict[str, Any]] = {
-        "transfer": {"folds": folds, "show_progress_bar": True},
-        "mteb": {"show_progress_bar": True},
+        **BARS,
+        "transfer": {"folds": folds, **BARS["transfer"]},
         "geometry": {"split": split, "dedupe": dedupe},
     }
     results: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode
-from simcse_kit.cli.suites import Endpoint, SuiteData, Suites, suite_data, suites_of
+from simcse_kit.cli.suites import BARS, Endpoint, SuiteData, Suites, suite_data, suites_of
 
 
 def report_models(
@@ -58,6 +58,7 @@ def report_models(
     report = make_report(
         models,
         suite_data(data, suites_of(suite)) if data else None,
+        options=BARS,
         show_progress_bar=True,
         announce=lambda name: err().print(plain(name), style="dim"),
         endpoint=endpoint,

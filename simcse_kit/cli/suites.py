@@ -36,6 +36,7 @@ Endpoint = Annotated[
         metavar="URL",
     ),
 ]
+BARS = {name: {"show_progress_bar": True} for name in ("transfer", "mteb")}  # of suites that take long after encoding
 
 
 def suites_of(text: str) -> list[str]:

@@ -144,4 +144,5 @@ def _named(text: str) -> list[Any]:
     try:
         return [mteb.get_task(name) for name in names]
     except KeyError as error:
-        raise DataError(f"mteb has no {text!r}: {error.args[0]} {WANTED} is needed") from None
+        hint = str(error.args[0]).removeprefix("KeyError: ")
+        raise DataError(f"mteb: no task or benchmark {hint} Wanted are {WANTED}") from None
