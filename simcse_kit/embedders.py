@@ -30,6 +30,7 @@ class Embedder(NamedTuple):
     pooling: str | None  # None where it is not ours to know
     encode: EncodeFn  # (N,) sentences to (N, D)
     full_length: Callable[[], AbstractContextManager[None]]  # within it, sentences are not cut at max_seq_length
+    place: str  # where it runs: a device of this machine, endpoint, or function
 
 
 def open_embedder(
@@ -59,11 +60,11 @@ def open_embedder(
     text = str(name)
     if is_named(text):
         _no_pooling(text, pooling)
-        return Embedder(text, None, _function(text), nullcontext)
+        return Embedder(text, None, _function(text), nullcontext, "function")
     if endpoint is not None and not Path(name).is_dir():
         _no_pooling(text, pooling)
         encode = _endpoint(endpoint, text, batch_size or _TOGETHER, show_progress_bar)
-        return Embedder(text, None, encode, nullcontext)
+        return Embedder(text, None, encode, nullcontext, "endpoint")
     try:
         model = SimCSE(name, pooling=pooling, **options)
     except UnsupportedModelError as error:
@@ -75,6 +76,7 @@ def open_embedder(
         model.pooling,
         model.encoder_fn(batch_size=batch_size, show_progress_bar=show_progress_bar),
         model.full_length,
+        str(model.device),
     )
 
 
@@ -128,7 +130,7 @@ def _peer(
         finally:
             model.max_seq_length = before
 
-    return Embedder(name, None, encode, full_length)
+    return Embedder(name, None, encode, full_length, str(model.device))
 
 
 def _endpoint(url: str, model: str, together: int, bar: bool) -> EncodeFn:

@@ -54,6 +54,7 @@ def model_card(
     source = (files("simcse_kit") / "model_card.md.j2").read_text(encoding="utf-8")
     template = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
     start, data = str(record.get("model") or ""), str(record.get("data", {}).get("source", ""))
+    dataset = _dataset(data)
     return template.render(
         record=record,
         dimension=dimension,
@@ -63,8 +64,8 @@ def model_card(
         if adapters
         else f"this model's way from them to the sentence vector ({pooling}) has parts that it does not load",
         adapters=adapters,
-        data=data if data.startswith(_HUB) else PurePath(data).name,  # not where it lay
-        dataset=data.removeprefix(_HUB).partition("#")[0].partition(":")[0] if data.startswith(_HUB) else None,
+        data=data if dataset else PurePath(data).name,  # not where it lay
+        dataset=dataset,
         start=PurePath(start).name if PurePath(start).is_absolute() else start,
         base=_on_the_hub(start),
         settings=_settings(record.get("training", {})),
@@ -84,6 +85,13 @@ def _settings(training: dict[str, Any]) -> dict[str, str]:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             shown[name.replace("_", " ")] = PurePath(text).name if PurePath(text).is_absolute() else text
     return shown
+
+
+def _dataset(source: str) -> str | None:
+    """The hub's name of a data set; None for files and folders."""
+    name = source.removeprefix(_HUB).partition("#")[0].partition(":")[0]
+    known = source.startswith(_HUB) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not Path(name).exists()
+    return name if known else None
 
 
 def _on_the_hub(model: str) -> str | None:

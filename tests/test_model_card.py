@@ -115,6 +115,9 @@ def test_settings_that_say_something_and_no_place_of_the_writers_disk() -> None:
     assert "| teacher | teacher |" in card
     assert "teacher weight" in card
     assert "hardness" not in card
+    local = model_card(record | {"data": record["data"] | {"source": "hf:/home/somebody/secret/corpus:train"}}, 8)
+    assert "somebody" not in local
+    assert "datasets:" not in local
     packaged = model_card(record | {"model": "all-MiniLM-L6-v2"}, 8)
     assert 'base_model: "sentence-transformers/all-MiniLM-L6-v2"' in packaged
 

@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "reproduce")
     arguments = parser.parse_args(argv)
-    row, work = arguments.row, arguments.work
+    row, work = arguments.row, arguments.work / "smoke" if arguments.smoke else arguments.work
     work.mkdir(parents=True, exist_ok=True)
     inputs = (made_small if arguments.smoke else fetched)(row, work)
     settings = SMALL if arguments.smoke else {}

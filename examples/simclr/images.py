@@ -51,9 +51,13 @@ def load_images(dataset: str, *, size: int = 32, limit: int | None = None) -> Im
         data = _hub(dataset.removeprefix("hf:"), size)
     else:
         data = _folder(Path(dataset), size)
+    if limit is not None and limit < len(data.classes):
+        raise DataError(f"limit must be {len(data.classes)} images or more, one of each class; got {limit}")
     if limit is not None and limit < len(data.train.labels):
-        kept, _ = split_rows(data.train.labels, limit / len(data.train.labels))
-        data = data._replace(train=data.train.take(kept))
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(data.train.labels))
+        firsts = np.unique(data.train.labels[order], return_index=True)[1]  # one of each class before the others
+        order = np.concatenate([order[firsts], np.delete(order, firsts)])
+        data = data._replace(train=data.train.take(order[:limit]))
     return data
 
 

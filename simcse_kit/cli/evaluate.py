@@ -22,7 +22,7 @@ _ACROSS = 10  # scores in a line of a table; more stand one below the other
 def evaluate_models(
     models: Models,
     data: SuiteData,
-    suite: Suites = "sts",
+    suite: Suites = None,
     endpoint: Endpoint = None,
     pooling: Pooling = None,
     details: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ def report_models(
         Path, typer.Option("--output", "-o", help="The file to write: .html, .md or .json.", metavar="FILE")
     ] = Path("report.html"),
     data: SuiteData = [],  # noqa: B006 - typer's way of a list that may be left out
-    suite: Suites = "sts",
+    suite: Suites = None,
     format: Annotated[
         str | None, typer.Option(help="html, md or json. Default: what the file's name ends in.", metavar="FORMAT")
     ] = None,
@@ -53,6 +54,12 @@ def report_models(
     kind = report_format(output, format)
     if not output.absolute().parent.is_dir():
         raise SimCSEKitError(f"--output: the folder {output.absolute().parent} does not exist")
+    if output.is_dir():
+        raise SimCSEKitError(f"--output: {output} is a folder; name a file")
+    if not os.access(output.absolute().parent, os.W_OK):
+        raise SimCSEKitError(f"--output: the folder {output.absolute().parent} may not be written to")
+    if suite and not data:
+        raise SimCSEKitError("--suite needs --data; without both it measures on the evaluation data of the first run")
     if output.exists() and not overwrite:
         raise SimCSEKitError(f"{output} exists; --overwrite replaces it")
     report = make_report(

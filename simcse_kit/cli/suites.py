@@ -25,8 +25,8 @@ SuiteData = Annotated[
     ),
 ]
 Suites = Annotated[
-    str,
-    typer.Option(help="sts, korsts, klue-sts, pairs, transfer, retrieval, mteb, geometry; or several."),
+    str | None,
+    typer.Option(help="sts, korsts, klue-sts, pairs, transfer, retrieval, mteb, geometry; or several. Default: sts."),
 ]
 Endpoint = Annotated[
     str | None,
@@ -39,12 +39,12 @@ Endpoint = Annotated[
 BARS = {name: {"show_progress_bar": True} for name in ("transfer", "mteb")}  # of suites that take long after encoding
 
 
-def suites_of(text: str) -> list[str]:
+def suites_of(text: str | None) -> list[str]:
     """``a,b`` as a list of suites that exist."""
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.evaluation import SUITES
 
-    suites = [name.strip() for name in text.split(",")]
+    suites = [name.strip() for name in (text or "sts").split(",")]
     for name in suites:
         if name not in SUITES:
             raise SimCSEKitError(f"--suite must be of {', '.join(SUITES)}; got {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from simcse_kit.errors import DataError
@@ -19,9 +20,9 @@ def lines_of(path: Path, help_text: str, *, otherwise: str | None = None) -> lis
         DataError: the file is missing, or not in UTF-8.
     """
     need(path, help_text)
-    content = path.read_bytes()
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode()
     except UnicodeDecodeError as error:
         if otherwise is None:
             line = content.count(b"\n", 0, error.start) + 1

@@ -99,11 +99,12 @@ def _figure(
         out.append(text[text.index("<svg") :])
 
 
-def training_curves(curves: Sequence[Curve]) -> str:
-    """Loss above and Spearman x 100 below, against the step; runs of one name in one colour."""
+def training_curves(curves: Sequence[Curve], names: Sequence[str] | None = None) -> str:
+    """Loss above and Spearman x 100 below, against the step; ``names``: all of the report, for their colours."""
     from matplotlib.ticker import MaxNLocator
 
-    names = list(dict.fromkeys(curve.name for curve in curves))
+    own = list(dict.fromkeys(curve.name for curve in curves))
+    names = own if names is None else names
     scored = any(curve.scores for curve in curves)
     with _figure(4.8, 3.6, rows=1 + scored, sharex=True, squeeze=False) as (figure, axes, out):
         panels = [axis for (axis,) in axes]
@@ -124,25 +125,30 @@ def training_curves(curves: Sequence[Curve]) -> str:
             panels[1].set_ylabel("Spearman × 100")
         panels[-1].set_xlabel("step")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(figure, names)
+        _legend(figure, names, own)
     return out[0]
 
 
-def _legend(figure: Any, names: Sequence[str]) -> None:
-    """The names' colours, where there are several, above the charts."""
+def _legend(figure: Any, names: Sequence[str], own: Sequence[str]) -> None:
+    """The colours of a chart's own names, where there are several in all, above the chart."""
     from matplotlib.lines import Line2D
 
     if len(names) > 1:
-        handles = [Line2D([], [], color=color_of(names, name), marker="o", label=name) for name in names]
-        columns = 2 if max(map(len, names)) < 30 else 1
+        handles = [Line2D([], [], color=color_of(names, name), marker="o", label=name) for name in own]
+        columns = 2 if max(map(len, own)) < 30 else 1
         figure.legend(handles=handles, loc="outside upper left", ncols=columns, fontsize=8)
 
 
 def geometry_plane(
-    paths: Sequence[GeometryPath], points: Sequence[GeometryPoint] = (), published: Sequence[GeometryPoint] = ()
+    paths: Sequence[GeometryPath],
+    points: Sequence[GeometryPoint] = (),
+    published: Sequence[GeometryPoint] = (),
+    *,
+    names: Sequence[str] | None = None,
 ) -> str:
     """The alignment-uniformity plane: ways of runs, from start to best checkpoint; models; published ones in grey."""
-    names = list(dict.fromkeys([*(path.name for path in paths), *(point.name for point in points)]))
+    own = list(dict.fromkeys([*(path.name for path in paths), *(point.name for point in points)]))
+    names = own if names is None else names
     with _figure(4.8, 3.6) as (figure, axes, out):
         labels: list[tuple[str, float, float, str]] = []
         for path in paths:
@@ -168,7 +174,7 @@ def geometry_plane(
             axes.annotate(text, (x, y), textcoords="offset points", ha="center", color=color, fontsize=8, **side)
         axes.margins(0.2)
         axes.set(xlabel="uniformity (further left is better)", ylabel="alignment (lower is better)")
-        _legend(figure, names)
+        _legend(figure, names, own)
     return out[0]
 
 
@@ -209,13 +215,13 @@ def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: f
 
     shades = LinearSegmentedColormap.from_list("shades", [(*to_rgb(color), 0.10), (*to_rgb(color), 1.0)])
     low = min(float(cosines.min(initial=0.0)), 0.0)
+    start = min(0.0, float(gold.min(initial=0.0)))
     bands = gold_bands(gold, top)
     bins = np.linspace(low, 1.0, 41)
     with _figure(4.8, 3.4, columns=2, sharey=True, width_ratios=[3, 2]) as (_, (left, right), out):
-        left.hexbin(
-            gold, cosines, gridsize=(24, 18), extent=(0, top, low, 1), mincnt=1, bins="log", cmap=shades, linewidths=0.2
-        )
-        left.set(xlabel="gold score", ylabel="cosine", xlim=(-0.03 * top, 1.03 * top), ylim=(low, 1.02))
+        shown = {"gridsize": (24, 18), "mincnt": 1, "bins": "log", "cmap": shades, "linewidths": 0.2}
+        left.hexbin(gold, cosines, extent=(start, top, low, 1), **shown)
+        left.set(xlabel="gold score", ylabel="cosine", xlim=(start - 0.03 * top, 1.03 * top), ylim=(low, 1.02))
         for band in range(_BANDS):
             chosen = cosines[bands == band]
             if len(chosen):
@@ -260,7 +266,7 @@ def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> str
         axes.set_xscale("log")
         axes.set_ylim(0, 1.03)
         axes.set(xlabel="strongest directions", ylabel="share of the variance in them")
-        _legend(figure, names)
+        _legend(figure, names, names)
     return out[0]
 
 

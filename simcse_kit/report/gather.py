@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +14,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simcse_kit.data import read_scored_pairs
-from simcse_kit.embedders import open_embedder
+from simcse_kit.embedders import Embedder, open_embedder
+from simcse_kit.encoder.folder import RECORD
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import SuiteResult, evaluate
 from simcse_kit.evaluation.results import AVERAGE
+from simcse_kit.files import read_json
 from simcse_kit.report.charts import Geometry
 from simcse_kit.training.record import RUN_RECORD, eval_record, machine
 from simcse_kit.training.seeds import seed_models
 from simcse_kit.training.trainer import METRICS
-from simcse_kit.types import EncodeFn, Vectors
+from simcse_kit.types import Vectors
 
+_HUB = "hf:"  # before the name of a data set there
 _WARM_UP = 64  # sentences before the clock runs
 _GEOMETRY_OF = ("sts", "pairs")  # suites whose data the suite geometry takes too
 
@@ -34,7 +38,7 @@ class RunLog(NamedTuple):
     losses: Sequence[tuple[int, float]]  # by step
     scores: Sequence[tuple[int, float]]  # Spearman x 100 on its evaluation data
     geometry: Sequence[Geometry]  # on the same
-    best_step: int | None  # of the highest score
+    saved_step: int | None  # whose model was kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,7 @@ class ModelReport:
     pooling: str | None
     results: Mapping[str, tuple[SuiteResult, ...]]  # by suite, one for each seed
     logs: tuple[RunLog, ...]  # one for each seed; none where it is no training run
+    place: str  # see `Embedder`
     sentences_per_second: float  # of the evaluation, tokenizing included; nan for an empty one
 
     def mean(self, suite: str, score: str) -> float:
@@ -78,7 +83,9 @@ class Report:
     @property
     def machine_name(self) -> str:
         """What it was measured on, in a few words."""
-        return f"{self.machine['processor']}, {self.machine.get('accelerator') or self._threads}"
+        used = any(model.place.startswith("cuda") for model in self.models)
+        more = self.machine.get("accelerator") if used else None
+        return f"{self.machine['processor']}, {more or self._threads}"
 
 
 def make_report(
@@ -110,81 +117,97 @@ def make_report(
     if double := {name for name in names if names.count(name) > 1}:
         raise SimCSEKitError(f"a report has each model once; twice: {', '.join(sorted(double))}")
     groups: list[list[str | Path]] = [[*seed_models(name)] or [name] for name in names]
+    logs = [[log for log in map(read_log, group) if log is not None] for group in groups]
     notes: list[str] = []
-    places: dict[str, str | Path] = dict(data) if data is not None else _own_data(groups, notes)
+    places: dict[str, str | Path] = dict(data) if data is not None else _own_data(names, logs, notes)
     for suite in _GEOMETRY_OF:
         if suite in places:
             places.setdefault("geometry", places[suite])
+    embedder = embedder | {"show_progress_bar": show_progress_bar}
     made = [
-        _measured(short, group, places, options or {}, announce, embedder | {"show_progress_bar": show_progress_bar})
-        for short, group in zip(_short(names), groups, strict=True)
+        _measured(short, group, own, places, options or {}, announce, embedder)
+        for short, group, own in zip(_short(names), groups, logs, strict=True)
     ]
     return Report(models=tuple(made), machine=machine(), notes=tuple(notes))
 
 
 def read_log(folder: str | Path) -> RunLog | None:
-    """The log of a training run; None where the folder is none."""
+    """The log of a training run; None where the folder is none.
+
+    Raises:
+        SimCSEKitError: ``run.json`` is broken, or the run has not ended.
+    """
     run = Path(folder)
     if not (run / RUN_RECORD).is_file():
         return None
-    record = json.loads((run / RUN_RECORD).read_text(encoding="utf-8"))
+    record = read_json(run / RUN_RECORD)
+    if not (run / RECORD).is_file():
+        checkpoints = sorted(run.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+        last = f"its last checkpoint is {checkpoints[-1]}" if checkpoints else "it has no checkpoint yet"
+        raise SimCSEKitError(f"{run} is a training run that has not ended; {last}. Go on with train --resume")
+    saved = read_json(run / RECORD)
     lines = []
     for line in (run / METRICS).read_text(encoding="utf-8").splitlines() if (run / METRICS).is_file() else ():
         try:
             lines.append(json.loads(line))
         except ValueError:  # cut off by a kill
             continue
-    scored = [line for line in lines if line.get("eval_spearman") is not None]
     return RunLog(
         record=record,
-        losses=[(line["step"], line["loss"]) for line in lines if "loss" in line],
-        scores=[(line["step"], line["eval_spearman"]) for line in scored],
-        geometry=[
-            Geometry(line["step"], line["eval_alignment"], line["eval_uniformity"])
-            for line in scored
-            if None not in (line.get("eval_alignment"), line.get("eval_uniformity"))
-        ],
-        best_step=max(scored, key=lambda line: line["eval_spearman"])["step"] if scored else None,
+        losses=_finite(lines, "loss"),
+        scores=_finite(lines, "eval_spearman"),
+        geometry=[Geometry(*line) for line in _finite(lines, "eval_alignment", "eval_uniformity")],
+        saved_step=saved.get("best_step") or saved.get("steps"),
     )
+
+
+def _finite(lines: Sequence[dict[str, Any]], *names: str) -> list[Any]:
+    """Step and values of the lines that have them all."""
+    rows = [(line.get("step"), *map(line.get, names)) for line in lines]
+    return [row for row in rows if all(isinstance(value, int | float) and math.isfinite(value) for value in row)]
 
 
 class _Remembering:
     """An `encode` function that encodes each text once whatever asks for it, and takes its time."""
 
-    def __init__(self, encode: EncodeFn) -> None:
-        self._encode = encode
-        self._rows: dict[str, int] = {}
-        self._vectors: list[Vectors] = []
+    def __init__(self, model: Embedder) -> None:
+        self._encode = model.encode
+        self._keeps = model.place != "function"  # one of the user's own may look at all that it gets
+        self._warm = model.place in ("function", "endpoint")
+        self._rows: dict[str, Vectors] = {}
         self._seconds = 0.0
         self._timed = 0  # sentences
 
     @property
     def per_second(self) -> float:
-        return self._timed / self._seconds if self._seconds else float("nan")
+        return self._timed / self._seconds if self._seconds else math.nan
 
     def __call__(self, sentences: Sequence[str]) -> Vectors:
         new = [text for text in dict.fromkeys(sentences) if text not in self._rows]
-        untimed = _WARM_UP if not self._rows and len(new) > _WARM_UP else 0
-        for timed, part in ((False, new[:untimed]), (True, new[untimed:])):
-            if not part:
-                continue
-            began = time.perf_counter()
-            vectors = np.asarray(self._encode(part), dtype=np.float32)
-            if vectors.ndim != 2 or len(vectors) != len(part):
+        if not self._keeps or not sentences:
+            return self._timed_encode(sentences)
+        if new:
+            vectors = self._timed_encode(new)
+            if vectors.ndim != 2 or len(vectors) != len(new):
                 return vectors  # the suite says what is wrong with it
-            if timed:
-                self._seconds += time.perf_counter() - began
-                self._timed += len(part)
-            self._rows |= {text: len(self._rows) + i for i, text in enumerate(part)}
-            self._vectors = [np.concatenate([*self._vectors, vectors])]
-        if not sentences:
-            return np.empty((0, 0), dtype=np.float32)
-        return self._vectors[0][[self._rows[text] for text in sentences]]
+            self._rows |= zip(new, vectors, strict=True)
+        return np.stack([self._rows[text] for text in sentences])
+
+    def _timed_encode(self, sentences: Sequence[str]) -> Vectors:
+        if not self._warm:
+            self._encode(sentences[:_WARM_UP])
+            self._warm = True
+        began = time.perf_counter()
+        vectors = np.asarray(self._encode(sentences), dtype=np.float32)
+        self._seconds += time.perf_counter() - began
+        self._timed += len(sentences)
+        return vectors
 
 
 def _measured(
     name: str,
     members: Sequence[str | Path],
+    logs: Sequence[RunLog],
     places: Mapping[str, str | Path],
     options: Mapping[str, Mapping[str, Any]],
     announce: Callable[[str], None],
@@ -195,41 +218,48 @@ def _measured(
     for member in members:
         announce(str(member))
         model = open_embedder(member, **embedder)
-        encode = _Remembering(model.encode)
+        encode = _Remembering(model)
         with model.full_length():
             for suite, place in places.items():
-                results[suite].append(evaluate(encode, suite, place, **options.get(suite, {})))
+                encode_of = model.encode if suite == "mteb" else encode  # whose corpora are too large to keep
+                results[suite].append(evaluate(encode_of, suite, place, **options.get(suite, {})))
         speeds.append(encode.per_second)
-    logs = [log for log in map(read_log, members) if log is not None]
     return ModelReport(
         name=name,
         pooling=model.pooling,
         results={suite: tuple(own) for suite, own in results.items()},
         logs=tuple(logs),
+        place=model.place,
         sentences_per_second=float(np.mean(speeds)),
     )
 
 
-def _own_data(groups: Sequence[Sequence[str | Path]], notes: list[str]) -> dict[str, str | Path]:
+def _own_data(names: Sequence[str], logs: Sequence[Sequence[RunLog]], notes: list[str]) -> dict[str, str | Path]:
     """The evaluation data of the first run that has some, as the suite pairs."""
-    for log in (read_log(member) for group in groups for member in group):
-        recorded = None if log is None else log.record.get("eval_data")
-        if not recorded or "path" not in recorded or not Path(recorded["path"]).is_file():
+    why = []
+    for name, log in ((name, log) for name, own in zip(names, logs, strict=True) for log in own):
+        recorded = log.record.get("eval_data")
+        if not recorded:
+            why.append(f"{name} had no evaluation data")
             continue
-        path = recorded["path"]
+        source = recorded["source"] if str(recorded["source"]).startswith(_HUB) else recorded.get("path")
+        if source is None or not (str(source).startswith(_HUB) or Path(source).is_file()):
+            why.append(f"that of {name}, {recorded['source']}, is not there")
+            continue
         try:
-            if eval_record(read_scored_pairs(path))["sha256"] != recorded["sha256"]:
-                notes.append(f"{path} is not what it was when the run read it.")
-        except DataError:
-            continue  # read with options that the record does not say
-        notes.append(
-            f"The scores are on {path}, which also chose the checkpoints, so they flatter a little; "
-            "other data: --data, --suite."
-        )
-        return {"pairs": path}
+            same = eval_record(read_scored_pairs(source))["sha256"] == recorded["sha256"]
+        except DataError as error:
+            why.append(f"that of {name}: {error}")
+            continue
+        chose = log.record["arguments"].get("select") in (None, "eval-data")
+        told = f"the evaluation data of {name}" + (", which chose its checkpoint by them" if chose else "")
+        notes.append(f"The scores are on {source}, {told}. Other data: --data.")
+        if not same:
+            notes.append(f"{source} is not what it was when the run read it.")
+        return {"pairs": source}
     raise SimCSEKitError(
-        "none of the models is a training run whose evaluation data is still there; name data to measure on: "
-        "--data data/senteval for the suite sts, or --suite pairs --data FILE"
+        f"there is no evaluation data of a training run to measure on ({'; '.join(why) or 'none of them is a run'}); "
+        "name some: --data data/senteval for the suite sts, or --suite pairs --data FILE"
     )
 
 

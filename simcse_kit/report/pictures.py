@@ -39,7 +39,7 @@ def figures(report: Report) -> Iterator[Figure]:
     if any(curve.losses or curve.scores for curve in curves):
         yield Figure(
             title="Training",
-            svg=training_curves(curves),
+            svg=training_curves(curves, names),
             caption="The loss of a batch, and Spearman × 100 on the run's own evaluation data. Losses of different "
             "objectives or batch sizes are on different scales.",
         )
@@ -74,13 +74,13 @@ def figures(report: Report) -> Iterator[Figure]:
             "vectors in a narrow cone.",
         )
     suite, score = report.suites[0], report.main_score
-    if all(
-        math.isfinite(model.sentences_per_second) and math.isfinite(model.mean(suite, score)) for model in report.models
-    ):
-        points = [
-            SpeedPoint(model.name, model.sentences_per_second, model.mean(suite, score), color_of(names, model.name))
-            for model in report.models
-        ]
+    points = [
+        SpeedPoint(model.name, model.sentences_per_second, model.mean(suite, score), color_of(names, model.name))
+        for model in report.models
+        if model.place != "endpoint"  # whose speed is the network's too
+    ]
+    points = [point for point in points if math.isfinite(point.per_second) and math.isfinite(point.score)]
+    if points:
         yield Figure(
             title="Speed and quality",
             svg=speeds_of_models(points, ylabel=f"{suite}, {score}", machine=report.machine_name),
@@ -91,10 +91,10 @@ def figures(report: Report) -> Iterator[Figure]:
 
 def _plane(report: Report) -> Figure | None:
     paths = [
-        GeometryPath(model.name, log.geometry, log.best_step)
+        GeometryPath(model.name, log.geometry, log.saved_step)
         for model in report.models
         for log in model.logs
-        if log.best_step is not None and any(point.step == log.best_step for point in log.geometry)
+        if log.saved_step is not None and any(point.step == log.saved_step for point in log.geometry)
     ]
     points = []
     for model in report.models:
@@ -108,9 +108,9 @@ def _plane(report: Report) -> Figure | None:
         return None
     return Figure(
         title="Alignment and uniformity",
-        svg=geometry_plane(paths, points, PUBLISHED),
+        svg=geometry_plane(paths, points, PUBLISHED, names=[model.name for model in report.models]),
         caption="Diamonds: the models, on the data of this report. Lines: the runs on their own evaluation data, from "
-        "the circle to the best checkpoint. Squares: BERT-base with its seven-task average, on STS-B's test set, as "
-        "Chuang et al. (2022) print them; SimCSE's paper draws such a plane without numbers. Better is further down "
-        "and left.",
+        "the circle on, with a dot where the model was kept. Squares: BERT-base with its seven-task average, on "
+        "STS-B's test set, as Chuang et al. (2022) print them; SimCSE's paper draws such a plane without numbers. Better is "
+        "further down and left.",
     )

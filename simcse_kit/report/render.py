@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.errors import SimCSEKitError
-from simcse_kit.evaluation import SUITES, Difference, compare, intervals
+from simcse_kit.evaluation import SUITES, Difference, SuiteResult, compare, intervals
 from simcse_kit.files import write_json
 from simcse_kit.report.gather import ModelReport, Report
 from simcse_kit.report.page import Page, Section, Table, page_markdown, write_page
@@ -64,6 +64,7 @@ def report_json(report: Report) -> dict[str, Any]:
                     for results in model.results.values()
                     for result, own in ((result, intervals(result)) for result in results)
                 ],
+                "summary": {suite: _summary(results) for suite, results in model.results.items()},
                 "against_the_first": []
                 if model is report.models[0]
                 else [
@@ -78,7 +79,7 @@ def report_json(report: Report) -> dict[str, Any]:
                         "losses": [list(point) for point in log.losses],
                         "scores": [list(point) for point in log.scores],
                         "geometry": [point._asdict() for point in log.geometry],
-                        "best_step": log.best_step,
+                        "saved_step": log.saved_step,
                     }
                     for log in model.logs
                 ],
@@ -87,6 +88,20 @@ def report_json(report: Report) -> dict[str, Any]:
             for model in report.models
         ],
     }
+
+
+def _summary(results: Sequence[SuiteResult]) -> dict[str, dict[str, Any]]:
+    """Mean, spread and interval of each score over the seeds."""
+    spans = intervals(*results) if results[0].outcomes else {}
+    summary = {}
+    for score in results[0].scores:
+        values = [result.scores[score] for result in results]
+        summary[score] = {
+            "mean": _number(float(np.mean(values))),
+            "spread": _number(float(np.std(values, ddof=1))) if len(values) > 1 else None,
+            "interval": list(map(_number, spans[score])) if score in spans else None,
+        }
+    return summary
 
 
 def report_page(report: Report, *, charts: bool = True) -> Page:
@@ -207,7 +222,7 @@ def _facts(model: ModelReport) -> Section:
     record = model.logs[0].record
     arguments, data = record["arguments"], record["data"]
     seeds = ", ".join(str(log.record["arguments"]["seed"]) for log in model.logs)
-    best = ", ".join("none" if log.best_step is None else str(log.best_step) for log in model.logs)
+    kept = ", ".join(str(log.saved_step) for log in model.logs)
     facts = {
         "training": f"{arguments['mode']}, {arguments['recipe'] or arguments['objective']}, from {arguments['model']}",
         "data": f"{data['rows']:,} rows of {Path(data['source']).name}",
@@ -216,7 +231,7 @@ def _facts(model: ModelReport) -> Section:
         f"temperature {arguments['temperature']}",
         "pooling": str(model.pooling),
         "seeds" if len(model.logs) > 1 else "seed": seeds,
-        "best step": best,
+        "step of the model": kept,
         "precision": str(record.get("precision")),
         "versions": ", ".join(f"{name} {number}" for name, number in record["versions"].items() if number),
     }

@@ -68,7 +68,7 @@ def warn(step: int, state: Health, *, unsupervised: bool, run: str) -> None:
         )
     if unsupervised and state.identical and not state.collapsed:
         say_once(
-            f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}): there "
-            "is nothing to learn from. Raise --dropout or give an --augmentation",
+            f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}): only "
+            "their spreading is learned. Raise --dropout or give an --augmentation",
             key=f"identical views: {run}",
         )

@@ -180,9 +180,10 @@ def test_a_benchmark_score_outside_of_the_scale_is_named_with_its_pair(senteval:
         load_sts(senteval)
 
 
-def test_another_encoding_is_named_with_its_line(senteval: Path) -> None:
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_another_encoding_is_named_with_its_line(senteval: Path, mark: bytes) -> None:
     path = senteval / "STS" / "STS13-en-test" / "STS.input.OnWN.txt"
-    path.write_bytes("angle 0\tangle 1\nangle 0\tcaf\u00e9\n".encode("latin-1"))
+    path.write_bytes(mark + "angle 0\tangle 1\nangle 0\tcaf\u00e9\n".encode("latin-1"))
     with pytest.raises(
         DataError, match=r"STS\.input\.OnWN\.txt, line 2: not UTF-8 \(byte 0xe9\); save the file as UTF-8"
     ):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ from typer.testing import CliRunner
 from simcse_kit import SimCSE, compare, evaluate_pairs, train_unsup
 from simcse_kit.cli import app
 from simcse_kit.data import sample_pairs_path
+from simcse_kit.embedders import Embedder
 from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation import intervals
-from simcse_kit.report.gather import Report, make_report, read_log
+from simcse_kit.report.charts import color_of
+from simcse_kit.report.gather import Report, _Remembering, make_report, read_log
 from simcse_kit.report.render import report_json, report_page, write_report
 from simcse_kit.training.seeds import train_seeds
 
@@ -67,7 +71,11 @@ def test_its_scores_and_differences_are_those_of_measuring(report: Report, runs:
     assert written["models"][0]["results"][0]["intervals"]["spearman"] == pytest.approx(
         list(intervals(one)["spearman"])
     )
-    assert any("chose the checkpoints" in note for note in report.notes)
+    assert any("evaluation data of" in note and "chose its checkpoint" in note for note in report.notes)
+    for score, told in written["models"][1]["summary"]["pairs"].items():
+        assert told["mean"] == pytest.approx(np.mean([result.scores[score] for result in two]))
+        assert told["spread"] == pytest.approx(np.std([result.scores[score] for result in two], ddof=1))
+        assert told["interval"] == pytest.approx(list(intervals(*two)[score]))
 
 
 def test_the_worst_pairs_are_those_of_a_plain_loop(report: Report) -> None:
@@ -86,7 +94,8 @@ def test_the_log_of_a_run_is_what_it_wrote(runs: tuple[Path, Path], tmp_path: Pa
     assert log is not None
     assert log.scores == [(line["step"], line["eval_spearman"]) for line in lines if "eval_spearman" in line]
     assert log.losses == [(line["step"], line["loss"]) for line in lines if "loss" in line]
-    assert dict(log.scores)[log.best_step] == max(score for _, score in log.scores)
+    assert log.saved_step == json.loads((runs[0] / "simcse_kit.json").read_text(encoding="utf-8"))["best_step"]
+    assert dict(log.scores)[log.saved_step] == max(score for step, score in log.scores if step)
     assert read_log(tmp_path) is None
 
 
@@ -111,24 +120,39 @@ def test_each_format_says_the_same(report: Report, tmp_path: Path) -> None:
 
 FUNCTION = """
 import numpy as np
-seen = []
 
 def embed(texts):
-    seen.extend(texts)
-    return np.array([[text.count(letter) for letter in "etaoinshrdlu"] for text in texts], dtype=float)
+    rows = np.array([[text.count(letter) for letter in "etaoinshrdlu"] for text in texts], dtype=float)
+    return (rows - rows.mean(0)) / (rows.std(0) + 1e-9)  # by all that it gets, as whitening does
 """
 
 
-def test_any_model_can_be_in_it_and_no_text_is_encoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_gets_what_it_gets_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "letters_of_this_test.py").write_text(FUNCTION, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     report = make_report(["letters_of_this_test:embed"], {"pairs": PAIRS})
     import letters_of_this_test  # type: ignore[import-not-found]
 
     assert report.suites == ["pairs", "geometry"]
-    assert len(letters_of_this_test.seen) == len(set(letters_of_this_test.seen)) > 100
+    alone = evaluate_pairs(letters_of_this_test.embed, PAIRS)
+    assert report.models[0].results["pairs"][0].scores == pytest.approx(alone.scores)
     assert report.models[0].sentences_per_second > 0
     assert "training" not in [figure.title.lower() for figure in report_page(report).sections[1].figures]
+
+
+def test_a_model_encodes_each_text_once_and_the_warm_up_is_not_timed() -> None:
+    calls: list[list[str]] = []
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        calls.append(list(texts))
+        return np.array([[len(text), 1] for text in texts], dtype=np.float32)
+
+    remembering = _Remembering(Embedder("m", "mean", encode, nullcontext, "cpu"))
+    texts = ["x" * i for i in range(1, 100)]
+    np.testing.assert_array_equal(remembering([*texts, *texts])[:, 0], [*range(1, 100), *range(1, 100)])
+    np.testing.assert_array_equal(remembering(["new", *texts[::-1]])[:, 0], [3, *range(99, 0, -1)])
+    assert calls == [texts[:64], texts, ["new"]]
+    assert len(remembering([])) == 0
 
 
 def test_a_suite_without_pairs_has_no_pairs_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +169,7 @@ def test_a_suite_without_pairs_has_no_pairs_to_read(tmp_path: Path, monkeypatch:
 
 
 def test_what_cannot_be_reported_says_what_to_do(runs: tuple[Path, Path], tiny_model: Callable[[str], Path]) -> None:
-    with pytest.raises(SimCSEKitError, match=r"none of the models is a training run.*--data"):
+    with pytest.raises(SimCSEKitError, match=r"none of them is a run.*--data"):
         make_report([tiny_model("bert")])
     with pytest.raises(SimCSEKitError, match="twice: "):
         make_report([runs[0], runs[0]])
@@ -153,16 +177,74 @@ def test_what_cannot_be_reported_says_what_to_do(runs: tuple[Path, Path], tiny_m
         make_report([])
 
 
-def test_changed_evaluation_data_is_said(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    import shutil
+def changed(run: Path, folder: Path, **values: object) -> Path:
+    """A copy of a run with another run.json."""
+    shutil.copytree(run, folder)
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8")) | values
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
 
-    own = tmp_path / "run"
-    shutil.copytree(runs[0], own)
-    record = json.loads((own / "run.json").read_text(encoding="utf-8"))
-    changed = tmp_path / "pairs.tsv"
-    changed.write_text("".join(PAIRS.read_text(encoding="utf-8").splitlines(keepends=True)[:50]), encoding="utf-8")
-    record["eval_data"]["path"] = str(changed)
-    (own / "run.json").write_text(json.dumps(record), encoding="utf-8")
+
+def test_why_a_runs_own_data_cannot_be_used_is_said(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    none = changed(runs[0], tmp_path / "none", eval_data=None)
+    gone = changed(runs[0], tmp_path / "gone", eval_data={"source": "gone.tsv", "path": "/gone.tsv", "sha256": ""})
+    hub = changed(runs[0], tmp_path / "hub", eval_data={"source": "hf:no/such", "sha256": ""})
+    with pytest.raises(SimCSEKitError) as error:
+        make_report([none, gone, hub])
+    for reason in (f"{none} had no evaluation data", f"that of {gone}, gone.tsv, is not there", "hf:no/such"):
+        assert reason in str(error.value)
+
+
+def test_a_run_that_has_not_ended_is_refused_before_anything_is_measured(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
+    shutil.copytree(runs[0], killed)
+    for path in killed.glob("*"):
+        if path.is_file() and path.name != "run.json":
+            path.unlink()
+    for step in (2, 10):
+        (killed / f"checkpoint-{step}").mkdir(exist_ok=True)
+    heard: list[str] = []
+    with pytest.raises(SimCSEKitError, match=r"has not ended; its last checkpoint is .*checkpoint-10"):
+        make_report([runs[0], killed], announce=heard.append)
+    (killed / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(SimCSEKitError, match=r"run\.json"):
+        make_report([runs[0], killed], announce=heard.append)
+    assert heard == []
+
+
+def test_values_that_are_not_defined_leave_no_trace_in_the_json(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    own = changed(runs[0], tmp_path / "run")
+    lines = (own / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    odd = [re.sub(r'"eval_alignment": [^,]+', '"eval_alignment": NaN', line) for line in lines]
+    (own / "metrics.jsonl").write_text("\n".join([*odd, '{"step": 99, "lo']), encoding="utf-8")
+    write_report(make_report([own]), tmp_path / "report.json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    (model,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"), parse_constant=refuse)["models"]
+    assert model["runs"][0]["geometry"] == []
+    assert len(model["runs"][0]["scores"]) == sum("eval_spearman" in line for line in lines)
+
+
+def test_a_model_has_one_colour_in_all_pictures(runs: tuple[Path, Path], tiny_model: Callable[[str], Path]) -> None:
+    page = report_page(make_report([tiny_model("bert"), runs[0]], {"pairs": PAIRS}, pooling="mean"))
+    figures = {figure.title: figure.svg for figure in page.sections[1].figures}
+    first, second = (color_of(["bert", "plain"], name) for name in ("bert", "plain"))
+    assert second in figures["Training"]
+    assert first not in figures["Training"]
+    assert {first, second} <= set(re.findall("#[0-9a-f]{6}", figures["Alignment and uniformity"]))
+    assert second in figures["Similarity against gold: plain"]
+    assert "plain" in re.findall("<!-- (.+?) -->", figures["Training"])  # in a legend
+
+
+def test_changed_evaluation_data_is_said(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    other = tmp_path / "pairs.tsv"
+    other.write_text("".join(PAIRS.read_text(encoding="utf-8").splitlines(keepends=True)[:50]), encoding="utf-8")
+    record = json.loads((runs[0] / "run.json").read_text(encoding="utf-8"))["eval_data"]
+    own = changed(runs[0], tmp_path / "run", eval_data=record | {"path": str(other)})
     assert any("is not what it was" in note for note in make_report([own]).notes)
 
 
@@ -181,6 +263,8 @@ def test_the_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
     assert target.read_text(encoding="utf-8").startswith("# Report: plain\n")
     assert "a report is one of html, md, json; got 'txt'" in run(*runs, "-o", tmp_path / "report.txt")
     assert "does not exist" in run(*runs, "-o", tmp_path / "nothing" / "report.html")
+    assert "is a folder; name a file" in run(*runs, "-o", tmp_path, "--format", "md")
+    assert "--suite needs --data" in run(*runs, "-o", tmp_path / "new.md", "--suite", "transfer")
     assert "wrote" in run(runs[0], "-o", tmp_path / "report.txt", "--format", "json")
     assert json.loads((tmp_path / "report.txt").read_text(encoding="utf-8"))["models"][0]["model"] == "plain"
 

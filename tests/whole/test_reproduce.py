@@ -43,10 +43,13 @@ def test_every_row_is_a_recipe_and_its_average_that_of_its_tasks(script: ModuleT
 @pytest.mark.parametrize(("row", "seeds"), [("unsup-roberta-large", (1, 2)), ("sup-bert-base", (3,))])
 def test_a_smoke_run_goes_the_whole_way(row: str, seeds: tuple[int, ...], tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), row, "--smoke", "--work", str(tmp_path), "--seeds", *map(str, seeds)]
+    begun = tmp_path / row / f"seed-{seeds[0]}"  # of a run in earnest
+    begun.mkdir(parents=True)
     done = subprocess.run(command, capture_output=True, text=True)
+    assert list(begun.parent.iterdir()) == [begun]
     assert done.returncode == 0, done.stderr
     for seed in seeds:
-        result = json.loads((tmp_path / row / f"{row}-{seed}.json").read_text(encoding="utf-8"))
+        result = json.loads((tmp_path / "smoke" / row / f"{row}-{seed}.json").read_text(encoding="utf-8"))
         assert result["arguments"]["recipe"] == row
         assert result["arguments"]["seed"] == seed
         assert result["difference"]["avg"] == pytest.approx(result["scores"]["avg"] - result["published"]["avg"])

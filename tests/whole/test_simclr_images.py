@@ -36,7 +36,12 @@ def test_the_held_out_digits_are_a_third_and_nobody_trains_on_them() -> None:
     shares = np.bincount(data.test.labels) / np.bincount(data.train.labels)
     assert np.allclose(shares, 0.5, atol=0.02)  # of every class
     assert not data.flip
-    assert len(load_images("digits", limit=100).train.labels) == 100
+    for limit in (10, 100, 1195):
+        few = load_images("digits", limit=limit).train.labels
+        assert len(few) == limit
+        assert len(set(few.tolist())) == 10
+    with pytest.raises(DataError, match="limit must be 10 images or more"):
+        load_images("digits", limit=5)
 
 
 def test_two_views_are_two_and_a_mirrored_one_only_where_that_is_the_same_thing() -> None:
