@@ -131,7 +131,7 @@ def check_space(output_dir: Path, objective: ContrastiveModel, *, checkpoints: i
 
 
 def check_views(objective: ContrastiveModel, rows: TrainingRows) -> None:
-    """Two training-mode passes over the same sentences differ: without dropout there is nothing to learn from."""
+    """Two training-mode passes over the same sentences differ: without dropout only spreading is left to learn."""
     device = next(objective.parameters()).device
     batch = rows.collate([Item(0, row) for row in range(min(8, len(rows)))])
     groups = [{name: tensor.to(device) for name, tensor in group.items()} for group in batch["groups"]]
