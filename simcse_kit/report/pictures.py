@@ -111,6 +111,6 @@ def _plane(report: Report) -> Figure | None:
         svg=geometry_plane(paths, points, PUBLISHED, names=[model.name for model in report.models]),
         caption="Diamonds: the models, on the data of this report. Lines: the runs on their own evaluation data, from "
         "the circle on, with a dot where the model was kept. Squares: BERT-base with its seven-task average, on "
-        "STS-B's test set, as Chuang et al. (2022) print them; SimCSE's paper draws such a plane without numbers. Better "
-        "is further down and left.",
+        "STS-B's test set, as Chuang et al. (2022) print them; SimCSE's paper draws such a plane without numbers. "
+        "Better is further down and left.",
     )
