@@ -298,7 +298,8 @@ def render() -> str:
 def lecture() -> str:
     """examples/contrastive_learning.md with its blocks of figures as the results have them."""
     text = LECTURE.read_text(encoding="utf-8")
-    for name, block in lecture_blocks().items():
+    averages = {name: own["average"] for name, own in measured().items()}
+    for name, block in lecture_blocks(averages).items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         _, found, after = rest.partition(end)

@@ -19,7 +19,6 @@ from simcse_kit.model import SimCSE
 from simcse_kit.report import (
     Curve,
     Figure,
-    Geometry,
     GeometryPath,
     Page,
     Section,
@@ -29,6 +28,7 @@ from simcse_kit.report import (
     training_curves,
     write_page,
 )
+from simcse_kit.report.gather import read_log
 from simcse_kit.search import Hit
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.run import train_unsup
@@ -163,19 +163,17 @@ def _answers(index: SentenceIndex, queries: list[str] | tuple[str, ...]) -> dict
 
 
 def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: np.ndarray, after: np.ndarray) -> None:
-    lines = [json.loads(line) for line in (made.model / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    scored = [line for line in lines if "eval_spearman" in line]
-    path = [Geometry(line["step"], line["eval_alignment"], line["eval_uniformity"]) for line in scored]
-    losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    log = read_log(made.model)
+    assert log is not None
     figures = [
         Figure(
             title="Training curve",
-            svg=training_curves([Curve("run", losses, [(line["step"], line["eval_spearman"]) for line in scored])]),
+            svg=training_curves([Curve("run", log.losses, log.scores)]),
             caption="The loss asks each sentence to find itself, under another dropout mask, among its batch.",
         ),
         Figure(
             title="Alignment and uniformity",
-            svg=geometry_plane([GeometryPath("run", path, made.training.best_step or path[-1].step)]),
+            svg=geometry_plane([GeometryPath("run", log.geometry, made.training.best_step or log.geometry[-1].step)]),
             caption="Training spreads the sentences over the sphere (left) and moves pairs of equal meaning a little "
             "apart as well (up). It helps as long as the first outweighs the second.",
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode
+from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
 from simcse_kit.cli.suites import BARS, Endpoint, Models, SuiteData, Suites, suite_data, suites_of
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def evaluate_models(
     from simcse_kit.training.seeds import seed_models
 
     suites = suites_of(suite)
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise SimCSEKitError(f"--json: the folder {json_file.absolute().parent} does not exist")
-    if json_file is not None and json_file.is_dir():
-        raise SimCSEKitError(f"--json: {json_file} is a folder; name a file")
+    if json_file is not None:
+        check_output_file("--json", json_file)
     places = suite_data(data, suites)
     if download:
         if "sts" not in suites:

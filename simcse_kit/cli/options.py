@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +37,19 @@ SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip rows th
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model. Only if you trust it.")
 ]
+
+
+def check_output_file(option: str, path: Path) -> None:
+    """An error where a file cannot be written, before the work that it is for."""
+    from simcse_kit.errors import SimCSEKitError
+
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise SimCSEKitError(f"{option}: the folder {folder} does not exist")
+    if path.is_dir():
+        raise SimCSEKitError(f"{option}: {path} is a folder; name a file")
+    if not os.access(folder, os.W_OK):
+        raise SimCSEKitError(f"{option}: the folder {folder} may not be written to")
 
 
 def columns_of(text: str | None) -> list[str] | None:

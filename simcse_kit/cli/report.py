@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode
+from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
 from simcse_kit.cli.suites import BARS, Endpoint, SuiteData, Suites, suite_data, suites_of
 
 
@@ -52,12 +51,7 @@ def report_models(
     from simcse_kit.report.render import report_format, write_report
 
     kind = report_format(output, format)
-    if not output.absolute().parent.is_dir():
-        raise SimCSEKitError(f"--output: the folder {output.absolute().parent} does not exist")
-    if output.is_dir():
-        raise SimCSEKitError(f"--output: {output} is a folder; name a file")
-    if not os.access(output.absolute().parent, os.W_OK):
-        raise SimCSEKitError(f"--output: the folder {output.absolute().parent} may not be written to")
+    check_output_file("--output", output)
     if suite and not data:
         raise SimCSEKitError("--suite needs --data; without both it measures on the evaluation data of the first run")
     if output.exists() and not overwrite:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -17,13 +17,12 @@ from simcse_kit.data import read_scored_pairs
 from simcse_kit.embedders import Embedder, open_embedder
 from simcse_kit.encoder.folder import RECORD
 from simcse_kit.errors import DataError, SimCSEKitError
-from simcse_kit.evaluation import SuiteResult, evaluate
+from simcse_kit.evaluation import Difference, Interval, SuiteResult, compare, evaluate, intervals
 from simcse_kit.evaluation.results import AVERAGE
 from simcse_kit.files import read_json
 from simcse_kit.report.charts import Geometry
-from simcse_kit.training.record import RUN_RECORD, eval_record, machine
+from simcse_kit.training.record import RUN_RECORD, eval_record, machine, read_metrics
 from simcse_kit.training.seeds import seed_models
-from simcse_kit.training.trainer import METRICS
 from simcse_kit.types import Vectors
 
 _HUB = "hf:"  # before the name of a data set there
@@ -77,15 +76,32 @@ class Report:
         return AVERAGE if AVERAGE in scores else next(iter(scores))
 
     @property
-    def _threads(self) -> str:
-        return f"{self.machine['threads']} threads"
-
-    @property
     def machine_name(self) -> str:
         """What it was measured on, in a few words."""
         used = any(model.place.startswith("cuda") for model in self.models)
         more = self.machine.get("accelerator") if used else None
-        return f"{self.machine['processor']}, {more or self._threads}"
+        return f"{self.machine['processor']}, {more or str(self.machine['threads']) + ' threads'}"
+
+    @cached_property
+    def intervals(self) -> Mapping[tuple[str, str], Mapping[str, Interval]]:
+        """By model and suite, where each score lies, over its seeds; none where the suite has no outcomes."""
+        return {
+            (model.name, suite): intervals(*results) if results[0].outcomes else {}
+            for model in self.models
+            for suite, results in model.results.items()
+        }
+
+    @cached_property
+    def differences(self) -> Mapping[tuple[str, str], Sequence[Difference]]:
+        """By model and suite, what it is beside the first; none of the first itself, and none without outcomes."""
+        first = self.models[0]
+        return {
+            (model.name, suite): compare(first.results[suite], results)
+            if model is not first and results[0].outcomes
+            else []
+            for model in self.models
+            for suite, results in model.results.items()
+        }
 
 
 def make_report(
@@ -146,12 +162,7 @@ def read_log(folder: str | Path) -> RunLog | None:
         last = f"its last checkpoint is {checkpoints[-1]}" if checkpoints else "it has no checkpoint yet"
         raise SimCSEKitError(f"{run} is a training run that has not ended; {last}. Go on with train --resume")
     saved = read_json(run / RECORD)
-    lines = []
-    for line in (run / METRICS).read_text(encoding="utf-8").splitlines() if (run / METRICS).is_file() else ():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # cut off by a kill
-            continue
+    lines = read_metrics(run)
     return RunLog(
         record=record,
         losses=_finite(lines, "loss"),
@@ -183,9 +194,9 @@ class _Remembering:
         return self._timed / self._seconds if self._seconds else math.nan
 
     def __call__(self, sentences: Sequence[str]) -> Vectors:
-        new = [text for text in dict.fromkeys(sentences) if text not in self._rows]
         if not self._keeps or not sentences:
             return self._timed_encode(sentences)
+        new = [text for text in dict.fromkeys(sentences) if text not in self._rows]
         if new:
             vectors = self._timed_encode(new)
             if vectors.ndim != 2 or len(vectors) != len(new):

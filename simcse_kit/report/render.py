@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.errors import SimCSEKitError
-from simcse_kit.evaluation import SUITES, Difference, SuiteResult, compare, intervals
+from simcse_kit.evaluation import SUITES, intervals
 from simcse_kit.files import write_json
 from simcse_kit.report.gather import ModelReport, Report
 from simcse_kit.report.page import Page, Section, Table, page_markdown, write_page
@@ -64,14 +64,12 @@ def report_json(report: Report) -> dict[str, Any]:
                     for results in model.results.values()
                     for result, own in ((result, intervals(result)) for result in results)
                 ],
-                "summary": {suite: _summary(results) for suite, results in model.results.items()},
-                "against_the_first": []
-                if model is report.models[0]
-                else [
+                "summary": {suite: _summary(report, model, suite) for suite in report.suites},
+                "against_the_first": [
                     {"suite": suite, "score": line.score, "difference": _number(line.difference)}
                     | {"interval": list(map(_number, line.interval)), "verdict": line.verdict}
                     for suite in report.suites
-                    for line in _differences(report, model, suite)
+                    for line in report.differences[model.name, suite]
                 ],
                 "runs": [
                     {
@@ -90,9 +88,9 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _summary(results: Sequence[SuiteResult]) -> dict[str, dict[str, Any]]:
+def _summary(report: Report, model: ModelReport, suite: str) -> dict[str, dict[str, Any]]:
     """Mean, spread and interval of each score over the seeds."""
-    spans = intervals(*results) if results[0].outcomes else {}
+    results, spans = model.results[suite], report.intervals[model.name, suite]
     summary = {}
     for score in results[0].scores:
         values = [result.scores[score] for result in results]
@@ -123,17 +121,12 @@ def _lead(report: Report) -> str:
     parts = []
     for model in report.models:
         text = f"{model.name}: {_fixed(model.mean(suite, score))}"
-        for line in _differences(report, model, suite) if model is not report.models[0] else ():
+        for line in report.differences[model.name, suite]:
             if line.score == score:
                 text += f", {line.verdict} ({_signed(line.difference)}; 95 %: {_span(line.interval, signed=True)})"
         parts.append(text)
     unit = SUITES[suite].unit
     return f"{suite}, {score} ({unit}). {'; '.join(parts)}."
-
-
-def _differences(report: Report, model: ModelReport, suite: str) -> list[Difference]:
-    first = report.models[0].results[suite]
-    return compare(first, model.results[suite]) if first[0].outcomes else []
 
 
 def _scores(report: Report) -> Section:
@@ -159,20 +152,15 @@ def _score_table(report: Report, suite: str) -> Table:
     columns = []
     for model in report.models:
         results = model.results[suite]
-        spans = intervals(*results) if first.outcomes else {}
+        spans = report.intervals[model.name, suite]
         cells = [f"{model.name}\n{len(results)} seeds" if len(results) > 1 else model.name]
         for score in first.scores:
             cell = _fixed(model.mean(suite, score), digits)
             if len(results) > 1:
                 spread = float(np.std([result.scores[score] for result in results], ddof=1))
                 cell += f" ± {_fixed(spread, digits)}"
-            cells.append(
-                _cell(
-                    report,
-                    cell,
-                    f"({_span(spans[score])})" if all(map(math.isfinite, spans.get(score, [math.nan]))) else "",
-                )
-            )
+            span = spans.get(score, (math.nan, math.nan))
+            cells.append(_cell(report, cell, f"({_span(span)})" if all(map(math.isfinite, span)) else ""))
         columns.append(cells)
     return _table(list(first.scores), columns, f"{suite}: {SUITES[suite].unit}")
 
@@ -181,7 +169,7 @@ def _difference_table(report: Report, suite: str) -> Table:
     scores = list(report.models[0].results[suite][0].scores)
     columns = []
     for model in report.models[1:]:
-        lines = {line.score: line for line in _differences(report, model, suite)}
+        lines = {line.score: line for line in report.differences[model.name, suite]}
         cells = [model.name]
         for score in scores:
             line = lines.get(score)

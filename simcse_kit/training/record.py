@@ -22,6 +22,7 @@ from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
 
 RUN_RECORD = "run.json"
+METRICS = "metrics.jsonl"
 _FREE_TO_CHANGE = {"device", "report_to"}  # between a run and its resumption
 _OUTSIDE = (
     "mode",
@@ -76,6 +77,19 @@ def model_record(record: dict[str, Any]) -> dict[str, Any]:
         "data": {name: value for name, value in record["data"].items() if name != "path"},
         "versions": record["versions"],
     }
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's ``metrics.jsonl``, without one that a kill cut off."""
+    if not (run / METRICS).is_file():
+        return []
+    lines = []
+    for text in (run / METRICS).read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
 
 
 def write_record(output_dir: Path, record: dict[str, Any]) -> None:

@@ -30,10 +30,10 @@ from simcse_kit.training.events import TrainListener
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.health import health, near_negatives, warn
 from simcse_kit.training.objective import ContrastiveModel
+from simcse_kit.training.record import METRICS, read_metrics
 from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.selection import Score
 
-METRICS = "metrics.jsonl"
 _TEMPERATURE_RATE = 1e-2  # of the logarithm; falls to 0 like the others'
 ENCODER = "sentence.encoder."  # before the encoder's names
 _KEPT = 2  # checkpoints: the last and the best
@@ -311,7 +311,7 @@ class RunCallback(TrainerCallback):
     def start_score(self, metric: str) -> float | None:
         """What the start model scored, None where it was not evaluated."""
         name = f"eval_{metric}"
-        scores = [line[name] for line in self._lines() if line["step"] == 0 and name in line]
+        scores = [line[name] for line in read_metrics(self.path.parent) if line["step"] == 0 and name in line]
         return scores[0] if scores else None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -320,7 +320,11 @@ class RunCallback(TrainerCallback):
             torch.manual_seed(int(np.random.SeedSequence([self.seed, args.process_index]).generate_state(1)[0]))
         if not state.is_world_process_zero or not self.path.is_file():
             return
-        kept = [line for line in self._lines() if line["step"] <= state.global_step] if state.global_step else []
+        kept = (
+            [line for line in read_metrics(self.path.parent) if line["step"] <= state.global_step]
+            if state.global_step
+            else []
+        )
         part = self.path.with_suffix(".part")
         part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         os.replace(part, self.path)
@@ -347,15 +351,3 @@ class RunCallback(TrainerCallback):
             control.should_training_stop = True
         if control.should_save:
             control.should_log = True  # a logged loss is a mean since the last line: a resumed run has the same means
-
-    def _lines(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``, without one that a kill cut off."""
-        if not self.path.is_file():
-            return []
-        lines = []
-        for text in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-        return lines
