@@ -184,5 +184,6 @@ def _tell(counts: Any, path: Path, mode: str) -> None:
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
     console = out()
     console.print(table([plain(path), "count"], rows))
-    next_one = f"simcse-kit train {mode} {plain(path)} --model all-MiniLM-L6-v2 --output-dir my-model"
+    start = "google-bert/bert-base-uncased" if mode == "unsup" else "all-MiniLM-L6-v2"
+    next_one = f"simcse-kit train {mode} {plain(path)} --model {start} --output-dir my-model"
     console.print(f"next: {next_one}", style="dim")

@@ -112,7 +112,8 @@ def _evaluation(plan: TrainPlan) -> str:
     if plan.select == "eval-data":
         return f"{pairs}; the best becomes the model"
     if plan.select == "label-free":
-        return f"{plan.held_out} held-out sentences, {often}; the best becomes the model" + (
-            f"; also {pairs}" if pairs else ""
+        return (
+            f"label-free, {often}: how well the dropout twins of {plan.held_out} held-out sentences find each other, "
+            "not search; the best becomes the model" + (f"; also {pairs}" if pairs else "")
         )
     return f"{pairs or 'none'}: the last weights become the model"

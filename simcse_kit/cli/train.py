@@ -44,7 +44,9 @@ The batch is then --batch-size rows on every device; negatives come from all of 
 """
 _UNSUP = """Train on plain sentences: each one and itself under another dropout mask are a pair (unsupervised SimCSE).
 
-Example: simcse-kit train unsup tickets.txt --model all-MiniLM-L6-v2 --output-dir my-model
+This is for raw encoders such as BERT. It usually makes the search of a model worse that is already a sentence encoder.
+
+Example: simcse-kit train unsup tickets.txt --model google-bert/bert-base-uncased --output-dir my-model
 """
 _SUP = """Train on pairs (sentence, positive) or triplets (with a hard negative), as from NLI (supervised SimCSE).
 
@@ -171,14 +173,18 @@ def _numbers(option: str, text: str) -> list[int]:
         raise TrainingError(f"{option} takes whole numbers with commas, such as 1,2,3; got {text!r}") from None
 
 
+_SCORES = {
+    "eval-data": "Spearman x 100 on the evaluation data",
+    "label-free": "how well the dropout twins of held-out sentences find each other, which is not search",
+}
+
+
 def _tell(result: TrainResult) -> None:
     from simcse_kit.cli.console import out, plain
 
     console = out()
     if result.best_score is not None:
-        by = "on the evaluation data" if result.select == "eval-data" else "on held-out sentences"
-        what = "Spearman" if result.select == "eval-data" else "label-free score"
-        console.print(f"best: step {result.best_step}, {what} {result.best_score:.2f} {by}")
+        console.print(f"best: step {result.best_step}, score {result.best_score:.2f}: {_SCORES[result.select]}")
         if result.start_was_better:
             console.print(f"[yellow]the start model scored higher: {result.start_score:.2f}[/]")
     console.print(f"model saved in {plain(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
@@ -195,8 +201,10 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
     ]
     console.print(table(["seed", "score", "best step", "seconds"], rows, left=0))
     if found.best_seed is None:
-        console.print("no scores: give --eval-data, or --select label-free", style="dim")
+        console.print("no scores: --eval-data gives them", style="dim")
         return
+    select = found.runs[found.best_seed].select
+    console.print(f"score: {_SCORES[select]}", style="dim")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
     console.print(f"mean {found.mean:.2f}{spread}, best {plain(output_dir)}/seed-{found.best_seed}")
 

@@ -40,6 +40,7 @@ class Loaded:
     tokenizer: Any
     settings: Settings
     pooling_origin: str  # "argument", "folder", "table" or "default"
+    own_pooling: str | None  # that the folder or the table names: the start is a sentence encoder; None: a raw one
     record: dict[str, Any]  # simcse_kit.json, empty for a foreign folder
     folder: Path  # where the backbone's weights were read
 
@@ -93,12 +94,13 @@ def load_encoder(
     encoder = Encoder(backbone.model, chosen, post, pooler_prefix=backbone.pooler_prefix, spare_pooler=spare)
     if base == where and has_lora(encoder):
         merge_lora(encoder)  # of a whole model's folder; written as adapters, they would find themselves in their base
-    own = (where / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(where if own else base, trust_remote_code=trust_remote_code)
+    brings_tokenizer = (where / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(where if brings_tokenizer else base, trust_remote_code=trust_remote_code)
     encoder.mask_id = _mask_id(source, modules, chosen, tokenizer)
     settings = modules.settings if modules else Settings()
     _settle_length(settings, tokenizer, encoder.backbone)
-    return Loaded(encoder.eval(), tokenizer, settings, origin, record, base)
+    own = modules.pooling if modules else source.known_pooling
+    return Loaded(encoder.eval(), tokenizer, settings, origin, own, record, base)
 
 
 def _choose_pooling(

@@ -119,8 +119,8 @@ class TrainConfig:
     gradient_checkpointing: bool = _option(False, "Compute activations twice instead of keeping them.")
     select: str | None = _option(
         None,
-        "How the best checkpoint is told: eval-data; label-free (held-out sentences alone); last. Default: by "
-        "--eval-data where given, else last.",
+        "How the best checkpoint is chosen: eval-data; label-free (how well the dropout twins of held-out sentences "
+        "find each other, which says nothing about search); last. Default: eval-data where given, otherwise last.",
     )
     eval_steps: int = _option(125, "Steps between checkpoints (and scores).")
     seed: int = _option(42, "Fixes everything that is drawn.")

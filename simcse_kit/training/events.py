@@ -40,7 +40,7 @@ class TrainPlan:
     seed: int
     eval_source: str | None
     eval_pairs: int
-    select: str  # how the best checkpoint is told: eval-data, label-free, last
+    select: str  # how the best checkpoint is chosen: eval-data, label-free, last
     speedups: tuple[str, ...]  # exact ones that the backbone and the device allow
     eval_steps: int
     resumed_from: int | None  # step of the checkpoint
@@ -57,7 +57,7 @@ class TrainResult(NamedTuple):
 
     output_dir: Path
     steps: int
-    select: str  # how the best checkpoint was told: eval-data, label-free, last
+    select: str  # how the best checkpoint was chosen: eval-data, label-free, last
     best_step: int | None  # None where the last weights were taken
     best_score: float | None  # Spearman x 100 on the evaluation data; label-free: that score
     start_score: float | None  # of the start model; None without one

@@ -36,6 +36,7 @@ from simcse_kit.training.preflight import (
     check_space,
     check_views,
     check_widths,
+    warn_of_worse_search,
 )
 from simcse_kit.training.recipes import mode_defaults
 from simcse_kit.training.record import check_repeats, check_same_run, run_of, run_record
@@ -77,7 +78,7 @@ class Job:
 
     @property
     def select(self) -> str:
-        """How the best checkpoint is told: eval-data, label-free or last."""
+        """How the best checkpoint is chosen: eval-data, label-free or last."""
         return self.config.select or ("last" if self.pairs is None else "eval-data")
 
 
@@ -115,6 +116,7 @@ def prepare(
         say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
         config = replace(config, max_seq_length=model.max_seq_length)
     check_widths(config, model.encoder.dimension)
+    warn_of_worse_search(config, loaded)
     teachers = _teachers(config, settings, model)
     earlier = run_of(output_dir) if resume and expected is None else expected
     bf16 = _uses_bf16(config.bf16, device, earlier)

@@ -11,7 +11,8 @@ import torch
 
 from simcse_kit.data import TextData
 from simcse_kit.distributed import World
-from simcse_kit.errors import MissingExtraError, TrainingError
+from simcse_kit.encoder.load import Loaded
+from simcse_kit.errors import MissingExtraError, TrainingError, say_once
 from simcse_kit.files import existing_parent, free_bytes
 from simcse_kit.training.batches import TrainingRows
 from simcse_kit.training.checkpoints import STAGING
@@ -22,6 +23,24 @@ from simcse_kit.training.sampling import Item
 from simcse_kit.types import ScoredPairs
 
 _ADAM_STATES = 2  # moments, each as large as the weights
+
+
+def warn_of_worse_search(config: TrainConfig, start: Loaded) -> None:
+    """Say once that plain SimCSE harms the search of a model that is already a sentence encoder.
+
+    A teacher holds the model where it is (RankCSE with the start as teacher lost nothing), and another pooling than the
+    start's own begins from vectors that were never trained.
+    """
+    if config.mode != "unsup" or config.teacher or start.encoder.pooling != start.own_pooling:
+        return
+    say_once(
+        f"{config.model} is already a sentence encoder, and `train unsup` on your own text usually makes its search "
+        "worse. Measured on all-MiniLM-L6-v2 with mean pooling, share of right answers among the ten nearest: "
+        "banking77 86.8 before, 70.9 after; clinc150 84.3 before, 76.3 after. `train unsup` is for raw encoders such "
+        "as BERT. Keep the start model unless your own queries show a gain: simcse-kit eval START TRAINED --suite "
+        "retrieval --data FOLDER",
+        key="worse search",
+    )
 
 
 def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:

@@ -95,6 +95,21 @@ def test_train_eval_index_search(
     assert "1.000" in table.stdout
 
 
+def test_label_free_selection_says_that_it_is_not_search(
+    tmp_path: Path, tiny_model: Callable[[str], Path], sentences: list[str]
+) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(f"{sentence} {i}" for sentence in sentences for i in range(13)), encoding="utf-8")
+    start = ("--model", tiny_model("bert"), "--device", "cpu", "--batch-size", 128, "--select", "label-free")
+    one = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "one", *start)
+    two = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "two", *start, "--seeds", "1,2")
+    for done in (one, two):
+        assert done.exit_code == 0, done.output
+        said = " ".join(done.output.split())
+        assert "how well the dropout twins of 52 held-out sentences find each other, not search" in said  # before
+        assert "how well the dropout twins of held-out sentences find each other, which is not search" in said  # after
+
+
 def test_models_are_compared_with_the_first(
     tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from simcse_kit import SimCSE, train_sup, train_unsup
+from simcse_kit import SimCSE, errors, train_sup, train_unsup
 from simcse_kit.distributed import World
 from simcse_kit.errors import DataError, MissingExtraError, ModelError, Notice, TrainingError
+from simcse_kit.training.job import prepare
 from simcse_kit.training.preflight import check_device, check_space
+from simcse_kit.training.settings import TrainSettings
 from simcse_kit.types import ScoredPairs
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
@@ -188,6 +191,33 @@ def test_the_space_asked_for_is_that_of_the_checkpoints_to_come(
     monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: needed - 1)
     with pytest.raises(TrainingError, match="not enough space"):
         check_space(tmp_path / "run", module, checkpoints=checkpoints)
+
+
+def _harm_warnings(mode: str, data: Any, folder: Path, **settings: Any) -> list[str]:
+    """What `prepare` says of search; nothing is trained."""
+    errors._said.clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prepare(mode, data, folder, TrainSettings(**(SMALL | settings)))
+    return [str(one.message) for one in caught if "search" in str(one.message)]
+
+
+def test_unsup_warns_where_the_start_is_a_sentence_encoder(
+    bert: Path, sentences: list[str], triplets: list[Any], tmp_path: Path, hub_cache: Callable[..., None]
+) -> None:
+    """Once, before training, with figures; not for raw encoders, labels, a teacher or vectors never trained."""
+    encoder, known, run = tmp_path / "encoder", "princeton-nlp/unsup-simcse-bert-base-uncased", tmp_path / "run"
+    SimCSE(bert, pooling="mean", device="cpu").save(encoder)
+    hub_cache(known, bert)
+    for start in ({"model": encoder}, {"model": encoder, "pooling": "mean"}, {"model": known}):
+        (said,) = _harm_warnings("unsup", sentences, run, **start)
+        assert f"{start['model']} is already a sentence encoder" in said
+        assert "banking77 86.8 before, 70.9 after; clinc150 84.3 before, 76.3 after" in said
+        assert "for raw encoders such as BERT" in said
+    assert _harm_warnings("unsup", sentences, run, model=bert) == []
+    assert _harm_warnings("unsup", sentences, run, model=encoder, pooling="cls_before_pooler") == []
+    assert _harm_warnings("unsup", sentences, run, model=encoder, recipe="rankcse", teacher=(str(encoder),)) == []
+    assert _harm_warnings("sup", triplets, run, model=encoder) == []
 
 
 def test_repeated_rows_and_a_lowered_length_are_said(
