@@ -229,8 +229,8 @@ def reading_notes() -> list[str]:
         "they are no benchmark, and they also chose the checkpoint, so the score after training is a little flattered.",
         "MiniLM with mean pooling is already a trained sentence encoder (78.87 on the seven STS tasks). Here its CLS "
         "vector, which was never trained for that (73.69), is trained the way one would train a raw encoder.",
-        "`train unsup` is for raw encoders such as BERT. For search today, use MiniLM with mean pooling: trained like this "
-        "on your own text, that model usually searches worse. Train where your language has no such model.",
+        "`train unsup` is for raw encoders such as BERT: train one where your language has no sentence encoder. For "
+        "search today, use MiniLM with mean pooling as it is: trained like this, it usually searches worse.",
     ]
 
 

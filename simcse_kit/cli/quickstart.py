@@ -57,8 +57,8 @@ def run_quickstart(
     console.print(f"  simcse-kit train unsup {source} --model google-bert/bert-base-uncased --output-dir my-model")
     console.print(f"  simcse-kit index build my-model {source} my-index")
     console.print(
-        "`train unsup` is for raw encoders: take one of your language in place of BERT. It usually makes the search of a\n"
-        "model worse that is already a sentence encoder. Without a network, this does the same as the quickstart:"
+        "`train unsup` is for raw encoders: take one of your language in place of BERT. A model that is already a\n"
+        "sentence encoder usually searches worse after it. Without a network, this does the same as the quickstart:"
     )
     console.print(
         f"  simcse-kit train unsup {source} --model all-MiniLM-L6-v2 --pooling cls_before_pooler --output-dir my-model"

@@ -44,7 +44,7 @@ The batch is then --batch-size rows on every device; negatives come from all of 
 """
 _UNSUP = """Train on plain sentences: each one and itself under another dropout mask are a pair (unsupervised SimCSE).
 
-This is for raw encoders such as BERT. It usually makes the search of a model worse that is already a sentence encoder.
+This is for raw encoders such as BERT. A model that is already a sentence encoder usually searches worse after it.
 
 Example: simcse-kit train unsup tickets.txt --model google-bert/bert-base-uncased --output-dir my-model
 """
