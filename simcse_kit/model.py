@@ -388,9 +388,12 @@ class SimCSE(OriginalToolMixin):
         """Write a folder that `SimCSE`, sentence-transformers and (without a head) ``AutoModel`` load, vectors equal.
 
         The folder appears whole or not at all; in a folder that exists, files of the same name are replaced.
-        Of a model with LoRA adapters they alone are written, with the name of their base model; after `merge_lora` it
-        is a whole model again. A `ModelError` where ``folder`` is a file, or holds a model of the other kind; a
-        `DiskFullError` where the disk is full.
+        Of a model with LoRA adapters they alone are written, with the name of their base model; after
+        `simcse_kit.encoder.lora.merge_lora` it is a whole model again.
+
+        Raises:
+            ModelError: ``folder`` is a file, or holds a model of the other kind.
+            DiskFullError: no space; what was there before is untouched.
         """
         target = Path(folder)
         if target.is_file():

@@ -86,6 +86,7 @@ POOLERS: dict[str, Pooler] = {
     "last_token": Pooler(last_token, (-1,), "lasttoken", False, "the last token (decoders)"),
     "mask": Pooler(mean, (-1,), "mean", False, "the mask token of a template (PromptBERT)", mask_token=True),
 }
+"""The choices of ``pooling`` by name; ``avg`` is another name of ``mean``."""
 ALIASES = {"avg": "mean"}
 
 

@@ -72,7 +72,7 @@ def encode_files(
 
     Args:
         model: what encodes.
-        source: files (formats as `read_sentences`), or folders of such.
+        source: files (formats as `simcse_kit.data.read_sentences`), or folders of such.
         output: ``.npy`` (N, D), for ``np.load(mmap_mode="r")``; ``.safetensors``, the tensor ``vectors``; ``.parquet``
             with the columns id, text (if asked for) and vector.
         precision: float32, float16, int8 (each vector scaled to its own largest value: cosines stay) or binary (a bit

@@ -73,7 +73,8 @@ def compare(
         second: those it is compared with, on the same data.
 
     With several seeds every draw takes seeds with replacement too, so that the interval holds what the items and what
-    the seeds leave open; the few seeds of a table make it a little too narrow, and `spreads` says how far they lie.
+    the seeds leave open; the few seeds of a table make it a little too narrow, and `Difference.spreads` says how far
+    they lie.
 
     Raises:
         SimCSEKitError: the results are not of the same suite and items.

@@ -24,7 +24,7 @@ from simcse_kit.types import EncodeFn, ScoredPairs
 
 
 def evaluate_sts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
-    """The seven STS tasks of SimCSE (Gao et al., 2021): Spearman over all pairs of a task, times 100, and `avg`.
+    """The seven STS tasks of SimCSE (Gao et al., 2021): Spearman over all pairs of a task, times 100, and ``avg``.
 
     Alignment and uniformity are over STS-B train, dev and test together, sentences as often as they occur.
     `encode` is called once, with every distinct sentence once. For `data_dir` see `load_sts`.
@@ -62,8 +62,9 @@ def evaluate_klue_sts(encode: EncodeFn, data: str | Path = KLUE_STS) -> SuiteRes
 def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteResult:
     """Your own scored pairs (or a file of them): Spearman and Pearson times 100, alignment and uniformity over them.
 
-    A pair is positive above 80 % of the gold scale, which `scale_maximum` tells from the scores. Where every gold is
-    0 or 1, also average precision, and the accuracy at the cosine that divides the two best; both times 100.
+    A pair is positive above 80 % of the gold scale, which `simcse_kit.evaluation.metrics.scale_maximum` infers from the
+    scores. Where every gold is 0 or 1, also average precision, and the accuracy at the cosine that divides the two
+    best; both times 100.
     """
     start = time.perf_counter()
     own = pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(Path(pairs))

@@ -66,7 +66,7 @@ def evaluate_transfer(
     folds: int = FOLDS,
     show_progress_bar: bool = False,
 ) -> SuiteResult:
-    """Accuracy of logistic regression on frozen vectors on MR, CR, SUBJ, MPQA, SST2, TREC and MRPC, and `avg`.
+    """Accuracy of logistic regression on frozen vectors on MR, CR, SUBJ, MPQA, SST2, TREC and MRPC, and ``avg``.
 
     SentEval's splits: nested cross-validation (stratified, its seed) for the first four, the given development set for
     SST2, cross-validation on the training set for TREC and MRPC, whose features are |u - v| and u * v. The weight decay

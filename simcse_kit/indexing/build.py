@@ -66,7 +66,7 @@ def build_index(
         model: a `SimCSE`, or the name or folder of one.
         files: as `encode_files` takes them: a file of sentences, a folder of them, or several.
         folder: is not there yet, or empty; over Milvus the name of a collection that is not there yet.
-        columns: the one column of the text; None finds it, as `read_sentences` does.
+        columns: the one column of the text; None finds it, as `simcse_kit.data.read_sentences` does.
         id_column: strings or integers, each once; None numbers the rows from 0.
         metadata_columns: columns that become metadata, to filter by.
         header: whether the first row of `.csv` and `.tsv` files holds names; None finds out.

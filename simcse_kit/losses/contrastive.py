@@ -40,14 +40,15 @@ def info_nce(
     division by ``temperature`` t, as in the original code (it is log(alpha) of the paper's eq. 8; 0 is plain).
 
     - ``angular_margin`` m, in degrees: the positive's logit is cos(theta + m) / t, theta its angle to the anchor
-      (ArcCSE, Zhang et al., 2022, who take 10). See `_with_margin` for both ends of the range.
+      (ArcCSE, Zhang et al., 2022, who take 10). Beyond theta = pi - m, cos(theta) + cos(m) - 1 stands in for
+      cos(theta + m), so that a worse pair never costs less.
     - ``hardness_mode``: adds ``hardness_strength`` * s, s without gradient, to the logits of the "in_batch_negatives"
       (of other rows; Lan et al., 2025, eq. 5), of the "hard_negatives" (own; Schechter Vera et al., 2025) or of
       "all_negatives", as sentence-transformers does. Extra negatives count as in-batch.
     - ``bidirectional``: the mean of this and of the softmax in which each positive picks its anchor among all anchors;
       there are neither hard nor extra negatives, weight nor hardness in that direction (Günther et al., 2024).
     - ``extra_negatives`` (Q, D): negatives of every anchor, as ESimCSE's momentum queue (Wu et al., 2022, eq. 5) or
-      DCLR's noise (`noise_negatives`).
+      DCLR's noise (`simcse_kit.losses.noise_negatives`).
     - ``ids`` (B, 2 or 3): which text each anchor, positive and (with 3) hard negative is. A candidate with the text of
       the anchor or of its positive, the own hard negative too, is no negative and drops out of the sum; so does one of
       the extra negatives where ``extra_ids`` (Q,) says which texts these are.

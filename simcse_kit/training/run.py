@@ -28,7 +28,8 @@ def train_unsup(data: Source, output_dir: str | Path, **settings: Unpack[TrainSe
         data: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the sentences
             themselves.
         output_dir: becomes the model; checkpoints, ``metrics.jsonl`` and ``run.json`` lie inside it.
-        **settings: see `TrainSettings`; the defaults are the recipe ``unsup``.
+        **settings: those of `TrainSettings`, which ``simcse-kit train unsup --help`` describes; the defaults are the
+            recipe ``unsup``.
 
     Raises:
         DataError: a row that cannot be used, with file and line.

@@ -1,0 +1,102 @@
+"""The docstrings of the public names: what is missing or names what does not exist is found."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import simcse_kit
+
+SCRIPT = Path(__file__).parents[2] / ".ci" / "api_docs.py"
+FAKE = '''
+"""A package; `scale` is public, `simcse_kit` is not known here."""
+from typing import NamedTuple
+
+__all__ = ["TABLE", "Box", "Pair", "scale", "silent"]
+TABLE = {"small": 1}
+
+
+class _Base:
+    def inherited(self):
+        pass
+
+
+class Box(_Base):
+    """Keeps a `width` and an `area`; no `weight`. `Box.grow(2)`, not `Box.shrink`."""
+
+    def __init__(self, width):
+        self.width = width
+
+    @property
+    def area(self):
+        pass
+
+    def grow(self, by):
+        """Grow `by` as much, see `area` and `fake.scale`; not `fake.absent`, and ``literally`` this."""
+
+    def _private(self):
+        pass
+
+
+class Pair(NamedTuple):
+    first: int
+
+
+def scale(factor: float = 1.0) -> None:
+    """By `factor`, `small` or `None`, not by `factors`; a `TABLE`, a `ValueError`, a path `a/b`."""
+
+
+def silent():
+    pass
+'''
+
+
+def load(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def api_docs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return load("api_docs", SCRIPT, monkeypatch)
+
+
+def test_the_package_has_no_problem(api_docs: ModuleType) -> None:
+    assert api_docs.problems(simcse_kit) == []
+
+
+def test_what_is_missing_and_what_does_not_exist_is_found(
+    api_docs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fake.py").write_text(FAKE, encoding="utf-8")
+    assert api_docs.problems(load("fake", tmp_path / "fake.py", monkeypatch)) == [
+        "fake: `simcse_kit` does not exist",
+        "fake.TABLE: no docstring",
+        "fake.Box: `weight` does not exist",
+        "fake.Box: `Box.shrink` does not exist",
+        "fake.Box.area: no docstring",
+        "fake.Box.grow: `fake.absent` does not exist",
+        "fake.Box.inherited: no docstring",
+        "fake.Pair: no docstring",
+        "fake.scale: `factors` does not exist",
+        "fake.silent: no docstring",
+    ]
+
+
+def test_the_page_shows_each_public_name_once(api_docs: ModuleType) -> None:
+    before = dict(vars(simcse_kit))
+    page = api_docs.page(simcse_kit)
+    html = api_docs.pdoc.render.html_module(page, {"simcse_kit": page})
+    shown = [*simcse_kit.__all__, "SimCSE.encode", "SimCSE.add_to_index", "SuiteResult.scores", "TrainResult.rows"]
+    assert {name: html.count(f'id="{name}"') for name in shown} == dict.fromkeys(shown, 1)
+    assert "field number" not in html  # what a NamedTuple says of its fields
+    assert vars(simcse_kit) == before
