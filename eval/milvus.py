@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from record import data_folder, write_result
-from search import encoded, sentences
 
+from search import encoded, sentences
 from simcse_kit.search import BaseCollection, new_collection, open_collection
 from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.types import Vectors

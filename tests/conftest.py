@@ -16,16 +16,17 @@ os.environ.setdefault(
 )  # tiny models on busy cores: threads that spin make it 4 times slower
 
 import pytest
-from stores import MILVUS, Store
 
 from simcse_kit import errors
+from support.stores import MILVUS, Store
 
 if TYPE_CHECKING:
     from simcse_kit import SimCSE
 
 
 # What starts Milvus Lite is collected only in the process that this file makes for it
-collect_ignore_glob = ["milvus/test_in_its_own_process.py"] if MILVUS else ["milvus/test_milvus_*.py"]
+_milvus = ["test_in_its_own_process.py"] if MILVUS else ["test_milvus_*.py"]
+collect_ignore_glob = [f"search/milvus/{name}" for name in _milvus]
 if not find_spec("fastapi"):
     collect_ignore_glob.append("serve/test_*.py")
 
@@ -64,7 +65,7 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def sentences() -> list[str]:
     """Forty sentences of different lengths that the tiny tokenizers know."""
-    from tiny import SENTENCES
+    from support.tiny import SENTENCES
 
     return list(SENTENCES)
 
@@ -72,7 +73,7 @@ def sentences() -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of a two-layer random model of a kind (`tiny.KINDS`), hidden size 32; made once, do not write into it."""
-    from tiny import make_model
+    from support.tiny import make_model
 
     made: dict[str, Path] = {}
 
@@ -82,6 +83,24 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return made[kind]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The two-layer BERT with mean pooling, saved; do not write into it."""
+    from simcse_kit import SimCSE
+
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(model_folder: Path) -> SimCSE:
+    """The model of `model_folder`, only read."""
+    from simcse_kit import SimCSE
+
+    return SimCSE(model_folder, device="cpu")
 
 
 @pytest.fixture(scope="session")

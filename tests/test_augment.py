@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import SENTENCES, make_tokenizer
 
 from simcse_kit.augment import (
     AUGMENTATIONS,
@@ -23,6 +22,7 @@ from simcse_kit.augment import (
     word_repetition,
     word_shuffling,
 )
+from support.tiny import SENTENCES, make_tokenizer
 
 # Ids 0 and 1 are CLS and SEP, 2 to 9 start a word, 10 to 19 continue one.
 WORDS = Vocabulary(special=np.arange(20) < 2, continues=np.arange(20) >= 10)

@@ -13,11 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain import plain_vectors, unit
-from tiny import SENTENCES, make_model
 
 import simcse_kit
 from simcse_kit import Notice, SimCSE
+from support.plain import plain_vectors, unit
+from support.tiny import SENTENCES, make_model
 
 
 @pytest.fixture(scope="module")

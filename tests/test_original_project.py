@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain import plain_vectors
 from safetensors.torch import load_file, save_file
 
 from simcse_kit import ModelError, SearchIndexError, SimCSE
 from simcse_kit.encoder.known import KNOWN_POOLINGS
+from support.plain import plain_vectors
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.Notice")
 

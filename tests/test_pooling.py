@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plain import plain_vectors, pool_one, unit
-from tiny import KINDS
 
 from simcse_kit import POOLERS, ModelError, SimCSE
 from simcse_kit.pooling import pool, pooling_name
+from support.plain import plain_vectors, pool_one, unit
+from support.tiny import KINDS
 
 HEADLESS = [name for name, pooler in POOLERS.items() if not pooler.head and not pooler.mask_token]
 WITH_POOLER = ["bert", "roberta", "xlmr", "albert", "mpnet"]  # architectures that have a pooler.dense of their own

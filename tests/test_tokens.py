@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import SENTENCES, make_tokenizer
 
 from simcse_kit import Notice, SimCSE, tokens
 from simcse_kit.tokens import length_batches, length_groups, pad, tokenize
+from support.tiny import SENTENCES, make_tokenizer
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=60).map(lambda values: np.array(values, dtype=np.int64))
 

@@ -18,20 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
-from tiny import SENTENCES
 from typer.testing import CliRunner
 
 from simcse_kit import DataError, SimCSE, encode_files
 from simcse_kit.bulk.formats import PRECISIONS, stored
 from simcse_kit.cli import app
 from simcse_kit.files import DiskFullError
+from support.tiny import SENTENCES
 
 TEXTS = [*SENTENCES[:9], "", *SENTENCES[3:12], "  ", SENTENCES[0]]
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model: Callable[[str], Path]) -> SimCSE:
-    return SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
 
 
 @pytest.fixture(scope="module")

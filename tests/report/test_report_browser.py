@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser, start_chromium
 
 from simcse_kit import train_unsup
 from simcse_kit.data import sample_pairs_path
 from simcse_kit.report.gather import make_report
 from simcse_kit.report.render import write_report
+from support.browser import Browser, start_chromium
 
 pytestmark = pytest.mark.browser
 

@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny import SENTENCES
 
 from simcse_kit import DataError, ModelError, SimCSE, encode_files, encode_with_ray
 from simcse_kit.scale.ray import _tasks
+from support.tiny import SENTENCES
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("needs ray", allow_module_level=True)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from stores import MILVUS, Store
 
 from simcse_kit import SearchIndexError
 from simcse_kit.search import BaseCollection
+from support.stores import MILVUS, Store
 
 DIMENSION = 6
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stores import Store
 
 from simcse_kit import SearchIndexError
 from simcse_kit.search import BaseCollection, Hit
+from support.stores import Store
 
 
 def vectors(count: int, seed: int = 0, dimension: int = 6) -> np.ndarray:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from stores import Store
 
 from simcse_kit import SearchIndexError
 from simcse_kit.search import BaseCollection, cluster, mine
+from support.stores import Store
 
 
 def filled(store: Store, vectors: np.ndarray, kind: str = "flat") -> BaseCollection:

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from filtering import CONDITIONS, METADATA, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from simcse_kit import SearchIndexError
 from simcse_kit.search.checks import as_json
 from simcse_kit.search.filters import parse_filter
 from simcse_kit.search.rows import Rows
+from support.filtering import CONDITIONS, METADATA, plain
 
 
 @settings(max_examples=300, deadline=None)

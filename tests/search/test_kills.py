@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support import SCRIPTS
+
 
 def test_killed_two_hundred_times(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("kill_writer.py")
+    script = SCRIPTS / "kill_writer.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(script), str(tmp_path / "i"), "200", "1"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)

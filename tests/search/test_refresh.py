@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from stores import Store
+
+from support.stores import Store
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:

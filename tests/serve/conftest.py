@@ -1,8 +1,7 @@
-"""A small model and two indexes of it, behind an application."""
+"""An index to put behind an application."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,6 @@ import pytest
 from simcse_kit import SentenceIndex, SimCSE
 
 SCRIPT = "<script>document.title = 'owned'</script>"
-
-
-@pytest.fixture(scope="session")
-def model(tiny_model: Callable[[str], Path]) -> SimCSE:
-    return SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from plain import unit
 
 from simcse_kit import SentenceIndex, SimCSE
 from simcse_kit.files import DiskFullError
 from simcse_kit.serve import Limits, ServeError, create_app
+from support.plain import unit
 
 SMALL = Limits(body_bytes=20_000, sentences=8, characters=400, k=50)
 

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from browser import Browser, serving, start_chromium
-from tiny import SENTENCES
 
 from simcse_kit import SentenceIndex, SimCSE
+from support.browser import Browser, serving, start_chromium
+from support.tiny import SENTENCES
 
 pytestmark = pytest.mark.browser
 

@@ -19,10 +19,10 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from plain import unit
 
 from simcse_kit import SentenceIndex, SimCSE
 from simcse_kit.serve import ServeError, open_targets
+from support.plain import unit
 
 ROOT = Path(__file__).parents[2]
 

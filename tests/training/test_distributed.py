@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ranks import on_ranks
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -23,6 +22,7 @@ from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
 from simcse_kit.training.sampling import EpochBatches, Item
 from simcse_kit.training.settings import TrainSettings
+from support.ranks import on_ranks
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ranks import on_ranks
-from shard_on_cpu import shard_on_cpu
 
 from simcse_kit import SimCSE, train_sup
 from simcse_kit.errors import Notice, TrainingError
@@ -24,6 +22,9 @@ from simcse_kit.training.launched import check_checkpoint, check_sharding
 from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.sharded import EvenBatches, _tell_left_out
 from simcse_kit.types import ScoredPairs
+from support import SCRIPTS
+from support.ranks import on_ranks
+from support.shard_on_cpu import shard_on_cpu
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 CONFIGURATION = Path(__file__).parents[2] / "examples" / "fsdp.yaml"
@@ -96,7 +97,7 @@ def test_accelerate_launch(bert: Path, triplets: list[Any], pairs: ScoredPairs, 
     own = ["--model", str(bert), "--pooling", "mean", "--dropout", "0", "--epochs", "2", "--eval-steps", "2"]
     own += ["--learning-rate", "0.01", "--device", "cpu", "--no-bf16", "--batch-size", "4", "--eval-data", str(dev)]
     line = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGURATION)]
-    line += ["--main_process_port", "29613", str(Path(__file__).with_name("shard_on_cpu.py"))]
+    line += ["--main_process_port", "29613", str(SCRIPTS / "shard_on_cpu.py")]
     line += ["train", "sup", str(data), "--output-dir", str(tmp_path / "two"), *own]
     done = subprocess.run(line, capture_output=True, text=True, env=os.environ | ON_CPU, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from lives import FINISHED, INTERRUPTED, KILLED, Death, Plot, live
 
 from simcse_kit import SimCSE, train_sup, train_unsup
 from simcse_kit.errors import TrainingError, TrainingInterrupted
@@ -22,6 +21,7 @@ from simcse_kit.files import DiskFullError
 from simcse_kit.training.checkpoints import checkpoints
 from simcse_kit.training.events import TrainListener, TrainPlan
 from simcse_kit.types import ScoredPairs
+from support.lives import FINISHED, INTERRUPTED, KILLED, Death, Plot, live
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 STEPS = 10  # 40 rows, batch 8, 2 epochs: a checkpoint lies in the first epoch, at its middle, and in the second

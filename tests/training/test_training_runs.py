@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from tiny import make_model
 
 from simcse_kit import SimCSE, train_sup, train_unsup
 from simcse_kit.errors import Notice, TrainingError
@@ -26,6 +25,7 @@ from simcse_kit.training.plan import make_plan
 from simcse_kit.training.recipes import recipes
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.types import ScoredPairs
+from support.tiny import make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 FAST: dict[str, Any] = {"batch_size": 8, "device": "cpu", "learning_rate": 1e-3}

@@ -12,14 +12,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain import plain_vectors, unit
-from tiny import SENTENCES
 
 from simcse_kit import ModelError, SimCSE
 from simcse_kit.backends import conversion, tracing
 from simcse_kit.backends.dtypes import choose_dtype, multiplies_bfloat16
 from simcse_kit.backends.pipeline import CHUNK, embed_texts
 from simcse_kit.backends.torch import TorchBackend
+from support.plain import plain_vectors, unit
+from support.tiny import SENTENCES
 
 ModelFolder = Callable[[str], Path]
 KINDS = ["bert", "roberta", "xlmr", "distilbert", "mpnet", "modernbert", "gpt2", "llama"]

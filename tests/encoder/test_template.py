@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import make_tokenizer
 
 from simcse_kit import ModelError, SimCSE
 from simcse_kit.encoder.known import packaged_minilm
@@ -25,6 +24,7 @@ from simcse_kit.encoder.template import (
     using_template,
 )
 from simcse_kit.pooling import last_occurrence
+from support.tiny import make_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.Notice")  # the tiny models' short limits and vocabularies
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import Store
-from tiny import SENTENCES
 
 from simcse_kit import SearchIndexError, SentenceIndex, SimCSE, build_index
 from simcse_kit.indexing import build
+from support import SCRIPTS
+from support.stores import Store
+from support.tiny import SENTENCES
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_killed_build_goes_on(folder: Path, tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", SENTENCES)
 
     def run(at: int, when: str, *names: str) -> str:
-        command = [sys.executable, str(Path(__file__).with_name("build_and_die.py")), str(folder), str(table)]
+        command = [sys.executable, str(SCRIPTS / "build_and_die.py"), str(folder), str(table)]
         command += [str(tmp_path / "kill.db"), str(at), when, *names]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == (-signal.SIGKILL if at else 0), done.stderr

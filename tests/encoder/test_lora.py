@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain import unit
 from test_save import in_sentence_transformers
-from tiny import KINDS, make_model
 from torch import Tensor
 
 from simcse_kit import MissingExtraError, ModelError, SimCSE
@@ -23,6 +21,8 @@ from simcse_kit.encoder.load import load_encoder
 from simcse_kit.encoder.lora import _base_of, add_lora, has_lora, merge_lora, set_gradient_checkpointing
 from simcse_kit.errors import TrainingError
 from simcse_kit.losses import info_nce
+from support.plain import unit
+from support.tiny import KINDS, make_model
 
 pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.Notice")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stores import MILVUS, Store
-from tiny import SENTENCES
 from typer.testing import CliRunner
 
 from simcse_kit import DataError, SearchIndexError, SentenceIndex, SimCSE, add_files, build_index
 from simcse_kit.cli import app
+from support.stores import MILVUS, Store
+from support.tiny import SENTENCES
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_updating_and_deleting_sentences(model: SimCSE, sentences: list[str], st
     assert again.info().count == 2
 
 
-def test_the_commands(folder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object, fails: bool = False) -> str:
@@ -154,7 +154,7 @@ def test_the_commands(folder: Path, table: Path, tmp_path: Path, monkeypatch: py
     built = run(
         "index",
         "build",
-        folder,
+        model_folder,
         table,
         "i",
         "--columns",

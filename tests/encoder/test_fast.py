@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import make_electra
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -21,6 +20,7 @@ from simcse_kit.encoder.backbone import load_backbone, load_config
 from simcse_kit.encoder.dropout import ATTENTION, dropout, fast_attention, fast_dropout
 from simcse_kit.encoder.fast import first_token_only, sparse_word_gradient, training_speedups
 from simcse_kit.encoder.modules import Encoder
+from support.tiny import make_electra
 
 ModelFolder = Callable[[str], Path]
 SMALLEST = 1 / 65536  # dropout probability

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import Store
-from tiny import SENTENCES
 
 from simcse_kit import SearchIndexError, SimCSE, add_files, build_index
 from simcse_kit.indexing.passages import cut
+from support.stores import Store
+from support.tiny import SENTENCES
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain import unit
-from tiny import SENTENCES
 from typer.testing import CliRunner
 
 from simcse_kit import DataError, ModelError, SimCSE, export_model
 from simcse_kit.backends import conversion
 from simcse_kit.cli import app
 from simcse_kit.types import ScoredPairs
+from support.plain import unit
+from support.tiny import SENTENCES
 
 ModelFolder = Callable[[str], Path]
 PAIRS = ScoredPairs(SENTENCES[0:20:2], SENTENCES[1:20:2], np.arange(10) / 2.0, "pairs")

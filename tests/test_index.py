@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plain import unit
-from stores import MILVUS, Store
 
 from simcse_kit import Hit, SearchIndexError, SentenceIndex, SimCSE
+from support.plain import unit
+from support.stores import MILVUS, Store
 
 
 def test_search_is_the_cosine_of_encode(model: SimCSE, sentences: list[str], store: Store) -> None:
@@ -53,10 +53,10 @@ def test_what_was_not_saved_is_not_there(model: SimCSE, sentences: list[str], st
     assert again.search(sentences[2], k=1)[0].id == "c"
 
 
-def test_open_loads_the_model_of_the_manifest(folder: Path, sentences: list[str], store: Store) -> None:
-    SentenceIndex.build(folder, sentences, **store.options).save(store.place("i"))
+def test_open_loads_the_model_of_the_manifest(model_folder: Path, sentences: list[str], store: Store) -> None:
+    SentenceIndex.build(model_folder, sentences, **store.options).save(store.place("i"))
     index = SentenceIndex.open(store.place("i"), **store.options)
-    assert Path(index.model.name) == folder
+    assert Path(index.model.name) == model_folder
     assert index.search(sentences[4])[0].text == sentences[4]
     assert len(index.search(sentences[4], k=3)) == 3
 
@@ -85,18 +85,23 @@ def test_open_makes_the_model_as_it_was(
 
 
 def test_another_model_is_refused(
-    model: SimCSE, tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path, folder: Path, store: Store
+    model: SimCSE,
+    tiny_model: Callable[[str], Path],
+    sentences: list[str],
+    tmp_path: Path,
+    model_folder: Path,
+    store: Store,
 ) -> None:
     SentenceIndex.build(model, sentences, **store.options).save(store.place("i"))
     others = [
-        SimCSE(folder, pooling="max", device="cpu"),
-        SimCSE(folder, max_seq_length=9, device="cpu"),
+        SimCSE(model_folder, pooling="max", device="cpu"),
+        SimCSE(model_folder, max_seq_length=9, device="cpu"),
         SimCSE(tiny_model("distilbert"), pooling="mean", device="cpu"),
     ]
     for other in others:
         with pytest.raises(SearchIndexError, match=r"was made with another model: .* build the index anew"):
             SentenceIndex.open(store.place("i"), other, **store.options)
-    shutil.copytree(folder, tmp_path / "copy")
+    shutil.copytree(model_folder, tmp_path / "copy")
     assert len(SentenceIndex.open(store.place("i"), tmp_path / "copy", **store.options)) == len(sentences)
 
 
@@ -118,21 +123,20 @@ def test_a_model_that_changed_since_is_refused(
         index.search("new")
 
 
-def test_a_model_that_is_gone_is_named(folder: Path, sentences: list[str], tmp_path: Path, store: Store) -> None:
-    shutil.copytree(folder, tmp_path / "m")
+def test_a_model_that_is_gone_is_named(model_folder: Path, sentences: list[str], tmp_path: Path, store: Store) -> None:
+    shutil.copytree(model_folder, tmp_path / "m")
     SentenceIndex.build(tmp_path / "m", sentences, **store.options).save(store.place("i"))
     shutil.rmtree(tmp_path / "m")
     with pytest.raises(
         SearchIndexError, match=rf"its model {tmp_path / 'm'} cannot be loaded: .*; where it has moved, name it"
     ):
         SentenceIndex.open(store.place("i"), **store.options)
-    assert (
-        SentenceIndex.open(store.place("i"), folder, **store.options).search(sentences[1], k=1)[0].text == sentences[1]
-    )
+    index = SentenceIndex.open(store.place("i"), model_folder, **store.options)
+    assert index.search(sentences[1], k=1)[0].text == sentences[1]
 
 
-def test_query_and_document_prompts_are_used(folder: Path, sentences: list[str], store: Store) -> None:
-    model = SimCSE(folder, device="cpu")
+def test_query_and_document_prompts_are_used(model_folder: Path, sentences: list[str], store: Store) -> None:
+    model = SimCSE(model_folder, device="cpu")
     model.prompts.update({"query": "where is ", "document": "it is said: "})
     index = SentenceIndex.build(model, sentences, **store.options)
     cosine = unit(model.encode_query(sentences[:1])) @ unit(model.encode_document(sentences)).T

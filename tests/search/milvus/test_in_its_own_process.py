@@ -1,7 +1,7 @@
 """The tests of an index over Milvus Lite, which runs in threads: in a process of their own.
 
 Other tests fork theirs, and a process with gRPC's threads cannot be forked safely. To run some of these by hand:
-SIMCSE_KIT_STORE=milvus pytest tests/milvus tests/search/test_collection.py
+SIMCSE_KIT_STORE=milvus pytest tests/search/milvus tests/search/test_collection.py
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent.parent
-FILES = ["milvus", "index", *(f"search/test_{name}.py" for name in ("collection", "changes", "corpus", "refresh"))]
+TESTS = Path(__file__).parents[2]
+FILES = [
+    "search/milvus",
+    "test_index.py",
+    "indexing",
+    *(f"search/test_{name}.py" for name in ("collection", "changes", "corpus", "refresh")),
+]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("milvus_lite") is None, reason="needs the extra milvus")

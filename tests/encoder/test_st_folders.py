@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain import unit
 
 from simcse_kit import ModelError, Notice, SimCSE
+from support.plain import unit
 
 Parts = Callable[..., list[Any]]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filtering import CONDITIONS, METADATA, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import Store
 
 from simcse_kit.search import BaseCollection, Collection
 from simcse_kit.search.milvus.filters import MOST_TERMS, TERM_BYTES, terms
+from support.filtering import CONDITIONS, METADATA, plain
+from support.stores import Store
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import masked_batch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -20,6 +19,7 @@ from simcse_kit.encoder.packed import attend_jagged, attend_packed, can_pack, pa
 from simcse_kit.errors import Notice
 from simcse_kit.pooling import POOLERS
 from simcse_kit.tokens import Packing
+from support.tiny import masked_batch
 
 ModelFolder = Callable[[str], Path]
 LENGTHS = (5, 9, 1, 12, 3)

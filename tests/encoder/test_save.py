@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain import plain_vectors, unit
 
 from simcse_kit import POOLERS, ModelError, SimCSE
 from simcse_kit.files import DiskFullError
+from support.plain import plain_vectors, unit
 
 COVERING = [
     ("bert", "cls"),
@@ -72,7 +72,7 @@ def test_a_saved_model_is_the_same_everywhere(
 
 
 def test_the_covering_list_covers_every_pooling_and_architecture() -> None:
-    from tiny import KINDS
+    from support.tiny import KINDS
 
     assert {pooling for _, pooling in COVERING} == set(POOLERS) - {"mask"}  # that one: test_template.py
     assert {kind for kind, _ in COVERING} == set(KINDS)
@@ -150,7 +150,7 @@ def test_the_record_says_the_pooling(tiny_model: Callable[[str], Path], tmp_path
 
 def test_deeper_backbones_keep_their_layer_pooling(tmp_path: Path, sentences: list[str]) -> None:
     """Of two layers, `avg_top2` and `avg_first_last` are the same; of four they are not, and the weights tell which."""
-    from tiny import make_model
+    from support.tiny import make_model
 
     base = make_model("bert", tmp_path / "base", num_hidden_layers=4)
     for pooling in ("avg_top2", "avg_first_last"):

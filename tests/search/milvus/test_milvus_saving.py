@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException, MilvusUnavailableException, ParamError
-from stores import Store, milvus_uri
 
 from simcse_kit import SearchIndexError
 from simcse_kit.errors import MissingExtraError
 from simcse_kit.search import Row, new_collection, open_collection
 from simcse_kit.search.milvus import MilvusCollection, remote, schema
+from support.stores import Store, milvus_uri
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:

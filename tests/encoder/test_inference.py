@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import make_electra, masked_batch
 from torch import Tensor
 
 from simcse_kit import SimCSE
@@ -19,6 +18,7 @@ from simcse_kit.encoder.backbone import load_backbone, load_config
 from simcse_kit.encoder.inference import FastBackbone, fits
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.tokens import TokenTable
+from support.tiny import make_electra, masked_batch
 
 ModelFolder = Callable[[str], Path]
 LENGTHS = [(20, 7, 3, 20), (12, 12), (5,), (1, 1)]
