@@ -31,12 +31,6 @@ if not find_spec("fastapi"):
     collect_ignore_glob.append("serve/test_*.py")
 
 
-def pytest_report_header() -> list[str]:
-    """What is not collected at all, where its extra is not installed."""
-    missing = [extra for extra, package in {"serve": "fastapi", "milvus": "pymilvus"}.items() if not find_spec(package)]
-    return [f"not installed, so not tested: the extras {', '.join(missing)}"] if missing else []
-
-
 @pytest.fixture(autouse=True)
 def _said_afresh() -> Iterator[None]:
     """Notices are said once a process; here, once a test."""

@@ -314,6 +314,7 @@ def test_half_a_surrogate_pair_is_said(model: SimCSE) -> None:
     np.testing.assert_array_equal(vectors[0], model.encode("a \ufffd cat"))
 
 
+@pytest.mark.slow
 def test_a_text_of_10_megabytes(model: SimCSE) -> None:
     text = "the cat sat on the mat " * 450_000
     with pytest.warns(Notice, match="1 of 1 texts are longer than max_seq_length"):
@@ -324,6 +325,7 @@ def test_a_text_of_10_megabytes(model: SimCSE) -> None:
 # Several processes
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same(model: SimCSE) -> None:
     texts = [*SENTENCES, "", SENTENCES[0], *SENTENCES[:7]]
     expected = model.encode(texts, normalize_embeddings=True, prompt="the cat: ")

@@ -18,6 +18,7 @@ from simcse_kit.backends import conversion, tracing
 from simcse_kit.backends.dtypes import choose_dtype, multiplies_bfloat16
 from simcse_kit.backends.pipeline import CHUNK, embed_texts
 from simcse_kit.backends.torch import TorchBackend
+from support.marks import fast
 from support.plain import plain_vectors, unit
 from support.tiny import SENTENCES
 
@@ -44,7 +45,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 # What is exact
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", fast(["bert", "modernbert", "gpt2"], of=KINDS))
 def test_openvino_in_float32_is_the_plain_loop(kind: str, tiny_model: ModelFolder) -> None:
     pytest.importorskip("openvino")
     pooling = pooling_of(kind)
@@ -54,7 +55,10 @@ def test_openvino_in_float32_is_the_plain_loop(kind: str, tiny_model: ModelFolde
     np.testing.assert_allclose(unit(model.encode(SENTENCES[:5], batch_size=1)), expected[:5], atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "cls_before_pooler", "avg_top2", "avg_first_last", "max", "weighted_mean"])
+@pytest.mark.parametrize(
+    "pooling",
+    fast(["cls", "max"], of=["cls", "cls_before_pooler", "avg_top2", "avg_first_last", "max", "weighted_mean"]),
+)
 def test_openvino_pools_as_torch(pooling: str, tiny_model: ModelFolder) -> None:
     pytest.importorskip("openvino")
     both = [SimCSE(tiny_model("bert"), pooling=pooling, backend=name, device="cpu") for name in ("torch", "openvino")]
@@ -92,8 +96,17 @@ def openvino_model(tiny_model: ModelFolder) -> SimCSE:
 # What is nearly so
 
 
-@pytest.mark.parametrize(("backend", "dtype", "least"), [("torch", "bfloat16", 0.999), ("openvino", "int8", 0.99)])
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "modernbert"])
+@pytest.mark.parametrize(
+    ("kind", "backend", "dtype", "least"),
+    [
+        *((kind, "torch", "bfloat16", 0.999) for kind in ("bert", "roberta", "distilbert", "modernbert")),
+        ("bert", "openvino", "int8", 0.99),
+        *(
+            pytest.param(kind, "openvino", "int8", 0.99, marks=pytest.mark.slow)
+            for kind in ("roberta", "distilbert", "modernbert")
+        ),
+    ],
+)
 def test_other_dtypes_are_near(kind: str, backend: str, dtype: str, least: float, tiny_model: ModelFolder) -> None:
     if backend == "openvino":
         pytest.importorskip("nncf")

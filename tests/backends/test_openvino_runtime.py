@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ModelFolder = Callable[[str], Path]
 
 SENDS = """

@@ -184,6 +184,7 @@ def test_killed_at_every_write(
     assert resumed == {0, 4, 8, 12, 16, 20, 21}
 
 
+@pytest.mark.slow
 def test_kill_9_and_go_on(tiny_model: Callable[[str], Path], model: SimCSE, tmp_path: Path) -> None:
     """A real process, killed as soon as it has done a few shards more."""
     corpus = tmp_path / "in.txt"

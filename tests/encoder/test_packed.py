@@ -92,6 +92,7 @@ def test_dropout_differs_between_packed_passes(tiny_model: ModelFolder) -> None:
     assert (one - other).abs().max() > 0.01
 
 
+@pytest.mark.slow
 def test_compiled_steps_equal_plain_ones(tiny_model: ModelFolder) -> None:
     encoder = make_encoder(tiny_model("bert"))
     names = set(encoder.state_dict())

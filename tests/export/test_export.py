@@ -14,6 +14,7 @@ from simcse_kit import DataError, ModelError, SimCSE, export_model
 from simcse_kit.backends import conversion
 from simcse_kit.cli import app
 from simcse_kit.types import ScoredPairs
+from support.marks import fast
 from support.plain import unit
 from support.tiny import SENTENCES
 
@@ -49,14 +50,14 @@ def onnx_vectors(folder: Path, sentences: Sequence[str], output: str = "sentence
     ("kind", "pooling"),
     [
         ("bert", "mean"),
-        ("bert", "cls"),
-        ("bert", "cls_before_pooler"),
-        ("bert", "avg_first_last"),
-        ("roberta", "mean"),
-        ("distilbert", "max"),
-        ("mpnet", "mean"),
-        ("modernbert", "mean"),
-        ("llama", "last_token"),
+        pytest.param("bert", "cls", marks=pytest.mark.slow),
+        pytest.param("bert", "cls_before_pooler", marks=pytest.mark.slow),
+        pytest.param("bert", "avg_first_last", marks=pytest.mark.slow),
+        pytest.param("roberta", "mean", marks=pytest.mark.slow),
+        pytest.param("distilbert", "max", marks=pytest.mark.slow),
+        pytest.param("mpnet", "mean", marks=pytest.mark.slow),
+        pytest.param("modernbert", "mean", marks=pytest.mark.slow),
+        pytest.param("llama", "last_token", marks=pytest.mark.slow),
     ],
 )
 def test_onnx_runs_in_onnxruntime_with_the_same_vectors(
@@ -74,6 +75,7 @@ def test_onnx_runs_in_onnxruntime_with_the_same_vectors(
     np.testing.assert_array_equal(SimCSE(tmp_path / "out", device="cpu").encode(SENTENCES), model.encode(SENTENCES))
 
 
+@pytest.mark.slow
 def test_onnx_gives_the_token_states_too(tiny_model: ModelFolder, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     model = load(tiny_model)
@@ -82,7 +84,7 @@ def test_onnx_gives_the_token_states_too(tiny_model: ModelFolder, tmp_path: Path
     np.testing.assert_allclose(np.stack([one.mean(0) for one in states]), model.encode(SENTENCES[:2]), atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("dtype", fast(["float32"], of=["float32", "int8"]))
 def test_openvino_is_loaded_without_converting(
     dtype: str, tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_openvino_is_loaded_without_converting(
         SimCSE(tmp_path / "out", backend="openvino", dtype=dtype)
 
 
+@pytest.mark.slow
 def test_static_is_a_model2vec_model(minilm: SimCSE, tmp_path: Path) -> None:
     pytest.importorskip("skeletoken")
     from model2vec import StaticModel

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +12,7 @@ from typer.testing import CliRunner
 
 from simcse_kit import DataError, SearchIndexError, SentenceIndex, SimCSE, add_files, build_index
 from simcse_kit.cli import app
+from support import commands
 from support.stores import MILVUS, Store
 from support.tiny import SENTENCES
 
@@ -146,8 +145,7 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
             result = CliRunner().invoke(app, [*map(str, arguments), "--store", "milvus", "--uri", "commands.db"])
             assert (result.exit_code != 0) == fails, result.output
             return str(result.exception) if fails else result.stdout
-        command = [sys.executable, "-m", "simcse_kit", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
+        done = commands.run(*arguments)
         assert (done.returncode != 0) == fails, done.stderr
         return done.stderr if fails else done.stdout
 

@@ -14,7 +14,7 @@ from simcse_kit.report.gather import make_report
 from simcse_kit.report.render import write_report
 from support.browser import Browser, start_chromium
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     np.testing.assert_allclose(found["vector"], expected["vector"], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"id_column": "key", "texts": True, "precision": "float16"}])
 def test_the_rows_are_those_of_a_single_process(
     options: dict[str, Any], encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
@@ -97,6 +98,7 @@ def workers_of(folder: Path) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_on_the_way_costs_nothing(
     encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_worker_that_is_killed_on_the_way_costs_nothing(
     assert not list(output.glob(".part-*"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path) -> None:
     load = {"pooling": "mean", "device": "cpu"}
     output = tmp_path / "many"
@@ -143,6 +146,7 @@ def test_a_run_that_was_stopped_goes_on(encode: Callable[..., Any], folder: Path
     assert_same(rows(output), before)
 
 
+@pytest.mark.slow
 def test_other_settings_or_input_are_refused(
     encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -165,6 +169,7 @@ def test_other_settings_or_input_are_refused(
     assert (tmp_path / "foreign" / "letter.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(
     encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -174,13 +179,7 @@ def test_a_mistake_does_not_stand_in_the_way_of_the_next_try(
     assert encode(folder, corpus, output, load=load, columns=["text"]).rows == len(TEXTS)
 
 
-def test_no_rows_are_an_error(encode: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "none.parquet")
-    with pytest.raises(DataError, match=r"none\.parquet: no row"):
-        encode(folder, tmp_path / "none.parquet", tmp_path / "out", load={"pooling": "mean"})
-    assert not (tmp_path / "out").exists()
-
-
+@pytest.mark.slow
 def test_a_row_that_cannot_be_used_is_named(encode: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     texts = pa.array([b"fine"] * 20 + [b"\xff\xfe"], pa.binary()).cast(pa.string(), safe=False)
     pq.write_table(pa.table({"text": texts}), tmp_path / "bad.parquet", row_group_size=4)
@@ -188,16 +187,21 @@ def test_a_row_that_cannot_be_used_is_named(encode: Callable[..., Any], folder: 
         encode(folder, tmp_path / "bad.parquet", tmp_path / "out", load={"pooling": "mean"}, task_rows=4)
 
 
-def test_other_formats_and_models_are_refused(
-    encode: Callable[..., Any], folder: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_what_cannot_be_done_is_refused_before_ray_starts(folder: Path, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("a line\n")
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    out, load = tmp_path / "out", {"pooling": "mean", "device": "cpu"}
     with pytest.raises(DataError, match=r"the runner ray reads \.parquet"):
-        encode(folder, tmp_path / "lines.txt", tmp_path / "out", load={"pooling": "mean"})
-    with pytest.raises(ModelError):
-        encode(folder, corpus, tmp_path / "out", load={"pooling": "nonsense"})
+        encode_with_ray(folder, tmp_path / "lines.txt", out, load=load)
+    with pytest.raises(ModelError, match="pooling must be one of"):
+        encode_with_ray(folder, corpus, out, load={"pooling": "nonsense"})
+    with pytest.raises(DataError, match=r"none\.parquet: no row"):
+        encode_with_ray(folder, tmp_path / "none.parquet", out, load=load)
+    assert not out.exists()
+    assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
 
 
+@pytest.mark.slow
 def test_the_command(folder: Path, corpus: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "simcse_kit", "encode", str(folder), str(corpus), str(tmp_path / "many")]
     command += ["--pooling", "mean", "--runner", "ray", "--workers", "2", "--shard-size", "40"]

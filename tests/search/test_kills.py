@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support import SCRIPTS
+
+pytestmark = pytest.mark.slow
 
 
 def test_killed_two_hundred_times(tmp_path: Path) -> None:

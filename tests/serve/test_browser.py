@@ -15,7 +15,7 @@ from simcse_kit import SentenceIndex, SimCSE
 from support.browser import Browser, serving, start_chromium
 from support.tiny import SENTENCES
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SCRIPT = "<script>window.ran = 'script'</script>"
 IMAGE = "<img src=x onerror=\"window.ran = 'image'\"> & more"

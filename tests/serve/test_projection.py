@@ -39,7 +39,9 @@ def test_pca_explains_what_the_singular_values_say() -> None:
     np.testing.assert_allclose(distances / distances.max(), plain / plain.max(), atol=1e-4)
 
 
-@pytest.mark.parametrize("method", available_methods())
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=() if name == "pca" else pytest.mark.slow) for name in available_methods()]
+)
 def test_a_row_is_placed_where_it_is(method: str) -> None:
     vectors = np.concatenate([drawn(20, seed=1) * 0.2 + 1, drawn(20, seed=2) * 0.2 - 1])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -22,6 +22,7 @@ import pytest
 
 from simcse_kit import SentenceIndex, SimCSE
 from simcse_kit.serve import ServeError, open_targets
+from support.commands import run
 from support.plain import unit
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,7 @@ def test_a_model_is_loaded_once(folder: Path) -> None:
         open_targets([model, model], device="cpu")
 
 
+@pytest.mark.slow
 def test_a_client_that_sends_slowly_is_let_go(folder: Path) -> None:
     with running(str(folder / "model"), "--port", "0", "--timeout", "0.5") as started:
         host, port = started.url.removeprefix("http://").split(":")
@@ -108,6 +110,7 @@ def test_a_client_that_sends_slowly_is_let_go(folder: Path) -> None:
         assert httpx.get(f"{started.url}/health").is_success
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_what_is_under_way(folder: Path, sentences: list[str]) -> None:
     with running(str(folder / "model"), "--port", "0") as started:
         answers: list[int] = []
@@ -143,19 +146,13 @@ def test_sigterm_finishes_what_is_under_way(folder: Path, sentences: list[str]) 
 )
 def test_what_cannot_start_is_said_in_a_line(folder: Path, server: Running, arguments: list[str], text: str) -> None:
     filled = [one.format(taken=server.url.rpartition(":")[2], model=folder / "model") for one in arguments]
-    run = subprocess.run(
-        [sys.executable, "-m", "simcse_kit", "serve", str(folder / "model"), *filled],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert text in run.stderr
-    assert "Traceback" not in run.stderr
+    done = run("serve", folder / "model", *filled)
+    assert done.returncode == 1
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_key_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMCSE_KIT_API_KEY", "k3y")
     with running(str(folder / "model"), "--port", "0") as started:
@@ -179,6 +176,7 @@ def test_from_a_text_file_to_a_page_in_one_command(folder: Path, sentences: list
     assert len(list((tmp_path / "simcse-kit-demo").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_no_request_that_fits_the_description_breaks_it(server: Running, tmp_path: Path) -> None:
     """Schemathesis makes requests of the server's own description, right ones and wrong ones."""
     run = subprocess.run(

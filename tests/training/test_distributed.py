@@ -22,6 +22,7 @@ from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
 from simcse_kit.training.sampling import EpochBatches, Item
 from simcse_kit.training.settings import TrainSettings
+from support.marks import fast
 from support.ranks import on_ranks
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
@@ -132,7 +133,7 @@ def _part(case: str, data: Any, folder: Path, parts: list[list[int]]) -> tuple[f
     return _step(_ready(mode, data, folder, 2, **given), parts[world().rank])
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", fast([2], of=[2, 3]))
 @pytest.mark.parametrize("case", CASES)
 def test_a_step(case: str, ranks: int, bert: Path, sentences: list[str], triplets: list[Any]) -> None:
     mode, given = CASES[case]
@@ -175,6 +176,7 @@ def test_what_one_rank_is_told_all_know() -> None:
 # A whole run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--mini-batch-size", "8"]])
 def test_torchrun(more: list[str], bert: Path, triplets: list[Any], tmp_path: Path) -> None:
     """The documented line: 2 processes with batch 4 end where one with batch 8 ends; 20 rows leave a shorter batch."""

@@ -26,7 +26,7 @@ from support import SCRIPTS
 from support.ranks import on_ranks
 from support.shard_on_cpu import shard_on_cpu
 
-pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")]
 CONFIGURATION = Path(__file__).parents[2] / "examples" / "fsdp.yaml"
 ENVIRONMENT = {  # what `accelerate launch` makes of it
     "ACCELERATE_USE_FSDP": "true",

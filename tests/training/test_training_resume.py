@@ -22,6 +22,7 @@ from simcse_kit.training.checkpoints import checkpoints
 from simcse_kit.training.events import TrainListener, TrainPlan
 from simcse_kit.types import ScoredPairs
 from support.lives import FINISHED, INTERRUPTED, KILLED, Death, Plot, live
+from support.marks import fast
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 STEPS = 10  # 40 rows, batch 8, 2 epochs: a checkpoint lies in the first epoch, at its middle, and in the second
@@ -71,6 +72,7 @@ def assert_same_end(run: Path, reference: Path, *, metrics: bool = True) -> None
     assert not list(run.parent.glob(".*"))
 
 
+@pytest.mark.slow
 def test_killed_wherever_a_run_can_be_killed(unsup: Plot, uninterrupted: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     deaths = [
@@ -97,6 +99,7 @@ def test_killed_wherever_a_run_can_be_killed(unsup: Plot, uninterrupted: Path, t
     assert_same_end(run, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free"])
 def test_killed_and_resumed_in_other_settings(
     case: str, bert: Path, sentences: list[str], triplets: list[tuple[str, str, str]], tmp_path: Path
@@ -128,7 +131,7 @@ def test_killed_and_resumed_in_other_settings(
     assert_same_end(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("step", [2, 3, 6])
+@pytest.mark.parametrize("step", fast([2], of=[2, 3, 6]))
 def test_ctrl_c_saves_and_the_resumed_run_ends_the_same(
     step: int, unsup: Plot, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -306,6 +309,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [20, 250, 550, 800, 1000])
 def test_a_disk_that_fills_up(room: int, unsup: Plot, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever file it is that finds no room: one error that names the place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,19 @@ from simcse_kit.quickstart import quickstart
 
 
 @pytest.fixture
-def own(tmp_path: Path, minilm: SimCSE) -> Path:
+def own(tmp_path: Path) -> Path:
     path = tmp_path / "my sentences.txt"
     lines = read_sentences(sample_sentences_path()).column(0)[:60]
     path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
-def test_quickstart_makes_model_index_and_report(own: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["bert", pytest.param("MiniLM", marks=pytest.mark.slow)])
+def test_quickstart_makes_model_index_and_report(
+    start: str, own: Path, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if start != "MiniLM":  # saves a minute
+        monkeypatch.setattr("simcse_kit.quickstart.require_minilm", lambda: str(tiny_model(start)))
     folder = tmp_path / "out"
     made = quickstart(own, folder)
     assert (made.sentences, made.trained_on, made.indexed) == (60, 60, 60)

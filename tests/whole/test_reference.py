@@ -12,6 +12,7 @@ from simcse_kit import SimCSE
 from simcse_kit.cli import app
 
 # The original project's evaluation code on all-MiniLM-L6-v2 with mean pooling.
+pytestmark = pytest.mark.slow
 REFERENCE = {
     "STS12": 72.37,
     "STS13": 80.60,

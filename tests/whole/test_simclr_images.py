@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -142,13 +142,17 @@ def test_settings_that_cannot_be() -> None:
         Settings(temperature=0)
 
 
-def test_the_script(tmp_path: Path) -> None:
-    command = [sys.executable, str(EXAMPLES / "simclr_images.py"), "--smoke", "--seeds", "1", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.slow
+def test_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["simclr_images.py", "--smoke", "--seeds", "1", "2", *arguments])
+        runpy.run_path(str(EXAMPLES / "simclr_images.py"), run_name="__main__")
+
+    monkeypatch.chdir(tmp_path)
+    run()
+    printed = capsys.readouterr().out
     for name in ("raw pixels", "untrained encoder", "h, before the head", "z, after the head", "10 labels a class"):
-        assert name in done.stdout
+        assert name in printed
     assert (tmp_path / "simclr_images.png").stat().st_size > 10_000
-    wrong = subprocess.run([*command, "--dataset", "nothing"], capture_output=True, text=True, cwd=tmp_path)
-    assert wrong.returncode == 1
-    assert wrong.stderr.startswith("error: nothing: no such folder")
+    with pytest.raises(SystemExit, match=r"^error: nothing: no such folder"):  # a text is status 1 and a line
+        run("--dataset", "nothing")

@@ -1,0 +1,47 @@
+"""The command without a process: `main` as a shell would run it, with what it writes and its exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+from simcse_kit import errors
+from simcse_kit.cli import main
+
+COMMAND = [sys.executable, "-m", "simcse_kit"]  # where the process itself is the subject
+
+
+class Done(NamedTuple):
+    """As `subprocess.CompletedProcess` has it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: object, cwd: Path | None = None) -> Done:
+    """Run ``simcse-kit ARGUMENTS`` in this process, to its end; notices are said as in a new one."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    environment = {"TOKENIZERS_PARALLELISM": "false"}
+    errors._said.clear()
+    with (
+        patch.object(sys, "argv", ["simcse-kit", *map(str, arguments)]),
+        patch.dict(os.environ, environment),
+        warnings.catch_warnings(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        chdir(cwd or Path.cwd()),
+    ):
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    errors._said.clear()
+    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
