@@ -26,7 +26,7 @@ check: ## Lint, format, types, layers, repeated code; changes nothing
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest -q tests/test_layers.py
-	$(PYTHON) -m pylint --disable=all --enable=duplicate-code --min-similarity-lines=8 -j 0 --score=n simcse_kit
+	$(PYTHON) .ci/repeated_code.py
 
 docs: ## Write the API reference to site/
 	$(PYTHON) .ci/api_docs.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tomllib
+from collections.abc import Generator
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,9 +61,10 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", [])
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What did not run: extras that are not installed, and slow tests by folder."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None]:
+    """The last lines say what did not run: extras that are not installed, and slow tests by file."""
+    yield
     missing = missing_extras(config.rootpath / "pyproject.toml")
     if missing:
         terminalreporter.write_line(f"extras not installed, so not tested: {', '.join(missing)}")
