@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core of its own, and so have the processes it starts
     os.environ["OMP_NUM_THREADS"] = "1"
 
-collect_ignore_glob = [] if find_spec("fastapi") else ["simcse_kit/serve/*"]  # doctests that need the extra serve
+collect_ignore_glob = [] if find_spec("fastapi") else ["simcse_kit/serving/*"]  # doctests that need the extra serve
 _LEFT_OUT = pytest.StashKey[list[str]]()
 
 

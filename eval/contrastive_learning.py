@@ -13,10 +13,10 @@ from record import HERE, load, write_result
 from torch.nn.functional import cosine_similarity
 
 from simcse_kit import SimCSE
-from simcse_kit.augment import vocabulary, word_deletion
 from simcse_kit.data import read_sentences, sample_sentences_path
+from simcse_kit.encoder.tokens import pad
+from simcse_kit.objectives.augment import vocabulary, word_deletion
 from simcse_kit.report.charts import Geometry, GeometryPath, cosine_histograms, geometry_plane
-from simcse_kit.tokens import pad
 
 IMAGES = HERE.parent / "examples" / "images"
 POOLING = "cls_before_pooler"

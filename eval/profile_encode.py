@@ -17,9 +17,9 @@ from record import data_folder, write_result
 from speed_encode import LINEAR_MFLOP, corpora, limit
 
 from simcse_kit import SimCSE
-from simcse_kit.backends.openvino import BATCH_SIZE, feed
+from simcse_kit.encoder.backends.openvino import BATCH_SIZE, feed
 from simcse_kit.encoder.known import packaged_minilm
-from simcse_kit.tokens import length_batches
+from simcse_kit.encoder.tokens import length_batches
 
 KINDS = {
     "FullyConnected": "matrix products",

@@ -12,7 +12,7 @@ from torch import Tensor
 from simcse_kit import SimCSE
 from simcse_kit.encoder.compiled import compiled
 from simcse_kit.encoder.packed import packed_attention
-from simcse_kit.tokens import Packing, pad, tokenize
+from simcse_kit.encoder.tokens import Packing, pad, tokenize
 
 Vectors = tuple[Tensor, Tensor]  # (B, D) and the gradient of every weight in one (P,), on the CPU
 

@@ -30,7 +30,7 @@ SECONDS, ROUNDS, OFFLINE = 5.0, 3, 4096
 BACKENDS = (("torch", "bfloat16"), ("openvino", "bfloat16"))
 START = """
 import sys
-from simcse_kit.serve import engines
+from simcse_kit.serving import engines
 engines._LARGEST = int(sys.argv.pop(1)) or engines._LARGEST
 from simcse_kit.cli import main
 sys.argv[0] = "simcse-kit"

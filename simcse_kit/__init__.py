@@ -9,8 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simcse_kit.bulk.encode import EncodeCounts, encode_files
-    from simcse_kit.embedders import Embedder, open_embedder
+    from simcse_kit.encoder.pooling import POOLERS
+    from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
+    from simcse_kit.encoding.embedders import Embedder, open_embedder
+    from simcse_kit.encoding.export.check import ExportCheck
+    from simcse_kit.encoding.export.export import export_model
+    from simcse_kit.encoding.ray import encode_with_ray
     from simcse_kit.errors import (
         DataError,
         MissingExtraError,
@@ -32,15 +36,10 @@ if TYPE_CHECKING:
         evaluate_sts,
         evaluate_transfer,
     )
-    from simcse_kit.export.check import ExportCheck
-    from simcse_kit.export.export import export_model
-    from simcse_kit.index import SentenceIndex
-    from simcse_kit.indexing import IndexCounts, add_files, build_index
+    from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
     from simcse_kit.losses import info_nce, nt_xent
     from simcse_kit.model import SimCSE, encode
-    from simcse_kit.pooling import POOLERS
-    from simcse_kit.recording import record_evaluation
-    from simcse_kit.scale.ray import encode_with_ray
+    from simcse_kit.report.recording import record_evaluation
     from simcse_kit.search import Hit
     from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
     from simcse_kit.training.repeat import repeat_run
@@ -77,17 +76,17 @@ _HOME = {
         ),
         "evaluation",
     ),
-    **dict.fromkeys(("EncodeCounts", "encode_files"), "bulk.encode"),
-    "encode_with_ray": "scale.ray",
-    **dict.fromkeys(("Embedder", "open_embedder"), "embedders"),
-    "ExportCheck": "export.check",
-    "export_model": "export.export",
+    **dict.fromkeys(("EncodeCounts", "encode_files"), "encoding.bulk.encode"),
+    "encode_with_ray": "encoding.ray",
+    **dict.fromkeys(("Embedder", "open_embedder"), "encoding.embedders"),
+    "ExportCheck": "encoding.export.check",
+    "export_model": "encoding.export.export",
     "SentenceIndex": "index",
-    **dict.fromkeys(("IndexCounts", "add_files", "build_index"), "indexing"),
+    **dict.fromkeys(("IndexCounts", "add_files", "build_index"), "index"),
     **dict.fromkeys(("info_nce", "nt_xent"), "losses"),
     **dict.fromkeys(("SimCSE", "encode"), "model"),
-    "POOLERS": "pooling",
-    "record_evaluation": "recording",
+    "POOLERS": "encoder.pooling",
+    "record_evaluation": "report.recording",
     "Hit": "search",
     **dict.fromkeys(("TrainListener", "TrainPlan", "TrainResult"), "training.events"),
     "repeat_run": "training.repeat",

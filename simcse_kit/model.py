@@ -14,28 +14,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcse_kit.backends.choice import check_device, make_backend
-from simcse_kit.backends.interface import Backend
-from simcse_kit.backends.pipeline import embed_texts
-from simcse_kit.backends.processes import Pool
-from simcse_kit.backends.torch import TorchBackend
+from simcse_kit.data.inputs import checked_texts, is_text
 from simcse_kit.encoder.backbone import max_positions
+from simcse_kit.encoder.backends.choice import check_device, make_backend
+from simcse_kit.encoder.backends.interface import Backend
+from simcse_kit.encoder.backends.pipeline import embed_texts
+from simcse_kit.encoder.backends.processes import Pool
+from simcse_kit.encoder.backends.torch import TorchBackend
+from simcse_kit.encoder.card import model_card
 from simcse_kit.encoder.changes import version_of
+from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import RECORD, write_modules
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.known import MINILM
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target, has_lora
 from simcse_kit.encoder.modules import Encoder, Normalize
+from simcse_kit.encoder.precision import PRECISIONS, quantized
+from simcse_kit.encoder.tokens import TokenTable, tokenize
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import staged_file, staged_folder, write_json
-from simcse_kit.fingerprint import fingerprint
-from simcse_kit.inputs import checked_texts, is_text
-from simcse_kit.model_card import model_card
-from simcse_kit.original_tool import OriginalToolMixin
-from simcse_kit.precision import PRECISIONS, quantized
-from simcse_kit.similarity import ArrayLike, similarity, similarity_pairwise
-from simcse_kit.tokens import TokenTable, tokenize
+from simcse_kit.losses.similarity import ArrayLike, similarity, similarity_pairwise
+from simcse_kit.search.original_tool import OriginalToolMixin
 from simcse_kit.types import EncodeFn, Vectors
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from simcse_kit.data import TextData, read_scored_pairs, read_sentences, sample_
 from simcse_kit.encoder.known import require_minilm
 from simcse_kit.errors import TrainingError
 from simcse_kit.evaluation import SuiteResult, cosine_pairs, evaluate_pairs
-from simcse_kit.index import SentenceIndex
+from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.report import (
     Curve,

@@ -13,18 +13,17 @@ import simcse_kit
 ROOT = Path(simcse_kit.__file__).parent
 
 # Rows are layers, from the bottom up. A name is a module, or a folder whose modules may import each other without a
-# cycle. The design's layer 0 is two rows here, for `files` and `distributed` raise errors; the rest is its table.
+# cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "named", "types"),
-    ("distributed", "files"),
-    ("data", "pooling", "similarity", "model_card", "sample", "inputs", "precision"),
-    ("losses", "tokens", "augment", "evaluation", "search"),
-    ("encoder", "original_tool"),
-    ("backends", "fingerprint"),
+    ("errors", "types"),
+    ("files", "distributed", "parts"),
+    ("data", "losses"),
+    ("evaluation", "search", "objectives"),
+    ("encoder",),
     ("model",),
-    ("index", "training", "prepare", "bulk", "export", "embedders", "recording"),
-    ("report", "serve", "scale", "indexing"),
-    ("quickstart", "demo"),
+    ("index", "training", "encoding"),
+    ("report", "serving"),
+    ("quickstart",),
     ("cli",),
     ("__main__",),
 )

@@ -88,7 +88,7 @@ def cluster_index(
 
 
 def _check(output: Path | None, overwrite: bool) -> None:
-    from simcse_kit.prepare.output import check_output
+    from simcse_kit.data.prepare.output import check_output
 
     if output is not None:
         check_output(output, [], suffix=".jsonl", overwrite=overwrite)

@@ -78,8 +78,8 @@ def encode_corpus(
 
     Example: simcse-kit encode all-MiniLM-L6-v2 tickets.txt tickets.npy --backend openvino --dtype bfloat16
     """
-    from simcse_kit.bulk.encode import encode_files
     from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.encoding.bulk.encode import encode_files
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.model import SimCSE
 
@@ -102,7 +102,7 @@ def encode_corpus(
         "show_progress_bar": True,
     }
     if runner == "ray":
-        from simcse_kit.scale.ray import encode_with_ray
+        from simcse_kit.encoding.ray import encode_with_ray
 
         if header is not None or skip_bad_rows:
             raise SimCSEKitError("--header and --skip-bad-rows are for --runner local")

@@ -55,11 +55,11 @@ def evaluate_models(
     Example: simcse-kit eval my-model all-MiniLM-L6-v2 --suite sts --data data/senteval
     """
     from simcse_kit.cli.console import err, out, plain
-    from simcse_kit.embedders import open_embedder
+    from simcse_kit.encoding.embedders import open_embedder
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.evaluation import download_sts, evaluate
     from simcse_kit.files import write_json
-    from simcse_kit.recording import check_recordable, record_evaluation
+    from simcse_kit.report.recording import check_recordable, record_evaluation
     from simcse_kit.training.seeds import seed_models
 
     suites = suites_of(suite)

@@ -37,7 +37,7 @@ def export(
     """
     from simcse_kit.cli.console import out, plain, table
     from simcse_kit.data import read_sentences
-    from simcse_kit.export.export import export_model
+    from simcse_kit.encoding.export.export import export_model
     from simcse_kit.model import SimCSE
 
     check = export_model(

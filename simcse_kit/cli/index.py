@@ -97,7 +97,7 @@ def build_index(
     Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
     """
     from simcse_kit.cli.console import out, plain
-    from simcse_kit.indexing import build_index
+    from simcse_kit.index import build_index
     from simcse_kit.model import SimCSE
 
     encoder = SimCSE(
@@ -157,8 +157,8 @@ def add_to_index(
     Example: simcse-kit index add tickets-index new-tickets.csv --columns text
     """
     from simcse_kit.cli.console import out, plain
-    from simcse_kit.index import SentenceIndex
-    from simcse_kit.indexing import add_files
+    from simcse_kit.index import add_files
+    from simcse_kit.index.sentence_index import SentenceIndex
 
     opened = SentenceIndex.open(
         index, model, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
@@ -264,7 +264,7 @@ def compact_index(
 ) -> None:
     """Leave deleted sentences out for good, and make the structure that is searched anew."""
     from simcse_kit.cli.console import out, plain
-    from simcse_kit.index import SentenceIndex
+    from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection
 
     collection: Any
@@ -327,7 +327,7 @@ def search_index(
     """
     from simcse_kit.cli.console import out, plain, shortened, table
     from simcse_kit.errors import SimCSEKitError
-    from simcse_kit.index import SentenceIndex
+    from simcse_kit.index.sentence_index import SentenceIndex
 
     if output not in ("table", "json"):
         raise SimCSEKitError(f"--format must be table or json; got {output!r}")

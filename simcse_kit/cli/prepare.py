@@ -56,7 +56,7 @@ def prepare_sentences(
 
     Example: simcse-kit prepare sentences articles/ notes.txt sentences.txt --language ko
     """
-    from simcse_kit.prepare.corpus import sentences
+    from simcse_kit.data.prepare.corpus import sentences
 
     counts = sentences(
         docs,
@@ -94,7 +94,7 @@ def prepare_nli(
 
     Example: simcse-kit prepare nli snli_1.0_train.jsonl multinli_1.0_train.jsonl nli.csv
     """
-    from simcse_kit.prepare.nli import nli_triplets
+    from simcse_kit.data.prepare.nli import nli_triplets
 
     counts = nli_triplets(
         files,
@@ -149,7 +149,7 @@ def prepare_negatives(
     Example: simcse-kit prepare negatives pairs.csv triplets.csv --model all-MiniLM-L6-v2 --relative-margin 0.05
     """
     from simcse_kit.model import SimCSE
-    from simcse_kit.prepare.negatives import hard_negatives
+    from simcse_kit.training.negatives import hard_negatives
 
     counts = hard_negatives(
         pairs,

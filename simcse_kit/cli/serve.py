@@ -52,7 +52,7 @@ def serve_targets(
     from simcse_kit.errors import require_extra
 
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
-    from simcse_kit.serve import Limits, check_access, open_targets, serve
+    from simcse_kit.serving import Limits, check_access, open_targets, serve
 
     check_access(host, api_key, no_auth)
     limits = Limits(sentences=max_sentences, queue=max_queue, seconds=timeout)
@@ -110,9 +110,9 @@ def run_demo(
     from simcse_kit.errors import SimCSEKitError, require_extra
 
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the demo")
-    from simcse_kit.demo import demo_index
     from simcse_kit.model import SimCSE
-    from simcse_kit.serve import check_access, free_port, open_targets, serve
+    from simcse_kit.serving import check_access, free_port, open_targets, serve
+    from simcse_kit.serving.demo import demo_index
 
     check_access(host, api_key, no_auth)
     if index is not None and sentences is not None:

@@ -21,7 +21,7 @@ from simcse_kit.encoder.backbone import BERT_LIKE
 from simcse_kit.encoder.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.packed import can_pack, packed_attention
-from simcse_kit.pooling import POOLERS, first_token
+from simcse_kit.encoder.pooling import POOLERS, first_token
 
 
 @contextlib.contextmanager

@@ -15,10 +15,10 @@ from torch import nn
 from simcse_kit.encoder.backbone import quiet_transformers, read_state
 from simcse_kit.encoder.lora import ADAPTER, has_lora, write_adapter
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
+from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoder.template import portable
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.files import read_json, write_json
-from simcse_kit.pooling import POOLERS
 
 RECORD = "simcse_kit.json"
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}

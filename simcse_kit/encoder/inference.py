@@ -16,7 +16,7 @@ from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 from simcse_kit.encoder.backbone import BERT_LIKE
 from simcse_kit.encoder.changes import version_of
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.pooling import POOLERS, first_token
+from simcse_kit.encoder.pooling import POOLERS, first_token
 
 _ROWS = 1024  # of a matrix product for which weights are laid out; other numbers of rows run too
 _SHORT = {torch.float32: 64, torch.bfloat16: 256}  # tokens up to which two batched products beat the fused kernel

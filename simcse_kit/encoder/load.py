@@ -24,9 +24,9 @@ from simcse_kit.encoder.folder import RECORD, SentenceTransformersFolder, Settin
 from simcse_kit.encoder.hub import Source
 from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_lora
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
+from simcse_kit.encoder.pooling import POOLERS, first_token, pooling_name
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import read_json
-from simcse_kit.pooling import POOLERS, first_token, pooling_name
 
 _ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
 _SAME_LAYERS = {"avg_top2", "avg_first_last"}  # equal on disk where a backbone has two layers

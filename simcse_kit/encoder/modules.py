@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit.encoder.backbone import PACKED, first_position
+from simcse_kit.encoder.pooling import POOLERS, last_occurrence, pool
+from simcse_kit.encoder.tokens import Packing
 from simcse_kit.errors import ModelError
-from simcse_kit.pooling import POOLERS, last_occurrence, pool
-from simcse_kit.tokens import Packing
 
 
 class Dense(nn.Module):

@@ -20,7 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from simcse_kit.encoder.backbone import BERT_LIKE, PACKED, first_position
-from simcse_kit.tokens import Packing
+from simcse_kit.encoder.tokens import Packing
 
 
 def can_pack(backbone: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from simcse_kit.errors import DataError, SimCSEKitError, require_extra
 from simcse_kit.evaluation.results import AVERAGE, SuiteResult
-from simcse_kit.named import is_named, load_named
+from simcse_kit.parts.named import is_named, load_named
 from simcse_kit.types import EncodeFn, Vectors
 
 WANTED = 'names of tasks or benchmarks of mteb, such as STSBenchmark or "MTEB(eng, v2)", or module:class'

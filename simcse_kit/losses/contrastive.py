@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.similarity import cosine_similarity
+from simcse_kit.losses.similarity import cosine_similarity
 
 HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.similarity import PAIRWISE, cosine_similarity
+from simcse_kit.losses.similarity import PAIRWISE, cosine_similarity
 
 
 def consistency(first: Tensor, second: Tensor, *, temperature: float | Tensor = 0.05) -> Tensor:

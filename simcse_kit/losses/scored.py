@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from simcse_kit.similarity import PAIRWISE
+from simcse_kit.losses.similarity import PAIRWISE
 
 
 def cosent(first: Tensor, second: Tensor, gold: Tensor, *, scale: float | Tensor = 20.0) -> Tensor:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simcse_kit.data import read_scored_pairs
-from simcse_kit.embedders import Embedder, open_embedder
 from simcse_kit.encoder.folder import RECORD
+from simcse_kit.encoding.embedders import Embedder, open_embedder
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import Difference, Interval, SuiteResult, compare, evaluate, intervals
 from simcse_kit.evaluation.results import AVERAGE

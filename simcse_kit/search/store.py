@@ -20,7 +20,7 @@ from simcse_kit.files import disk_full_named, read_json, sync, write_json
 from simcse_kit.search.blocks import BlockFile, checksum, file_checksum
 
 MANIFEST = "manifest.json"
-FORMAT = "simcse_kit.index"
+FORMAT = "simcse_kit.index.sentence_index"
 FORMAT_VERSION = 2
 STEMS = ("vectors", "rows", "structure")
 _CHECKED_WHOLE = 1 << 24  # bytes of a file that is read to be checked when it is opened

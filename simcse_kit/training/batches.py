@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from simcse_kit.tokens import Packing, TokenTable, length_groups, pad
+from simcse_kit.encoder.tokens import Packing, TokenTable, length_groups, pad
 from simcse_kit.training.sampling import Item
 
 GROUPS = {"cpu": 4}  # forward passes a step: more save padding, fewer fill the processor better; elsewhere 1

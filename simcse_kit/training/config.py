@@ -147,7 +147,7 @@ class TrainConfig:
                 f"objective of train {self.mode} must be one of {', '.join(allowed)}; got {self.objective!r}"
             )
         if self.pooling is not None:
-            from simcse_kit.pooling import pooling_name  # torch: not for a help text
+            from simcse_kit.encoder.pooling import pooling_name  # torch: not for a help text
 
             object.__setattr__(self, "pooling", pooling_name(self.pooling))
         if self.batch_size < 2:

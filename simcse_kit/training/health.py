@@ -11,7 +11,7 @@ from torch import Tensor
 from simcse_kit.errors import say_once
 from simcse_kit.evaluation.metrics import effective_rank, mean_cosine
 from simcse_kit.losses.contrastive import nearer_than_positive
-from simcse_kit.similarity import cosine_similarity, similarity_pairwise
+from simcse_kit.losses.similarity import cosine_similarity, similarity_pairwise
 
 _COLLAPSED_COSINE = 0.95  # raw BERT's CLS vectors, the narrowest cone one starts from, lie at about 0.9 and come down
 _COLLAPSED_RANK = 0.05  # of the highest that the batch allows

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simcse_kit.backends.dtypes import multiplies_bfloat16
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
 from simcse_kit.distributed import World, world
+from simcse_kit.encoder.backends.dtypes import multiplies_bfloat16
 from simcse_kit.encoder.fast import packs
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder

@@ -22,7 +22,7 @@ from simcse_kit.losses import (
     noise_negatives,
     nt_xent,
 )
-from simcse_kit.similarity import cosine_similarity
+from simcse_kit.losses.similarity import cosine_similarity
 from simcse_kit.training.config import COLDEST, SCORED, WARMEST, TrainConfig
 
 

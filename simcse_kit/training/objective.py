@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.augment import cutting_features
 from simcse_kit.distributed import gather, row_counts, world
 from simcse_kit.encoder.modules import Dense, Encoder, projection_head
 from simcse_kit.encoder.template import TemplateSpan, template_bias
-from simcse_kit.tokens import Packing
+from simcse_kit.encoder.tokens import Packing
+from simcse_kit.objectives.augment import cutting_features
 from simcse_kit.training.batches import Group, some_of
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.loss import BatchLoss

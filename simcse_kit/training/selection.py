@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from simcse_kit.data import TextData
+from simcse_kit.encoder.tokens import length_batches, pad
 from simcse_kit.errors import TrainingError
 from simcse_kit.evaluation import evaluate_pairs
 from simcse_kit.evaluation.metrics import alignment, uniformity
 from simcse_kit.losses import info_nce
+from simcse_kit.losses.similarity import cosine_similarity
 from simcse_kit.model import SimCSE
-from simcse_kit.similarity import cosine_similarity
-from simcse_kit.tokens import length_batches, pad
 from simcse_kit.training.randomness import RandomState
 from simcse_kit.types import ScoredPairs
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data import TextData
+from simcse_kit.encoder.pooling import ALIASES, POOLERS
 from simcse_kit.errors import ModelError
 from simcse_kit.model import SimCSE
-from simcse_kit.pooling import ALIASES, POOLERS
 
 
 def teacher_name(name: str) -> str:

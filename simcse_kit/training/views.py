@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simcse_kit.augment import AUGMENTATIONS, Vocabulary, vocabulary
 from simcse_kit.data import TextData
 from simcse_kit.encoder.template import TemplateSpan, set_template, template_length, template_span, using_template
+from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import TrainingError
 from simcse_kit.model import SimCSE
-from simcse_kit.tokens import TokenTable
+from simcse_kit.objectives.augment import AUGMENTATIONS, Vocabulary, vocabulary
 from simcse_kit.training.batches import Augment, Row
 from simcse_kit.training.config import TrainConfig
 

@@ -100,7 +100,9 @@ def test_every_linear_layer_has_adapters_and_a_step_moves_nothing_else(
 ) -> None:
     from transformers.pytorch_utils import Conv1D
 
-    monkeypatch.setattr("simcse_kit.backends.torch.fits", lambda _: False)  # adapters go through the backbone itself
+    monkeypatch.setattr(
+        "simcse_kit.encoder.backends.torch.fits", lambda _: False
+    )  # adapters go through the backbone itself
 
     model = SimCSE(tiny_model(kind), pooling=POOLINGS.get(kind, "mean"), device="cpu")
     before = model.encode(sentences)

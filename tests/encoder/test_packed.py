@@ -16,9 +16,9 @@ from simcse_kit.encoder.backbone import load_backbone, load_config
 from simcse_kit.encoder.compiled import compiled
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.packed import attend_jagged, attend_packed, can_pack, packed_attention
+from simcse_kit.encoder.pooling import POOLERS
+from simcse_kit.encoder.tokens import Packing
 from simcse_kit.errors import Notice
-from simcse_kit.pooling import POOLERS
-from simcse_kit.tokens import Packing
 from support.tiny import masked_batch
 
 ModelFolder = Callable[[str], Path]

@@ -13,6 +13,7 @@ import torch
 
 from simcse_kit import ModelError, SimCSE
 from simcse_kit.encoder.known import packaged_minilm
+from simcse_kit.encoder.pooling import last_occurrence
 from simcse_kit.encoder.template import (
     TEMPLATES,
     TemplateSpan,
@@ -23,7 +24,6 @@ from simcse_kit.encoder.template import (
     template_span,
     using_template,
 )
-from simcse_kit.pooling import last_occurrence
 from support.tiny import make_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.Notice")  # the tiny models' short limits and vocabularies

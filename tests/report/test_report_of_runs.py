@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from simcse_kit import SimCSE, compare, evaluate_pairs, train_unsup
 from simcse_kit.cli import app
 from simcse_kit.data import sample_pairs_path
-from simcse_kit.embedders import Embedder
+from simcse_kit.encoding.embedders import Embedder
 from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation import intervals
 from simcse_kit.report.charts import color_of

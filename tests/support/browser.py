@@ -84,7 +84,7 @@ return count;
 def serving(folders: Sequence[Path], *, writable: bool = False, api_key: str | None = None) -> Iterator[str]:
     """The address of a server of the indexes in these folders, which stops afterwards."""
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra serve")
-    from simcse_kit.serve import create_app
+    from simcse_kit.serving import create_app
 
     indexes = {folder.name: SentenceIndex.open(folder) for folder in folders}
     app = create_app(indexes, writable=writable, api_key=api_key)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit import SearchIndexError, SimCSE
-from simcse_kit.indexing import build
+from simcse_kit.index import build
 from simcse_kit.search import open_collection
 from simcse_kit.search.milvus.remote import Connection
 

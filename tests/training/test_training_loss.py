@@ -17,9 +17,9 @@ from torch import Tensor
 from simcse_kit import SimCSE, train_sup, train_unsup
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import load_encoder
+from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import TrainingError
 from simcse_kit.losses import info_nce
-from simcse_kit.tokens import TokenTable
 from simcse_kit.training.batches import TrainingRows
 from simcse_kit.training.config import make_config
 from simcse_kit.training.events import TrainListener

@@ -18,8 +18,7 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[2]
 FILES = [
     "search/milvus",
-    "test_index.py",
-    "indexing",
+    "index",
     *(f"search/test_{name}.py" for name in ("collection", "changes", "corpus", "refresh")),
 ]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from simcse_kit import SearchIndexError, SentenceIndex, SimCSE, build_index
-from simcse_kit.indexing import build
+from simcse_kit.index import build
 from support import SCRIPTS
 from support.stores import Store
 from support.tiny import SENTENCES

@@ -1,0 +1,40 @@
+"""What runs an encoder has to offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from simcse_kit.encoder.tokens import TokenTable
+
+OnBatch = Callable[[int], object] | None
+"""Hears how many sentences were done."""
+
+
+class Backend(Protocol):
+    """A way to run an encoder: PyTorch, OpenVINO."""
+
+    name: str
+    dtype: str
+
+    def embed(
+        self,
+        tokens: TokenTable,
+        out: Tensor,
+        *,
+        batch_size: int | None = None,
+        prompt_length: int = 0,
+        on_batch: OnBatch = None,
+    ) -> None:
+        """Write the vectors of N token sequences into ``out`` (N, D) float32, in their order.
+
+        Args:
+            tokens: N sequences.
+            out: on the CPU or, where the backend computes on one, on an accelerator.
+            batch_size: sentences in one forward pass; None: as many as make a good one.
+            prompt_length: that many tokens at the beginning take part in attention but not in pooling.
+            on_batch: hears how many sentences were done.
+        """
+        ...

@@ -1,0 +1,237 @@
+"""`encode_files`: a corpus of any size to one file of vectors, in bounded memory, going on where it was stopped."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.data.files import files_of
+from simcse_kit.data.source import Source, count_rows
+from simcse_kit.encoding.bulk.formats import (
+    FRONT,
+    PRECISIONS,
+    check_suffix,
+    header_bytes,
+    row_bytes,
+    stored,
+    width,
+    write_header,
+    write_parquet,
+)
+from simcse_kit.encoding.bulk.journal import Journal, working_folder
+from simcse_kit.errors import DataError
+from simcse_kit.files import disk_full_named, sync
+from simcse_kit.model import SimCSE
+
+SHARD = 1 << 15  # rows
+
+
+class EncodeCounts(NamedTuple):
+    """What came in and what was written."""
+
+    files: int
+    ignored_files: int  # in a folder, of no known kind
+    empty_files: int  # of 0 bytes
+    rows: int  # vectors
+    blank: int  # of these, rows without a text, which encode as the empty text does
+    skipped: int  # bad rows, only with skip_bad_rows
+    resumed_at: int  # rows that an interrupted run had done
+
+
+def encode_files(
+    model: SimCSE,
+    source: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    precision: str = "float32",
+    normalize_embeddings: bool = False,
+    texts: bool = False,
+    columns: Sequence[str] | None = None,
+    id_column: str | None = None,
+    header: bool | None = None,
+    prompt_name: str | None = None,
+    batch_size: int | None = None,
+    shard_size: int = SHARD,
+    skip_bad_rows: bool = False,
+    overwrite: bool = False,
+    show_progress_bar: bool = False,
+) -> EncodeCounts:
+    """Encode every row of files into one file of vectors, in their order.
+
+    Memory is that of ``shard_size`` rows, whatever the corpus. The same call goes on where one that was killed
+    stopped, and ends in the same file; the vectors wait in a hidden folder beside ``output``, which appears whole or
+    not at all. Blank rows have vectors too, so that row i is row i of the input.
+
+    Args:
+        model: what encodes.
+        source: files (formats as `simcse_kit.data.read_sentences`), or folders of such.
+        output: ``.npy`` (N, D), for ``np.load(mmap_mode="r")``; ``.safetensors``, the tensor ``vectors``; ``.parquet``
+            with the columns id, text (if asked for) and vector.
+        precision: float32, float16, int8 (each vector scaled to its own largest value: cosines stay) or binary (a bit
+            a dimension, D/8 bytes, packed as sentence-transformers does).
+        normalize_embeddings: scale to length 1 before.
+        texts: write the texts too (.parquet).
+        columns: the name of the text's column; None finds it.
+        id_column: strings or integers for .parquet; None numbers the rows from 0.
+        header: whether the first row of .csv and .tsv files holds names; None finds out.
+        prompt_name: of the model's prompts, as in `SimCSE.encode`.
+        batch_size: sentences in one forward pass; None: as many as run fastest.
+        shard_size: rows that are read, encoded and committed at once.
+        skip_bad_rows: leave out and count what cannot be read, instead of a `DataError`.
+        overwrite: replace ``output``, and forget an interrupted run of another kind.
+        show_progress_bar: show one.
+
+    Raises:
+        DataError: a file, row or argument that cannot be used, or an interrupted run on other data, another model or
+            with other arguments.
+        DiskFullError: no room; the finished shards stay, and the same call goes on.
+    """
+    target = Path(output)
+    named = [source] if isinstance(source, str | Path) else list(source)
+    tally: Counter[str] = Counter()
+    files = files_of(named, tally)
+    task = _Task(
+        Source(files, columns, id_column, header, skip_bad_rows),
+        partial(
+            model.encode, prompt_name=prompt_name, batch_size=batch_size, normalize_embeddings=normalize_embeddings
+        ),
+        target,
+        shard_size,
+        precision,
+        model.get_embedding_dimension(),
+        texts,
+        {"model": model.name, "fingerprint": model.fingerprint(), "precision": precision},
+    )
+    task.check()
+    run = {
+        "model": model.fingerprint(),
+        "backend": f"{model.backend.name} {model.backend.dtype}",
+        "prompt_name": prompt_name,
+        "normalize_embeddings": normalize_embeddings,
+        "precision": precision,
+        "row_bytes": row_bytes(precision, task.dimension),
+        "format": target.suffix.lower(),
+        "shard_size": shard_size,
+        "files": list(files),
+        "columns": None if columns is None else list(columns),
+        "id_column": id_column,
+        "skip_bad_rows": skip_bad_rows,
+    }
+    with disk_full_named(target), working_folder(target) as folder:
+        journal = Journal(folder, run, front=task.front, replace=overwrite)
+        resumed_at = journal.progress.rows
+        if not (journal.progress.finished and target.exists()):
+            if target.exists() and not overwrite:
+                raise DataError(f"{target} is there already; name another file, or say --overwrite (overwrite=True)")
+            task.encode_shards(journal, show_progress_bar=show_progress_bar)
+            if not journal.progress.rows:
+                raise DataError(f"{', '.join(map(str, named))}: no row is left ({len(task.source.skipped)} skipped)")
+            task.finish(journal)
+    return EncodeCounts(
+        files=len(files),
+        ignored_files=tally["ignored_files"],
+        empty_files=tally["empty_files"],
+        rows=journal.progress.rows,
+        blank=journal.progress.blank,
+        skipped=len(task.source.skipped),
+        resumed_at=resumed_at,
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What `encode_files` was asked for."""
+
+    source: Source
+    encode: Callable[[list[str]], NDArray[np.float32]]
+    target: Path
+    shard_size: int
+    precision: str
+    dimension: int
+    texts: bool
+    about: dict[str, Any]  # for the file's own metadata
+
+    @property
+    def suffix(self) -> str:
+        return self.target.suffix.lower()
+
+    @property
+    def front(self) -> int:
+        """Bytes before the vectors."""
+        return 0 if self.suffix == ".parquet" else FRONT
+
+    def check(self) -> None:
+        """A `DataError` for what cannot be meant, before any work."""
+        check_suffix(self.target)
+        if self.precision not in PRECISIONS:
+            raise DataError(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
+        if self.shard_size < 1:
+            raise DataError(f"shard_size must be at least 1; got {self.shard_size}")
+        if self.suffix != ".parquet" and (self.texts or self.source.id_column is not None):
+            raise DataError(f"texts and ids need an output that ends in .parquet; got {self.target}")
+        if self.target.is_dir():
+            raise DataError(f"{self.target} is a folder; name a file in it")
+        if not self.target.absolute().parent.is_dir():
+            raise DataError(f"the folder {self.target.absolute().parent} does not exist")
+        if any(Path(file).expanduser().resolve() == self.target.resolve() for file in self.source.files):
+            raise DataError(f"{self.target} is also an input; name another output")
+
+    def encode_shards(self, journal: Journal, *, show_progress_bar: bool) -> None:
+        """Encode what the journal lacks; what it has is read again, to see that it is the same."""
+        from tqdm.auto import tqdm
+
+        total = count_rows(self.source.files) if show_progress_bar else None
+        seen = 0
+        with tqdm(total=total, desc="Encoding", unit="row", disable=not show_progress_bar) as progress:
+            for shard in self.source.shards(self.shard_size):
+                before, seen = seen, seen + len(shard.texts)
+                done = journal.progress.rows
+                if seen <= done:
+                    if seen == done and shard.digest != journal.progress.digest:
+                        raise _changed(journal)
+                elif before == done:
+                    vectors = self.encode(shard.texts)
+                    journal.append(stored(vectors, self.precision), shard.digest, shard.texts.count(""))
+                else:
+                    raise _changed(journal)
+                progress.update(len(shard.texts))
+        if seen < journal.progress.rows:
+            raise _changed(journal)
+
+    def finish(self, journal: Journal) -> None:
+        """Make the output of the journal's vectors; it appears under its name at one instant."""
+        rows, columns = journal.progress.rows, width(self.precision, self.dimension)
+        whole = journal.vectors
+        if self.suffix == ".parquet":
+            whole = journal.folder / "whole"
+            again = replace(self.source)  # from the beginning
+            write_parquet(
+                whole,
+                again.shards(self.shard_size),
+                journal.blocks(self.shard_size),
+                columns=columns,
+                precision=self.precision,
+                texts=self.texts,
+                about=self.about,
+            )
+            sync(whole)
+        else:
+            write_header(whole, header_bytes(self.suffix, rows, columns, self.precision, self.about))
+        journal.finish()
+        os.replace(whole, self.target)
+        sync(self.target.absolute().parent)
+
+
+def _changed(journal: Journal) -> DataError:
+    return DataError(
+        f"the input has changed since an interrupted run encoded {journal.progress.rows} rows of it (kept in "
+        f"{journal.folder}): delete that folder, or give another output"
+    )

@@ -1,0 +1,192 @@
+"""Whatever turns sentences into vectors, by one name: a model of any kind, an endpoint, a function of one's own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simcse_kit.encoder.backbone import max_positions
+from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
+from simcse_kit.model import SimCSE
+from simcse_kit.parts.named import is_named, load_named
+from simcse_kit.types import EncodeFn, Vectors
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+_TOGETHER = 64  # sentences in one request
+_TRIES = 5
+_TIMEOUT = 120.0  # seconds
+
+
+class Embedder(NamedTuple):
+    """Something that can be measured."""
+
+    name: str
+    pooling: str | None  # None where it is not ours to know
+    encode: EncodeFn  # (N,) sentences to (N, D)
+    full_length: Callable[[], AbstractContextManager[None]]  # within it, sentences are not cut at max_seq_length
+    place: str  # where it runs: a device of this machine, endpoint, or function
+
+
+def open_embedder(
+    name: str | Path,
+    *,
+    endpoint: str | None = None,
+    pooling: str | None = None,
+    batch_size: int | None = None,
+    show_progress_bar: bool = False,
+    **options: Any,
+) -> Embedder:
+    """What a name stands for.
+
+    Args:
+        name: ``module:function``, a function from N strings to (N, D), found on the path or in the working folder; or
+            with ``endpoint`` the name of a model there, if no folder has it; or a folder or hub name, for `SimCSE`. A
+            sentence-transformers folder with modules that `SimCSE` does not have is run by that library.
+        endpoint: URL of an OpenAI-compatible server, up to and with ``/v1``; the key comes from ``OPENAI_API_KEY``.
+        pooling: for `SimCSE`; with anything else an error.
+        batch_size: sentences at once; None is the model's own way.
+        show_progress_bar: a bar over the sentences.
+        options: further ones of `SimCSE`.
+
+    Raises:
+        ModelError: the name leads nowhere, or the pooling does not apply.
+    """
+    text = str(name)
+    if is_named(text):
+        _no_pooling(text, pooling)
+        return Embedder(text, None, _function(text), nullcontext, "function")
+    if endpoint is not None and not Path(name).is_dir():
+        _no_pooling(text, pooling)
+        encode = _endpoint(endpoint, text, batch_size or _TOGETHER, show_progress_bar)
+        return Embedder(text, None, encode, nullcontext, "endpoint")
+    try:
+        model = SimCSE(name, pooling=pooling, **options)
+    except UnsupportedModelError as error:
+        if pooling is not None:
+            raise
+        return _peer(text, error, batch_size, show_progress_bar, options)
+    return Embedder(
+        model.name,
+        model.pooling,
+        model.encoder_fn(batch_size=batch_size, show_progress_bar=show_progress_bar),
+        model.full_length,
+        str(model.device),
+    )
+
+
+def _no_pooling(name: str, pooling: str | None) -> None:
+    if pooling is not None:
+        raise ModelError(f"pooling is for models that run here; {name} does its own")
+
+
+def _function(name: str) -> EncodeFn:
+    function = load_named(name, ModelError)
+    if not callable(function):
+        raise ModelError(f"{name} is a {type(function).__name__}; a function from sentences to an array is needed")
+
+    def encode(sentences: Sequence[str]) -> Vectors:
+        return np.asarray(function(list(sentences)), dtype=np.float32)
+
+    return encode
+
+
+def _peer(
+    name: str, reason: UnsupportedModelError, batch_size: int | None, bar: bool, options: dict[str, Any]
+) -> Embedder:
+    from sentence_transformers import SentenceTransformer
+
+    if options.get("backend", "torch") != "torch" or options.get("dtype", "float32") != "float32":
+        raise ModelError(f"{reason}; sentence-transformers runs it, but in --backend torch and float32 only")
+    say_once(f"{reason}: it is run by sentence-transformers")
+    device = options.get("device")
+    model = SentenceTransformer(
+        name,
+        device=None if device is None else str(device),
+        trust_remote_code=options.get("trust_remote_code", False),
+        local_files_only=options.get("local_files_only", False),
+    )
+
+    def encode(sentences: Sequence[str]) -> Vectors:
+        vectors = model.encode(list(sentences), batch_size=batch_size or 32, show_progress_bar=bar)
+        return np.asarray(vectors, dtype=np.float32)
+
+    @contextmanager
+    def full_length() -> Iterator[None]:
+        before = model.max_seq_length
+        backbone = getattr(model[0], "auto_model", None)
+        longest = None if backbone is None else max_positions(backbone)
+        if before is None or longest is None:
+            yield
+            return
+        model.max_seq_length = longest
+        try:
+            yield
+        finally:
+            model.max_seq_length = before
+
+    return Embedder(name, None, encode, full_length, str(model.device))
+
+
+def _endpoint(url: str, model: str, together: int, bar: bool) -> EncodeFn:
+    """A model behind ``POST URL/embeddings``, as OpenAI's interface has it."""
+    import httpx
+
+    address = f"{url.rstrip('/')}/embeddings"
+    key = os.environ.get(KEY_VARIABLE)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+
+    def ask(client: httpx.Client, texts: list[str]) -> list[list[float]]:
+        for attempt in range(_TRIES):
+            try:
+                answer = client.post(address, json={"model": model, "input": texts, "encoding_format": "float"})
+            except httpx.TransportError as error:
+                if attempt + 1 == _TRIES:
+                    raise ModelError(f"{address} does not answer: {error!r}") from error
+                time.sleep(2**attempt / 4)
+                continue
+            if answer.status_code != 429 and answer.status_code < 500:
+                break
+            if attempt + 1 < _TRIES:
+                time.sleep(_seconds(answer.headers.get("retry-after")) or 2**attempt / 4)
+        if answer.status_code in (401, 403):
+            raise ModelError(f"{address} refuses the key ({answer.status_code}); set {KEY_VARIABLE}")
+        if not answer.is_success:
+            raise ModelError(f"{address}, model {model}: {answer.status_code}: {answer.text:.300}")
+        try:
+            rows = sorted(answer.json()["data"], key=lambda row: row["index"])
+            vectors = [row["embedding"] for row in rows]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{address} does not answer as OpenAI's interface does: {answer.text:.300}") from error
+        if len(vectors) != len(texts):
+            raise ModelError(f"{address}: {len(texts)} sentences were sent, {len(vectors)} vectors came back")
+        return vectors
+
+    def encode(sentences: Sequence[str]) -> Vectors:
+        from tqdm.auto import tqdm
+
+        vectors: list[list[float]] = []
+        with (
+            httpx.Client(headers=headers, timeout=_TIMEOUT) as client,
+            tqdm(total=len(sentences), desc="Encoding", unit="sentence", disable=not bar) as progress,
+        ):
+            for at in range(0, len(sentences), together):
+                part = list(sentences[at : at + together])
+                vectors += ask(client, part)
+                progress.update(len(part))
+        return np.array(vectors, dtype=np.float32)
+
+    return encode
+
+
+def _seconds(header: str | None) -> float:
+    """What a Retry-After header asks for, at most a minute; 0 where it is no number."""
+    try:
+        return min(60.0, float(header or 0))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,110 @@
+"""A model as one ONNX graph, pooling and head included, and running it in onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from simcse_kit.encoder.backends.openvino import feed
+from simcse_kit.encoder.backends.tracing import Run, example, trace
+from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.tokens import length_batches
+from simcse_kit.errors import ModelError
+from simcse_kit.model import SimCSE
+from simcse_kit.types import Vectors
+
+INPUTS = ("input_ids", "attention_mask")
+OUTPUTS = ("last_hidden_state", "sentence_embedding")  # the first is what sentence-transformers pools itself
+_BATCH_SIZE = 32
+
+
+class _Graph(nn.Module):
+    """What becomes the graph."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, L) each -> (B, L, D), (B, D)."""
+        states: list[Tensor] = []
+
+        def run(**given: Any) -> Any:
+            output = self.encoder.backbone(**given)
+            states.append(output.last_hidden_state)
+            return output
+
+        vectors = self.encoder(input_ids, attention_mask, run=run)
+        return states[0], vectors
+
+
+def write_onnx(model: SimCSE, path: Path) -> None:
+    """Write the graph for any batch and length, where onnxruntime gives the encoder's vectors.
+
+    Raises:
+        ModelError: the architecture cannot be exported, or the model leaves its prompts out of the pooling.
+    """
+    if not model.settings.include_prompt and any(model.prompts.values()):
+        raise ModelError(
+            f"{model.name} leaves its prompts out of the pooling, which an ONNX graph cannot; use openvino"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def convert(encoder: Encoder) -> tuple[None, Run]:
+        free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+        torch.onnx.export(
+            _Graph(encoder),
+            example(encoder),
+            path,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_shapes=(free, free),
+            dynamo=True,
+            external_data=_too_large(encoder),
+            verbose=False,
+        )
+        session = _session(path)
+        return None, lambda given: _vectors(session, {name: given[name] for name in INPUTS})
+
+    trace(model.encoder, convert, name=model.name, tool="ONNX")
+
+
+def _too_large(encoder: Encoder) -> bool:
+    """Whether the weights need files of their own: a graph's file may hold 2 GiB."""
+    return sum(weight.numel() * weight.element_size() for weight in encoder.parameters()) > 1 << 30
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def _vectors(session: Any, given: dict[str, NDArray[Any]]) -> Vectors:
+    vectors: Vectors = session.run([OUTPUTS[1]], given)[0]
+    return vectors
+
+
+class OnnxModel:
+    """A graph of `write_onnx` with the tokenizer of its model."""
+
+    def __init__(self, model: SimCSE, path: Path) -> None:
+        self.model = model
+        self._session = _session(path)
+
+    def encode(self, sentences: Sequence[str]) -> Vectors:
+        """N sentences to (N, D)."""
+        prompt = self.model.default_prompt()
+        tokens = self.model.tokenize([prompt + text for text in sentences])
+        out = np.empty((len(sentences), self.model.encoder.dimension), np.float32)
+        for indices in length_batches(tokens.lengths, _BATCH_SIZE):
+            out[indices] = _vectors(
+                self._session, feed(tokens, indices, self.model.tokenizer.pad_token_id, set(INPUTS))
+            )
+        return out[:, : self.model.get_embedding_dimension()]

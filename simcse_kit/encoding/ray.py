@@ -1,0 +1,310 @@
+"""`encode_with_ray`: a corpus in Parquet files encoded by Ray Data, on as many machines as the cluster has.
+
+Each task reads some row groups, encodes them and puts one file of vectors in its place, so that a task whose worker was
+lost is done again elsewhere, and a run that was stopped goes on with the tasks whose files are missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from simcse_kit.data.files import files_of
+from simcse_kit.data.source import Source
+from simcse_kit.encoding.bulk.encode import EncodeCounts
+from simcse_kit.encoding.bulk.formats import PRECISIONS, stored, width, write_parquet
+from simcse_kit.errors import DataError, ModelError, SimCSEKitError, require_extra
+from simcse_kit.files import read_json, sync, write_json
+from simcse_kit.model import SimCSE
+
+_RECORD = "_simcse_kit.json"  # readers of Parquet folders pass over names with an underscore
+_TASK_ROWS = 1 << 15
+
+
+class Task(NamedTuple):
+    """Some row groups of a file."""
+
+    file: str
+    first_group: int
+    end_group: int
+    first: int  # number of their first row in the whole corpus
+    rows: int
+
+    @property
+    def part(self) -> str:
+        """Name of the file of vectors: in the order of the input."""
+        return f"part-{self.first:012d}.parquet"
+
+
+def encode_with_ray(
+    model: str | Path,
+    source: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    load: dict[str, Any] | None = None,
+    precision: str = "float32",
+    normalize_embeddings: bool = False,
+    texts: bool = False,
+    columns: Sequence[str] | None = None,
+    id_column: str | None = None,
+    prompt_name: str | None = None,
+    batch_size: int | None = None,
+    task_rows: int = _TASK_ROWS,
+    overwrite: bool = False,
+    show_progress_bar: bool = False,
+) -> EncodeCounts:
+    """Encode Parquet files into a folder of Parquet files, whose rows are in the order of the input.
+
+    The rows are those of `encode_files` to a ``.parquet``: id, text (if asked for), vector. Input, output and model are
+    read and written by the workers: on several machines they lie where all of them see them.
+
+    Args:
+        model: folder or hub name; each worker loads one.
+        source: ``.parquet`` files, or folders of such.
+        output: a folder; stopped at any moment, the same call goes on with what is missing in it.
+        address: of a Ray cluster, ``auto`` for the one that this machine belongs to; None starts Ray here.
+        workers: how many models encode at once; None: one on each accelerator, else on each core.
+        load: further arguments of `SimCSE`.
+        precision: and ``normalize_embeddings``, ``texts``, ``columns``, ``id_column``, ``prompt_name``,
+            ``batch_size``: as in `encode_files`.
+        task_rows: about how many rows a task has: a task is whole row groups.
+        overwrite: replace what is in ``output``.
+        show_progress_bar: show one.
+
+    Raises:
+        DataError: a file, row or argument that cannot be used, an output of another run, or a worker that loads
+            another model than this process.
+        MissingExtraError: Ray is not installed.
+    """
+    require_extra("ray", ["ray"], "the runner ray")
+    if precision not in PRECISIONS:
+        raise DataError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    tally: Counter[str] = Counter()
+    files = files_of([source] if isinstance(source, str | Path) else list(source), tally)
+    own = SimCSE(model, **(load or {}))
+    run = {
+        "model": own.fingerprint(),
+        "backend": f"{own.backend.name} {own.backend.dtype}",
+        "prompt_name": prompt_name,
+        "normalize_embeddings": normalize_embeddings,
+        "precision": precision,
+        "texts": texts,
+        "columns": None if columns is None else list(columns),
+        "id_column": id_column,
+        "task_rows": task_rows,
+        "input": [[file, Path(file).stat().st_size, Path(file).stat().st_mtime_ns] for file in files],
+    }
+    tasks = list(_tasks(files, task_rows))
+    if not tasks:
+        raise DataError(f"{', '.join(files)}: no row in them")
+    target = Path(output)
+    _open_output(target, run, overwrite=overwrite)
+    left = [task for task in tasks if not (target / task.part).exists()]
+    settings = {
+        "model": str(model),
+        "load": load or {},
+        "fingerprint": own.fingerprint(),
+        "output": str(target.absolute()),
+        "precision": precision,
+        "texts": texts,
+        "columns": columns,
+        "id_column": id_column,
+        "encode": {
+            "prompt_name": prompt_name,
+            "batch_size": batch_size,
+            "normalize_embeddings": normalize_embeddings,
+        },
+    }
+    del own  # the workers have their own
+    rows = sum(task.rows for task in tasks)
+    done = rows - sum(task.rows for task in left)
+    _run(left, settings, address=address, workers=workers, done=done, rows=rows, bar=show_progress_bar)
+    blank = _check_whole(target, tasks)
+    write_json(target / _RECORD, {"run": run, "finished": True})
+    return EncodeCounts(
+        files=len(files),
+        ignored_files=tally["ignored_files"],
+        empty_files=tally["empty_files"],
+        rows=rows,
+        blank=blank,
+        skipped=0,
+        resumed_at=done,
+    )
+
+
+def _tasks(files: Sequence[str], size: int) -> Iterator[Task]:
+    """Whole row groups of about ``size`` rows together."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    for file in files:
+        if not file.endswith(".parquet"):
+            raise DataError(f"{file}: the runner ray reads .parquet; `simcse-kit encode` without it reads this")
+        try:
+            metadata = pq.ParquetFile(Path(file).expanduser()).metadata
+        except pa.ArrowException as error:
+            raise DataError(f"{file}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        start = rows = 0
+        for group in range(metadata.num_row_groups):
+            rows += metadata.row_group(group).num_rows
+            if rows >= size or group + 1 == metadata.num_row_groups:
+                if rows:
+                    yield Task(str(Path(file).expanduser().absolute()), start, group + 1, number, rows)
+                number, start, rows = number + rows, group + 1, 0
+
+
+def _open_output(target: Path, run: dict[str, Any], *, overwrite: bool) -> None:
+    """Make the folder, or go on in one that an interrupted run of the same kind has left."""
+    record = target / _RECORD
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target} is a file; the runner ray writes a folder")
+    if target.is_dir() and any(target.iterdir()):
+        if not record.is_file():
+            raise DataError(f"{target} holds files that this command has not written; name another folder")
+        found = read_json(record, DataError)
+        if found["run"] == run and not found["finished"]:
+            return
+        if not overwrite and any(target.glob("part-*")):
+            what = "is there already" if found["finished"] else "is of other data, another model or other settings"
+            raise DataError(f"{target} {what}; name another folder, or say --overwrite (overwrite=True)")
+        shutil.rmtree(target)
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(record, {"run": run, "finished": False})
+
+
+def _run(
+    tasks: list[Task],
+    settings: dict[str, Any],
+    *,
+    address: str | None,
+    workers: int | None,
+    done: int,
+    rows: int,
+    bar: bool,
+) -> None:
+    """Do the tasks."""
+    import ray
+    from tqdm.auto import tqdm
+
+    with _connected(address), tqdm(total=rows, initial=done, desc="Encoding", unit="row", disable=not bar) as progress:
+        if not tasks:
+            return
+        accelerators = int(ray.cluster_resources().get("GPU", 0))
+        workers = workers or accelerators or int(ray.cluster_resources()["CPU"])
+        workers = min(workers, len(tasks))
+        results = ray.data.from_items(
+            [task._asdict() for task in tasks], override_num_blocks=min(len(tasks), 64 * workers)
+        ).map_batches(
+            Encoder,
+            fn_constructor_kwargs={"settings": settings},
+            batch_size=1,
+            num_cpus=1,
+            num_gpus=1 if accelerators else None,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+        )
+        for result in results.iter_rows():
+            if result["error"]:
+                raise DataError(result["error"])
+            progress.update(result["rows"])
+
+
+def _check_whole(target: Path, tasks: list[Task]) -> int:
+    """How many rows were blank, by the files' own record; what lost workers had begun is removed."""
+    import pyarrow.parquet as pq
+
+    blank = 0
+    for task in tasks:
+        metadata = pq.ParquetFile(target / task.part).metadata
+        if metadata.num_rows != task.rows:
+            raise DataError(f"{target / task.part} holds {metadata.num_rows} rows, {task.rows} expected; delete it")
+        blank += int(metadata.metadata[b"blank"])
+    for path in target.glob(".part-*"):
+        path.unlink()
+    return blank
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    """Ray, as it is where it runs already."""
+    import ray
+
+    begun = not ray.is_initialized()
+    if begun:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody unless asked for
+        ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    bars, level = context.enable_progress_bars, logger.level
+    context.enable_progress_bars = False
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars = bars
+        logger.setLevel(level)
+        if begun:
+            ray.shutdown()
+
+
+class Encoder:
+    """A worker of Ray Data: a model, and the tasks that come to it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.model = SimCSE(settings["model"], **settings["load"])
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Encode tasks, given as arrays of their fields; returns how many rows each had, or what was wrong with it.
+
+        An error is told, not raised: Ray would wrap it, and take it for a fault of the machine.
+        """
+        tasks = [Task(*values) for values in zip(*(batch[name].tolist() for name in Task._fields), strict=True)]
+        return {"rows": [task.rows for task in tasks], "error": [self._error_of(task) for task in tasks]}
+
+    def _error_of(self, task: Task) -> str:
+        try:
+            if self.model.fingerprint() != self.settings["fingerprint"]:
+                raise ModelError(f"{self.model.name} is another model where a worker runs than where this began")
+            self._encode(task)
+        except SimCSEKitError as error:
+            return str(error)
+        return ""
+
+    def _encode(self, task: Task) -> None:
+        settings = self.settings
+        source = Source(
+            [task.file],
+            settings["columns"],
+            settings["id_column"],
+            first=task.first,
+            row_groups=range(task.first_group, task.end_group),
+        )
+        (shard,) = source.shards(task.rows)
+        vectors = stored(self.model.encode(shard.texts, **settings["encode"]), settings["precision"])
+        target = Path(settings["output"]) / task.part
+        part = target.with_name(f".{target.name}.{os.getpid()}")  # a lost worker may still write its own
+        write_parquet(
+            part,
+            iter([shard]),
+            iter([vectors.tobytes()]),
+            columns=width(settings["precision"], self.model.get_embedding_dimension()),
+            precision=settings["precision"],
+            texts=settings["texts"],
+            about={
+                "model": self.model.name,
+                "fingerprint": settings["fingerprint"],
+                "precision": settings["precision"],
+                "blank": str(shard.texts.count("")),
+            },
+        )
+        sync(part)
+        os.replace(part, target)
+        sync(target.parent)

@@ -1,0 +1,75 @@
+"""Long documents as overlapping passages that the model reads whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from simcse_kit.data.prepare.splitting import split
+from simcse_kit.model import SimCSE
+
+OVERLAP = 0.2  # share of a passage that the next one repeats, at most
+_LONGEST = 10_000  # passages of one model without a limit are of so many tokens
+
+Lengths = Callable[[Sequence[str]], list[int]]
+
+
+def cut(texts: Sequence[str], model: SimCSE, *, language: str = "en") -> list[list[str]]:
+    """The passages of each text, in their order: whole sentences, no more tokens than the model's ``max_seq_length``.
+
+    A passage begins with the last sentences of the one before, as far as these are no more than a fifth of it. A
+    sentence that is too long by itself is cut between words.
+    """
+
+    def lengths(parts: Sequence[str]) -> list[int]:
+        """Tokens without the special ones."""
+        ids = model.tokenizer([" " + part for part in parts], add_special_tokens=False, verbose=False)["input_ids"]
+        return [len(own) for own in ids]
+
+    around = len(model.tokenize([model.prompts.get("document", "")], max_seq_length=None).flat)
+    limit = max(1, (model.max_seq_length or _LONGEST) - around)
+    whole = lengths(texts)
+    return [
+        [text] if count <= limit else list(_packed(list(_pieces(text, lengths, limit, language)), limit))
+        for text, count in zip(texts, whole, strict=True)
+    ]
+
+
+def _pieces(text: str, lengths: Lengths, limit: int, language: str) -> Iterator[tuple[str, int]]:
+    """Sentences with their tokens; in place of one that is too long its words, and of such a word its halves."""
+    sentences = split(text, language)
+    for sentence, count in zip(sentences, lengths(sentences), strict=True):
+        if count <= limit:
+            yield sentence, count
+            continue
+        words = sentence.split()
+        for word, own in zip(words, lengths(words), strict=True):
+            yield from [(word, own)] if own <= limit else _halves(word, lengths, limit)
+
+
+def _halves(word: str, lengths: Lengths, limit: int) -> Iterator[tuple[str, int]]:
+    (count,) = lengths([word])
+    if count <= limit or len(word) < 2:
+        yield word, count
+        return
+    middle = len(word) // 2
+    yield from _halves(word[:middle], lengths, limit)
+    yield from _halves(word[middle:], lengths, limit)
+
+
+def _packed(pieces: list[tuple[str, int]], limit: int) -> Iterator[str]:
+    first = 0
+    while first < len(pieces):
+        end, size = first, 0
+        while end < len(pieces) and (end == first or size + pieces[end][1] <= limit):
+            size += pieces[end][1]
+            end += 1
+        yield " ".join(piece for piece, _ in pieces[first:end])
+        if end == len(pieces):
+            return
+        again, repeated = end, 0
+        while again - 1 > first and repeated + pieces[again - 1][1] <= OVERLAP * limit:
+            again -= 1
+            repeated += pieces[again][1]
+        if repeated + pieces[end][1] > limit:  # the next piece would not fit behind them
+            again = end
+        first = again

@@ -1,0 +1,334 @@
+"""`SentenceIndex`: sentences in, similar sentences out, in a folder that knows its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from simcse_kit.data.inputs import checked_texts
+from simcse_kit.errors import ModelError, SearchIndexError
+from simcse_kit.model import SimCSE
+from simcse_kit.search import BaseCollection, Hit, Info, Row, new_collection, open_collection
+from simcse_kit.search.checks import normalized
+from simcse_kit.search.structure import TARGET_RECALL
+from simcse_kit.types import Vectors
+
+Metadata = Sequence[Mapping[str, Any] | None] | None
+"""A JSON object for each of N sentences, or None."""
+
+
+class SentenceIndex:
+    """Semantic search over sentences; make one with `build` or `open`.
+
+    `add`, `update` and `delete` change memory, `save` commits to the folder; a commit never harms the one before it.
+    Rows have ids, all integers or all strings, and, where one wants, metadata: a JSON object, to filter by.
+    """
+
+    def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
+        self.model = model
+        self._collection = collection
+
+    @classmethod
+    def build(
+        cls,
+        model: SimCSE | str | Path,
+        sentences: Sequence[str],
+        ids: Sequence[int | str] | None = None,
+        metadata: Metadata = None,
+        *,
+        kind: str = "auto",
+        target_recall: float = TARGET_RECALL,
+        batch_size: int | None = None,
+        show_progress_bar: bool = False,
+        store: str = "folder",
+        uri: str | None = None,
+        token: str | None = None,
+    ) -> SentenceIndex:
+        """Encode sentences into a new index in memory.
+
+        Args:
+            model: a `SimCSE`, or the name or folder of one.
+            sentences: N texts; equal ones are allowed.
+            ids: N distinct integers or N distinct strings; None numbers them from 0.
+            metadata: a JSON object for each sentence, or None.
+            kind: how it is searched once it is saved, one of `simcse_kit.search.KINDS` or a FAISS factory string; auto
+                is exact up to 20,000 sentences, then pq, or int8 where pq does not find the target.
+            target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.
+            batch_size: sentences in one forward pass; None: as many as run fastest.
+            show_progress_bar: show one.
+            store: where `save` puts it, a folder or, with milvus, a collection of Milvus.
+            uri: of Milvus: a file of Milvus Lite, named *.db, or http://host:19530.
+            token: of Milvus; None takes the environment variable MILVUS_TOKEN, where it is set.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+            SearchIndexError: ids that are not distinct, or integers and strings mixed; metadata that is no object; a
+                kind that does not exist.
+        """
+        model = model if isinstance(model, SimCSE) else SimCSE(model)
+        collection = new_collection(
+            model.get_embedding_dimension(), kind, target_recall, store=store, uri=uri, token=token
+        )
+        collection.model = about_model(model)
+        index = cls(model, collection)
+        index.add(sentences, ids, metadata, batch_size=batch_size, show_progress_bar=show_progress_bar)
+        return index
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        model: SimCSE | str | Path | None = None,
+        *,
+        device: str | None = None,
+        backend: str = "torch",
+        dtype: str = "float32",
+        store: str = "folder",
+        uri: str | None = None,
+        token: str | None = None,
+    ) -> SentenceIndex:
+        """Open the last commit of a folder; ``model`` None loads the one that the manifest names.
+
+        ``store``, ``uri`` and ``token`` are those of `build`; of Milvus ``folder`` is the collection's name.
+        ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for a model that is loaded here.
+
+        Raises:
+            SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
+        """
+        collection = open_collection(folder, store=store, uri=uri, token=token)
+        made_with = collection.model
+        if not isinstance(model, SimCSE):
+            name = made_with["name"] if model is None else model
+            try:
+                model = SimCSE(
+                    name,
+                    pooling=made_with["pooling"],
+                    max_seq_length=made_with["max_seq_length"],
+                    device=device,
+                    backend=backend,
+                    dtype=dtype,
+                )
+            except ModelError as error:
+                hint = "; where it has moved, name it (--model)" if model is None else ""
+                raise SearchIndexError(f"{folder}: its model {name} cannot be loaded: {error}{hint}") from error
+        if model.fingerprint() != made_with["fingerprint"]:
+            raise SearchIndexError(
+                f"{folder} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
+                f"{made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got {model.name} "
+                f"(pooling {model.pooling}, {model.max_seq_length} tokens, {model.fingerprint()[:12]}). "
+                "Use that model, or build the index anew with this one"
+            )
+        return cls(model, collection)
+
+    def __len__(self) -> int:
+        return len(self._collection)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it was opened or saved last."""
+        return self._collection.folder
+
+    @property
+    def id_type(self) -> type | None:
+        """What its ids are, int or str; None before the first."""
+        return self._collection.id_type
+
+    def __repr__(self) -> str:
+        return f"SentenceIndex({len(self)} sentences, model={self.model.name!r})"
+
+    def add(
+        self,
+        sentences: Sequence[str],
+        ids: Sequence[int | str] | None = None,
+        metadata: Metadata = None,
+        *,
+        batch_size: int | None = None,
+        show_progress_bar: bool = False,
+    ) -> None:
+        """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`, going on where None.
+
+        Raises:
+            SearchIndexError: an id that is taken or of another type, or a model that has changed since.
+            TypeError: one string instead of a list.
+        """
+        texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
+        self._collection.add(texts, vectors, ids, metadata)
+
+    def update(
+        self,
+        sentences: Sequence[str],
+        ids: Sequence[int | str],
+        metadata: Metadata = None,
+        *,
+        batch_size: int | None = None,
+        show_progress_bar: bool = False,
+    ) -> None:
+        """Put sentences and metadata in the place of those with these ids, in memory; `save` commits.
+
+        Raises:
+            SearchIndexError: an id that is not there, or a model that has changed since.
+            TypeError: one string instead of a list.
+        """
+        texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
+        self._collection.update(texts, vectors, ids, metadata)
+
+    def delete(self, ids: Sequence[int | str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
+        """Delete the sentences with these ids, or those that meet a filter, in memory; `save` commits.
+
+        Returns how many; an id that is not there is a `SearchIndexError`, and nothing is deleted then.
+        """
+        return self._collection.delete(ids, filter=filter)
+
+    def _encoded(
+        self, sentences: Sequence[str], batch_size: int | None, show_progress_bar: bool
+    ) -> tuple[list[str], Vectors]:
+        if isinstance(sentences, str):
+            raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
+        self._check_model()
+        texts = checked_texts(sentences)
+        return texts, self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
+
+    def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
+        """Commit to ``folder`` (None: where it was opened or saved last), at one instant; returns the folder.
+
+        ``structure`` False leaves the making of a first structure (see ``kind`` of `build`) to a later commit.
+
+        Raises:
+            SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
+            DiskFullError: no space; the last commit stays.
+        """
+        return self._collection.save(folder, structure=structure)
+
+    def tune_by(self, queries: Sequence[str]) -> None:
+        """Let the structure that the next `save` or `compact` makes find the target recall for queries like these.
+
+        Some hundred real queries are best where they differ from the sentences: in length, in style. Otherwise it is
+        tuned by sentences of the index.
+
+        Raises:
+            SearchIndexError: no query, or a model that has changed since.
+        """
+        self._check_model()
+        if not len(queries):
+            raise SearchIndexError("to tune by queries takes at least one")
+        self._collection.queries = normalized(np.array(self.model.encode_query(list(queries)), dtype=np.float32))
+
+    def compact(self) -> Path:
+        """Commit without the deleted sentences, and make the structure anew; it takes as long as building did."""
+        return self._collection.compact()
+
+    def verify(self) -> None:
+        """Read all of the last commit and compare it with its checksums; a difference is a `SearchIndexError`."""
+        self._collection.verify()
+
+    def info(self) -> Info:
+        """How many sentences there are, how they are searched and with what recall, and what they take."""
+        return self._collection.info()
+
+    def get(self, ids: Sequence[int | str]) -> list[Row]:
+        """Id, text and metadata of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        return self._collection.get(ids)
+
+    @overload
+    def search(  # type: ignore[overload-overlap]  # one string is also a sequence of strings
+        self, queries: str, k: int = ..., threshold: float | None = ..., filter: Mapping[str, Any] | None = ...
+    ) -> list[Hit]: ...
+    @overload
+    def search(
+        self,
+        queries: Sequence[str],
+        k: int = ...,
+        threshold: float | None = ...,
+        filter: Mapping[str, Any] | None = ...,
+    ) -> list[list[Hit]]: ...
+    def search(
+        self,
+        queries: str | Sequence[str],
+        k: int = 5,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
+
+        One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text``, ``score`` and
+        ``metadata``.
+
+        Args:
+            filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
+                $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions.
+
+        Raises:
+            SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
+                was made.
+        """
+        self._check_model()
+        if isinstance(queries, str):
+            return self.search_vectors(self.model.encode_query([queries]), k, threshold, filter)[0]
+        return self.search_vectors(self.model.encode_query(list(queries)), k, threshold, filter)
+
+    def search_vectors(
+        self,
+        vectors: Vectors,
+        k: int = 5,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> list[list[Hit]]:
+        """As `search`, by vectors (Q, D) of any length that the index's model, or another like it, gave."""
+        return self._collection.search(vectors, k, threshold, filter)
+
+    def similar(
+        self, id: int | str, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
+    ) -> list[Hit]:
+        """The ``k`` sentences most similar to the one with this id, without it; as `search`."""
+        return self._collection.similar(id, k, threshold, filter)
+
+    def add_vectors(
+        self,
+        sentences: Sequence[str],
+        vectors: Vectors,
+        ids: Sequence[int | str] | None = None,
+        metadata: Metadata = None,
+    ) -> list[int | str]:
+        """As `add`, with vectors (N, D) that the index's model gave; returns the ids."""
+        return self._collection.add(sentences, vectors, ids, metadata)
+
+    def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
+        """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        return self._collection.vectors_of(ids)
+
+    def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
+        """At most so many rows, drawn at random, with their unit vectors (n, D)."""
+        return self._collection.sample(count, seed)
+
+    def refresh(self) -> bool:
+        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it.
+
+        Raises:
+            SearchIndexError: the index in that folder is of another model now.
+        """
+        changed = self._collection.refresh()
+        if changed:
+            self._check_model()
+        return changed
+
+    def _check_model(self) -> None:
+        """The model may have been trained on, or its length or prompts set, since the index was made with it."""
+        if self.model.fingerprint() != self._collection.model["fingerprint"]:
+            raise SearchIndexError(
+                f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
+                "it; build the index anew"
+            )
+
+
+def about_model(model: SimCSE) -> dict[str, Any]:
+    """What an index keeps about its model: enough to load it again, and to know another."""
+    folder = Path(model.name)
+    return {
+        "name": str(folder.absolute()) if folder.is_dir() else model.name,
+        "pooling": model.pooling,
+        "max_seq_length": model.max_seq_length,
+        "fingerprint": model.fingerprint(),
+    }

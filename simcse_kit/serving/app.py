@@ -1,0 +1,114 @@
+"""The application: models and indexes behind HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI, Response
+
+from simcse_kit.index.sentence_index import SentenceIndex
+from simcse_kit.model import SimCSE
+from simcse_kit.serving.embedding import embedding_routes
+from simcse_kit.serving.engines import IndexEngine, ModelEngine, name_of
+from simcse_kit.serving.errors import RESPONSES, add_handlers
+from simcse_kit.serving.guard import OPEN, Guard
+from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.page import add_pages
+from simcse_kit.serving.schemas import Health
+from simcse_kit.serving.searching import search_routes
+from simcse_kit.serving.served import Served
+from simcse_kit.serving.settings import Limits, ServeError
+
+_DESCRIPTION = """Sentence embeddings and semantic search. Requests of all clients are batched together.
+
+`POST /v1/embeddings` is OpenAI's, `POST /embed` is text-embeddings-inference's. Every error is
+`{"error": {"message": ..., "type": ..., "code": ...}}`."""
+
+
+def create_app(
+    indexes: Mapping[str, SentenceIndex] | None = None,
+    models: Mapping[str, SimCSE] | None = None,
+    *,
+    api_key: str | None = None,
+    host: str = "127.0.0.1",
+    limits: Limits | None = None,
+    writable: bool = False,
+) -> FastAPI:
+    """An ASGI application over indexes and models by name; an index's model is served too.
+
+    Args:
+        indexes: are searched at ``/search``, and shown on the page at ``/``.
+        models: give vectors.
+        api_key: what requests must bear; None: none.
+        host: where it will be bound, for the check of the Host header on the loopback.
+        limits: of requests.
+        writable: ``/add`` may add to the indexes, and commit where they have a folder.
+
+    Raises:
+        ServeError: neither an index nor a model.
+    """
+    limits, metrics = limits or Limits(), Metrics()
+    if not indexes and not models:
+        raise ServeError("there is nothing to serve; name an index or a model")
+    model_engines: dict[str, ModelEngine] = {}
+    of_model: dict[int, ModelEngine] = {}
+
+    def engine_of(name: str, encoder: SimCSE) -> ModelEngine:
+        if id(encoder) not in of_model:
+            unique = name if name not in model_engines else f"{name}-{len(model_engines)}"
+            of_model[id(encoder)] = model_engines[unique] = ModelEngine(unique, encoder, limits, metrics)
+        return of_model[id(encoder)]
+
+    for name, encoder in (models or {}).items():
+        engine_of(name, encoder)
+    index_engines = {
+        name: IndexEngine(
+            name, index, engine_of(name_of(index.model.name), index.model), limits, metrics, writable=writable
+        )
+        for name, index in (indexes or {}).items()
+    }
+    served = Served(model_engines, index_engines, limits, metrics)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        for index in index_engines.values():
+            index.close()
+        for model in model_engines.values():
+            model.close()
+
+    app = FastAPI(
+        title="simcse_kit",
+        version=version("simcse-kit"),
+        description=_DESCRIPTION,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    add_handlers(app)
+    add_pages(app, page=bool(index_engines))
+    app.include_router(embedding_routes(served))
+    app.include_router(search_routes(served))
+    app.include_router(_status_routes(metrics))
+    paths = OPEN.union(app.openapi()["paths"])
+    app.add_middleware(Guard, api_key=api_key, host=host, limits=limits, paths=paths, metrics=metrics)
+    return app
+
+
+def _status_routes(metrics: Metrics) -> APIRouter:
+    router = APIRouter(responses=RESPONSES, tags=["status"])
+
+    @router.get("/health")
+    async def health() -> Health:
+        """Whether the server answers."""
+        return Health()
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def figures() -> Response:
+        """Counters in Prometheus's text format."""
+        return Response(metrics.text(), media_type=metrics.content_type)
+
+    return router

@@ -1,0 +1,113 @@
+"""Routes that give vectors and cosines: OpenAI's, text-embeddings-inference's, and our own."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Response
+from pydantic_core import to_json
+
+from simcse_kit.serving.engines import Embedded, ModelEngine, unit
+from simcse_kit.serving.errors import RESPONSES, ApiError
+from simcse_kit.serving.schemas import (
+    Embeddings,
+    EmbeddingsRequest,
+    EmbedRequest,
+    ModelCard,
+    ModelCards,
+    Similarity,
+    SimilarityRequest,
+)
+from simcse_kit.serving.served import Served
+
+
+def embedding_routes(served: Served) -> APIRouter:
+    """The routes, for the models that are served."""
+    router = APIRouter(responses=RESPONSES)
+
+    @router.get("/v1/models", tags=["OpenAI"])
+    async def models() -> ModelCards:
+        """The names of the models that are served."""
+        return ModelCards(data=[ModelCard(id=name) for name in served.models])
+
+    @router.post("/v1/embeddings", response_model=Embeddings, tags=["OpenAI"])
+    async def embeddings(request: EmbeddingsRequest) -> Response:
+        """Unit vectors of texts, as OpenAI's clients ask for them; a text longer than the model reads is an error."""
+        engine = served.model(request.model)
+        texts = served.texts(request.input, "input")
+        width = _width(engine, request.dimensions)
+        embedded = await engine.embed(texts)
+        _refuse_long(embedded, engine, 422, "input")
+        vectors = unit(embedded.vectors[:, :width])
+        tokens = sum(embedded.tokens)
+        as_base64 = request.encoding_format == "base64"
+        return _json(
+            {
+                "object": "list",
+                "data": [
+                    {
+                        "object": "embedding",
+                        "index": index,
+                        "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode()
+                        if as_base64
+                        else vector.tolist(),
+                    }
+                    for index, vector in enumerate(vectors)
+                ],
+                "model": engine.name,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )
+
+    @router.post("/embed", response_model=list[list[float]], tags=["text-embeddings-inference"])
+    async def embed(request: EmbedRequest) -> Response:
+        """Vectors of texts, as text-embeddings-inference gives them."""
+        engine = served.model(request.model)
+        texts = served.texts(request.inputs, "inputs")
+        if request.prompt_name is not None and request.prompt_name not in engine.model.prompts:
+            known = ", ".join(engine.model.prompts) or "none"
+            raise ApiError(422, f"prompt_name: {engine.name} has the prompts {known}; got {request.prompt_name!r}")
+        width = _width(engine, request.dimensions)
+        embedded = await engine.embed(texts, prompt_name=request.prompt_name)
+        if not request.truncate:
+            _refuse_long(embedded, engine, 413, "inputs", ', or send "truncate": true')
+        vectors = embedded.vectors[:, :width]
+        return _json((unit(vectors) if request.normalize else vectors).tolist())
+
+    @router.post("/similarity", tags=["similarity"])
+    async def similarity(request: SimilarityRequest) -> Similarity:
+        """Cosines between texts: a row for each of ``sentences``."""
+        engine = served.model(request.model) if request.index is None else served.index(request.index).model
+        first = served.texts(request.sentences, "sentences")
+        second = [] if request.others is None else served.texts(request.others, "others")
+        embedded = await engine.embed([*first, *second])
+        rows = embedded.unit[: len(first)]
+        columns = embedded.unit[len(first) :] if second else rows
+        return Similarity(
+            model=engine.name, scores=(rows @ columns.T).clip(-1, 1).tolist(), truncated=len(embedded.truncated)
+        )
+
+    return router
+
+
+def _width(engine: ModelEngine, dimensions: int | None) -> int:
+    width = engine.width
+    if dimensions is not None and dimensions > width:
+        raise ApiError(422, f"dimensions: {engine.name} gives vectors of {width}; got {dimensions}")
+    return dimensions or width
+
+
+def _refuse_long(embedded: Embedded, engine: ModelEngine, status: int, what: str, hint: str = "") -> None:
+    if embedded.truncated:
+        number = embedded.truncated[0]
+        raise ApiError(
+            status,
+            f"{what}: text number {number} has {embedded.tokens[number]} tokens; {engine.name} reads at most "
+            f"{engine.model.max_seq_length}, cut it{hint}",
+            "context_length_exceeded",
+        )
+
+
+def _json(body: dict[str, object] | Sequence[Sequence[float]]) -> Response:
+    return Response(to_json(body), media_type="application/json")

@@ -1,0 +1,66 @@
+"""What one server serves, and the checks that all its routes share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simcse_kit.serving.engines import IndexEngine, ModelEngine
+from simcse_kit.serving.errors import ApiError
+from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.settings import Limits
+
+
+@dataclass(frozen=True)
+class Served:
+    """Models and indexes by name, in the order in which they were given."""
+
+    models: Mapping[str, ModelEngine]
+    indexes: Mapping[str, IndexEngine]
+    limits: Limits
+    metrics: Metrics
+
+    def model(self, name: str | None) -> ModelEngine:
+        """A model by name; None is the first."""
+        found: ModelEngine = _named(self.models, name, "model", "model_not_found")
+        return found
+
+    def index(self, name: str | None) -> IndexEngine:
+        """An index by name; None is the first."""
+        if not self.indexes:
+            raise ApiError(404, "this server has no index; start it with one: simcse-kit serve INDEX")
+        found: IndexEngine = _named(self.indexes, name, "index", "index_not_found")
+        return found
+
+    def texts(self, given: str | Sequence[str], what: str) -> list[str]:
+        """The texts of a request as a list; too many, too long or empty ones are an error."""
+        texts = [given] if isinstance(given, str) else list(given)
+        if len(texts) > self.limits.sentences:
+            raise ApiError(
+                422, f"{what}: {len(texts)} texts; one request takes at most {self.limits.sentences}, send several"
+            )
+        for number, text in enumerate(texts):
+            if not text.strip():
+                raise ApiError(422, f"{what}: text number {number} is empty")
+            if len(text) > self.limits.characters:
+                raise ApiError(
+                    422,
+                    f"{what}: text number {number} has {len(text)} characters; at most {self.limits.characters} are "
+                    "read, cut it into passages",
+                )
+        return texts
+
+    def hits(self, k: int) -> int:
+        """A number of hits that may be asked for."""
+        if k > self.limits.k:
+            raise ApiError(422, f"k: at most {self.limits.k}; got {k}")
+        return k
+
+
+def _named(things: Mapping[str, Any], name: str | None, what: str, code: str) -> Any:
+    if name is None:
+        return next(iter(things.values()))
+    if name not in things:
+        raise ApiError(404, f"there is no {what} {name!r}; this server has {', '.join(map(repr, things))}", code)
+    return things[name]

@@ -1,0 +1,132 @@
+"""Running the application: what is served, where, until when."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.index.sentence_index import SentenceIndex
+from simcse_kit.model import SimCSE
+from simcse_kit.search import open_collection
+from simcse_kit.search.store import MANIFEST
+from simcse_kit.serving.app import create_app
+from simcse_kit.serving.engines import name_of
+from simcse_kit.serving.settings import Limits, ServeError, check_access
+
+
+def open_targets(
+    targets: Sequence[str],
+    *,
+    device: str | None = None,
+    backend: str = "torch",
+    dtype: str = "float32",
+    **store: Any,
+) -> tuple[dict[str, SentenceIndex], dict[str, SimCSE]]:
+    """Indexes and models by name, of folders of indexes, folders or hub names of models, each perhaps ``NAME=TARGET``.
+
+    An index takes a model that is loaded already, where it is its own. ``device``, ``backend`` and ``dtype`` are those
+    of `SimCSE`, for every model; ``store`` those of `SentenceIndex.open`: with ``store="milvus"`` every target is a
+    collection.
+
+    Raises:
+        ServeError: two of one name.
+        SearchIndexError, ModelError: one that cannot be opened.
+    """
+    how = {"device": device, "backend": backend, "dtype": dtype}
+    indexes: dict[str, SentenceIndex] = {}
+    models: dict[str, SimCSE] = {}
+    for target in targets:
+        given, equals, path = target.partition("=")
+        name, path = (given, path) if equals else (name_of(target), target)
+        if name in indexes or name in models:
+            raise ServeError(f"two are called {name!r}; name them: {name}-2={path}")
+        if store.get("store", "folder") != "folder" or (Path(path) / MANIFEST).is_file():
+            indexes[name] = _open_index(
+                path, [*models.values(), *(index.model for index in indexes.values())], how, store
+            )
+        else:
+            models[name] = SimCSE(path, **how)  # type: ignore[arg-type]
+    return indexes, models
+
+
+def _open_index(path: str, loaded: Sequence[SimCSE], how: dict[str, Any], store: dict[str, Any]) -> SentenceIndex:
+    wanted = open_collection(path, **store).model.get("fingerprint")
+    model = next((model for model in loaded if model.fingerprint() == wanted), None)
+    return SentenceIndex.open(path, model, **how, **store)
+
+
+def serve(
+    indexes: Mapping[str, SentenceIndex] | None = None,
+    models: Mapping[str, SimCSE] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    api_key: str | None = None,
+    no_auth: bool = False,
+    limits: Limits | None = None,
+    writable: bool = False,
+    on_start: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Answer HTTP until SIGTERM or Ctrl-C, which let the requests under way end first.
+
+    Args:
+        indexes, models, limits, writable: see `create_app`.
+        host: where to listen; beyond this machine a key is needed, or ``no_auth``.
+        port: 0 takes a free one.
+        api_key: what requests must bear.
+        on_start: told the URL, once it answers there.
+
+    Raises:
+        ServeError: a host beyond this machine without a key, or a port that is taken.
+    """
+    import uvicorn
+
+    limits = limits or Limits()
+    check_access(host, api_key, no_auth)
+    app = create_app(indexes, models, api_key=api_key, host=host, limits=limits, writable=writable)
+    bound = _bind(host, port)
+    address = f"[{host}]" if ":" in host else host
+    url = f"http://{address}:{bound.getsockname()[1]}"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                on_start(url)
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=round(limits.seconds) + 1,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    try:
+        Server(config).run(sockets=[bound])
+    finally:
+        bound.close()
+
+
+def free_port(host: str, wanted: int) -> int:
+    """The port that is wanted, or 0, which takes a free one, where it is taken."""
+    try:
+        _bind(host, wanted).close()
+    except ServeError:
+        return 0
+    return wanted
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+    return bound

@@ -1,0 +1,356 @@
+"""A corpus to a file of vectors: the same as `encode`, in every format, and after any interruption."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import safetensors.numpy
+from typer.testing import CliRunner
+
+from simcse_kit import DataError, SimCSE, encode_files
+from simcse_kit.cli import app
+from simcse_kit.encoding.bulk.formats import PRECISIONS, stored
+from simcse_kit.files import DiskFullError
+from support.tiny import SENTENCES
+
+TEXTS = [*SENTENCES[:9], "", *SENTENCES[3:12], "  ", SENTENCES[0]]
+
+
+@pytest.fixture(scope="module")
+def expected(model: SimCSE) -> np.ndarray:
+    return np.asarray(model.encode([text.strip() for text in TEXTS]))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.txt"
+    path.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return np.asarray(np.load(path, mmap_mode="r"))
+    if path.suffix == ".safetensors":
+        return np.asarray(safetensors.numpy.load_file(path)["vectors"])
+    column = pq.read_table(path)["vector"].combine_chunks()
+    return np.asarray(column.flatten()).reshape(len(column), -1)
+
+
+def left_behind(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors", ".parquet"])
+@pytest.mark.parametrize("shard_size", [1, 5, 1000])
+def test_every_row_in_its_place(
+    suffix: str, shard_size: int, model: SimCSE, expected: np.ndarray, corpus: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / f"vectors{suffix}"
+    counts = encode_files(model, corpus, output, shard_size=shard_size)
+    found = read(output)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert (counts.files, counts.rows, counts.blank, counts.resumed_at) == (1, len(TEXTS), 2, 0)
+    assert not left_behind(tmp_path)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_precisions(precision: str, model: SimCSE, expected: np.ndarray, corpus: Path, tmp_path: Path) -> None:
+    for suffix in (".npy", ".safetensors", ".parquet"):
+        encode_files(model, corpus, tmp_path / f"v{suffix}", precision=precision, normalize_embeddings=True)
+    found = read(tmp_path / "v.npy")
+    unit = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    if precision == "binary":
+        assert found.shape == (len(TEXTS), model.get_embedding_dimension() // 8)
+        np.testing.assert_array_equal(found, model.encode([t.strip() for t in TEXTS], precision="binary"))
+    else:
+        assert found.dtype == precision
+        real = found.astype(np.float64)
+        cosines = (real / np.linalg.norm(real, axis=1, keepdims=True) * unit).sum(1)
+        assert cosines.min() > {"float32": 1 - 1e-6, "float16": 1 - 1e-5, "int8": 0.9995}[precision]
+    np.testing.assert_array_equal(read(tmp_path / "v.safetensors"), found)
+    np.testing.assert_array_equal(read(tmp_path / "v.parquet"), found)
+
+
+def test_int8_by_hand() -> None:
+    vectors = np.array([[0.5, -1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 1.0, -2.0]], np.float32)
+    assert stored(vectors, "int8").tolist() == [[64, -127, 0], [0, 0, 0], [127, 64, -127]]
+
+
+def test_parquet_holds_ids_and_texts(model: SimCSE, expected: np.ndarray, tmp_path: Path) -> None:
+    rows = [{"text": text, "key": f"k{i}", "other": i} for i, text in enumerate(TEXTS)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "out.parquet"
+    encode_files(model, tmp_path / "in.jsonl", output, id_column="key", texts=True, shard_size=4)
+    table = pq.read_table(output)
+    assert table.column_names == ["id", "text", "vector"]
+    assert table["id"].to_pylist() == [row["key"] for row in rows]
+    assert table["text"].to_pylist() == [text.strip() for text in TEXTS]
+    assert table.schema.field("vector").type == pa.list_(pa.float32(), model.get_embedding_dimension())
+    assert table.schema.metadata[b"fingerprint"].decode() == model.fingerprint()
+    np.testing.assert_allclose(read(output), expected, atol=1e-5)
+
+
+def test_an_empty_parquet_shard_is_passed_over(model: SimCSE, expected: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    for name, texts in (("a", TEXTS[:4]), ("b", []), ("c", TEXTS[4:])):
+        pq.write_table(pa.table({"text": pa.array(texts, pa.string())}), tmp_path / "shards" / f"{name}.parquet")
+    assert encode_files(model, tmp_path / "shards", tmp_path / "v.npy").rows == len(TEXTS)
+    np.testing.assert_allclose(read(tmp_path / "v.npy"), expected, atol=1e-5)
+
+
+def test_a_folder_of_shards(model: SimCSE, expected: np.ndarray, tmp_path: Path) -> None:
+    """Of several formats, in the order of their names; other files are counted."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.txt").write_text("".join(f"{text}\n" for text in TEXTS[:4]))
+    with gzip.open(folder / "b.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"text": text}) + "\n" for text in TEXTS[4:8])
+    pq.write_table(pa.table({"sentence": TEXTS[8:], "n": list(range(len(TEXTS) - 8))}), folder / "c.parquet")
+    (folder / "notes.pdf").write_bytes(b"x")
+    counts = encode_files(model, folder, tmp_path / "v.npy", shard_size=3)
+    np.testing.assert_allclose(read(tmp_path / "v.npy"), expected, atol=1e-5)
+    assert (counts.files, counts.ignored_files, counts.rows) == (3, 1, len(TEXTS))
+
+
+def test_blank_lines_keep_their_place(model: SimCSE, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("\n\nIt rains.\n\n")
+    assert encode_files(model, tmp_path / "in.txt", tmp_path / "v.npy").blank == 3
+    expected = model.encode(["", "", "It rains.", ""])
+    np.testing.assert_allclose(read(tmp_path / "v.npy"), expected, atol=1e-6)
+    (tmp_path / "in.csv").write_text('text,n\n"",1\nIt rains.,2\n')
+    encode_files(model, tmp_path / "in.csv", tmp_path / "w.npy")
+    np.testing.assert_allclose(read(tmp_path / "w.npy"), expected[1:3], atol=1e-6)
+
+
+# Interruptions
+
+
+class Killed(BaseException):
+    """Stands for a process that ends: nothing may catch it and tidy up."""
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_killed_at_every_write(
+    suffix: str, model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after each call that makes something durable: the next run ends in the same file, and goes on."""
+    whole = tmp_path / f"whole{suffix}"
+    encode_files(model, corpus, whole, shard_size=4)
+    real = {name: getattr(os, name) for name in ("fsync", "replace", "truncate")}
+    resumed = set()
+    for after in (False, True):
+        for at in range(1, 200):
+            output = tmp_path / f"{after}-{at}{suffix}"
+            calls = 0
+
+            def dying(name: str, *arguments: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if calls == at and not after:  # noqa: B023
+                    raise Killed
+                result = real[name](*arguments)
+                if calls == at and after:  # noqa: B023
+                    raise Killed
+                return result
+
+            with monkeypatch.context() as patch:
+                for name in real:
+                    patch.setattr(os, name, lambda *given, name=name: dying(name, *given))
+                try:
+                    encode_files(model, corpus, output, shard_size=4)
+                except Killed:
+                    pass
+                else:
+                    break
+            resumed.add(encode_files(model, corpus, output, shard_size=4).resumed_at)
+            assert output.read_bytes() == whole.read_bytes()
+            assert not left_behind(tmp_path)
+        assert at > 20
+    assert resumed == {0, 4, 8, 12, 16, 20, 21}
+
+
+@pytest.mark.slow
+def test_kill_9_and_go_on(tiny_model: Callable[[str], Path], model: SimCSE, tmp_path: Path) -> None:
+    """A real process, killed as soon as it has done a few shards more."""
+    corpus = tmp_path / "in.txt"
+    corpus.write_text("".join(f"{SENTENCES[i % 20]} {i}\n" for i in range(3000)))
+    encode_files(model, corpus, tmp_path / "whole.npy", shard_size=50)
+    command = [sys.executable, "-m", "simcse_kit", "encode", str(tiny_model("bert")), str(corpus)]
+    command += [str(tmp_path / "v.npy"), "--pooling", "mean", "--shard-size", "50", "--device", "cpu"]
+    record = tmp_path / ".v.npy.encoding" / "journal.json"
+    seen = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if record.is_file() and json.loads(record.read_text())["rows"] > seen + 200:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.001)
+        process.wait()
+        if (tmp_path / "v.npy").exists():
+            break
+        seen = json.loads(record.read_text())["rows"]
+    assert seen > 200
+    subprocess.run(command, check=True, capture_output=True)
+    np.testing.assert_allclose(read(tmp_path / "v.npy"), read(tmp_path / "whole.npy"), atol=1e-6)
+    assert not left_behind(tmp_path)
+
+
+@pytest.fixture
+def interrupted(model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An output whose run was stopped after two shards."""
+    calls = 0
+    encode = SimCSE.encode
+
+    def failing(self: SimCSE, *given: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise KeyboardInterrupt
+        return encode(self, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimCSE, "encode", failing)
+        with pytest.raises(KeyboardInterrupt):
+            encode_files(model, corpus, tmp_path / "v.npy", shard_size=4)
+    return tmp_path / "v.npy"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"precision": "int8"}, "another precision .'float32' then, 'int8' now"),
+        ({"normalize_embeddings": True}, "another normalize embeddings"),
+        ({"shard_size": 5}, "another shard size"),
+    ],
+)
+def test_another_run_is_refused(
+    change: dict[str, Any], text: str, interrupted: Path, model: SimCSE, corpus: Path, expected: np.ndarray
+) -> None:
+    with pytest.raises(DataError, match=text):
+        encode_files(model, corpus, interrupted, **({"shard_size": 4} | change))
+    assert encode_files(model, corpus, interrupted, shard_size=4).resumed_at == 8
+    np.testing.assert_allclose(read(interrupted), expected, atol=1e-5)
+
+
+def test_another_model_is_refused(
+    interrupted: Path, tiny_model: Callable[[str], Path], corpus: Path, expected: np.ndarray
+) -> None:
+    other = SimCSE(tiny_model("bert"), pooling="max", device="cpu")
+    with pytest.raises(DataError, match="another model"):
+        encode_files(other, corpus, interrupted, shard_size=4)
+    assert encode_files(other, corpus, interrupted, shard_size=4, overwrite=True).resumed_at == 0
+    assert np.abs(read(interrupted) - expected).max() > 0.01
+
+
+@pytest.mark.parametrize("line", [1, 12])
+def test_a_changed_input_is_noticed(line: int, interrupted: Path, model: SimCSE, corpus: Path) -> None:
+    """In what was encoded, not in what comes."""
+    lines = corpus.read_text().splitlines()
+    lines[line] = "Something else."
+    corpus.write_text("".join(f"{text}\n" for text in lines))
+    if line < 8:
+        with pytest.raises(DataError, match="the input has changed since an interrupted run encoded 8 rows"):
+            encode_files(model, corpus, interrupted, shard_size=4)
+    else:
+        assert encode_files(model, corpus, interrupted, shard_size=4).rows == len(TEXTS)
+
+
+def test_a_shorter_input_is_noticed(interrupted: Path, model: SimCSE, corpus: Path) -> None:
+    corpus.write_text("".join(f"{text}\n" for text in TEXTS[:6]))
+    with pytest.raises(DataError, match="the input has changed"):
+        encode_files(model, corpus, interrupted, shard_size=4)
+
+
+def test_one_process_at_a_time(model: SimCSE, corpus: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    folder = tmp_path / ".v.npy.encoding"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(DataError, match="another process is writing"):
+        encode_files(model, corpus, tmp_path / "v.npy")
+    os.close(descriptor)
+    encode_files(model, corpus, tmp_path / "v.npy")
+
+
+def test_a_full_disk(model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said by name; nothing under the output's name, the shards before are kept."""
+    from simcse_kit.encoding.bulk import journal
+
+    append, calls = journal.Journal.append, []
+
+    def full(self: Any, *given: Any) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        append(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Journal, "append", full)
+        with pytest.raises(DiskFullError, match="no space left"):
+            encode_files(model, corpus, tmp_path / "v.npy", shard_size=4)
+    assert not (tmp_path / "v.npy").exists()
+    assert encode_files(model, corpus, tmp_path / "v.npy", shard_size=4).resumed_at == 8
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("output", "arguments", "text"),
+    [
+        ("v.bin", {}, r"must end in \.npy, \.safetensors, \.parquet"),
+        ("v.npy", {"precision": "float64"}, "precision must be one of float32, float16, int8, binary; got 'float64'"),
+        ("v.npy", {"texts": True}, r"need an output that ends in \.parquet"),
+        ("v.npy", {"shard_size": 0}, "shard_size must be at least 1"),
+        ("none/v.npy", {}, "the folder .* does not exist"),
+        ("there.npy", {}, "is there already"),
+    ],
+)
+def test_wrong_arguments(
+    output: str, arguments: dict[str, Any], text: str, model: SimCSE, corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there.npy").write_bytes(b"x")
+    with pytest.raises(DataError, match=text):
+        encode_files(model, corpus, tmp_path / output, **arguments)
+    assert not left_behind(tmp_path)
+
+
+def test_bad_rows(model: SimCSE, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "It rains."}\n{"text": null}\n{"text": "It snows."}\n')
+    with pytest.raises(DataError, match=r"in\.jsonl, line 2: expected a string, found null"):
+        encode_files(model, tmp_path / "in.jsonl", tmp_path / "v.parquet")
+    counts = encode_files(model, tmp_path / "in.jsonl", tmp_path / "v.parquet", skip_bad_rows=True, overwrite=True)
+    assert (counts.rows, counts.skipped) == (2, 1)
+
+
+def test_ids_of_two_kinds(model: SimCSE, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a b", "id": 1}\n{"text": "c d", "id": "x"}\n')
+    with pytest.raises(DataError, match="ids are strings or integers, not both; row 2 has 'x'"):
+        encode_files(model, tmp_path / "in.jsonl", tmp_path / "v.parquet", id_column="id")
+
+
+def test_the_command(tiny_model: Callable[[str], Path], corpus: Path, tmp_path: Path, expected: np.ndarray) -> None:
+    arguments = ["encode", str(tiny_model("bert")), str(corpus), str(tmp_path / "v.npy"), "--pooling", "mean"]
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert "rows" in result.stdout
+    np.testing.assert_allclose(read(tmp_path / "v.npy"), expected, atol=1e-5)

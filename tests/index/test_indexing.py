@@ -1,0 +1,206 @@
+"""Files into an index: whole or not at all, in parts, with ids and metadata, and by the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from simcse_kit import DataError, SearchIndexError, SentenceIndex, SimCSE, add_files, build_index
+from simcse_kit.cli import app
+from support import commands
+from support.stores import MILVUS, Store
+from support.tiny import SENTENCES
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "tickets.csv"
+    rows = [f'k{i},"{text}",{"en" if i % 2 else "de"},{2000 + i},' for i, text in enumerate(SENTENCES)]
+    path.write_text("\n".join(["key,text,lang,year,note", *rows, "k99,,en,1,", ""]), encoding="utf-8")
+    return path
+
+
+def test_a_table_becomes_rows_with_ids_and_metadata(model: SimCSE, table: Path, tmp_path: Path, store: Store) -> None:
+    index, counts = build_index(
+        model,
+        table,
+        store.place("i"),
+        columns=["text"],
+        id_column="key",
+        metadata_columns=["lang", "year", "note"],
+        **store.options,
+    )
+    assert counts == (1, 40, 1, 0, 0)
+    assert index.get(["k3"])[0] == ("k3", SENTENCES[3], {"lang": "en", "year": 2003})
+    hits = index.search(SENTENCES[4], 40, filter={"lang": "de", "year": {"$lt": 2010}})
+    assert sorted(str(hit.id) for hit in hits) == ["k0", "k2", "k4", "k6", "k8"]
+    assert hits[0].text == SENTENCES[4]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_columns_keep_their_types(model: SimCSE, tmp_path: Path, store: Store) -> None:
+    rows = {"id": [7, 8], "text": ["one", "two"], "open": [True, None], "tags": [["a"], []], "size": [1.5, 2.0]}
+    pq.write_table(pa.table(rows), tmp_path / "t.parquet")
+    lines = [json.dumps({name: values[i] for name, values in rows.items()}) for i in range(2)]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    for name in ("t.parquet", "t.jsonl"):
+        index, _ = build_index(
+            model,
+            tmp_path / name,
+            store.place(name.replace(".", "_")),
+            id_column="id",
+            metadata_columns=["open", "tags", "size"],
+            **store.options,
+        )
+        assert [tuple(row) for row in index.get([7, 8])] == [
+            (7, "one", {"open": True, "tags": ["a"], "size": 1.5}),
+            (8, "two", {"tags": [], "size": 2.0}),
+        ]
+
+
+def test_in_parts_is_at_once(
+    model: SimCSE, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(sentences), encoding="utf-8")
+    whole, _ = build_index(model, tmp_path / "a.txt", store.place("whole"), **store.options)
+    monkeypatch.setattr("simcse_kit.index.build._READ", 7)
+    monkeypatch.setattr("simcse_kit.index.build._COMMITTED", 14)
+    parts, _ = build_index(model, tmp_path / "a.txt", store.place("parts"), kind="int8", **store.options)
+    assert parts.info().structure is not None
+    assert [row for row, _ in parts._collection.rows()] == [row for row, _ in whole._collection.rows()]
+    for one, other in zip(parts.search(sentences, 3), whole.search(sentences, 3), strict=True):
+        assert [hit.text for hit in one] == [hit.text for hit in other]
+
+
+def test_a_build_that_fails_leaves_nothing(model: SimCSE, tmp_path: Path, store: Store) -> None:
+    (tmp_path / "t.csv").write_text("id,text\na,one\na,two\n", encoding="utf-8")
+    with pytest.raises(SearchIndexError, match="id 'a' is taken"):
+        build_index(model, tmp_path / "t.csv", store.place("i"), columns=["text"], id_column="id", **store.options)
+    with pytest.raises(DataError, match="no column named 'nope'"):
+        build_index(
+            model, tmp_path / "t.csv", store.place("i"), columns=["text"], metadata_columns=["nope"], **store.options
+        )
+    (tmp_path / "blank.jsonl").write_text('{"text": ""}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="no row is left"):
+        build_index(model, tmp_path / "blank.jsonl", store.place("i"), **store.options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blank.jsonl", "t.csv"]
+    build_index(model, tmp_path / "t.csv", store.place("i"), columns=["text"], **store.options)
+    with pytest.raises(SearchIndexError, match="is there already"):
+        build_index(model, tmp_path / "t.csv", store.place("i"), columns=["text"], **store.options)
+    assert len(SentenceIndex.open(store.place("i"), model, **store.options)) == 2
+
+
+def test_a_folder_with_something_else_is_left_alone(model: SimCSE, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "i").mkdir()
+    (tmp_path / "i" / "mine.txt").write_text("")
+    with pytest.raises(SearchIndexError, match="is there already and not empty"):
+        build_index(model, table, tmp_path / "i", columns=["text"])
+
+
+def test_what_a_killed_build_left_does_not_stand_in_the_way(model: SimCSE, table: Path, tmp_path: Path) -> None:
+    (tmp_path / ".i.building").mkdir()
+    (tmp_path / ".i.building" / "manifest.json").write_text("{")
+    build_index(model, table, tmp_path / "i", columns=["text"])
+    assert len(SentenceIndex.open(tmp_path / "i", model)) == 40
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_adding_files_goes_on(model: SimCSE, table: Path, tmp_path: Path, store: Store) -> None:
+    index, _ = build_index(model, table, store.place("i"), columns=["text"], id_column="key", **store.options)
+    (tmp_path / "new.csv").write_text("key,text\nn1,A new one.\n", encoding="utf-8")
+    assert add_files(index, tmp_path / "new.csv", columns=["text"], id_column="key").rows == 1
+    again = SentenceIndex.open(store.place("i"), model, **store.options)
+    assert again.search("A new one.", 1)[0].id == "n1"
+    with pytest.raises(SearchIndexError, match="id 'n1' is taken"):
+        add_files(again, tmp_path / "new.csv", columns=["text"], id_column="key")
+    assert len(SentenceIndex.open(store.place("i"), model, **store.options)) == 41
+
+
+def test_updating_and_deleting_sentences(model: SimCSE, sentences: list[str], store: Store) -> None:
+    index = SentenceIndex.build(
+        model, sentences[:5], ids=list("abcde"), metadata=[{"n": i} for i in range(5)], **store.options
+    )
+    index.update([sentences[9]], ["b"], [{"n": 9}])
+    assert index.search(sentences[9], 1)[0][:2] == ("b", sentences[9])
+    assert index.delete(filter={"n": {"$gte": 3}}) == 3
+    index.save(store.place("i"))
+    again = SentenceIndex.open(store.place("i"), **store.options)
+    assert {row.id for row in again.get(["a", "c"])} == {"a", "c"}
+    assert again.similar("a", 5)[0].id == "c"
+    again.compact()
+    again.verify()
+    assert again.info().count == 2
+
+
+def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, fails: bool = False) -> str:
+        if MILVUS:  # in this process: a file of Milvus Lite that is opened again and again takes long
+            result = CliRunner().invoke(app, [*map(str, arguments), "--store", "milvus", "--uri", "commands.db"])
+            assert (result.exit_code != 0) == fails, result.output
+            return str(result.exception) if fails else result.stdout
+        done = commands.run(*arguments)
+        assert (done.returncode != 0) == fails, done.stderr
+        return done.stderr if fails else done.stdout
+
+    built = run(
+        "index",
+        "build",
+        model_folder,
+        table,
+        "i",
+        "--columns",
+        "text",
+        "--id-column",
+        "key",
+        "--metadata-columns",
+        "lang,year",
+    )
+    assert "40 sentences indexed in i, 1 empty lines dropped" in built
+    (tmp_path / "new.csv").write_text("key,text\nn1,A new one.\n", encoding="utf-8")
+    assert "1 sentences added to i, which has 41" in run(
+        "index", "add", "i", "new.csv", "--columns", "text", "--id-column", "key"
+    )
+    assert "1 deleted from i, which has 40" in run("index", "delete", "i", "k7")
+    assert "there is no id 'k7'" in run("index", "delete", "i", "k7", fails=True)
+    assert "2 deleted from i" in run("index", "delete", "i", "--filter", '{"year": {"$gte": 2038}}')
+    assert "is not JSON" in run("search", "i", "x", "--filter", "lang=en", fails=True)
+    found = json.loads(run("search", "i", SENTENCES[4], "--filter", '{"lang": "de"}', "--format", "json", "-k", "50"))
+    assert found["hits"][0]["text"] == SENTENCES[4]
+    assert {hit["metadata"]["lang"] for hit in found["hits"]} == {"de"}
+    assert ("38, 0 deleted" if MILVUS else "38, 3 deleted ones not yet compacted") in run("index", "info", "i")
+    assert ("Milvus tidies up" if MILVUS else "3 deleted rows removed") in run("index", "compact", "i")
+    assert "is as it was written: 38 sentences" in run("index", "verify", "i")
+    mined = run("mine", "i", "--threshold", "0.5", "--output", "pairs.jsonl")
+    assert "pairs with a cosine of at least 0.5" in mined
+    pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all(pair["score"] >= 0.5 for pair in pairs)
+    assert "is there already" in run("mine", "i", "--output", "pairs.jsonl", fails=True)
+    run("cluster", "i", "-k", "4", "--output", "clusters.jsonl")
+    assert len((tmp_path / "clusters.jsonl").read_text(encoding="utf-8").splitlines()) == 38
+    if MILVUS:
+        assert "letters, digits and underscores" in run("index", "info", "my-index", fails=True)
+        return
+    (path,) = (tmp_path / "i").glob("rows-*")
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(bytes(raw))
+    assert f"{path.name} is damaged" in run("index", "verify", "i", fails=True)
+
+
+def test_a_build_is_tuned_by_queries(model: SimCSE, sentences: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text(
+        "\n".join(f"{s} {i}" for i in range(10) for s in sentences) + "\n", encoding="utf-8"
+    )
+    index, _ = build_index(model, tmp_path / "t.txt", tmp_path / "i", kind="int8", queries=sentences[:30])
+    entry = index.info().structure
+    assert entry is not None
+    assert (entry.given, entry.queries) == (True, 30)
+    with pytest.raises(SearchIndexError, match="at least one"):
+        index.tune_by([])

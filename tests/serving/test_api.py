@@ -1,0 +1,273 @@
+"""The routes: each answers what the package answers in one process."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from simcse_kit import SentenceIndex, SimCSE
+from simcse_kit.files import DiskFullError
+from simcse_kit.serving import Limits, ServeError, create_app
+from support.plain import unit
+
+SMALL = Limits(body_bytes=20_000, sentences=8, characters=400, k=50)
+
+
+@pytest.fixture
+def client(index: SentenceIndex, model: SimCSE) -> Iterator[TestClient]:
+    app = create_app({"things": index}, {"tiny": model}, limits=SMALL, writable=True)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as made:
+        yield made
+
+
+def post(client: TestClient, path: str, **body: Any) -> Any:
+    answer = client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(client: TestClient, path: str, status: int, **body: Any) -> str:
+    answer = client.post(path, json=body)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "code"}
+    return str(error["message"])
+
+
+def test_openai_embeddings_are_unit_vectors(client: TestClient, model: SimCSE, sentences: list[str]) -> None:
+    answer = post(client, "/v1/embeddings", input=sentences[:3], model="tiny")
+    expected = unit(model.encode(sentences[:3]))
+    np.testing.assert_allclose([one["embedding"] for one in answer["data"]], expected, atol=1e-6)
+    assert [one["index"] for one in answer["data"]] == [0, 1, 2]
+    tokens = int(model.tokenize(sentences[:3]).lengths.sum())
+    assert answer["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
+    coded = post(client, "/v1/embeddings", input=sentences[0], model="tiny", encoding_format="base64", user="somebody")
+    np.testing.assert_allclose(
+        np.frombuffer(base64.b64decode(coded["data"][0]["embedding"]), "<f4"), expected[0], atol=1e-6
+    )
+    short = post(client, "/v1/embeddings", input=sentences[0], model="tiny", dimensions=5)
+    np.testing.assert_allclose(short["data"][0]["embedding"], unit(expected[:1, :5])[0], atol=1e-6)
+    assert [card["id"] for card in client.get("/v1/models").json()["data"]] == ["tiny"]
+
+
+def test_embed_is_text_embeddings_inference(client: TestClient, model: SimCSE, sentences: list[str]) -> None:
+    expected = unit(model.encode(sentences[:2]))
+    np.testing.assert_allclose(post(client, "/embed", inputs=sentences[:2]), expected, atol=1e-6)
+    np.testing.assert_allclose(post(client, "/embed", inputs=sentences[0]), expected[:1], atol=1e-6)
+    model.prompts["query"] = "the "
+    try:
+        prompted = post(client, "/embed", inputs=sentences[0], prompt_name="query")
+        np.testing.assert_allclose(prompted, unit(model.encode(sentences[:1], prompt_name="query")), atol=1e-6)
+    finally:
+        del model.prompts["query"]
+    assert "has the prompts document; got 'query'" in refused(client, "/embed", 422, inputs="a", prompt_name="query")
+
+
+def test_a_vector_that_is_not_normalized(client: TestClient, model: SimCSE, sentences: list[str]) -> None:
+    answer = post(client, "/embed", inputs=sentences[:2], normalize=False)
+    np.testing.assert_allclose(answer, model.encode(sentences[:2]), atol=1e-5)
+
+
+def test_long_texts_are_never_cut_in_silence(client: TestClient, model: SimCSE) -> None:
+    long = "cat " * 90
+    limit = model.max_seq_length
+    assert limit is not None
+    assert f"text number 1 has {90 + 2} tokens; tiny reads at most {limit}" in refused(
+        client, "/v1/embeddings", 422, input=["cat", long], model="tiny"
+    )
+    assert "truncate" in refused(client, "/embed", 413, inputs=long)
+    assert len(post(client, "/embed", inputs=long, truncate=True)) == 1
+    assert post(client, "/search", queries=[long, "cat"])["truncated"] == 1
+    assert post(client, "/similarity", sentences=["cat", long])["truncated"] == 1
+    text = client.get("/metrics").text
+    assert 'simcse_kit_truncated_sentences_total{model="tiny"} 5.0' in text
+
+
+def test_search_is_the_index_search(client: TestClient, index: SentenceIndex, sentences: list[str]) -> None:
+    answer = post(client, "/search", queries=sentences[:2], k=4)
+    assert answer["index"] == "things"
+    assert answer["model"] == "tiny"
+    for own, hits in zip(answer["hits"], index.search(sentences[:2], k=4), strict=True):
+        assert [hit["id"] for hit in own] == [hit.id for hit in hits]
+        np.testing.assert_allclose([hit["score"] for hit in own], [hit.score for hit in hits], atol=1e-5)
+        assert [hit["metadata"] for hit in own] == [hit.metadata for hit in hits]
+    found = post(client, "/search", queries=sentences[0], k=9, threshold=0.5, filter={"even": True})["hits"][0]
+    expected = index.search(sentences[0], k=9, threshold=0.5, filter={"even": True})
+    assert [hit["id"] for hit in found] == [hit.id for hit in expected]
+    assert post(client, "/search", queries=[])["hits"] == []
+    similar = post(client, "/similar", id=3, k=4)["hits"][0]
+    assert [hit["id"] for hit in similar] == [hit.id for hit in index.similar(3, k=4)]
+
+
+def test_hits_lie_on_the_map(client: TestClient, sentences: list[str]) -> None:
+    drawn = client.get("/map", params={"index": "things"}).json()
+    assert drawn["shown"] == drawn["count"] == 41
+    places = dict(zip(drawn["ids"], drawn["points"], strict=True))
+    answer = post(client, "/search", queries=sentences[5], k=3, map="pca")
+    for hit in answer["hits"][0]:
+        np.testing.assert_allclose(hit["point"], places[hit["id"]], atol=2e-3)
+    np.testing.assert_allclose(answer["points"][0], places[5], atol=2e-3)  # the query is that sentence
+
+
+def test_what_was_added_is_found_and_stays(client: TestClient, index: SentenceIndex) -> None:
+    added = post(client, "/add", sentences=["A zebra in the snow."], metadata=[{"new": True}])
+    assert added == {"index": "things", "ids": [41], "count": 42, "truncated": 0}
+    assert post(client, "/search", queries="A zebra in the snow.", k=1)["hits"][0][0]["metadata"] == {"new": True}
+    assert index.folder is not None
+    assert SentenceIndex.open(index.folder, index.model).get([41])[0].text == "A zebra in the snow."
+    assert "id 41 is taken" in refused(client, "/add", 422, sentences=["x"], ids=[41])
+
+
+def test_it_follows_the_commits_of_others(client: TestClient, index: SentenceIndex, model: SimCSE) -> None:
+    assert index.folder is not None
+    other = SentenceIndex.open(index.folder, model)
+    other.add(["Written by somebody else."])
+    other.save()
+    assert post(client, "/search", queries="Written by somebody else.", k=1)["hits"][0][0]["id"] == 41
+    assert post(client, "/add", sentences=["And one more."])["ids"] == [42]
+
+
+def test_an_index_of_strings_gets_made_up_ids(model: SimCSE) -> None:
+    made = SentenceIndex.build(model, ["A cat."], ids=["a"])
+    with TestClient(create_app({"i": made}, writable=True), base_url="http://localhost") as client:
+        ids = post(client, "/add", sentences=["x", "y"])["ids"]
+    assert len(set(ids)) == 2
+    assert [row.text for row in made.get(ids)] == ["x", "y"]
+
+
+def test_reading_is_all_one_may_unless_said(index: SentenceIndex) -> None:
+    with TestClient(create_app({"i": index}), base_url="http://localhost") as client:
+        assert "--writable" in refused(client, "/add", 403, sentences=["x"])
+        assert client.get("/info").json()["indexes"][0]["can_add"] is False
+
+
+def test_similarity_is_the_cosine(client: TestClient, model: SimCSE, sentences: list[str]) -> None:
+    vectors = unit(model.encode(sentences[:5]))
+    scores = post(client, "/similarity", sentences=sentences[:5])["scores"]
+    np.testing.assert_allclose(scores, vectors @ vectors.T, atol=1e-5)
+    scores = post(client, "/similarity", sentences=sentences[:2], others=sentences[2:5], index="things")["scores"]
+    np.testing.assert_allclose(scores, vectors[:2] @ vectors[2:].T, atol=1e-5)
+
+
+def test_info_says_what_is_served(client: TestClient) -> None:
+    info = client.get("/info").json()
+    assert info["models"] == ["tiny"]
+    (card,) = info["indexes"]
+    assert (card["name"], card["model"], card["count"], card["kind"]) == ("things", "tiny", 41, "flat")
+    assert info["limits"] == {"k": 50, "sentences": 8, "characters": 400, "body_bytes": 20_000}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "text"),
+    [
+        ("/v1/embeddings", {"input": "a", "model": "gpt"}, 404, "there is no model 'gpt'; this server has 'tiny'"),
+        ("/v1/embeddings", {"input": "a"}, 422, "model: field required"),
+        ("/v1/embeddings", {"input": [], "model": "tiny"}, 422, "input"),
+        ("/v1/embeddings", {"input": [17, 4], "model": "tiny"}, 422, "input"),
+        ("/v1/embeddings", {"input": " ", "model": "tiny"}, 422, "text number 0 is empty"),
+        ("/v1/embeddings", {"input": "a", "model": "tiny", "dimensions": 33}, 422, "gives vectors of 32; got 33"),
+        ("/embed", {"inputs": ["a"] * 9}, 422, "9 texts; one request takes at most 8"),
+        ("/embed", {"inputs": "x" * 401}, 422, "has 401 characters; at most 400"),
+        ("/search", {"queries": "a", "k": 51}, 422, "k: at most 50; got 51"),
+        ("/search", {"queries": "a", "k": 0}, 422, "k: input should be greater"),
+        ("/search", {"queries": "a", "k": "5"}, 422, "k: input should be a valid integer"),
+        ("/search", {"queries": "a", "threshold": 2}, 422, "threshold"),
+        ("/search", {"queries": "a", "treshold": 0.5}, 422, "treshold: extra inputs"),
+        ("/search", {"queries": "a", "filter": {"$near": 1}}, 422, "$near is no operator"),
+        ("/search", {"queries": "a", "index": "other"}, 404, "there is no index 'other'; this server has 'things'"),
+        ("/similar", {"id": 99}, 404, "there is no id 99"),
+        ("/similar", {"id": 10**30}, 422, "id"),
+        ("/add", {"sentences": ["a"], "ids": [1, 2]}, 422, "1 texts need 2 ids"),
+    ],
+)
+def test_what_is_wrong_is_said(client: TestClient, path: str, body: Any, status: int, text: str) -> None:
+    if "need 2 ids" in text:
+        text = "1 texts need 1 ids; got 2"
+    assert text in refused(client, path, status, **body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"nul",
+        b"[" * 5000,
+        b'{"queries": "a", "filter": ' + b'{"$not": ' * 900 + b"{}" + b"}" * 900 + b"}",
+        b'{"queries": "a", "threshold": NaN}',
+        b'{"queries": "a", "threshold": 1e999}',
+        b'{"queries": "a", "k": 1' + b"0" * 6000 + b"}",
+        b'{"queries": "a", "filter": {"x": "\\ud800"}}',
+        b'{"queries": "a", "filter": {"x": NaN}}',
+        b'{"queries": "a", "filter": {"x": 1' + b"0" * 400 + b"}}",
+        b'\xff\xfe{"queries": "a"}',
+    ],
+)
+def test_odd_bodies_are_errors_of_the_client(client: TestClient, body: bytes) -> None:
+    answer = client.post("/search", content=body, headers={"content-type": "application/json"})
+    assert 400 <= answer.status_code < 500, answer.text
+    assert answer.json()["error"]["message"]
+    assert "Traceback" not in answer.text
+    assert "/" + "root" not in answer.text
+
+
+def test_large_filters_are_answered(client: TestClient, sentences: list[str]) -> None:
+    hits = post(client, "/search", queries=sentences[0], k=50, filter={"number": {"$in": list(range(2000))}})["hits"]
+    assert len(hits[0]) == 41
+
+
+def test_a_body_that_is_too_large_is_not_read(client: TestClient) -> None:
+    assert "larger than the 20000 bytes" in refused(client, "/embed", 413, inputs="x" * 30_000)
+
+
+def test_there_is_nothing_else(client: TestClient) -> None:
+    for path in ("/nothing", "/../etc/passwd", "/docs/../app.py", "/static/x"):
+        assert client.get(path).status_code == 404
+    assert client.get("/search").status_code == 405
+    assert client.get("/search").json()["error"]["type"] == "method_not_allowed"
+
+
+def test_the_description_needs_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    assert "https://" not in page.text
+    assert "unsafe-inline" not in page.headers["content-security-policy"].split("style-src")[0]
+    for path in ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"):
+        assert len(client.get(path).content) > 10_000
+
+
+def test_nothing_to_serve_is_an_error(model: SimCSE, tmp_path: Path) -> None:
+    with pytest.raises(ServeError, match="nothing to serve"):
+        create_app()
+    with TestClient(create_app(models={"tiny": model}), base_url="http://localhost") as client:
+        assert "no index" in client.get("/").json()["error"]["message"]
+        assert "no index" in refused(client, "/search", 404, queries="a")
+
+
+def test_an_index_that_is_damaged_tells_no_path(client: TestClient, index: SentenceIndex, sentences: list[str]) -> None:
+    assert index.folder is not None
+    (index.folder / "manifest.json").write_text("{}", encoding="utf-8")
+    answer = client.post("/search", json={"queries": sentences[0]})
+    assert answer.status_code == 500
+    assert str(index.folder) not in answer.text
+    assert post(client, "/similarity", sentences=["a", "b"])  # the rest goes on
+
+
+def test_a_full_disk_adds_nothing(client: TestClient, index: SentenceIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **named: Any) -> Any:
+        raise DiskFullError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SentenceIndex, "save", full)
+        assert "disk is full" in refused(client, "/add", 507, sentences=["A zebra in the snow."])
+    hits = post(client, "/search", queries="A zebra in the snow.", k=50)["hits"][0]
+    assert "A zebra in the snow." not in {hit["text"] for hit in hits}
+    assert post(client, "/add", sentences=["Another one."])["count"] == 42
+    assert index.folder is not None
+    assert len(SentenceIndex.open(index.folder, index.model)) == 42
