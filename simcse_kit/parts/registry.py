@@ -1,0 +1,143 @@
+"""Everything that comes in kinds, by name: objectives, poolers, suites, index kinds, backends, export formats.
+
+A *part* is one object that says everything about itself: its name, one line of help, its source, its settings and its
+function. It stands in one file of its family's package and registers itself there; nobody else names it. Other packages
+add parts by entry points of the group ``simcse_kit.FAMILY``, users by the name ``module:attribute``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from simcse_kit.errors import SimCSEKitError, say_once
+from simcse_kit.parts.named import is_named, load_named
+
+
+@runtime_checkable
+class Part(Protocol):
+    """What every part has, whatever its family: an object, or a class whose instances hold settings."""
+
+    name: str  # as users give it
+    help: str  # one line for command line, card and lists
+
+
+P = TypeVar("P", bound=Part)
+
+
+class Family(Generic[P]):
+    """The parts of one kind; those of the package are imported when the first one is asked for.
+
+    Args:
+        noun: what one part is called in errors, such as ``pooling``.
+        package: the package whose modules register the parts that come with simcse_kit. Its last name is the family's
+            name, and so the group of entry points: ``simcse_kit.objectives``.
+        error: raised for a name that is not known.
+        kind: class of the parts (or, where parts are classes, their base class); checked where users bring their own.
+    """
+
+    def __init__(self, noun: str, package: str, error: type[SimCSEKitError], kind: type) -> None:
+        self.noun = noun
+        self.package = package
+        self.group = f"simcse_kit.{package.rpartition('.')[2]}"
+        self._error = error
+        self._kind = kind
+        self._parts: dict[str, P] = {}
+        self._aliases: dict[str, str] = {}
+        self._loaded = False
+
+    def register(self, part: P, *aliases: str) -> P:
+        """Add a part under its name and ``aliases``; returns it, so that it can decorate a class."""
+        for name in (part.name, *aliases):
+            known = self._parts.get(self._aliases.get(name, name))
+            if known is not None and _identity(known) != _identity(part):
+                raise ValueError(f"two parts of {self.group} are called {name!r}")
+        self._parts[part.name] = part
+        self._aliases |= dict.fromkeys(aliases, part.name)
+        return part
+
+    def get(self, name: str, *, recorded: bool = False, trust_remote_code: bool = False) -> P:
+        """The part of a name, an alias or ``module:attribute``.
+
+        A name that was only ``recorded`` in a folder or a ``run.json`` imports no module, unless
+        ``trust_remote_code``.
+
+        Raises:
+            SimCSEKitError: of the family's class; its text lists the choices and the nearest one.
+        """
+        self._load()
+        known = self._parts.get(self._aliases.get(name, name))
+        if known is not None:
+            return known
+        if is_named(name):
+            if recorded and not trust_remote_code:
+                raise self._error(
+                    f"{self.noun} {name} is code outside of this package, which is not run because a file names it. "
+                    f"Give it yourself as {self.noun} {name}, or pass trust_remote_code"
+                )
+            return self._own(name)
+        raise self._error(self.unknown(name))
+
+    def canonical(self, name: str) -> str:
+        """The name of a part, of an alias too; the same errors as `get`."""
+        return self.get(name).name
+
+    def unknown(self, name: object) -> str:
+        """The error's text for a name that is not known."""
+        choices = ", ".join(self.names())
+        aliases = "".join(f"; {alias} is {name}" for alias, name in self._aliases.items())
+        near = difflib.get_close_matches(str(name), [*self.names(), *self._aliases], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{self.noun} must be one of {choices}{aliases}; got {name!r}{hint}"
+
+    def names(self) -> tuple[str, ...]:
+        """All names in the family's order: by the parts' ``order`` (100 where a part has none), then by name."""
+        return tuple(part.name for part in self)
+
+    def __iter__(self) -> Iterator[P]:
+        self._load()
+        return iter(sorted(self._parts.values(), key=lambda part: (getattr(part, "order", 100), part.name)))
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._parts or name in self._aliases
+
+    def path_of(self, part: P) -> str:
+        """How a part is recorded: by its name, or by ``module:attribute`` where it is a user's own."""
+        self._load()
+        if self._parts.get(part.name) is not None and _identity(self._parts[part.name]) == _identity(part):
+            return part.name
+        own = part if isinstance(part, type) else type(part)
+        return f"{own.__module__}:{own.__qualname__}"
+
+    def _own(self, name: str) -> P:
+        found = load_named(name, self._error)
+        base = found if isinstance(found, type) else type(found)
+        if not issubclass(base, self._kind):
+            raise self._error(f"{self.noun} {name} is of type {base.__name__}, not {self._kind.__name__}")
+        part: P = found
+        return part
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{self.package}.{module.name}")
+        for point in entry_points(group=self.group):
+            try:
+                self.register(point.load())
+            except Exception as problem:  # somebody else's package must not stop ours
+                say_once(f"{self.noun} {point.name} of {point.value} cannot be loaded and is left out: {problem}")
+
+
+def _identity(part: Any) -> tuple[str, str, str]:
+    """Equal for a part and itself after its module was imported again."""
+    own = part if isinstance(part, type) else type(part)
+    return own.__module__, own.__qualname__, part.name

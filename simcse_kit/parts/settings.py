@@ -1,0 +1,62 @@
+"""Settings of a part: fields of a frozen dataclass with default, bounds and one line of help."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from simcse_kit.errors import SimCSEKitError
+
+_COMPARE = {"above": operator.gt, "at least": operator.ge, "below": operator.lt, "at most": operator.le}
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """A field with its default, the line that help and documents show, and what is allowed.
+
+    Bounds hold for numbers, and for each item of a tuple; None is always allowed where it is the default.
+    """
+    given = {"above": above, "at least": at_least, "below": below, "at most": at_most}
+    bounds = {word: bound for word, bound in given.items() if bound is not None}
+    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds, "choices": choices})
+
+
+def check_settings(part: Any, error: type[SimCSEKitError]) -> None:
+    """Raise ``error`` for the first setting of a dataclass instance that is outside of its bounds or choices."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if value is None and field.default is None:
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            if not _allowed(one, field.metadata):
+                raise error(f"{field.name} must be {allowed(field)}; got {one!r}")
+
+
+def allowed(field: dataclasses.Field[Any]) -> str:
+    """What a setting may be, in words."""
+    choices = field.metadata.get("choices")
+    if choices is not None:
+        return f"one of {', '.join(map(str, choices))}"
+    return " and ".join(f"{word} {bound:g}" for word, bound in field.metadata.get("bounds", {}).items())
+
+
+def _allowed(value: Any, metadata: Any) -> bool:
+    choices, bounds = metadata.get("choices"), metadata.get("bounds") or {}
+    if choices is not None:
+        return value in choices
+    if not bounds:
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return False
+    return all(_COMPARE[word](value, bound) for word, bound in bounds.items())
