@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simcse_kit import Notice, SimCSE, tokens
+from simcse_kit import Notice, SimCSE
+from simcse_kit.encoder import tokens
 from simcse_kit.encoder.tokens import length_batches, length_groups, pad, tokenize
 from support.tiny import SENTENCES, make_tokenizer
 

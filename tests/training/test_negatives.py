@@ -12,8 +12,8 @@ import pytest
 
 from simcse_kit import SimCSE
 from simcse_kit.data import read_examples
-from simcse_kit.data.prepare import negatives as module
 from simcse_kit.errors import DataError
+from simcse_kit.training import negatives as module
 from simcse_kit.training.negatives import hard_negatives
 
 Triplet = tuple[str, ...]
