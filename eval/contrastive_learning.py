@@ -15,7 +15,8 @@ from torch.nn.functional import cosine_similarity
 from simcse_kit import SimCSE
 from simcse_kit.data import read_sentences, sample_sentences_path
 from simcse_kit.encoder.tokens import pad
-from simcse_kit.objectives.augment import vocabulary, word_deletion
+from simcse_kit.objectives.augmentations._words import vocabulary
+from simcse_kit.objectives.augmentations.deletion import word_deletion
 from simcse_kit.report.charts import Geometry, GeometryPath, cosine_histograms, geometry_plane
 
 IMAGES = HERE.parent / "examples" / "images"

@@ -24,11 +24,12 @@ from simcse_kit.cli.index import (
     show_index,
     verify_index,
 )
+from simcse_kit.cli.panels import PanelledCommand
 from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
 from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.report import report_models
 from simcse_kit.cli.serve import run_demo, serve_targets
-from simcse_kit.cli.train import show_recipes, train_again, train_command
+from simcse_kit.cli.train import show_objectives, show_recipes, train_again, train_command
 
 
 class _InOrder(TyperGroup):
@@ -39,6 +40,7 @@ class _InOrder(TyperGroup):
             "quickstart",
             "prepare",
             "train",
+            "objectives",
             "recipes",
             "eval",
             "report",
@@ -76,8 +78,9 @@ prepare.command("nli")(prepare_nli)
 prepare.command("negatives")(prepare_negatives)
 app.add_typer(train, name="train", short_help="Train a model on sentences, pairs, triplets or scored pairs.")
 train.callback(invoke_without_command=True)(train_again)
-train.command("unsup", short_help="On plain sentences.")(train_command("unsup"))
-train.command("sup", short_help="On pairs, triplets or scored pairs.")(train_command("sup"))
+train.command("unsup", cls=PanelledCommand, short_help="On plain sentences.")(train_command("unsup"))
+train.command("sup", cls=PanelledCommand, short_help="On pairs, triplets or scored pairs.")(train_command("sup"))
+app.command("objectives", short_help="Show what a model can be trained for.")(show_objectives)
 app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)
 app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
 app.command("report", short_help="Write a page that shows runs and models side by side.")(report_models)

@@ -13,6 +13,10 @@ POOLING_HELP = (
     "How a sentence's vector is made: cls (CLS, dense + tanh), cls_before_pooler (bare CLS), mean (avg), avg_top2, "
     "avg_first_last, max, weighted_mean, last_token, mask (of a template)."
 )
+COLUMNS_HELP = "Names of the columns to read, with commas: text, or sent0,sent1,hard_neg."
+HEADER_HELP = "Whether the first row holds names. Default: decided from the row."
+SKIP_HELP = "Skip rows that cannot be used, and count them."
+TRUST_HELP = "Run Python code that comes with the model. Only if you trust it."
 
 Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.")]
@@ -26,17 +30,10 @@ Dtype = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(help="Sentences in one forward pass. Default: as many as run fastest.", min=1)
 ]
-Columns = Annotated[
-    str | None, typer.Option(help="Names of the columns to read, with commas: text, or sent0,sent1,hard_neg.")
-]
-Header = Annotated[
-    bool | None,
-    typer.Option("--header/--no-header", help="Whether the first row holds names. Default: told from the row."),
-]
-SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip rows that cannot be used, and count them.")]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model. Only if you trust it.")
-]
+Columns = Annotated[str | None, typer.Option(help=COLUMNS_HELP)]
+Header = Annotated[bool | None, typer.Option("--header/--no-header", help=HEADER_HELP)]
+SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help=SKIP_HELP)]
+TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_HELP)]
 
 
 def check_output_file(option: str, path: Path) -> None:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-import types
-import typing
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from simcse_kit.cli.options import (
+    COLUMNS_HELP,
     FILE_HELP,
+    HEADER_HELP,
     POOLING_HELP,
-    Columns,
+    SKIP_HELP,
+    TRUST_HELP,
     Device,
-    Header,
-    SkipBadRows,
     TrustRemoteCode,
     columns_of,
 )
-from simcse_kit.training.config import OBJECTIVES, TrainConfig
+from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES, TERMS, Term
+from simcse_kit.training.config import COMMON, LISTS, part_settings
 from simcse_kit.training.recipes import Measured, measured, mode_defaults, recipes
 
 if TYPE_CHECKING:
@@ -58,19 +58,14 @@ _ROWS = {
     "anchor,positive[,negative], each also .gz; or hf:NAME[:split]. For --objective cosent and angle: scored pairs, "
     "sentence1,sentence2,score.",
 }
-_OBJECTIVES = {
-    "simcse": "dropout pairs, InfoNCE, and all that the options below add",
-    "simclr": "two augmented views, NT-Xent",
-    "distill": "a --teacher's similarities and vectors",
-    "cosent": "scored pairs, ranked",
-    "angle": "scored pairs, ranked by angles",
-}
-_PLACED = ("mode", "model", "recipe", "device")  # options that stand first, or are described elsewhere
-_LISTS = ("matryoshka_dims", "augmentation", "teacher")  # given with commas
+_FIRST = ("model", "recipe")  # options that stand first
 
 
 def train_command(mode: str) -> Callable[..., None]:
-    """The command of one mode, with an option for every field of `TrainConfig`; defaults are the mode's own."""
+    """The command of one mode, with an option for every setting of a run, its objectives and its terms.
+
+    Defaults are the mode's own; the help has a panel for each kind of setting.
+    """
 
     def command(file: str, output_dir: Path, seeds: str | None, columns: str | None, **settings: Any) -> None:
         from simcse_kit.cli.progress import TerminalListener
@@ -78,7 +73,7 @@ def train_command(mode: str) -> Callable[..., None]:
         from simcse_kit.training.run import train_sup, train_unsup
         from simcse_kit.training.seeds import train_seeds
 
-        settings |= {name: _list(name, settings[name]) for name in _LISTS} | {"columns": columns_of(columns)}
+        settings |= {name: _list(name, settings.get(name)) for name in LISTS} | {"columns": columns_of(columns)}
         listener = TerminalListener()
         try:
             if seeds is not None:
@@ -93,22 +88,23 @@ def train_command(mode: str) -> Callable[..., None]:
             _tell_seeds(found, output_dir) if seeds is not None else _tell(result)
         leave()
 
+    first = [field for field in COMMON if field.name in _FIRST]
     parameters = [
         _parameter("file", Annotated[str, typer.Argument(help=_ROWS[mode], metavar="FILE")]),
+        _parameter("output_dir", _panelled(Path, "Output", "Folder of the trained model; must be new or empty.")),
+        *(_option(mode, field) for field in first),
+        _parameter("eval_data", _panelled(str | None, "Selection", _EVAL_DATA), None),
         _parameter(
-            "output_dir", Annotated[Path, typer.Option(help="Folder of the trained model; must be new or empty.")]
+            "objective", _panelled(str | None, "Objective", _objectives(mode), autocompletion=OBJECTIVES.names), None
         ),
-        *(_option(mode, name) for name in ("model", "recipe")),
-        _parameter("eval_data", Annotated[str | None, typer.Option(help=_EVAL_DATA)], None),
-        *(_option(mode, field.name) for field in fields(TrainConfig) if field.name not in _PLACED),
-        _parameter("seeds", Annotated[str | None, typer.Option(help=_SEEDS)], None),
-        _parameter("device", Device, None),
-        _parameter("columns", Columns, None),
-        _parameter("header", Header, None),
-        _parameter("skip_bad_rows", SkipBadRows, False),
-        _parameter("resume", Annotated[bool, typer.Option("--resume", help=_RESUME)], False),
-        _parameter("overwrite", Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)], False),
-        _parameter("trust_remote_code", TrustRemoteCode, False),
+        *(_option(mode, field) for field in (*COMMON, *part_settings(mode).values()) if field not in first),
+        _parameter("seeds", _panelled(str | None, "Optimisation", _SEEDS), None),
+        _parameter("columns", _panelled(str | None, "Data", COLUMNS_HELP), None),
+        _parameter("header", _panelled(bool | None, "Data", HEADER_HELP, "--header/--no-header"), None),
+        _parameter("skip_bad_rows", _panelled(bool, "Data", SKIP_HELP, "--skip-bad-rows"), False),
+        _parameter("resume", _panelled(bool, "Output", _RESUME, "--resume"), False),
+        _parameter("overwrite", _panelled(bool, "Output", _OVERWRITE, "--overwrite"), False),
+        _parameter("trust_remote_code", _panelled(bool, "Model", TRUST_HELP, "--trust-remote-code"), False),
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -116,9 +112,8 @@ def train_command(mode: str) -> Callable[..., None]:
     return command
 
 
-_OUTPUT = "Folder of the trained model; must be new or empty."
 _EVAL_DATA = "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
-_SEEDS = "Train once for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; tells mean, spread and best."
+_SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
 _OVERWRITE = "Replace the run that OUTPUT_DIR holds."
 
@@ -127,33 +122,48 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _option(mode: str, name: str) -> inspect.Parameter:
-    """The option of a field of `TrainConfig`: its type, its help, and what it is where it is not given."""
-    field = next(item for item in fields(TrainConfig) if item.name == name)
+def _panelled(kind: Any, panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option in a panel of the help."""
+    return Annotated[kind, typer.Option(*names, help=text, rich_help_panel=panel, **more)]
+
+
+def _named(mode: str) -> Callable[[], list[str]]:
+    return lambda: [one.name for one in OBJECTIVES if mode in one.modes]
+
+
+def _objectives(mode: str) -> str:
+    choices = "; ".join(f"{one.name}: {one.help}" for one in OBJECTIVES if mode in one.modes)
+    return f"{choices}. Or your own, module:attribute. Default: simcse. More: simcse-kit objectives NAME."
+
+
+def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
+    """The option of a setting: its type, its help, and what it is where it is not given."""
+    name, text = field.name, field.metadata["help"]
     default = mode_defaults(mode).get(name, field.default)
-    text = field.metadata["help"]
-    if name == "objective":
-        text = "; ".join(f"{one}: {_OBJECTIVES[one]}" for one, modes in OBJECTIVES.items() if mode in modes) + "."
     if name == "pooling":
-        text = f"Of the saved model. {POOLING_HELP} Default: the model's folder's, else {default}."
+        text = f"Pooling of the saved model. {POOLING_HELP} Default: the model's folder's, otherwise {default}."
     elif default not in (None, (), False) and not isinstance(default, bool):
         text += f" Default: {default:g}." if isinstance(default, int | float) else f" Default: {default}."
-    kind = _kind(name)
+    panel = (field.metadata.get("panel") or "objective").capitalize()
+    kind = _kind(field)
     if kind is bool:
         on, off = (f"--{word}{name.replace('_', '-')}" for word in ("", "no-"))
         if name.startswith("no_"):
             off = f"--{name.removeprefix('no_').replace('_', '-')}"
         text += " Default: on." if default is True else ""
-        return _parameter(name, Annotated[bool | None, typer.Option(f"{on}/{off}", help=text)], None)
-    return _parameter(name, Annotated[kind | None, typer.Option(help=text)], None)
+        return _parameter(name, _panelled(bool | None, panel, text, f"{on}/{off}"), None)
+    return _parameter(name, _panelled(kind | None, panel, text), None)
 
 
-def _kind(name: str) -> Any:
-    """The type that the command line parses: that of the field, lists as text."""
-    hint = typing.get_type_hints(TrainConfig)[name]
-    if isinstance(hint, types.UnionType):
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    return str if name in _LISTS else hint
+def _kind(field: dataclasses.Field[Any]) -> Any:
+    """The type that the command line parses: that of the setting, its choices, lists as text."""
+    if field.name in LISTS:
+        return str
+    choices = field.metadata.get("choices")
+    if choices:
+        return Literal[tuple(choices)]
+    kinds = {"bool": bool, "int": int, "float": float, "str": str}
+    return kinds[str(field.type).partition(" ")[0]]  # as text, by `from __future__ import annotations`
 
 
 def _list(name: str, text: str | None) -> Any:
@@ -226,6 +236,7 @@ def train_again(
     device: Device = None,
     resume: Annotated[bool, typer.Option("--resume", help=_RESUME)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train a model on sentences, pairs, triplets or scored pairs; or repeat a run from its run.json.
 
@@ -254,7 +265,15 @@ def train_again(
 
     listener = TerminalListener()
     try:
-        result = repeat_run(repeat, output_dir, device=device, resume=resume, overwrite=overwrite, listener=listener)
+        result = repeat_run(
+            repeat,
+            output_dir,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            listener=listener,
+            trust_remote_code=trust_remote_code,
+        )
     finally:
         listener.close()
     if world().rank == 0:
@@ -289,3 +308,59 @@ def _settings(values: dict[str, Any]) -> str:
     """Settings in a line, as options."""
     shown = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
     return "  ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def show_objectives(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, in full.", autocompletion=lambda: _all_parts())
+    ] = None,
+) -> None:
+    """List what a model can be trained for, or show one objective, term or augmentation with its options.
+
+    Example: simcse-kit objectives simcse
+    """
+    from simcse_kit.cli.console import out, plain, table
+
+    console = out()
+    if name is None:
+        rows = [[one.name, " ".join(one.modes), one.source, one.help] for one in OBJECTIVES]
+        rows += [[f"+ {term.name}", _joins(term), term.source, term.help] for term in TERMS]
+        rows += [[f"--augmentation {one.name}", "", one.source, one.help] for one in AUGMENTATIONS]
+        console.print(table(["objective", "train", "source", "what it is"], rows, left=4))
+        console.print("+ joins objectives where one of its options is given; simcse-kit objectives NAME", style="dim")
+        return
+    part = _part(name)
+    console.print(f"[bold]{plain(part.name)}[/]: {plain(part.help)}")
+    if part.source:
+        console.print(f"source: {plain(part.source)}", style="dim")
+    if isinstance(part, type):
+        console.print(plain(inspect.getdoc(part) or ""))
+        rows = [
+            [f"--{item.name.replace('_', '-')}", _shown(item.default), item.metadata["help"]]
+            for item in dataclasses.fields(part)
+        ]
+        console.print(table(["option", "default", ""], rows, left=3))
+
+
+def _all_parts() -> list[str]:
+    return [*OBJECTIVES.names(), *TERMS.names(), *AUGMENTATIONS.names()]
+
+
+def _part(name: str) -> Any:
+    """An objective, a term or an augmentation; the error lists all of them."""
+    from simcse_kit.errors import TrainingError
+
+    for family in (TERMS, AUGMENTATIONS):
+        if name in family:
+            return family.get(name)
+    if name in OBJECTIVES or ":" in name:
+        return OBJECTIVES.get(name)
+    raise TrainingError(f"there is no {name!r}; there are {', '.join(_all_parts())}")
+
+
+def _joins(term: type[Term]) -> str:
+    return "with " + " ".join(one.name for one in OBJECTIVES if term().combines(one))
+
+
+def _shown(value: Any) -> str:
+    return "" if value in (None, ()) else str(value)

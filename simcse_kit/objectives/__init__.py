@@ -1,1 +1,29 @@
-"""What a model is trained for."""
+"""What a model is trained for: one file for each objective, term and augmentation."""
+
+from simcse_kit.objectives._base import (
+    AUGMENTATIONS,
+    COLDEST,
+    OBJECTIVES,
+    TERMS,
+    WARMEST,
+    Augmentation,
+    LossBatch,
+    Objective,
+    Term,
+    Vocabulary,
+)
+from simcse_kit.objectives._guided import Guided
+
+__all__ = [
+    "AUGMENTATIONS",
+    "COLDEST",
+    "OBJECTIVES",
+    "TERMS",
+    "WARMEST",
+    "Augmentation",
+    "Guided",
+    "LossBatch",
+    "Objective",
+    "Term",
+    "Vocabulary",
+]

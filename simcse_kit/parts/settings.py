@@ -22,14 +22,22 @@ def setting(
     below: float | None = None,
     at_most: float | None = None,
     choices: Sequence[Any] | None = None,
+    panel: str = "",
+    needs: str = "",
+    words: str = "",
 ) -> Any:
     """A field with its default, the line that help and documents show, and what is allowed.
 
-    Bounds hold for numbers, and for each item of a tuple; None is always allowed where it is the default.
+    Bounds hold for numbers, and for each item of a tuple; None is always allowed where it is the default. ``panel`` is
+    the part of the command's help that the setting stands in; ``needs`` is the setting without which this one says
+    nothing; ``words`` say what is allowed where bounds alone read badly.
     """
     given = {"above": above, "at least": at_least, "below": below, "at most": at_most}
     bounds = {word: bound for word, bound in given.items() if bound is not None}
-    return dataclasses.field(default=default, metadata={"help": help, "bounds": bounds, "choices": choices})
+    return dataclasses.field(
+        default=default,
+        metadata={"help": help, "bounds": bounds, "choices": choices, "panel": panel, "needs": needs, "words": words},
+    )
 
 
 def check_settings(part: Any, error: type[SimCSEKitError]) -> None:
@@ -39,6 +47,8 @@ def check_settings(part: Any, error: type[SimCSEKitError]) -> None:
         if value is None and field.default is None:
             continue
         for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise error(f"{field.name} must be a finite number; got {one}")
             if not _allowed(one, field.metadata):
                 raise error(f"{field.name} must be {allowed(field)}; got {one!r}")
 
@@ -46,9 +56,14 @@ def check_settings(part: Any, error: type[SimCSEKitError]) -> None:
 def allowed(field: dataclasses.Field[Any]) -> str:
     """What a setting may be, in words."""
     choices = field.metadata.get("choices")
+    if field.metadata.get("words"):
+        return str(field.metadata["words"])
     if choices is not None:
         return f"one of {', '.join(map(str, choices))}"
-    return " and ".join(f"{word} {bound:g}" for word, bound in field.metadata.get("bounds", {}).items())
+    return " and ".join(
+        f"{word} {bound if isinstance(bound, int) else f'{bound:g}'}"
+        for word, bound in field.metadata.get("bounds", {}).items()
+    )
 
 
 def _allowed(value: Any, metadata: Any) -> bool:

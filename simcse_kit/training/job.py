@@ -21,9 +21,10 @@ from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.model import SimCSE, pick_device
+from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.training.batches import GROUPS, TrainingRows
 from simcse_kit.training.checkpoints import checkpoints
-from simcse_kit.training.config import SCORED, TrainConfig, make_config
+from simcse_kit.training.config import TrainConfig, make_config
 from simcse_kit.training.launched import check_checkpoint, check_sharding, sharded
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
@@ -147,7 +148,7 @@ def prepare(
     views = make_views(model, data, config)
     objective.subtract(views.templates)
     rows = _rows(model, data, gold, views, config, list(teachers.values()), first=here.rank == 0)
-    if mode == "unsup" and config.objective != "distill" and not (config.augmentation or config.second_template):
+    if mode == "unsup" and config.objective.twins and not (config.augmentation or config.second_template):
         check_views(objective, rows)
     if held_out:
         check_label_free(model, held_out, config.max_seq_length)
@@ -194,7 +195,7 @@ def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]
     """The rows to train on, and what is kept from them to rank checkpoints by."""
     if config.select != "label-free":
         return data, []
-    if config.objective in SCORED:
+    if config.objective.scored:
         raise TrainingError("select label-free is for sentences, pairs and triplets, not for scored pairs")
     split = hold_out(data)
     left_out = len(data) - len(split.train)
@@ -227,11 +228,15 @@ def _rows(
         seed=config.seed,
         gold=gold,
         teachers=[teacher_vectors(teacher, data, show_progress_bar=first) for teacher in teachers],
-        packs=packs(model.encoder) and "cutoff" not in config.augmentation,  # which cuts sentence by sentence
+        packs=packs(model.encoder) and not _cuts_features(config),  # which is done sentence by sentence
         groups=GROUPS.get(model.device.type, 1),
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
     )
+
+
+def _cuts_features(config: TrainConfig) -> bool:
+    return any(AUGMENTATIONS.get(name).features for name in config.augmentation)
 
 
 def _teachers(config: TrainConfig, settings: TrainSettings, model: SimCSE) -> dict[str, SimCSE]:
@@ -261,9 +266,11 @@ def _tell_repeats(data: TextData, config: TrainConfig) -> None:
 def _read(config: TrainConfig, source: Source, settings: TrainSettings) -> tuple[TextData, NDArray[np.float64] | None]:
     """Rows of text; of scored pairs the gold scores too."""
     columns, header, skip = settings.get("columns"), settings.get("header"), settings.get("skip_bad_rows", False)
-    if config.objective in SCORED:
+    if config.objective.scored:
         if not isinstance(source, str | Path | ScoredPairs):
-            raise TrainingError(f"objective {config.objective} trains on scored pairs: a file of them, or ScoredPairs")
+            raise TrainingError(
+                f"objective {config.objective.name} trains on scored pairs: a file of them, or ScoredPairs"
+            )
         if skip:
             raise TrainingError("skip_bad_rows is not supported for scored pairs: mend the row that the error names")
         pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source, columns=columns, header=header)

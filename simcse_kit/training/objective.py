@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +14,14 @@ from simcse_kit.distributed import gather, row_counts, world
 from simcse_kit.encoder.modules import Dense, Encoder, projection_head
 from simcse_kit.encoder.template import TemplateSpan, template_bias
 from simcse_kit.encoder.tokens import Packing
-from simcse_kit.objectives.augment import cutting_features
+from simcse_kit.objectives import AUGMENTATIONS
+from simcse_kit.objectives.terms.mlm import MaskedLanguageModelling
+from simcse_kit.objectives.terms.momentum_queue import MomentumQueue as MomentumQueueTerm
 from simcse_kit.training.batches import Group, some_of
 from simcse_kit.training.config import TrainConfig
-from simcse_kit.training.loss import BatchLoss
+from simcse_kit.training.loss import BatchLoss, Queued
 from simcse_kit.training.mlm import Masked, MaskedLanguageModel, masked_language_model
 from simcse_kit.training.queue import MomentumQueue
-
-_CUTOFF = 0.2  # of the features, for the augmentation cutoff (Yan et al., 2021, table 4)
 
 
 class Batch(NamedTuple):
@@ -70,8 +70,10 @@ class ContrastiveModel(nn.Module):
         self.loss = BatchLoss(config)
         self.queue = self._queue(config)
         self.mlm = mlm
+        term = config.term(MaskedLanguageModelling)
+        self.mlm_weight = 0.0 if term is None else term.mlm_weight
         self.bf16 = bf16
-        self.cuts_features = "cutoff" in config.augmentation
+        self.cutting = [one.features for one in map(AUGMENTATIONS.get, config.augmentation) if one.features]
         self.seen: tuple[Tensor, ...] = ()  # the last batch's views, for whoever watches over the run
 
     @property
@@ -80,9 +82,10 @@ class ContrastiveModel(nn.Module):
         return self.sentence.encoder
 
     def _queue(self, config: TrainConfig) -> MomentumQueue | None:
-        if not config.momentum_queue:
+        term = config.term(MomentumQueueTerm)
+        if term is None:
             return None
-        size = max(1, round(config.momentum_queue * config.batch_size * world().size))
+        size = max(1, round(term.momentum_queue * config.batch_size * world().size))
         return MomentumQueue(self.sentence, size, self.encoder.dimension)
 
     def subtract(self, templates: list[TemplateSpan] | None) -> None:
@@ -114,10 +117,10 @@ class ContrastiveModel(nn.Module):
 
     def embed(self, group: Group) -> Tensor:
         """Vectors of a group's sentences in its order: (b, D) float32."""
-        cutting = (
-            cutting_features(self.encoder.backbone, _CUTOFF) if self.cuts_features and self.training else nullcontext()
-        )
-        with self.autocast(), cutting:
+        with ExitStack() as stack:
+            stack.enter_context(self.autocast())
+            for cut in self.cutting if self.training else ():
+                stack.enter_context(cut(self.encoder.backbone))
             return self.sentence(group)  # type: ignore[no-any-return]
 
     def batch_loss(self, vectors: Tensor, groups: list[Group], batch: Batch) -> Tensor:
@@ -131,10 +134,10 @@ class ContrastiveModel(nn.Module):
         whole = everyone.unbind(1)
         ids, gold = (None if value is None else gather(value, counts) for value in (batch.ids, batch.gold))
         teachers = [gather(teacher, counts) for teacher in batch.teachers]
-        queue, texts = (None, None) if self.queue is None else self.queue.negatives()
+        queued = Queued() if self.queue is None else Queued(*self.queue.negatives())
         self.loss.clamp()
         with torch.autocast(vectors.device.type, enabled=False):  # logits reach 1 / temperature: too fine for bf16
-            loss: Tensor = self.loss(whole, ids, gold, teachers, queue, texts)
+            loss: Tensor = self.loss(whole, ids, gold, teachers, queued)
         if self.queue is not None and self.training:
             self._advance(self.queue, groups, batch)
         self.seen = tuple(view.detach() for view in whole)
@@ -177,7 +180,7 @@ class ContrastiveModel(nn.Module):
         """A group's part of the weighted masked-language-model term."""
         assert self.mlm is not None
         with self.autocast():
-            return self.settings.mlm_weight * self.mlm(masked)  # type: ignore[no-any-return]
+            return self.mlm_weight * self.mlm(masked)  # type: ignore[no-any-return]
 
 
 def _train_head(kind: str, width: int, std: float) -> nn.Module | None:
@@ -193,5 +196,6 @@ def build_objective(
     encoder: Encoder, tokenizer: Any, config: TrainConfig, folder: Path, *, bf16: bool = False
 ) -> ContrastiveModel:
     """The module to train; ``folder`` is where the start model lies, for a masked-language-model head."""
-    mlm = masked_language_model(encoder, tokenizer, folder) if config.mlm_weight else None
+    wanted = config.term(MaskedLanguageModelling) is not None
+    mlm = masked_language_model(encoder, tokenizer, folder) if wanted else None
     return ContrastiveModel(encoder, config, bf16=bf16, mlm=mlm)

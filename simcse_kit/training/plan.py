@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from simcse_kit.objectives import Guided
+from simcse_kit.objectives.terms.ranking import Ranking
 from simcse_kit.training.checkpoints import step_of
-from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.config import TrainConfig, make_config  # noqa: F401 - for the doctest
 from simcse_kit.training.events import TrainPlan
 from simcse_kit.training.job import Job
 
@@ -31,7 +33,7 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
         steps=job.steps,
         epochs=config.epochs,
         learning_rate=config.learning_rate,
-        temperature=config.temperature,
+        temperature=config.objective.temperature,
         pooling=job.model.pooling,
         pooling_origin=job.pooling_origin,
         train_head=config.train_head,
@@ -50,40 +52,31 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
 
 def _negatives(config: TrainConfig, batch: int, width: int) -> int:
     """Negatives of each sentence, where none is masked and the queue is full."""
-    if config.objective == "simclr":
-        return 2 * batch - 2
-    if config.objective != "simcse":
-        return 0
-    more = round(config.momentum_queue * batch) + round(config.noise_negatives * batch)
-    return batch - 1 + (batch if width == 3 else 0) + more
+    own = config.objective.negatives(batch, width)
+    return own + sum(round(term.batches() * batch) for term in config.active()) if own else 0
 
 
 def describe(config: TrainConfig) -> str:
     """The objective and what was added to it, in a line.
 
-    >>> describe(TrainConfig(mode="unsup", model="m", angular_margin=10, augmentation=("repetition",)))
+    >>> describe(make_config("unsup", {"model": "m", "angular_margin": 10, "augmentation": "repetition"}))
     'simcse, angular margin 10, augmentation repetition'
     """
-    parts: list[tuple[bool, str]] = [
-        (config.angular_margin > 0, f"angular margin {config.angular_margin:g}"),
-        (config.hardness_mode is not None, f"hardness {config.hardness_mode} x {config.hardness_strength:g}"),
-        (config.hard_negative_weight != 0, f"hard negative weight {config.hard_negative_weight:g}"),
-        (config.bidirectional, "both directions"),
+    objective = config.objective
+    ranking = config.term(Ranking) or objective
+    taught = f"{ranking.ranking} x {ranking.teacher_weight:g} from" if isinstance(ranking, Guided) else ""
+    notes: list[tuple[bool, str]] = [
+        *((True, note) for note in objective.notes()),
         (bool(config.augmentation), f"augmentation {', '.join(config.augmentation)}"),
         (config.template is not None, f"template {config.template}"),
         (config.second_template is not None, f"and {config.second_template}"),
         (config.template is not None and config.template_denoising, "denoised"),
-        (config.momentum_queue > 0, f"momentum queue of {config.momentum_queue:g} batches"),
-        (config.noise_negatives > 0, f"noise negatives of {config.noise_negatives:g} batches"),
-        (config.false_negative_margin is not None, f"false negatives masked, margin {config.false_negative_margin}"),
-        (bool(config.matryoshka_dims), f"matryoshka {', '.join(map(str, config.matryoshka_dims))}"),
-        (config.learn_temperature, "temperature learned"),
-        (bool(config.teacher), f"{config.ranking} x {config.teacher_weight:g} from {', '.join(config.teacher)}"),
-        (config.consistency_weight > 0, f"consistency x {config.consistency_weight:g}"),
-        (config.mlm_weight > 0, f"masked-language-model term x {config.mlm_weight:g}"),
+        *((True, note) for term in config.active() for note in term.notes()),
+        (objective.learn_temperature, "temperature learned"),
+        (bool(config.teacher), f"{taught} {', '.join(config.teacher)}"),
         (config.dropout is not None, f"dropout {config.dropout}"),
         (config.lora_rank is not None, f"LoRA of rank {config.lora_rank}{', merged' if config.merge else ''}"),
         (config.no_duplicates, "batches without equal texts"),
         (config.gradient_checkpointing, "activations computed twice"),
     ]
-    return ", ".join([config.objective, *(text for wanted, text in parts if wanted)])
+    return ", ".join([objective.name, *(text for wanted, text in notes if wanted)])

@@ -110,18 +110,12 @@ def check_rows(data: TextData, config: TrainConfig, here: World) -> None:
             f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}{each}; "
             f"give more data or a smaller --batch-size"
         )
-    wants_negatives = {
-        "--hard-negative-weight": config.hard_negative_weight != 0,
-        "--hardness-mode hard_negatives": config.hardness_mode == "hard_negatives",
-    }
-    for option, given in wants_negatives.items():
-        if given and data.width != 3:
-            raise TrainingError(f"{option} is for rows of three sentences; those of {data.source} have {data.width}")
+    config.objective.check_columns(data.width, data.source)
 
 
 def check_widths(config: TrainConfig, dimension: int) -> None:
     """Vectors can be cut to the widths asked for."""
-    wider = [width for width in config.matryoshka_dims if width > dimension]
+    wider = [width for term in config.active() for width in term.widths() if width > dimension]
     if wider:
         raise TrainingError(f"--matryoshka-dims: the vectors have {dimension} dimensions, fewer than {wider[0]}")
 

@@ -7,7 +7,6 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def run_record(
     """What ``run.json`` says; ``data`` is the whole file, ``given`` how it was to be read, ``start`` the fingerprint of
     the model to start from, ``teachers`` those of the teachers by name, ``precision`` what is multiplied in.
     """
-    arguments = json.loads(json.dumps(asdict(config)))  # as it will be read back: tuples are lists there
+    arguments = json.loads(json.dumps(config.flat()))  # as it will be read back: tuples are lists there
     reading = {name: given[name] for name in _READING if given.get(name) is not None}
     return {
         "arguments": arguments,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.files import read_json
-from simcse_kit.training.config import TrainConfig
+from simcse_kit.objectives import OBJECTIVES
+from simcse_kit.training.config import COMMON, part_settings
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.record import RUN_RECORD, machine, versions
 from simcse_kit.training.run import run
-from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.teachers import teacher_name
 
 
@@ -24,11 +23,13 @@ def repeat_run(
     overwrite: bool = False,
     resume: bool = False,
     listener: TrainListener | None = None,
+    trust_remote_code: bool = False,
 ) -> TrainResult:
     """Train again as a ``run.json`` says, into another folder: same settings, data, seed and start model.
 
     It multiplies in the precision of the run. On the same versions and the same number of CPU threads the result is the
-    same, bit for bit; other versions are named.
+    same, bit for bit; other versions are named. An objective that is not this package's is imported only with
+    ``trust_remote_code``.
 
     Raises:
         TrainingError: data, evaluation data or the start model are not those of the run any more, or it was trained on
@@ -40,7 +41,10 @@ def repeat_run(
     before = read_json(path, TrainingError)
     try:
         mode, arguments = before["arguments"]["mode"], before["arguments"]
-        settings: dict[str, Any] = {item.name: arguments.get(item.name) for item in fields(TrainConfig)}
+        objective = OBJECTIVES.get(arguments["objective"], recorded=True, trust_remote_code=trust_remote_code)
+        names = {*(field.name for field in COMMON), *part_settings(), *objective.names()}
+        settings: dict[str, Any] = {name: arguments.get(name) for name in names}
+        settings["objective"] = arguments["objective"]
         settings |= before["data"]["reading"]
         settings["model"] = before["model"]["path"] or arguments["model"]
         settings["teacher"] = [_moved(name, teacher["path"]) for name, teacher in before["teachers"].items()]
@@ -48,11 +52,10 @@ def repeat_run(
         settings["eval_data"] = _where(before, "eval_data", path) if before["eval_data"] else None
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no run.json of this version: {error!r} is not as expected") from error
-    del settings["mode"]
     settings |= {"device": device or arguments.get("device"), "overwrite": overwrite, "resume": resume}
     settings["listener"] = listener
     _tell_versions(before)
-    return run(mode, source, Path(output_dir), TrainSettings(**settings), expected=before)  # type: ignore[typeddict-item]
+    return run(mode, source, Path(output_dir), settings, expected=before)
 
 
 def _where(before: dict[str, Any], key: str, record: Path) -> str:

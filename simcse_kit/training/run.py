@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from simcse_kit.distributed import barrier, join
 from simcse_kit.encoder.compiled import compiled
@@ -15,23 +15,25 @@ from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, Source, prepare
 from simcse_kit.training.plan import make_plan
 from simcse_kit.training.record import model_record, write_record
-from simcse_kit.training.settings import TrainSettings
+from simcse_kit.training.settings import TrainSettings, check_known
 from simcse_kit.training.trial import tried
 
 __all__ = ["TrainSettings", "train_sup", "train_unsup"]
 
 
-def train_unsup(data: Source, output_dir: str | Path, **settings: Unpack[TrainSettings]) -> TrainResult:
+def train_unsup(data: Source, output_dir: str | Path, **settings: Any) -> TrainResult:
     """Unsupervised SimCSE (Gao et al., 2021, section 3): a sentence and itself under another dropout mask.
 
     Args:
         data: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the sentences
             themselves.
         output_dir: becomes the model; checkpoints, ``metrics.jsonl`` and ``run.json`` lie inside it.
-        **settings: those of `TrainSettings`, which ``simcse-kit train unsup --help`` describes; the defaults are the
-            recipe ``unsup``.
+        **settings: every option of ``simcse-kit train unsup`` by its name, with ``_`` for ``-``; what is not given
+            comes from the recipe ``unsup``. ``objective`` may be an `Objective` with settings of its own;
+            ``listener`` is a `TrainListener`.
 
     Raises:
+        TypeError: a setting that is not known; the text names the nearest one.
         DataError: a row that cannot be used, with file and line.
         ModelError: the start model cannot be loaded, or the device is not there.
         TrainingError: a setting, the output folder or the disk is not fit; nothing has been created then.
@@ -42,7 +44,7 @@ def train_unsup(data: Source, output_dir: str | Path, **settings: Unpack[TrainSe
     return run("unsup", data, Path(output_dir), settings)
 
 
-def train_sup(data: Source, output_dir: str | Path, **settings: Unpack[TrainSettings]) -> TrainResult:
+def train_sup(data: Source, output_dir: str | Path, **settings: Any) -> TrainResult:
     """Supervised SimCSE (section 4): pairs (anchor, positive) or triplets with a hard negative, as from NLI.
 
     Arguments, result and errors as in `train_unsup`; the defaults are the recipe ``sup``.
@@ -54,6 +56,7 @@ def run(
     mode: str, source: Source, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> TrainResult:
     """Train; ``expected`` is the record of a run that this one is to repeat."""
+    check_known(settings, f"train_{mode}")
     job = prepare(mode, source, output_dir, settings, expected=expected)
     first = job.world.rank == 0
     listener = (settings.get("listener") if first else None) or TrainListener()
@@ -80,7 +83,7 @@ def _speedups(job: Job) -> Iterator[tuple[str, ...]]:
     if job.config.gradient_checkpointing:
         yield ()
         return
-    with training_speedups(job.model.encoder, mlm=job.config.mlm_weight > 0) as names:
+    with training_speedups(job.model.encoder, mlm=job.objective.mlm is not None) as names:
         if not job.compiles:
             yield names
             return

@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 from simcse_kit.distributed import barrier, world
 from simcse_kit.errors import TrainingError
@@ -17,7 +17,7 @@ from simcse_kit.training.job import Source
 from simcse_kit.training.preflight import check_output
 from simcse_kit.training.record import RUN_RECORD
 from simcse_kit.training.run import train_sup, train_unsup
-from simcse_kit.training.settings import TrainSettings
+from simcse_kit.training.settings import check_known
 
 SUMMARY = "seeds.json"
 
@@ -31,14 +31,13 @@ class SeedsResult(NamedTuple):
     best_seed: int | None  # highest score; None without evaluation data
 
 
-def train_seeds(
-    mode: str, data: Source, output_dir: str | Path, seeds: Sequence[int], **settings: Unpack[TrainSettings]
-) -> SeedsResult:
+def train_seeds(mode: str, data: Source, output_dir: str | Path, seeds: Sequence[int], **settings: Any) -> SeedsResult:
     """Train once a seed, into ``output_dir/seed-N``, and write ``seeds.json`` there.
 
     ``mode`` and the rest as for `train_unsup` and `train_sup`; with ``resume``, runs go on that have begun, and those
     that have not start.
     """
+    check_known(settings, "train_seeds")
     if len(set(seeds)) != len(seeds) or not seeds:
         raise TrainingError(f"seeds must be different numbers; got {', '.join(map(str, seeds)) or 'none'}")
     if settings.get("seed") is not None:

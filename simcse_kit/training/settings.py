@@ -2,70 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any
 
-from simcse_kit.training.events import TrainListener
-from simcse_kit.types import ScoredPairs
+from simcse_kit.objectives import OBJECTIVES, Objective
+from simcse_kit.parts import check_keywords
+from simcse_kit.training.config import COMMON, part_settings
+
+TrainSettings = dict[str, Any]
+"""Settings of a run by name: those of `TrainConfig`, of the objective and of its terms, and `RUN_OPTIONS`. What is not
+given, or None, comes from the recipe or the mode."""
+
+RUN_OPTIONS = {
+    "objective": "a name, module:attribute, or an Objective with its settings",
+    "eval_data": "scored pairs, or a file of them; the best checkpoint by their Spearman is the result",
+    "columns": "names of the columns of the data",
+    "header": "whether the first row of the data holds names",
+    "skip_bad_rows": "skip rows that cannot be used, and count them",
+    "resume": "go on from the last checkpoint in the output folder",
+    "overwrite": "replace the run that the output folder holds",
+    "trust_remote_code": "run Python code that comes with the model",
+    "local_files_only": "never download",
+    "listener": "hears what the run does",
+}
+"""What a call takes beside the settings of a run, and what it means."""
 
 
-class TrainSettings(TypedDict, total=False):
-    """Keyword arguments of `train_unsup` and `train_sup`; what is not given comes from the recipe or the mode.
+def known_settings() -> tuple[str, ...]:
+    """Everything that can be given by name, settings of users' own objectives aside."""
+    return (*(field.name for field in COMMON), *part_settings(), *RUN_OPTIONS)
 
-    Those that `TrainConfig` has too are described there.
-    """
 
-    model: str | Path | None  # needed unless the recipe names one
-    recipe: str | None
-    objective: str | None
-    eval_data: str | Path | ScoredPairs | None  # scored pairs; the best checkpoint by their Spearman is the result
-    pooling: str | None
-    train_head: str | None
-    epochs: float | None
-    batch_size: int | None
-    mini_batch_size: int | None
-    mini_batch_tokens: int | None
-    learning_rate: float | None
-    max_seq_length: int | None
-    temperature: float | None
-    learn_temperature: bool | None
-    no_duplicates: bool | None
-    false_negative_margin: float | None
-    hard_negative_weight: float | None
-    hardness_mode: str | None
-    hardness_strength: float | None
-    bidirectional: bool | None
-    angular_margin: float | None
-    momentum_queue: float | None
-    noise_negatives: float | None
-    matryoshka_dims: Sequence[int] | None
-    augmentation: str | Sequence[str] | None
-    template: str | None
-    second_template: str | None
-    template_denoising: bool | None
-    teacher: str | Sequence[str] | None
-    teacher_weight: float | None
-    teacher_temperature: float | None
-    ranking: str | None
-    consistency_weight: float | None
-    mlm_weight: float | None
-    dropout: float | None
-    lora_rank: int | None
-    merge: bool | None
-    gradient_checkpointing: bool | None
-    select: str | None
-    eval_steps: int | None
-    seed: int | None
-    bf16: bool | None
-    torch_compile: bool | None
-    device: str | None
-    report_to: str | None
-    columns: Sequence[str] | None  # of the data file
-    header: bool | None  # of the data file; None: told from its first row
-    skip_bad_rows: bool
-    resume: bool
-    overwrite: bool
-    listener: TrainListener | None
-    trust_remote_code: bool
-    local_files_only: bool
+def check_known(settings: Mapping[str, Any], where: str) -> None:
+    """A `TypeError` for a name that means nothing; its text has the nearest one that does."""
+    asked = settings.get("objective")
+    own: tuple[str, ...] = ()
+    if isinstance(asked, Objective):
+        own = asked.names()
+    elif isinstance(asked, str) and ":" in asked:
+        own = OBJECTIVES.get(asked).names()
+    check_keywords(settings, (*known_settings(), *own), where, TypeError)

@@ -148,12 +148,12 @@ class ContrastiveTrainer(Trainer):
         if self.is_world_process_zero() and self.objective.seen and math.isfinite(logs.get("loss", math.nan)):
             state = health(self.objective.seen)
             logs |= {"mean_cosine": state.mean_cosine, "effective_rank": state.effective_rank}
-            margin = self.objective.settings.false_negative_margin
+            margin = self.objective.settings.objective.margin
             if margin is not None:
                 logs["left_out_negatives"] = near_negatives(self.objective.seen, margin)
             unsupervised = self.objective.settings.mode == "unsup"
             warn(self.state.global_step, state, unsupervised=unsupervised, run=str(self.run))
-        if "loss" in logs and self.objective.settings.learn_temperature:
+        if "loss" in logs and self.objective.settings.objective.learn_temperature:
             logs["temperature"] = float(torch.as_tensor(self.objective.loss.temperature).detach())
         super().log(logs, *args, **kwargs)
 

@@ -13,7 +13,8 @@ from simcse_kit.encoder.template import TemplateSpan, set_template, template_len
 from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import TrainingError
 from simcse_kit.model import SimCSE
-from simcse_kit.objectives.augment import AUGMENTATIONS, Vocabulary, vocabulary
+from simcse_kit.objectives import AUGMENTATIONS, Augmentation, Vocabulary
+from simcse_kit.objectives.augmentations._words import vocabulary
 from simcse_kit.training.batches import Augment, Row
 from simcse_kit.training.config import TrainConfig
 
@@ -33,11 +34,13 @@ def make_views(model: SimCSE, data: TextData, config: TrainConfig) -> Views:
     """
     if config.template is not None:
         set_template(model.tokenizer, config.template)
-    tables = [_tokenized(model, data.column(i), config) for i in range(data.width)]
-    if config.objective == "distill":
-        tables = tables[:1]
-    elif data.width == 1:
-        tables.append(_second(model, data.column(0), tables[0], config))
+    columns = config.objective.views(data.width)
+    tables: list[TokenTable] = []
+    for view, column in enumerate(columns):
+        if column in columns[:view]:  # the same text again
+            tables.append(_second(model, data.column(column), tables[columns.index(column)], config))
+        else:
+            tables.append(_tokenized(model, data.column(column), config))
     spans = _spans(model, config, len(tables))
     denoised = config.template is not None and config.template_denoising
     return Views(tables, _augmentations(model, config, spans), spans if denoised else None)
@@ -71,27 +74,33 @@ def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]
 
 
 def _augmentations(model: SimCSE, config: TrainConfig, spans: list[TemplateSpan]) -> list[Augment | None]:
-    """For the positive view, in SimCLR for both."""
-    names = [name for name in config.augmentation if name != "cutoff"]  # that one is the encoder's
-    if not names:
+    """For the views that the objective augments."""
+    steps = [one for one in map(AUGMENTATIONS.get, config.augmentation) if one.apply]  # others are the encoder's
+    if not steps:
         return [None] * len(spans)
     words, longest = vocabulary(model.tokenizer), model.max_seq_length or 10**6
     return [
-        partial(_augmented, names=tuple(names), words=words, span=span, longest=longest)
-        if i == 1 or (i == 0 and config.objective == "simclr")
+        partial(_augmented, steps=tuple(steps), words=words, span=span, longest=longest)
+        if config.objective.augmented(view)
         else None
-        for i, span in enumerate(spans)
+        for view, span in enumerate(spans)
     ]
 
 
 def _augmented(
-    row: Row, rng: np.random.Generator, *, names: tuple[str, ...], words: Vocabulary, span: TemplateSpan, longest: int
+    row: Row,
+    rng: np.random.Generator,
+    *,
+    steps: tuple[Augmentation, ...],
+    words: Vocabulary,
+    span: TemplateSpan,
+    longest: int,
 ) -> Row:
     """One augmentation after the other of what stands in the template (between CLS and SEP); a sentence that grows past
     the model's length loses its last words.
     """
     end = len(row) - span.suffix
     inside = row[span.prefix : end]
-    for name in names:
-        inside = AUGMENTATIONS[name](inside, words, rng)
+    for step in steps:
+        inside = step(inside, words, rng)
     return np.concatenate([row[: span.prefix], inside[: longest - span.prefix - span.suffix], row[end:]])

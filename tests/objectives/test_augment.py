@@ -10,19 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from simcse_kit.objectives.augment import (
-    AUGMENTATIONS,
-    Ids,
-    Vocabulary,
-    cutting_features,
-    feature_cutoff,
-    span_cropping,
-    vocabulary,
-    word_deletion,
-    word_repetition,
-    word_shuffling,
-)
+from simcse_kit.objectives import AUGMENTATIONS as FAMILY
+from simcse_kit.objectives import Vocabulary
+from simcse_kit.objectives.augmentations._words import Ids, vocabulary
+from simcse_kit.objectives.augmentations.cropping import span_cropping
+from simcse_kit.objectives.augmentations.cutoff import cutting_features, feature_cutoff
+from simcse_kit.objectives.augmentations.deletion import word_deletion
+from simcse_kit.objectives.augmentations.repetition import word_repetition
+from simcse_kit.objectives.augmentations.shuffling import word_shuffling
 from support.tiny import SENTENCES, make_tokenizer
+
+AUGMENTATIONS = {one.name: one for one in FAMILY if one.apply}  # of token ids
 
 # Ids 0 and 1 are CLS and SEP, 2 to 9 start a word, 10 to 19 continue one.
 WORDS = Vocabulary(special=np.arange(20) < 2, continues=np.arange(20) >= 10)

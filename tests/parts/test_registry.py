@@ -128,7 +128,7 @@ class Settings:
     ("given", "message"),
     [
         ({"temperature": 0}, "temperature must be above 0; got 0"),
-        ({"temperature": float("nan")}, "temperature must be above 0; got nan"),
+        ({"temperature": float("nan")}, "temperature must be a finite number; got nan"),
         ({"temperature": True}, "temperature must be above 0; got True"),
         ({"rate": 1}, "rate must be at least 0 and below 1; got 1"),
         ({"widths": (3, -1)}, "widths must be above 0; got -1"),

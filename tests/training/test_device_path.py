@@ -47,7 +47,7 @@ def step(job: Job, *, packs: bool) -> dict[str, Tensor]:
             else:
                 loss = objective(**batch)["loss"]
                 loss.backward()
-    if job.config.momentum_queue:
+    if job.config.flat()["momentum_queue"]:
         assert objective.queue is not None
         assert objective.queue.negatives()[0] is not None
     return {"loss": loss.detach()} | {n: p.grad.clone() for n, p in objective.named_parameters() if p.grad is not None}

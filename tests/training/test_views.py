@@ -200,7 +200,7 @@ def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs
         ("unsup", {"learn_temperature": True, "temperature": 3.0}, r"stays between 0\.01 and 1\.0; got 3"),
         ("unsup", {"objective": "simclr", "augmentation": ()}, "objective simclr needs an augmentation"),
         ("unsup", {"objective": "simclr", "angular_margin": 10}, "angular_margin is a part of objective simcse"),
-        ("unsup", {"augmentation": "synonyms"}, "augmentation must be of repetition, deletion, .*; got"),
+        ("unsup", {"augmentation": "synonyms"}, "augmentation must be one of repetition, deletion, .*; got"),
         ("unsup", {"second_template": "a [X] [MASK]"}, "second_template needs a template"),
         ("sup", {"template": "a [X] [MASK]", "second_template": "b [X] [MASK]"}, "of a sentence's other view"),
         ("unsup", {"merge": True}, "merge .* needs lora_rank"),

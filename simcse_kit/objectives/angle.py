@@ -1,0 +1,29 @@
+"""AnglE (Li and Li, 2023): scored pairs, ranked by angles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from simcse_kit.objectives._base import OBJECTIVES, LossBatch
+from simcse_kit.objectives._scored import ScoredObjective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@OBJECTIVES.register
+@dataclass(frozen=True, kw_only=True)
+class AnglE(ScoredObjective):
+    """A pair with a higher gold score is to have the higher similarity, of all pairs of a batch."""
+
+    name: ClassVar[str] = "angle"
+    help: ClassVar[str] = "scored pairs, ranked by angles"
+    source: ClassVar[str] = "Li and Li, 2023"
+    order: ClassVar[int] = 5
+
+    def loss(self, batch: LossBatch) -> Tensor:
+        """Two views (B, D) and gold (B,) -> scalar."""
+        from simcse_kit.losses import angle
+
+        return self._ranked(batch, angle)

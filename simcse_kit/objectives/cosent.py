@@ -1,0 +1,29 @@
+"""CoSENT (Su, 2022): scored pairs, ranked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from simcse_kit.objectives._base import OBJECTIVES, LossBatch
+from simcse_kit.objectives._scored import ScoredObjective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@OBJECTIVES.register
+@dataclass(frozen=True, kw_only=True)
+class CoSENT(ScoredObjective):
+    """A pair with a higher gold score is to have the higher similarity, of all pairs of a batch."""
+
+    name: ClassVar[str] = "cosent"
+    help: ClassVar[str] = "scored pairs, ranked"
+    source: ClassVar[str] = "Su, 2022"
+    order: ClassVar[int] = 4
+
+    def loss(self, batch: LossBatch) -> Tensor:
+        """Two views (B, D) and gold (B,) -> scalar."""
+        from simcse_kit.losses import cosent
+
+        return self._ranked(batch, cosent)
