@@ -121,6 +121,7 @@ class Term(_Settings):
     contrastive_only: ClassVar[bool] = False  # needs an objective that is `Objective.contrastive`
     shapes_vectors: ClassVar[bool] = False  # is about the vectors that are saved: no head in between
     masks_words: ClassVar[bool] = False  # masks words of the sentences
+    not_sharded: ClassVar[str] = ""  # why it does not work under FSDP, where it does not
 
     @property
     def active(self) -> bool:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit.training.batches import Group
-from simcse_kit.training.objective import Batch, ContrastiveModel
+from simcse_kit.training.objective import Batch, ContrastiveModel, EmbeddedPart, MaskedPart
 from simcse_kit.training.randomness import RandomState
 
 Backward = Callable[[Tensor], None]
@@ -53,7 +53,7 @@ def cached_step(
     loss = loss.detach()
     for masked in objective.masked(groups):
         with no_sync():
-            term = model(groups, masked=masked)["loss"]
+            term = model(MaskedPart(masked))
             backward(term)
         loss = loss + term.detach()
     after = RandomState.now(device)
@@ -62,6 +62,6 @@ def cached_step(
         last = i + 1 == len(groups)
         state.restore(device)
         with nullcontext() if last else no_sync():
-            backward(model([group], gradients=piece, last=last, extra=extra if last else ())["loss"])
+            backward(model(EmbeddedPart(group, piece, last, extra if last else ())))
     after.restore(device)
     return loss

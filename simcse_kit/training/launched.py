@@ -20,11 +20,9 @@ _NEEDED = {  # variable: its line in accelerate's configuration, and the value t
 }
 _UNSUPPORTED = {
     "mini_batch_tokens": "the processes would run different numbers of mini-batches; give mini_batch_size",
-    "momentum_queue": "its model follows whole weights, which no process holds",
-    "learn_temperature": "a single number cannot be divided among processes",
     "torch_compile": "it was never tried with weights that are gathered layer by layer",
-    "mlm_weight": "the processes may run different numbers of forward passes for it",
 }
+_LEARNED = "a single number cannot be divided among processes"
 _OPTIMIZER = "optimizer.bin"  # a checkpoint's file under FSDP alone
 
 
@@ -44,9 +42,11 @@ def check_sharding(config: TrainConfig, device: torch.device) -> None:
                 f"FSDP is supported with {line}: {wanted} in accelerate's configuration; found {found}. "
                 "examples/fsdp.yaml is one that fits"
             )
-    for name, why in _UNSUPPORTED.items():
-        if getattr(config, name):
-            raise TrainingError(f"{name} is not supported under FSDP: {why}")
+    reasons = {name: why for name, why in _UNSUPPORTED.items() if getattr(config, name)}
+    reasons |= {term.names()[0]: term.not_sharded for term in config.active() if term.not_sharded}
+    reasons |= {"learn_temperature": _LEARNED} if config.objective.learn_temperature else {}
+    for name, why in reasons.items():
+        raise TrainingError(f"{name} is not supported under FSDP: {why}")
     if device.type == "cpu":
         raise TrainingError(
             "FSDP needs an accelerator for each process: accelerate leaves it out on a CPU. Use torchrun there"

@@ -34,6 +34,36 @@ class Batch(NamedTuple):
     teachers: Sequence[Tensor] = ()  # (B, V, D) each
 
 
+class WholeBatch(NamedTuple):
+    """A step at once: everything that `TrainingRows.collate` gives."""
+
+    groups: list[Group]
+    batch: Batch
+
+    @classmethod
+    def of(cls, groups: list[Group], **rest: Any) -> WholeBatch:
+        """From the dictionary that `TrainingRows.collate` gives."""
+        return cls(groups, Batch(**rest))
+
+
+class EmbeddedPart(NamedTuple):
+    """A part of a step in parts: its sentences are embedded again, for their share of the gradient."""
+
+    group: Group
+    gradients: Tensor  # (b, D): d loss / d vectors
+    last: bool
+    extra: Sequence[Tensor] = ()  # in the last part: d loss / d weight of the loss's own weights
+
+
+class MaskedPart(NamedTuple):
+    """A part of a step in parts: the masked-language-model term of a group."""
+
+    masked: Masked
+
+
+Step = WholeBatch | EmbeddedPart | MaskedPart
+
+
 class SentenceModel(nn.Module):
     """Encoder and training head: a group of token ids (b, L) to the vectors that the loss sees, (b, D) float32."""
 
@@ -96,19 +126,24 @@ class ContrastiveModel(nn.Module):
 
     # One step: the whole batch at once
 
-    def forward(self, groups: list[Group], places: Tensor | None = None, **rest: Any) -> dict[str, Tensor]:
-        """A batch of `TrainingRows.collate` to ``{"loss": scalar}``; with ``gradients``, a part of a step in parts."""
-        if "gradients" in rest:
-            return {"loss": self.surrogate(groups[0], **rest)}
-        if "masked" in rest:
-            return {"loss": self.mlm_loss(rest["masked"])}
-        assert places is not None
+    def forward(self, step: Step) -> Tensor:
+        """A step, or a part of one, to a scalar to go backward from: what DDP and FSDP wrap, so all go through it."""
+        match step:
+            case WholeBatch(groups, batch):
+                return self.whole_loss(groups, batch)
+            case EmbeddedPart():
+                return self.surrogate(*step)
+            case MaskedPart(masked):
+                return self.mlm_loss(masked)
+
+    def whole_loss(self, groups: list[Group], batch: Batch) -> Tensor:
+        """The loss of a batch, every term included."""
         with self.autocast():
             vectors = torch.cat([self.embed(group) for group in groups])
-            loss = self.batch_loss(vectors, groups, Batch(places, **rest))
+            loss = self.batch_loss(vectors, groups, batch)
             for masked in self.masked(groups):
                 loss = loss + self.mlm_loss(masked)
-        return {"loss": loss}
+        return loss
 
     def autocast(self) -> Any:
         """bf16 where the run is in bf16."""

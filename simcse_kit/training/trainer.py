@@ -29,7 +29,7 @@ from simcse_kit.training.checkpoints import STAGING, checkpoint_name
 from simcse_kit.training.events import TrainListener
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.health import health, near_negatives, warn
-from simcse_kit.training.objective import ContrastiveModel
+from simcse_kit.training.objective import ContrastiveModel, WholeBatch
 from simcse_kit.training.record import METRICS, read_metrics
 from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.selection import Score
@@ -138,6 +138,11 @@ class ContrastiveTrainer(Trainer):
             no_sync=lambda: self._no_sync(model),
             **batch,
         )
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """The loss of a whole batch of `TrainingRows.collate`."""
+        loss: Tensor = model(WholeBatch.of(**inputs))
+        return loss
 
     def _no_sync(self, model: nn.Module) -> AbstractContextManager[Any]:
         """A context for the parts of a step before its last."""

@@ -20,6 +20,7 @@ from simcse_kit.training import fit, job
 from simcse_kit.training.config import make_config
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
+from simcse_kit.training.objective import WholeBatch
 from simcse_kit.training.sampling import EpochBatches, Item
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.trainer import _Batches
@@ -45,7 +46,7 @@ def step(job: Job, *, packs: bool) -> dict[str, Tensor]:
             if job.config.cached:
                 loss = cached_step(objective, objective, backward=Tensor.backward, **batch)
             else:
-                loss = objective(**batch)["loss"]
+                loss = objective(WholeBatch.of(**batch))
                 loss.backward()
     if job.config.flat()["momentum_queue"]:
         assert objective.queue is not None

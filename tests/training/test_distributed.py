@@ -20,6 +20,7 @@ from simcse_kit.distributed import any_rank, from_first, gather, total, world
 from simcse_kit.losses import info_nce
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
+from simcse_kit.training.objective import WholeBatch
 from simcse_kit.training.sampling import EpochBatches, Item
 from simcse_kit.training.settings import TrainSettings
 from support.marks import fast
@@ -122,7 +123,7 @@ def _step(job: Job, rows: list[int]) -> tuple[float, dict[str, Tensor]]:
             more = {} if ranks == 1 else {"no_sync": model.no_sync}
             loss = cached_step(model, objective, backward=Tensor.backward, **batch, **more)
         else:
-            loss = model(**batch)["loss"]
+            loss = model(WholeBatch.of(**batch))
             loss.backward()
     gradients = {name: p.grad for name, p in objective.named_parameters() if p.grad is not None}
     return float(loss.detach()), gradients

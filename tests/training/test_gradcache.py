@@ -12,6 +12,7 @@ from torch import Tensor
 
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
+from simcse_kit.training.objective import WholeBatch
 from simcse_kit.training.sampling import Item
 from simcse_kit.training.settings import TrainSettings
 
@@ -35,7 +36,7 @@ def gradients(job: Job, *, cached: bool) -> tuple[float, dict[str, Tensor]]:
         if cached:
             loss = cached_step(objective, objective, backward=Tensor.backward, **batch)
         else:
-            loss = objective(**batch)["loss"]
+            loss = objective(WholeBatch.of(**batch))
             loss.backward()
     found = {name: p.grad.clone() for name, p in objective.named_parameters() if p.grad is not None}
     return float(loss), found
@@ -98,7 +99,7 @@ def test_the_draws_matter(bert: Path, sentences: list[str]) -> None:
     torch.manual_seed(6)
     jobs[1].objective.zero_grad()
     batch = jobs[1].rows.collate([Item(0, row) for row in range(len(jobs[1].data))])
-    jobs[1].objective(**batch)["loss"].backward()
+    jobs[1].objective(WholeBatch.of(**batch)).backward()
     moved = {name: p.grad for name, p in jobs[1].objective.named_parameters() if p.grad is not None}
     with pytest.raises(AssertionError):
         assert_same(one, (one[0], moved), 1e-2)

@@ -25,7 +25,7 @@ from simcse_kit.training.config import make_config
 from simcse_kit.training.events import TrainListener
 from simcse_kit.training.job import Job, prepare
 from simcse_kit.training.mlm import mask_tokens
-from simcse_kit.training.objective import ContrastiveModel
+from simcse_kit.training.objective import ContrastiveModel, WholeBatch
 from simcse_kit.training.sampling import Item
 from simcse_kit.training.settings import TrainSettings
 
@@ -45,7 +45,7 @@ def items(count: int) -> list[Item]:
 
 def loss_of(job: Job) -> Tensor:
     job.objective.train()
-    loss: Tensor = job.objective(**job.rows.collate(items(len(job.data))))["loss"]
+    loss: Tensor = job.objective(WholeBatch.of(**job.rows.collate(items(len(job.data)))))
     return loss
 
 
@@ -138,7 +138,7 @@ def test_length_groups_change_neither_loss_nor_gradient(bert: Path, triplets: li
     limit = padded.config.max_seq_length
     encoded = padded.model.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
     one = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
-    loss = padded.objective([one], torch.arange(len(texts)), views=3, ids=batch["ids"])["loss"]
+    loss = padded.objective(WholeBatch.of([one], places=torch.arange(len(texts)), views=3, ids=batch["ids"]))
     loss.backward()
 
     gradients = [dict(job.objective.named_parameters()) for job in (grouped, padded)]
@@ -164,10 +164,10 @@ def test_views_of_an_unsupervised_run_differ_by_dropout_alone(bert: Path, senten
     settings = TrainSettings(model=bert, batch_size=8, device="cpu", train_head="none")
     job = prepare("unsup", sentences, Path("not-made"), settings)
     batch = job.rows.collate(items(8))
-    job.objective.eval()(**batch)
+    job.objective.eval()(WholeBatch.of(**batch))
     first, second = job.objective.seen
     torch.testing.assert_close(first, second)
-    job.objective.train()(**batch)
+    job.objective.train()(WholeBatch.of(**batch))
     first, second = job.objective.seen
     assert (first != second).any(1).all()
 
@@ -314,7 +314,7 @@ def test_gradients_reach_every_weight_of_the_encoder(bert: Path, triplets: list[
     objective = ContrastiveModel(encoder.encoder, config)
     model = SimCSE.from_loaded(encoder, name="bert", device="cpu")
     columns = [model.tokenize([row[i] for row in triplets]) for i in range(3)]
-    objective(**TrainingRows(columns, 0).collate(items(len(triplets))))["loss"].backward()
+    objective(WholeBatch.of(**TrainingRows(columns, 0).collate(items(len(triplets))))).backward()
     without = [name for name, parameter in objective.named_parameters() if parameter.grad is None]
     assert without == []
 

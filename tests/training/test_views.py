@@ -14,6 +14,7 @@ from simcse_kit import ModelError, SimCSE, TrainingError, train_sup, train_unsup
 from simcse_kit.encoder.template import template_bias, template_span
 from simcse_kit.training.config import make_config
 from simcse_kit.training.job import Job, prepare
+from simcse_kit.training.objective import WholeBatch
 from simcse_kit.training.sampling import Item
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.types import ScoredPairs
@@ -105,7 +106,7 @@ def test_the_template_s_own_vector_is_subtracted_in_training(bert: Path, sentenc
     settings: dict[str, Any] = {"recipe": "promptbert", "pooling": "mask", "dropout": 0.0, "augmentation": "deletion"}
     job = ready("unsup", sentences, bert, **settings)
     batch = job.rows.collate([Item(0, row) for row in range(8)])
-    job.objective.train()(**batch)
+    job.objective.train()(WholeBatch.of(**batch))
     views = job.objective.seen
     encoder = job.model.encoder
     for view, rows in zip(views, views_of(job, [Item(0, row) for row in range(8)]), strict=True):
@@ -267,7 +268,7 @@ def test_equal_texts_are_no_negatives_through_the_queue(bert: Path, sentences: l
     job = ready("unsup", [sentences[0]] * 40, bert, momentum_queue=2.0, bf16=False)
     for epoch in range(2):
         batch = job.rows.collate([Item(epoch, row) for row in range(8)])
-        assert float(job.objective.train()(**batch)["loss"].detach()) == 0
+        assert float(job.objective.train()(WholeBatch.of(**batch)).detach()) == 0
     assert job.objective.queue is not None
     assert int(job.objective.queue.filled) == 16
 

@@ -19,6 +19,7 @@ class MaskedLanguageModelling(Term):
     source: ClassVar[str] = "Gao et al., 2021, table D.2"
     order: ClassVar[int] = 6
     masks_words: ClassVar[bool] = True
+    not_sharded: ClassVar[str] = "the processes may run different numbers of forward passes for it"
 
     mlm_weight: float = setting(0.0, "Weight of an added masked-language-model loss; 0: none.", at_least=0)
 

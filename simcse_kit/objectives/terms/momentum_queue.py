@@ -19,6 +19,7 @@ class MomentumQueue(Term):
     source: ClassVar[str] = "Wu et al., 2022, section 3.2"
     order: ClassVar[int] = 3
     contrastive_only: ClassVar[bool] = True
+    not_sharded: ClassVar[str] = "its model follows whole weights, which no process holds"
 
     momentum_queue: float = setting(
         0.0,
