@@ -21,7 +21,7 @@ from simcse_kit.encoder.backbone import BERT_LIKE
 from simcse_kit.encoder.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.packed import can_pack, packed_attention
-from simcse_kit.encoder.pooling import POOLERS, first_token
+from simcse_kit.encoder.poolers import OUTPUT
 
 
 @contextlib.contextmanager
@@ -126,18 +126,18 @@ def _first_token_class(attention: type) -> type:
 
 
 def first_token_only(encoder: Encoder) -> contextlib.AbstractContextManager[bool]:
-    """Inside the context, a training step's last layer computes only the token that ``cls`` pooling reads.
+    """Inside the context, a training step's last layer computes only the token that such a pooling reads.
 
     Yields whether it fits: BERT-like encoders whose vector is the first token's last state.
     """
     backbone: Any = encoder.backbone
-    config, pooler = backbone.config, POOLERS[encoder.pooling]
+    config, pooler = backbone.config, encoder.pooler
     fits = (
         config.model_type in BERT_LIKE
         and not config.is_decoder
         and getattr(config, "_attn_implementation", None) in ("sdpa", "eager", ATTENTION)
-        and pooler.pool is first_token
-        and pooler.layers == (-1,)
+        and pooler.reads_first_token
+        and pooler.layers == OUTPUT
         and not config.output_hidden_states
         and not config.output_attentions
     )

@@ -16,7 +16,7 @@ from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 from simcse_kit.encoder.backbone import BERT_LIKE
 from simcse_kit.encoder.changes import version_of
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.pooling import POOLERS, first_token
+from simcse_kit.encoder.poolers import OUTPUT
 
 _ROWS = 1024  # of a matrix product for which weights are laid out; other numbers of rows run too
 _SHORT = {torch.float32: 64, torch.bfloat16: 256}  # tokens up to which two batched products beat the fused kernel
@@ -46,7 +46,7 @@ class FastBackbone:
         self._state = _state(encoder)
         self._layers = [_Layer(layer, dtype) for layer in backbone.encoder.layer]
         self._dtype = dtype
-        self._reads_first_token = POOLERS[encoder.pooling].pool is first_token
+        self._reads_first_token = encoder.pooler.reads_first_token
 
     def is_current(self, encoder: Encoder) -> bool:
         """Whether the encoder's layers and their weights are those that were copied."""
@@ -78,7 +78,7 @@ def fits(encoder: Encoder) -> bool:
     return (
         backbone.config.model_type in BERT_LIKE
         and not backbone.config.is_decoder
-        and POOLERS[encoder.pooling].layers == (-1,)
+        and encoder.pooler.layers == OUTPUT
         and backbone.device.type == "cpu"
         and all(weight.dtype == torch.float32 for weight in backbone.encoder.parameters())
         and all(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -22,8 +22,13 @@ from simcse_kit.parts.named import is_named, load_named
 class Part(Protocol):
     """What every part has, whatever its family: an object, or a class whose instances hold settings."""
 
-    name: str  # as users give it
-    help: str  # one line for command line, card and lists
+    @property
+    def name(self) -> str:
+        """As users give it."""
+
+    @property
+    def help(self) -> str:
+        """One line for command line, card and lists."""
 
 
 P = TypeVar("P", bound=Part)
@@ -48,6 +53,7 @@ class Family(Generic[P]):
         self._kind = kind
         self._parts: dict[str, P] = {}
         self._aliases: dict[str, str] = {}
+        self._given: dict[str, P] = {}  # users' own, by module:attribute
         self._loaded = False
 
     def register(self, part: P, *aliases: str) -> P:
@@ -82,9 +88,15 @@ class Family(Generic[P]):
             return self._own(name)
         raise self._error(self.unknown(name))
 
+    def known(self, name: object) -> P | None:
+        """The part of a name, of an alias, or of a ``module:attribute`` that `get` was given before; imports none."""
+        self._load()
+        return self._parts.get(self._aliases.get(str(name), str(name))) or self._given.get(str(name))
+
     def canonical(self, name: str) -> str:
-        """The name of a part, of an alias too; the same errors as `get`."""
-        return self.get(name).name
+        """The name under which a part is recorded: ``module:attribute`` as it is; the same errors as `get`."""
+        part = self.get(name)
+        return name if name in self._given else part.name
 
     def unknown(self, name: object) -> str:
         """The error's text for a name that is not known."""
@@ -106,6 +118,10 @@ class Family(Generic[P]):
         self._load()
         return name in self._parts or name in self._aliases
 
+    def by_name(self) -> Mapping[str, P]:
+        """The parts as a mapping that is read only: their names in order, without aliases and users' own."""
+        return _ByName(self)
+
     def path_of(self, part: P) -> str:
         """How a part is recorded: by its name, or by ``module:attribute`` where it is a user's own."""
         self._load()
@@ -120,6 +136,7 @@ class Family(Generic[P]):
         if not issubclass(base, self._kind):
             raise self._error(f"{self.noun} {name} is of type {base.__name__}, not {self._kind.__name__}")
         part: P = found
+        self._given[name] = part
         return part
 
     def _load(self) -> None:
@@ -135,6 +152,27 @@ class Family(Generic[P]):
                 self.register(point.load())
             except Exception as problem:  # somebody else's package must not stop ours
                 say_once(f"{self.noun} {point.name} of {point.value} cannot be loaded and is left out: {problem}")
+
+
+class _ByName(Mapping[str, P]):
+    """A view: what is registered later is in it."""
+
+    def __init__(self, family: Family[P]) -> None:
+        self._family = family
+
+    def __getitem__(self, name: str) -> P:
+        if name not in self._family.names():
+            raise KeyError(name)
+        return self._family.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._family.names())
+
+    def __len__(self) -> int:
+        return len(self._family.names())
+
+    def __repr__(self) -> str:
+        return f"<{self._family.group}: {', '.join(self)}>"
 
 
 def _identity(part: Any) -> tuple[str, str, str]:
