@@ -65,7 +65,8 @@ def read_word_weights(path: Path) -> str:
     counting = [word for word, weight in values["word_weights"].items() if weight]
     if values.get("unknown_word_weight", 1) or len(counting) != 1:
         raise UnsupportedModelError(
-            f"{path}: word weights are supported where the mask token alone counts ({_listed(_of_mask())})"
+            f"{path}: word weights are supported for pooling {_listed(_of_mask())} only, where the mask token alone "
+            "counts"
         )
     return str(counting[0])
 

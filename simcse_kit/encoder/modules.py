@@ -140,8 +140,8 @@ class Encoder(nn.Module):
 
         ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it. ``normalize=False`` leaves out
         a closing Normalize: a head for the loss wants the vector itself. ``position_ids`` (B, L) or None for 0, 1, ...
-        ``packing``: where the padding is, which is left out inside `packed.packed_attention`. ``run`` is called in the
-        backbone's place.
+        ``packing``: where the padding is, which is left out inside `speed.packed.packed_attention`. ``run`` is called
+        in the backbone's place.
         """
         if run is None:
             steps = self.training and torch.is_grad_enabled()
@@ -153,7 +153,7 @@ class Encoder(nn.Module):
         if self.pooler.mask_token:
             pool_mask = self._mask_token(input_ids)
         if packing is not None and self.config._attn_implementation == PACKED:
-            from simcse_kit.encoder.packed import run_packed  # transformers takes a second to import
+            from simcse_kit.encoder.speed.packed import run_packed  # transformers takes a second to import
 
             assert self._first_position is not None
             states = run_packed(run, self._first_position, input_ids, packing, **extra)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from simcse_kit import distributed
 from simcse_kit.encoder.backbone import BERT_LIKE
-from simcse_kit.encoder.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.packed import can_pack, packed_attention
 from simcse_kit.encoder.poolers import OUTPUT
+from simcse_kit.encoder.speed import is_plain
+from simcse_kit.encoder.speed.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
+from simcse_kit.encoder.speed.packed import can_pack, packed_attention
 
 
 @contextlib.contextmanager
@@ -32,8 +33,11 @@ def training_speedups(encoder: Encoder, *, mlm: bool = False) -> Iterator[tuple[
     ``attention``: masks from 16 random bits a value instead of 64; ``word gradient``: kept sparse until a backward pass
     ends. ``first token``: the last layer computes the one token that is pooled; not where batches are packed.
     Evaluation mode is untouched. ``mlm``: a masked-language-model loss reads every token and shares the word table, so
-    the last two are left out.
+    the last two are left out. Nothing is made cheaper where speed is off, see `speed`.
     """
+    if is_plain():
+        yield ()
+        return
     backbone: Any = encoder.backbone
     names: list[str] = []
     with contextlib.ExitStack() as stack:
