@@ -10,9 +10,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from simcse_kit.errors import SimCSEKitError, say_once
 from simcse_kit.parts.named import is_named, load_named
@@ -53,16 +54,19 @@ class Family(Generic[P]):
         self._kind = kind
         self._parts: dict[str, P] = {}
         self._aliases: dict[str, str] = {}
-        self._given: dict[str, P] = {}  # users' own, by module:attribute
+        self._homes: dict[str, str | None] = {}  # modules that registered the parts
+        self._own: dict[str, P] = {}  # users' own, by module:attribute
         self._loaded = False
 
     def register(self, part: P, *aliases: str) -> P:
         """Add a part under its name and ``aliases``; returns it, so that it can decorate a class."""
+        home = sys._getframe(1).f_globals.get("__name__")  # a module that is imported again brings its parts again
         for name in (part.name, *aliases):
-            known = self._parts.get(self._aliases.get(name, name))
-            if known is not None and _identity(known) != _identity(part):
+            known = self._aliases.get(name, name)
+            if known in self._parts and (known, home) != (part.name, self._homes[known]):
                 raise ValueError(f"two parts of {self.group} are called {name!r}")
         self._parts[part.name] = part
+        self._homes[part.name] = home
         self._aliases |= dict.fromkeys(aliases, part.name)
         return part
 
@@ -85,18 +89,18 @@ class Family(Generic[P]):
                     f"{self.noun} {name} is code outside of this package, which is not run because a file names it. "
                     f"Give it yourself as {self.noun} {name}, or pass trust_remote_code"
                 )
-            return self._own(name)
+            return self._load_own(name)
         raise self._error(self.unknown(name))
 
     def known(self, name: object) -> P | None:
         """The part of a name, of an alias, or of a ``module:attribute`` that `get` was given before; imports none."""
         self._load()
-        return self._parts.get(self._aliases.get(str(name), str(name))) or self._given.get(str(name))
+        return self._parts.get(self._aliases.get(str(name), str(name))) or self._own.get(str(name))
 
     def canonical(self, name: str) -> str:
         """The name under which a part is recorded: ``module:attribute`` as it is; the same errors as `get`."""
         part = self.get(name)
-        return name if name in self._given else part.name
+        return name if name in self._own else part.name
 
     def unknown(self, name: object) -> str:
         """The error's text for a name that is not known."""
@@ -125,19 +129,21 @@ class Family(Generic[P]):
     def path_of(self, part: P) -> str:
         """How a part is recorded: by its name, or by ``module:attribute`` where it is a user's own."""
         self._load()
-        if self._parts.get(part.name) is not None and _identity(self._parts[part.name]) == _identity(part):
+        if self._parts.get(part.name) is part:
             return part.name
-        own = part if isinstance(part, type) else type(part)
-        return f"{own.__module__}:{own.__qualname__}"
+        for name, own in self._own.items():
+            if own is part:
+                return name
+        kind = part if isinstance(part, type) else type(part)
+        return f"{kind.__module__}:{kind.__qualname__}"
 
-    def _own(self, name: str) -> P:
+    def _load_own(self, name: str) -> P:
         found = load_named(name, self._error)
         base = found if isinstance(found, type) else type(found)
         if not issubclass(base, self._kind):
             raise self._error(f"{self.noun} {name} is of type {base.__name__}, not {self._kind.__name__}")
-        part: P = found
-        self._given[name] = part
-        return part
+        self._own[name] = found
+        return self._own[name]
 
     def _load(self) -> None:
         if self._loaded:
@@ -149,7 +155,10 @@ class Family(Generic[P]):
                 importlib.import_module(f"{self.package}.{module.name}")
         for point in entry_points(group=self.group):
             try:
-                self.register(point.load())
+                part = point.load()
+                if self._parts.get(part.name, part) is not part:
+                    raise ValueError(f"there is a {self.noun} {part.name} already")
+                self.register(part)
             except Exception as problem:  # somebody else's package must not stop ours
                 say_once(f"{self.noun} {point.name} of {point.value} cannot be loaded and is left out: {problem}")
 
@@ -173,9 +182,3 @@ class _ByName(Mapping[str, P]):
 
     def __repr__(self) -> str:
         return f"<{self._family.group}: {', '.join(self)}>"
-
-
-def _identity(part: Any) -> tuple[str, str, str]:
-    """Equal for a part and itself after its module was imported again."""
-    own = part if isinstance(part, type) else type(part)
-    return own.__module__, own.__qualname__, part.name

@@ -42,7 +42,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(tmp_path / "code")
     yield
     sys.modules.pop("own_poolers", None)
-    POOLERS._given.clear()
+    POOLERS._own.clear()
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_an_own_pooling_is_loaded_only_where_the_caller_says_so(
     vectors = model.encode(sentences)
     assert json.loads((folder / "simcse_kit.json").read_text())["pooling"] == name
     del sys.modules["own_poolers"]
-    POOLERS._given.clear()
+    POOLERS._own.clear()
     with pytest.raises(ModelError, match=rf"pooling {name} is code outside of this package.*trust_remote_code"):
         SimCSE(folder, device="cpu")
     assert "own_poolers" not in sys.modules
