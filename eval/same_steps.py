@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from simcse_kit import SimCSE
-from simcse_kit.encoder.compiled import compiled
-from simcse_kit.encoder.packed import packed_attention
+from simcse_kit.encoder.speed.compiled import compiled
+from simcse_kit.encoder.speed.packed import packed_attention
 from simcse_kit.encoder.tokens import Packing, pad, tokenize
 
 Vectors = tuple[Tensor, Tensor]  # (B, D) and the gradient of every weight in one (P,), on the CPU

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from simcse_kit.encoder.poolers import POOLERS
+
 FILE_HELP = "Sentences: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz; or hf:NAME[:split]."
 POOLING_HELP = (
-    "How a sentence's vector is made: cls (CLS, dense + tanh), cls_before_pooler (bare CLS), mean (avg), avg_top2, "
-    "avg_first_last, max, weighted_mean, last_token, mask (of a template)."
+    f"How a sentence's vector is made. {'; '.join(f'{pooler.name}: {pooler.help}' for pooler in POOLERS)}; "
+    "or your own, as MODULE:NAME."
 )
 COLUMNS_HELP = "Names of the columns to read, with commas: text, or sent0,sent1,hard_neg."
 HEADER_HELP = "Whether the first row holds names. Default: decided from the row."

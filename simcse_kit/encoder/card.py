@@ -7,15 +7,9 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
-# The pooling as a reader of the card would write it, over states: hidden states (B, L, D) by layer, mask (B, L, 1)
-POOLED = {
-    "cls_before_pooler": "states[-1][:, 0]",
-    "mean": "(states[-1] * mask).sum(1) / mask.sum(1)",
-    "avg_top2": "((states[-1] + states[-2]) / 2 * mask).sum(1) / mask.sum(1)",
-    "avg_first_last": "((states[1] + states[-1]) / 2 * mask).sum(1) / mask.sum(1)",
-    "max": 'states[-1].masked_fill(mask == 0, float("-inf")).amax(1)',
-    "last_token": "states[-1][torch.arange(len(sentences)), mask[:, :, 0].sum(1) - 1]",
-}
+from simcse_kit.encoder.poolers import POOLERS
+from simcse_kit.parts import is_named
+
 _TASKS = {"transfer": "text-classification", "retrieval": "text-retrieval"}
 _PACKAGED = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}  # its name on the hub
 # settings that say nothing unless another is set
@@ -51,6 +45,7 @@ def model_card(
     from jinja2 import Environment
 
     pooling = str(record.get("pooling"))
+    pooler = POOLERS.known(pooling)  # a record alone runs no code
     source = (files("simcse_kit") / "encoder" / "card.md.j2").read_text(encoding="utf-8")
     template = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
     start, data = str(record.get("model") or ""), str(record.get("data", {}).get("source", ""))
@@ -59,7 +54,9 @@ def model_card(
         record=record,
         dimension=dimension,
         length=length,
-        pooled=POOLED.get(pooling) if plain and not adapters else None,
+        pooled=pooler.snippet if pooler is not None and plain and not adapters else None,
+        portable=pooler is None or pooler.st_mode is not None,
+        own=pooling if is_named(pooling) else None,
         why="LoRA adapters have to be put onto their base model first"
         if adapters
         else f"this model's way from them to the sentence vector ({pooling}) has parts that it does not load",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -15,9 +16,13 @@ def _count_step(*_: object) -> None:
     _steps += 1
 
 
-register_optimizer_step_post_hook(_count_step)  # fused optimizers do not count the versions of what they change up
+@functools.cache
+def _count_steps() -> None:
+    """From the first weights that are asked about, not from the import: fused optimizers change weights uncounted."""
+    register_optimizer_step_post_hook(_count_step)
 
 
 def version_of(weights: Iterable[Tensor]) -> tuple[object, ...]:
     """Another one after a weight was changed in place or for another tensor, or any optimizer has made a step."""
+    _count_steps()
     return (_steps, *((weight._version, weight.data_ptr()) for weight in weights))

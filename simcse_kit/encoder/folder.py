@@ -9,32 +9,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from simcse_kit.encoder.backbone import quiet_transformers, read_state
+from simcse_kit.encoder.folder_pooling import (
+    NOT_PORTABLE,
+    LayerWeights,
+    layered,
+    name_pooling,
+    read_layers,
+    read_mode,
+    read_word_weights,
+    write_pooling,
+)
 from simcse_kit.encoder.lora import ADAPTER, has_lora, write_adapter
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
-from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoder.template import portable
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.files import read_json, write_json
 
 RECORD = "simcse_kit.json"
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
-_FROM_ST = {
-    pooler.st_mode: name
-    for name, pooler in POOLERS.items()
-    if pooler.layers == (-1,) and not pooler.head and not pooler.mask_token
-}
-_LEGACY = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
 
 
 @dataclass
@@ -58,21 +53,24 @@ class SentenceTransformersFolder:
     pooling: str
     post: list[nn.Module]
     settings: Settings
-    mask_token: str | None = None  # as its WordWeights has it, for pooling mask
+    mask_token: str | None = None  # as its WordWeights has it, for a pooling that reads it
 
 
-def read_modules(folder: Path) -> SentenceTransformersFolder:
-    """Read a sentence-transformers folder: Transformer, Pooling, then any Dense and Normalize."""
+def read_modules(folder: Path, recorded: str | None = None) -> SentenceTransformersFolder:
+    """Read a sentence-transformers folder: Transformer, Pooling, then any Dense and Normalize.
+
+    Several poolings may be written alike: the one that is ``recorded`` in our own file is taken.
+    """
     try:
-        return _read_modules(folder)
+        return _read_modules(folder, recorded)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # torch's, for weights of another size
         raise ModelError(f"{folder}: modules.json and what it names do not fit together: {error!r}") from error
 
 
-def _read_modules(folder: Path) -> SentenceTransformersFolder:
+def _read_modules(folder: Path, recorded: str | None) -> SentenceTransformersFolder:
     transformer: Path | None = None
-    pooling: str | None = None
-    layers: str | None = None
+    mode: str | None = None  # of the Pooling
+    layers: LayerWeights | None = None
     mask_token: str | None = None
     post: list[nn.Module] = []
     settings = Settings()
@@ -83,12 +81,14 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
             transformer = path
             _read_transformer(path, settings)
         elif kind == "WeightedLayerPooling":
-            layers = _read_layers(path) if _hands_layers_on(transformer) else None
+            layers = read_layers(path) if _hands_layers_on(transformer) else None
         elif kind == "WordWeights":
-            mask_token = _read_word_weights(path)
+            mask_token = read_word_weights(path)
         elif kind == "Pooling":
-            pooling = _read_pooling(path, settings)
-        elif kind == "Dense" and pooling is not None:
+            mode, settings.include_prompt = read_mode(path)
+        elif entry["type"] == NOT_PORTABLE:
+            mode = NOT_PORTABLE
+        elif kind == "Dense" and mode is not None:
             post.append(_read_dense(path))
         elif kind == "Normalize":
             post.append(Normalize())
@@ -97,27 +97,17 @@ def _read_modules(folder: Path) -> SentenceTransformersFolder:
                 f"{folder}: module {kind} of modules.json is not supported; "
                 "supported: Transformer, WeightedLayerPooling, WordWeights, Pooling, Dense, Normalize"
             )
-    if transformer is None or pooling is None:
+    if transformer is None or mode is None:
         raise UnsupportedModelError(f"{folder}: modules.json names no Transformer with a Pooling after it")
-    if layers is not None:
-        if pooling != "mean":
-            raise UnsupportedModelError(
-                f"{folder}: WeightedLayerPooling with pooling {pooling} is not supported, only with mean"
-            )
-        pooling = layers
-    if mask_token is not None:
-        if pooling != "mean":
-            raise UnsupportedModelError(
-                f"{folder}: WordWeights with pooling {pooling} is not supported, only with mean"
-            )
-        pooling = "mask"
-    if (
-        pooling == "cls_before_pooler"
-        and post
-        and isinstance(post[0], Dense)
-        and isinstance(post[0].activation, nn.Tanh)
-    ):
-        pooling = "cls"
+    if mode == NOT_PORTABLE:
+        if recorded is None:
+            raise ModelError(f"{folder}: its pooling is not sentence-transformers', and no {RECORD} names it")
+        pooling = recorded
+    else:
+        dense_tanh = bool(post) and isinstance(post[0], Dense) and isinstance(post[0].activation, nn.Tanh)
+        pooling = name_pooling(
+            folder, mode, layers=layers, masks=mask_token is not None, dense_tanh=dense_tanh, recorded=recorded
+        )
     _read_prompts(folder, settings)
     return SentenceTransformersFolder(transformer, pooling, post, settings, mask_token)
 
@@ -133,20 +123,6 @@ def _read_transformer(path: Path, settings: Settings) -> None:
                     f"{path}: the Transformer does not give token embeddings; its kind is not supported"
                 )
             return
-
-
-def _read_pooling(path: Path, settings: Settings) -> str:
-    values = read_json(path / "config.json", ModelError)
-    settings.include_prompt = bool(values.get("include_prompt", True))
-    modes = values.get("pooling_mode")
-    if modes is None:
-        modes = [mode for key, mode in _LEGACY.items() if values.get(key)]
-    modes = [modes] if isinstance(modes, str) else list(modes)
-    if len(modes) != 1 or modes[0] not in _FROM_ST:
-        raise UnsupportedModelError(
-            f"{path}: pooling {' + '.join(modes)} is not supported; supported: {', '.join(_FROM_ST)}, alone"
-        )
-    return _FROM_ST[modes[0]]
 
 
 def _hands_layers_on(transformer: Path | None) -> bool:
@@ -167,32 +143,6 @@ def _configs(transformer: Path) -> list[dict[str, Any]]:
     if (transformer / ADAPTER).is_file() and not (transformer / "config.json").is_file():
         return [over]
     return [over, read_json(transformer / "config.json", ModelError)]
-
-
-def _read_layers(path: Path) -> str:
-    """Which pooling a WeightedLayerPooling is: the last two layers, or the first and the last."""
-    start = int(read_json(path / "config.json", ModelError)["layer_start"])
-    weights = read_state(path)["layer_weights"].tolist()
-    if start == 1 and len(weights) > 1 and weights[0] == weights[-1] != 0 and not any(weights[1:-1]):
-        return "avg_first_last" if len(weights) != 2 else "avg_top2"  # of two layers both are the same
-    if len(weights) == 2 and weights[0] == weights[1] != 0:
-        return "avg_top2"
-    if len(weights) == 1:
-        return "avg_first_last"  # one layer is first and last
-    raise UnsupportedModelError(
-        f"{path}: layer weights {weights} from layer {start} are neither avg_top2 nor avg_first_last"
-    )
-
-
-def _read_word_weights(path: Path) -> str:
-    """The one token that counts."""
-    values = read_json(path / "config.json", ModelError)
-    counting = [word for word, weight in values["word_weights"].items() if weight]
-    if values.get("unknown_word_weight", 1) or len(counting) != 1:
-        raise UnsupportedModelError(
-            f"{path}: word weights are supported for pooling mask only, where the mask token alone counts"
-        )
-    return str(counting[0])
 
 
 def _read_dense(path: Path) -> Dense:
@@ -228,7 +178,7 @@ def _read_prompts(folder: Path, settings: Settings) -> None:
 
 def write_modules(folder: Path, encoder: Encoder, tokenizer: Any, settings: Settings) -> None:
     """Write an encoder as a sentence-transformers folder, the backbone at its root."""
-    inner = POOLERS[encoder.pooling].layers != (-1,)
+    inner = layered(encoder)
     with _asking_for_layers(encoder.config, inner):
         _write_backbone(folder, encoder)
     if tokenizer.is_fast:  # else the file would keep the length of the last call
@@ -240,15 +190,7 @@ def write_modules(folder: Path, encoder: Encoder, tokenizer: Any, settings: Sett
     if inner and has_lora(encoder):  # there is no config to say it in
         limits["config_args"] = {"output_hidden_states": True}
     write_json(folder / "sentence_bert_config.json", limits)
-    modules = [("Transformer", "")]
-    if inner:
-        modules.append(("WeightedLayerPooling", "1_WeightedLayerPooling"))
-        _write_layers(_made(folder / "1_WeightedLayerPooling"), encoder)
-    if POOLERS[encoder.pooling].mask_token:
-        modules.append(("WordWeights", "1_WordWeights"))
-        _write_word_weights(_made(folder / "1_WordWeights"), tokenizer)
-    modules.append(("Pooling", f"{len(modules)}_Pooling"))
-    _write_pooling(_made(folder / modules[-1][1]), encoder, settings)
+    modules = [("Transformer", ""), *write_pooling(folder, encoder, tokenizer, settings.include_prompt)]
     for module in encoder.post:
         kind = type(module).__name__
         modules.append((kind, f"{len(modules)}_{kind}"))
@@ -259,7 +201,8 @@ def write_modules(folder: Path, encoder: Encoder, tokenizer: Any, settings: Sett
             write_json(path / "config.json", {})
     prefix = "sentence_transformers.models."  # the names that every version of sentence-transformers reads
     entries = [
-        {"idx": i, "name": str(i), "path": path, "type": prefix + kind} for i, (kind, path) in enumerate(modules)
+        {"idx": i, "name": str(i), "path": path, "type": kind if "." in kind else prefix + kind}
+        for i, (kind, path) in enumerate(modules)
     ]
     write_json(folder / "modules.json", entries)
     _write_prompts(folder, settings)
@@ -299,37 +242,6 @@ def _write_backbone(folder: Path, encoder: Encoder) -> None:
         state |= encoder.spare_pooler
     with quiet_transformers():
         backbone.save_pretrained(folder, state_dict=state)
-
-
-def _write_layers(path: Path, encoder: Encoder) -> None:
-    """WeightedLayerPooling over hidden states ``layer_start`` to L with weights that pick two of them."""
-    import safetensors.torch
-
-    layers = int(encoder.config.num_hidden_layers)
-    start = max(layers - 1, 0) if encoder.pooling == "avg_top2" else 1
-    weights = torch.zeros(layers + 1 - start)
-    weights[0] = weights[-1] = 1.0
-    values = {"embedding_dimension": encoder.hidden_size, "layer_start": start, "num_hidden_layers": layers}
-    write_json(path / "config.json", values)
-    safetensors.torch.save_file({"layer_weights": weights}, path / "model.safetensors")
-
-
-def _write_word_weights(path: Path, tokenizer: Any) -> None:
-    """WordWeights that are 1 for the mask token and 0 for all others: a mean behind them is that token's vector."""
-    vocabulary = tokenizer.get_vocab()
-    words = [""] * (max(vocabulary.values()) + 1)
-    for word, i in vocabulary.items():
-        words[i] = word
-    values = {"vocab": words, "word_weights": {tokenizer.mask_token: 1.0}, "unknown_word_weight": 0.0}
-    write_json(path / "config.json", values)
-
-
-def _write_pooling(path: Path, encoder: Encoder, settings: Settings) -> None:
-    mode = POOLERS[encoder.pooling].st_mode
-    values: dict[str, Any] = {"word_embedding_dimension": encoder.hidden_size}
-    values |= {key: known == mode for key, known in _LEGACY.items()}
-    include_prompt = settings.include_prompt or POOLERS[encoder.pooling].mask_token  # the mask token is none of it
-    write_json(path / "config.json", values | {"include_prompt": include_prompt})
 
 
 def _write_dense(path: Path, dense: Dense) -> None:

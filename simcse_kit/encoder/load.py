@@ -24,12 +24,13 @@ from simcse_kit.encoder.folder import RECORD, SentenceTransformersFolder, Settin
 from simcse_kit.encoder.hub import Source
 from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_lora
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
-from simcse_kit.encoder.pooling import POOLERS, first_token, pooling_name
+from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
+from simcse_kit.encoder.pooling import pooling_name, recorded_pooling
 from simcse_kit.errors import ModelError, say_once
 from simcse_kit.files import read_json
 
 _ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
-_SAME_LAYERS = {"avg_top2", "avg_first_last"}  # equal on disk where a backbone has two layers
+_OF_DECODERS = "last_token"  # the default of a decoder, whose last token alone has seen all others
 
 
 @dataclass
@@ -58,13 +59,14 @@ def load_encoder(
     """Load any of: our folders and checkpoints, sentence-transformers', plain ``AutoModel``'s, the original project's.
 
     The pooling is ``pooling``, else the folder's, else the table's, else ``default_pooling`` (of a decoder
-    `last_token`), else an error. In ``training``, a `cls` head that no SimCSE model brings starts fresh, and
-    ``dropout`` overrides the config's. A folder of LoRA adapters names its base model, which is loaded first, from the
-    hub unless ``local_files_only``.
+    `last_token`), else an error. A user's own pooling, ``module:attribute``, is imported where ``pooling`` names it;
+    where only the folder does, with ``trust_remote_code``. In ``training``, a head that no SimCSE model brings starts
+    fresh, and ``dropout`` overrides the config's. A folder of LoRA adapters names its base model, which is loaded
+    first, from the hub unless ``local_files_only``.
     """
     folder = source.folder
     record = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
-    modules = read_modules(folder) if (folder / "modules.json").is_file() else None
+    modules = read_modules(folder, record.get("pooling")) if (folder / "modules.json").is_file() else None
     where = modules.transformer if modules else folder
     base = base_folder(where, local_files_only=local_files_only, trust_remote_code=trust_remote_code)
     config = load_config(base, trust_remote_code=trust_remote_code, dropout=dropout)
@@ -73,11 +75,16 @@ def load_encoder(
         modules is None and "mlp.dense.weight" in keys
     )
     causal = is_causal(config)
-    chosen, origin = _choose_pooling(source, modules, record, original, pooling, default_pooling, causal)
-    if training and causal and POOLERS[chosen].pool is first_token:
+    chosen, origin = _choose_pooling(
+        source, modules, original, pooling, default_pooling, causal, trust_remote_code=trust_remote_code
+    )
+    pooler = POOLERS.get(chosen)
+    if training and causal and pooler.reads_first_token:
         raise ModelError(
-            f"pooling {chosen}: {source.name} is a decoder, whose first token has seen no other; use last_token or mean"
+            f"pooling {chosen}: {source.name} is a decoder, whose first token has seen no other; "
+            f"use {_OF_DECODERS} or mean"
         )
+    _check_layers(chosen, pooler, config)
 
     state: dict[str, Tensor] = {}
     if original:
@@ -89,8 +96,8 @@ def load_encoder(
         load_adapter(backbone.model, where)
 
     post = _post(source, modules, record, chosen, origin, backbone, state, config, training)
-    pooler = backbone.pooler
-    spare = None if pooler is None else {f"{pooler.prefix}.weight": pooler.weight, f"{pooler.prefix}.bias": pooler.bias}
+    own = backbone.pooler
+    spare = None if own is None else {f"{own.prefix}.weight": own.weight, f"{own.prefix}.bias": own.bias}
     encoder = Encoder(backbone.model, chosen, post, pooler_prefix=backbone.pooler_prefix, spare_pooler=spare)
     if base == where and has_lora(encoder):
         merge_lora(encoder)  # of a whole model's folder; written as adapters, they would find themselves in their base
@@ -99,38 +106,47 @@ def load_encoder(
     encoder.mask_id = _mask_id(source, modules, chosen, tokenizer)
     settings = modules.settings if modules else Settings()
     _settle_length(settings, tokenizer, encoder.backbone)
-    own = modules.pooling if modules else source.known_pooling
-    return Loaded(encoder.eval(), tokenizer, settings, origin, own, record, base)
+    named = modules.pooling if modules else source.known_pooling
+    return Loaded(encoder.eval(), tokenizer, settings, origin, named, record, base)
 
 
 def _choose_pooling(
     source: Source,
     modules: SentenceTransformersFolder | None,
-    record: dict[str, Any],
     original: bool,
     pooling: str | None,
     default: str | None,
     causal: bool,
+    *,
+    trust_remote_code: bool,
 ) -> tuple[str, str]:
-    if modules is not None and {modules.pooling, record.get("pooling")} <= _SAME_LAYERS:
-        modules.pooling = record["pooling"]
     if pooling is not None:
         return pooling_name(pooling), "argument"
     if modules is not None:
-        return modules.pooling, "folder"
+        return recorded_pooling(modules.pooling, trust_remote_code=trust_remote_code), "folder"
     if source.known_pooling is not None:
         return source.known_pooling, "table"
-    choices = "; ".join(f"{name}: {pooler.summary}" for name, pooler in POOLERS.items())
+    choices = "; ".join(f"{pooler.name}: {pooler.help}" for pooler in POOLERS)
     if original:
         raise ModelError(
             f"{source.name} is a training checkpoint of the original SimCSE code, which does not say whether its MLP "
             "stays: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: only in training)"
         )
     if default is not None:
-        return "last_token" if causal else default, "default"
+        return _OF_DECODERS if causal else default, "default"
     raise ModelError(
         f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}"
     )
+
+
+def _check_layers(pooling: str, pooler: Pooler, config: Any) -> None:
+    """Whether the backbone has the layers that are averaged."""
+    if pooler.layers == OUTPUT:
+        return
+    depth = int(config.num_hidden_layers)
+    for layer in pooler.layers:
+        if not -depth - 1 <= layer <= depth:
+            raise ModelError(f"pooling {pooling} reads layer {layer}; this backbone has {depth}, 0 is its embeddings")
 
 
 def _backbone_of_original(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -160,50 +176,53 @@ def _post(
     kept: list[nn.Module] = [m for m in modules.post if isinstance(m, Normalize)] if modules else []
     if modules and len(kept) < len(modules.post):
         say_once(f"pooling {pooling} instead of the folder's {modules.pooling}: the Dense of {source.name} is left out")
-    if not POOLERS[pooling].head:
+    if not POOLERS.get(pooling).head:
         return kept
-    return [_head(source, record, origin, backbone, state, config, training), *kept]
+    return [_head(source, record, pooling, origin, backbone, state, config, training), *kept]
 
 
 def _head(
     source: Source,
     record: dict[str, Any],
+    pooling: str,
     origin: str,
     backbone: Backbone,
     state: dict[str, Tensor],
     config: Any,
     training: bool,
 ) -> Dense:
-    """The dense + tanh of ``cls``, from where this kind of folder keeps it."""
+    """The dense + tanh of a pooling with a head, from where this kind of folder keeps it."""
     size = hidden_size(config)
     dense = Dense(size, size)
     if "mlp.dense.weight" in state:
         mlp = {"linear.weight": state["mlp.dense.weight"], "linear.bias": state["mlp.dense.bias"]}
         fill(dense, mlp, source.folder)
         return dense
-    brings_head = (
-        source.known_pooling is not None or record.get("pooling") == "cls"
-    )  # their pooler.dense is SimCSE's MLP
+    recorded = POOLERS.known(record.get("pooling"))
+    # their pooler.dense is SimCSE's MLP
+    brings_head = source.known_pooling is not None or (recorded is not None and recorded.head)
     if training and not brings_head:
-        say_once(f"pooling cls: {source.name} has no SimCSE head, so a new dense + tanh is trained from scratch")
+        say_once(f"pooling {pooling}: {source.name} has no SimCSE head, so a new dense + tanh is trained from scratch")
         return Dense.fresh(size, std=float(getattr(config, "initializer_range", 0.02)))
+    mode = POOLERS.get(pooling).st_mode
+    bare = next((p.name for p in POOLERS if p.st_mode == mode and p.layers == OUTPUT and not p.head), "another")
     if backbone.pooler is None:
         raise ModelError(
-            f"{source.name} has no dense layer for pooling cls (CLS, then dense + tanh); "
-            "for the bare CLS vector, which sentence-transformers calls cls, use cls_before_pooler"
+            f"{source.name} has no dense layer for pooling {pooling} ({POOLERS.get(pooling).help}); "
+            f"for the vector without it, which sentence-transformers calls {mode}, use {bare}"
         )
-    if origin == "argument" and "cls" not in (source.known_pooling, record.get("pooling")):
+    if origin == "argument" and pooling not in (source.known_pooling, record.get("pooling")):
         say_once(
-            f"pooling cls of {source.name} is CLS, then the dense + tanh of its pooler.dense; "
-            "the bare CLS vector, which sentence-transformers calls cls, is cls_before_pooler here"
+            f"pooling {pooling} of {source.name} is {POOLERS.get(pooling).help}, from its pooler.dense; "
+            f"the vector without it, which sentence-transformers calls {mode}, is {bare} here"
         )
     dense.load_state_dict({"linear.weight": backbone.pooler.weight, "linear.bias": backbone.pooler.bias})
     return dense
 
 
 def _mask_id(source: Source, modules: SentenceTransformersFolder | None, pooling: str, tokenizer: Any) -> int | None:
-    """The token that pooling ``mask`` reads; None for other poolings."""
-    if not POOLERS[pooling].mask_token:
+    """The token that is read by a pooling of the mask token; None for other poolings."""
+    if not POOLERS.get(pooling).mask_token:
         return None
     if tokenizer.mask_token_id is None:
         raise ModelError(f"pooling {pooling} needs a tokenizer with a mask token; that of {source.name} has none")

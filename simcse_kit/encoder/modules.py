@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit.encoder.backbone import PACKED, first_position
-from simcse_kit.encoder.pooling import POOLERS, last_occurrence, pool
+from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
+from simcse_kit.encoder.pooling import last_occurrence, pool
 from simcse_kit.encoder.tokens import Packing
 from simcse_kit.errors import ModelError
 
@@ -72,7 +73,7 @@ class Normalize(nn.Module):
 class Encoder(nn.Module):
     """Backbone, pooling and ``post`` (Dense, Normalize): token ids (B, L) to sentence vectors (B, D).
 
-    With ``pooling="cls"`` the first module of ``post`` is its dense + tanh.
+    Where the pooling has a head, the first module of ``post`` is its dense + tanh.
     """
 
     def __init__(
@@ -87,13 +88,21 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pooling = pooling
+        self.pooling = pooling  # the name under which it is recorded
+        self.pooler: Pooler = POOLERS.get(pooling)
         self.pooler_prefix = pooler_prefix  # where this architecture's own weights would keep the head
         self.spare_pooler = spare_pooler  # the start model's, of no effect here
-        self.mask_id = mask_id  # the tokenizer's mask token, for pooling="mask"
+        self.mask_id = mask_id  # the tokenizer's mask token, for a pooling that reads it
         self._first_position = first_position(backbone)
         self.run: Callable[..., Any] | None = None  # what runs the backbone in training steps, where not it itself
         self.post = nn.ModuleList(post)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "pooler"}  # a user's may be a lambda
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.pooler = POOLERS.get(self.pooling)
 
     @property
     def config(self) -> Any:
@@ -113,8 +122,8 @@ class Encoder(nn.Module):
 
     @property
     def head(self) -> Dense | None:
-        """The dense + tanh of ``pooling="cls"``, else None."""
-        return self.post[0] if POOLERS[self.pooling].head else None  # type: ignore[return-value]
+        """The dense + tanh of a pooling that has one, else None."""
+        return self.post[0] if self.pooler.head else None  # type: ignore[return-value]
 
     def forward(
         self,
@@ -131,27 +140,27 @@ class Encoder(nn.Module):
 
         ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it. ``normalize=False`` leaves out
         a closing Normalize: a head for the loss wants the vector itself. ``position_ids`` (B, L) or None for 0, 1, ...
-        ``packing``: where the padding is, which is left out inside `packed.packed_attention`. ``run`` is called in the
-        backbone's place.
+        ``packing``: where the padding is, which is left out inside `speed.packed.packed_attention`. ``run`` is called
+        in the backbone's place.
         """
         if run is None:
             steps = self.training and torch.is_grad_enabled()
             run = self.run if steps and self.run is not None else self.backbone
-        inner = POOLERS[self.pooling].layers != (-1,)
+        inner = self.pooler.layers != OUTPUT
         extra: dict[str, Any] = {"output_hidden_states": True} if inner else {}
         if position_ids is not None:
             extra["position_ids"] = position_ids
-        if POOLERS[self.pooling].mask_token:
+        if self.pooler.mask_token:
             pool_mask = self._mask_token(input_ids)
         if packing is not None and self.config._attn_implementation == PACKED:
-            from simcse_kit.encoder.packed import run_packed  # transformers takes a second to import
+            from simcse_kit.encoder.speed.packed import run_packed  # transformers takes a second to import
 
             assert self._first_position is not None
             states = run_packed(run, self._first_position, input_ids, packing, **extra)
         else:
             output = run(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **extra)
             states = output.hidden_states if inner else (output.last_hidden_state,)
-        vectors = pool(self.pooling, states, attention_mask if pool_mask is None else pool_mask)
+        vectors = pool(self.pooler, states, attention_mask if pool_mask is None else pool_mask)
         for i, module in enumerate(self.post):
             if normalize or i + 1 < len(self.post) or not isinstance(module, Normalize):
                 vectors = module(vectors)
@@ -163,8 +172,8 @@ class Encoder(nn.Module):
         mask = last_occurrence(input_ids, self.mask_id)
         if not torch.compiler.is_compiling() and not mask.any(dim=1).all():
             raise ModelError(
-                "pooling mask: a text has no mask token. The tokenizer needs a template with one: simcse_kit.encoder."
-                "template.set_template(model.tokenizer, 'This sentence : \"[X]\" means [MASK].')"
+                f"pooling {self.pooling}: a text has no mask token. The tokenizer needs a template with one: "
+                "simcse_kit.encoder.template.set_template(model.tokenizer, 'This sentence : \"[X]\" means [MASK].')"
             )
         return mask
 
@@ -176,13 +185,3 @@ def hidden_size(config: Any) -> int:
         if isinstance(getattr(text, name, None), int):
             return int(getattr(text, name))
     raise AttributeError(f"{type(config).__name__} names no hidden size")
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Parameters of a module, shared ones once."""
-    return sum(p.numel() for p in module.parameters())
-
-
-def state_bytes(module: nn.Module) -> int:
-    """Bytes that the module's weights take on disk."""
-    return sum(t.numel() * t.element_size() for t in module.state_dict().values() if isinstance(t, torch.Tensor))

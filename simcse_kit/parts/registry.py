@@ -11,7 +11,8 @@ import difflib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -56,7 +57,8 @@ class Family(Generic[P]):
         self._aliases: dict[str, str] = {}
         self._homes: dict[str, str | None] = {}  # modules that registered the parts
         self._own: dict[str, P] = {}  # users' own, by module:attribute
-        self._loaded = False
+        self._lock = threading.RLock()
+        self._loading = self._loaded = False
 
     def register(self, part: P, *aliases: str) -> P:
         """Add a part under its name and ``aliases``; returns it, so that it can decorate a class."""
@@ -92,9 +94,15 @@ class Family(Generic[P]):
             return self._load_own(name)
         raise self._error(self.unknown(name))
 
+    def known(self, name: object) -> P | None:
+        """The part of a name, of an alias, or of a ``module:attribute`` that `get` was given before; imports none."""
+        self._load()
+        return self._parts.get(self._aliases.get(str(name), str(name))) or self._own.get(str(name))
+
     def canonical(self, name: str) -> str:
-        """The name of a part, of an alias too; the same errors as `get`."""
-        return self.get(name).name
+        """The name under which a part is recorded: ``module:attribute`` as it is; the same errors as `get`."""
+        part = self.get(name)
+        return name if name in self._own else part.name
 
     def unknown(self, name: object) -> str:
         """The error's text for a name that is not known."""
@@ -115,6 +123,10 @@ class Family(Generic[P]):
     def __contains__(self, name: object) -> bool:
         self._load()
         return name in self._parts or name in self._aliases
+
+    def by_name(self) -> Mapping[str, P]:
+        """The parts as a mapping that is read only: their names in order, without aliases and users' own."""
+        return _ByName(self)
 
     def path_of(self, part: P) -> str:
         """How a part is recorded: by its name, or by ``module:attribute`` where it is a user's own."""
@@ -138,7 +150,17 @@ class Family(Generic[P]):
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True
+        with self._lock:  # a second thread waits for the whole family; modules on their way here find what is there
+            if self._loaded or self._loading:
+                return
+            self._loading = True
+            try:
+                self._import_parts()
+                self._loaded = True
+            finally:
+                self._loading = False
+
+    def _import_parts(self) -> None:
         package = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
@@ -151,3 +173,24 @@ class Family(Generic[P]):
                 self.register(part)
             except Exception as problem:  # somebody else's package must not stop ours
                 say_once(f"{self.noun} {point.name} of {point.value} cannot be loaded and is left out: {problem}")
+
+
+class _ByName(Mapping[str, P]):
+    """A view: what is registered later is in it."""
+
+    def __init__(self, family: Family[P]) -> None:
+        self._family = family
+
+    def __getitem__(self, name: str) -> P:
+        if name not in self._family.names():
+            raise KeyError(name)
+        return self._family.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._family.names())
+
+    def __len__(self) -> int:
+        return len(self._family.names())
+
+    def __repr__(self) -> str:
+        return f"<{self._family.group}: {', '.join(self)}>"

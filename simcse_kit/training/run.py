@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.distributed import barrier, join
-from simcse_kit.encoder.compiled import compiled
-from simcse_kit.encoder.fast import training_speedups
+from simcse_kit.encoder.speed.compiled import compiled
+from simcse_kit.encoder.speed.fast import training_speedups
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, Source, prepare
 from simcse_kit.training.plan import make_plan

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data import TextData
-from simcse_kit.encoder.pooling import ALIASES, POOLERS
+from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.errors import ModelError
 from simcse_kit.model import SimCSE
 
@@ -16,7 +16,7 @@ from simcse_kit.model import SimCSE
 def teacher_name(name: str) -> str:
     """The model's own name in ``NAME`` or ``NAME:POOLING``."""
     path, _, pooling = name.rpartition(":")
-    return path if path and pooling in {*POOLERS, *ALIASES} else name
+    return path if path and pooling in POOLERS else name
 
 
 def load_teacher(name: str, *, device: str, trust_remote_code: bool = False, local_files_only: bool = False) -> SimCSE:

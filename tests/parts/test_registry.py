@@ -89,11 +89,38 @@ def test_users_bring_their_own_by_module_and_attribute(
     assert "own_shapes" not in sys.modules
     assert shapes.get("own_shapes:star").name == "star"
     assert shapes.get("own_shapes:star", recorded=True, trust_remote_code=True).name == "star"
+    assert shapes.canonical("own_shapes:star") == "own_shapes:star"
     with pytest.raises(ShapeError, match="shape own_shapes:no is of type int, not Shape"):
         shapes.get("own_shapes:no")
     with pytest.raises(ShapeError, match="own_shapes has no moon"):
         shapes.get("own_shapes:moon")
     del sys.modules["own_shapes"]
+
+
+def test_what_is_known_imports_nothing(shapes: Family[Shape], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_moons.py").write_text("from test_registry import Shape\nmoon = Shape(name='moon', help='')\n")
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    assert shapes.known("ring") is shapes.get("circle")
+    assert shapes.known("own_moons:moon") is None
+    assert shapes.known(None) is None
+    assert "own_moons" not in sys.modules
+    assert shapes.known("own_moons:moon") is not shapes.get("own_moons:moon")
+    assert shapes.known("own_moons:moon") is shapes.get("own_moons:moon")
+    del sys.modules["own_moons"]
+
+
+def test_a_family_reads_as_a_mapping_by_name(shapes: Family[Shape]) -> None:
+    named = shapes.by_name()
+    assert list(named) == ["square", "circle"]
+    assert len(named) == 2
+    assert named["circle"] is shapes.get("circle")
+    assert "circle" in named
+    assert "ring" not in named  # an alias is no further part
+    assert [name for name, part in named.items() if part.help] == ["square", "circle"]
+    with pytest.raises(KeyError):
+        named["oval"]
+    shapes.register(Shape(name="oval", help=""))
+    assert "oval" in named
 
 
 def test_other_packages_add_parts_by_entry_points(shapes: Family[Shape], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit import TrainingError, TrainListener, train_unsup
-from simcse_kit.encoder.packed import packed_attention
+from simcse_kit.encoder.speed.packed import packed_attention
 from simcse_kit.errors import TrainingInterrupted
 from simcse_kit.training import fit, job
 from simcse_kit.training.config import make_config

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.changes import version_of
-from simcse_kit.encoder.inference import FastBackbone, fits
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.packed import can_pack, packed_attention
+from simcse_kit.encoder.speed.inference import FastBackbone, fits
+from simcse_kit.encoder.speed.packed import can_pack, packed_attention
 from simcse_kit.encoder.tokens import Packing, TokenTable, length_batches, pad, without_prompt
 
 MAX_TOKENS = {"cpu": 1 << 12, "accelerator": 1 << 16}

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from simcse_kit import distributed
 from simcse_kit.encoder.backbone import BERT_LIKE
-from simcse_kit.encoder.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.packed import can_pack, packed_attention
-from simcse_kit.encoder.pooling import POOLERS, first_token
+from simcse_kit.encoder.poolers import OUTPUT
+from simcse_kit.encoder.speed import is_plain
+from simcse_kit.encoder.speed.dropout import ATTENTION, cpu_attention, fast_attention, fast_dropout, other_class
+from simcse_kit.encoder.speed.packed import can_pack, packed_attention
 
 
 @contextlib.contextmanager
@@ -32,8 +33,11 @@ def training_speedups(encoder: Encoder, *, mlm: bool = False) -> Iterator[tuple[
     ``attention``: masks from 16 random bits a value instead of 64; ``word gradient``: kept sparse until a backward pass
     ends. ``first token``: the last layer computes the one token that is pooled; not where batches are packed.
     Evaluation mode is untouched. ``mlm``: a masked-language-model loss reads every token and shares the word table, so
-    the last two are left out.
+    the last two are left out. Nothing is made cheaper where speed is off, see `speed`.
     """
+    if is_plain():
+        yield ()
+        return
     backbone: Any = encoder.backbone
     names: list[str] = []
     with contextlib.ExitStack() as stack:
@@ -126,18 +130,18 @@ def _first_token_class(attention: type) -> type:
 
 
 def first_token_only(encoder: Encoder) -> contextlib.AbstractContextManager[bool]:
-    """Inside the context, a training step's last layer computes only the token that ``cls`` pooling reads.
+    """Inside the context, a training step's last layer computes only the token that such a pooling reads.
 
     Yields whether it fits: BERT-like encoders whose vector is the first token's last state.
     """
     backbone: Any = encoder.backbone
-    config, pooler = backbone.config, POOLERS[encoder.pooling]
+    config, pooler = backbone.config, encoder.pooler
     fits = (
         config.model_type in BERT_LIKE
         and not config.is_decoder
         and getattr(config, "_attn_implementation", None) in ("sdpa", "eager", ATTENTION)
-        and pooler.pool is first_token
-        and pooler.layers == (-1,)
+        and pooler.reads_first_token
+        and pooler.layers == OUTPUT
         and not config.output_hidden_states
         and not config.output_attentions
     )

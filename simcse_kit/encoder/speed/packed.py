@@ -20,6 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from simcse_kit.encoder.backbone import BERT_LIKE, PACKED, first_position
+from simcse_kit.encoder.speed import is_plain
 from simcse_kit.encoder.tokens import Packing
 
 
@@ -27,7 +28,8 @@ def can_pack(backbone: Any) -> bool:
     """Whether the backbone takes packed batches: BERT-like, positions by number, attention through the table."""
     config = backbone.config
     return (
-        config.model_type in BERT_LIKE
+        not is_plain()
+        and config.model_type in BERT_LIKE
         and not config.is_decoder
         and getattr(config, "_attn_implementation", None) in ("sdpa", PACKED)
         and first_position(backbone) is not None
@@ -38,6 +40,8 @@ def can_pack(backbone: Any) -> bool:
 @contextlib.contextmanager
 def packed_attention(backbone: Any) -> Iterator[None]:
     """Inside the context, a backbone that `can_pack` also takes packed batches."""
+    AttentionInterface.register(PACKED, attend_packed)
+    AttentionMaskInterface.register(PACKED, sdpa_mask)
     backbone.set_attn_implementation(PACKED)
     try:
         yield
@@ -117,7 +121,3 @@ def attend_jagged(
         return nested_tensor_from_jagged(rows, starts, min_seqlen=1, max_seqlen=longest).transpose(1, 2)
 
     return attend(jagged(query), jagged(key), jagged(value)).transpose(1, 2).values().unsqueeze(0)
-
-
-AttentionInterface.register(PACKED, attend_packed)
-AttentionMaskInterface.register(PACKED, sdpa_mask)

@@ -123,10 +123,6 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
 
 
-AttentionInterface.register(ATTENTION, cpu_attention)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-
-
 @contextlib.contextmanager
 def fast_attention(backbone: Any) -> Iterator[bool]:
     """Inside the context, a backbone that uses sdpa through transformers' table uses `cpu_attention`."""
@@ -134,6 +130,8 @@ def fast_attention(backbone: Any) -> Iterator[bool]:
     if not fits:
         yield False
         return
+    AttentionInterface.register(ATTENTION, cpu_attention)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     backbone.set_attn_implementation(ATTENTION)
     try:
         yield True

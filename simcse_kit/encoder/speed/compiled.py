@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.speed import is_plain
 from simcse_kit.errors import say_once
 
 
@@ -16,8 +17,11 @@ def compiled(encoder: Encoder, trial: Callable[[], object], *, backend: str = "i
     """Inside the context, ``encoder.run`` is the compiled backbone; yields whether it works here.
 
     ``trial`` is a training step that compiles it; where it fails (no C compiler, no Triton), that is said once and the
-    backbone runs as it is.
+    backbone runs as it is. Nothing is compiled where speed is off, see `speed`.
     """
+    if is_plain():
+        yield False
+        return
     encoder.run = torch.compile(encoder.backbone.forward, dynamic=True, backend=backend)
     try:
         trial()

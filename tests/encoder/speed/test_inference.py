@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from simcse_kit import SimCSE
-from simcse_kit.encoder import inference
 from simcse_kit.encoder.backbone import load_backbone, load_config
 from simcse_kit.encoder.backends.torch import TorchBackend
-from simcse_kit.encoder.inference import FastBackbone, fits
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.speed import inference
+from simcse_kit.encoder.speed.inference import FastBackbone, fits
 from simcse_kit.encoder.tokens import TokenTable
 from support.tiny import make_electra, masked_batch
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from simcse_kit.encoder import dropout as dropouts
 from simcse_kit.encoder.backbone import load_backbone, load_config
-from simcse_kit.encoder.dropout import ATTENTION, dropout, fast_attention, fast_dropout
-from simcse_kit.encoder.fast import first_token_only, sparse_word_gradient, training_speedups
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.speed import dropout as dropouts
+from simcse_kit.encoder.speed.dropout import ATTENTION, dropout, fast_attention, fast_dropout
+from simcse_kit.encoder.speed.fast import first_token_only, sparse_word_gradient, training_speedups
 from support.tiny import make_electra
 
 ModelFolder = Callable[[str], Path]

@@ -1,0 +1,19 @@
+"""Pooling ``cls``: CLS, then a dense layer and tanh that are trained and kept."""
+
+from __future__ import annotations
+
+from simcse_kit.encoder.poolers import POOLERS, Pooler
+from simcse_kit.encoder.poolers.cls_before_pooler import first_token
+
+POOLERS.register(
+    Pooler(
+        name="cls",
+        help="CLS, then dense + tanh",
+        source="SimCSE, supervised (Gao et al., 2021)",
+        pool=first_token,
+        st_mode="cls",
+        head=True,
+        reads_first_token=True,
+        order=10,
+    )
+)

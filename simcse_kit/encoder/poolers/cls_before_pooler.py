@@ -1,0 +1,32 @@
+"""Pooling ``cls_before_pooler``: CLS as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simcse_kit.encoder.poolers import POOLERS, Pooler
+from simcse_kit.encoder.poolers._token import token
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def first_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """The first kept token, CLS in BERT-like models: (B, L, D), (B, L) -> (B, D)."""
+    if mask is None:
+        return hidden[:, 0]
+    return token(hidden, mask.int().argmax(dim=1))
+
+
+POOLERS.register(
+    Pooler(
+        name="cls_before_pooler",
+        help="the bare CLS vector",
+        source="SimCSE, unsupervised (Gao et al., 2021)",
+        pool=first_token,
+        st_mode="cls",
+        reads_first_token=True,
+        snippet="states[-1][:, 0]",
+        order=20,
+    )
+)

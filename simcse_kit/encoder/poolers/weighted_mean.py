@@ -1,0 +1,32 @@
+"""Pooling ``weighted_mean``: the average of the tokens, of which later ones count more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simcse_kit.encoder.poolers import POOLERS, Pooler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def weighted_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """Average weighted by position 1..L: (B, L, D), (B, L) -> (B, D)."""
+    import torch  # not for a help text
+
+    weight = torch.arange(1, hidden.shape[1] + 1, device=hidden.device, dtype=hidden.dtype).view(1, -1, 1)
+    if mask is not None:
+        weight = weight * mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+POOLERS.register(
+    Pooler(
+        name="weighted_mean",
+        help="average weighted by position",
+        source="SGPT (Muennighoff, 2022)",
+        pool=weighted_mean,
+        st_mode="weightedmean",
+        order=70,
+    )
+)
