@@ -32,37 +32,37 @@ from simcse_kit.cli.train import show_recipes, train_again, train_command
 
 
 class _InOrder(TyperGroup):
-    """Lists the commands in the order in which one needs them."""
+    """Lists commands and groups in the order in which the app registers them; any others come last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = [
-            "quickstart",
-            "prepare",
-            "train",
-            "recipes",
-            "eval",
-            "report",
-            "encode",
-            "export",
-            "index",
-            "search",
-            "mine",
-            "cluster",
-            "demo",
-            "serve",
-        ]
-        return [name for name in order if name in self.commands]
+        places = {name: place for place, name in enumerate(app.order)}
+        return sorted(self.commands, key=lambda name: places.get(name, len(places)))
 
 
-app = typer.Typer(
+class _App(typer.Typer):
+    """Remembers the order of registration, of which typer keeps one list for commands and one for groups."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=_InOrder, **settings)
+        self.order: list[str] = []
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        self.order.append(name or "")
+        return super().command(name, **settings)
+
+    def add_typer(self, typer_instance: typer.Typer, *, name: str | None = None, **settings: Any) -> None:
+        self.order.append(name or "")
+        super().add_typer(typer_instance, name=name, **settings)
+
+
+app = _App(
     name="simcse-kit",
-    cls=_InOrder,
     help="Train a sentence encoder of your own (SimCSE), measure it, search with it.\n\nStart: simcse-kit quickstart",
     no_args_is_help=True,
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+# The order here is that of the help: the order in which one needs the commands.
 prepare = typer.Typer(
     help="Make training data of documents, NLI data or pairs.", no_args_is_help=True, rich_markup_mode=None
 )
