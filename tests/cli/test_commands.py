@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
@@ -14,6 +14,10 @@ import typer
 from typer.testing import CliRunner
 
 from simcse_kit import cli
+from simcse_kit.cli import prepare as cli_prepare
+from simcse_kit.data.prepare import nli
+from simcse_kit.encoding.bulk import precisions
+from simcse_kit.training import negatives
 from support.commands import COMMAND
 
 
@@ -58,6 +62,8 @@ def test_the_help_lists_the_commands_in_the_order_of_use() -> None:
     ("line", "offered"),
     [
         ("simcse-kit qui", {"quickstart"}),
+        ("simcse-kit encode --precision fl", {"float32", "float16"}),
+        ("simcse-kit prepare nli --combinations ", {"one", "all"}),
     ],
 )
 def test_the_shell_completes_commands_and_choices(line: str, offered: set[str]) -> None:
@@ -66,3 +72,30 @@ def test_the_shell_completes_commands_and_choices(line: str, offered: set[str]) 
     code = "import sys; sys.argv[0] = 'simcse-kit'; from simcse_kit.cli import app; app()"
     done = subprocess.run([COMMAND[0], "-c", code], env=os.environ | asked, capture_output=True, text=True)
     assert set(done.stdout.split()) == offered, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shown", "taken"),
+    [
+        (cli_prepare.Combinations, nli.COMBINATIONS),
+        (cli_prepare.SamplingStrategy, negatives.STRATEGIES),
+        (precisions.FilePrecision, tuple(precisions.FILE_PRECISIONS)),
+    ],
+)
+def test_the_choices_that_the_help_lists_are_those_of_the_functions(shown: Any, taken: tuple[str, ...]) -> None:
+    assert get_args(shown) == taken
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode", "model", "in.txt", "out.npy", "--precision", "int4"),
+        ("encode", "model", "in.txt", "out.npy", "--runner", "spark"),
+        ("prepare", "nli", "in.tsv", "out.csv", "--combinations", "two"),
+        ("prepare", "negatives", "in.csv", "out.csv", "--model", "m", "--sampling-strategy", "best"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_an_error_of_usage(arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 2
+    assert f"'{arguments[-1]}' is not one of" in result.output

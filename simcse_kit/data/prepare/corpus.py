@@ -1,4 +1,4 @@
-"""`sentences`: documents to one clean sentence a line, each once."""
+"""`prepare_sentences`: documents to one clean sentence a line, each once."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _or_default(asked: tuple[int | None, int | None], default: tuple[int, int]) 
     return (default[0] if asked[0] is None else asked[0], default[1] if asked[1] is None else asked[1])
 
 
-def sentences(
+def prepare_sentences(
     sources: str | Path | Sequence[str | Path],
     output: str | Path,
     *,

@@ -17,7 +17,6 @@ from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
 from simcse_kit.encoding.bulk.formats import (
     FRONT,
-    PRECISIONS,
     check_suffix,
     header_bytes,
     row_bytes,
@@ -27,6 +26,7 @@ from simcse_kit.encoding.bulk.formats import (
     write_parquet,
 )
 from simcse_kit.encoding.bulk.journal import Journal, working_folder
+from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
@@ -51,7 +51,7 @@ def encode_files(
     source: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
-    precision: str = "float32",
+    precision: FilePrecision = "float32",
     normalize_embeddings: bool = False,
     texts: bool = False,
     columns: Sequence[str] | None = None,
@@ -154,7 +154,7 @@ class _Task:
     encode: Callable[[list[str]], NDArray[np.float32]]
     target: Path
     shard_size: int
-    precision: str
+    precision: FilePrecision
     dimension: int
     texts: bool
     about: dict[str, Any]  # for the file's own metadata
@@ -171,8 +171,8 @@ class _Task:
     def check(self) -> None:
         """A `DataError` for what cannot be meant, before any work."""
         check_suffix(self.target)
-        if self.precision not in PRECISIONS:
-            raise DataError(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
+        if self.precision not in FILE_PRECISIONS:
+            raise DataError(f"precision must be one of {', '.join(FILE_PRECISIONS)}; got {self.precision!r}")
         if self.shard_size < 1:
             raise DataError(f"shard_size must be at least 1; got {self.shard_size}")
         if self.suffix != ".parquet" and (self.texts or self.source.id_column is not None):
