@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("index", "training", "encoding"),
     ("report", "serving"),
-    ("quickstart",),
+    ("_quickstart",),
     ("cli",),
     ("__main__",),
 )

@@ -107,7 +107,7 @@ def prepare_sentences(
         sources: files (`.txt`, `.jsonl`, `.parquet`, `.csv`, `.tsv`, each also with `.gz`), folders of such, or
             `hf:NAME[:split]`. In a `.txt` file or a text with line ends, a blank line ends a paragraph and the lines
             of a paragraph are joined.
-        output: a `.txt` file, for `read_sentences`.
+        output: a `.txt` file, for `simcse_kit.data.read_sentences`.
         language: ISO 639 code, for the rules of the splitter.
         column: of the text; None takes the one named text, sentence, sent or sent0, else the only one.
         line_paragraphs: each line is a paragraph; for texts that are not wrapped.

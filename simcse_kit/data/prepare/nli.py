@@ -61,7 +61,7 @@ def prepare_nli(
         sources: SNLI, MultiNLI, XNLI or KorNLI files: `.jsonl`, or `.txt` and `.tsv` with a header and cells between
             tabs (quotes are part of the text), each also with `.gz`; the columns are sentence1, sentence2, gold_label
             (XNLI's translated training files: premise, hypo, label).
-        output: a `.csv` file, for `read_examples`.
+        output: a `.csv` file, for `simcse_kit.data.read_examples`.
         combinations: ``one`` triplet a premise, drawn by ``seed``, as in the paper's file; or ``all``.
         language: only rows with this in their column ``language`` (XNLI); None takes every row.
         seed: random seed of the draw.
