@@ -18,6 +18,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "encoding.embedders": ("Embedder", "open_embedder"),
     "encoding.export.check": ("ExportCheck",),
     "encoding.export.export": ("export_model",),
+    "encoding.once": ("encode",),
     "encoding.ray": ("encode_with_ray",),
     "errors": (
         "DataError",
@@ -46,7 +47,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "index": ("IndexCounts", "SentenceIndex", "add_files", "build_index"),
     "index.mining": ("cluster", "mine_pairs"),
     "losses": ("info_nce", "nt_xent"),
-    "model": ("SimCSE", "encode"),
+    "model": ("SimCSE",),
     "report.gather": ("make_report",),
     "report.recording": ("record_evaluation",),
     "report.render": ("write_report",),

@@ -7,6 +7,7 @@ from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
 from simcse_kit.encoding.embedders import Embedder, open_embedder
 from simcse_kit.encoding.export.check import ExportCheck
 from simcse_kit.encoding.export.export import export_model
+from simcse_kit.encoding.once import encode
 from simcse_kit.encoding.ray import encode_with_ray
 from simcse_kit.errors import (
     DataError,
@@ -35,7 +36,7 @@ from simcse_kit.evaluation import (
 from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
 from simcse_kit.index.mining import cluster, mine_pairs
 from simcse_kit.losses import info_nce, nt_xent
-from simcse_kit.model import SimCSE, encode
+from simcse_kit.model import SimCSE
 from simcse_kit.report.gather import make_report
 from simcse_kit.report.recording import record_evaluation
 from simcse_kit.report.render import write_report
