@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from simcse_kit.encoder.tokens import TokenTable, tokenize
 from simcse_kit.errors import ModelError
 from simcse_kit.files import staged_folder
 from simcse_kit.losses.similarity import ArrayLike, similarity, similarity_pairwise
+from simcse_kit.parts import check_keywords, keywords_of
 from simcse_kit.search.original_tool import OriginalToolMixin
 from simcse_kit.types import EncodeFn, Vectors
 
@@ -204,6 +205,7 @@ class SimCSE(OriginalToolMixin):
         truncate_dim: int | None = None,
         device: str | torch.device | Sequence[str | torch.device] | None = None,
         pool: Pool | None = None,
+        **unknown: Never,
     ) -> Any:
         """Vectors of sentences: one string gives (D,), N strings (N, D). Arguments as in sentence-transformers.
 
@@ -226,9 +228,11 @@ class SimCSE(OriginalToolMixin):
         Half of a surrogate pair, which is no text, is read as U+FFFD; that is said.
 
         Raises:
-            TypeError: an input that is not a string, with its index.
+            TypeError: an input that is not a string, with its index; an ``unknown`` argument, with the nearest one.
             ValueError: a batch size, precision, dimension or prompt name that is not allowed.
         """
+        if unknown:
+            check_keywords(unknown, keywords_of(SimCSE.encode), "encode", TypeError)
         single = isinstance(sentences, str)
         texts = checked_texts(sentences)
         check_options(batch_size, precision, truncate_dim)

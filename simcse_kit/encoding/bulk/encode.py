@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
+from simcse_kit.parts import check_keywords, keywords_of
 
 SHARD = 1 << 15  # rows
 
@@ -63,6 +64,7 @@ def encode_files(
     skip_bad_rows: bool = False,
     overwrite: bool = False,
     show_progress_bar: bool = False,
+    **unknown: Never,
 ) -> EncodeCounts:
     """Encode every row of files into one file of vectors, in their order.
 
@@ -93,7 +95,9 @@ def encode_files(
         DataError: a file, row or argument that cannot be used, or an interrupted run on other data, another model or
             with other arguments.
         DiskFullError: no room; the finished shards stay, and the same call goes on.
+        TypeError: an ``unknown`` argument, with the nearest one.
     """
+    check_keywords(unknown, keywords_of(encode_files), "encode_files", TypeError)
     target = Path(output)
     named = [source] if isinstance(source, str | Path) else list(source)
     tally: Counter[str] = Counter()
