@@ -94,7 +94,7 @@ def prepare_negatives(
         output: a `.csv` file, for `read_examples`.
         model: a `SimCSE`, or the name or folder of one.
         corpus: sentences to choose from beside the positives; read by `read_sentences`.
-        range_min: of the candidates left by scores and margins, so many of the nearest are passed over.
+        range_min: how many of the nearest to pass over, of the candidates that scores and margins leave.
         range_max: how many are looked at; None: range_min + num_negatives + the most positives of an anchor, with
             max_score or a margin range_min + 10 num_negatives + that.
         max_score: greatest cosine of a negative with the anchor.
