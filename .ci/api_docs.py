@@ -27,6 +27,8 @@ import pdoc.doc
 import pdoc.doc_ast
 import pdoc.render
 
+from simcse_kit.parts import Family
+
 QUOTED = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:\([^`]*\))?`(?!`)")
 MISSING, UNKNOWN = object(), object()  # no such name; a name whose object is not at hand, such as a parameter
 
@@ -96,13 +98,22 @@ def home(package: ModuleType, name: str) -> ModuleType:
 
 def module_names(module: ModuleType) -> dict[str, Any]:
     """A module's globals, and the strings in its tables (keys, items), which are names of choices."""
-    tables = [value for name, value in vars(module).items() if name.isupper() and isinstance(value, dict | tuple)]
+    constants = [value for name, value in vars(module).items() if name.isupper()]
+    tables: list[Any] = [value for value in constants if isinstance(value, dict | tuple)]
+    tables += [value.names() for value in constants if isinstance(value, Family)]
     return {word: UNKNOWN for table in tables for word in table if isinstance(word, str)} | vars(module)
 
 
 def table_doc(package: ModuleType, name: str) -> str:
     """The string below a table."""
     return pdoc.doc_ast.walk_tree(home(package, name)).var_docstrings.get(name, "")
+
+
+def choices(table: Any) -> list[tuple[str, str]]:
+    """The names in a public table, or in a family of parts, each with its line of help."""
+    if isinstance(table, Family):
+        return [(part.name, part.help) for part in table]
+    return [(name, choice.summary) for name, choice in table.items()]
 
 
 def members(cls: type) -> dict[str, Any]:
@@ -145,8 +156,8 @@ def page(package: ModuleType) -> pdoc.doc.Module:
         if isinstance(doc, pdoc.doc.Class):
             arrange(doc, package)
         elif isinstance(doc, pdoc.doc.Variable):
-            choices = [f"- ``{key}``: {choice.summary}" for key, choice in getattr(package, name).items()]
-            doc.docstring = "\n".join([table_doc(package, name), "", *choices])
+            listed = [f"- ``{choice}``: {line}" for choice, line in choices(getattr(package, name))]
+            doc.docstring = "\n".join([table_doc(package, name), "", *listed])
             doc.default_value = inspect.Parameter.empty
         for each in [doc, *(doc.members.values() if isinstance(doc, pdoc.doc.Class) else ())]:
             if not each.name.startswith("_") or each.name == "__init__":

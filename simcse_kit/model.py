@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from simcse_kit.data.inputs import checked_texts, is_text
@@ -21,26 +19,35 @@ from simcse_kit.encoder.backends.interface import Backend
 from simcse_kit.encoder.backends.pipeline import embed_texts
 from simcse_kit.encoder.backends.processes import Pool
 from simcse_kit.encoder.backends.torch import TorchBackend
-from simcse_kit.encoder.card import model_card
+from simcse_kit.encoder.call import (
+    DOCUMENT,
+    QUERY,
+    as_asked,
+    check_options,
+    prompt_of,
+    prompt_tokens,
+    say_cut,
+    with_prompt,
+)
 from simcse_kit.encoder.changes import version_of
+from simcse_kit.encoder.device import all_devices
+from simcse_kit.encoder.device import pick_device as pick_device
 from simcse_kit.encoder.fingerprint import fingerprint
-from simcse_kit.encoder.folder import RECORD, write_modules
+from simcse_kit.encoder.folder import write_modules
 from simcse_kit.encoder.hub import resolve
-from simcse_kit.encoder.known import MINILM
 from simcse_kit.encoder.load import Loaded, load_encoder
-from simcse_kit.encoder.lora import check_target, has_lora
-from simcse_kit.encoder.modules import Encoder, Normalize
-from simcse_kit.encoder.precision import PRECISIONS, quantized
+from simcse_kit.encoder.lora import check_target
+from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.saving import upload, write_card
 from simcse_kit.encoder.tokens import TokenTable, tokenize
-from simcse_kit.errors import ModelError, say_once
-from simcse_kit.files import staged_file, staged_folder, write_json
+from simcse_kit.errors import ModelError
+from simcse_kit.files import staged_folder
 from simcse_kit.losses.similarity import ArrayLike, similarity, similarity_pairwise
+from simcse_kit.parts import check_keywords, keywords_of
 from simcse_kit.search.original_tool import OriginalToolMixin
 from simcse_kit.types import EncodeFn, Vectors
 
 logger = logging.getLogger(__name__)
-
-Embeddings = NDArray[Any] | Tensor | list[Tensor]
 
 
 class SimCSE(OriginalToolMixin):
@@ -198,6 +205,7 @@ class SimCSE(OriginalToolMixin):
         truncate_dim: int | None = None,
         device: str | torch.device | Sequence[str | torch.device] | None = None,
         pool: Pool | None = None,
+        **unknown: Never,
     ) -> Any:
         """Vectors of sentences: one string gives (D,), N strings (N, D). Arguments as in sentence-transformers.
 
@@ -220,42 +228,32 @@ class SimCSE(OriginalToolMixin):
         Half of a surrogate pair, which is no text, is read as U+FFFD; that is said.
 
         Raises:
-            TypeError: an input that is not a string, with its index.
+            TypeError: an input that is not a string, with its index; an ``unknown`` argument, with the nearest one.
             ValueError: a batch size, precision, dimension or prompt name that is not allowed.
         """
+        if unknown:
+            check_keywords(unknown, keywords_of(SimCSE.encode), "encode", TypeError)
         single = isinstance(sentences, str)
         texts = checked_texts(sentences)
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-        if truncate_dim is not None and truncate_dim < 1:
-            raise ValueError(f"truncate_dim must be a positive integer; got {truncate_dim}")
+        check_options(batch_size, precision, truncate_dim)
         several = None if device is None or isinstance(device, str | torch.device) else device
         if device is not None and several is None:
             self.to(device)  # type: ignore[arg-type]
         if show_progress_bar is None:
             show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
 
-        prompt = self._prompt(prompt, prompt_name)
+        prompt = prompt_of(self.settings, prompt, prompt_name)
         output_device = self.device if convert_to_tensor or not convert_to_numpy else torch.device("cpu")
         with nullcontext(pool) if several is None else self.start_multi_process_pool(several) as processes:
             vectors = self._embed(texts, prompt, batch_size, show_progress_bar, output_device, processes)
-        truncate_dim = self.settings.truncate_dim if truncate_dim is None else truncate_dim
-        if truncate_dim is not None:
-            vectors = vectors[:, :truncate_dim]
-        if normalize_embeddings:
-            vectors = torch.nn.functional.normalize(vectors, dim=-1)
-
-        result: Embeddings = vectors
-        if precision != "float32":
-            result = quantized(vectors, precision)
-            if convert_to_tensor or not convert_to_numpy:
-                result = torch.from_numpy(result)
-        elif convert_to_numpy and not convert_to_tensor:
-            result = vectors.numpy()
-        if not convert_to_tensor and not convert_to_numpy:
-            result = list(result)
+        result = as_asked(
+            vectors,
+            truncate_dim=self.settings.truncate_dim if truncate_dim is None else truncate_dim,
+            normalize=normalize_embeddings,
+            precision=precision,
+            numpy=convert_to_numpy,
+            tensor=convert_to_tensor,
+        )
         return result[0] if single else result
 
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> Pool:
@@ -265,20 +263,16 @@ class SimCSE(OriginalToolMixin):
         """
         if self.backend.name != "torch":
             raise ModelError(f"several processes are for backend torch; {self.backend.name} uses every core by itself")
-        if target_devices is None:
-            accelerator = torch.accelerator.current_accelerator(check_available=True)
-            count = torch.accelerator.device_count()
-            target_devices = ["cpu"] * 2 if accelerator is None else [f"{accelerator.type}:{i}" for i in range(count)]
+        target_devices = all_devices() if target_devices is None else target_devices
         return Pool(self, [str(pick_device(device)) for device in target_devices])
 
     def encode_query(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
         """`encode` with the prompt named ``query`` where the model has one and none is given; shapes as there."""
-        return self.encode(sentences, **self._with_prompt("query", arguments))
+        return self.encode(sentences, **with_prompt(self.settings, QUERY, arguments))
 
     def encode_document(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
         """`encode` with the prompt ``document``, ``passage`` or ``corpus``, the first that the model has."""
-        name = next((name for name in ("document", "passage", "corpus") if name in self.prompts), "document")
-        return self.encode(sentences, **self._with_prompt(name, arguments))
+        return self.encode(sentences, **with_prompt(self.settings, DOCUMENT, arguments))
 
     def encoder_fn(self, *, batch_size: int | None = None, show_progress_bar: bool = False) -> EncodeFn:
         """This model as a plain function from N sentences to (N, D) float32, for evaluators.
@@ -299,22 +293,7 @@ class SimCSE(OriginalToolMixin):
 
     def default_prompt(self) -> str:
         """The prompt that `encode` puts before every text, "" for none."""
-        return self._prompt(None, None)
-
-    def _with_prompt(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        if arguments.get("prompt") is None and arguments.get("prompt_name") is None and name in self.prompts:
-            return arguments | {"prompt_name": name}
-        return arguments
-
-    def _prompt(self, prompt: str | None, name: str | None) -> str:
-        if prompt is not None:
-            return prompt
-        name = self.settings.default_prompt_name if name is None else name
-        if name is None:
-            return ""
-        if name not in self.prompts:
-            raise ValueError(f"prompt_name must be one of {', '.join(self.prompts) or '(none)'}; got {name!r}")
-        return self.prompts[name]
+        return prompt_of(self.settings, None, None)
 
     def _embed(
         self,
@@ -327,7 +306,9 @@ class SimCSE(OriginalToolMixin):
     ) -> Tensor:
         from tqdm.auto import tqdm
 
-        prompt_length = self._prompt_length(prompt) if prompt and not self.settings.include_prompt else 0
+        prompt_length = 0
+        if prompt and not self.settings.include_prompt:
+            prompt_length = prompt_tokens(prompt, self.tokenize, self.tokenizer.all_special_ids)
         with tqdm(total=len(texts), desc="Encoding", unit="sentence", disable=not bar) as progress:
             if pool is not None and texts:
                 vectors = pool.embed(texts, prompt=prompt, batch_size=batch_size, on_batch=progress.update)
@@ -343,18 +324,8 @@ class SimCSE(OriginalToolMixin):
                 on_batch=progress.update,
             )
         if done.truncated:
-            kind = "texts" if done.distinct == len(texts) else "distinct texts"
-            say_once(
-                f"{done.truncated} of {done.distinct} {kind} are longer than max_seq_length = {self.max_seq_length} "
-                "tokens and were cut there",
-                key=f"cut: {self.name} at {self.max_seq_length}",
-            )
+            say_cut(done, len(texts), self.name, self.max_seq_length)
         return done.vectors
-
-    def _prompt_length(self, prompt: str) -> int:
-        """Tokens of the prompt with what stands before it, without the closing special token."""
-        ids = self.tokenize([prompt]).flat
-        return len(ids) - (1 if len(ids) and int(ids[-1]) in self.tokenizer.all_special_ids else 0)
 
     # Comparing
 
@@ -409,36 +380,11 @@ class SimCSE(OriginalToolMixin):
 
     def write_card(self, folder: Path) -> None:
         """Write the record and the README alone, each there whole or not at all."""
-        record = self.record | {"format_version": 1, "pooling": self.pooling}
-        card = model_card(
-            record,
-            self.get_embedding_dimension(),
-            length=self.max_seq_length,
-            plain=all(isinstance(module, Normalize) for module in self.encoder.post)
-            and not (self.settings.do_lower_case or self.default_prompt()),
-            adapters=has_lora(self.encoder),
-        )
-        with staged_file(folder / RECORD) as staging:
-            write_json(staging / RECORD, record)
-        with staged_file(folder / "README.md") as staging:
-            (staging / "README.md").write_text(card, encoding="utf-8")
+        write_card(folder, self.encoder, self.settings, self.record, self.get_embedding_dimension())
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str | None = None) -> str:
         """Upload the saved folder to the hub repository ``owner/name``, made if it is not there; returns its URL."""
-        import tempfile
-
-        from huggingface_hub import HfApi
-
-        api = HfApi()
-        url = api.create_repo(repo_id, private=private, exist_ok=True)
-        with tempfile.TemporaryDirectory() as temporary:
-            self.save(Path(temporary) / "model")
-            api.upload_folder(
-                repo_id=repo_id,
-                folder_path=Path(temporary) / "model",
-                commit_message=commit_message or "Add a SimCSE sentence encoder",
-            )
-        return str(url)
+        return upload(self.save, repo_id, private=private, commit_message=commit_message)
 
     def __repr__(self) -> str:
         return (
@@ -446,30 +392,3 @@ class SimCSE(OriginalToolMixin):
             f"max_seq_length={self.max_seq_length}, device={str(self.device)!r}, backend={self.backend.name!r}, "
             f"dtype={self.backend.dtype!r})"
         )
-
-
-def encode(sentences: str | Sequence[str], model: SimCSE | str | Path | None = None, **arguments: Any) -> Any:
-    """Vectors of sentences in one call: one string gives (D,), N strings (N, D); arguments as in `SimCSE.encode`.
-
-    ``model``: a `SimCSE`, or a folder or name that is loaded once; None is all-MiniLM-L6-v2, from the extra ``offline``
-    where installed, else from the hub.
-    """
-    loaded = model if isinstance(model, SimCSE) else _load_once(str(model or MINILM))
-    return loaded.encode(sentences, **arguments)
-
-
-@functools.lru_cache(maxsize=4)
-def _load_once(name: str) -> SimCSE:
-    return SimCSE(name)
-
-
-def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, else the first accelerator, else the CPU; one that is not there is a `ModelError`."""
-    if device is None:
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -344,3 +345,20 @@ def test_a_process_that_dies_is_an_error(model: SimCSE) -> None:
             process.kill()
         with pytest.raises(simcse_kit.ModelError, match="a process that encodes has ended"):
             model.encode(SENTENCES[:2], pool=pool)
+
+
+def test_an_unknown_keyword_is_an_error_that_names_the_nearest(model: SimCSE, tmp_path: Path) -> None:
+    text = re.escape("encode() has no argument 'batchsize'; did you mean batch_size?")
+    for call in (model.encode, model.encode_query, model.encode_document):
+        with pytest.raises(TypeError, match=text):
+            call(["a"], batchsize=2)
+    with pytest.raises(TypeError, match=text):
+        simcse_kit.encode(["a"], model, batchsize=2)
+    with pytest.raises(TypeError, match=re.escape("encode() has no argument 'modle'; did you mean model?")):
+        simcse_kit.encode(["a"], modle=model)
+    with pytest.raises(TypeError, match=text):  # before a model is looked for
+        simcse_kit.encode(["a"], "no/such/model", batchsize=2)
+    with pytest.raises(
+        TypeError, match=re.escape("encode_files() has no argument 'precison'; did you mean precision?")
+    ):
+        simcse_kit.encode_files(model, tmp_path / "in.txt", tmp_path / "out.npy", precison="int8")

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("index", "training", "encoding"),
     ("report", "serving"),
-    ("quickstart",),
+    ("_quickstart",),
     ("cli",),
     ("__main__",),
 )
@@ -81,6 +81,11 @@ def test_no_cycle_inside_a_folder() -> None:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"modules import each other in a circle: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_file_has_one_idea_and_at_most_400_lines(name: str) -> None:
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def test_the_test_sees_imports_everywhere(tmp_path: Path) -> None:

@@ -33,66 +33,65 @@ from simcse_kit.cli.train import show_objectives, show_recipes, train_again, tra
 
 
 class _InOrder(TyperGroup):
-    """Lists the commands in the order in which one needs them."""
+    """Lists commands and groups in the order in which the app registers them; any others come last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = [
-            "quickstart",
-            "prepare",
-            "train",
-            "objectives",
-            "recipes",
-            "eval",
-            "report",
-            "encode",
-            "export",
-            "index",
-            "search",
-            "mine",
-            "cluster",
-            "demo",
-            "serve",
-        ]
-        return [name for name in order if name in self.commands]
+        places = {name: place for place, name in enumerate(app.order)}
+        return sorted(self.commands, key=lambda name: places.get(name, len(places)))
 
 
-app = typer.Typer(
+class _App(typer.Typer):
+    """Remembers the order of registration, of which typer keeps one list for commands and one for groups."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=_InOrder, **settings)
+        self.order: list[str] = []
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        self.order.append(name or "")
+        return super().command(name, **settings)
+
+    def add_typer(self, typer_instance: typer.Typer, *, name: str | None = None, **settings: Any) -> None:
+        self.order.append(name or "")
+        super().add_typer(typer_instance, name=name, **settings)
+
+
+app = _App(
     name="simcse-kit",
-    cls=_InOrder,
     help="Train a sentence encoder of your own (SimCSE), measure it, search with it.\n\nStart: simcse-kit quickstart",
     no_args_is_help=True,
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-prepare = typer.Typer(
+# The order here is that of the help: the order in which one needs the commands.
+_prepare = typer.Typer(
     help="Make training data of documents, NLI data or pairs.", no_args_is_help=True, rich_markup_mode=None
 )
-train = typer.Typer(rich_markup_mode=None)
-index = typer.Typer(help="Make an index to search in, and change it.", no_args_is_help=True, rich_markup_mode=None)
+_train = typer.Typer(rich_markup_mode=None)
+_index = typer.Typer(help="Make an index to search in, and change it.", no_args_is_help=True, rich_markup_mode=None)
 
 app.command("quickstart", short_help="Train, measure, index and search on a sample, offline.")(run_quickstart)
-app.add_typer(prepare, name="prepare")
-prepare.command("sentences")(prepare_sentences)
-prepare.command("nli")(prepare_nli)
-prepare.command("negatives")(prepare_negatives)
-app.add_typer(train, name="train", short_help="Train a model on sentences, pairs, triplets or scored pairs.")
-train.callback(invoke_without_command=True)(train_again)
-train.command("unsup", cls=PanelledCommand, short_help="On plain sentences.")(train_command("unsup"))
-train.command("sup", cls=PanelledCommand, short_help="On pairs, triplets or scored pairs.")(train_command("sup"))
+app.add_typer(_prepare, name="prepare")
+_prepare.command("sentences")(prepare_sentences)
+_prepare.command("nli")(prepare_nli)
+_prepare.command("negatives")(prepare_negatives)
+app.add_typer(_train, name="train", short_help="Train a model on sentences, pairs, triplets or scored pairs.")
+_train.callback(invoke_without_command=True)(train_again)
+_train.command("unsup", cls=PanelledCommand, short_help="On plain sentences.")(train_command("unsup"))
+_train.command("sup", cls=PanelledCommand, short_help="On pairs, triplets or scored pairs.")(train_command("sup"))
 app.command("objectives", short_help="Show what a model can be trained for.")(show_objectives)
 app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)
 app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
 app.command("report", short_help="Write a page that shows runs and models side by side.")(report_models)
 app.command("encode", short_help="Encode a corpus of any size into a file of vectors.")(encode_corpus)
 app.command("export", short_help="Write a model for another runtime: ONNX, OpenVINO, a static table.")(export)
-app.add_typer(index, name="index")
-index.command("build")(build_index)
-index.command("add")(add_to_index)
-index.command("delete")(delete_from_index)
-index.command("info")(show_index)
-index.command("verify")(verify_index)
-index.command("compact")(compact_index)
+app.add_typer(_index, name="index")
+_index.command("build")(build_index)
+_index.command("add")(add_to_index)
+_index.command("delete")(delete_from_index)
+_index.command("info")(show_index)
+_index.command("verify")(verify_index)
+_index.command("compact")(compact_index)
 app.command("search", short_help="Search an index by meaning.")(search_index)
 app.command("mine", short_help="Find duplicates and paraphrases in an index.")(mine_index)
 app.command("cluster", short_help="Group the sentences of an index.")(cluster_index)

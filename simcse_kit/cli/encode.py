@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ from simcse_kit.cli.options import (
     TrustRemoteCode,
     columns_of,
 )
+from simcse_kit.encoding.bulk.precisions import FilePrecision
 
 
 def encode_corpus(
@@ -38,7 +39,7 @@ def encode_corpus(
         ),
     ],
     precision: Annotated[
-        str, typer.Option(help="How vectors are stored: float32, float16, int8, binary (a bit a dimension).")
+        FilePrecision, typer.Option(help="How vectors are stored; int8 scales each to its own, binary keeps the signs.")
     ] = "float32",
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     texts: Annotated[bool, typer.Option("--texts", help="Write the texts too (.parquet).")] = False,
@@ -62,8 +63,8 @@ def encode_corpus(
     trust_remote_code: TrustRemoteCode = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
     runner: Annotated[
-        str,
-        typer.Option(help="local, or ray: .parquet files to a folder of them, by Ray Data (needs the extra ray)."),
+        Literal["local", "ray"],
+        typer.Option(help="ray: .parquet files to a folder of them, by Ray Data (needs the extra ray)."),
     ] = "local",
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, auto for this machine's. Default: Ray on this machine alone.")
@@ -109,7 +110,7 @@ def encode_corpus(
         counts = encode_with_ray(
             model, source, output, address=address, workers=workers, load=load, task_rows=shard_size, **settings
         )
-    elif runner == "local":
+    else:
         if address is not None or workers is not None:
             raise SimCSEKitError("--address and --workers are for --runner ray")
         counts = encode_files(
@@ -121,7 +122,5 @@ def encode_corpus(
             skip_bad_rows=skip_bad_rows,
             **settings,
         )
-    else:
-        raise SimCSEKitError(f"--runner must be local or ray; got {runner!r}")
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
     out().print(table([plain(output), "count"], rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,7 +21,9 @@ from simcse_kit.cli.options import (
 )
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")]
-Seed = Annotated[int, typer.Option(help="Fixes what is drawn.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the draw.")]
+Combinations = Literal["one", "all"]
+SamplingStrategy = Literal["top", "random"]
 
 
 def prepare_sentences(
@@ -56,9 +58,9 @@ def prepare_sentences(
 
     Example: simcse-kit prepare sentences articles/ notes.txt sentences.txt --language ko
     """
-    from simcse_kit.data.prepare.corpus import sentences
+    from simcse_kit.data.prepare.corpus import prepare_sentences
 
-    counts = sentences(
+    counts = prepare_sentences(
         docs,
         out,
         language=language,
@@ -83,7 +85,7 @@ def prepare_nli(
     ],
     out: Annotated[Path, typer.Argument(help="The .csv file to write.", metavar="OUT")],
     combinations: Annotated[
-        str, typer.Option(help="one triplet a premise, as in the paper's file; or all of them.")
+        Combinations, typer.Option(help="one triplet a premise, as in the paper's file; or all of them.")
     ] = "one",
     language: Annotated[str | None, typer.Option(help="Only rows of this language (XNLI). Default: all.")] = None,
     seed: Seed = 42,
@@ -94,9 +96,9 @@ def prepare_nli(
 
     Example: simcse-kit prepare nli snli_1.0_train.jsonl multinli_1.0_train.jsonl nli.csv
     """
-    from simcse_kit.data.prepare.nli import nli_triplets
+    from simcse_kit.data.prepare.nli import prepare_nli
 
-    counts = nli_triplets(
+    counts = prepare_nli(
         files,
         out,
         combinations=combinations,
@@ -119,9 +121,9 @@ def prepare_negatives(
         str | None, typer.Option(help="Sentences to choose from beside the positives.", metavar="FILE")
     ] = None,
     num_negatives: Annotated[int, typer.Option(help="For each pair, a row each.", min=1)] = 1,
-    range_min: Annotated[int, typer.Option(help="So many of the nearest are passed over.", min=0)] = 0,
+    range_min: Annotated[int, typer.Option(help="Pass over this number of the nearest.", min=0)] = 0,
     range_max: Annotated[
-        int | None, typer.Option(help="So many of the nearest are looked at. Default: as many as needed.", min=1)
+        int | None, typer.Option(help="Look at this number of the nearest. Default: as many as needed.", min=1)
     ] = None,
     max_score: Annotated[float | None, typer.Option(help="Greatest cosine of a negative with its anchor.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Least cosine.")] = None,
@@ -131,7 +133,9 @@ def prepare_negatives(
     relative_margin: Annotated[
         float | None, typer.Option(help="The same as a fraction of the positive's cosine, such as 0.05.")
     ] = None,
-    sampling_strategy: Annotated[str, typer.Option(help="top: the nearest; random: drawn from all.")] = "top",
+    sampling_strategy: Annotated[
+        SamplingStrategy, typer.Option(help="top: the nearest; random: drawn from all.")
+    ] = "top",
     seed: Seed = 42,
     columns: Columns = None,
     header: Header = None,
@@ -149,9 +153,9 @@ def prepare_negatives(
     Example: simcse-kit prepare negatives pairs.csv triplets.csv --model all-MiniLM-L6-v2 --relative-margin 0.05
     """
     from simcse_kit.model import SimCSE
-    from simcse_kit.training.negatives import hard_negatives
+    from simcse_kit.training.negatives import prepare_negatives
 
-    counts = hard_negatives(
+    counts = prepare_negatives(
         pairs,
         out,
         SimCSE(

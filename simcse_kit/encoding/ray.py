@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source
 from simcse_kit.encoding.bulk.encode import EncodeCounts
-from simcse_kit.encoding.bulk.formats import PRECISIONS, stored, width, write_parquet
+from simcse_kit.encoding.bulk.formats import stored, width, write_parquet
+from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError, ModelError, SimCSEKitError, require_extra
 from simcse_kit.files import read_json, sync, write_json
 from simcse_kit.model import SimCSE
@@ -50,7 +51,7 @@ def encode_with_ray(
     address: str | None = None,
     workers: int | None = None,
     load: dict[str, Any] | None = None,
-    precision: str = "float32",
+    precision: FilePrecision = "float32",
     normalize_embeddings: bool = False,
     texts: bool = False,
     columns: Sequence[str] | None = None,
@@ -85,8 +86,8 @@ def encode_with_ray(
         MissingExtraError: Ray is not installed.
     """
     require_extra("ray", ["ray"], "the runner ray")
-    if precision not in PRECISIONS:
-        raise DataError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    if precision not in FILE_PRECISIONS:
+        raise DataError(f"precision must be one of {', '.join(FILE_PRECISIONS)}; got {precision!r}")
     tally: Counter[str] = Counter()
     files = files_of([source] if isinstance(source, str | Path) else list(source), tally)
     own = SimCSE(model, **(load or {}))

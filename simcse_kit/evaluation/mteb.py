@@ -29,7 +29,7 @@ class MtebRow(NamedTuple):
 
 
 def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress_bar: bool = False) -> SuiteResult:
-    """The main scores of MTEB tasks, times 100, and `avg` over them where there are several.
+    """The main scores of MTEB tasks, times 100, and ``avg`` over them where there are several.
 
     A task's score is the mean over its subsets and splits, as the package has it. No prompts are used, and nothing is
     read from or written to mteb's cache of results. mteb does not give scores by item, so there are no intervals.
@@ -41,7 +41,7 @@ def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress
         show_progress_bar: a bar over the tasks.
 
     Raises:
-        MissingExtraError: `mteb` is not installed.
+        MissingExtraError: ``mteb`` is not installed.
         DataError: a name that mteb does not have, a task that is not of text, or one whose data cannot be had.
     """
     require_extra("mteb", ["mteb"], "the suite mteb")

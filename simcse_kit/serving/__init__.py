@@ -1,7 +1,28 @@
-"""Models and indexes behind HTTP, and the demo page: the extra ``serve``."""
+"""Models and indexes behind HTTP, and the demo page: the extra ``serve``.
 
-from simcse_kit.serving.app import create_app
-from simcse_kit.serving.server import free_port, open_targets, serve
-from simcse_kit.serving.settings import Limits, ServeError, check_access
+Nothing is imported here, so that `simcse_kit.serve` can name the install command where the extra is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simcse_kit.serving.app import create_app
+    from simcse_kit.serving.server import free_port, open_targets, serve
+    from simcse_kit.serving.settings import Limits, ServeError, check_access
 
 __all__ = ["Limits", "ServeError", "check_access", "create_app", "free_port", "open_targets", "serve"]
+
+_HOME = {
+    "create_app": "app",
+    **dict.fromkeys(("free_port", "open_targets", "serve"), "server"),
+    **dict.fromkeys(("Limits", "ServeError", "check_access"), "settings"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'simcse_kit.serving' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"simcse_kit.serving.{_HOME[name]}"), name)

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simcse_kit.errors import require_extra
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import open_collection
 from simcse_kit.search.store import MANIFEST
-from simcse_kit.serving.app import create_app
-from simcse_kit.serving.engines import name_of
 from simcse_kit.serving.settings import Limits, ServeError, check_access
 
 
@@ -34,6 +33,8 @@ def open_targets(
         ServeError: two of one name.
         SearchIndexError, ModelError: one that cannot be opened.
     """
+    from simcse_kit.serving.engines import name_of
+
     how = {"device": device, "backend": backend, "dtype": dtype}
     indexes: dict[str, SentenceIndex] = {}
     models: dict[str, SimCSE] = {}
@@ -72,16 +73,24 @@ def serve(
     """Answer HTTP until SIGTERM or Ctrl-C, which let the requests under way end first.
 
     Args:
-        indexes, models, limits, writable: see `create_app`.
+        indexes: by name; they are searched at ``/search``, and shown on the page at ``/``.
+        models: by name; they give vectors, as the models of the indexes do.
         host: where to listen; beyond this machine a key is needed, or ``no_auth``.
         port: 0 takes a free one.
-        api_key: what requests must bear.
-        on_start: told the URL, once it answers there.
+        api_key: API key that clients must send as a bearer token.
+        no_auth: let everybody ask who reaches the host.
+        limits: of requests, see `simcse_kit.serving.Limits`.
+        writable: ``/add`` may add to the indexes, and commit where they have a folder.
+        on_start: called with the URL, once it answers there.
 
     Raises:
-        ServeError: a host beyond this machine without a key, or a port that is taken.
+        MissingExtraError: the extra ``serve`` is not installed.
+        ServeError: nothing to serve, a host beyond this machine without a key, or a port that is taken.
     """
+    require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
     import uvicorn
+
+    from simcse_kit.serving.app import create_app
 
     limits = limits or Limits()
     check_access(host, api_key, no_auth)

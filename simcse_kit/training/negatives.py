@@ -1,4 +1,4 @@
-"""`hard_negatives`: for each pair, texts that a model finds near the anchor and that are not its positives.
+"""`prepare_negatives`: for each pair, texts that a model finds near the anchor and that are not its positives.
 
 Parameters and their meaning are those of sentence-transformers' ``mine_hard_negatives`` (6.2), its defaults too but for
 ``num_negatives``. One thing differs: the anchor's own text is never its negative.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ from simcse_kit.types import Vectors
 if TYPE_CHECKING:
     from simcse_kit.model import SimCSE
 
-STRATEGIES = ("top", "random")
+SamplingStrategy = Literal["top", "random"]
+STRATEGIES = get_args(SamplingStrategy)
 QUERIES = 1024  # anchors searched at a time
 NONE = -np.inf  # the score of a candidate that is out
 
@@ -50,7 +51,7 @@ class NegativeCounts(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which of an anchor's neighbours may be its negatives, and how many; see `hard_negatives`."""
+    """Which of an anchor's neighbours may be its negatives, and how many; see `prepare_negatives`."""
 
     range_min: int
     range_max: int
@@ -59,10 +60,10 @@ class Choice(NamedTuple):
     absolute_margin: float | None
     relative_margin: float | None
     num_negatives: int
-    sampling_strategy: str
+    sampling_strategy: SamplingStrategy
 
 
-def hard_negatives(
+def prepare_negatives(
     pairs: str | Path | Sequence[Sequence[str]],
     output: str | Path,
     model: SimCSE | str | Path,
@@ -75,7 +76,7 @@ def hard_negatives(
     absolute_margin: float | None = None,
     relative_margin: float | None = None,
     num_negatives: int = 1,
-    sampling_strategy: str = "top",
+    sampling_strategy: SamplingStrategy = "top",
     seed: int = 42,
     columns: Sequence[str] | None = None,
     header: bool | None = None,
@@ -93,7 +94,7 @@ def hard_negatives(
         output: a `.csv` file, for `read_examples`.
         model: a `SimCSE`, or the name or folder of one.
         corpus: sentences to choose from beside the positives; read by `read_sentences`.
-        range_min: of the candidates left by scores and margins, so many of the nearest are passed over.
+        range_min: how many of the nearest to pass over, of the candidates that scores and margins leave.
         range_max: how many are looked at; None: range_min + num_negatives + the most positives of an anchor, with
             max_score or a margin range_min + 10 num_negatives + that.
         max_score: greatest cosine of a negative with the anchor.
@@ -103,7 +104,7 @@ def hard_negatives(
         num_negatives: for each anchor. More than one repeats the pair in more rows, and rows of one batch are negatives
             to each other.
         sampling_strategy: ``top``, the nearest; or ``random``, drawn from the candidates.
-        seed: fixes what is drawn.
+        seed: random seed of the draw.
         columns: names of the two columns.
         header: as in `read_examples`.
         skip_bad_rows: leave out and count rows that cannot be read, instead of a `DataError`.

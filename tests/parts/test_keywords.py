@@ -36,3 +36,8 @@ def test_known_keywords_pass() -> None:
 
 def test_keywords_of_a_function_are_those_that_a_caller_can_name() -> None:
     assert keywords_of(encode) == ("batch_size", "device")
+
+    class Model:
+        def encode(self, sentences: list[str]) -> None: ...
+
+    assert keywords_of(Model.encode) == ("sentences",)

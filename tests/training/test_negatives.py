@@ -14,7 +14,7 @@ from simcse_kit import SimCSE
 from simcse_kit.data import read_examples
 from simcse_kit.errors import DataError
 from simcse_kit.training import negatives as module
-from simcse_kit.training.negatives import hard_negatives
+from simcse_kit.training.negatives import prepare_negatives
 
 Triplet = tuple[str, ...]
 
@@ -66,7 +66,7 @@ def by_loop(
 
 
 def mined(pairs: list[tuple[str, str]], model: SimCSE, output: Path, **arguments: Any) -> list[Triplet]:
-    counts = hard_negatives(pairs, output, model, overwrite=True, **arguments)
+    counts = prepare_negatives(pairs, output, model, overwrite=True, **arguments)
     rows = read_examples(output).rows
     assert counts.written == len(rows)
     return rows
@@ -157,7 +157,7 @@ def test_shuffled_pairs_give_the_same_triplets(pairs: list[tuple[str, str]], tin
 
 def test_every_pair_and_anchor_is_accounted_for(minilm: SimCSE, tmp_path: Path) -> None:
     pairs = [("The cat sleeps.", "A cat is asleep."), ("It rains.", "Rain falls."), ("It rains.", "Rain falls.")]
-    counts = hard_negatives([*pairs, ("", "")], tmp_path / "out.csv", minilm, num_negatives=2)
+    counts = prepare_negatives([*pairs, ("", "")], tmp_path / "out.csv", minilm, num_negatives=2)
     # each anchor has but one other text: one negative where two are asked for
     assert counts._asdict() == dict.fromkeys(counts._fields, 0) | {
         "pairs": 2,
@@ -169,24 +169,24 @@ def test_every_pair_and_anchor_is_accounted_for(minilm: SimCSE, tmp_path: Path) 
         "written": 2,
     }
     with pytest.raises(DataError, match=r"no anchor has a negative within these limits .*max_score -1"):
-        hard_negatives(pairs, tmp_path / "none.csv", minilm, max_score=-1)
+        prepare_negatives(pairs, tmp_path / "none.csv", minilm, max_score=-1)
     assert not (tmp_path / "none.csv").exists()
     cosines = minilm.similarity(["The cat sleeps.", "It rains."], ["A cat is asleep.", "Rain falls."])
     limit = float(cosines[0, 1] + cosines[1, 0]) / 2  # one anchor's candidate is above, the other's below
-    counts = hard_negatives(pairs, tmp_path / "half.csv", minilm, max_score=limit)
+    counts = prepare_negatives(pairs, tmp_path / "half.csv", minilm, max_score=limit)
     assert (counts.skipped_max_score, counts.anchors_without, counts.written) == (1, 1, 1)
 
 
 def test_what_cannot_be_meant_is_said(pairs: list[tuple[str, str]], tiny: SimCSE, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     with pytest.raises(DataError, match="num_negatives must be at least 1; got 0"):
-        hard_negatives(pairs, out, tiny, num_negatives=0)
+        prepare_negatives(pairs, out, tiny, num_negatives=0)
     with pytest.raises(DataError, match="range_min must be at least 0; got -1"):
-        hard_negatives(pairs, out, tiny, range_min=-1)
+        prepare_negatives(pairs, out, tiny, range_min=-1)
     with pytest.raises(DataError, match="between range_min 3 and range_max 4"):
-        hard_negatives(pairs, out, tiny, range_min=3, range_max=4, num_negatives=2)
+        prepare_negatives(pairs, out, tiny, range_min=3, range_max=4, num_negatives=2)
     with pytest.raises(DataError, match="one of top, random; got 'best'"):
-        hard_negatives(pairs, out, tiny, sampling_strategy="best")
+        prepare_negatives(pairs, out, tiny, sampling_strategy="best")
     with pytest.raises(DataError, match="has hard negatives already"):
-        hard_negatives([("A.", "B.", "C.")], out, tiny)
+        prepare_negatives([("A.", "B.", "C.")], out, tiny)
     assert not out.exists()

@@ -6,10 +6,12 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
 import simcse_kit
+from simcse_kit.parts import Family
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "api_docs.py"
 FAKE = '''
@@ -53,6 +55,11 @@ def scale(factor: float = 1.0) -> None:
 def silent():
     pass
 '''
+
+
+class Shape(NamedTuple):
+    name: str
+    help: str
 
 
 def load(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -100,3 +107,12 @@ def test_the_page_shows_each_public_name_once(api_docs: ModuleType) -> None:
     assert {name: html.count(f'id="{name}"') for name in shown} == dict.fromkeys(shown, 1)
     assert "field number" not in html  # what a NamedTuple says of its fields
     assert vars(simcse_kit) == before
+
+
+def test_a_family_of_parts_is_shown_as_a_table_is(api_docs: ModuleType, tmp_path: Path) -> None:
+    shapes: Family[Shape] = Family("shape", "simcse_kit.parts", simcse_kit.SimCSEKitError, Shape)
+    shapes.register(Shape("square", "four sides"))
+    assert api_docs.choices(shapes) == [("square", "four sides")]
+    module = ModuleType("drawing")
+    module.SHAPES = shapes  # type: ignore[attr-defined]
+    assert "square" in api_docs.module_names(module)

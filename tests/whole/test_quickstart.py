@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simcse_kit import SentenceIndex, SimCSE, TrainingError
+from simcse_kit import SentenceIndex, SimCSE, TrainingError, quickstart
 from simcse_kit.data import read_scored_pairs, read_sentences, sample_pairs_path, sample_sentences_path
-from simcse_kit.quickstart import quickstart
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def test_quickstart_makes_model_index_and_report(
     start: str, own: Path, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if start != "MiniLM":  # saves a minute
-        monkeypatch.setattr("simcse_kit.quickstart.require_minilm", lambda: str(tiny_model(start)))
+        monkeypatch.setattr("simcse_kit._quickstart.require_minilm", lambda: str(tiny_model(start)))
     folder = tmp_path / "out"
     made = quickstart(own, folder)
     assert (made.sentences, made.trained_on, made.indexed) == (60, 60, 60)

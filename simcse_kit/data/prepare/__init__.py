@@ -1,6 +1,6 @@
 """Raw material to training data: documents to sentences, NLI to triplets."""
 
-from simcse_kit.data.prepare.corpus import SentenceCounts, sentences
-from simcse_kit.data.prepare.nli import TripletCounts, nli_triplets
+from simcse_kit.data.prepare.corpus import SentenceCounts, prepare_sentences
+from simcse_kit.data.prepare.nli import TripletCounts, prepare_nli
 
-__all__ = ["SentenceCounts", "TripletCounts", "nli_triplets", "sentences"]
+__all__ = ["SentenceCounts", "TripletCounts", "prepare_nli", "prepare_sentences"]

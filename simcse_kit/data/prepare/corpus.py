@@ -1,4 +1,4 @@
-"""`sentences`: documents to one clean sentence a line, each once."""
+"""`prepare_sentences`: documents to one clean sentence a line, each once."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _or_default(asked: tuple[int | None, int | None], default: tuple[int, int]) 
     return (default[0] if asked[0] is None else asked[0], default[1] if asked[1] is None else asked[1])
 
 
-def sentences(
+def prepare_sentences(
     sources: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
@@ -107,7 +107,7 @@ def sentences(
         sources: files (`.txt`, `.jsonl`, `.parquet`, `.csv`, `.tsv`, each also with `.gz`), folders of such, or
             `hf:NAME[:split]`. In a `.txt` file or a text with line ends, a blank line ends a paragraph and the lines
             of a paragraph are joined.
-        output: a `.txt` file, for `read_sentences`.
+        output: a `.txt` file, for `simcse_kit.data.read_sentences`.
         language: ISO 639 code, for the rules of the splitter.
         column: of the text; None takes the one named text, sentence, sent or sent0, else the only one.
         line_paragraphs: each line is a paragraph; for texts that are not wrapped.

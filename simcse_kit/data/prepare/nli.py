@@ -1,4 +1,4 @@
-"""`nli_triplets`: natural language inference data to SimCSE's triplets (Gao et al., 2021, section 4)."""
+"""`prepare_nli`: natural language inference data to SimCSE's triplets (Gao et al., 2021, section 4)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from simcse_kit.data.columns import by_given_names, wanted_names
 from simcse_kit.data.prepare.output import check_output, write_triplets
@@ -20,7 +20,8 @@ _OTHER_LABELS = {"contradictory": "contradiction"}  # there
 LANGUAGE = "language"
 LABELS = ("entailment", "neutral", "contradiction")
 UNLABELLED = "-"  # the annotators did not agree
-COMBINATIONS = ("one", "all")
+Combinations = Literal["one", "all"]
+COMBINATIONS = get_args(Combinations)
 
 
 class TripletCounts(NamedTuple):
@@ -43,11 +44,11 @@ class _Hypotheses(NamedTuple):
     contradicted: dict[str, None]
 
 
-def nli_triplets(
+def prepare_nli(
     sources: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
-    combinations: str = "one",
+    combinations: Combinations = "one",
     language: str | None = None,
     seed: int = 42,
     skip_bad_rows: bool = False,
@@ -60,10 +61,10 @@ def nli_triplets(
         sources: SNLI, MultiNLI, XNLI or KorNLI files: `.jsonl`, or `.txt` and `.tsv` with a header and cells between
             tabs (quotes are part of the text), each also with `.gz`; the columns are sentence1, sentence2, gold_label
             (XNLI's translated training files: premise, hypo, label).
-        output: a `.csv` file, for `read_examples`.
+        output: a `.csv` file, for `simcse_kit.data.read_examples`.
         combinations: ``one`` triplet a premise, drawn by ``seed``, as in the paper's file; or ``all``.
         language: only rows with this in their column ``language`` (XNLI); None takes every row.
-        seed: fixes what is drawn.
+        seed: random seed of the draw.
         skip_bad_rows: leave out and count what cannot be read, instead of a `DataError`.
         overwrite: replace ``output``.
         show_progress_bar: show one.
@@ -154,7 +155,7 @@ def _collect(known: _Hypotheses, hypothesis: str, label: str, tally: Counter[str
 
 
 def _triplets(
-    premises: dict[str, _Hypotheses], combinations: str, draw: random.Random, tally: Counter[str]
+    premises: dict[str, _Hypotheses], combinations: Combinations, draw: random.Random, tally: Counter[str]
 ) -> Iterator[tuple[str, str, str]]:
     for premise, known in premises.items():
         ambiguous = known.entailed.keys() & known.contradicted.keys()

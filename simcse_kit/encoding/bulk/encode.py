@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
 from simcse_kit.encoding.bulk.formats import (
     FRONT,
-    PRECISIONS,
     check_suffix,
     header_bytes,
     row_bytes,
@@ -27,9 +26,11 @@ from simcse_kit.encoding.bulk.formats import (
     write_parquet,
 )
 from simcse_kit.encoding.bulk.journal import Journal, working_folder
+from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
+from simcse_kit.parts import check_keywords, keywords_of
 
 SHARD = 1 << 15  # rows
 
@@ -51,7 +52,7 @@ def encode_files(
     source: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
-    precision: str = "float32",
+    precision: FilePrecision = "float32",
     normalize_embeddings: bool = False,
     texts: bool = False,
     columns: Sequence[str] | None = None,
@@ -63,6 +64,7 @@ def encode_files(
     skip_bad_rows: bool = False,
     overwrite: bool = False,
     show_progress_bar: bool = False,
+    **unknown: Never,
 ) -> EncodeCounts:
     """Encode every row of files into one file of vectors, in their order.
 
@@ -93,7 +95,9 @@ def encode_files(
         DataError: a file, row or argument that cannot be used, or an interrupted run on other data, another model or
             with other arguments.
         DiskFullError: no room; the finished shards stay, and the same call goes on.
+        TypeError: an ``unknown`` argument, with the nearest one.
     """
+    check_keywords(unknown, keywords_of(encode_files), "encode_files", TypeError)
     target = Path(output)
     named = [source] if isinstance(source, str | Path) else list(source)
     tally: Counter[str] = Counter()
@@ -154,7 +158,7 @@ class _Task:
     encode: Callable[[list[str]], NDArray[np.float32]]
     target: Path
     shard_size: int
-    precision: str
+    precision: FilePrecision
     dimension: int
     texts: bool
     about: dict[str, Any]  # for the file's own metadata
@@ -171,8 +175,8 @@ class _Task:
     def check(self) -> None:
         """A `DataError` for what cannot be meant, before any work."""
         check_suffix(self.target)
-        if self.precision not in PRECISIONS:
-            raise DataError(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
+        if self.precision not in FILE_PRECISIONS:
+            raise DataError(f"precision must be one of {', '.join(FILE_PRECISIONS)}; got {self.precision!r}")
         if self.shard_size < 1:
             raise DataError(f"shard_size must be at least 1; got {self.shard_size}")
         if self.suffix != ".parquet" and (self.texts or self.source.id_column is not None):

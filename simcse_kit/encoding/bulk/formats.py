@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data.source import Shard
+from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 
 FRONT = 4096  # bytes that a header takes, padded: it is written when the number of rows is known
@@ -19,42 +20,25 @@ SUFFIXES = (".npy", ".safetensors", ".parquet")
 _MAGIC = b"\x93NUMPY\x01\x00"
 
 
-class Kind(NamedTuple):
-    """How one vector is stored."""
-
-    dtype: str  # numpy's name
-    safetensors: str
-    per_byte: int  # dimensions in a byte, 0 where a dimension takes one or more
-
-
-PRECISIONS = {
-    "float32": Kind("float32", "F32", 0),
-    "float16": Kind("float16", "F16", 0),
-    "int8": Kind("int8", "I8", 0),
-    "binary": Kind("int8", "I8", 8),
-}
-"""Of stored vectors. int8 is each vector's own: its largest value becomes 127, which leaves cosines as they are."""
-
-
-def width(precision: str, dimension: int) -> int:
+def width(precision: FilePrecision, dimension: int) -> int:
     """Numbers that a stored vector of D dimensions takes."""
-    kind = PRECISIONS[precision]
-    return -(-dimension // kind.per_byte) if kind.per_byte else dimension
+    how = FILE_PRECISIONS[precision]
+    return -(-dimension // how.per_byte) if how.per_byte else dimension
 
 
-def row_bytes(precision: str, dimension: int) -> int:
+def row_bytes(precision: FilePrecision, dimension: int) -> int:
     """Bytes that a stored vector of D dimensions takes."""
-    return width(precision, dimension) * np.dtype(PRECISIONS[precision].dtype).itemsize
+    return width(precision, dimension) * np.dtype(FILE_PRECISIONS[precision].dtype).itemsize
 
 
-def stored(vectors: NDArray[np.float32], precision: str) -> NDArray[Any]:
+def stored(vectors: NDArray[np.float32], precision: FilePrecision) -> NDArray[Any]:
     """Vectors (N, D) float32 as they are stored: (N, D), or (N, D/8) for binary (sentence-transformers' packing)."""
     if precision == "int8":
         largest = np.abs(vectors).max(axis=1, keepdims=True)
         return np.rint(vectors * (127 / np.where(largest == 0, 1, largest))).astype(np.int8)
     if precision == "binary":
         return (np.packbits(vectors > 0, axis=1).astype(np.int16) - 128).astype(np.int8)
-    return vectors.astype(PRECISIONS[precision].dtype)
+    return vectors.astype(FILE_PRECISIONS[precision].dtype)
 
 
 def check_suffix(output: Path) -> None:
@@ -63,16 +47,16 @@ def check_suffix(output: Path) -> None:
         raise DataError(f"{output}: the output's name must end in {', '.join(SUFFIXES)}, which says its format")
 
 
-def header_bytes(suffix: str, rows: int, columns: int, precision: str, about: dict[str, str]) -> bytes:
+def header_bytes(suffix: str, rows: int, columns: int, precision: FilePrecision, about: dict[str, str]) -> bytes:
     """The first `FRONT` bytes of a `.npy` or `.safetensors` file of (rows, columns)."""
-    kind = PRECISIONS[precision]
+    how = FILE_PRECISIONS[precision]
     if suffix == ".npy":
-        described = {"descr": np.dtype(kind.dtype).str, "fortran_order": False, "shape": (rows, columns)}
+        described = {"descr": np.dtype(how.dtype).str, "fortran_order": False, "shape": (rows, columns)}
         length = FRONT - len(_MAGIC) - 2
         text = repr(described).encode("latin1").ljust(length - 1) + b"\n"
         return _MAGIC + length.to_bytes(2, "little") + text
-    size = rows * columns * np.dtype(kind.dtype).itemsize
-    tensor = {"dtype": kind.safetensors, "shape": [rows, columns], "data_offsets": [0, size]}
+    size = rows * columns * np.dtype(how.dtype).itemsize
+    tensor = {"dtype": how.safetensors, "shape": [rows, columns], "data_offsets": [0, size]}
     text = json.dumps({"__metadata__": about, "vectors": tensor}, ensure_ascii=True).encode().ljust(FRONT - 8)
     if len(text) != FRONT - 8:
         raise DataError(f"the header of {len(text)} bytes does not fit: give the model a shorter name")
@@ -93,7 +77,7 @@ def write_parquet(
     blocks: Iterator[bytes],
     *,
     columns: int,
-    precision: str,
+    precision: FilePrecision,
     texts: bool,
     about: dict[str, str],
 ) -> None:
@@ -101,7 +85,7 @@ def write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kind = np.dtype(PRECISIONS[precision].dtype)
+    kind = np.dtype(FILE_PRECISIONS[precision].dtype)
     writer = None
     try:
         for shard, block in zip(shards, blocks, strict=True):

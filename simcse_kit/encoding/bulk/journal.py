@@ -97,7 +97,7 @@ class Journal:
         sync(self.folder)
 
     def blocks(self, rows: int) -> Iterator[bytes]:
-        """The vectors' bytes, so many rows at a time."""
+        """The vectors' bytes, at most ``rows`` rows at a time."""
         with self.vectors.open("rb") as file:
             file.seek(self.front)
             while block := file.read(rows * self._row_bytes):

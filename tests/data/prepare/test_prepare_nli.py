@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from simcse_kit.data import read_examples
-from simcse_kit.data.prepare import nli_triplets
+from simcse_kit.data.prepare import prepare_nli
 from simcse_kit.errors import DataError
 
 MAN = "A man plays."
@@ -80,7 +80,7 @@ def as_gzip(path: Path) -> Path:
     ],
 )
 def test_every_format_gives_all_triplets(tmp_path: Path, name: str, write: Callable[[Path], Path]) -> None:
-    counts = nli_triplets(write(tmp_path / name), tmp_path / "out.csv", combinations="all")
+    counts = prepare_nli(write(tmp_path / name), tmp_path / "out.csv", combinations="all")
     assert read_examples(tmp_path / "out.csv").rows == ALL  # quotes and commas too
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("sent0,sent1,hard_neg\n")
     assert (counts.rows, counts.unlabelled, counts.premises, counts.without_both, counts.written) == (10, 1, 3, 1, 5)
@@ -90,11 +90,11 @@ def test_one_triplet_a_premise_is_drawn_by_the_seed(tmp_path: Path) -> None:
     source = as_jsonl(tmp_path / "a.jsonl")
     drawn = set()
     for seed in range(40):
-        assert nli_triplets(source, tmp_path / "out.csv", seed=seed, overwrite=True).written == 2
+        assert prepare_nli(source, tmp_path / "out.csv", seed=seed, overwrite=True).written == 2
         rows = read_examples(tmp_path / "out.csv").rows
         assert [row[0] for row in rows] == [MAN, DOG]
         drawn.update(rows)
-        nli_triplets(source, tmp_path / "again.csv", seed=seed, overwrite=True)
+        prepare_nli(source, tmp_path / "again.csv", seed=seed, overwrite=True)
         assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
     assert drawn == set(ALL)  # each combination has its chance: that one of 4 is missed in 40 draws has 4 * 0.75^40
 
@@ -103,7 +103,7 @@ def test_a_premise_may_be_spread_over_files_and_rows_repeated(tmp_path: Path) ->
     rows = [json.dumps({"sentence1": a, "sentence2": b, "gold_label": label}) + "\n" for a, b, label in ROWS]
     (tmp_path / "a.jsonl").write_text("".join(rows[:3]), encoding="utf-8")
     (tmp_path / "b.jsonl").write_text("".join(rows[1:]), encoding="utf-8")
-    counts = nli_triplets([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], tmp_path / "out.csv", combinations="all")
+    counts = prepare_nli([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], tmp_path / "out.csv", combinations="all")
     assert read_examples(tmp_path / "out.csv").rows == ALL
     assert (counts.rows, counts.repeated) == (12, 2)
 
@@ -117,7 +117,7 @@ def test_a_hypothesis_with_both_labels_is_no_positive_and_no_negative(tmp_path: 
     (tmp_path / "a.tsv").write_text(
         "sentence1\tsentence2\tgold_label\n" + "".join("\t".join(row) + "\n" for row in rows), encoding="utf-8"
     )
-    counts = nli_triplets(tmp_path / "a.tsv", tmp_path / "out.csv", combinations="all")
+    counts = prepare_nli(tmp_path / "a.tsv", tmp_path / "out.csv", combinations="all")
     assert counts.ambiguous == 1
     assert read_examples(tmp_path / "out.csv").rows == ALL[:4]
 
@@ -130,14 +130,14 @@ def as_xnli(path: Path) -> Path:
 
 def test_a_language_is_picked_where_there_are_several(tmp_path: Path) -> None:
     source = as_xnli(tmp_path / "xnli.tsv")
-    counts = nli_triplets(source, tmp_path / "ko.csv", combinations="all", language="ko")
+    counts = prepare_nli(source, tmp_path / "ko.csv", combinations="all", language="ko")
     assert read_examples(tmp_path / "ko.csv").rows == [tuple(f"ko {text}" for text in row) for row in ALL]
     assert (counts.rows, counts.other_languages) == (10, 10)
-    assert nli_triplets(source, tmp_path / "every.csv", combinations="all").written == 10
+    assert prepare_nli(source, tmp_path / "every.csv", combinations="all").written == 10
     with pytest.raises(DataError, match=r"no row of the language 'de' .* it holds en, ko"):
-        nli_triplets(source, tmp_path / "de.csv", language="de")
+        prepare_nli(source, tmp_path / "de.csv", language="de")
     with pytest.raises(DataError, match="no column named 'language'; the columns are sentence1"):
-        nli_triplets(as_kornli(tmp_path / "a.tsv"), tmp_path / "de.csv", language="de")
+        prepare_nli(as_kornli(tmp_path / "a.tsv"), tmp_path / "de.csv", language="de")
 
 
 @pytest.mark.parametrize(
@@ -155,21 +155,21 @@ def test_a_bad_row_names_file_and_line_or_is_counted(tmp_path: Path, row: str, s
     path = as_kornli(tmp_path / "a.tsv")
     path.write_text(path.read_text(encoding="utf-8") + row + "\n\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"a\.tsv, line 12: ") as caught:
-        nli_triplets(path, tmp_path / "out.csv")
+        prepare_nli(path, tmp_path / "out.csv")
     assert said in str(caught.value)
     assert not (tmp_path / "out.csv").exists()
-    counts = nli_triplets(path, tmp_path / "out.csv", combinations="all", skip_bad_rows=True)
+    counts = prepare_nli(path, tmp_path / "out.csv", combinations="all", skip_bad_rows=True)
     assert (counts.bad_rows, counts.empty_rows, counts.written) == (1, 1, 5)
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "sts.tsv").write_text("sentence1\tsentence2\tscore\nA man.\tHe.\t3\n", encoding="utf-8")
     with pytest.raises(DataError, match="no column named 'gold_label'; the columns are sentence1, sentence2, score"):
-        nli_triplets(tmp_path / "sts.tsv", tmp_path / "out.csv")
+        prepare_nli(tmp_path / "sts.tsv", tmp_path / "out.csv")
     (tmp_path / "few.tsv").write_text("sentence1\tsentence2\tgold_label\nA man.\tHe.\tentailment\n", encoding="utf-8")
     with pytest.raises(DataError, match="no premise has both"):
-        nli_triplets(tmp_path / "few.tsv", tmp_path / "out.csv")
+        prepare_nli(tmp_path / "few.tsv", tmp_path / "out.csv")
     with pytest.raises(DataError, match="combinations must be one of one, all; got 'two'"):
-        nli_triplets(tmp_path / "few.tsv", tmp_path / "out.csv", combinations="two")
+        prepare_nli(tmp_path / "few.tsv", tmp_path / "out.csv", combinations="two")
     with pytest.raises(DataError, match=r"must end in \.csv"):
-        nli_triplets(tmp_path / "few.tsv", tmp_path / "out.txt")
+        prepare_nli(tmp_path / "few.tsv", tmp_path / "out.txt")

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from simcse_kit.data import read_sentences
-from simcse_kit.data.prepare import SentenceCounts, corpus, duplicates, sentences
+from simcse_kit.data.prepare import SentenceCounts, corpus, duplicates, prepare_sentences
 from simcse_kit.data.prepare.shingles import PERMUTATIONS, bands_for, jaccard, shingles
 from simcse_kit.data.prepare.splitting import LONGEST, clean, split, split_lines
 from simcse_kit.errors import DataError
@@ -54,7 +54,7 @@ def random_sentences(count: int, seed: int = 0) -> list[str]:
 
 def test_wrapped_lines_are_joined_and_a_blank_line_ends_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "article.txt").write_text(ARTICLE, encoding="utf-8")
-    counts = sentences(tmp_path / "article.txt", tmp_path / "out.txt")
+    counts = prepare_sentences(tmp_path / "article.txt", tmp_path / "out.txt")
     assert written(tmp_path / "out.txt") == ARTICLE_SENTENCES
     assert counts._asdict() | {"files": 1, "documents": 1, "found": 3, "written": 3} == counts._asdict()
 
@@ -71,9 +71,9 @@ def test_every_format_gives_the_sentences_of_the_text_file(tmp_path: Path) -> No
     (docs / "empty.txt").write_text("", encoding="utf-8")
     (docs / ".hidden.txt").write_text("Nobody reads this one.", encoding="utf-8")
     for path in sorted(path for path in docs.rglob("[a-e].*")):
-        sentences(path, tmp_path / "one.txt", overwrite=True)
+        prepare_sentences(path, tmp_path / "one.txt", overwrite=True)
         assert written(tmp_path / "one.txt") == ARTICLE_SENTENCES, path
-    counts = sentences(docs, tmp_path / "all.txt")
+    counts = prepare_sentences(docs, tmp_path / "all.txt")
     assert written(tmp_path / "all.txt") == ARTICLE_SENTENCES
     # five documents of three sentences: the first writes them, the other four repeat them
     assert (counts.files, counts.ignored_files, counts.empty_files, counts.documents) == (5, 1, 1, 5)
@@ -83,17 +83,17 @@ def test_every_format_gives_the_sentences_of_the_text_file(tmp_path: Path) -> No
 def test_the_output_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     lines = random_sentences(300)
     (tmp_path / "in.txt").write_text("\n\n".join(lines), encoding="utf-8")
-    sentences(tmp_path / "in.txt", tmp_path / "out.txt")
+    prepare_sentences(tmp_path / "in.txt", tmp_path / "out.txt")
     assert read_sentences(tmp_path / "out.txt").column(0) == lines
-    counts = sentences(tmp_path / "out.txt", tmp_path / "again.txt", line_paragraphs=True)
+    counts = prepare_sentences(tmp_path / "out.txt", tmp_path / "again.txt", line_paragraphs=True)
     assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "out.txt").read_bytes()
     assert counts.found == counts.written == 300
 
 
 def test_a_line_is_a_paragraph_where_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "titles.txt").write_text("The history of Rome\nRome was founded early. It grew.\n", encoding="utf-8")
-    sentences(tmp_path / "titles.txt", tmp_path / "joined.txt", min_words=1)
-    sentences(tmp_path / "titles.txt", tmp_path / "apart.txt", min_words=1, line_paragraphs=True)
+    prepare_sentences(tmp_path / "titles.txt", tmp_path / "joined.txt", min_words=1)
+    prepare_sentences(tmp_path / "titles.txt", tmp_path / "apart.txt", min_words=1, line_paragraphs=True)
     assert written(tmp_path / "joined.txt") == ["The history of Rome Rome was founded early.", "It grew."]
     assert written(tmp_path / "apart.txt") == ["The history of Rome", "Rome was founded early.", "It grew."]
 
@@ -126,7 +126,7 @@ def test_sentences_of_a_language(language: str, expected: list[str]) -> None:
 
 def test_languages_without_spaces_join_lines_without_one_and_count_characters(tmp_path: Path) -> None:
     (tmp_path / "zh.txt").write_text("今天下雨，我们不\n出去。好！你明天来吗，朋友？", encoding="utf-8")
-    counts = sentences(tmp_path / "zh.txt", tmp_path / "out.txt", language="zh")
+    counts = prepare_sentences(tmp_path / "zh.txt", tmp_path / "out.txt", language="zh")
     assert written(tmp_path / "out.txt") == ["今天下雨，我们不出去。", "你明天来吗，朋友？"]
     assert counts.too_short == 1  # 好！ has 2 characters, and 6 are the least
 
@@ -171,16 +171,20 @@ def test_what_is_dropped_is_counted_by_reason(tmp_path: Path) -> None:
         "One two three five.",
     ]
     (tmp_path / "in.txt").write_text("\n".join(lines), encoding="utf-8")
-    counts = sentences(tmp_path / "in.txt", tmp_path / "out.txt", min_words=3, max_words=6, line_paragraphs=True)
+    counts = prepare_sentences(
+        tmp_path / "in.txt", tmp_path / "out.txt", min_words=3, max_words=6, line_paragraphs=True
+    )
     assert counts[6:] == (7, 1, 1, 1, 1, 1, 2)
     assert accounted(counts)
     assert written(tmp_path / "out.txt") == ["One two three four.", "One two three five."]
-    counts = sentences(
+    counts = prepare_sentences(
         tmp_path / "in.txt", tmp_path / "all.txt", min_words=3, max_words=6, line_paragraphs=True, near_duplicates=0
     )
     assert counts.near_duplicates == 0
     assert counts.written == 3
-    counts = sentences(tmp_path / "in.txt", tmp_path / "chars.txt", min_chars=18, max_chars=19, line_paragraphs=True)
+    counts = prepare_sentences(
+        tmp_path / "in.txt", tmp_path / "chars.txt", min_chars=18, max_chars=19, line_paragraphs=True
+    )
     assert counts.found == counts.too_short + counts.too_long + counts.without_words + counts.duplicates + 2
 
 
@@ -239,11 +243,11 @@ def test_a_bucket_of_hundreds_keeps_what_is_not_near(tmp_path: Path) -> None:
 def test_parts_and_chunks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = variants(300)
     (tmp_path / "in.txt").write_text("\n".join(lines + lines[:50]), encoding="utf-8")
-    whole = sentences(tmp_path / "in.txt", tmp_path / "whole.txt", line_paragraphs=True)
+    whole = prepare_sentences(tmp_path / "in.txt", tmp_path / "whole.txt", line_paragraphs=True)
     monkeypatch.setattr(duplicates, "PART", 100)
     monkeypatch.setattr(duplicates, "CHUNK", 37)
     monkeypatch.setattr(duplicates, "BATCH", 11)
-    parts = sentences(tmp_path / "in.txt", tmp_path / "parts.txt", line_paragraphs=True)
+    parts = prepare_sentences(tmp_path / "in.txt", tmp_path / "parts.txt", line_paragraphs=True)
     assert parts == whole
     assert whole.duplicates == 50
     assert (tmp_path / "parts.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
@@ -254,7 +258,7 @@ import sys
 from pathlib import Path
 from simcse_kit.data.prepare import duplicates, sentences
 duplicates.PART, duplicates.CHUNK = 1 << 14, 1 << 14  # of the size that millions of sentences have to the default
-sentences(sys.argv[1], sys.argv[2])
+prepare_sentences(sys.argv[1], sys.argv[2])
 print(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line))
 """
 
@@ -290,7 +294,7 @@ def test_a_full_disk_is_an_error_with_a_name_and_leaves_what_was_there(
 
     monkeypatch.setattr(corpus, "nearly_repeated", full)
     with pytest.raises(DiskFullError, match=r"out\.txt"):
-        sentences(tmp_path / "in.txt", tmp_path / "out.txt", overwrite=True)
+        prepare_sentences(tmp_path / "in.txt", tmp_path / "out.txt", overwrite=True)
     assert written(tmp_path / "out.txt") == ["before"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out.txt"]
 
@@ -299,9 +303,9 @@ def test_bad_utf8_names_file_and_line_or_is_skipped_without_joining_across(tmp_p
     path = tmp_path / "bad.txt"
     path.write_bytes(b"The first line goes\non here \xff and\nends here now.\n")
     with pytest.raises(DataError, match=r"bad\.txt, line 2: invalid UTF-8: byte 0xff"):
-        sentences(path, tmp_path / "out.txt")
+        prepare_sentences(path, tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()
-    counts = sentences(path, tmp_path / "out.txt", skip_bad_rows=True)
+    counts = prepare_sentences(path, tmp_path / "out.txt", skip_bad_rows=True)
     assert counts.bad_rows == 1
     assert written(tmp_path / "out.txt") == ["The first line goes", "ends here now."]
 
@@ -310,8 +314,8 @@ def test_the_column_is_the_one_named(tmp_path: Path) -> None:
     path = tmp_path / "docs.jsonl"
     path.write_text('{"title": "A title of it.", "body": "The body of it."}\n{"title": "", "body": ""}\n', "utf-8")
     with pytest.raises(DataError, match=r"found the columns title, body.*--column"):
-        sentences(path, tmp_path / "out.txt")
-    counts = sentences(path, tmp_path / "out.txt", column="body")
+        prepare_sentences(path, tmp_path / "out.txt")
+    counts = prepare_sentences(path, tmp_path / "out.txt", column="body")
     assert (counts.documents, counts.empty_documents) == (1, 1)
     assert written(tmp_path / "out.txt") == ["The body of it."]
 
@@ -321,20 +325,20 @@ def test_what_cannot_be_meant_is_said_before_any_work(tmp_path: Path) -> None:
     source.write_text(ARTICLE, encoding="utf-8")
     out = tmp_path / "out.txt"
     with pytest.raises(DataError, match="did you mean"):
-        sentences([source, tmp_path / "inn.txt"], out)
+        prepare_sentences([source, tmp_path / "inn.txt"], out)
     with pytest.raises(DataError, match="also an input"):
-        sentences(source, source, overwrite=True)
+        prepare_sentences(source, source, overwrite=True)
     with pytest.raises(DataError, match=r"must end in \.txt"):
-        sentences(source, tmp_path / "out.csv")
+        prepare_sentences(source, tmp_path / "out.csv")
     with pytest.raises(DataError, match="ISO 639"):
-        sentences(source, out, language="English")
+        prepare_sentences(source, out, language="English")
     with pytest.raises(DataError, match=r"from 0\.5 to 1; got 0\.2"):
-        sentences(source, out, near_duplicates=0.2)
+        prepare_sentences(source, out, near_duplicates=0.2)
     with pytest.raises(DataError, match=r"--min-words\) 5 is more than max_words \(--max-words\) 4"):
-        sentences(source, out, min_words=5, max_words=4)
+        prepare_sentences(source, out, min_words=5, max_words=4)
     out.write_text("before", encoding="utf-8")
     with pytest.raises(DataError, match="--overwrite"):
-        sentences(source, out)
+        prepare_sentences(source, out)
     assert out.read_text(encoding="utf-8") == "before"
 
 
@@ -343,8 +347,8 @@ def test_nothing_to_read_and_nothing_left_are_errors(tmp_path: Path) -> None:
     (tmp_path / "docs" / "notes.md").write_text("Text", encoding="utf-8")
     (tmp_path / "docs" / "empty.txt").touch()
     with pytest.raises(DataError, match="1 empty and 1 other files"):
-        sentences(tmp_path / "docs", tmp_path / "out.txt")
+        prepare_sentences(tmp_path / "docs", tmp_path / "out.txt")
     (tmp_path / "short.txt").write_text("Too short.\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"no sentence is left of 1 found; .*too short: 1"):
-        sentences(tmp_path / "short.txt", tmp_path / "out.txt")
+        prepare_sentences(tmp_path / "short.txt", tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()

@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 
 from simcse_kit import DataError, SimCSE, encode_files
 from simcse_kit.cli import app
-from simcse_kit.encoding.bulk.formats import PRECISIONS, stored
+from simcse_kit.encoding.bulk.formats import stored
+from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS
 from simcse_kit.files import DiskFullError
 from support.tiny import SENTENCES
 
@@ -68,7 +69,7 @@ def test_every_row_in_its_place(
     assert not left_behind(tmp_path)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FILE_PRECISIONS)
 def test_precisions(precision: str, model: SimCSE, expected: np.ndarray, corpus: Path, tmp_path: Path) -> None:
     for suffix in (".npy", ".safetensors", ".parquet"):
         encode_files(model, corpus, tmp_path / f"v{suffix}", precision=precision, normalize_embeddings=True)

@@ -77,7 +77,7 @@ def quickstart(
             a random part is used, so that it stays a matter of minutes.
         output_dir: gets ``model/``, ``index/`` and ``report.html``.
         overwrite: replace what an earlier quickstart left there.
-        listener: hears the training run.
+        listener: gets the events of the training run.
 
     The scores are on the package's 120 self-graded pairs, which also choose the best checkpoint.
     """
@@ -90,7 +90,7 @@ def quickstart(
     distinct = list(dict.fromkeys(data.column(0)))
     if len(distinct) < _FEWEST:
         raise TrainingError(
-            f"{data.source} holds {len(distinct)} distinct sentences; quickstart wants {_FEWEST} or more"
+            f"{data.source} holds {len(distinct)} distinct sentences; quickstart needs {_FEWEST} or more"
         )
     pairs = read_scored_pairs(sample_pairs_path())
     chosen = random.Random(0).sample(distinct, min(_INDEX_AT_MOST, len(distinct)))

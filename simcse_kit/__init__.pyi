@@ -1,0 +1,113 @@
+"""The public names, for editors and type checkers; `tests/test_public.py` compares them with __init__.py."""
+
+from simcse_kit._quickstart import QuickstartResult, quickstart
+from simcse_kit.data.prepare import SentenceCounts, TripletCounts, prepare_nli, prepare_sentences
+from simcse_kit.encoder.pooling import POOLERS
+from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
+from simcse_kit.encoding.embedders import Embedder, open_embedder
+from simcse_kit.encoding.export.check import ExportCheck
+from simcse_kit.encoding.export.export import export_model
+from simcse_kit.encoding.once import encode
+from simcse_kit.encoding.ray import encode_with_ray
+from simcse_kit.errors import (
+    DataError,
+    MissingExtraError,
+    ModelError,
+    Notice,
+    SearchIndexError,
+    SimCSEKitError,
+    TrainingError,
+    TrainingInterrupted,
+)
+from simcse_kit.evaluation import (
+    SuiteResult,
+    compare,
+    download_sts,
+    evaluate,
+    evaluate_geometry,
+    evaluate_klue_sts,
+    evaluate_korsts,
+    evaluate_mteb,
+    evaluate_pairs,
+    evaluate_retrieval,
+    evaluate_sts,
+    evaluate_transfer,
+)
+from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
+from simcse_kit.index.mining import cluster, mine_pairs
+from simcse_kit.losses import info_nce, nt_xent
+from simcse_kit.model import SimCSE
+from simcse_kit.report.gather import make_report
+from simcse_kit.report.recording import record_evaluation
+from simcse_kit.report.render import write_report
+from simcse_kit.search import Hit
+from simcse_kit.serving.server import serve
+from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
+from simcse_kit.training.negatives import NegativeCounts, prepare_negatives
+from simcse_kit.training.repeat import repeat_run
+from simcse_kit.training.run import train_sup, train_unsup
+from simcse_kit.training.seeds import SeedsResult, train_seeds
+
+__version__: str
+
+__all__ = [
+    "POOLERS",
+    "DataError",
+    "Embedder",
+    "EncodeCounts",
+    "ExportCheck",
+    "Hit",
+    "IndexCounts",
+    "MissingExtraError",
+    "ModelError",
+    "NegativeCounts",
+    "Notice",
+    "QuickstartResult",
+    "SearchIndexError",
+    "SeedsResult",
+    "SentenceCounts",
+    "SentenceIndex",
+    "SimCSE",
+    "SimCSEKitError",
+    "SuiteResult",
+    "TrainListener",
+    "TrainPlan",
+    "TrainResult",
+    "TrainingError",
+    "TrainingInterrupted",
+    "TripletCounts",
+    "add_files",
+    "build_index",
+    "cluster",
+    "compare",
+    "download_sts",
+    "encode",
+    "encode_files",
+    "encode_with_ray",
+    "evaluate",
+    "evaluate_geometry",
+    "evaluate_klue_sts",
+    "evaluate_korsts",
+    "evaluate_mteb",
+    "evaluate_pairs",
+    "evaluate_retrieval",
+    "evaluate_sts",
+    "evaluate_transfer",
+    "export_model",
+    "info_nce",
+    "make_report",
+    "mine_pairs",
+    "nt_xent",
+    "open_embedder",
+    "prepare_negatives",
+    "prepare_nli",
+    "prepare_sentences",
+    "quickstart",
+    "record_evaluation",
+    "repeat_run",
+    "serve",
+    "train_seeds",
+    "train_sup",
+    "train_unsup",
+    "write_report",
+]

@@ -1,0 +1,59 @@
+"""`mine_pairs` and `cluster`: what an indexed corpus says twice, and what it is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simcse_kit.index.sentence_index import SentenceIndex
+from simcse_kit.search import BaseCollection, Clusters, Mined, mine, open_collection
+from simcse_kit.search import cluster as cluster_rows
+
+
+def mine_pairs(
+    index: SentenceIndex | BaseCollection | str | Path,
+    threshold: float = 0.9,
+    neighbors: int = 50,
+    *,
+    show_progress_bar: bool = False,
+) -> Mined:
+    """Find the pairs of sentences of an index that mean nearly the same: duplicates and paraphrases.
+
+    Args:
+        index: an open index, or where one lies; a model is not loaded.
+        threshold: least cosine of a pair.
+        neighbors: how many nearest neighbours of each sentence are looked at.
+        show_progress_bar: show one.
+
+    Returns:
+        P pairs, best first: iterate over them, or read ``scores`` (P,) and ``rows`` (P, 2).
+
+    Raises:
+        SearchIndexError: no index there, a threshold that is no cosine, or ``neighbors`` below 1.
+    """
+    return mine(_collection_of(index), threshold, neighbors, show_progress_bar=show_progress_bar)
+
+
+def cluster(
+    index: SentenceIndex | BaseCollection | str | Path, n_clusters: int, *, examples: int = 3, seed: int = 0
+) -> Clusters:
+    """Group the sentences of an index by spherical k-means.
+
+    Args:
+        index: an open index, or where one lies; a model is not loaded.
+        n_clusters: number of groups, K.
+        examples: sentences that describe each group, the nearest to its centre.
+        seed: random seed of the first centres.
+
+    Returns:
+        K groups, largest first, with their ``centres`` (K, D) and a label for each sentence.
+
+    Raises:
+        SearchIndexError: no index there, fewer sentences than groups, or less than one group.
+    """
+    return cluster_rows(_collection_of(index), n_clusters, examples=examples, seed=seed)
+
+
+def _collection_of(index: SentenceIndex | BaseCollection | str | Path) -> BaseCollection:
+    if isinstance(index, SentenceIndex):
+        return index._collection
+    return index if isinstance(index, BaseCollection) else open_collection(index)
