@@ -21,6 +21,7 @@ from simcse_kit.cli.options import (
     TrustRemoteCode,
     columns_of,
 )
+from simcse_kit.search.kinds import KINDS, get_kind
 
 Index = Annotated[
     Path, typer.Argument(help="Folder of the index; with --store milvus the name of its collection.", metavar="INDEX")
@@ -74,8 +75,9 @@ def build_index(
     kind: Annotated[
         str,
         typer.Option(
-            help="How it is searched: flat (exact), hnsw, ivf, int8, pq, rabitq, binary (compressed, hits rescored "
-            "exactly), auto (by the number of sentences), or a FAISS factory string."
+            help=f"How it is searched: {', '.join(KINDS.names())} (all but flat find candidates, whose scores are "
+            "exact), auto (by the number of sentences), or a FAISS factory string.",
+            autocompletion=lambda: ["auto", *KINDS.names()],
         ),
     ] = "auto",
     target_recall: Annotated[
@@ -203,12 +205,12 @@ def delete_from_index(
 def show_index(index: Index, store: Store = "folder", uri: Uri = None, token: Token = None) -> None:
     """Show what an index holds and how it is searched."""
     from simcse_kit.cli.console import facts, out
-    from simcse_kit.search import KINDS, open_collection
+    from simcse_kit.search import open_collection
 
     info = open_collection(index, store=store, uri=uri, token=token).info()
     structure = info.structure
     kind = f"{structure.kind if structure else 'flat'}"
-    how = "exact" if structure is None else KINDS.get(structure.kind, "a FAISS factory string")
+    how = "exact" if structure is None else get_kind(structure.kind).help
     size = f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"
     if store == "milvus":
         kind, how = info.kind, "as Milvus has it"

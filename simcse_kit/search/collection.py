@@ -15,6 +15,7 @@ from simcse_kit.search.base import BaseCollection, Hit, Info
 from simcse_kit.search.blocks import seal
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
+from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
 from simcse_kit.search.store import (
@@ -29,7 +30,7 @@ from simcse_kit.search.store import (
     one_writer,
     read_manifest,
 )
-from simcse_kit.search.structure import AUTO, AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kind
+from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kinds
 from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
@@ -44,7 +45,7 @@ class Collection(BaseCollection):
 
     def __init__(self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL) -> None:
         super().__init__(dimension, kind, target_recall)
-        resolve_kind(kind, 0)
+        resolve_kinds(kind, 0)
         self._content = Content(dimension)
         self._folder: Path | None = None
         self._generation = 0  # of the commit in `_folder` that this content started from
@@ -132,7 +133,7 @@ class Collection(BaseCollection):
         pending = self._content.pending
         if self._folder is None or pending.count or pending.deleted or _stamp(self._folder) == self._seen:
             return False
-        vars(self).update(vars(Collection.open(self._folder)))
+        vars(self).update(vars(Collection._open(self._folder, {self.kind})))
         return True
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
@@ -173,7 +174,7 @@ class Collection(BaseCollection):
         return target
 
     def _wants_structure(self, count: int) -> bool:
-        return count > 1 and resolve_kind(self.kind, count) != "flat"
+        return count > 1 and isinstance(resolve_kinds(self.kind, count)[0], ApproximateKind)
 
     def compact(self) -> Path:
         """Commit without the deleted rows, and with a structure over all that is left; costs the index's size."""
@@ -238,13 +239,15 @@ class Collection(BaseCollection):
 
     def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
         """Make, tune and write a structure over all vectors."""
-        for kind in AUTO if self.kind == "auto" else (resolve_kind(self.kind, len(vectors)),):
+        for kind in resolve_kinds(self.kind, len(vectors)):
+            assert isinstance(kind, ApproximateKind)
             structure, tuned = build_tuned(kind, vectors, self.target_recall, self.queries)
             if tuned.recall >= self.target_recall:
                 break
+        name = kind.name if self.kind == "auto" else self.kind
         if tuned.recall < self.target_recall:
             say_once(
-                f"{kind} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "
+                f"{name} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "
                 f"{self.target_recall} that was asked for; another kind may: --kind int8 or --kind hnsw",
                 key=f"recall: {target}",
             )
@@ -252,7 +255,7 @@ class Collection(BaseCollection):
         structure.write(path)
         size, table = seal(path)
         return StructureEntry(
-            kind=kind,
+            kind=name,
             rows=structure.rows,
             effort=tuned.setting.effort,
             candidates=tuned.setting.candidates,
@@ -286,12 +289,22 @@ class Collection(BaseCollection):
         self._content = Content.open(target, manifest, before)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Collection:
-        """Open the last commit of a folder; a damaged file is an error by name. Vectors and texts stay on the disk."""
-        target = Path(folder).absolute()
+    def open(cls, folder: str | Path, *, trust_remote_code: bool = False) -> Collection:
+        """Open the last commit of a folder; a damaged file is an error by name. Vectors and texts stay on the disk.
+
+        ``trust_remote_code``: import the module of a kind that the folder names as ``module:attribute``.
+        """
+        return cls._open(Path(folder).absolute(), set(), trust_remote_code=trust_remote_code)
+
+    @classmethod
+    def _open(cls, target: Path, known: set[str], *, trust_remote_code: bool = False) -> Collection:
+        """``known``: kinds that somebody gave, whatever code they are."""
         while True:
             seen = _stamp(target)
             manifest = read_manifest(target)
+            kinds = {manifest.kind, *([manifest.structure.kind] if manifest.structure else [])}
+            for name in kinds - known - {"auto"}:
+                get_kind(name, recorded=True, trust_remote_code=trust_remote_code)
             try:
                 collection = cls._read(target, manifest)
             except (SearchIndexError, OSError):

@@ -9,6 +9,7 @@ import numpy as np
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.filters import Condition
+from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
 from simcse_kit.search.store import Manifest, StructureEntry, open_blocks
@@ -59,8 +60,10 @@ class Content:
             if before is not None and before.described == wanted:
                 content.structure = before.structure
             else:
-                setting = Setting(wanted.effort, wanted.candidates)
-                content.structure = Structure.open(open_blocks(folder, wanted.file), wanted.rows, setting)
+                kind, setting = get_kind(wanted.kind), Setting(wanted.effort, wanted.candidates)
+                if not isinstance(kind, ApproximateKind):
+                    raise SearchIndexError(f"{folder}: {kind.name} has no structure, and there is one; it is damaged")
+                content.structure = Structure.open(kind, open_blocks(folder, wanted.file), wanted.rows, setting)
         return content
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.milvus.filters import to_milvus
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Remote, is_lite
-from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, kind_of, row_of
+from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, milvus_index, row_of
 from simcse_kit.search.milvus.searching import Searching, nearest
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.structure import TARGET_RECALL
@@ -39,7 +39,7 @@ class Overlay(BaseCollection):
         token: str | None = None,
     ) -> None:
         super().__init__(dimension, kind, target_recall)
-        kind_of(kind, lite=is_lite(uri))
+        milvus_index(kind, lite=is_lite(uri))
         self._uri, self._token = uri, token
         self._remote: Remote | None = None
         self._state: State | None = None  # as it was noted last
@@ -188,7 +188,7 @@ class Overlay(BaseCollection):
     @property
     def _searching(self) -> Searching:
         measured = None if self._state is None else self._state.measured
-        return Searching(kind_of(self.kind), None if measured is None else measured.effort)
+        return Searching(milvus_index(self.kind), None if measured is None else measured.effort)
 
     def _nearest(
         self, queries: Vectors, k: int, condition: Condition | None, fields: Sequence[str]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.errors import SearchIndexError, require_extra
+from simcse_kit.search.kinds import MilvusIndex
 from simcse_kit.search.milvus.filters import literal
-from simcse_kit.search.milvus.schema import PROPERTY, Kind, State, index_of, schema_of
+from simcse_kit.search.milvus.schema import PROPERTY, State, index_of, schema_of
 from simcse_kit.search.rows import Id
 
 BATCH_ROWS = 1000
@@ -135,7 +136,7 @@ class Remote:
         """Whether there is a collection of this name, of ours or not."""
         return bool(self._call("has_collection"))
 
-    def create(self, state: State, kind: Kind) -> None:
+    def create(self, state: State, index: MilvusIndex) -> None:
         """Make it; whatever has the name already stays, and is an error."""
         if self.exists():
             raise SearchIndexError(
@@ -145,17 +146,17 @@ class Remote:
         self._call(
             "create_collection",
             schema=schema_of(client, state.id_type, state.dimension),
-            index_params=index_of(client, kind, state.dimension, lite=lite),
+            index_params=index_of(client, index, state.dimension, lite=lite),
             properties={PROPERTY: state.to_json()},
             consistency_level="Strong",
         )
 
-    def replace_empty(self, state: State, kind: Kind) -> None:
+    def replace_empty(self, state: State, index: MilvusIndex) -> None:
         """Make an empty collection of ours anew, for ids of the other type."""
         if self.count():
             raise SearchIndexError(f"{self} is not empty any more: somebody else added rows; open it again")
         self._call("drop_collection")
-        self.create(state, kind)
+        self.create(state, index)
 
     def state(self) -> State:
         """What is noted about it; one that is missing, not ours or newer is an error."""
