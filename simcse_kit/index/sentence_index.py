@@ -187,7 +187,7 @@ class SentenceIndex:
     ) -> tuple[list[str], Vectors]:
         if isinstance(sentences, str):
             raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
-        self._check_model()
+        self._check_model(self._collection)
         texts = checked_texts(sentences)
         return texts, self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
 
@@ -211,7 +211,7 @@ class SentenceIndex:
         Raises:
             SearchIndexError: no query, or a model that has changed since.
         """
-        self._check_model()
+        self._check_model(self._collection)
         if not len(queries):
             raise SearchIndexError("to tune by queries takes at least one")
         self._collection.queries = normalized(np.array(self.model.encode_query(list(queries)), dtype=np.float32))
@@ -264,10 +264,11 @@ class SentenceIndex:
             SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
                 was made.
         """
-        self._check_model()
+        now = self._collection.now()  # the model that is checked is that of the rows that are searched
+        self._check_model(now)
         if isinstance(queries, str):
-            return self.search_vectors(self.model.encode_query([queries]), k, threshold, filter)[0]
-        return self.search_vectors(self.model.encode_query(list(queries)), k, threshold, filter)
+            return now.search(self.model.encode_query([queries]), k, threshold, filter)[0]
+        return now.search(self.model.encode_query(list(queries)), k, threshold, filter)
 
     def search_vectors(
         self,
@@ -311,12 +312,12 @@ class SentenceIndex:
         """
         changed = self._collection.refresh()
         if changed:
-            self._check_model()
+            self._check_model(self._collection)
         return changed
 
-    def _check_model(self) -> None:
+    def _check_model(self, collection: BaseCollection) -> None:
         """The model may have been trained on, or its length or prompts set, since the index was made with it."""
-        if self.model.fingerprint() != self._collection.model["fingerprint"]:
+        if self.model.fingerprint() != collection.model["fingerprint"]:
             raise SearchIndexError(
                 f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
                 "it; build the index anew"

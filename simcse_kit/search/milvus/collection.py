@@ -82,10 +82,15 @@ class MilvusCollection(Overlay):
     def _take_over(self, state: State) -> None:
         """Be as the collection is now."""
         assert self._remote is not None
-        self._state, self.model, self._next_id = state, state.model, state.next_id
+        self._state = state
         self._building = state.build if state.state == "building" else None
         self._stored = self._remote.count()
-        self._id_type = {"int": int, "str": str}[state.id_type] if self._stored else None
+        self._snapshot = replace(
+            self._snapshot,
+            model=state.model,
+            next_id=state.next_id,
+            id_type={"int": int, "str": str}[state.id_type] if self._stored else None,
+        )
         self._reset(state.next_number)
 
     def refresh(self) -> bool:

@@ -49,7 +49,7 @@ class Overlay(BaseCollection):
     def _reset(self, base: int) -> None:
         """Nothing is pending."""
         self._base = base  # number of the first pending row
-        self._pending = Content(self.dimension)  # its numbers are from 0
+        self._pending = Content.empty(self.dimension)  # its numbers are from 0
         self._hidden: set[int] = set()  # rows there that are deleted, or replaced by a pending one
         self._sent = 0  # pending rows that a save which failed has sent
 
@@ -72,11 +72,11 @@ class Overlay(BaseCollection):
 
     def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
         check_fits(list(ids), list(texts), list(metadata))
-        self._pending.add(unit, ids, texts, metadata)
+        self._pending = self._pending.added(unit, ids, texts, metadata)
 
     def _remove(self, numbers: Sequence[int]) -> None:
         local = [number - self._base for number in numbers if number >= self._base]
-        self._pending.delete(local)
+        self._pending = self._pending.deleted(local)
         self._hidden.update(number for number in numbers if number < self._base + self._sent)
 
     def _expression(self, condition: Condition | None = None) -> str:
