@@ -113,6 +113,11 @@ class BaseCollection(ABC):
         return self._snapshot.id_type
 
     @property
+    def uri(self) -> str | None:
+        """Of Milvus, where it is kept there."""
+        return None
+
+    @property
     @abstractmethod
     def folder(self) -> Path | None:
         """Where it was opened or saved last: a folder, or a collection's name."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.files import sync
+from simcse_kit.search.address import parse_address
 from simcse_kit.search.base import BaseCollection, Hit, Info, Snapshot
 from simcse_kit.search.blocks import seal
 from simcse_kit.search.content import Content
@@ -228,6 +229,8 @@ class Collection(BaseCollection):
     def _target(self, folder: str | Path | None) -> Path:
         if folder is None and self.folder is None:
             raise SearchIndexError("this index has no folder yet; name one")
+        if folder is not None and (place := parse_address(folder)).uri is not None:
+            raise SearchIndexError(f"a Collection is saved to a folder; got {place}: SentenceIndex.save goes there")
         target = Path(folder).absolute() if folder is not None else self.folder
         assert target is not None
         if target.is_file():

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.errors import SearchIndexError, say_once
+from simcse_kit.search.address import check_name
 from simcse_kit.search.base import Info
 from simcse_kit.search.milvus.overlay import Overlay
-from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote, check_name
+from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote
 from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
 from simcse_kit.search.milvus.searching import beside, drawn, tune
 from simcse_kit.search.structure import TARGET_RECALL

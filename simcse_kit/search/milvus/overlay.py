@@ -54,6 +54,11 @@ class Overlay(BaseCollection):
         self._sent = 0  # pending rows that a save which failed has sent
 
     @property
+    def uri(self) -> str | None:
+        """See `BaseCollection.uri`."""
+        return self._uri
+
+    @property
     def folder(self) -> Path | None:
         """Name of the collection that it was opened from or saved to last."""
         return None if self._remote is None else Path(self._remote.name)
