@@ -94,6 +94,7 @@ class SentenceIndex:
         device: str | None = None,
         backend: str = "torch",
         dtype: str = "float32",
+        trust_remote_code: bool = False,
         store: str | None = None,
         uri: str | None = None,
         token: str | None = None,
@@ -103,11 +104,12 @@ class SentenceIndex:
         ``folder`` may be the address of a collection of Milvus, see `build`. ``store``, ``uri`` and ``token`` are the
         old way, with the collection's name as ``folder``.
         ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for a model that is loaded here.
+        ``trust_remote_code``: run code that the model brings, or that the index names as its kind, module:attribute.
 
         Raises:
             SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
         """
-        collection = open_collection(folder, store=store, uri=uri, token=token)
+        collection = open_collection(folder, trust_remote_code=trust_remote_code, store=store, uri=uri, token=token)
         shown = masked(folder)
         made_with = collection.model
         if not isinstance(model, SimCSE):
@@ -120,6 +122,7 @@ class SentenceIndex:
                     device=device,
                     backend=backend,
                     dtype=dtype,
+                    trust_remote_code=trust_remote_code,
                 )
             except ModelError as error:
                 hint = "; where it has moved, name it (--model)" if model is None else ""

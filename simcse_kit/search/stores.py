@@ -49,9 +49,16 @@ def new_collection(
 
 
 def open_collection(
-    index: str | Path | Address, *, store: str | None = None, uri: str | None = None, token: str | None = None
+    index: str | Path | Address,
+    *,
+    trust_remote_code: bool = False,
+    store: str | None = None,
+    uri: str | None = None,
+    token: str | None = None,
 ) -> BaseCollection:
     """The index at an address; ``store``, ``uri`` and ``token`` are the old way, see `index_address`.
+
+    ``trust_remote_code``: as in `Collection.open`.
 
     Raises:
         SearchIndexError: none there, or one that cannot be read.
@@ -59,7 +66,7 @@ def open_collection(
     """
     place = index_address(index, store, uri, token)
     if place.uri is None:
-        return Collection.open(place.path)
+        return Collection.open(place.path, trust_remote_code=trust_remote_code)
     from simcse_kit.search.milvus import MilvusCollection
 
     return MilvusCollection.open(place.path, uri=place.uri, token=token_of(place))

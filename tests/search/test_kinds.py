@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from simcse_kit import SearchIndexError, SentenceIndex, SimCSE
 from simcse_kit.cli import app
-from simcse_kit.errors import SearchIndexError
+from simcse_kit.index import build_index
 from simcse_kit.search import KINDS as LINES
 from simcse_kit.search import Collection
 from simcse_kit.search.kinds import KINDS, ApproximateKind, get_kind
@@ -141,6 +142,16 @@ def test_a_kind_that_a_file_names_is_imported_only_where_it_is_trusted(on_the_pa
     other.save()
     assert index.refresh()  # it is the kind that was trusted
     assert len(index) == COUNT + 1
+
+
+def test_files_are_indexed_by_a_kind_of_a_user(on_the_path: str, model: SimCSE, tmp_path: Path) -> None:
+    """It was given, so the build returns an index; opening it later takes trust."""
+    (tmp_path / "t.txt").write_text("".join(f"Sentence {i}.\n" for i in range(30)), encoding="utf-8")
+    index, _ = build_index(model, tmp_path / "t.txt", tmp_path / "i", kind=on_the_path)
+    assert index.search("Sentence 3.", 1)[0].text == "Sentence 3."
+    with pytest.raises(SearchIndexError, match="trust_remote_code"):
+        SentenceIndex.open(tmp_path / "i", model)
+    assert len(SentenceIndex.open(tmp_path / "i", model, trust_remote_code=True)) == 30
 
 
 def test_the_kinds_are_light() -> None:

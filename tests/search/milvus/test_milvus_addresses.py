@@ -18,9 +18,7 @@ from simcse_kit.search import Collection
 from simcse_kit.search.milvus import remote
 from simcse_kit.search.milvus.remote import Connection
 from simcse_kit.serving import open_targets
-from support.stores import MILVUS, Store, milvus_uri
-
-pytestmark = [pytest.mark.skipif(not MILVUS, reason="over Milvus: SIMCSE_KIT_STORE=milvus"), pytest.mark.slow]
+from support.stores import Store, milvus_uri
 
 
 @pytest.fixture
