@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simcse_kit.cli.index import Index, Store, Token, Uri
+from simcse_kit.search.address import index_address
 
 if TYPE_CHECKING:
     from simcse_kit.search import Pair
@@ -25,7 +26,7 @@ def mine_index(
     neighbors: Annotated[int, typer.Option(help="Nearest neighbours of each sentence that are looked at.", min=1)] = 50,
     output: Output = None,
     overwrite: Overwrite = False,
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -38,9 +39,7 @@ def mine_index(
     from simcse_kit.search import mine, open_collection
 
     _check(output, overwrite)
-    found = mine(
-        open_collection(index, store=store, uri=uri, token=token), threshold, neighbors, show_progress_bar=True
-    )
+    found = mine(open_collection(index_address(index, store, uri, token)), threshold, neighbors, show_progress_bar=True)
     console = out()
     groups = int(found.groups.max()) + 1 if len(found.groups) else 0
     console.print(f"{len(found.scores):,} pairs with a cosine of at least {threshold:g}, in {groups:,} groups")
@@ -62,7 +61,7 @@ def cluster_index(
     seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
     output: Output = None,
     overwrite: Overwrite = False,
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -75,7 +74,7 @@ def cluster_index(
     from simcse_kit.search import cluster, open_collection
 
     _check(output, overwrite)
-    found = cluster(open_collection(index, store=store, uri=uri, token=token), n_clusters, examples=examples, seed=seed)
+    found = cluster(open_collection(index_address(index, store, uri, token)), n_clusters, examples=examples, seed=seed)
     rows = [
         [f"{one.size:,}", f"{one.cohesion:.2f}", "\n".join(shortened(hit.text) for hit in one.nearest)]
         for one in found.clusters

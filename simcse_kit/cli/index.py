@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,17 +20,15 @@ from simcse_kit.cli.options import (
     TrustRemoteCode,
     columns_of,
 )
+from simcse_kit.search.address import index_address, masked
+from simcse_kit.search.kinds import KINDS, get_kind
 
 Index = Annotated[
-    Path, typer.Argument(help="Folder of the index; with --store milvus the name of its collection.", metavar="INDEX")
+    str, typer.Argument(help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.", metavar="INDEX")
 ]
-Store = Annotated[str, typer.Option(help="Where the index is kept: folder, or milvus.")]
-Uri = Annotated[
-    str | None, typer.Option(help="Of Milvus: a file of Milvus Lite, x.db, or http://host:19530.", metavar="URI")
-]
-Token = Annotated[
-    str | None, typer.Option(help="Of Milvus. Default: the environment variable MILVUS_TOKEN.", metavar="TOKEN")
-]
+Store = Annotated[str | None, typer.Option(help="The old way: folder, or milvus.", hidden=True)]
+Uri = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="URI")]
+Token = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="TOKEN")]
 File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
 IdColumn = Annotated[
     str | None,
@@ -74,8 +71,9 @@ def build_index(
     kind: Annotated[
         str,
         typer.Option(
-            help="How it is searched: flat (exact), hnsw, ivf, int8, pq, rabitq, binary (compressed, hits rescored "
-            "exactly), auto (by the number of sentences), or a FAISS factory string."
+            help=f"How it is searched: {', '.join(KINDS.names())} (all but flat find candidates, whose scores are "
+            "exact), auto (by the number of sentences), or a FAISS factory string.",
+            autocompletion=lambda: ["auto", *KINDS.names()],
         ),
     ] = "auto",
     target_recall: Annotated[
@@ -88,7 +86,7 @@ def build_index(
     backend: Backend = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -103,10 +101,11 @@ def build_index(
     encoder = SimCSE(
         model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
     )
+    address = index_address(index, store, uri, token)
     built, counts = build_index(
         encoder,
         file,
-        index,
+        address,
         columns=columns_of(columns),
         id_column=id_column,
         metadata_columns=columns_of(metadata_columns) or (),
@@ -119,18 +118,14 @@ def build_index(
         queries=_queries_of(queries),
         batch_size=batch_size,
         show_progress_bar=True,
-        store=store,
-        uri=uri,
-        token=token,
     )
     console = out()
     what = f"passages of {counts.documents:,} documents" if passages else "sentences"
-    console.print(f"{len(built):,} {what} indexed in {plain(index)}{_left_out(counts)}")
+    console.print(f"{len(built):,} {what} indexed in {plain(masked(index))}{_left_out(counts)}")
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
-    where = "" if store == "folder" else f" --store {store} --uri {plain(uri)}"
-    console.print(f'next: simcse-kit search {plain(index)} "your question"{where}', style="dim")
+    console.print(f'next: simcse-kit search {plain(address)} "your question"', style="dim")
 
 
 def add_to_index(
@@ -148,7 +143,7 @@ def add_to_index(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "float32",
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -161,7 +156,7 @@ def add_to_index(
     from simcse_kit.index.sentence_index import SentenceIndex
 
     opened = SentenceIndex.open(
-        index, model, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
+        index_address(index, store, uri, token), model, device=device, backend=backend, dtype=dtype
     )
     counts = add_files(
         opened,
@@ -176,14 +171,16 @@ def add_to_index(
         batch_size=batch_size,
         show_progress_bar=True,
     )
-    out().print(f"{counts.rows:,} sentences added to {plain(index)}, which has {len(opened):,}{_left_out(counts)}")
+    out().print(
+        f"{counts.rows:,} sentences added to {plain(masked(index))}, which has {len(opened):,}{_left_out(counts)}"
+    )
 
 
 def delete_from_index(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
     filter: Filter = None,
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -194,23 +191,24 @@ def delete_from_index(
     from simcse_kit.cli.console import out, plain
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index, store=store, uri=uri, token=token)
+    collection = open_collection(index_address(index, store, uri, token))
     deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=_json_of(filter))
     collection.save()
-    out().print(f"{deleted:,} deleted from {plain(index)}, which has {len(collection):,}")
+    out().print(f"{deleted:,} deleted from {plain(masked(index))}, which has {len(collection):,}")
 
 
-def show_index(index: Index, store: Store = "folder", uri: Uri = None, token: Token = None) -> None:
+def show_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
     """Show what an index holds and how it is searched."""
     from simcse_kit.cli.console import facts, out
-    from simcse_kit.search import KINDS, open_collection
+    from simcse_kit.search import open_collection
 
-    info = open_collection(index, store=store, uri=uri, token=token).info()
+    address = index_address(index, store, uri, token)
+    info = open_collection(address).info()
     structure = info.structure
     kind = f"{structure.kind if structure else 'flat'}"
-    how = "exact" if structure is None else KINDS.get(structure.kind, "a FAISS factory string")
+    how = "exact" if structure is None else get_kind(structure.kind).help
     size = f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"
-    if store == "milvus":
+    if address.uri is not None:
         kind, how = info.kind, "as Milvus has it"
         size = f"{info.bytes / 2**20:,.1f} MiB, " if info.bytes else ""
         size += f"save {info.generation}"
@@ -242,23 +240,22 @@ def show_index(index: Index, store: Store = "folder", uri: Uri = None, token: To
     )
 
 
-def verify_index(index: Index, store: Store = "folder", uri: Uri = None, token: Token = None) -> None:
+def verify_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
     """Read all of an index and compare it with its checksums."""
     from simcse_kit.cli.console import out, plain
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index, store=store, uri=uri, token=token)
+    collection = open_collection(index_address(index, store, uri, token))
     collection.verify()
-    out().print(
-        f"{plain(index)} is as it was written: {len(collection):,} sentences, commit {collection.info().generation}"
-    )
+    commit = collection.info().generation
+    out().print(f"{plain(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
 
 
 def compact_index(
     index: Index,
     queries: Queries = None,
     model: Model = None,
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -268,19 +265,20 @@ def compact_index(
     from simcse_kit.search import open_collection
 
     collection: Any
+    address = index_address(index, store, uri, token)
     if queries is None:
-        collection = open_collection(index, store=store, uri=uri, token=token)
+        collection = open_collection(address)
     else:
-        collection = SentenceIndex.open(index, model, store=store, uri=uri, token=token)
+        collection = SentenceIndex.open(address, model)
         collection.tune_by(_queries_of(queries))
     before = collection.info()
     collection.compact()
     after = collection.info()
-    if store == "milvus":
-        out().print(f"{plain(index)}: saved, and Milvus tidies up; {len(collection):,} sentences")
+    if address.uri is not None:
+        out().print(f"{plain(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
         return
     out().print(
-        f"{plain(index)}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
+        f"{plain(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
         f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
     )
 
@@ -317,7 +315,7 @@ def search_index(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "float32",
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -334,7 +332,7 @@ def search_index(
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
     opened = SentenceIndex.open(
-        index, model, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
+        index_address(index, store, uri, token), model, device=device, backend=backend, dtype=dtype
     )
     answers = opened.search(queries, k=k, threshold=threshold, filter=_json_of(filter))
     if output == "json":

@@ -24,8 +24,8 @@ def serve_targets(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of indexes; folders or hub names of models; each perhaps with a name, NAME=FOLDER. With "
-            "--store milvus, collections.",
+            help="Indexes: folders, milvus:FILE.db/NAME or milvus:http://HOST:19530/NAME; models: folders or hub "
+            "names. Each perhaps with a name, NAME=TARGET.",
             metavar="TARGET...",
         ),
     ],
@@ -40,7 +40,7 @@ def serve_targets(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "auto",
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
@@ -79,7 +79,7 @@ def serve_targets(
 
 def run_demo(
     index: Annotated[
-        str | None, typer.Argument(help="Folder of an index. Default: the package's sample.", metavar="[INDEX]")
+        str | None, typer.Argument(help="An index, see serve. Default: the package's sample.", metavar="[INDEX]")
     ] = None,
     compare: Annotated[
         str | None,
@@ -96,7 +96,7 @@ def run_demo(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "auto",
-    store: Store = "folder",
+    store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:

@@ -18,7 +18,9 @@ from simcse_kit.files import sync
 from simcse_kit.index.passages import cut
 from simcse_kit.index.sentence_index import SentenceIndex, about_model
 from simcse_kit.model import SimCSE
-from simcse_kit.search.stores import milvus_options
+from simcse_kit.search.address import Address, index_address
+from simcse_kit.search.collection import Collection
+from simcse_kit.search.stores import token_of
 from simcse_kit.search.structure import TARGET_RECALL
 
 _READ = 1 << 12  # rows that are encoded at once, and between two steps of the bar
@@ -39,7 +41,7 @@ class IndexCounts(NamedTuple):
 def build_index(
     model: SimCSE | str | Path,
     files: str | Path | Sequence[str | Path],
-    folder: str | Path,
+    folder: str | Path | Address,
     *,
     columns: Sequence[str] | None = None,
     id_column: str | None = None,
@@ -53,7 +55,7 @@ def build_index(
     queries: Sequence[str] | None = None,
     batch_size: int | None = None,
     show_progress_bar: bool = False,
-    store: str = "folder",
+    store: str | None = None,
     uri: str | None = None,
     token: str | None = None,
 ) -> tuple[SentenceIndex, IndexCounts]:
@@ -65,7 +67,8 @@ def build_index(
     Args:
         model: a `SimCSE`, or the name or folder of one.
         files: as `encode_files` takes them: a file of sentences, a folder of them, or several.
-        folder: is not there yet, or empty; over Milvus the name of a collection that is not there yet.
+        folder: is not there yet, or empty; or the address of a collection of Milvus that is not there yet,
+            ``milvus:tickets.db/NAME`` or ``milvus:http://host:19530/NAME``.
         columns: the one column of the text; None finds it, as `simcse_kit.data.read_sentences` does.
         id_column: strings or integers, each once; None numbers the rows from 0.
         metadata_columns: columns that become metadata, to filter by.
@@ -80,9 +83,9 @@ def build_index(
         queries: examples of what will be asked, to tune by, see `SentenceIndex.tune_by`; None: the sentences.
         batch_size: sentences in one forward pass; None: as many as run fastest.
         show_progress_bar: show one.
-        store: as in `SentenceIndex.build`.
-        uri: as in `SentenceIndex.build`.
-        token: as in `SentenceIndex.build`.
+        store: the old way, with the collection's name as ``folder``; see `SentenceIndex.build`.
+        uri: of Milvus, the old way.
+        token: of Milvus, the old way.
 
     Raises:
         DataError: a file or row that cannot be used, or no row is left.
@@ -94,11 +97,12 @@ def build_index(
     how = _Reading(
         columns, id_column, metadata_columns, header, skip_bad_rows, passages, language, batch_size, show_progress_bar
     )
-    if (milvus := milvus_options(store, uri, token)) is not None:
-        return _build_in_milvus(model, files, str(folder), how, kind, target_recall, queries, *milvus)
-    target = Path(folder).absolute()
+    address = index_address(folder, store, uri, token)
+    if address.uri is not None:
+        return _build_in_milvus(model, files, address, how, kind, target_recall, queries)
+    target = Path(address.path).absolute()
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise SearchIndexError(f"{folder} is there already and not empty; name a new folder, or add to it")
+        raise SearchIndexError(f"{address} is there already and not empty; name a new folder, or add to it")
     staging = target.parent / f".{target.name}.building"
     shutil.rmtree(staging, ignore_errors=True)  # of one that was killed
     try:
@@ -113,34 +117,34 @@ def build_index(
         sync(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return SentenceIndex.open(target, index.model), counts
+    collection = Collection.open(target, trust_remote_code=True)  # a kind of the user's own was given
+    return SentenceIndex(index.model, collection), counts
 
 
 def _build_in_milvus(
     model: SimCSE | str | Path,
     files: str | Path | Sequence[str | Path],
-    name: str,
+    address: Address,
     how: _Reading,
     kind: str,
     target_recall: float,
     queries: Sequence[str] | None,
-    uri: str,
-    token: str | None,
 ) -> tuple[SentenceIndex, IndexCounts]:
     from simcse_kit.search.milvus import MilvusCollection
 
+    assert address.uri is not None
     model = model if isinstance(model, SimCSE) else SimCSE(model)
     named = [files] if isinstance(files, str | Path) else list(files)
     asked = [[str(Path(file).absolute()) for file in named], kind, target_recall, how.of_the_rows()]
     collection = MilvusCollection.build(
-        name,
+        address.path,
         model.get_embedding_dimension(),
         kind,
         target_recall,
         about_model(model),
         hashlib.sha256(json.dumps(asked).encode()).hexdigest(),
-        uri=uri,
-        token=token,
+        uri=address.uri,
+        token=token_of(address),
     )
     index = SentenceIndex(model, collection)
     if queries is not None:
@@ -151,7 +155,7 @@ def _build_in_milvus(
 
 
 def add_files(
-    index: SentenceIndex,
+    index: SentenceIndex | str | Path | Address,
     files: str | Path | Sequence[str | Path],
     *,
     columns: Sequence[str] | None = None,
@@ -166,8 +170,9 @@ def add_files(
 ) -> IndexCounts:
     """Encode files into an index that has a folder, and commit; arguments and errors are those of `build_index`.
 
-    Many rows are several commits, 262,144 rows each, so that memory is bounded.
+    ``index`` may be its address. Many rows are several commits, 262,144 rows each, so that memory is bounded.
     """
+    index = index if isinstance(index, SentenceIndex) else SentenceIndex.open(index)
     if passages and id_column is None and len(index):
         raise SearchIndexError("to add passages to an index that has some, name the documents' ids: --id-column")
     how = _Reading(

@@ -12,7 +12,9 @@ from simcse_kit.data.inputs import checked_texts
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, Info, Row, new_collection, open_collection
+from simcse_kit.search.address import Address, index_address, masked
 from simcse_kit.search.checks import normalized
+from simcse_kit.search.stores import at_address
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.types import Vectors
 
@@ -30,6 +32,7 @@ class SentenceIndex:
     def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
         self.model = model
         self._collection = collection
+        self._place: Address | None = None  # of the first save, where none is named then
 
     @classmethod
     def build(
@@ -43,7 +46,8 @@ class SentenceIndex:
         target_recall: float = TARGET_RECALL,
         batch_size: int | None = None,
         show_progress_bar: bool = False,
-        store: str = "folder",
+        folder: str | Path | Address | None = None,
+        store: str | None = None,
         uri: str | None = None,
         token: str | None = None,
     ) -> SentenceIndex:
@@ -59,9 +63,12 @@ class SentenceIndex:
             target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.
             batch_size: sentences in one forward pass; None: as many as run fastest.
             show_progress_bar: show one.
-            store: where `save` puts it, a folder or, with milvus, a collection of Milvus.
-            uri: of Milvus: a file of Milvus Lite, named *.db, or http://host:19530.
-            token: of Milvus; None takes the environment variable MILVUS_TOKEN, where it is set.
+            folder: where `save` puts it: a folder, ``milvus:tickets.db/NAME`` (a file of Milvus Lite) or
+                ``milvus:http://host:19530/NAME``; None: as `save` is told. Milvus's token is the environment variable
+                MILVUS_TOKEN.
+            store: "milvus" is the old way to say so; ``folder`` replaces it.
+            uri: of Milvus, the old way.
+            token: of Milvus, the old way.
 
         Raises:
             ModelError: the model cannot be loaded.
@@ -70,35 +77,40 @@ class SentenceIndex:
         """
         model = model if isinstance(model, SimCSE) else SimCSE(model)
         collection = new_collection(
-            model.get_embedding_dimension(), kind, target_recall, store=store, uri=uri, token=token
+            model.get_embedding_dimension(), kind, target_recall, folder, store=store, uri=uri, token=token
         )
         collection.model = about_model(model)
         index = cls(model, collection)
+        index._place = None if folder is None else index_address(folder, store, uri, token)
         index.add(sentences, ids, metadata, batch_size=batch_size, show_progress_bar=show_progress_bar)
         return index
 
     @classmethod
     def open(
         cls,
-        folder: str | Path,
+        folder: str | Path | Address,
         model: SimCSE | str | Path | None = None,
         *,
         device: str | None = None,
         backend: str = "torch",
         dtype: str = "float32",
-        store: str = "folder",
+        trust_remote_code: bool = False,
+        store: str | None = None,
         uri: str | None = None,
         token: str | None = None,
     ) -> SentenceIndex:
         """Open the last commit of a folder; ``model`` None loads the one that the manifest names.
 
-        ``store``, ``uri`` and ``token`` are those of `build`; of Milvus ``folder`` is the collection's name.
+        ``folder`` may be the address of a collection of Milvus, see `build`. ``store``, ``uri`` and ``token`` are the
+        old way, with the collection's name as ``folder``.
         ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for a model that is loaded here.
+        ``trust_remote_code``: run code that the model brings, or that the index names as its kind, module:attribute.
 
         Raises:
             SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
         """
-        collection = open_collection(folder, store=store, uri=uri, token=token)
+        collection = open_collection(folder, trust_remote_code=trust_remote_code, store=store, uri=uri, token=token)
+        shown = masked(folder)
         made_with = collection.model
         if not isinstance(model, SimCSE):
             name = made_with["name"] if model is None else model
@@ -110,13 +122,14 @@ class SentenceIndex:
                     device=device,
                     backend=backend,
                     dtype=dtype,
+                    trust_remote_code=trust_remote_code,
                 )
             except ModelError as error:
                 hint = "; where it has moved, name it (--model)" if model is None else ""
-                raise SearchIndexError(f"{folder}: its model {name} cannot be loaded: {error}{hint}") from error
+                raise SearchIndexError(f"{shown}: its model {name} cannot be loaded: {error}{hint}") from error
         if model.fingerprint() != made_with["fingerprint"]:
             raise SearchIndexError(
-                f"{folder} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
+                f"{shown} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
                 f"{made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got {model.name} "
                 f"(pooling {model.pooling}, {model.max_seq_length} tokens, {model.fingerprint()[:12]}). "
                 "Use that model, or build the index anew with this one"
@@ -187,12 +200,15 @@ class SentenceIndex:
     ) -> tuple[list[str], Vectors]:
         if isinstance(sentences, str):
             raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
-        self._check_model()
+        self._check_model(self._collection)
         texts = checked_texts(sentences)
         return texts, self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
 
-    def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
+    def save(self, folder: str | Path | Address | None = None, *, structure: bool = True) -> Path:
         """Commit to ``folder`` (None: where it was opened or saved last), at one instant; returns the folder.
+
+        ``folder`` may be an address as in `build`: of Milvus, the rows are copied there, and the index is that one from
+        now on. Of an index in Milvus it may be another collection's name; of Milvus, the name is returned.
 
         ``structure`` False leaves the making of a first structure (see ``kind`` of `build`) to a later commit.
 
@@ -200,7 +216,12 @@ class SentenceIndex:
             SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
             DiskFullError: no space; the last commit stays.
         """
-        return self._collection.save(folder, structure=structure)
+        if folder is None:
+            folder = self._place if self._collection.folder is None else None
+        if folder is None:
+            return self._collection.save(structure=structure)
+        self._collection, path = at_address(self._collection, folder)
+        return self._collection.save(path, structure=structure)
 
     def tune_by(self, queries: Sequence[str]) -> None:
         """Let the structure that the next `save` or `compact` makes find the target recall for queries like these.
@@ -211,7 +232,7 @@ class SentenceIndex:
         Raises:
             SearchIndexError: no query, or a model that has changed since.
         """
-        self._check_model()
+        self._check_model(self._collection)
         if not len(queries):
             raise SearchIndexError("to tune by queries takes at least one")
         self._collection.queries = normalized(np.array(self.model.encode_query(list(queries)), dtype=np.float32))
@@ -264,10 +285,11 @@ class SentenceIndex:
             SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
                 was made.
         """
-        self._check_model()
+        now = self._collection.now()  # the model that is checked is that of the rows that are searched
+        self._check_model(now)
         if isinstance(queries, str):
-            return self.search_vectors(self.model.encode_query([queries]), k, threshold, filter)[0]
-        return self.search_vectors(self.model.encode_query(list(queries)), k, threshold, filter)
+            return now.search(self.model.encode_query([queries]), k, threshold, filter)[0]
+        return now.search(self.model.encode_query(list(queries)), k, threshold, filter)
 
     def search_vectors(
         self,
@@ -311,12 +333,12 @@ class SentenceIndex:
         """
         changed = self._collection.refresh()
         if changed:
-            self._check_model()
+            self._check_model(self._collection)
         return changed
 
-    def _check_model(self) -> None:
+    def _check_model(self, collection: BaseCollection) -> None:
         """The model may have been trained on, or its length or prompts set, since the index was made with it."""
-        if self.model.fingerprint() != self._collection.model["fingerprint"]:
+        if self.model.fingerprint() != collection.model["fingerprint"]:
             raise SearchIndexError(
                 f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
                 "it; build the index anew"

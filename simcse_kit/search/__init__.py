@@ -1,12 +1,35 @@
 """Vectors in, hits out: no model in sight."""
 
-from simcse_kit.search.base import BaseCollection, Hit, Info
-from simcse_kit.search.clustering import Clusters, cluster
-from simcse_kit.search.collection import Collection
-from simcse_kit.search.mining import Mined, Pair, mine
-from simcse_kit.search.rows import Row
-from simcse_kit.search.stores import STORES, new_collection, open_collection
-from simcse_kit.search.structure import KINDS
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simcse_kit.search.base import BaseCollection, Hit, Info
+    from simcse_kit.search.clustering import Clusters, cluster
+    from simcse_kit.search.collection import Collection
+    from simcse_kit.search.kinds._lines import KINDS
+    from simcse_kit.search.mining import Mined, Pair, mine
+    from simcse_kit.search.rows import Row
+    from simcse_kit.search.stores import STORES, new_collection, open_collection
+
+_HOME = {  # imported when they are asked for: the command's help needs the kinds alone
+    "KINDS": "kinds._lines",
+    "STORES": "stores",
+    "BaseCollection": "base",
+    "Clusters": "clustering",
+    "Collection": "collection",
+    "Hit": "base",
+    "Info": "base",
+    "Mined": "mining",
+    "Pair": "mining",
+    "Row": "rows",
+    "cluster": "clustering",
+    "mine": "mining",
+    "new_collection": "stores",
+    "open_collection": "stores",
+}
 
 __all__ = [
     "KINDS",
@@ -24,3 +47,9 @@ __all__ = [
     "new_collection",
     "open_collection",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,23 +51,58 @@ class Info:
     model: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What an index is at one instant: a reader takes it once, a writer replaces it as a whole."""
+
+    dimension: int
+    kind: str  # as asked for
+    target_recall: float
+    model: dict[str, Any] = field(default_factory=dict)  # what the owner keeps about the model with the rows
+    next_id: int = 0  # the first integer that was never an id
+    id_type: type | None = None  # int or str; None: no row yet
+
+
 class BaseCollection(ABC):
     """N texts with ids, metadata and unit vectors (N, D), wherever they are kept.
 
     `add`, `update` and `delete` change memory; `save` commits. A row has a number beside its id: the order in which it
-    was added.
+    was added. Any number of threads may read while one writes: each call reads what there was when it began.
     """
 
     def __init__(self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL) -> None:
         if not 0 < target_recall <= 1:
             raise SearchIndexError(f"target_recall is between 0 and 1; got {target_recall}")
-        self.dimension = dimension
-        self.kind = kind
-        self.target_recall = target_recall
-        self.model: dict[str, Any] = {}  # what the owner wants to know about the model, kept with the rows
+        self._snapshot = Snapshot(dimension=dimension, kind=kind, target_recall=target_recall)
         self.queries: Vectors | None = None  # (Q, D), unit vectors to tune by; None: the rows themselves
-        self._next_id = 0
-        self._id_type: type | None = None  # None: no row yet
+
+    @property
+    def dimension(self) -> int:
+        """D, of its vectors."""
+        return self._snapshot.dimension
+
+    @property
+    def kind(self) -> str:
+        """How it is searched, as asked for."""
+        return self._snapshot.kind
+
+    @property
+    def target_recall(self) -> float:
+        """Of the 10 nearest, the share that a search should find."""
+        return self._snapshot.target_recall
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What the owner keeps about the model with the rows."""
+        return self._snapshot.model
+
+    @model.setter
+    def model(self, model: dict[str, Any]) -> None:
+        self._snapshot = replace(self._snapshot, model=model)
+
+    def now(self) -> Self:
+        """This index at this instant, to read from several times: what is changed or read in later is not in it."""
+        return self
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -75,7 +110,12 @@ class BaseCollection(ABC):
     @property
     def id_type(self) -> type | None:
         """What its ids are, int or str; None before the first."""
-        return self._id_type
+        return self._snapshot.id_type
+
+    @property
+    def uri(self) -> str | None:
+        """Of Milvus, where it is kept there."""
+        return None
 
     @property
     @abstractmethod
@@ -100,10 +140,12 @@ class BaseCollection(ABC):
                 metadata that is no JSON object. Nothing is added then.
         """
         unit = unit_vectors(texts, vectors, self.dimension)
-        new = self._new_ids(len(texts), ids)
-        if taken := self._taken(new):
+        next_ = self.now()
+        new = next_._new_ids(len(texts), ids)
+        if taken := next_._taken(new):
             raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
-        self._add(texts, unit, new, as_json(metadata, len(texts)))
+        next_._add(texts, unit, new, as_json(metadata, len(texts)))
+        self._snapshot = next_._snapshot
         return new
 
     def update(
@@ -119,10 +161,12 @@ class BaseCollection(ABC):
             SearchIndexError: an id that is not there, and what `add` refuses. Nothing is changed then.
         """
         unit = unit_vectors(texts, vectors, self.dimension)
-        same, objects = self._new_ids(len(texts), ids), as_json(metadata, len(texts))
-        numbers = self._numbers(same)
-        self._remove(numbers)
-        self._add(texts, unit, same, objects)
+        next_ = self.now()
+        same, objects = next_._new_ids(len(texts), ids), as_json(metadata, len(texts))
+        numbers = next_._numbers(same)
+        next_._remove(numbers)
+        next_._add(texts, unit, same, objects)
+        self._snapshot = next_._snapshot  # both at once
 
     def delete(self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
         """Delete the rows with these ids, or those whose metadata meet a filter; returns how many.
@@ -139,11 +183,19 @@ class BaseCollection(ABC):
         self._remove(numbers)
         return len(numbers)
 
+    @property
+    def _next_id(self) -> int:
+        return self._snapshot.next_id
+
+    @property
+    def _id_type(self) -> type | None:
+        return self._snapshot.id_type
+
     def _add(self, texts: Sequence[str], unit: Vectors, ids: list[Id], metadata: Sequence[str | None]) -> None:
         if len(texts):
             self._append(unit, ids, texts, metadata)
-            self._id_type = type(ids[0])
-            self._next_id = max(self._next_id, 1 + max((i for i in ids if isinstance(i, int)), default=-1))
+            next_id = max(self._next_id, 1 + max((i for i in ids if isinstance(i, int)), default=-1))
+            self._snapshot = replace(self._snapshot, id_type=type(ids[0]), next_id=next_id)
 
     def _new_ids(self, count: int, ids: Sequence[Id] | None) -> list[Id]:
         if ids is None:
@@ -178,13 +230,15 @@ class BaseCollection(ABC):
 
     def get(self, ids: Sequence[Id]) -> list[Row]:
         """The rows with these ids; one that is not there is a `SearchIndexError`."""
-        numbers = self._numbers(ids)
-        rows = self.fetch(numbers)
+        now = self.now()
+        numbers = now._numbers(ids)
+        rows = now.fetch(numbers)
         return [rows[number] for number in numbers]
 
     def vectors_of(self, ids: Sequence[Id]) -> Vectors:
         """Unit vectors of the rows with these ids, (n, D); one that is not there is a `SearchIndexError`."""
-        return self._take(self._numbers(ids))
+        now = self.now()
+        return now._take(now._numbers(ids))
 
     def search(
         self,
@@ -200,35 +254,39 @@ class BaseCollection(ABC):
         if k < 1:
             raise SearchIndexError(f"k must be at least 1; got {k}")
         check_threshold(threshold)
+        now = self.now()
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
-        if queries.shape[1] != self.dimension and len(queries):
+        if queries.shape[1] != now.dimension and len(queries):
             raise SearchIndexError(
-                f"the index holds vectors of {self.dimension} dimensions; the query has {queries.shape[1]}"
+                f"the index holds vectors of {now.dimension} dimensions; the query has {queries.shape[1]}"
             )
         condition = None if filter is None else parse_filter(filter)
         if not len(queries):
             return []
-        return self._hits(normalized(queries), k, threshold, condition)
+        return now._hits(normalized(queries), k, threshold, condition)
 
     def similar(
         self, id: Id, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
     ) -> list[Hit]:
         """The ``k`` texts nearest to the one with this id, without it; as `search`."""
-        found = self.search(self.vectors_of([id]), k + 1, threshold, filter)[0]
+        now = self.now()
+        found = now.search(now.vectors_of([id]), k + 1, threshold, filter)[0]
         return [hit for hit in found if hit.id != id][:k]
 
     def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
         """At most so many rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
-        numbers = self._live()
+        now = self.now()
+        numbers = now._live()
         if len(numbers) > count:
             numbers = np.sort(np.random.default_rng(seed).choice(numbers, count, replace=False))
-        rows = self.fetch(numbers.tolist())
-        return [rows[number] for number in numbers.tolist()], self._take(numbers.tolist())
+        rows = now.fetch(numbers.tolist())
+        return [rows[number] for number in numbers.tolist()], now._take(numbers.tolist())
 
     def unit_vectors(self) -> tuple[NDArray[np.int64], Vectors]:
         """(numbers, vectors) of all rows, (N,) and (N, D), in memory."""
-        numbers = self._live()
-        return numbers, self._take(numbers.tolist())
+        now = self.now()
+        numbers = now._live()
+        return numbers, now._take(numbers.tolist())
 
     def as_ids(self, texts: Sequence[str]) -> list[Id]:
         """Ids of this index that are written as text: integers, where its ids are.

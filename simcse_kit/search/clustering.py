@@ -48,6 +48,7 @@ def cluster(collection: BaseCollection, n_clusters: int, *, examples: int = 3, s
     """
     import faiss
 
+    collection = collection.now()  # its rows are read again later, by number
     if not 1 <= n_clusters <= len(collection):
         raise SearchIndexError(f"n_clusters is from 1 to the number of sentences, {len(collection)}; got {n_clusters}")
     numbers, vectors = collection.unit_vectors()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,12 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.files import sync
-from simcse_kit.search.base import BaseCollection, Hit, Info
+from simcse_kit.search.address import parse_address
+from simcse_kit.search.base import BaseCollection, Hit, Info, Snapshot
 from simcse_kit.search.blocks import seal
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
+from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
 from simcse_kit.search.store import (
@@ -29,9 +34,19 @@ from simcse_kit.search.store import (
     one_writer,
     read_manifest,
 )
-from simcse_kit.search.structure import AUTO, AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kind
+from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kinds
 from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSnapshot(Snapshot):
+    """What an index in a folder is at one instant."""
+
+    content: Content
+    folder: Path | None = None
+    generation: int = 0  # of the commit in ``folder`` that the content started from
+    stamp: tuple[int, int] | None = None  # `_stamp` of that commit
 
 
 class Collection(BaseCollection):
@@ -44,11 +59,16 @@ class Collection(BaseCollection):
 
     def __init__(self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL) -> None:
         super().__init__(dimension, kind, target_recall)
-        resolve_kind(kind, 0)
-        self._content = Content(dimension)
-        self._folder: Path | None = None
-        self._generation = 0  # of the commit in `_folder` that this content started from
-        self._seen: tuple[int, int] | None = None  # `_stamp` of that commit
+        resolve_kinds(kind, 0)
+        self._snapshot: FolderSnapshot = FolderSnapshot(**vars(self._snapshot), content=Content.empty(dimension))
+
+    def now(self) -> Collection:
+        """See `BaseCollection.now`."""
+        return copy.copy(self)  # the snapshot does not change
+
+    @property
+    def _content(self) -> Content:
+        return self._snapshot.content
 
     def __len__(self) -> int:
         return len(self._content)
@@ -56,13 +76,14 @@ class Collection(BaseCollection):
     @property
     def folder(self) -> Path | None:
         """Where it was opened or saved last."""
-        return self._folder
+        return self._snapshot.folder
 
     def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
-        self._content.add(unit, ids, texts, metadata)
+        content = self._content.added(unit, ids, texts, metadata)
+        self._snapshot = replace(self._snapshot, content=content)
 
     def _remove(self, numbers: Sequence[int]) -> None:
-        self._content.delete(numbers)
+        self._snapshot = replace(self._snapshot, content=self._content.deleted(numbers))
 
     def _found(self, ids: Sequence[Id]) -> dict[Id, int]:
         return self._content.numbers(ids)
@@ -113,26 +134,27 @@ class Collection(BaseCollection):
 
     def info(self) -> Info:
         """What it holds."""
-        content = self._content
+        snapshot = self._snapshot
+        content, count = snapshot.content, len(snapshot.content)
         return Info(
-            count=len(self),
-            deleted=len(content.live) - len(self),
-            dimension=self.dimension,
-            kind=self.kind,
+            count=count,
+            deleted=len(content.live) - count,
+            dimension=snapshot.dimension,
+            kind=snapshot.kind,
             structure=content.described,
             unindexed=content.unindexed,
             segments=len(content.segments),
-            bytes=0 if self._folder is None else sum(path.stat().st_size for path in self._folder.iterdir()),
-            generation=self._generation,
-            model=self.model,
+            bytes=0 if snapshot.folder is None else _bytes_of(snapshot.folder),
+            generation=snapshot.generation,
+            model=snapshot.model,
         )
 
     def refresh(self) -> bool:
         """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it."""
-        pending = self._content.pending
-        if self._folder is None or pending.count or pending.deleted or _stamp(self._folder) == self._seen:
+        snapshot = self._snapshot
+        if snapshot.folder is None or snapshot.content.changed or _stamp(snapshot.folder) == snapshot.stamp:
             return False
-        vars(self).update(vars(Collection.open(self._folder)))
+        self._snapshot = Collection._open(snapshot.folder, {snapshot.kind})._snapshot
         return True
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
@@ -149,17 +171,19 @@ class Collection(BaseCollection):
         with one_writer(target):
             generation = self._next_generation(target)
             content, described = self._content, self._content.described
-            new = bool(content.pending.count or content.pending.deleted)
+            new = content.changed
             missing = structure and described is None and self._wants_structure(len(content))
             if generation > 1 and not new and not missing:
                 return target
             with committing(target):
                 entries = [segment.entry for segment in content.segments]
-                if target != self._folder:
+                if target != self.folder:
                     self._copy_to(target, [*entries, *([described] if described else [])])
                 if new:
-                    kept = len(entries) - to_merge(content.segments, content.pending)
-                    entries[kept:] = [write_segment(target, generation, content.segments[kept:], content.pending)]
+                    deleted = content.newly_deleted()
+                    kept = len(entries) - to_merge(content.segments, content.pending.count + len(deleted))
+                    merged = content.segments[kept:]
+                    entries[kept:] = [write_segment(target, generation, merged, content.pending, deleted)]
                 if missing:
                     described = self._structure(target, generation, content.vectors)
                 self._commit(target, generation, entries, described)
@@ -173,7 +197,7 @@ class Collection(BaseCollection):
         return target
 
     def _wants_structure(self, count: int) -> bool:
-        return count > 1 and resolve_kind(self.kind, count) != "flat"
+        return count > 1 and isinstance(resolve_kinds(self.kind, count)[0], ApproximateKind)
 
     def compact(self) -> Path:
         """Commit without the deleted rows, and with a structure over all that is left; costs the index's size."""
@@ -197,14 +221,17 @@ class Collection(BaseCollection):
 
     def verify(self) -> None:
         """Read everything of the last commit; what differs from what was written is a `SearchIndexError` by name."""
-        if self._folder is None:
+        snapshot = self._snapshot
+        if snapshot.folder is None:
             raise SearchIndexError("this index has no folder yet")
-        self._content.verify(self._folder)
+        snapshot.content.verify(snapshot.folder)
 
     def _target(self, folder: str | Path | None) -> Path:
-        if folder is None and self._folder is None:
+        if folder is None and self.folder is None:
             raise SearchIndexError("this index has no folder yet; name one")
-        target = Path(folder).absolute() if folder is not None else self._folder
+        if folder is not None and (place := parse_address(folder)).uri is not None:
+            raise SearchIndexError(f"a Collection is saved to a folder; got {place}: SentenceIndex.save goes there")
+        target = Path(folder).absolute() if folder is not None else self.folder
         assert target is not None
         if target.is_file():
             raise SearchIndexError(f"{target} is a file; an index is a folder")
@@ -213,14 +240,14 @@ class Collection(BaseCollection):
     def _next_generation(self, target: Path) -> int:
         if (target / MANIFEST).is_file():
             on_disk = read_manifest(target).generation
-            if target != self._folder:
+            if target != self.folder:
                 raise SearchIndexError(
                     f"{target} already holds an index; open it and add to it, or choose another folder"
                 )
-            if on_disk != self._generation:
+            if on_disk != self._snapshot.generation:
                 raise SearchIndexError(
                     f"{target} was changed by somebody else since it was opened (commit {on_disk}, opened at "
-                    f"{self._generation}); open it again"
+                    f"{self._snapshot.generation}); open it again"
                 )
             return on_disk + 1
         if target.is_dir() and any(target.iterdir()):
@@ -232,19 +259,21 @@ class Collection(BaseCollection):
             files = [entry.vectors, entry.rows] if isinstance(entry, SegmentEntry) else [entry.file]
             for file in files:
                 if file is not None:
-                    assert self._folder is not None
-                    shutil.copyfile(self._folder / file.name, target / file.name)
+                    assert self.folder is not None
+                    shutil.copyfile(self.folder / file.name, target / file.name)
                     sync(target / file.name)
 
     def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
         """Make, tune and write a structure over all vectors."""
-        for kind in AUTO if self.kind == "auto" else (resolve_kind(self.kind, len(vectors)),):
+        for kind in resolve_kinds(self.kind, len(vectors)):
+            assert isinstance(kind, ApproximateKind)
             structure, tuned = build_tuned(kind, vectors, self.target_recall, self.queries)
             if tuned.recall >= self.target_recall:
                 break
+        name = kind.name if self.kind == "auto" else self.kind
         if tuned.recall < self.target_recall:
             say_once(
-                f"{kind} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "
+                f"{name} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "
                 f"{self.target_recall} that was asked for; another kind may: --kind int8 or --kind hnsw",
                 key=f"recall: {target}",
             )
@@ -252,7 +281,7 @@ class Collection(BaseCollection):
         structure.write(path)
         size, table = seal(path)
         return StructureEntry(
-            kind=kind,
+            kind=name,
             rows=structure.rows,
             effort=tuned.setting.effort,
             candidates=tuned.setting.candidates,
@@ -280,36 +309,46 @@ class Collection(BaseCollection):
             structure=structure,
         )
         commit(target, manifest)
-        self._seen = _stamp(target)  # before the lock is given back
-        before = self._content if target == self._folder else None
-        self._folder, self._generation = target, generation
-        self._content = Content.open(target, manifest, before)
+        stamp = _stamp(target)  # before the lock is given back
+        before = self._content if target == self.folder else None
+        content = Content.open(target, manifest, before)
+        self._snapshot = replace(self._snapshot, content=content, folder=target, generation=generation, stamp=stamp)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Collection:
-        """Open the last commit of a folder; a damaged file is an error by name. Vectors and texts stay on the disk."""
-        target = Path(folder).absolute()
+    def open(cls, folder: str | Path, *, trust_remote_code: bool = False) -> Collection:
+        """Open the last commit of a folder; a damaged file is an error by name. Vectors and texts stay on the disk.
+
+        ``trust_remote_code``: import the module of a kind that the folder names as ``module:attribute``.
+        """
+        return cls._open(Path(folder).absolute(), set(), trust_remote_code=trust_remote_code)
+
+    @classmethod
+    def _open(cls, target: Path, known: set[str], *, trust_remote_code: bool = False) -> Collection:
+        """``known``: kinds that somebody gave, whatever code they are."""
         while True:
             seen = _stamp(target)
             manifest = read_manifest(target)
+            kinds = {manifest.kind, *([manifest.structure.kind] if manifest.structure else [])}
+            for name in kinds - known - {"auto"}:
+                get_kind(name, recorded=True, trust_remote_code=trust_remote_code)
             try:
-                collection = cls._read(target, manifest)
+                content = Content.open(target, manifest)
             except (SearchIndexError, OSError):
                 if read_manifest(target).generation == manifest.generation:
                     raise  # else a writer committed meanwhile, and took the old files away
             else:
-                collection._seen = seen
-                return collection
-
-    @classmethod
-    def _read(cls, target: Path, manifest: Manifest) -> Collection:
+                break
         collection = cls(manifest.dimension, manifest.kind, manifest.target_recall)
-        collection.model = manifest.model
-        collection._content = Content.open(target, manifest)
-        collection._next_id = manifest.next_id
-        if len(collection._content.live):
-            collection._id_type = str if manifest.id_type == "str" else int
-        collection._folder, collection._generation = target, manifest.generation
+        collection._snapshot = replace(
+            collection._snapshot,
+            model=manifest.model,
+            next_id=manifest.next_id,
+            id_type=(str if manifest.id_type == "str" else int) if len(content.live) else None,
+            content=content,
+            folder=target,
+            generation=manifest.generation,
+            stamp=seen,
+        )
         return collection
 
 
@@ -320,3 +359,11 @@ def _stamp(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
+
+
+def _bytes_of(folder: Path) -> int:
+    total = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a writer may take an old commit's files away
+            total += path.stat().st_size
+    return total

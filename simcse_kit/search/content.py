@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.filters import Condition
+from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
 from simcse_kit.search.store import Manifest, StructureEntry, open_blocks
@@ -19,49 +21,55 @@ from simcse_kit.types import Vectors
 _FEW = 0.02  # share of the rows that a filter leaves, up to which these are compared one by one
 
 
+@dataclass(frozen=True)
 class Content:
-    """Rows numbered from 0 in the order in which they were added; a deleted one keeps its number until a compaction."""
+    """Rows numbered from 0 in the order in which they were added; a deleted one keeps its number until a compaction.
 
-    def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
-        self.segments: list[Segment] = []
-        self.pending = Pending(0, dimension)
-        self.live = np.zeros(0, dtype=bool)  # by number: rows that are not deleted
-        self.structure: Structure | None = None
-        self.described: StructureEntry | None = None  # the structure, as it is written
+    It does not change: `added` and `deleted` return the next one, which shares what it can.
+    """
+
+    dimension: int
+    segments: tuple[Segment, ...]
+    pending: Pending
+    committed: Mask  # (rows of the segments,): as the last commit has ``live``
+    live: Mask  # by number: rows that are not deleted
+    deletions: int = 0  # since the last commit
+    structure: Structure | None = None
+    described: StructureEntry | None = None  # the structure, as it is written
+
+    @classmethod
+    def empty(cls, dimension: int) -> Content:
+        """No rows."""
+        none = np.zeros(0, dtype=bool)
+        return cls(dimension, (), Pending.empty(0, dimension), none, none)
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest, before: Content | None = None) -> Content:
         """The content of a commit; what it shares with ``before``, of the same folder, is not opened again."""
         opened = {segment.entry: segment for segment in before.segments} if before else {}
-        content = cls(manifest.dimension)
+        segments: list[Segment] = []
         rows = 0
         for entry in manifest.segments:
             if entry.start != rows:
                 raise SearchIndexError(f"{folder}: the manifest's segments do not follow one another; it is damaged")
-            content.segments.append(opened.get(entry) or open_segment(folder, entry, manifest.dimension))
+            segments.append(opened.get(entry) or open_segment(folder, entry, manifest.dimension))
             rows += entry.count
-        content.pending = Pending(rows, manifest.dimension)
-        content.live = np.ones(rows, dtype=bool)
-        for segment in content.segments:
+        live = np.ones(rows, dtype=bool)
+        for segment in segments:
             numbers = segment.rows.deleted() if segment.entry.deleted else np.zeros(0, np.int64)
             if len(numbers) != segment.entry.deleted or (len(numbers) and numbers[-1] >= rows):
                 raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: its deleted rows do not fit")
-            content.live[numbers] = False
-        if len(content) != manifest.count:
-            raise SearchIndexError(
-                f"{folder}: the manifest counts {manifest.count} sentences, the files hold {len(content)}"
-            )
+            live[numbers] = False
+        if (count := int(np.count_nonzero(live))) != manifest.count:
+            raise SearchIndexError(f"{folder}: the manifest counts {manifest.count} sentences, the files hold {count}")
+        structure = None
         if (wanted := manifest.structure) is not None:
             if wanted.rows > rows:
                 raise SearchIndexError(f"{folder}: the structure is of more rows than there are; it is damaged")
-            content.described = wanted
-            if before is not None and before.described == wanted:
-                content.structure = before.structure
-            else:
-                setting = Setting(wanted.effort, wanted.candidates)
-                content.structure = Structure.open(open_blocks(folder, wanted.file), wanted.rows, setting)
-        return content
+            same = before is not None and before.described == wanted
+            structure = before.structure if before is not None and same else _open_structure(folder, wanted)
+        pending = Pending.empty(rows, manifest.dimension)
+        return cls(manifest.dimension, tuple(segments), pending, live, live, 0, structure, wanted)
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.live))
@@ -71,15 +79,27 @@ class Content:
         """Rows behind the structure, which are compared one by one."""
         return len(self.live) - (self.structure.rows if self.structure else 0)
 
-    def add(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
-        """Add n rows; all or none."""
-        self.pending.add(unit, ids, texts, metadata)
-        self.live = np.concatenate([self.live, np.ones(len(unit), dtype=bool)])
+    def added(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> Content:
+        """With n more rows."""
+        live = np.concatenate([self.live, np.ones(len(unit), dtype=bool)])
+        return replace(self, pending=self.pending.added(unit, ids, texts, metadata), live=live)
 
-    def delete(self, numbers: Sequence[int]) -> None:
-        """Delete rows that are live."""
-        self.pending.delete(numbers)
-        self.live[np.asarray(numbers, dtype=np.int64)] = False
+    def deleted(self, numbers: Sequence[int]) -> Content:
+        """Without rows that are live."""
+        live = self.live.copy()
+        live[np.asarray(numbers, dtype=np.int64)] = False
+        return replace(self, live=live, deletions=self.deletions + len(numbers))
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was added or deleted since the last commit."""
+        return bool(self.pending.count or self.deletions)
+
+    def newly_deleted(self) -> list[int]:
+        """Numbers of rows that were deleted since the last commit."""
+        there = self.live.copy()
+        there[: len(self.committed)] |= ~self.committed
+        return np.flatnonzero(~there).tolist()
 
     @property
     def sources(self) -> list[Segment | Pending]:
@@ -93,7 +113,13 @@ class Content:
 
     def numbers(self, ids: Sequence[Id]) -> dict[Id, int]:
         """Numbers of live rows by id, of those ids that are there."""
-        return {id_: number for source in self.sources for number, id_ in source.rows.numbers(ids) if self.live[number]}
+        end = len(self.live)  # what is pending may have more rows by now
+        return {
+            id_: number
+            for source in self.sources
+            for number, id_ in source.rows.numbers(ids)
+            if number < end and self.live[number]
+        }
 
     def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
         """Rows by number."""
@@ -108,7 +134,8 @@ class Content:
         """Which live rows meet a condition, by number."""
         mask = np.zeros(len(self.live), dtype=bool)
         for source in self.sources:
-            mask[source.rows.matching(condition)] = True
+            numbers = source.rows.matching(condition)
+            mask[numbers[numbers < len(mask)]] = True
         return mask & self.live
 
     def rows(self) -> Iterator[tuple[Row, Vectors]]:
@@ -116,7 +143,7 @@ class Content:
         for source in self.sources:
             source.part.check(0, source.count)
             for number, row in source.rows:
-                if self.live[number]:
+                if number < len(self.live) and self.live[number]:
                     yield row, source.part.vectors[number - source.start]
 
     def nearest(self, queries: Vectors, k: int, allowed: Mask) -> Nearest:
@@ -147,3 +174,10 @@ class Content:
             verify_segment(folder, segment)
         if self.described is not None:
             open_blocks(folder, self.described.file).verify()
+
+
+def _open_structure(folder: Path, entry: StructureEntry) -> Structure:
+    kind = get_kind(entry.kind)
+    if not isinstance(kind, ApproximateKind):
+        raise SearchIndexError(f"{folder}: {kind.name} has no structure, and there is one; it is damaged")
+    return Structure.open(kind, open_blocks(folder, entry.file), entry.rows, Setting(entry.effort, entry.candidates))

@@ -63,6 +63,7 @@ def mine(
     check_threshold(threshold)
     if neighbors < 1:
         raise SearchIndexError(f"neighbors must be at least 1; got {neighbors}")
+    collection = collection.now()  # its rows are read again later, by number
     found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     full = 0
     with tqdm(total=len(collection), desc="Mining", unit="row", disable=not show_progress_bar) as progress:

@@ -75,24 +75,25 @@ class Rows:
                 connection.close()
 
     def add(self, start: int, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
-        """Add rows from number ``start``; ``metadata`` is JSON."""
+        """Add rows from number ``start``, in the place of any there; ``metadata`` is JSON."""
         rows = zip(
             range(start, start + len(ids)), ids, texts, metadata, map(_checksum, ids, texts, metadata), strict=True
         )
         with _named(self._name), self._connection:
-            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", rows)
 
     def delete(self, numbers: Iterable[int]) -> None:
         """Note that rows, of any segment, are deleted."""
         with _named(self._name), self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO deleted VALUES (?)", ((n,) for n in numbers))
 
-    def take(self, other: Rows) -> None:
-        """Add everything of another, under the same numbers."""
+    def take(self, other: Rows, end: int) -> None:
+        """Add the rows of another below number ``end``, under the same numbers, and its deleted numbers."""
         with _named(self._name), self._connection:
-            for table, marks in (("rows", "?, ?, ?, ?, ?"), ("deleted", "?")):
-                found = other._connection.execute(f"SELECT * FROM {table} ORDER BY row")
-                self._connection.executemany(f"INSERT INTO {table} VALUES ({marks})", found)
+            found = other._connection.execute("SELECT * FROM rows WHERE row < ? ORDER BY row", (end,))
+            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", found)
+            found = other._connection.execute("SELECT * FROM deleted ORDER BY row")
+            self._connection.executemany("INSERT INTO deleted VALUES (?)", found)
 
     def take_live(self, other: Rows, live: NDArray[np.bool_], numbers: Iterator[int]) -> None:
         """Add the rows of another that are ``live`` (by their numbers there), under the next of ``numbers``."""

@@ -29,37 +29,40 @@ class Segment:
     entry: SegmentEntry  # where it is written
 
 
+@dataclass(frozen=True)
 class Pending:
-    """Rows that were added, and numbers of rows that were deleted, since the last commit; in memory."""
+    """Rows that were added since the last commit, in memory.
 
-    def __init__(self, start: int, dimension: int) -> None:
-        self.start = start
-        self.count = 0
-        self.rows = Rows.new()
-        self.deleted: list[int] = []
-        self._vectors = np.empty((0, dimension), dtype=np.float32)
+    Those that come later lie behind them in the same memory, so that adding costs what is added: ``rows`` may hold more
+    than ``count``, which an older `Pending` does not look at. Only the newest one is added to.
+    """
+
+    start: int  # number of the first row
+    count: int
+    rows: Rows
+    memory: Vectors  # (count or more, D)
+
+    @classmethod
+    def empty(cls, start: int, dimension: int) -> Pending:
+        """No rows, from number ``start`` on."""
+        return cls(start, 0, Rows.new(), np.empty((0, dimension), dtype=np.float32))
 
     @property
     def part(self) -> Part:
         """Its vectors."""
-        return Part(self.start, self._vectors[: self.count], None)
+        return Part(self.start, self.memory[: self.count], None)
 
-    def add(self, vectors: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
-        """Add n rows, all or none."""
+    def added(
+        self, vectors: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]
+    ) -> Pending:
+        """With n more rows."""
+        end, memory = self.count + len(vectors), self.memory
+        if end > len(memory):
+            memory = np.empty((max(end, 2 * len(memory)), vectors.shape[1]), dtype=np.float32)
+            memory[: self.count] = self.part.vectors
+        memory[self.count : end] = vectors
         self.rows.add(self.start + self.count, ids, texts, metadata)
-        end = self.count + len(vectors)
-        if end > len(self._vectors):
-            grown = np.empty((max(end, 2 * len(self._vectors)), vectors.shape[1]), dtype=np.float32)
-            grown[: self.count] = self._vectors[: self.count]
-            self._vectors = grown
-        self._vectors[self.count : end] = vectors
-        self.count = end
-
-    def delete(self, numbers: Iterable[int]) -> None:
-        """Note that rows are deleted, of this segment or another."""
-        numbers = list(numbers)
-        self.rows.delete(numbers)
-        self.deleted += numbers
+        return Pending(self.start, end, self.rows, memory)
 
 
 def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
@@ -83,13 +86,13 @@ def verify_segment(folder: Path, segment: Segment) -> None:
         raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
 
 
-def to_merge(segments: Sequence[Segment], pending: Pending) -> int:
-    """How many of the last segments a commit writes again together with what is new.
+def to_merge(segments: Sequence[Segment], new: int) -> int:
+    """How many of the last segments a commit writes again together with what is ``new``: rows and deletions.
 
     Those that are no larger: so a row is written again each time its segment doubles, and there are about as many
     segments as the logarithm of the rows says.
     """
-    size, merged = pending.count + len(pending.deleted), 0
+    size, merged = new, 0
     for segment in reversed(segments):
         own = segment.count + segment.entry.deleted
         if own > size or own > _MERGED:
@@ -98,13 +101,16 @@ def to_merge(segments: Sequence[Segment], pending: Pending) -> int:
     return merged
 
 
-def write_segment(folder: Path, generation: int, merged: Sequence[Segment], pending: Pending) -> SegmentEntry:
-    """Write segments and what is pending as one; numbers stay."""
+def write_segment(
+    folder: Path, generation: int, merged: Sequence[Segment], pending: Pending, deleted_rows: Iterable[int]
+) -> SegmentEntry:
+    """Write segments, what is pending and the numbers of newly deleted rows as one; numbers stay."""
     sources: list[Segment | Pending] = [*merged, pending]
     rows_path = folder / file_name("rows", generation)
     with Rows.create(rows_path) as rows:
         for source in sources:
-            rows.take(source.rows)
+            rows.take(source.rows, source.start + source.count)
+        rows.delete(deleted_rows)
         deleted = len(rows.deleted())
     parts = VectorParts([source.part for source in sources], pending.part.vectors.shape[1])
     return _described(folder, generation, sources[0].start, deleted, (chunk for _, chunk in parts.chunks()))

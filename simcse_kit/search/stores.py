@@ -1,63 +1,94 @@
-"""Where an index is kept: in a folder, or in Milvus."""
+"""Opening, making and moving an index where its address says: in a folder, or in Milvus."""
 
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 
-from simcse_kit.errors import SearchIndexError
+import numpy as np
+
+from simcse_kit.search.address import STORES, Address, index_address, parse_address
 from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.collection import Collection
 from simcse_kit.search.structure import TARGET_RECALL
 
-STORES = {
-    "folder": "a folder of this machine",
-    "milvus": "a collection of Milvus: a file of Milvus Lite, or a server",
-}
+__all__ = ["STORES", "at_address", "new_collection", "open_collection", "token_of"]
+
 TOKEN = "MILVUS_TOKEN"  # environment variable of the token, where none is given
+_ROWS = 1 << 12  # that are copied at once
 
 
-def milvus_options(store: str, uri: str | None, token: str | None) -> tuple[str, str | None] | None:
-    """(uri, token) of Milvus, or None for a folder; what does not fit together is an error."""
-    if store not in STORES:
-        raise SearchIndexError(f"store must be one of {', '.join(STORES)}; got {store!r}")
-    if store == "folder":
-        if uri is not None or token is not None:
-            raise SearchIndexError("uri and token are of a Milvus: --store milvus")
-        return None
-    if not uri:
-        raise SearchIndexError("store milvus needs its uri: --uri FILE.db or --uri http://host:19530")
-    return uri, token or os.environ.get(TOKEN)
+def token_of(address: Address) -> str | None:
+    """The token of a Milvus."""
+    return address.token or os.environ.get(TOKEN)
 
 
 def new_collection(
     dimension: int,
     kind: str = "auto",
     target_recall: float = TARGET_RECALL,
+    address: str | Path | Address | None = None,
     *,
-    store: str = "folder",
+    store: str | None = None,
     uri: str | None = None,
     token: str | None = None,
 ) -> BaseCollection:
-    """An empty collection in memory, which `save` puts there."""
-    if (milvus := milvus_options(store, uri, token)) is None:
+    """An empty collection in memory, for `save` to put at an address; None: a folder that is named then.
+
+    ``store``, ``uri`` and ``token`` are the old way, see `index_address`.
+    """
+    if address is None and store is None and uri is None and token is None:
+        return Collection(dimension, kind, target_recall)
+    place = index_address("NAME" if address is None else address, store, uri, token)
+    if place.uri is None:
         return Collection(dimension, kind, target_recall)
     from simcse_kit.search.milvus import MilvusCollection
 
-    return MilvusCollection(dimension, kind, target_recall, uri=milvus[0], token=milvus[1])
+    return MilvusCollection(dimension, kind, target_recall, uri=place.uri, token=token_of(place))
 
 
 def open_collection(
-    index: str | Path, *, store: str = "folder", uri: str | None = None, token: str | None = None
+    index: str | Path | Address,
+    *,
+    trust_remote_code: bool = False,
+    store: str | None = None,
+    uri: str | None = None,
+    token: str | None = None,
 ) -> BaseCollection:
-    """The index of this name: a folder, or a collection.
+    """The index at an address; ``store``, ``uri`` and ``token`` are the old way, see `index_address`.
+
+    ``trust_remote_code``: as in `Collection.open`.
 
     Raises:
         SearchIndexError: none there, or one that cannot be read.
         MissingExtraError: no pymilvus.
     """
-    if (milvus := milvus_options(store, uri, token)) is None:
-        return Collection.open(index)
+    place = index_address(index, store, uri, token)
+    if place.uri is None:
+        return Collection.open(place.path, trust_remote_code=trust_remote_code)
     from simcse_kit.search.milvus import MilvusCollection
 
-    return MilvusCollection.open(index, uri=milvus[0], token=milvus[1])
+    return MilvusCollection.open(place.path, uri=place.uri, token=token_of(place))
+
+
+def at_address(collection: BaseCollection, index: str | Path | Address) -> tuple[BaseCollection, str]:
+    """A collection that `save` puts at an address by the path that is returned too: this one, or a copy of its rows.
+
+    A collection of Milvus takes the name of another there as an address.
+    """
+    place = parse_address(index)
+    if place.uri is None or place.uri == collection.uri:
+        return collection, place.path
+    made = new_collection(collection.dimension, collection.kind, collection.target_recall, place)
+    made.model, made.queries = collection.model, collection.queries
+    rows = collection.now().rows()
+    while some := list(islice(rows, _ROWS)):
+        found, vectors = zip(*some, strict=True)
+        made.add(
+            [row.text for row in found],
+            np.stack(vectors),
+            [row.id for row in found],
+            [row.metadata for row in found],
+        )
+    return made, place.path

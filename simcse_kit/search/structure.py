@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,26 +11,13 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.blocks import BlockFile
+from simcse_kit.search.kinds import KINDS, ApproximateKind, IndexKind, get_kind
 from simcse_kit.search.vectors import Mask, VectorParts
 from simcse_kit.types import Vectors
 
-KINDS = {
-    "flat": "exact: every vector is compared",
-    "hnsw": "a graph of near rows (HNSW) over int8 vectors: the fastest for one query, slow to build",
-    "ivf": "lists of near rows (IVF), whole vectors",
-    "int8": "lists of near rows, vectors of one byte a dimension",
-    "pq": "lists of near rows, product quantization: half a byte for 4 dimensions (fast scan)",
-    "rabitq": "lists of near rows, RaBitQ: one bit a dimension",
-    "binary": "signs alone, compared by Hamming distance: one bit a dimension",
-}
-"""Kinds of index and what they are; all but flat find candidates, whose exact scores decide."""
-
 AUTO_FLAT = 20_000  # rows up to which an exact search takes about 2 ms
-AUTO = ("pq", "int8")  # beyond, the first that finds the target: fast and small, or nearly lossless
 TARGET_RECALL = 0.99
 TOP = 10  # recall is of so many
-_MOST_LISTS = 8192
-_TRAINING_ROWS = 50  # for each list; FAISS asks for 39 or more
 _QUERIES = 1000  # at most, to tune by
 _CANDIDATES = (10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000)
 _CERTAIN = 2  # standard errors: 97 % of the samples of queries
@@ -54,145 +39,72 @@ class Tuned(NamedTuple):
     queries: int
 
 
-def resolve_kind(kind: str, count: int) -> str:
-    """The kind that is meant: one of `KINDS`, or a FAISS factory string; auto chooses by the number of rows."""
-    if kind == "auto":
-        return "flat" if count <= AUTO_FLAT else AUTO[0]
-    if kind not in KINDS and not re.match(r"(IVF|HNSW)\d", kind):
-        raise SearchIndexError(
-            f"an index's kind is auto, {', '.join(KINDS)}, or a FAISS factory string that begins with IVF or HNSW; "
-            f"got {kind!r}"
-        )
-    return kind
+def resolve_kinds(name: str, count: int) -> tuple[IndexKind, ...]:
+    """The kind of a name (see `get_kind`); of auto those for ``count`` rows, the first that finds the target is taken.
 
-
-def factory_string(kind: str, count: int, dimension: int) -> str:
-    """FAISS's name for a kind over so many rows.
-
-    >>> factory_string("int8", 1_000_000, 384), factory_string("pq", 100_000, 384)
-    ('IVF4096,SQ8', 'IVF1024,PQ96x4fs')
+    Auto compares every vector of up to `AUTO_FLAT` rows.
     """
-    lists = min(_MOST_LISTS, 2 ** round(np.log2(4 * count**0.5)), max(1, count // _TRAINING_ROWS))
-    parts = max(m for m in range(1, max(1, dimension // 4) + 1) if dimension % m == 0)
-    codes = {"ivf": "Flat", "int8": "SQ8", "pq": f"PQ{parts}x4fs", "rabitq": "RaBitQ"}
-    if kind in codes:
-        return f"IVF{lists},{codes[kind]}"
-    return "HNSW32_SQ8" if kind == "hnsw" else kind
+    if name != "auto":
+        return (get_kind(name),)
+    turns = {kind.auto: kind for kind in KINDS if kind.auto is not None}
+    large = count > AUTO_FLAT
+    return tuple(turns[turn] for turn in sorted(turns) if isinstance(turns[turn], ApproximateKind) == large)
 
 
 class Structure:
-    """A FAISS index over the first ``rows`` rows."""
+    """A kind's FAISS structure over the first ``rows`` rows."""
 
-    def __init__(self, index: Any, rows: int, setting: Setting) -> None:
+    def __init__(self, kind: ApproximateKind, index: Any, rows: int, setting: Setting) -> None:
+        self.kind = kind
         self.index = index
         self.rows = rows
         self.setting = setting
 
     @classmethod
-    def build(cls, kind: str, vectors: VectorParts, *, hold_out: bool = True, seed: int = 0) -> Structure:
+    def build(cls, kind: ApproximateKind, vectors: VectorParts, *, hold_out: bool = True, seed: int = 0) -> Structure:
         """Train on a part of the vectors, and add all; of a graph all but the last ones, see `tune`."""
-        import faiss
-
-        count, dimension = len(vectors), vectors.dimension
-        if kind == "binary":
-            index: Any = faiss.IndexBinaryFlat(-(-dimension // 8) * 8)
-            return cls(index, 0, Setting(1, TOP)).extended(vectors, count)
-        factory = factory_string(kind, count, dimension)
-        try:
-            index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
-        except RuntimeError as error:
-            raise SearchIndexError(f"FAISS does not know {factory!r} for {dimension} dimensions: {error}") from error
-        lists = index if isinstance(index, faiss.IndexIVF) else None
-        if (lists is None or not lists.nlist) and not isinstance(index, faiss.IndexHNSW):
-            raise SearchIndexError(f"{factory!r} is no plain IVF or HNSW index; hits are rescored in any case")
-        if lists is not None:
-            lists.cp.min_points_per_centroid = 1
-            lists.cp.seed = seed + 1
-        wanted = min(count, max(256 * 40, _TRAINING_ROWS * (lists.nlist if lists is not None else 0)))
-        sample = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
-        index.train(vectors.take(sample))
-        held_out = min(_QUERIES, count // 10) if hold_out and isinstance(index, faiss.IndexHNSW) else 0
-        return cls(index, 0, Setting(1, TOP)).extended(vectors, count - held_out)
+        held_out = min(_QUERIES, len(vectors) // 10) if hold_out and kind.tuned_by_new_rows else 0
+        empty = cls(kind, kind.create(vectors, seed), 0, Setting(1, TOP))
+        return empty.extended(vectors, len(vectors) - held_out)
 
     def extended(self, vectors: VectorParts, rows: int) -> Structure:
         """With the rows up to number ``rows`` added."""
         for start, chunk in vectors.chunks(self.rows):
             part = chunk[: max(0, rows - start)]
             if len(part):
-                self.index.add(_signs(part) if self._binary else np.ascontiguousarray(part))
-        return Structure(self.index, rows, self.setting)
+                self.kind.add(self.index, part)
+        return Structure(self.kind, self.index, rows, self.setting)
 
     @classmethod
-    def open(cls, file: BlockFile, rows: int, setting: Setting) -> Structure:
+    def open(cls, kind: ApproximateKind, file: BlockFile, rows: int, setting: Setting) -> Structure:
         """Map a file of `write`; what leads to memory is checked, codes are not: a wrong one costs a candidate."""
-        import faiss
-
-        kind, path, size = bytes(file.content[:2]), str(file.path), len(file.content)
-        file.check(0, min(size, 1 << 16) if kind == b"Iw" else size)  # of lists the head, of others all
+        file.check(0, kind.checked_bytes(len(file.content)))
         try:
-            binary = kind == b"IB"
-            index = faiss.read_index_binary(path) if binary else faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
+            index = kind.read(file.path)
         except RuntimeError as error:
-            raise SearchIndexError(f"{path} is damaged: {error}") from error
-        return cls(index, rows, setting)
+            raise SearchIndexError(f"{file.path} is damaged: {error}") from error
+        return cls(kind, index, rows, setting)
 
     def write(self, path: Path) -> None:
         """Write to a file, which is not yet a block file."""
-        import faiss
-
-        (faiss.write_index_binary if self._binary else faiss.write_index)(self.index, str(path))
-
-    @property
-    def _binary(self) -> bool:
-        import faiss
-
-        return isinstance(self.index, faiss.IndexBinary)
+        self.kind.write(self.index, path)
 
     def candidates(self, queries: Vectors, count: int, effort: int, allowed: Mask | None = None) -> NDArray[np.int64]:
         """Rows that may be the nearest of unit queries (Q, D): (Q, count), -1 for none."""
-        import faiss
-
-        count = min(count, self.rows)
-        selector: dict[str, Any] = {}
+        selector = None
         if allowed is not None:
+            import faiss
+
             bits = np.packbits(allowed[: self.rows], bitorder="little")
-            selector = {"sel": faiss.IDSelectorBitmap(self.rows, faiss.swig_ptr(bits))}
-        if self._binary:
-            _, found = self.index.search(_signs(queries), count, params=faiss.SearchParameters(**selector))
-        else:
-            hnsw = isinstance(self.index, faiss.IndexHNSW)
-            values = {"efSearch": max(effort, count)} if hnsw else {"nprobe": effort}
-            made = faiss.SearchParametersHNSW if hnsw else faiss.SearchParametersIVF  # type: ignore[attr-defined]
-            _, found = self.index.search(queries, count, params=made(**values, **selector))
+            selector = faiss.IDSelectorBitmap(self.rows, faiss.swig_ptr(bits))
+        found = self.kind.search(self.index, queries, min(count, self.rows), effort, selector)
         if len(found) and int(found.max()) >= self.rows:
             raise SearchIndexError("the index's structure is damaged: it names a row that is not there; see verify")
-        return found  # type: ignore[no-any-return]
-
-    def most_candidates(self, effort: int) -> int:
-        """So many can be had without more effort: a graph keeps no more nodes than it returns, at least."""
-        import faiss
-
-        return effort if isinstance(self.index, faiss.IndexHNSW) else self.rows
-
-    def efforts(self) -> Iterator[int]:
-        """Efforts to try, least first."""
-        import faiss
-
-        if self._binary:
-            yield 1
-        elif isinstance(self.index, faiss.IndexHNSW):
-            yield from (16, 32, 64, 128, 256, 512, 1024)
-        else:
-            lists = self.index.nlist
-            effort = 1
-            while effort < lists:
-                yield effort
-                effort = max(effort + 1, int(effort * 1.5))
-            yield lists
+        return found
 
 
 def build_tuned(
-    kind: str, vectors: VectorParts, target: float = TARGET_RECALL, queries: Vectors | None = None
+    kind: ApproximateKind, vectors: VectorParts, target: float = TARGET_RECALL, queries: Vectors | None = None
 ) -> tuple[Structure, Tuned]:
     """A structure over all vectors, and the setting by which it finds ``target`` of the 10 nearest.
 
@@ -233,8 +145,10 @@ def tune(
     bound = (-np.sort(-wanted, axis=1)[:, top - 1] - _EQUAL).astype(np.float32)  # the 10th best score of each query
     best: tuple[float, Tuned] | None = None
     most = Tuned(Setting(1, TOP), -1.0, len(rows))
-    for effort in structure.efforts():
-        found = structure.candidates(queries, min(_CANDIDATES[-1] + 1, structure.most_candidates(effort)), effort)
+    kind = structure.kind
+    for effort in kind.efforts(structure.index):
+        most_found = min(_CANDIDATES[-1] + 1, kind.most_candidates(effort, structure.rows))
+        found = structure.candidates(queries, most_found, effort)
         good = _good(vectors, queries, found, rows, bound)  # (Q, C): which of the candidates are right answers
         for candidates in (count for count in _CANDIDATES if count < found.shape[1]):
             shares = np.minimum(good[:, : candidates + 1].sum(1), top) / top  # of each query's nearest: (Q,)
@@ -270,7 +184,3 @@ def _seconds(structure: Structure, vectors: VectorParts, queries: Vectors, setti
         found = structure.candidates(query[None], setting.candidates, setting.effort)
         vectors.rescored(query[None], found, TOP)
     return time.perf_counter() - began
-
-
-def _signs(vectors: Vectors) -> NDArray[np.uint8]:
-    return np.packbits(vectors > 0, axis=1)

@@ -11,6 +11,7 @@ from simcse_kit.errors import require_extra
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import open_collection
+from simcse_kit.search.address import Address, index_address, masked
 from simcse_kit.search.store import MANIFEST
 from simcse_kit.serving.settings import Limits, ServeError, check_access
 
@@ -21,13 +22,15 @@ def open_targets(
     device: str | None = None,
     backend: str = "torch",
     dtype: str = "float32",
-    **store: Any,
+    store: str | None = None,
+    uri: str | None = None,
+    token: str | None = None,
 ) -> tuple[dict[str, SentenceIndex], dict[str, SimCSE]]:
-    """Indexes and models by name, of folders of indexes, folders or hub names of models, each perhaps ``NAME=TARGET``.
+    """Indexes by their addresses and models by their folders or hub names, each perhaps ``NAME=TARGET``; by name.
 
-    An index takes a model that is loaded already, where it is its own. ``device``, ``backend`` and ``dtype`` are those
-    of `SimCSE`, for every model; ``store`` those of `SentenceIndex.open`: with ``store="milvus"`` every target is a
-    collection.
+    An address is a folder or a collection of Milvus, see `SentenceIndex.build`. An index takes a model that is loaded
+    already, where it is its own. ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for every model; with
+    ``store="milvus"``, the old way, every target is a collection's name.
 
     Raises:
         ServeError: two of one name.
@@ -42,20 +45,19 @@ def open_targets(
         given, equals, path = target.partition("=")
         name, path = (given, path) if equals else (name_of(target), target)
         if name in indexes or name in models:
-            raise ServeError(f"two are called {name!r}; name them: {name}-2={path}")
-        if store.get("store", "folder") != "folder" or (Path(path) / MANIFEST).is_file():
-            indexes[name] = _open_index(
-                path, [*models.values(), *(index.model for index in indexes.values())], how, store
-            )
+            raise ServeError(f"two are called {name!r}; name them: {name}-2={masked(path)}")
+        address = index_address(path, store, uri, token)
+        if address.uri is not None or (Path(path) / MANIFEST).is_file():
+            indexes[name] = _open_index(address, [*models.values(), *(index.model for index in indexes.values())], how)
         else:
             models[name] = SimCSE(path, **how)  # type: ignore[arg-type]
     return indexes, models
 
 
-def _open_index(path: str, loaded: Sequence[SimCSE], how: dict[str, Any], store: dict[str, Any]) -> SentenceIndex:
-    wanted = open_collection(path, **store).model.get("fingerprint")
+def _open_index(address: Address, loaded: Sequence[SimCSE], how: dict[str, Any]) -> SentenceIndex:
+    wanted = open_collection(address).model.get("fingerprint")
     model = next((model for model in loaded if model.fingerprint() == wanted), None)
-    return SentenceIndex.open(path, model, **how, **store)
+    return SentenceIndex.open(address, model, **how)
 
 
 def serve(

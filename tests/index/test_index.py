@@ -192,3 +192,24 @@ def test_a_moved_model_is_loaded_as_it_was(
         SentenceIndex.open(store.place("index"), moved, **store.options).search(sentences[0], k=1)[0].text
         == sentences[0]
     )
+
+
+def test_a_search_that_has_begun_stays_with_its_rows(
+    model: SimCSE, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its queries are encoded, another commits and the index is refreshed."""
+    writer = SentenceIndex.build(model, sentences[:5])
+    writer.save(tmp_path / "i")
+    reader = SentenceIndex.open(tmp_path / "i", model)
+    writer.delete([2])
+    writer.compact()
+    encode_query = model.encode_query
+
+    def slow(*arguments: object) -> np.ndarray:
+        assert reader.refresh()
+        return encode_query(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model, "encode_query", slow)
+    assert reader.search(sentences[2], k=1)[0].id == 2
+    monkeypatch.setattr(model, "encode_query", encode_query)
+    assert reader.search(sentences[2], k=1)[0].id != 2

@@ -10,7 +10,9 @@ import pytest
 
 from simcse_kit import Notice, SearchIndexError
 from simcse_kit.search import KINDS, Collection, collection, structure
-from simcse_kit.search.structure import factory_string, resolve_kind
+from simcse_kit.search.kinds import InvertedLists, get_kind
+from simcse_kit.search.kinds._factory import FactoryKind
+from simcse_kit.search.structure import resolve_kinds
 
 COUNT, DIMENSION = 4000, 32
 
@@ -92,7 +94,8 @@ def test_compacting_leaves_the_same_rows_and_covers_all(tmp_path: Path) -> None:
 
 
 def test_auto_is_exact_until_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [resolve_kind("auto", n) for n in (0, 20_000, 20_001, 40_000_000)] == ["flat", "flat", "pq", "pq"]
+    first = [resolve_kinds("auto", n)[0].name for n in (0, 20_000, 20_001, 40_000_000)]
+    assert first == ["flat", "flat", "pq", "pq"]
     monkeypatch.setattr(structure, "AUTO_FLAT", 3000)
     entry = filled("auto", tmp_path / "i").info().structure
     assert entry is not None
@@ -125,9 +128,22 @@ def test_a_recall_that_cannot_be_had_is_said(tmp_path: Path, monkeypatch: pytest
     assert 0.1 < entry.recall < 0.99
 
 
-@pytest.mark.parametrize("kind", ["fast", "IVF0,Flat", "IVF8,Nonsense", "Flat", "IVF8,SQ8,RFlat"])
-def test_kinds_that_do_not_exist(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(SearchIndexError, match=r"kind is auto, flat, hnsw|FAISS does not know|is no plain IVF or HNSW"):
+_CHOICES = r"an index's kind must be one of flat, hnsw, ivf, int8, pq, rabitq, binary; got"
+_BESIDES = r"\. It may also be auto, or a FAISS factory string that begins with IVF or HNSW$"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("fast", rf"^{_CHOICES} 'fast'; did you mean flat\?{_BESIDES}"),
+        ("Flat", rf"^{_CHOICES} 'Flat'; did you mean flat\?{_BESIDES}"),
+        ("IVF0,Flat", "^'IVF0,Flat' is no plain IVF or HNSW index; hits are rescored in any case$"),
+        ("IVF8,Nonsense", "^FAISS does not know 'IVF8,Nonsense' for 32 dimensions: "),
+        ("IVF8,SQ8,RFlat", "^'IVF8,SQ8,RFlat' is no plain IVF or HNSW index"),
+    ],
+)
+def test_kinds_that_do_not_exist(kind: str, text: str, tmp_path: Path) -> None:
+    with pytest.raises(SearchIndexError, match=text):
         filled(kind, tmp_path / "i")
     with pytest.raises(SearchIndexError, match="target_recall is between 0 and 1"):
         Collection(4, target_recall=1.5)
@@ -138,7 +154,24 @@ def test_kinds_that_do_not_exist(kind: str, tmp_path: Path) -> None:
 def test_every_dimension_has_a_factory_string(kind: str, dimension: int) -> None:
     import faiss
 
-    assert faiss.index_factory(dimension, factory_string(kind, 1000, dimension)).d == dimension
+    made = get_kind(kind)
+    assert isinstance(made, FactoryKind)
+    assert faiss.index_factory(dimension, made.factory(1000, dimension)).d == dimension
+
+
+def test_the_factory_strings() -> None:
+    """By hand: 4 lists for each row's square root, a power of two, and 50 rows a list at least."""
+    made = {name: get_kind(name) for name in ("ivf", "int8", "pq", "rabitq")}
+    strings = {name: kind.factory(100_000, 384) for name, kind in made.items() if isinstance(kind, InvertedLists)}
+    assert strings == {
+        "ivf": "IVF1024,Flat",
+        "int8": "IVF1024,SQ8",
+        "pq": "IVF1024,PQ96x4fs",
+        "rabitq": "IVF1024,RaBitQ",
+    }
+    int8 = made["int8"]
+    assert isinstance(int8, InvertedLists)
+    assert [int8.factory(n, 384) for n in (40, 1_000_000, 40_000_000)] == ["IVF1,SQ8", "IVF4096,SQ8", "IVF8192,SQ8"]
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "int8", "pq", "rabitq", "binary"])

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.errors import SearchIndexError, say_once
+from simcse_kit.search.address import check_name
 from simcse_kit.search.base import Info
 from simcse_kit.search.milvus.overlay import Overlay
-from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote, check_name
-from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, kind_of, record_of
+from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote
+from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
 from simcse_kit.search.milvus.searching import beside, drawn, tune
 from simcse_kit.search.structure import TARGET_RECALL
 
@@ -82,10 +83,15 @@ class MilvusCollection(Overlay):
     def _take_over(self, state: State) -> None:
         """Be as the collection is now."""
         assert self._remote is not None
-        self._state, self.model, self._next_id = state, state.model, state.next_id
+        self._state = state
         self._building = state.build if state.state == "building" else None
         self._stored = self._remote.count()
-        self._id_type = {"int": int, "str": str}[state.id_type] if self._stored else None
+        self._snapshot = replace(
+            self._snapshot,
+            model=state.model,
+            next_id=state.next_id,
+            id_type={"int": int, "str": str}[state.id_type] if self._stored else None,
+        )
         self._reset(state.next_number)
 
     def refresh(self) -> bool:
@@ -208,7 +214,7 @@ class MilvusCollection(Overlay):
     def _create(self, remote: Remote) -> None:
         """Make a collection, and copy what is in the one that this comes from."""
         state = self._noted("saving", 1)
-        remote.create(state, kind_of(self.kind))
+        remote.create(state, milvus_index(self.kind))
         for found in self._windows(FIELDS):
             for _ in remote.upsert(found):
                 pass
@@ -231,7 +237,7 @@ class MilvusCollection(Overlay):
             return self._wants_tuning()
         state = self._noted("saving", noted.generation + (not self._claimed))
         if state.id_type != noted.id_type and not self._stored and self._pending.pending.count:
-            self._remote.replace_empty(state, kind_of(self.kind))
+            self._remote.replace_empty(state, milvus_index(self.kind))
         else:
             self._remote.note(state)
         self._state, self._claimed = state, True
@@ -268,7 +274,7 @@ class MilvusCollection(Overlay):
 
     def _wants_tuning(self) -> bool:
         measured = None if self._state is None else self._state.measured
-        if kind_of(self.kind).effort is None or self._building is not None or self._stored < 2:
+        if milvus_index(self.kind).effort is None or self._building is not None or self._stored < 2:
             return False
         return measured is None or self._stored > _AGAIN * measured.rows
 
@@ -278,8 +284,8 @@ class MilvusCollection(Overlay):
         self._remote.settle()  # what has no index yet is searched exactly
         live = self._live()
         queries = beside(self._take(drawn(live).tolist())) if self.queries is None else self.queries
-        kind = kind_of(self.kind)
-        found = tune(self._remote, self.kind, kind, self.target_recall, len(live), queries, self._chunks())
+        index = milvus_index(self.kind)
+        found = tune(self._remote, self.kind, index, self.target_recall, len(live), queries, self._chunks())
         if found.recall < self.target_recall:
             say_once(
                 f"{self.kind} finds {found.recall:.3f} of the 10 nearest at best, less than the recall of "
@@ -294,7 +300,7 @@ class MilvusCollection(Overlay):
         name = self.save(structure=False)
         assert self._remote is not None
         self._remote.compact()
-        if kind_of(self.kind).effort is not None and self._stored > 1:
+        if milvus_index(self.kind).effort is not None and self._stored > 1:
             self._tune()
         else:
             self._remote.settle()

@@ -15,7 +15,7 @@ from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.milvus.filters import to_milvus
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Remote, is_lite
-from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, kind_of, row_of
+from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, milvus_index, row_of
 from simcse_kit.search.milvus.searching import Searching, nearest
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.structure import TARGET_RECALL
@@ -39,7 +39,7 @@ class Overlay(BaseCollection):
         token: str | None = None,
     ) -> None:
         super().__init__(dimension, kind, target_recall)
-        kind_of(kind, lite=is_lite(uri))
+        milvus_index(kind, lite=is_lite(uri))
         self._uri, self._token = uri, token
         self._remote: Remote | None = None
         self._state: State | None = None  # as it was noted last
@@ -49,9 +49,14 @@ class Overlay(BaseCollection):
     def _reset(self, base: int) -> None:
         """Nothing is pending."""
         self._base = base  # number of the first pending row
-        self._pending = Content(self.dimension)  # its numbers are from 0
+        self._pending = Content.empty(self.dimension)  # its numbers are from 0
         self._hidden: set[int] = set()  # rows there that are deleted, or replaced by a pending one
         self._sent = 0  # pending rows that a save which failed has sent
+
+    @property
+    def uri(self) -> str | None:
+        """See `BaseCollection.uri`."""
+        return self._uri
 
     @property
     def folder(self) -> Path | None:
@@ -72,11 +77,11 @@ class Overlay(BaseCollection):
 
     def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
         check_fits(list(ids), list(texts), list(metadata))
-        self._pending.add(unit, ids, texts, metadata)
+        self._pending = self._pending.added(unit, ids, texts, metadata)
 
     def _remove(self, numbers: Sequence[int]) -> None:
         local = [number - self._base for number in numbers if number >= self._base]
-        self._pending.delete(local)
+        self._pending = self._pending.deleted(local)
         self._hidden.update(number for number in numbers if number < self._base + self._sent)
 
     def _expression(self, condition: Condition | None = None) -> str:
@@ -188,7 +193,7 @@ class Overlay(BaseCollection):
     @property
     def _searching(self) -> Searching:
         measured = None if self._state is None else self._state.measured
-        return Searching(kind_of(self.kind), None if measured is None else measured.effort)
+        return Searching(milvus_index(self.kind), None if measured is None else measured.effort)
 
     def _nearest(
         self, queries: Vectors, k: int, condition: Condition | None, fields: Sequence[str]

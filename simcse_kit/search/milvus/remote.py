@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.errors import SearchIndexError, require_extra
+from simcse_kit.search.address import Address, check_name, masked, secrets_of
+from simcse_kit.search.kinds import MilvusIndex
 from simcse_kit.search.milvus.filters import literal
-from simcse_kit.search.milvus.schema import PROPERTY, Kind, State, index_of, schema_of
+from simcse_kit.search.milvus.schema import PROPERTY, State, index_of, schema_of
 from simcse_kit.search.rows import Id
 
 BATCH_ROWS = 1000
@@ -45,23 +46,23 @@ class Connection:
         if log.level == logging.NOTSET:
             log.setLevel(logging.CRITICAL)  # it prints a stack trace of every error, also of what is tried again
         if self.lite and not uri.endswith(".db"):
-            raise SearchIndexError(f"the uri of Milvus is a file named *.db or http://host:19530; got {uri!r}")
+            raise SearchIndexError(f"the uri of Milvus is a file named *.db or http://host:19530; got {masked(uri)!r}")
         self.uri = uri
+        self._secrets = secrets_of(uri, token)
         if self.lite:
             path = Path(uri).absolute()
             if not path.parent.is_dir():
                 raise SearchIndexError(f"{uri}: there is no folder {path.parent}")
             if not new and not path.exists():
                 raise SearchIndexError(
-                    f"{uri} does not exist; make it with: simcse-kit index build MODEL FILE NAME --store milvus --uri "
-                    f"{uri}"
+                    f"{uri} does not exist; make it with: simcse-kit index build MODEL FILE milvus:{uri}/NAME"
                 )
             uri = str(path)
         try:
             self.client = MilvusClient(uri=uri, token=token or "", timeout=CONNECT)
         except Exception as error:  # pymilvus's own, gRPC's, and Milvus Lite's
             why = "; is another process using it?" if self.lite else ""
-            raise SearchIndexError(f"Milvus at {self.uri} cannot be opened: {error}{why}") from error
+            raise SearchIndexError(self.masked(f"{self} cannot be opened: {error}{why}")) from self._shown(error)
 
     def call(self, method: str, *, timeout: float | None = TIMEOUT, **arguments: Any) -> Any:
         """Call a method of the client; again, after a while, where the failure may pass."""
@@ -70,15 +71,26 @@ class Connection:
             try:
                 return getattr(self.client, method)(timeout=timeout, **arguments)
             except Exception as error:
-                what = f"Milvus at {self.uri}, {method}: {_said(error)}"
+                what = self.masked(f"{self}, {method}: {_said(error)}")
                 if not _passing(error):
-                    raise SearchIndexError(what) from error
+                    raise SearchIndexError(what) from self._shown(error)
                 if attempt == ATTEMPTS:
                     raise SearchIndexError(
                         f"{what}; tried {ATTEMPTS} times. What is not saved is still in memory: save again"
-                    ) from error
+                    ) from self._shown(error)
             time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
             attempt += 1
+
+    def __str__(self) -> str:
+        return masked(f"Milvus at {self.uri}")
+
+    def masked(self, text: str) -> str:
+        """A text without what is secret about this connection."""
+        return masked(text, *self._secrets)
+
+    def _shown(self, error: Exception) -> Exception | None:
+        """An error for a traceback to show; None where it has a secret in it."""
+        return error if self.masked(str(error)) == str(error) else None
 
 
 def _passing(error: Exception) -> bool:
@@ -108,16 +120,6 @@ def _said(error: Exception) -> str:
     return str(getattr(error, "message", "") or error)
 
 
-def check_name(name: str) -> str:
-    """The name, where Milvus takes it for a collection."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,254}", name):
-        raise SearchIndexError(
-            "over Milvus an index is a collection's name, of letters, digits and underscores and no digit first; got "
-            f"{name!r}"
-        )
-    return name
-
-
 class Remote:
     """One collection of ours."""
 
@@ -126,7 +128,7 @@ class Remote:
         self.name = check_name(name)
 
     def __str__(self) -> str:
-        return f"the collection {self.name} in Milvus at {self.connection.uri}"
+        return f"the collection {self.name} in {self.connection}"
 
     def _call(self, method: str, **arguments: Any) -> Any:
         return self.connection.call(method, collection_name=self.name, **arguments)
@@ -135,7 +137,7 @@ class Remote:
         """Whether there is a collection of this name, of ours or not."""
         return bool(self._call("has_collection"))
 
-    def create(self, state: State, kind: Kind) -> None:
+    def create(self, state: State, index: MilvusIndex) -> None:
         """Make it; whatever has the name already stays, and is an error."""
         if self.exists():
             raise SearchIndexError(
@@ -145,24 +147,24 @@ class Remote:
         self._call(
             "create_collection",
             schema=schema_of(client, state.id_type, state.dimension),
-            index_params=index_of(client, kind, state.dimension, lite=lite),
+            index_params=index_of(client, index, state.dimension, lite=lite),
             properties={PROPERTY: state.to_json()},
             consistency_level="Strong",
         )
 
-    def replace_empty(self, state: State, kind: Kind) -> None:
+    def replace_empty(self, state: State, index: MilvusIndex) -> None:
         """Make an empty collection of ours anew, for ids of the other type."""
         if self.count():
             raise SearchIndexError(f"{self} is not empty any more: somebody else added rows; open it again")
         self._call("drop_collection")
-        self.create(state, kind)
+        self.create(state, index)
 
     def state(self) -> State:
         """What is noted about it; one that is missing, not ours or newer is an error."""
         if not self.exists():
             raise SearchIndexError(
-                f"{self} does not exist; make one with: simcse-kit index build MODEL FILE {self.name} --store milvus "
-                f"--uri {self.connection.uri}"
+                f"{self} does not exist; make one with: simcse-kit index build MODEL FILE "
+                f"{Address(self.name, self.connection.uri)}"
             )
         properties = self._call("describe_collection").get("properties") or {}
         if PROPERTY not in properties:

@@ -6,11 +6,12 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.kinds import KINDS, MilvusIndex
 from simcse_kit.search.milvus.filters import MOST_TERMS, TERM_BYTES, terms
 from simcse_kit.search.rows import Id, Row
 from simcse_kit.search.store import Searched
@@ -22,38 +23,19 @@ TEXT_FIELDS = ["id", "number", "text", "metadata"]
 FIELDS = [*TEXT_FIELDS, "terms", "checksum", "vector"]
 
 
-class Kind(NamedTuple):
-    """An index type of Milvus and how it is searched."""
-
-    index_type: str
-    params: dict[str, int]  # to build it
-    effort: str | None  # the parameter that trades time for recall
-    efforts: tuple[int, ...]  # to try, least first
-    factor: int  # so many times k are asked for, and rescored exactly; 1: its scores are exact
-    lite: bool  # whether Milvus Lite has it
+AUTO = MilvusIndex("AUTOINDEX", {}, None, (), 2, True)  # what Milvus chooses by itself
 
 
-_LISTS = 1024  # of each of Milvus's segments
-_PROBES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
-KINDS = {
-    "auto": Kind("AUTOINDEX", {}, None, (), 2, True),
-    "flat": Kind("FLAT", {}, None, (), 1, True),
-    "hnsw": Kind("HNSW", {"M": 32, "efConstruction": 200}, "ef", (16, 32, 64, 128, 256, 512, 1024), 1, True),
-    "ivf": Kind("IVF_FLAT", {"nlist": _LISTS}, "nprobe", _PROBES, 1, True),
-    "int8": Kind("IVF_SQ8", {"nlist": _LISTS}, "nprobe", _PROBES, 2, True),
-    "pq": Kind("IVF_PQ", {"nlist": _LISTS, "nbits": 8}, "nprobe", _PROBES, 10, False),
-    "rabitq": Kind("IVF_RABITQ", {"nlist": _LISTS}, "nprobe", _PROBES, 10, False),
-}
-
-
-def kind_of(name: str, *, lite: bool = False) -> Kind:
-    """The kind of a name; one that Milvus, or Milvus Lite, does not have is an error."""
-    if name not in KINDS:
-        raise SearchIndexError(f"over Milvus an index's kind is one of {', '.join(KINDS)}; got {name!r}")
-    if lite and not KINDS[name].lite:
-        there = ", ".join(key for key, kind in KINDS.items() if kind.lite)
-        raise SearchIndexError(f"Milvus Lite has no kind {name}, a Milvus server does; it has {there}")
-    return KINDS[name]
+def milvus_index(kind: str, *, lite: bool = False) -> MilvusIndex:
+    """What Milvus has for a kind; one that Milvus, or Milvus Lite, does not have is an error."""
+    there: dict[str, MilvusIndex] = {"auto": AUTO} | {one.name: one.milvus for one in KINDS if one.milvus is not None}
+    found = there.get(kind)
+    if found is None:
+        raise SearchIndexError(f"over Milvus an index's kind is one of {', '.join(there)}; got {kind!r}")
+    if lite and not found.lite:
+        names = ", ".join(name for name, one in there.items() if one.lite)
+        raise SearchIndexError(f"Milvus Lite has no kind {kind}, a Milvus server does; it has {names}")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +102,11 @@ def schema_of(client: Any, id_type: str, dimension: int) -> Any:
     return schema
 
 
-def index_of(client: Any, kind: Kind, dimension: int, *, lite: bool) -> Any:
+def index_of(client: Any, index: MilvusIndex, dimension: int, *, lite: bool) -> Any:
     """The vectors' index; vectors have length 1, so that the inner product is the cosine, and a zero vector has one."""
-    params: dict[str, int] = dict(kind.params)
-    if kind.index_type == "IVF_PQ":
-        params["m"] = max(m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0)
+    params = {**index.params, **(index.params_of(dimension) if index.params_of is not None else {})}
     made = client.prepare_index_params()
-    made.add_index("vector", index_type=kind.index_type, metric_type="IP", params=params)
+    made.add_index("vector", index_type=index.index_type, metric_type="IP", params=params)
     if not lite:
         made.add_index("number", index_type="INVERTED")
         made.add_index("terms", index_type="INVERTED")

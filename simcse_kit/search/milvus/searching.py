@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.checks import normalized
+from simcse_kit.search.kinds import MilvusIndex
 from simcse_kit.search.milvus.remote import MOST_HITS, Remote
-from simcse_kit.search.milvus.schema import Kind, row_of
+from simcse_kit.search.milvus.schema import row_of
 from simcse_kit.search.rows import Row
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TOP
@@ -27,19 +28,19 @@ _FIRST_CANDIDATES = 20  # at least, where they are rescored
 class Searching(NamedTuple):
     """How a collection is searched."""
 
-    kind: Kind
-    effort: int | None  # None: as the kind has it by itself
+    milvus: MilvusIndex
+    effort: int | None  # None: as the index has it by itself
 
     def candidates(self, k: int) -> int:
         """Rows to ask for."""
-        return k if self.kind.factor == 1 else min(MOST_HITS, max(self.kind.factor * k, _FIRST_CANDIDATES))
+        return k if self.milvus.factor == 1 else min(MOST_HITS, max(self.milvus.factor * k, _FIRST_CANDIDATES))
 
     def params(self, candidates: int) -> dict[str, int]:
         """What Milvus takes."""
-        if self.kind.effort is None:
+        if self.milvus.effort is None:
             return {}
-        effort = self.kind.efforts[len(self.kind.efforts) // 2] if self.effort is None else self.effort
-        return {self.kind.effort: max(effort, candidates) if self.kind.effort == "ef" else effort}
+        effort = self.milvus.efforts[len(self.milvus.efforts) // 2] if self.effort is None else self.effort
+        return {self.milvus.effort: max(effort, candidates) if self.milvus.effort == "ef" else effort}
 
 
 def nearest(
@@ -52,7 +53,7 @@ def nearest(
     if k > MOST_HITS:
         raise SearchIndexError(f"Milvus finds at most {MOST_HITS:,} rows for a query; got {k:,}")
     count = searching.candidates(k)
-    rescored = searching.kind.factor > 1
+    rescored = searching.milvus.factor > 1
     asked = [*fields, "vector"] if rescored else fields
     answers = remote.search(queries, count, expression, asked, searching.params(count))
     scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
@@ -73,7 +74,7 @@ def nearest(
 def tune(
     remote: Remote,
     name: str,
-    kind: Kind,
+    index: MilvusIndex,
     target: float,
     rows: int,
     queries: Vectors,
@@ -90,8 +91,8 @@ def tune(
         best_scores = -np.sort(-np.concatenate([best_scores, found.scores], axis=1), axis=1)[:, :top]
     bound = best_scores[:, -1:] - _EQUAL
     best: Searched | None = None
-    for effort in kind.efforts:
-        searching = Searching(kind, effort)
+    for effort in index.efforts:
+        searching = Searching(index, effort)
         near, _ = nearest(remote, queries, top, "", [], searching)
         recall = float(np.minimum((near.scores >= bound).sum(1), top).mean() / top)
         if best is None or recall > best.recall:

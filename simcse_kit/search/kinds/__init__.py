@@ -1,0 +1,19 @@
+"""Index kinds, a file each: how the nearest rows are found.
+
+A kind that compares every vector is an `IndexKind`, one whose FAISS structure finds candidates an `ApproximateKind`:
+`InvertedLists` and `Graph` where FAISS's factory makes it. A new kind is a file that registers one such object.
+"""
+
+from simcse_kit.search.kinds._base import KINDS, ApproximateKind, IndexKind, MilvusIndex
+from simcse_kit.search.kinds._choice import get_kind
+from simcse_kit.search.kinds._factory import Graph, InvertedLists
+
+__all__ = [
+    "KINDS",
+    "ApproximateKind",
+    "Graph",
+    "IndexKind",
+    "InvertedLists",
+    "MilvusIndex",
+    "get_kind",
+]

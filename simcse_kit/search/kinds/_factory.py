@@ -1,0 +1,139 @@
+"""Kinds that FAISS makes from a factory string: inverted lists and graphs."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.kinds._base import ApproximateKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from simcse_kit.search.vectors import VectorParts
+    from simcse_kit.types import Vectors
+
+_MOST_LISTS = 8192
+_ROWS_OF_A_LIST = 50  # to train by; FAISS asks for 39 or more
+_LEAST_TRAINING_ROWS = 256 * 40  # codes of one byte have 256 centres
+MILVUS_LISTS = 1024  # of each of Milvus's segments
+MILVUS_PROBES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_HEAD = 1 << 16  # bytes of a file of inverted lists that hold more than codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactoryKind(ApproximateKind):
+    """A kind by the name that FAISS's ``index_factory`` takes."""
+
+    @abstractmethod
+    def factory(self, count: int, dimension: int) -> str:
+        """FAISS's name for it over ``count`` rows."""
+
+    @abstractmethod
+    def lists(self, structure: Any) -> int | None:
+        """Lists of a structure, 0 for a graph; None where it is neither, and so not of this kind."""
+
+    def create(self, vectors: VectorParts, seed: int) -> Any:
+        """See `ApproximateKind.create`."""
+        import faiss
+        import numpy as np
+
+        count, dimension = len(vectors), vectors.dimension
+        factory = self.factory(count, dimension)
+        try:
+            structure: Any = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as error:
+            raise SearchIndexError(f"FAISS does not know {factory!r} for {dimension} dimensions: {error}") from error
+        lists = self.lists(structure)
+        if lists is None:
+            raise SearchIndexError(f"{factory!r} is no plain IVF or HNSW index; hits are rescored in any case")
+        if lists:
+            structure.cp.min_points_per_centroid = 1
+            structure.cp.seed = seed + 1
+        wanted = min(count, max(_LEAST_TRAINING_ROWS, _ROWS_OF_A_LIST * lists))
+        sample = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
+        structure.train(vectors.take(sample))
+        return structure
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertedLists(FactoryKind):
+    """Rows in lists around centres, of which a search reads the nearest (FAISS: IVF); the effort is their number."""
+
+    codes: Callable[[int], str] | None = field(default=None, repr=False)  # FAISS's name of the codes, by dimension
+    given: str | None = None  # the whole factory string, in place of ``codes``
+
+    def factory(self, count: int, dimension: int) -> str:
+        """See `FactoryKind.factory`.
+
+        >>> codes = InvertedLists(name="int8", help="", codes=lambda dimension: "SQ8")
+        >>> codes.factory(1_000_000, 384), codes.factory(100, 384)
+        ('IVF4096,SQ8', 'IVF2,SQ8')
+        """
+        if self.codes is None:
+            return self.given or self.name
+        lists = min(_MOST_LISTS, 2 ** round(math.log2(max(1, 4 * count**0.5))), max(1, count // _ROWS_OF_A_LIST))
+        return f"IVF{lists},{self.codes(dimension)}"
+
+    def lists(self, structure: Any) -> int | None:
+        """See `FactoryKind.lists`."""
+        import faiss
+
+        return structure.nlist or None if isinstance(structure, faiss.IndexIVF) else None
+
+    def search(self, structure: Any, queries: Vectors, count: int, effort: int, selector: Any) -> NDArray[np.int64]:
+        """See `ApproximateKind.search`."""
+        import faiss
+
+        params = faiss.SearchParametersIVF(nprobe=effort, sel=selector)  # type: ignore[call-arg]
+        return structure.search(queries, count, params=params)[1]  # type: ignore[no-any-return]
+
+    def efforts(self, structure: Any) -> Iterator[int]:
+        """Lists to read: 1, 2, 3, 4, 6, 9, ..., all."""
+        effort = 1
+        while effort < structure.nlist:
+            yield effort
+            effort = max(effort + 1, int(effort * 1.5))
+        yield structure.nlist
+
+    def checked_bytes(self, size: int) -> int:
+        """Its head leads to memory; of the codes a wrong one costs a candidate."""
+        return min(size, _HEAD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph(FactoryKind):
+    """A graph of near rows (FAISS: HNSW); the effort is the number of nodes that a search keeps (efSearch)."""
+
+    given: str  # FAISS's factory string
+    tuned_by_new_rows: ClassVar[bool] = True
+
+    def factory(self, count: int, dimension: int) -> str:
+        """See `FactoryKind.factory`."""
+        return self.given
+
+    def lists(self, structure: Any) -> int | None:
+        """See `FactoryKind.lists`."""
+        import faiss
+
+        return 0 if isinstance(structure, faiss.IndexHNSW) else None
+
+    def search(self, structure: Any, queries: Vectors, count: int, effort: int, selector: Any) -> NDArray[np.int64]:
+        """See `ApproximateKind.search`."""
+        import faiss
+
+        params = faiss.SearchParametersHNSW(efSearch=max(effort, count), sel=selector)  # type: ignore[attr-defined]
+        return structure.search(queries, count, params=params)[1]  # type: ignore[no-any-return]
+
+    def efforts(self, structure: Any) -> Iterator[int]:
+        """Nodes to keep."""
+        yield from (16, 32, 64, 128, 256, 512, 1024)
+
+    def most_candidates(self, effort: int, rows: int) -> int:
+        """As many as nodes are kept: a graph keeps no fewer than it returns."""
+        return effort
