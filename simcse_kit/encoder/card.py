@@ -7,6 +7,8 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
+from simcse_kit.evaluation.suite import task_of
+
 # The pooling as a reader of the card would write it, over states: hidden states (B, L, D) by layer, mask (B, L, 1)
 POOLED = {
     "cls_before_pooler": "states[-1][:, 0]",
@@ -16,7 +18,6 @@ POOLED = {
     "max": 'states[-1].masked_fill(mask == 0, float("-inf")).amax(1)',
     "last_token": "states[-1][torch.arange(len(sentences)), mask[:, :, 0].sum(1) - 1]",
 }
-_TASKS = {"transfer": "text-classification", "retrieval": "text-retrieval"}
 _PACKAGED = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}  # its name on the hub
 # settings that say nothing unless another is set
 _BELONGS = {
@@ -69,10 +70,7 @@ def model_card(
         start=PurePath(start).name if PurePath(start).is_absolute() else start,
         base=_on_the_hub(start),
         settings=_settings(record.get("training", {})),
-        measured=[
-            {"task": _TASKS.get(entry["suite"], "sentence-similarity"), **entry}
-            for entry in record.get("evaluation", [])
-        ],
+        measured=[{"task": task_of(entry["suite"]), **entry} for entry in record.get("evaluation", [])],
     )
 
 

@@ -25,7 +25,11 @@ class ShownPairs(NamedTuple):
 def shown_pairs(report: Report) -> ShownPairs | None:
     """The first scored pairs of the suites; of the seven tasks STS-B's."""
     found = [
-        ShownPairs(Path(results[0].data).name if suite == "pairs" else outcome.score, suite, outcome.score)
+        ShownPairs(
+            Path(results[0].data).name if report.parts[suite].takes_scored_pairs else outcome.score,
+            suite,
+            outcome.score,
+        )
         for suite, results in report.models[0].results.items()
         for outcome in results[0].outcomes
         if outcome.gold is not None and len(outcome.texts) == 2 and np.ptp(outcome.gold) > 0
