@@ -74,8 +74,8 @@ def evaluate_models(
         check_output_file("--json", json_file)
     places = suite_data(data, suites)
     options = suite_options(suites, settings)
-    for part in downloads(suites) if download else ():
-        part.download(places[part.name])
+    for name, part in downloads(suites).items() if download else ():
+        part.download(places[name])
     parts, _ = suites_with_data(suites, places, options)
     measured: list[Measurement] = []
     try:

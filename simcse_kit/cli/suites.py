@@ -112,9 +112,9 @@ def suite_options(suites: list[str], settings: dict[str, Any]) -> dict[str, dict
     return options
 
 
-def downloads(suites: list[str]) -> list[Suite]:
-    """Those whose data can be fetched; an error where there is none."""
-    able = [part for part in map(suite_of, suites) if part.can_download]
+def downloads(suites: list[str]) -> dict[str, Suite]:
+    """By name, those whose data can be fetched; an error where there is none."""
+    able = {name: part for name, part in zip(suites, map(suite_of, suites), strict=True) if part.can_download}
     if not able:
         names = [part.name for part in SUITES if part.can_download]
         noun = "suite" if len(names) == 1 else "suites"

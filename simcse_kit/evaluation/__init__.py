@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         uniformity,
     )
     from simcse_kit.evaluation.mteb import evaluate_mteb
-    from simcse_kit.evaluation.results import Outcome, Row, SuiteResult
+    from simcse_kit.evaluation.results import CorrelationRow, Outcome, SuiteResult
     from simcse_kit.evaluation.retrieval import evaluate_retrieval
     from simcse_kit.evaluation.scored import evaluate_klue_sts, evaluate_korsts, evaluate_pairs, evaluate_sts
     from simcse_kit.evaluation.sts import load_sts
@@ -52,7 +52,7 @@ _HOME = {
         "metrics",
     ),
     "evaluate_mteb": "mteb",
-    **dict.fromkeys(("Outcome", "Row", "SuiteResult"), "results"),
+    **dict.fromkeys(("Outcome", "CorrelationRow", "SuiteResult"), "results"),
     "evaluate_retrieval": "retrieval",
     **dict.fromkeys(("evaluate_klue_sts", "evaluate_korsts", "evaluate_pairs", "evaluate_sts"), "scored"),
     "load_sts": "sts",
@@ -62,10 +62,10 @@ _HOME = {
 
 __all__ = [
     "SUITES",
+    "CorrelationRow",
     "Difference",
     "Interval",
     "Outcome",
-    "Row",
     "Suite",
     "SuiteResult",
     "alignment",

@@ -12,7 +12,7 @@ from simcse_kit.errors import DataError
 from simcse_kit.evaluation.metrics import average_precision, best_threshold
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.evaluation.sts import KLUE_STS, TOP, load_klue_sts, load_korsts, load_sts, load_sts_benchmark
-from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
+from simcse_kit.evaluation.tasks import ScoredTask, Subset, TaskScores, measure
 from simcse_kit.types import EncodeFn, ScoredPairs
 
 
@@ -37,7 +37,7 @@ def evaluate_korsts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
     """
     start = time.perf_counter()
     spread = load_korsts(data_dir)
-    measured = measure(encode, [Task("KorSTS", (Subset("test", spread[-1]),))], spread, scale=TOP)
+    measured = measure(encode, [ScoredTask("KorSTS", (Subset("test", spread[-1]),))], spread, scale=TOP)
     return _result("korsts", measured, {"KorSTS": measured.whole("KorSTS").spearman}, str(data_dir), start)
 
 
@@ -48,7 +48,7 @@ def evaluate_klue_sts(encode: EncodeFn, data: str | Path = KLUE_STS) -> SuiteRes
     """
     start = time.perf_counter()
     pairs = load_klue_sts(data)
-    measured = measure(encode, [Task("KLUE-STS", (Subset("validation", pairs),))], [pairs], scale=TOP)
+    measured = measure(encode, [ScoredTask("KLUE-STS", (Subset("validation", pairs),))], [pairs], scale=TOP)
     return _result("klue-sts", measured, {"KLUE-STS": measured.whole("KLUE-STS").spearman}, str(data), start)
 
 
@@ -63,7 +63,7 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
     own = pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(Path(pairs))
     if not own.first:
         raise DataError(f"{own.source} holds no scored pair")
-    measured = measure(encode, [Task("pairs", (Subset("pairs", own),))], [own])
+    measured = measure(encode, [ScoredTask("pairs", (Subset("pairs", own),))], [own])
     whole = measured.whole("pairs")
     (outcome,) = measured.outcomes
     low, high = float(own.gold.min()), float(own.gold.max())
@@ -87,7 +87,7 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
     return _result("pairs", measured._replace(outcomes=both), scores, own.source, start)
 
 
-def _result(suite: str, measured: Measured, scores: dict[str, float], data: str, start: float) -> SuiteResult:
+def _result(suite: str, measured: TaskScores, scores: dict[str, float], data: str, start: float) -> SuiteResult:
     return SuiteResult(
         suite=suite,
         scores=scores,

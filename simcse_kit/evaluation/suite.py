@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from simcse_kit.errors import DataError, SimCSEKitError
-from simcse_kit.parts import Family, check_settings
+from simcse_kit.parts import Family, check_settings, is_named
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation.results import SuiteResult
@@ -74,13 +74,15 @@ def suite_of(suite: str | Suite | type[Suite], **settings: Any) -> Suite:
             near = difflib.get_close_matches(name, [*known, "show_progress_bar"], n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             has = f"has the options {', '.join(known)}" if known else "has no options"
-            raise SimCSEKitError(f"the suite {SUITES.path_of(_class(part))} {has}; got {name!r}{hint}")
+            raise SimCSEKitError(f"the suite {name_of(suite)} {has}; got {name!r}{hint}")
     return part(**settings) if isinstance(part, type) else replace(part, **settings)
 
 
-def name_of(suite: Suite) -> str:
-    """How a suite is recorded: by its name, or by ``module:class`` where it is a user's own."""
-    return SUITES.path_of(type(suite))
+def name_of(suite: str | Suite | type[Suite]) -> str:
+    """How a suite is recorded: by its name, or by ``module:attribute`` where it is a user's own."""
+    if isinstance(suite, str):
+        return suite if is_named(suite) else SUITES.canonical(suite)
+    return SUITES.path_of(suite if isinstance(suite, type) else type(suite))
 
 
 def task_of(name: str) -> str:
@@ -112,13 +114,9 @@ def evaluate(
     from simcse_kit.types import ScoredPairs
 
     chosen = suite_of(suite, **options)
-    name = name_of(chosen)
+    name = name_of(suite)
     if isinstance(data, ScoredPairs) and not chosen.takes_scored_pairs:
         taking = next(part.name for part in SUITES if part.takes_scored_pairs)
         raise SimCSEKitError(f'suite {name!r} needs a folder; scored pairs go with suite "{taking}"')
     result = chosen.run(encode, data, show_progress_bar=show_progress_bar)
     return result if result.suite == name else replace(result, suite=name)
-
-
-def _class(part: Suite | type[Suite]) -> type[Suite]:
-    return part if isinstance(part, type) else type(part)

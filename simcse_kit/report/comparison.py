@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -142,6 +142,7 @@ def compare_models(
                 asked: EncodeFn = model.encode if encode is None or part.large else encode
                 with model.full_length():
                     result = evaluate(asked, part, places[suite], show_progress_bar=show_progress_bar)
+                result = replace(result, suite=suite)  # an object of the user's own goes by the path that was given
                 results.append(result)
                 one = Measurement(
                     number=number,
@@ -203,11 +204,9 @@ def suites_with_data(
     parts: dict[str, Suite] = {}
     places: dict[str, SuiteData] = {}
     for suite in suites:
-        asked = suite if isinstance(suite, str) else None
-        part = suite_of(suite)
-        name = name_of(part)
-        part = suite_of(part, **options.get(asked or name, options.get(name, {})))
-        place = data if by_suite is None else by_suite.get(asked or name, by_suite.get(name))
+        name = name_of(suite)
+        part = suite_of(suite, **options.get(name, {}))
+        place = data if by_suite is None else by_suite.get(name)
         if place is None or isinstance(place, Mapping):
             raise SimCSEKitError(f"the suite {name} needs {part.data}")
         parts[name], places[name] = part, place

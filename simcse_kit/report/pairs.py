@@ -41,7 +41,7 @@ def outcome_of(model: ModelReport, pairs: ShownPairs) -> Outcome:
     return next(outcome for outcome in model.results[pairs.suite][0].outcomes if outcome.score == pairs.score)
 
 
-class Pair(NamedTuple):
+class JudgedPair(NamedTuple):
     """A pair that a model ranks far from where its gold score does."""
 
     first: str
@@ -51,7 +51,7 @@ class Pair(NamedTuple):
     error: float  # rank by cosine less rank by gold, as a share of the pairs
 
 
-def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[Pair]:
+def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[JudgedPair]:
     """Those that are held far too similar, worst first; then those held far too different."""
     outcome = outcome_of(model, pairs)
     assert outcome.gold is not None
@@ -60,5 +60,6 @@ def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[Pair]:
     chosen = [*(i for i in order[: -_WORST - 1 : -1] if error[i] > 0), *(i for i in order[:_WORST] if error[i] < 0)]
     first, second = outcome.texts
     return [
-        Pair(first[i], second[i], float(outcome.gold[i]), float(outcome.values[i]), float(error[i])) for i in chosen
+        JudgedPair(first[i], second[i], float(outcome.gold[i]), float(outcome.values[i]), float(error[i]))
+        for i in chosen
     ]

@@ -65,6 +65,7 @@ class Longest(Suite):
 
 
 OWN = f"{HERE.stem}:Longest"
+short, tall = Longest(least=3), Longest(least=15)
 
 
 def ones(texts: list[str]) -> np.ndarray:
@@ -215,6 +216,17 @@ def test_eval_and_report_call_the_same_function(lines: Path, monkeypatch: pytest
         make_report([f"{HERE.stem}:ones"], {OWN: lines})
 
 
+def test_two_objects_of_one_class_are_two_suites(lines: Path) -> None:
+    """Each goes by the path that it was named by."""
+    names = [f"{HERE.stem}:short", f"{HERE.stem}:tall"]
+    assert evaluate(ones, names[0], lines).suite == names[0]
+    found = compare_models([f"{HERE.stem}:ones"], lines, names)
+    assert [found.models[0].mean(name, "long") for name in names] == [85, 25]
+    assert [found.models[0].results[name][0].suite for name in names] == names
+    done = invoke("eval", f"{HERE.stem}:ones", "--suite", ",".join(names), "--data", lines)
+    assert all(f"{name}: lines × 100" in done.output for name in names), done.output
+
+
 # On the command line
 
 
@@ -282,6 +294,18 @@ def test_download_is_for_suites_that_can(lines: Path) -> None:
     assert str(refused.exception) == ("--download fetches the data of the suite sts; the others have to lie in --data")
     with pytest.raises(SimCSEKitError, match="the data of the suite korsts cannot be downloaded"):
         SUITES.get("korsts")().download(lines)
+
+
+def test_a_suite_of_the_users_own_can_download(lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(self: Suite, folder: str | Path) -> Path:
+        Path(folder).write_text("xx\nx\n", encoding="utf-8")
+        return Path(folder)
+
+    monkeypatch.setattr(Longest, "can_download", True)
+    monkeypatch.setattr(Longest, "download", download)
+    done = invoke("eval", f"{HERE.stem}:ones", "--suite", OWN, "--data", tmp_path / "fetched", "--download")
+    assert done.exit_code == 0, done.output
+    assert "50.0" in done.output
 
 
 # In a report
