@@ -31,8 +31,8 @@ DEFAULT = SUITES.names()[0]
 Suites = Annotated[
     str | None,
     typer.Option(
-        help=f"{', '.join(SUITES.names())}; or module:attribute for a suite of your own; or several, with commas. "
-        f"Default: {DEFAULT}."
+        help=" ".join(f"{part.name}: {part.help}" for part in SUITES)
+        + f" Or module:attribute, for one of your own. Several with commas. Default: {DEFAULT}."
     ),
 ]
 Endpoint = Annotated[

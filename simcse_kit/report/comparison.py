@@ -110,7 +110,7 @@ def compare_models(
         models: whatever `open_embedder` takes; a folder of `train_seeds` is one recipe under several seeds.
         data: what all suites take, or suite to data.
         suites: names, ``module:attribute`` or `Suite`; None: those that ``data`` names.
-        options: suite to settings of it.
+        options: suite to options of it, as `evaluate` takes them.
         record: write the scores into the models' folders and their cards, see `record_evaluation`.
         timed: measure sentences a second too. Each text is encoded once, whatever suites ask for it, so the vectors
             stay in memory.
@@ -140,8 +140,9 @@ def compare_models(
             for suite, part in parts.items():
                 announce(str(member), model.pooling, suite)
                 asked: EncodeFn = model.encode if encode is None or part.large else encode
+                bar = (options or {}).get(suite, {}).get("show_progress_bar", show_progress_bar)
                 with model.full_length():
-                    result = evaluate(asked, part, places[suite], show_progress_bar=show_progress_bar)
+                    result = evaluate(asked, part, places[suite], show_progress_bar=bar)
                 result = replace(result, suite=suite)  # an object of the user's own goes by the path that was given
                 results.append(result)
                 one = Measurement(
@@ -205,7 +206,8 @@ def suites_with_data(
     places: dict[str, SuiteData] = {}
     for suite in suites:
         name = name_of(suite)
-        part = suite_of(suite, **options.get(name, {}))
+        settings = {key: value for key, value in options.get(name, {}).items() if key != "show_progress_bar"}
+        part = suite_of(suite, **settings)
         place = data if by_suite is None else by_suite.get(name)
         if place is None or isinstance(place, Mapping):
             raise SimCSEKitError(f"the suite {name} needs {part.data}")

@@ -73,6 +73,11 @@ def ones(texts: list[str]) -> np.ndarray:
     return np.array([[len(text), 0.0] for text in texts], dtype=np.float32)
 
 
+def turned(texts: list[str]) -> np.ndarray:
+    """Vectors that turn with the length of each text."""
+    return np.array([[1.0, len(text)] for text in texts], dtype=np.float32)
+
+
 def zeros(texts: list[str]) -> np.ndarray:
     return np.zeros((len(texts), 2), dtype=np.float32)
 
@@ -179,6 +184,21 @@ def test_compare_models_is_measuring_and_comparing_one_by_one(lines: Path) -> No
     assert found.parts[OWN].unit == "lines × 100"
 
 
+def test_a_suites_own_bar_goes_before_that_of_all(lines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars: list[bool] = []
+    run = Longest.run
+
+    def noting(self: Longest, encode: EncodeFn, data: str, *, show_progress_bar: bool = False) -> SuiteResult:
+        bars.append(show_progress_bar)
+        return run(self, encode, data)
+
+    monkeypatch.setattr(Longest, "run", noting)
+    for options in ({}, {OWN: {"show_progress_bar": True}}):
+        compare_models([f"{HERE.stem}:ones"], {OWN: lines}, options=options)
+    compare_models([f"{HERE.stem}:ones"], {OWN: lines}, show_progress_bar=True)
+    assert bars == [False, True, True]
+
+
 def test_compare_models_says_what_is_missing(lines: Path) -> None:
     with pytest.raises(SimCSEKitError, match="at least one model"):
         compare_models([], lines, [OWN])
@@ -238,7 +258,7 @@ def test_the_help_lists_a_registered_suite_with_its_options() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE.parent)
     said = " ".join(done.stdout.split())
     for text in (
-        "mteb, geometry, longest; or module:attribute",
+        "longest: Share of long vectors. Or module:attribute",
         "longest: a file of lines",
         "longest: Least length. Default: 1.0.",
         "--columns",
@@ -273,13 +293,27 @@ def test_the_card_does_not_import_a_suite_that_a_folder_names(tmp_path: Path, mo
     assert task_of("mteb") == "sentence-similarity"
 
 
+def retrieval(folder: Path) -> Path:
+    (folder / "corpus.jsonl").write_text('{"_id": "a", "text": "a cat"}\n', encoding="utf-8")
+    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "cat"}\n', encoding="utf-8")
+    return folder
+
+
 def test_options_go_to_the_suites_that_have_them(lines: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.csv"
-    pairs.write_text("sentence1,sentence2,score\nx,xx,1\nxx,xxx,2\nxxx,x,5\n", encoding="utf-8")
+    pairs.write_text("sentence1,sentence2,score\nx,xx,1\nxx,xxx,2\nxx,x,5\n", encoding="utf-8")
     function = f"{HERE.stem}:ones"
     with pytest.warns(Notice, match="--folds is an option of transfer and is left out"):
         done = invoke("eval", function, "--suite", "pairs", "--data", pairs, "--folds", 3)
     assert done.exit_code == 0, done.output
+    path = tmp_path / "one.json"
+    done = invoke("eval", f"{HERE.stem}:turned", "--suite", "geometry", "--data", pairs, "--dedupe", "--json", path)
+    assert done.exit_code == 0, done.output
+    uniformity = json.loads(path.read_text(encoding="utf-8"))["uniformity"]
+    assert uniformity == evaluation.evaluate_geometry(turned, pairs, dedupe=True).uniformity
+    assert uniformity != evaluation.evaluate_geometry(turned, pairs).uniformity
+    refused = invoke("eval", function, "--suite", "retrieval", "--data", retrieval(tmp_path), "--split", "dev")
+    assert "dev.tsv is missing" in str(refused.exception)
     refused = invoke("eval", function, "--suite", "geometry", "--data", pairs, "--split", "tset")
     assert str(refused.exception) == "split must be one of all, train, dev, test; got 'tset'"
     refused = invoke("eval", function, "--suite", "transfer", "--data", pairs, "--folds", 1)
