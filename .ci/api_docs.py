@@ -113,7 +113,7 @@ def choices(table: Any) -> list[tuple[str, str]]:
     """The names in a public table, or in a family of parts, each with its line of help."""
     if isinstance(table, Family):
         return [(part.name, part.help) for part in table]
-    return [(name, choice.summary) for name, choice in table.items()]
+    return [(name, choice.help) for name, choice in table.items()]
 
 
 def members(cls: type) -> dict[str, Any]:

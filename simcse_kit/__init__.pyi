@@ -2,7 +2,7 @@
 
 from simcse_kit._quickstart import QuickstartResult, quickstart
 from simcse_kit.data.prepare import SentenceCounts, TripletCounts, prepare_nli, prepare_sentences
-from simcse_kit.encoder.pooling import POOLERS
+from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
 from simcse_kit.encoding.embedders import Embedder, open_embedder
 from simcse_kit.encoding.export.check import ExportCheck
@@ -37,6 +37,9 @@ from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
 from simcse_kit.index.mining import cluster, mine_pairs
 from simcse_kit.losses import info_nce, nt_xent
 from simcse_kit.model import SimCSE
+from simcse_kit.objectives import OBJECTIVES, LossBatch, Objective, Term
+from simcse_kit.parts import setting
+from simcse_kit.report.comparison import Comparison, compare_models
 from simcse_kit.report.gather import make_report
 from simcse_kit.report.recording import record_evaluation
 from simcse_kit.report.render import write_report
@@ -51,17 +54,21 @@ from simcse_kit.training.seeds import SeedsResult, train_seeds
 __version__: str
 
 __all__ = [
+    "OBJECTIVES",
     "POOLERS",
+    "Comparison",
     "DataError",
     "Embedder",
     "EncodeCounts",
     "ExportCheck",
     "Hit",
     "IndexCounts",
+    "LossBatch",
     "MissingExtraError",
     "ModelError",
     "NegativeCounts",
     "Notice",
+    "Objective",
     "QuickstartResult",
     "SearchIndexError",
     "SeedsResult",
@@ -70,6 +77,7 @@ __all__ = [
     "SimCSE",
     "SimCSEKitError",
     "SuiteResult",
+    "Term",
     "TrainListener",
     "TrainPlan",
     "TrainResult",
@@ -80,6 +88,7 @@ __all__ = [
     "build_index",
     "cluster",
     "compare",
+    "compare_models",
     "download_sts",
     "encode",
     "encode_files",
@@ -106,6 +115,7 @@ __all__ = [
     "record_evaluation",
     "repeat_run",
     "serve",
+    "setting",
     "train_seeds",
     "train_sup",
     "train_unsup",

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import math
-from itertools import chain, takewhile
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
-from simcse_kit.cli.suites import BARS, Endpoint, Models, SuiteData, Suites, suite_data, suites_of
+from simcse_kit.cli.suites import (
+    Endpoint,
+    Models,
+    SuiteData,
+    Suites,
+    downloads,
+    suite_data,
+    suite_options,
+    suites_of,
+    with_suite_options,
+)
+from simcse_kit.evaluation.suite import SUITES
 
 if TYPE_CHECKING:
-    from simcse_kit.evaluation import SuiteResult
+    from simcse_kit.evaluation import Difference
+    from simcse_kit.report.comparison import Comparison, Measurement
 
 _SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
+DOWNLOADED = ", ".join(part.name for part in SUITES if part.can_download)
 _ACROSS = 10  # scores in a line of a table; more stand one below the other
 
 
+@with_suite_options
 def evaluate_models(
+    *,
     models: Models,
     data: SuiteData,
     suite: Suites = None,
@@ -29,16 +45,12 @@ def evaluate_models(
         bool, typer.Option("--details", help="Also each suite's finer table: every subset, every classifier.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results, at full precision.")] = None,
-    split: Annotated[str, typer.Option(help="geometry: of STS-B, train, dev, test or all.")] = "all",
-    dedupe: Annotated[bool, typer.Option("--dedupe", help="geometry: every pair and sentence once.")] = False,
-    folds: Annotated[
-        int, typer.Option(help="transfer: folds of the cross-validations; the paper's table has 10.", min=2)
-    ] = 5,
+    settings: dict[str, Any],
     record: Annotated[
         bool, typer.Option("--record", help="Write the scores into the models' folders and their cards.")
     ] = False,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch the STS sets into DATA first, from the hub.")
+        bool, typer.Option("--download", help=f"Fetch the data of {DOWNLOADED} into DATA first, from the hub.")
     ] = False,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -55,84 +67,71 @@ def evaluate_models(
     Example: simcse-kit eval my-model all-MiniLM-L6-v2 --suite sts --data data/senteval
     """
     from simcse_kit.cli.console import err, out, plain
-    from simcse_kit.encoding.embedders import open_embedder
-    from simcse_kit.errors import SimCSEKitError
-    from simcse_kit.evaluation import download_sts, evaluate
-    from simcse_kit.files import write_json
-    from simcse_kit.report.recording import check_recordable, record_evaluation
-    from simcse_kit.training.seeds import seed_models
+    from simcse_kit.report.comparison import compare_models, compared, suites_with_data
 
     suites = suites_of(suite)
     if json_file is not None:
         check_output_file("--json", json_file)
     places = suite_data(data, suites)
-    if download:
-        if "sts" not in suites:
-            raise SimCSEKitError("--download fetches the data of the suite sts; the others have to lie in --data")
-        download_sts(places["sts"])
-    options: dict[str, dict[str, Any]] = {
-        **BARS,
-        "transfer": {"folds": folds, **BARS["transfer"]},
-        "geometry": {"split": split, "dedupe": dedupe},
-    }
-    results: list[dict[str, Any]] = []
-    measured: dict[str, dict[int, tuple[str, list[SuiteResult]]]] = {name: {} for name in suites}  # by place in models
-    seeds = [seed_models(given) for given in models]
-    groups: list[list[Path | str]] = [[*runs] or [given] for given, runs in zip(models, seeds, strict=True)]
-    if record:
-        for folder in chain.from_iterable(groups):
-            check_recordable(folder)
+    options = suite_options(suites, settings)
+    for name, part in downloads(suites).items() if download else ():
+        part.download(places[name])
+    parts, _ = suites_with_data(suites, places, options)
+    measured: list[Measurement] = []
     try:
-        for number, members in enumerate(groups):
-            for member in members:
-                model = open_embedder(
-                    member,
-                    endpoint=endpoint,
-                    pooling=pooling,
-                    batch_size=batch_size,
-                    show_progress_bar=True,
-                    device=device,
-                    backend=backend,
-                    dtype=dtype,
-                    trust_remote_code=trust_remote_code,
-                )
-                label = _label(models[number] if seeds[number] else model.name, model.pooling)
-                own: list[SuiteResult] = []
-                for name in suites:
-                    err().print(f"{plain(_label(str(member), model.pooling))}, suite {name}", style="dim")
-                    with model.full_length():
-                        result = evaluate(model.encode, name, places[name], **options.get(name, {}))
-                    own.append(result)
-                    measured[name].setdefault(number, (label, []))[1].append(result)
-                    results.append({"model": str(member), "pooling": model.pooling, **result.to_json()})
-                if record:
-                    record_evaluation(member, own)
+        compare_models(
+            models,
+            places,
+            suites,
+            options=options,
+            record=record,
+            show_progress_bar=True,
+            announce=lambda model, pooling, name: err().print(
+                f"{plain(_label(model, pooling))}, suite {plain(name)}", style="dim"
+            ),
+            on_measured=measured.append,
+            endpoint=endpoint,
+            pooling=pooling,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+        )
     finally:  # what was measured before an error is not lost
-        for name, rows in measured.items():
-            if rows:
+        if measured:
+            comparison = compared(measured, parts)
+            for name in comparison.suites:
                 out().print()
-                _print_suite(out(), name, list(rows.values()), details)
-        if json_file is not None and results:
-            write_json(
-                json_file, results[0] if len(models) * len(suites) == len(results) == 1 else {"results": results}
-            )
+                _print_suite(out(), comparison, name, details)
+            if json_file is not None:
+                _write(json_file, measured, alone=len(models) * len(suites) == len(measured) == 1)
+
+
+def _write(path: Path, measured: Sequence[Measurement], *, alone: bool) -> None:
+    from simcse_kit.files import write_json
+
+    results = [{"model": one.model, "pooling": one.pooling, **one.result.to_json()} for one in measured]
+    write_json(path, results[0] if alone else {"results": results})
 
 
 def _label(name: str, pooling: str | None) -> str:
     return name if pooling is None else f"{name} ({pooling})"
 
 
-def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResult]]], details: bool) -> None:
+def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool) -> None:
     from statistics import fmean, stdev
 
     from simcse_kit.cli.console import plain, table
-    from simcse_kit.evaluation import SUITES
 
-    first = rows[0][1][0]
+    models = [model for model in comparison.models if suite in model.results]
+    labels = [_label(model.title, model.pooling) for model in models]
+    rows = [(label, model.results[suite]) for label, model in zip(labels, models, strict=True)]
+    part, first = comparison.parts[suite], rows[0][1][0]
     geometry = [
         name for name in ("alignment", "uniformity") if first.alignment is not None and name not in first.scores
     ]
-    digits = 3 if suite == "geometry" else 2
+    digits = part.digits
     head = ["", *(_SHORT.get(name, name) for name in first.scores), *geometry, "seconds"]
     lines = []
     for label, results in rows:
@@ -150,14 +149,14 @@ def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResul
             lines.append([f"  spread of {len(results)} seeds", *spreads, *("" for _ in geometry), ""])
     if len(first.scores) > _ACROSS:
         head, *lines = [list(column) for column in zip(head, *lines, strict=True)]
-    console.print(table(head, lines, title=f"{suite}: {SUITES[suite].unit}"))
+    console.print(table(head, lines, title=f"{suite}: {part.unit}"))
     for label, results in rows:
         for note in dict.fromkeys(note for result in results for note in result.notes):
             console.print(f"{plain(label)}: {plain(note)}", style="dim")
-    for label, results in rows[1:] if first.outcomes else ():
-        _print_difference(console, rows[0], (label, results))
+    for label, model in zip(labels[1:], models[1:], strict=True):
+        _print_difference(console, labels[0], label, comparison.differences[model.name, suite])
     for label, results in rows if details else ():
-        for result in results:
+        for result in filter(lambda result: result.details, results):
             fields = result.details[0]._fields
             texts = sum(1 for _ in takewhile(lambda value: isinstance(value, str), result.details[0]))
             finer = [[_shown(value, digits) for value in row] for row in result.details]
@@ -165,11 +164,8 @@ def _print_suite(console: Any, suite: str, rows: list[tuple[str, list[SuiteResul
             console.print(table([name.replace("_", " ") for name in fields], finer, left=texts, title=label))
 
 
-def _print_difference(
-    console: Any, first: tuple[str, list[SuiteResult]], second: tuple[str, list[SuiteResult]]
-) -> None:
+def _print_difference(console: Any, first: str, second: str, differences: Sequence[Difference]) -> None:
     from simcse_kit.cli.console import table
-    from simcse_kit.evaluation import compare
 
     lines = [
         [
@@ -180,11 +176,13 @@ def _print_difference(
             f"{_signed(line.interval.low)} to {_signed(line.interval.high)}",
             line.verdict,
         ]
-        for line in compare(first[1], second[1])
+        for line in differences
     ]
+    if not lines:  # a suite without scores of its items
+        return
     console.print()
     head = ["", "first", "second", "difference", "95 % interval", "the second is"]
-    console.print(table(head, lines, title=f"{first[0]} (first) and {second[0]} (second)"))
+    console.print(table(head, lines, title=f"{first} (first) and {second} (second)"))
 
 
 def _shown(value: Any, digits: int = 2) -> str:

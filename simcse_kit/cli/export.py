@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from simcse_kit.cli.options import Pooling, TrustRemoteCode
+from simcse_kit.encoding.export.part import EXPORT_FORMATS
+
+_CALIBRATED = ", ".join(part.name for part in EXPORT_FORMATS if part.calibrated)
 
 
 def export(
@@ -15,14 +18,11 @@ def export(
     output: Annotated[Path, typer.Argument(help="A new folder.", metavar="OUT")],
     to: Annotated[
         str,
-        typer.Option(
-            help="onnx (for onnxruntime; pooling included), openvino and openvino-int8 (for this package: fast at "
-            "once, without converting), static (a table of token vectors, model2vec: much faster, less exact)."
-        ),
+        typer.Option(help=" ".join(f"{part.name}: {part.help}" for part in EXPORT_FORMATS)),
     ],
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Sentences of your kind to quantize by (openvino-int8). Default: this package's sample."),
+        typer.Option(help=f"Sentences of your kind to quantize by ({_CALIBRATED}). Default: this package's sample."),
     ] = None,
     data: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from simcse_kit.encoder.backends.part import BACKENDS
 from simcse_kit.encoder.poolers import POOLERS
 
 FILE_HELP = "Sentences: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz; or hf:NAME[:split]."
@@ -22,11 +23,14 @@ TRUST_HELP = "Run Python code that comes with the model. Only if you trust it."
 
 Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.")]
-Backend = Annotated[str, typer.Option(help="What runs the model: torch, or openvino (CPU; needs the extra openvino).")]
+Backend = Annotated[
+    str, typer.Option(help="What runs the model. " + " ".join(f"{part.name}: {part.help}" for part in BACKENDS))
+]
 Dtype = Annotated[
     str,
     typer.Option(
-        help="What the model multiplies in: float32 (exact), bfloat16, int8 (openvino), auto (asks the processor)."
+        help="What the model multiplies in; auto asks the processor, float32 is exact. "
+        + " ".join(f"{part.name}: {', '.join(part.dtypes)}." for part in BACKENDS)
     ),
 ]
 BatchSize = Annotated[

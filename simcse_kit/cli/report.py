@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
-from simcse_kit.cli.suites import BARS, Endpoint, SuiteData, Suites, suite_data, suites_of
+from simcse_kit.cli.suites import Endpoint, SuiteData, Suites, suite_data, suites_of
 
 
 def report_models(
@@ -59,7 +59,6 @@ def report_models(
     report = make_report(
         models,
         suite_data(data, suites_of(suite)) if data else None,
-        options=BARS,
         show_progress_bar=True,
         announce=lambda name: err().print(plain(name), style="dim"),
         endpoint=endpoint,

@@ -1,10 +1,16 @@
-"""What the commands that measure take: models, suites and their data."""
+"""What the commands that measure take: models, suites with their options, and their data."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from simcse_kit.errors import SimCSEKitError, say_once
+from simcse_kit.evaluation.suite import SUITES, Suite, suite_of
 
 Models = Annotated[
     list[str],
@@ -17,16 +23,17 @@ Models = Annotated[
 SuiteData = Annotated[
     list[str],
     typer.Option(
-        help="sts and transfer: the folder that holds senteval/ (or is it); korsts: that holds korsts/; klue-sts: "
-        "hf:klue/klue#sts:validation or a folder of it; pairs: a file or data set of scored pairs (sentence1, "
-        "sentence2, score); retrieval: a folder in BEIR's layout; mteb: names of its tasks, with commas, or of a "
-        "benchmark; geometry: as sts or as pairs. SUITE=PATH for one suite alone.",
+        help="; ".join(f"{part.name}: {part.data}" for part in SUITES) + ". SUITE=PATH for one suite alone.",
         metavar="[SUITE=]PATH",
     ),
 ]
+DEFAULT = SUITES.names()[0]
 Suites = Annotated[
     str | None,
-    typer.Option(help="sts, korsts, klue-sts, pairs, transfer, retrieval, mteb, geometry; or several. Default: sts."),
+    typer.Option(
+        help=" ".join(f"{part.name}: {part.help}" for part in SUITES)
+        + f" Or module:attribute, for one of your own. Several with commas. Default: {DEFAULT}."
+    ),
 ]
 Endpoint = Annotated[
     str | None,
@@ -36,32 +43,111 @@ Endpoint = Annotated[
         metavar="URL",
     ),
 ]
-BARS = {name: {"show_progress_bar": True} for name in ("transfer", "mteb")}  # of suites that take long after encoding
 
 
 def suites_of(text: str | None) -> list[str]:
     """``a,b`` as a list of suites that exist."""
-    from simcse_kit.errors import SimCSEKitError
-    from simcse_kit.evaluation import SUITES
-
-    suites = [name.strip() for name in (text or "sts").split(",")]
+    suites = [name.strip() for name in (text or DEFAULT).split(",")]
     for name in suites:
-        if name not in SUITES:
-            raise SimCSEKitError(f"--suite must be of {', '.join(SUITES)}; got {name!r}")
+        SUITES.get(name)
     return suites
 
 
 def suite_data(data: list[str], suites: list[str]) -> dict[str, str]:
     """Where the data of each suite lies."""
-    from simcse_kit.errors import SimCSEKitError
-    from simcse_kit.evaluation import SUITES
-
-    own = [(value.partition("=")[0], value.partition("=")[2]) for value in data if value.partition("=")[0] in SUITES]
-    general = [value for value in data if value.partition("=")[0] not in SUITES]
+    named: dict[str, str] = {}
+    general: list[str] = []
+    for value in data:
+        name, sign, place = value.partition("=")
+        if sign and (name in SUITES or name in suites):
+            named[name] = place
+        else:
+            general.append(value)
     if len(general) > 1:
         raise SimCSEKitError(f"--data: one path for all suites, and SUITE=PATH for others; got {', '.join(general)}")
-    named = dict(own)
     for name in suites:
         if name not in named and not general:
-            raise SimCSEKitError(f"--data: the suite {name} needs {SUITES[name].data}; --data {name}=PATH")
+            raise SimCSEKitError(f"--data: the suite {name} needs {SUITES.get(name).data}; --data {name}=PATH")
     return {name: named[name] if name in named else general[0] for name in suites}
+
+
+def with_suite_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter ``settings`` becomes an option for each setting of the suites."""
+    given: dict[str, list[tuple[type[Suite], Field[Any]]]] = {}
+    for part in SUITES:
+        for field in fields(part):
+            given.setdefault(field.name, []).append((part, field))
+
+    def run(**arguments: Any) -> None:
+        settings = {name: arguments.pop(name) for name in given}
+        command(settings={name: value for name, value in settings.items() if value is not None}, **arguments)
+
+    signature = inspect.signature(command, eval_str=True)
+    parameters = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "settings":
+            parameters += [_option(name, owners) for name, owners in given.items()]
+        else:
+            parameters.append(parameter)
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    return run
+
+
+def suite_options(suites: list[str], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options that were given, by the suites that have them; one that no suite has is said."""
+    options: dict[str, dict[str, Any]] = {suite: {} for suite in suites}
+    used: set[str] = set()
+    for suite in suites:
+        part = suite_of(suite)
+        for field in fields(part):
+            if field.name in settings:
+                value = settings[field.name]
+                options[suite][field.name] = _parts_of(value) if "tuple" in str(field.type) else value
+                used.add(field.name)
+        suite_of(part, **options[suite])  # a value out of bounds is an error before anything is read
+    for name in set(settings) - used:
+        having = [part.name for part in SUITES if any(field.name == name for field in fields(part))]
+        say_once(f"--{name.replace('_', '-')} is an option of {', '.join(having)} and is left out")
+    return options
+
+
+def downloads(suites: list[str]) -> dict[str, Suite]:
+    """By name, those whose data can be fetched; an error where there is none."""
+    able = {name: part for name, part in zip(suites, map(suite_of, suites), strict=True) if part.can_download}
+    if not able:
+        names = [part.name for part in SUITES if part.can_download]
+        noun = "suite" if len(names) == 1 else "suites"
+        raise SimCSEKitError(
+            f"--download fetches the data of the {noun} {', '.join(names)}; the others have to lie in --data"
+        )
+    return able
+
+
+def _option(name: str, owners: list[tuple[type[Suite], Field[Any]]]) -> inspect.Parameter:
+    """The option of a setting, which several suites may have; left out, each takes its own default."""
+    kind = get_type_hints(owners[0][0])[name]
+    one = kind if kind in (bool, int, float) else str  # a list is given with commas
+    lows = [field.metadata["bounds"].get("at least") for _, field in owners]
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",  # a flag has no --no-
+        help=" ".join(f"{part.name}: {_told(field)}" for part, field in owners),
+        min=lows[0] if one in (int, float) and len(owners) == 1 else None,
+        show_default=False,
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[one | None, option]
+    )
+
+
+def _told(field: Field[Any]) -> str:
+    text = str(field.metadata["help"])
+    if field.metadata["choices"]:
+        text += f" One of {', '.join(map(str, field.metadata['choices']))}."
+    if field.default not in (None, False):
+        text += f" Default: {field.default}."
+    return text
+
+
+def _parts_of(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))

@@ -8,18 +8,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from simcse_kit.encoder.poolers import POOLERS
+from simcse_kit.evaluation.suite import task_of
 from simcse_kit.parts import is_named
 
-_TASKS = {"transfer": "text-classification", "retrieval": "text-retrieval"}
 _PACKAGED = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}  # its name on the hub
-# settings that say nothing unless another is set
-_BELONGS = {
-    "hardness_strength": "hardness_mode",
-    "teacher_weight": "teacher",
-    "teacher_temperature": "teacher",
-    "ranking": "teacher",
-    "template_denoising": "template",
-}
 _HUB = "hf:"  # before the name of a data set there
 _NOT_SHOWN = ("pooling", "device", "report_to", "eval_steps", "select", "merge", "gradient_checkpointing")
 
@@ -66,10 +58,7 @@ def model_card(
         start=PurePath(start).name if PurePath(start).is_absolute() else start,
         base=_on_the_hub(start),
         settings=_settings(record.get("training", {})),
-        measured=[
-            {"task": _TASKS.get(entry["suite"], "sentence-similarity"), **entry}
-            for entry in record.get("evaluation", [])
-        ],
+        measured=[{"task": task_of(entry["suite"]), **entry} for entry in record.get("evaluation", [])],
     )
 
 
@@ -77,8 +66,7 @@ def _settings(training: dict[str, Any]) -> dict[str, str]:
     """What a reader would want to know of a run, by name."""
     shown = {}
     for name, value in training.items():
-        told = name not in _NOT_SHOWN and (name not in _BELONGS or training.get(_BELONGS[name]))
-        if told and value not in (None, False, [], 0.0):
+        if name not in _NOT_SHOWN and value not in (None, False, [], 0.0):
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             shown[name.replace("_", " ")] = PurePath(text).name if PurePath(text).is_absolute() else text
     return shown

@@ -10,10 +10,9 @@ import numpy as np
 
 from simcse_kit.errors import DataError, SimCSEKitError, require_extra
 from simcse_kit.evaluation.results import AVERAGE, SuiteResult
+from simcse_kit.evaluation.suite import SUITES
 from simcse_kit.parts.named import is_named, load_named
 from simcse_kit.types import EncodeFn, Vectors
-
-WANTED = 'names of tasks or benchmarks of mteb, such as STSBenchmark or "MTEB(eng, v2)", or module:class'
 
 _NO_ITEMS = "mteb gives a score for each task, none for its items: no intervals, and no word on differences"
 
@@ -117,10 +116,10 @@ def _tasks(wanted: str | Sequence[Any]) -> list[Any]:
     found = [task for part in parts for task in (_named(part) if isinstance(part, str) else [part])]
     tasks = [task() if isinstance(task, type) and issubclass(task, AbsTask) else task for task in found]
     if not tasks:
-        raise DataError(f"mteb: no task was named; {WANTED}")
+        raise DataError(f"mteb: no task was named; {_wanted()}")
     for task in tasks:
         if not isinstance(task, AbsTask):
-            raise DataError(f"mteb: {task!r:.100} is no task; {WANTED}")
+            raise DataError(f"mteb: {task!r:.100} is no task; {_wanted()}")
         if task.metadata.modalities != ["text"]:
             raise DataError(
                 f"mteb, task {task.metadata.name}: it is of {', '.join(task.metadata.modalities)}, not text"
@@ -145,4 +144,8 @@ def _named(text: str) -> list[Any]:
         return [mteb.get_task(name) for name in names]
     except KeyError as error:
         hint = str(error.args[0]).removeprefix("KeyError: ")
-        raise DataError(f"mteb: no task or benchmark {hint} Wanted are {WANTED}") from None
+        raise DataError(f"mteb: no task or benchmark {hint} Wanted are {_wanted()}") from None
+
+
+def _wanted() -> str:
+    return SUITES.get("mteb").data

@@ -14,7 +14,7 @@ AVERAGE = "avg"
 """Name of the score that is the mean of a suite's other scores."""
 
 
-class Row(NamedTuple):
+class CorrelationRow(NamedTuple):
     """Correlations (times 100) of one subset of a task, or of a whole task.
 
     For a whole task, `subset` is `all` (one correlation over the pairs of all its subsets: the published setting),

@@ -9,7 +9,7 @@ import numpy as np
 from simcse_kit.data import read_scored_pairs
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.lines import lines_of, need
-from simcse_kit.evaluation.tasks import Subset, Task
+from simcse_kit.evaluation.tasks import ScoredTask, Subset
 from simcse_kit.types import ScoredPairs
 
 # Subsets as SimCSE scores them: STS13 without SMT, which is not freely available.
@@ -37,20 +37,20 @@ KORSTS_HELP = (
 )
 
 
-def load_sts(data_dir: str | Path) -> list[Task]:
+def load_sts(data_dir: str | Path) -> list[ScoredTask]:
     """The seven tasks STS12-16, STSBenchmark (test) and SICKRelatedness (test) with their subsets, in this order.
 
     `data_dir` holds `STS/` and `SICK/`, or a `senteval/` that does. A missing or uneven file is a `DataError`.
     """
     root = senteval_root(data_dir)
     tasks = [
-        Task(year, tuple(Subset(name, _read_subset(root / "STS" / f"{year}-en-test", name)) for name in names))
+        ScoredTask(year, tuple(Subset(name, _read_subset(root / "STS" / f"{year}-en-test", name)) for name in names))
         for year, names in SUBSETS.items()
     ]
     benchmark = read_existing(_benchmark(root, "test"), STS_HELP)
     sick = read_existing(root / "SICK" / "SICK_test_annotated.txt", STS_HELP)
-    tasks.append(Task("STSBenchmark", (Subset("test", benchmark),)))
-    tasks.append(Task("SICKRelatedness", (Subset("test", sick),)))
+    tasks.append(ScoredTask("STSBenchmark", (Subset("test", benchmark),)))
+    tasks.append(ScoredTask("SICKRelatedness", (Subset("test", sick),)))
     return tasks
 
 

@@ -19,7 +19,7 @@ from simcse_kit.evaluation.metrics import (
     spearman,
     uniformity,
 )
-from simcse_kit.evaluation.results import Outcome, Row
+from simcse_kit.evaluation.results import CorrelationRow, Outcome
 from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
 
 
@@ -30,24 +30,24 @@ class Subset(NamedTuple):
     pairs: ScoredPairs
 
 
-class Task(NamedTuple):
+class ScoredTask(NamedTuple):
     """One column of a result table."""
 
     name: str
     subsets: tuple[Subset, ...]
 
 
-class Measured(NamedTuple):
+class TaskScores(NamedTuple):
     """Everything that one call of `encode` gave."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CorrelationRow, ...]
     alignment: float
     uniformity: float
     sentences: int  # distinct
     notes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]  # of each task, all its pairs
 
-    def whole(self, task: str) -> Row:
+    def whole(self, task: str) -> CorrelationRow:
         """The `all` row of a task."""
         return next(row for row in self.rows if row.task == task and row.subset == "all")
 
@@ -60,8 +60,8 @@ class _Numbered(NamedTuple):
 
 
 def measure(
-    encode: EncodeFn, tasks: Sequence[Task], spread: Sequence[ScoredPairs], *, scale: float | None = None
-) -> Measured:
+    encode: EncodeFn, tasks: Sequence[ScoredTask], spread: Sequence[ScoredPairs], *, scale: float | None = None
+) -> TaskScores:
     """Correlations of `tasks`; alignment and uniformity over all pairs of `spread`, together and with repetitions.
 
     `scale` is the top of the gold scale of `spread`, None to tell it from the scores.
@@ -92,7 +92,7 @@ def measure(
         )
     if not positive.any():
         notes += (f"alignment is not defined: no pair has a gold score above {POSITIVES_ABOVE * top:g}",)
-    return Measured(
+    return TaskScores(
         rows=rows,
         alignment=alignment(vectors[everything.first[positive]], vectors[everything.second[positive]]),
         uniformity=uniformity(vectors[np.concatenate([everything.first, everything.second])]),
@@ -102,7 +102,7 @@ def measure(
     )
 
 
-def _outcome(task: Task, pairs: _Numbered, vectors: Vectors) -> Outcome:
+def _outcome(task: ScoredTask, pairs: _Numbered, vectors: Vectors) -> Outcome:
     texts = tuple(
         [text for subset in task.subsets for text in getattr(subset.pairs, side)] for side in ("first", "second")
     )
@@ -123,7 +123,7 @@ def _join(parts: Sequence[_Numbered]) -> _Numbered:
     )
 
 
-def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], outcome: Outcome) -> list[Row]:
+def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], outcome: Outcome) -> list[CorrelationRow]:
     ends = np.cumsum([len(pairs.gold) for _, pairs in subsets])
     cosines = np.split(outcome.values, ends[:-1])  # the outcome has the subsets' pairs one after the other
     parts = [
@@ -142,8 +142,10 @@ def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], outcome: Out
     ]
 
 
-def _row(task: str, subset: str, cosines: NDArray[np.float64], gold: NDArray[np.float64], dropped: int) -> Row:
-    return Row(
+def _row(
+    task: str, subset: str, cosines: NDArray[np.float64], gold: NDArray[np.float64], dropped: int
+) -> CorrelationRow:
+    return CorrelationRow(
         task=task,
         subset=subset,
         pairs=len(cosines),

@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from simcse_kit.data.inputs import checked_texts
+from simcse_kit.encoder.pooling import recorded_pooling
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, Info, Row, new_collection, open_collection
@@ -117,7 +118,7 @@ class SentenceIndex:
             try:
                 model = SimCSE(
                     name,
-                    pooling=made_with["pooling"],
+                    pooling=recorded_pooling(made_with["pooling"], trust_remote_code=trust_remote_code),
                     max_seq_length=made_with["max_seq_length"],
                     device=device,
                     backend=backend,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BEFORE = "#9a9a9a"
 AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
 _COLORS = (AFTER, ACCENT, "#3f9a5f", "#a561c9", "#c9524f", "#8a7a3a", "#2aa0a8", "#c76fa0")

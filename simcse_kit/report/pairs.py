@@ -25,7 +25,11 @@ class ShownPairs(NamedTuple):
 def shown_pairs(report: Report) -> ShownPairs | None:
     """The first scored pairs of the suites; of the seven tasks STS-B's."""
     found = [
-        ShownPairs(Path(results[0].data).name if suite == "pairs" else outcome.score, suite, outcome.score)
+        ShownPairs(
+            Path(results[0].data).name if report.parts[suite].takes_scored_pairs else outcome.score,
+            suite,
+            outcome.score,
+        )
         for suite, results in report.models[0].results.items()
         for outcome in results[0].outcomes
         if outcome.gold is not None and len(outcome.texts) == 2 and np.ptp(outcome.gold) > 0
@@ -37,7 +41,7 @@ def outcome_of(model: ModelReport, pairs: ShownPairs) -> Outcome:
     return next(outcome for outcome in model.results[pairs.suite][0].outcomes if outcome.score == pairs.score)
 
 
-class Pair(NamedTuple):
+class JudgedPair(NamedTuple):
     """A pair that a model ranks far from where its gold score does."""
 
     first: str
@@ -47,7 +51,7 @@ class Pair(NamedTuple):
     error: float  # rank by cosine less rank by gold, as a share of the pairs
 
 
-def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[Pair]:
+def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[JudgedPair]:
     """Those that are held far too similar, worst first; then those held far too different."""
     outcome = outcome_of(model, pairs)
     assert outcome.gold is not None
@@ -56,5 +60,6 @@ def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[Pair]:
     chosen = [*(i for i in order[: -_WORST - 1 : -1] if error[i] > 0), *(i for i in order[:_WORST] if error[i] < 0)]
     first, second = outcome.texts
     return [
-        Pair(first[i], second[i], float(outcome.gold[i]), float(outcome.values[i]), float(error[i])) for i in chosen
+        JudgedPair(first[i], second[i], float(outcome.gold[i]), float(outcome.values[i]), float(error[i]))
+        for i in chosen
     ]

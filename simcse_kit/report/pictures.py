@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from simcse_kit.evaluation.geometry import SpectrumRow
 from simcse_kit.evaluation.metrics import scale_maximum
 from simcse_kit.report.charts import (
     Curve,
@@ -60,13 +61,7 @@ def figures(report: Report) -> Iterator[Figure]:
                 caption=f"{len(outcome.values):,} pairs of {shown.title}. The nearer to one rising line, and the less "
                 "the bands overlap, the better the cosine tells how near two sentences are in meaning.",
             )
-    if "geometry" in report.suites:
-        spectra = {
-            f"{model.name} (effective rank {model.results['geometry'][0].scores['effective rank']:.0f})": [
-                (row.component, row.cumulative) for row in model.results["geometry"][0].details
-            ]
-            for model in report.models
-        }
+    if spectra := _spectra(report):
         yield Figure(
             title="Spectrum",
             svg=variance_spectrum(spectra),
@@ -87,6 +82,18 @@ def figures(report: Report) -> Iterator[Figure]:
             caption="Sentences encoded a second during this evaluation, tokenizing included. Models that differ only "
             "in how they were trained are equally fast; what is between them here is the machine's noise.",
         )
+
+
+def _spectra(report: Report) -> dict[str, list[tuple[int, float]]]:
+    """By model, the share of the variance in the first n directions; none where no suite has measured it."""
+    spectra = {}
+    for model in report.models:
+        for results in model.results.values():
+            rows = results[0].details
+            if rows and all(isinstance(row, SpectrumRow) for row in rows):
+                name = f"{model.name} (effective rank {results[0].scores['effective rank']:.0f})"
+                spectra[name] = [(row.component, row.cumulative) for row in rows]
+    return spectra
 
 
 def _plane(report: Report) -> Figure | None:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from simcse_kit.encoder.folder import RECORD
-from simcse_kit.errors import ModelError
-from simcse_kit.evaluation import SuiteResult, intervals
+from simcse_kit.errors import ModelError, SimCSEKitError
+from simcse_kit.evaluation import SUITES, SuiteResult, intervals
 from simcse_kit.model import SimCSE
 
 
@@ -32,6 +32,7 @@ def record_evaluation(folder: str | Path, results: Sequence[SuiteResult]) -> Non
                 name: list(ends) for name, ends in intervals(result).items() if all(map(math.isfinite, ends))
             },
             "date": datetime.now(UTC).date().isoformat(),
+            **_task(result.suite),
         }
         for result in results
     ]
@@ -45,3 +46,13 @@ def check_recordable(folder: str | Path) -> None:
     """A `ModelError` where `record_evaluation` would have nowhere to write."""
     if not (Path(folder) / RECORD).is_file():
         raise ModelError(f"{folder} holds no {RECORD}: scores are written into models that this package saved")
+
+
+def _task(suite: str) -> dict[str, str]:
+    """The hub's task of a suite of the user's own, which the card cannot look up without importing it."""
+    if suite in SUITES:
+        return {}
+    try:
+        return {"task": SUITES.get(suite).task}
+    except SimCSEKitError:  # a class inside a function has no name to be imported by
+        return {}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.errors import SimCSEKitError
-from simcse_kit.evaluation import SUITES, intervals
+from simcse_kit.evaluation import intervals
 from simcse_kit.files import write_json
 from simcse_kit.report.gather import ModelReport, Report
 from simcse_kit.report.page import Page, Section, Table, page_markdown, write_page
@@ -19,7 +19,6 @@ from simcse_kit.report.pairs import ShownPairs, shown_pairs, worst_pairs
 from simcse_kit.report.pictures import figures
 
 _ACROSS = 3  # models whose score and interval stand in one line
-_DIGITS = {"geometry": 3}
 FORMATS = ("html", "md", "json")
 
 
@@ -125,7 +124,7 @@ def _lead(report: Report) -> str:
             if line.score == score:
                 text += f", {line.verdict} ({_signed(line.difference)}; 95 %: {_span(line.interval, signed=True)})"
         parts.append(text)
-    unit = SUITES[suite].unit
+    unit = report.parts[suite].unit
     return f"{suite}, {score} ({unit}). {'; '.join(parts)}."
 
 
@@ -148,7 +147,7 @@ def _scores(report: Report) -> Section:
 def _score_table(report: Report, suite: str) -> Table:
     """A line for each score, a column for each model."""
     first = report.models[0].results[suite][0]
-    digits = _DIGITS.get(suite, 2)
+    digits = report.parts[suite].digits
     columns = []
     for model in report.models:
         results = model.results[suite]
@@ -162,7 +161,7 @@ def _score_table(report: Report, suite: str) -> Table:
             span = spans.get(score, (math.nan, math.nan))
             cells.append(_cell(report, cell, f"({_span(span)})" if all(map(math.isfinite, span)) else ""))
         columns.append(cells)
-    return _table(list(first.scores), columns, f"{suite}: {SUITES[suite].unit}")
+    return _table(list(first.scores), columns, f"{suite}: {report.parts[suite].unit}")
 
 
 def _difference_table(report: Report, suite: str) -> Table:

@@ -262,12 +262,18 @@ def _check_owners(kind: type[Objective], values: Mapping[str, Any]) -> None:
             raise TrainingError(f"{name} {_belongs(name)}, not of {kind.name}")
 
 
+def needs() -> dict[str, str]:
+    """Settings that say nothing without another one, and which one that is."""
+    found = {field.name: field.metadata["needs"] for field in (*COMMON, *part_settings().values())}
+    return {name: other for name, other in found.items() if other}
+
+
 def _check_needs(values: Mapping[str, Any]) -> None:
     """A setting that says nothing without another is refused without it."""
-    for field in (*COMMON, *part_settings().values()):
-        needs = field.metadata["needs"]
-        if needs and not values.get(needs) and values.get(field.name, field.default) != field.default:
-            raise TrainingError(f"{field.name} needs {needs}")
+    known = {field.name: field for field in (*COMMON, *part_settings().values())}
+    for name, other in needs().items():
+        if not values.get(other) and values.get(name, known[name].default) != known[name].default:
+            raise TrainingError(f"{name} needs {other}")
 
 
 def _belongs(name: str) -> str:

@@ -16,7 +16,7 @@ import torch
 from simcse_kit.data import TextData
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import read_json, staged_folder, write_json
-from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.config import TrainConfig, needs
 from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
 
@@ -68,11 +68,17 @@ def run_record(
 
 
 def model_record(record: dict[str, Any]) -> dict[str, Any]:
-    """What a run's models say of it in their ``simcse_kit.json``."""
-    arguments = record["arguments"]
+    """What a run's models say of it in their ``simcse_kit.json``; settings that say nothing without another, which is
+    not set, are left out.
+    """
+    arguments, needed = record["arguments"], needs()
     return {
         **{name: arguments[name] for name in _OUTSIDE},
-        "training": {name: value for name, value in arguments.items() if name not in _OUTSIDE},
+        "training": {
+            name: value
+            for name, value in arguments.items()
+            if name not in _OUTSIDE and (name not in needed or arguments.get(needed[name]))
+        },
         "data": {name: value for name, value in record["data"].items() if name != "path"},
         "versions": record["versions"],
     }

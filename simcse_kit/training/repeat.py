@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from simcse_kit.encoder.pooling import recorded_pooling
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.files import read_json
 from simcse_kit.objectives import OBJECTIVES
@@ -45,6 +46,8 @@ def repeat_run(
         names = {*(field.name for field in COMMON), *part_settings(), *objective.names()}
         settings: dict[str, Any] = {name: arguments.get(name) for name in names}
         settings["objective"] = arguments["objective"]
+        if arguments.get("pooling") is not None:
+            recorded_pooling(arguments["pooling"], trust_remote_code=trust_remote_code)  # an error, or nothing
         settings |= before["data"]["reading"]
         settings["model"] = before["model"]["path"] or arguments["model"]
         settings["teacher"] = [_moved(name, teacher["path"]) for name, teacher in before["teachers"].items()]

@@ -182,7 +182,7 @@ def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Pa
         (("train", "unsup", "few.txt", "--model", "x", "--batch-size", "1", "--output-dir", "out"), "at least 2"),
         (("search", "no-index", "query"), "no-index does not exist"),
         (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 distinct sentences"),
-        (("eval", "x", "--suite", "nonsense", "--data", "."), "--suite must be of sts, korsts, klue-sts, pairs"),
+        (("eval", "x", "--suite", "nonsense", "--data", "."), "suite must be one of sts, korsts, klue-sts, pairs"),
     ],
 )  # fmt: skip
 def test_errors_are_one_line_with_status_1_and_create_nothing(

@@ -21,7 +21,8 @@ from simcse_kit.encoding.embedders import Embedder
 from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation import intervals
 from simcse_kit.report.charts import color_of
-from simcse_kit.report.gather import Report, _Remembering, make_report, read_log
+from simcse_kit.report.comparison import _Remembering
+from simcse_kit.report.gather import Report, make_report, read_log
 from simcse_kit.report.render import report_json, report_page, write_report
 from simcse_kit.training.seeds import train_seeds
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from simcse_kit.encoder.backends.part import BACKENDS, EncodeBackend
 from simcse_kit.errors import ModelError, say_once
-
-DTYPES = {"torch": ("float32", "bfloat16"), "openvino": ("float32", "bfloat16", "int8")}
-"""By backend; "auto" stands for one of them."""
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -18,19 +16,20 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def choose_dtype(asked: str, backend: str, device: torch.device) -> str:
+def choose_dtype(asked: str, backend: str | type[EncodeBackend], device: torch.device) -> str:
     """The dtype asked for, "auto" settled by asking the processor, which is said; else a `ModelError`."""
-    if backend not in DTYPES:
-        raise ModelError(f"backend must be one of {', '.join(DTYPES)}; got {backend!r}")
+    part = BACKENDS.get(backend) if isinstance(backend, str) else backend
     if asked == "auto":
-        able = multiplies_bfloat16(device)
-        chosen = "bfloat16" if able else "float32"
-        say_once(f"dtype auto: {chosen}, for {device.type} {'has' if able else 'has no'} bfloat16 products")
+        able = "bfloat16" in part.dtypes and multiplies_bfloat16(device)
+        chosen = "bfloat16" if able else part.dtypes[0]
+        if "bfloat16" in part.dtypes:
+            say_once(f"dtype auto: {chosen}, for {device.type} {'has' if able else 'has no'} bfloat16 products")
         return chosen
-    if asked not in DTYPES[backend]:
-        where = [name for name, dtypes in DTYPES.items() if asked in dtypes]
+    if asked not in part.dtypes:
+        where = [other.name for other in BACKENDS if asked in other.dtypes]
         hint = f"; {asked} runs with backend {', '.join(where)}" if where else ""
         raise ModelError(
-            f"dtype of backend {backend} must be one of {', '.join(DTYPES[backend])}, auto; got {asked!r}{hint}"
+            f"dtype of backend {BACKENDS.path_of(part)} must be one of {', '.join(part.dtypes)}, auto; "
+            f"got {asked!r}{hint}"
         )
     return asked

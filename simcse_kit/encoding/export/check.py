@@ -36,7 +36,7 @@ class ExportCheck(NamedTuple):
         return self.spearman_original - self.spearman
 
 
-def compare(original: EncodeFn, exported: EncodeFn, folder: Path, pairs: ScoredPairs) -> ExportCheck:
+def check_export(original: EncodeFn, exported: EncodeFn, folder: Path, pairs: ScoredPairs) -> ExportCheck:
     """Encode the package's sentences and the pairs by both; the two take turns, and speeds are medians."""
     texts = list(dict.fromkeys([*sample_sentences(), *pairs.first, *pairs.second]))[:2000]
     seconds: tuple[list[float], list[float]] = ([], [])

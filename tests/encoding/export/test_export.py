@@ -136,7 +136,7 @@ def test_static_is_a_model2vec_model(minilm: SimCSE, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"to": "tflite"}, "to must be one of onnx, openvino, openvino-int8, static; got 'tflite'"),
+        ({"to": "tflite"}, "export format must be one of onnx, openvino, openvino-int8, static; got 'tflite'"),
         ({"to": "onnx", "calibration": ["a"]}, "calibration sentences are for openvino-int8"),
     ],
 )

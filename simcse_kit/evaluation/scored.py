@@ -1,25 +1,18 @@
-"""The suites behind one interface: an `encode` function and data in, a `SuiteResult` out."""
+"""The suites of scored pairs: the seven STS tasks, KorSTS, KLUE-STS, and pairs of your own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from simcse_kit.data import read_scored_pairs
-from simcse_kit.errors import DataError, SimCSEKitError
-from simcse_kit.evaluation.geometry import evaluate_geometry
+from simcse_kit.errors import DataError
 from simcse_kit.evaluation.metrics import average_precision, best_threshold
-from simcse_kit.evaluation.mteb import WANTED as MTEB_WANTED
-from simcse_kit.evaluation.mteb import evaluate_mteb
 from simcse_kit.evaluation.results import Outcome, SuiteResult
-from simcse_kit.evaluation.retrieval import evaluate_retrieval
 from simcse_kit.evaluation.sts import KLUE_STS, TOP, load_klue_sts, load_korsts, load_sts, load_sts_benchmark
-from simcse_kit.evaluation.tasks import Measured, Subset, Task, measure
-from simcse_kit.evaluation.transfer import evaluate_transfer
+from simcse_kit.evaluation.tasks import ScoredTask, Subset, TaskScores, measure
 from simcse_kit.types import EncodeFn, ScoredPairs
 
 
@@ -44,7 +37,7 @@ def evaluate_korsts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
     """
     start = time.perf_counter()
     spread = load_korsts(data_dir)
-    measured = measure(encode, [Task("KorSTS", (Subset("test", spread[-1]),))], spread, scale=TOP)
+    measured = measure(encode, [ScoredTask("KorSTS", (Subset("test", spread[-1]),))], spread, scale=TOP)
     return _result("korsts", measured, {"KorSTS": measured.whole("KorSTS").spearman}, str(data_dir), start)
 
 
@@ -55,7 +48,7 @@ def evaluate_klue_sts(encode: EncodeFn, data: str | Path = KLUE_STS) -> SuiteRes
     """
     start = time.perf_counter()
     pairs = load_klue_sts(data)
-    measured = measure(encode, [Task("KLUE-STS", (Subset("validation", pairs),))], [pairs], scale=TOP)
+    measured = measure(encode, [ScoredTask("KLUE-STS", (Subset("validation", pairs),))], [pairs], scale=TOP)
     return _result("klue-sts", measured, {"KLUE-STS": measured.whole("KLUE-STS").spearman}, str(data), start)
 
 
@@ -70,7 +63,7 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
     own = pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(Path(pairs))
     if not own.first:
         raise DataError(f"{own.source} holds no scored pair")
-    measured = measure(encode, [Task("pairs", (Subset("pairs", own),))], [own])
+    measured = measure(encode, [ScoredTask("pairs", (Subset("pairs", own),))], [own])
     whole = measured.whole("pairs")
     (outcome,) = measured.outcomes
     low, high = float(own.gold.min()), float(own.gold.max())
@@ -94,38 +87,7 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
     return _result("pairs", measured._replace(outcomes=both), scores, own.source, start)
 
 
-class Suite(NamedTuple):
-    """A suite in the table."""
-
-    run: Callable[..., SuiteResult]  # encode, data and the suite's own options
-    unit: str  # what its scores are
-    data: str  # what it wants
-
-
-SUITES = {
-    "sts": Suite(evaluate_sts, "Spearman × 100", "a folder with STS/ and SICK/, or senteval/"),
-    "korsts": Suite(evaluate_korsts, "Spearman × 100", "a folder with korsts/"),
-    "klue-sts": Suite(evaluate_klue_sts, "Spearman × 100", f"{KLUE_STS}, or a local folder of that data set"),
-    "pairs": Suite(evaluate_pairs, "correlation × 100", "a file of scored pairs: sentence1, sentence2, score"),
-    "transfer": Suite(evaluate_transfer, "accuracy × 100", "a folder with MR/, CR/, ... MRPC/, or senteval/"),
-    "retrieval": Suite(evaluate_retrieval, "× 100", "a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv"),
-    "mteb": Suite(evaluate_mteb, "main score of each task × 100", MTEB_WANTED),
-    "geometry": Suite(
-        evaluate_geometry, "each on its own scale", "the folder of sts (STS-B), or a file of scored pairs"
-    ),
-}
-
-
-def evaluate(encode: EncodeFn, suite: str, data: str | Path | ScoredPairs, **options: Any) -> SuiteResult:
-    """Run one of `SUITES`, with its function's own options; `SUITES` says what `data` has to be."""
-    if suite not in SUITES:
-        raise SimCSEKitError(f"suite must be one of {', '.join(sorted(SUITES))}; got {suite!r}")
-    if suite not in ("pairs", "geometry") and isinstance(data, ScoredPairs):
-        raise SimCSEKitError(f'suite {suite!r} needs a folder; scored pairs go with suite "pairs"')
-    return SUITES[suite].run(encode, data, **options)
-
-
-def _result(suite: str, measured: Measured, scores: dict[str, float], data: str, start: float) -> SuiteResult:
+def _result(suite: str, measured: TaskScores, scores: dict[str, float], data: str, start: float) -> SuiteResult:
     return SuiteResult(
         suite=suite,
         scores=scores,

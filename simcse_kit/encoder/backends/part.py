@@ -1,0 +1,77 @@
+"""What an encode backend says of itself. Importing this and the parts loads no torch: the command's help reads them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from simcse_kit.errors import ModelError
+from simcse_kit.parts import Family
+
+if TYPE_CHECKING:
+    import torch
+
+    from simcse_kit.encoder.backends.interface import Backend
+    from simcse_kit.encoder.modules import Encoder
+    from simcse_kit.encoder.tokens import TokenTable
+
+
+class BackendRequest(NamedTuple):
+    """The loaded model that a backend is made for."""
+
+    encoder: Encoder
+    pad_id: int
+    dtype: str  # one of the backend's
+    model_name: str
+    folder: Path  # where the model lies, which may hold a converted one too
+    fingerprint: Callable[[], str]
+    tokenize: Callable[[Sequence[str]], TokenTable]
+    calibration: Sequence[str] | None  # sentences to quantize by; None: those of the package
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeBackend(ABC):
+    """A way to run encoders. One of your own is named ``module:class``: ``SimCSE(NAME, backend="my_module:Mine")``."""
+
+    name: ClassVar[str] = ""
+    help: ClassVar[str] = ""  # one line
+    source: ClassVar[str] = ""
+    order: ClassVar[int] = 100  # its place in lists; the first is the default
+    dtypes: ClassVar[tuple[str, ...]] = ("float32",)  # in which it multiplies
+    calibrated: ClassVar[tuple[str, ...]] = ()  # those dtypes that sentences are needed for
+    device: ClassVar[str | None] = None  # the one type of device that it runs on; None: wherever the weights are
+
+    @abstractmethod
+    def make(self, request: BackendRequest) -> Backend:
+        """What runs the encoder in ``request.dtype``.
+
+        Raises:
+            ModelError: the architecture cannot be run.
+            MissingExtraError: the library is not installed.
+        """
+
+
+BACKENDS: Family[type[EncodeBackend]] = Family(
+    "backend", "simcse_kit.encoder.backends.parts", ModelError, EncodeBackend
+)
+"""All encode backends, by name."""
+BACKENDS.group = "simcse_kit.backends"
+
+
+def check_device(backend: str | type[EncodeBackend], device: torch.device) -> None:
+    """A `ModelError` where the backend does not run on the device; a name that is not registered is not checked."""
+    if isinstance(backend, str):
+        if backend not in BACKENDS:
+            return
+        backend = BACKENDS.get(backend)
+    if backend.device is not None and device.type != backend.device:
+        place = "the CPU" if backend.device == "cpu" else backend.device
+        raise ModelError(f"backend {BACKENDS.path_of(backend)} runs on {place} here; got device {device}")
+
+
+def default_device(backend: str, device: Any) -> Any:
+    """The device asked for; None: the one that the backend needs, None where it runs anywhere."""
+    return BACKENDS.get(backend).device if device is None else device

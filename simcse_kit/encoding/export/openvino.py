@@ -1,0 +1,33 @@
+"""A model with its OpenVINO form in its own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simcse_kit.encoder.backends import conversion
+from simcse_kit.model import SimCSE
+from simcse_kit.types import EncodeFn
+
+
+def write_openvino(model: SimCSE, target: Path, calibration: Sequence[str] | None = None) -> EncodeFn:
+    """Save the model and its converted form: in float, or quantized to int8 by the sentences ``calibration``.
+
+    Returns how the written model encodes.
+
+    Raises:
+        MissingExtraError: OpenVINO, or for int8 nncf, is not installed.
+        ModelError: the architecture cannot be converted.
+    """
+    dtype = "float32" if calibration is None else "int8"
+    conversion.require_openvino(dtype)
+    model.save(target)
+    graph = conversion.make(
+        model.encoder,
+        name=model.name,
+        pad_id=model.tokenizer.pad_token_id,
+        calibration=None if calibration is None else model.tokenize(calibration),
+    )
+    kept = conversion.kept_model(model.fingerprint(), target, calibration)
+    conversion.keep(graph, kept, kept.exported)
+    return SimCSE(target, backend="openvino", dtype=dtype).encoder_fn()

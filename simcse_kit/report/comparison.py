@@ -1,0 +1,254 @@
+"""Several models on the same suites, each compared with the first: what ``simcse-kit eval`` and reports show."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simcse_kit.encoding.embedders import Embedder, open_embedder
+from simcse_kit.errors import SimCSEKitError
+from simcse_kit.evaluation import Difference, Interval, Suite, SuiteResult, compare, evaluate, intervals
+from simcse_kit.evaluation.suite import name_of, suite_of
+from simcse_kit.report.recording import check_recordable, record_evaluation
+from simcse_kit.training.seeds import seed_models
+from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
+
+_WARM_UP = 64  # sentences before the clock runs
+
+SuiteChoice = str | Suite | type[Suite]
+SuiteData = str | Path | ScoredPairs
+
+
+class Measurement(NamedTuple):
+    """One suite on one model, or on one seed of a recipe."""
+
+    number: int  # place of the model, or of the recipe, in what was compared
+    given: str  # as the caller named it
+    model: str  # folder or name; of a recipe, the folder of the seed
+    name: str  # what the model calls itself; of a recipe ``given``
+    pooling: str | None  # None where it is not ours to know
+    place: str  # see `Embedder`
+    sentences_per_second: float  # so far, tokenizing included; nan where it was not timed
+    suite: str
+    result: SuiteResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelScores:
+    """One model, or one recipe under several seeds."""
+
+    name: str  # distinct in a comparison
+    title: str  # what the model calls itself; of a recipe its folder
+    pooling: str | None
+    results: Mapping[str, tuple[SuiteResult, ...]]  # by suite, one for each seed
+    place: str  # see `Embedder`
+    sentences_per_second: float  # of the evaluation, tokenizing included; nan where it was not timed
+
+    def mean(self, suite: str, score: str) -> float:
+        """A score, the mean over the seeds."""
+        return fmean(result.scores[score] for result in self.results[suite])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Models on the same data, in the order in which they were named; all are compared with the first."""
+
+    models: tuple[ModelScores, ...]
+    parts: Mapping[str, Suite]  # by the suite's name, in the order in which they were measured
+
+    @property
+    def suites(self) -> list[str]:
+        """In the order in which they were measured."""
+        return list(self.parts)
+
+    @cached_property
+    def intervals(self) -> Mapping[tuple[str, str], Mapping[str, Interval]]:
+        """By model and suite, where each score lies, over its seeds; none where the suite has no outcomes."""
+        return {
+            (model.name, suite): intervals(*results) if results[0].outcomes else {}
+            for model in self.models
+            for suite, results in model.results.items()
+        }
+
+    @cached_property
+    def differences(self) -> Mapping[tuple[str, str], Sequence[Difference]]:
+        """By model and suite, what it is beside the first; none of the first itself, and none without outcomes."""
+        first = self.models[0]
+        return {
+            (model.name, suite): compare(first.results[suite], results)
+            if model is not first and results[0].outcomes
+            else []
+            for model in self.models
+            for suite, results in model.results.items()
+        }
+
+
+def compare_models(
+    models: Sequence[str | Path],
+    data: SuiteData | Mapping[str, SuiteData],
+    suites: Sequence[SuiteChoice] | None = None,
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    record: bool = False,
+    timed: bool = False,
+    show_progress_bar: bool = False,
+    announce: Callable[[str, str | None, str], None] = lambda *_: None,
+    on_measured: Callable[[Measurement], object] = lambda _: None,
+    **embedder: Any,
+) -> Comparison:
+    """Measure several models on the same suites, and compare each with the first (paired bootstrap).
+
+    Args:
+        models: whatever `open_embedder` takes; a folder of `train_seeds` is one recipe under several seeds.
+        data: what all suites take, or suite to data.
+        suites: names, ``module:attribute`` or `Suite`; None: those that ``data`` names.
+        options: suite to options of it, as `evaluate` takes them.
+        record: write the scores into the models' folders and their cards, see `record_evaluation`.
+        timed: measure sentences a second too. Each text is encoded once, whatever suites ask for it, so the vectors
+            stay in memory.
+        show_progress_bar: a bar over the sentences of each suite, and over what takes long after them.
+        announce: called with model, pooling and suite before each suite is measured.
+        on_measured: called after each suite; what it has got is not lost when a later model fails.
+        embedder: options of `open_embedder`.
+
+    Raises:
+        SimCSEKitError: no model or suite, or what opening and evaluating raise.
+        ModelError: ``record``, and a model is not in a folder that this package wrote; nothing is measured.
+    """
+    parts, places = suites_with_data(suites, data, options or {})
+    given = [str(model) for model in models]
+    if not given:
+        raise SimCSEKitError("name at least one model to measure")
+    groups: list[list[str | Path]] = [[*seed_models(name)] or [name] for name in given]
+    if record:
+        for member in (member for members in groups for member in members):
+            check_recordable(member)
+    measured: list[Measurement] = []
+    for number, (name, members) in enumerate(zip(given, groups, strict=True)):
+        for member in members:
+            model = open_embedder(member, show_progress_bar=show_progress_bar, **embedder)
+            encode = _Remembering(model) if timed else None
+            results = []
+            for suite, part in parts.items():
+                announce(str(member), model.pooling, suite)
+                asked: EncodeFn = model.encode if encode is None or part.large else encode
+                bar = (options or {}).get(suite, {}).get("show_progress_bar", show_progress_bar)
+                with model.full_length():
+                    result = evaluate(asked, part, places[suite], show_progress_bar=bar)
+                result = replace(result, suite=suite)  # an object of the user's own goes by the path that was given
+                results.append(result)
+                one = Measurement(
+                    number=number,
+                    given=name,
+                    model=str(member),
+                    name=model.name if members == [name] else name,
+                    pooling=model.pooling,
+                    place=model.place,
+                    sentences_per_second=math.nan if encode is None else encode.per_second,
+                    suite=suite,
+                    result=result,
+                )
+                measured.append(one)
+                on_measured(one)
+            if record:
+                record_evaluation(member, results)
+    return compared(measured, parts)
+
+
+def compared(measured: Sequence[Measurement], parts: Mapping[str, Suite]) -> Comparison:
+    """Measurements by model, in their order; a model that was not measured to its end lacks suites."""
+    found: dict[int, list[Measurement]] = {}
+    for one in measured:
+        found.setdefault(one.number, []).append(one)
+    given = [own[0].given for own in found.values()]
+    names = [name if given.index(name) == i else f"{name} ({i + 1})" for i, name in enumerate(given)]
+    return Comparison(
+        models=tuple(_scores(name, own) for name, own in zip(names, found.values(), strict=True)),
+        parts={name: part for name, part in parts.items() if any(one.suite == name for one in measured)},
+    )
+
+
+def _scores(name: str, own: Sequence[Measurement]) -> ModelScores:
+    results: dict[str, tuple[SuiteResult, ...]] = {}
+    for one in own:
+        results[one.suite] = (*results.get(one.suite, ()), one.result)
+    speeds = {one.model: one.sentences_per_second for one in own}  # after the last suite of each seed
+    return ModelScores(
+        name=name,
+        title=own[0].name,
+        pooling=own[0].pooling,
+        results=results,
+        place=own[0].place,
+        sentences_per_second=float(np.mean(list(speeds.values()))),
+    )
+
+
+def suites_with_data(
+    suites: Sequence[SuiteChoice] | None,
+    data: SuiteData | Mapping[str, SuiteData],
+    options: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Suite], dict[str, SuiteData]]:
+    """The suites with their settings, and the data of each, by name."""
+    by_suite = data if isinstance(data, Mapping) else None
+    if suites is None:
+        if by_suite is None:
+            raise SimCSEKitError("name the suites, or give data as a mapping from suite to data")
+        suites = list(by_suite)
+    parts: dict[str, Suite] = {}
+    places: dict[str, SuiteData] = {}
+    for suite in suites:
+        name = name_of(suite)
+        settings = {key: value for key, value in options.get(name, {}).items() if key != "show_progress_bar"}
+        part = suite_of(suite, **settings)
+        place = data if by_suite is None else by_suite.get(name)
+        if place is None or isinstance(place, Mapping):
+            raise SimCSEKitError(f"the suite {name} needs {part.data}")
+        parts[name], places[name] = part, place
+    if not parts:
+        raise SimCSEKitError("name at least one suite to measure on")
+    return parts, places
+
+
+class _Remembering:
+    """An `encode` function that encodes each text once whatever asks for it, and takes its time."""
+
+    def __init__(self, model: Embedder) -> None:
+        self._encode = model.encode
+        self._keeps = model.place != "function"  # one of the user's own may look at all that it gets
+        self._warm = model.place in ("function", "endpoint")
+        self._rows: dict[str, Vectors] = {}
+        self._seconds = 0.0
+        self._timed = 0  # sentences
+
+    @property
+    def per_second(self) -> float:
+        return self._timed / self._seconds if self._seconds else math.nan
+
+    def __call__(self, sentences: Sequence[str]) -> Vectors:
+        if not self._keeps or not sentences:
+            return self._timed_encode(sentences)
+        new = [text for text in dict.fromkeys(sentences) if text not in self._rows]
+        if new:
+            vectors = self._timed_encode(new)
+            if vectors.ndim != 2 or len(vectors) != len(new):
+                return vectors  # the suite says what is wrong with it
+            self._rows |= zip(new, vectors, strict=True)
+        return np.stack([self._rows[text] for text in sentences])
+
+    def _timed_encode(self, sentences: Sequence[str]) -> Vectors:
+        if not self._warm:
+            self._encode(sentences[:_WARM_UP])
+            self._warm = True
+        began = time.perf_counter()
+        vectors = np.asarray(self._encode(sentences), dtype=np.float32)
+        self._seconds += time.perf_counter() - began
+        self._timed += len(sentences)
+        return vectors
