@@ -12,7 +12,7 @@ from simcse_kit.cli.index import Index, Store, Token, Uri
 from simcse_kit.search.address import index_address
 
 if TYPE_CHECKING:
-    from simcse_kit.search import Pair
+    from simcse_kit.search import MinedPair
 
 _SHOWN = 10
 
@@ -93,6 +93,6 @@ def _check(output: Path | None, overwrite: bool) -> None:
         check_output(output, [], suffix=".jsonl", overwrite=overwrite)
 
 
-def _record(pair: Pair) -> dict[str, Any]:
+def _record(pair: MinedPair) -> dict[str, Any]:
     ends = {name: {"id": row.id, "text": row.text} for name, row in (("first", pair.first), ("second", pair.second))}
     return {"score": round(pair.score, 6), "group": pair.group, **ends}

@@ -12,7 +12,7 @@ from simcse_kit.data.inputs import checked_texts
 from simcse_kit.encoder.pooling import recorded_pooling
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.model import SimCSE
-from simcse_kit.search import BaseCollection, Hit, Info, Row, new_collection, open_collection
+from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection
 from simcse_kit.search.address import Address, index_address, masked
 from simcse_kit.search.checks import normalized
 from simcse_kit.search.stores import at_address
@@ -246,11 +246,11 @@ class SentenceIndex:
         """Read all of the last commit and compare it with its checksums; a difference is a `SearchIndexError`."""
         self._collection.verify()
 
-    def info(self) -> Info:
+    def info(self) -> IndexInfo:
         """How many sentences there are, how they are searched and with what recall, and what they take."""
         return self._collection.info()
 
-    def get(self, ids: Sequence[int | str]) -> list[Row]:
+    def get(self, ids: Sequence[int | str]) -> list[IndexRow]:
         """Id, text and metadata of the sentences with these ids; one that is not there is a `SearchIndexError`."""
         return self._collection.get(ids)
 
@@ -322,7 +322,7 @@ class SentenceIndex:
         """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""
         return self._collection.vectors_of(ids)
 
-    def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
+    def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
         """At most so many rows, drawn at random, with their unit vectors (n, D)."""
         return self._collection.sample(count, seed)
 

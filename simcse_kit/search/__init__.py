@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simcse_kit.search.base import BaseCollection, Hit, Info
+    from simcse_kit.search.base import BaseCollection, Hit, IndexInfo
     from simcse_kit.search.clustering import Clusters, cluster
     from simcse_kit.search.collection import Collection
     from simcse_kit.search.kinds._lines import KINDS
-    from simcse_kit.search.mining import Mined, Pair, mine
-    from simcse_kit.search.rows import Row
+    from simcse_kit.search.mining import Mined, MinedPair, mine
+    from simcse_kit.search.rows import IndexRow
     from simcse_kit.search.stores import STORES, new_collection, open_collection
 
 _HOME = {  # imported when they are asked for: the command's help needs the kinds alone
@@ -21,10 +21,10 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "Clusters": "clustering",
     "Collection": "collection",
     "Hit": "base",
-    "Info": "base",
+    "IndexInfo": "base",
     "Mined": "mining",
-    "Pair": "mining",
-    "Row": "rows",
+    "MinedPair": "mining",
+    "IndexRow": "rows",
     "cluster": "clustering",
     "mine": "mining",
     "new_collection": "stores",
@@ -38,10 +38,10 @@ __all__ = [
     "Clusters",
     "Collection",
     "Hit",
-    "Info",
+    "IndexInfo",
+    "IndexRow",
     "Mined",
-    "Pair",
-    "Row",
+    "MinedPair",
     "cluster",
     "mine",
     "new_collection",

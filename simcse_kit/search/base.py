@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.checks import as_json, check_threshold, checked_ids, normalized, unit_vectors
 from simcse_kit.search.filters import Condition, parse_filter
-from simcse_kit.search.rows import Id, Metadata, Row
+from simcse_kit.search.rows import Id, IndexRow, Metadata
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Nearest
@@ -30,13 +30,13 @@ class Hit(NamedTuple):
     metadata: Metadata | None = None
 
     @classmethod
-    def of(cls, row: Row, score: float) -> Hit:
+    def of(cls, row: IndexRow, score: float) -> Hit:
         """A row that was found."""
         return cls(row.id, row.text, float(score), row.metadata)
 
 
 @dataclass(frozen=True)
-class Info:
+class IndexInfo:
     """What an index holds."""
 
     count: int
@@ -228,7 +228,7 @@ class BaseCollection(ABC):
             raise SearchIndexError(f"there is no id {missing[0]!r}{more} in this index")
         return [found[id_] for id_ in ids]
 
-    def get(self, ids: Sequence[Id]) -> list[Row]:
+    def get(self, ids: Sequence[Id]) -> list[IndexRow]:
         """The rows with these ids; one that is not there is a `SearchIndexError`."""
         now = self.now()
         numbers = now._numbers(ids)
@@ -273,7 +273,7 @@ class BaseCollection(ABC):
         found = now.search(now.vectors_of([id]), k + 1, threshold, filter)[0]
         return [hit for hit in found if hit.id != id][:k]
 
-    def sample(self, count: int, seed: int = 0) -> tuple[list[Row], Vectors]:
+    def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
         """At most so many rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
         now = self.now()
         numbers = now._live()
@@ -332,11 +332,11 @@ class BaseCollection(ABC):
         """What `search` returns, for unit queries (Q, D), of which there is one at least."""
 
     @abstractmethod
-    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+    def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number."""
 
     @abstractmethod
-    def rows(self) -> Iterator[tuple[Row, Vectors]]:
+    def rows(self) -> Iterator[tuple[IndexRow, Vectors]]:
         """Every row with its unit vector (D,), in the order in which they were added."""
 
     @abstractmethod
@@ -344,7 +344,7 @@ class BaseCollection(ABC):
         """The ``k`` nearest other rows of every row, for about so many rows at once; both by number."""
 
     @abstractmethod
-    def info(self) -> Info:
+    def info(self) -> IndexInfo:
         """What it holds."""
 
     @abstractmethod

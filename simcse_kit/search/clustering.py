@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.base import BaseCollection, Hit
-from simcse_kit.search.rows import Row
+from simcse_kit.search.rows import IndexRow
 from simcse_kit.types import Vectors
 
 
@@ -31,7 +31,7 @@ class Clusters(NamedTuple):
     labels: NDArray[np.int64]  # (N,): the cluster of each
     collection: BaseCollection
 
-    def rows(self) -> Iterator[tuple[Row, int]]:
+    def rows(self) -> Iterator[tuple[IndexRow, int]]:
         """Every row with its cluster."""
         for at in range(0, len(self.numbers), 1024):
             numbers = self.numbers[at : at + 1024].tolist()

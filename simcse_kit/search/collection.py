@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.files import sync
 from simcse_kit.search.address import parse_address
-from simcse_kit.search.base import BaseCollection, Hit, Info, Snapshot
+from simcse_kit.search.base import BaseCollection, Hit, IndexInfo, Snapshot
 from simcse_kit.search.blocks import seal
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
-from simcse_kit.search.rows import Id, Row
+from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
 from simcse_kit.search.store import (
     MANIFEST,
@@ -97,7 +97,7 @@ class Collection(BaseCollection):
     def _take(self, numbers: Sequence[int]) -> Vectors:
         return self._content.vectors.take(np.array(numbers, dtype=np.int64))
 
-    def rows(self) -> Iterator[tuple[Row, Vectors]]:
+    def rows(self) -> Iterator[tuple[IndexRow, Vectors]]:
         """Every row with its unit vector (D,), in the order in which they were added."""
         return self._content.rows()
 
@@ -118,7 +118,7 @@ class Collection(BaseCollection):
             for scores, numbers, fit in zip(found.scores, found.rows, good, strict=True)
         ]
 
-    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+    def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number: the order in which they were added, which compacting changes."""
         return self._content.fetch(numbers)
 
@@ -132,11 +132,11 @@ class Collection(BaseCollection):
             scores = np.where(found.rows == own[:, None], -np.inf, found.scores)  # itself goes last
             yield own, merged([Nearest(scores, np.where(found.rows == own[:, None], -1, found.rows))], k)
 
-    def info(self) -> Info:
+    def info(self) -> IndexInfo:
         """What it holds."""
         snapshot = self._snapshot
         content, count = snapshot.content, len(snapshot.content)
-        return Info(
+        return IndexInfo(
             count=count,
             deleted=len(content.live) - count,
             dimension=snapshot.dimension,

@@ -11,7 +11,7 @@ import numpy as np
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
-from simcse_kit.search.rows import Id, Row
+from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
 from simcse_kit.search.store import Manifest, StructureEntry, open_blocks
 from simcse_kit.search.structure import AUTO_FLAT, Setting, Structure
@@ -121,9 +121,9 @@ class Content:
             if number < end and self.live[number]
         }
 
-    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+    def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number."""
-        found: dict[int, Row] = {}
+        found: dict[int, IndexRow] = {}
         for source in self.sources:
             own = [number for number in numbers if source.start <= number < source.start + source.count]
             if own:
@@ -138,7 +138,7 @@ class Content:
             mask[numbers[numbers < len(mask)]] = True
         return mask & self.live
 
-    def rows(self) -> Iterator[tuple[Row, Vectors]]:
+    def rows(self) -> Iterator[tuple[IndexRow, Vectors]]:
         """Every live row with its unit vector (D,)."""
         for source in self.sources:
             source.part.check(0, source.count)

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.checks import check_threshold
-from simcse_kit.search.rows import Row
+from simcse_kit.search.rows import IndexRow
 
 _BATCH = 1024  # rows searched at once
 
 
-class Pair(NamedTuple):
+class MinedPair(NamedTuple):
     """Two rows and their cosine; ``group`` counts the sets of rows that pairs connect, largest first."""
 
     score: float
-    first: Row
-    second: Row
+    first: IndexRow
+    second: IndexRow
     group: int
 
 
@@ -36,14 +36,14 @@ class Mined:
     groups: NDArray[np.int64]  # (P,)
     full: int  # rows that have as many near neighbours as were looked for, and may have more
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[MinedPair]:
         for at in range(0, len(self.scores), _BATCH):
             pairs = self.rows[at : at + _BATCH]
             fetched = self.collection.fetch(np.unique(pairs).tolist())
             for score, (first, second), group in zip(
                 self.scores[at : at + _BATCH], pairs.tolist(), self.groups[at : at + _BATCH], strict=True
             ):
-                yield Pair(float(score), fetched[first], fetched[second], int(group))
+                yield MinedPair(float(score), fetched[first], fetched[second], int(group))
 
 
 def mine(

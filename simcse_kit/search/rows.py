@@ -26,7 +26,7 @@ CREATE TABLE deleted (row INTEGER PRIMARY KEY);
 _MANY = 500  # values in one statement
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """A row of the index."""
 
     id: Id
@@ -108,9 +108,9 @@ class Rows:
             found = self._connection.execute("SELECT row FROM deleted ORDER BY row").fetchall()
         return np.array([number for (number,) in found], dtype=np.int64)
 
-    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+    def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number, each checked against its checksum; one that is not there is an error."""
-        found: dict[int, Row] = {}
+        found: dict[int, IndexRow] = {}
         for values in self._select("*", "row", list(numbers)):
             found[values[0]] = self._row(*values)
         if missing := set(numbers) - found.keys():
@@ -128,7 +128,7 @@ class Rows:
             found = self._connection.execute(f"SELECT row FROM rows WHERE {text} ORDER BY row", values).fetchall()
         return np.array([number for (number,) in found], dtype=np.int64)
 
-    def __iter__(self) -> Iterator[tuple[int, Row]]:
+    def __iter__(self) -> Iterator[tuple[int, IndexRow]]:
         """All rows with their numbers, deleted ones too, each checked."""
         with _named(self._name):
             for values in self._connection.execute("SELECT * FROM rows ORDER BY row"):
@@ -142,10 +142,10 @@ class Rows:
             raise SearchIndexError(f"{self._name} is damaged: {answer}")
         return [number for number, _ in self]
 
-    def _row(self, number: int, id_: Id, text: str, metadata: str | None, checksum: int) -> Row:
+    def _row(self, number: int, id_: Id, text: str, metadata: str | None, checksum: int) -> IndexRow:
         if checksum != _checksum(id_, text, metadata):
             raise SearchIndexError(f"{self._name} is damaged: row {number} is not what was written")
-        return Row(id_, text, None if metadata is None else json.loads(metadata))
+        return IndexRow(id_, text, None if metadata is None else json.loads(metadata))
 
     def _select(self, columns: str, key: str, values: list[Any]) -> Iterator[Any]:
         with _named(self._name):

@@ -16,7 +16,7 @@ from simcse_kit.serving.errors import RESPONSES, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.page import add_pages
-from simcse_kit.serving.schemas import Health
+from simcse_kit.serving.schemas import HealthBody
 from simcse_kit.serving.searching import search_routes
 from simcse_kit.serving.served import Served
 from simcse_kit.serving.settings import Limits, ServeError
@@ -102,9 +102,9 @@ def _status_routes(metrics: Metrics) -> APIRouter:
     router = APIRouter(responses=RESPONSES, tags=["status"])
 
     @router.get("/health")
-    async def health() -> Health:
+    async def health() -> HealthBody:
         """Whether the server answers."""
-        return Health()
+        return HealthBody()
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def figures() -> Response:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
-from simcse_kit.serving.engines import Embedded, ModelEngine, unit
+from simcse_kit.serving.engines import EmbeddedTexts, ModelEngine, unit
 from simcse_kit.serving.errors import RESPONSES, ApiError
 from simcse_kit.serving.schemas import (
     Embeddings,
@@ -98,7 +98,7 @@ def _width(engine: ModelEngine, dimensions: int | None) -> int:
     return dimensions or width
 
 
-def _refuse_long(embedded: Embedded, engine: ModelEngine, status: int, what: str, hint: str = "") -> None:
+def _refuse_long(embedded: EmbeddedTexts, engine: ModelEngine, status: int, what: str, hint: str = "") -> None:
     if embedded.truncated:
         number = embedded.truncated[0]
         raise ApiError(

@@ -40,7 +40,7 @@ class _Encoded(NamedTuple):
     tokens: int  # with special ones, before anything is cut
 
 
-class Embedded(NamedTuple):
+class EmbeddedTexts(NamedTuple):
     """Vectors (N, D) of N texts as the model gives them, and what they took."""
 
     vectors: Vectors
@@ -76,7 +76,9 @@ class ModelEngine:
         """Numbers in a vector."""
         return self._width
 
-    async def embed(self, texts: Sequence[str], kind: str | None = None, prompt_name: str | None = None) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], kind: str | None = None, prompt_name: str | None = None
+    ) -> EmbeddedTexts:
         """Vectors of texts; ``kind`` query or document: with the model's prompt of that name, where it has one.
 
         Raises:
@@ -90,7 +92,7 @@ class ModelEngine:
         self._sentences.inc(len(texts))
         self._truncated.inc(len(truncated))
         vectors = np.stack([one.vector for one in encoded]) if encoded else np.zeros((0, self._width), np.float32)
-        return Embedded(vectors, tokens, truncated)
+        return EmbeddedTexts(vectors, tokens, truncated)
 
     def _prompt(self, kind: str | None, name: str | None) -> str:
         prompts = self.model.prompts

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.search import Row
+from simcse_kit.search import IndexRow
 from simcse_kit.types import Vectors
 
 _NEIGHBORS = 5  # rows by which UMAP's map places a vector that was not fitted
@@ -30,14 +30,14 @@ class CorpusMap:
     LARGEST: ClassVar[int] = 5000  # rows on a map, drawn at random from more
 
     method: str
-    rows: Sequence[Row]
+    rows: Sequence[IndexRow]
     points: NDArray[np.float32]
     explained: float | None  # share of the variance, of PCA
     _vectors: Vectors
     _linear: tuple[NDArray[np.float32], NDArray[np.float32]] | None  # (D, 2) and (2,): points of PCA
 
     @classmethod
-    def fit(cls, rows: Sequence[Row], vectors: Vectors, method: str) -> CorpusMap:
+    def fit(cls, rows: Sequence[IndexRow], vectors: Vectors, method: str) -> CorpusMap:
         """The map of N rows with unit vectors (N, D); UMAP's is by cosine, with a fixed seed.
 
         Of fewer rows than UMAP takes (15), PCA's.

@@ -234,7 +234,7 @@ class Computing(BaseModel):
     status: Literal["computing"] = "computing"
 
 
-class Health(BaseModel):
+class HealthBody(BaseModel):
     """The server answers."""
 
     status: Literal["ok"] = "ok"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simcse_kit.search import Row
+from simcse_kit.search import IndexRow
 from simcse_kit.serving.projection import CorpusMap, available_methods, principal_axes
 
 
@@ -14,8 +14,8 @@ def drawn(count: int, width: int = 8, seed: int = 0) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def rows(count: int) -> list[Row]:
-    return [Row(i, f"text {i}", None) for i in range(count)]
+def rows(count: int) -> list[IndexRow]:
+    return [IndexRow(i, f"text {i}", None) for i in range(count)]
 
 
 def test_the_axes_are_those_of_a_hand_made_cloud() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.search.address import check_name
-from simcse_kit.search.base import Info
+from simcse_kit.search.base import IndexInfo
 from simcse_kit.search.milvus.overlay import Overlay
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote
 from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
@@ -326,9 +326,9 @@ class MilvusCollection(Overlay):
         if count != (there := self._remote.count()):
             raise SearchIndexError(f"{self._remote} is damaged: {there} rows, {count} of them with a number of ours")
 
-    def info(self) -> Info:
+    def info(self) -> IndexInfo:
         """What it holds; segments are the server's, and bytes are known of a file only."""
-        return Info(
+        return IndexInfo(
             count=len(self),
             deleted=len(self._hidden),
             dimension=self.dimension,

@@ -17,7 +17,7 @@ from simcse_kit.search.milvus.filters import to_milvus
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Remote, is_lite
 from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, milvus_index, row_of
 from simcse_kit.search.milvus.searching import Searching, nearest
-from simcse_kit.search.rows import Id, Row
+from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Mask, Nearest, merged
 from simcse_kit.types import Vectors
@@ -136,7 +136,7 @@ class Overlay(BaseCollection):
             out[place] = found[number]
         return out
 
-    def fetch(self, numbers: Sequence[int]) -> dict[int, Row]:
+    def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number: the order in which they were added."""
         there, local = self._split(numbers)
         found = {self._base + number: row for number, row in self._pending.fetch(local).items()}
@@ -149,7 +149,7 @@ class Overlay(BaseCollection):
         if missing := set(numbers) - found.keys():
             raise SearchIndexError(f"{self._remote} lacks row {min(missing)}; somebody changed it: open it again")
 
-    def rows(self) -> Iterator[tuple[Row, Vectors]]:
+    def rows(self) -> Iterator[tuple[IndexRow, Vectors]]:
         """See `BaseCollection.rows`."""
         for found in self._windows([*TEXT_FIELDS, "vector"]):
             for record in found:
@@ -197,10 +197,10 @@ class Overlay(BaseCollection):
 
     def _nearest(
         self, queries: Vectors, k: int, condition: Condition | None, fields: Sequence[str]
-    ) -> tuple[Nearest, dict[int, Row]]:
+    ) -> tuple[Nearest, dict[int, IndexRow]]:
         """The k nearest rows of unit queries (Q, D), there and pending, and those rows, where fields are asked for."""
         parts: list[Nearest] = []
-        rows: dict[int, Row] = {}
+        rows: dict[int, IndexRow] = {}
         if self._remote is not None and self._there:
             near, rows = nearest(self._remote, queries, k, self._expression(condition), fields, self._searching)
             parts.append(near)

@@ -13,7 +13,7 @@ import numpy as np
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.kinds import KINDS, MilvusIndex
 from simcse_kit.search.milvus.filters import MOST_TERMS, TERM_BYTES, terms
-from simcse_kit.search.rows import Id, Row
+from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.store import Searched
 
 PROPERTY = "simcse_kit"  # of the collection: `State` as JSON
@@ -144,7 +144,7 @@ def _check_metadata(number: int, written: str) -> None:
         )
 
 
-def record_of(row: Row, number: int, vector: Any) -> dict[str, Any]:
+def record_of(row: IndexRow, number: int, vector: Any) -> dict[str, Any]:
     """A row as Milvus takes it."""
     return {
         "id": row.id,
@@ -157,9 +157,9 @@ def record_of(row: Row, number: int, vector: Any) -> dict[str, Any]:
     }
 
 
-def row_of(record: Mapping[str, Any]) -> Row:
+def row_of(record: Mapping[str, Any]) -> IndexRow:
     """A row as Milvus gives it."""
-    return Row(record["id"], record["text"], record["metadata"])
+    return IndexRow(record["id"], record["text"], record["metadata"])
 
 
 def is_as_written(record: Mapping[str, Any]) -> bool:
@@ -170,6 +170,6 @@ def is_as_written(record: Mapping[str, Any]) -> bool:
     )
 
 
-def _checksum(row: Row, vector: Any) -> int:
+def _checksum(row: IndexRow, vector: Any) -> int:
     about = json.dumps([row.id, row.text, row.metadata], sort_keys=True)
     return zlib.crc32(about.encode(), zlib.crc32(np.ascontiguousarray(vector, dtype="<f4").tobytes()))

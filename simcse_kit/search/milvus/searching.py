@@ -13,7 +13,7 @@ from simcse_kit.search.checks import normalized
 from simcse_kit.search.kinds import MilvusIndex
 from simcse_kit.search.milvus.remote import MOST_HITS, Remote
 from simcse_kit.search.milvus.schema import row_of
-from simcse_kit.search.rows import Row
+from simcse_kit.search.rows import IndexRow
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TOP
 from simcse_kit.search.vectors import Nearest, exact_nearest, merged
@@ -45,7 +45,7 @@ class Searching(NamedTuple):
 
 def nearest(
     remote: Remote, queries: Vectors, k: int, expression: str, fields: Sequence[str], searching: Searching
-) -> tuple[Nearest, dict[int, Row]]:
+) -> tuple[Nearest, dict[int, IndexRow]]:
     """The k nearest rows of unit queries (Q, D) by number, and the rows themselves, where their fields are asked for.
 
     Scores are exact: where the index has only codes of the vectors, the vectors come along.
@@ -58,7 +58,7 @@ def nearest(
     answers = remote.search(queries, count, expression, asked, searching.params(count))
     scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
     numbers = np.full((len(queries), count), -1, dtype=np.int64)
-    rows: dict[int, Row] = {}
+    rows: dict[int, IndexRow] = {}
     for place, hits in enumerate(answers):
         for at, hit in enumerate(hits):
             entity = hit["entity"]

@@ -13,7 +13,7 @@ from pymilvus.exceptions import MilvusException, MilvusUnavailableException, Par
 
 from simcse_kit import SearchIndexError
 from simcse_kit.errors import MissingExtraError
-from simcse_kit.search import Row, new_collection, open_collection
+from simcse_kit.search import IndexRow, new_collection, open_collection
 from simcse_kit.search.milvus import MilvusCollection, remote, schema
 from support.stores import Store, milvus_uri
 
@@ -215,7 +215,7 @@ def test_rows_that_somebody_changed_are_found(store: Store) -> None:
     client.upsert(str(place), [record | {"text": "else"}])
     with pytest.raises(SearchIndexError, match="damaged: row 7 is not what was written"):
         collection.verify()
-    row = Row(99, record["text"], record["metadata"])
+    row = IndexRow(99, record["text"], record["metadata"])
     client.upsert(str(place), [record, schema.record_of(row, 7, record["vector"])])
     with pytest.raises(SearchIndexError, match="two rows have one number"):
         collection.verify()
