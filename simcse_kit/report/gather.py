@@ -75,7 +75,7 @@ def make_report(
     Args:
         models: folders of training runs (or of `train_seeds`, one recipe each), or whatever `open_embedder` takes.
         data: suite to data, as `evaluate` takes both. None: the evaluation data of the first run that names a file.
-            On data of `sts` or `pairs`, `geometry` is measured too.
+            With the data of ``sts`` or ``pairs``, ``geometry`` is measured too.
         options: suite to further options of it.
         show_progress_bar: a bar over the sentences of each suite.
         announce: hears the name of each model before it is measured.
