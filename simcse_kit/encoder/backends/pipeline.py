@@ -15,7 +15,7 @@ from simcse_kit.encoder.tokens import TokenTable
 CHUNK = 1 << 14  # texts that are sorted by length together: batches of one length, and tokens that fit in memory
 
 
-class EncodedTexts(NamedTuple):
+class Embedded(NamedTuple):
     """The vectors of N texts."""
 
     vectors: Tensor  # (N, D) float32
@@ -33,7 +33,7 @@ def embed_texts(
     prompt_length: int = 0,
     output_device: torch.device,
     on_batch: OnBatch = None,
-) -> EncodedTexts:
+) -> Embedded:
     """Vectors of N texts in their order, on ``output_device``.
 
     Equal texts are encoded once. While the backend runs a chunk of texts, a thread tokenizes the next: the Rust
@@ -58,4 +58,4 @@ def embed_texts(
             if pending is not None:
                 tokens = pending.result()
     vectors = out if len(distinct) == len(texts) else out[torch.tensor(rows, device=output_device)]
-    return EncodedTexts(vectors, len(distinct), truncated)
+    return Embedded(vectors, len(distinct), truncated)
