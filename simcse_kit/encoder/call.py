@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcse_kit.encoder.backends.pipeline import EncodedTexts
+from simcse_kit.encoder.backends.pipeline import Embedded
 from simcse_kit.encoder.folder import Settings
 from simcse_kit.encoder.precision import PRECISIONS, quantized
 from simcse_kit.encoder.tokens import TokenTable
@@ -62,7 +62,7 @@ def prompt_tokens(prompt: str, tokenize: Callable[[Sequence[str]], TokenTable], 
     return len(ids) - (1 if len(ids) and int(ids[-1]) in special else 0)
 
 
-def say_cut(done: EncodedTexts, texts: int, name: str, limit: int | None) -> None:
+def say_cut(done: Embedded, texts: int, name: str, limit: int | None) -> None:
     """A notice, once for a model and a limit, that of N texts some were longer and were cut."""
     kind = "texts" if done.distinct == texts else "distinct texts"
     say_once(
