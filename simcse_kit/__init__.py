@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same for editors and type checkers
     "_quickstart": ("QuickstartResult", "quickstart"),
     "data.prepare": ("SentenceCounts", "TripletCounts", "prepare_nli", "prepare_sentences"),
-    "encoder.poolers": ("POOLERS",),
+    "encoder.pooling": ("POOLERS",),
     "encoding.bulk.encode": ("EncodeCounts", "encode_files"),
     "encoding.embedders": ("Embedder", "open_embedder"),
     "encoding.export.check": ("ExportCheck",),
@@ -48,7 +48,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "index.mining": ("cluster", "mine_pairs"),
     "losses": ("info_nce", "nt_xent"),
     "model": ("SimCSE",),
-    "objectives": ("OBJECTIVES", "LossBatch", "Objective", "Term"),
+    "objectives._base": ("OBJECTIVES", "LossBatch", "Objective", "Term"),
     "parts": ("setting",),
     "report.comparison": ("Comparison", "compare_models"),
     "report.gather": ("make_report",),

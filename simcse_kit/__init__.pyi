@@ -2,7 +2,7 @@
 
 from simcse_kit._quickstart import QuickstartResult, quickstart
 from simcse_kit.data.prepare import SentenceCounts, TripletCounts, prepare_nli, prepare_sentences
-from simcse_kit.encoder.poolers import POOLERS
+from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
 from simcse_kit.encoding.embedders import Embedder, open_embedder
 from simcse_kit.encoding.export.check import ExportCheck
@@ -37,7 +37,7 @@ from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
 from simcse_kit.index.mining import cluster, mine_pairs
 from simcse_kit.losses import info_nce, nt_xent
 from simcse_kit.model import SimCSE
-from simcse_kit.objectives import OBJECTIVES, LossBatch, Objective, Term
+from simcse_kit.objectives._base import OBJECTIVES, LossBatch, Objective, Term
 from simcse_kit.parts import setting
 from simcse_kit.report.comparison import Comparison, compare_models
 from simcse_kit.report.gather import make_report

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
 from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.evaluation.suite import task_of
+from simcse_kit.objectives import OBJECTIVES, TERMS
 from simcse_kit.parts import is_named
 
 _PACKAGED = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}  # its name on the hub
@@ -64,12 +66,19 @@ def model_card(
 
 def _settings(training: dict[str, Any]) -> dict[str, str]:
     """What a reader would want to know of a run, by name."""
-    shown = {}
+    shown, needed = {}, _needed()
     for name, value in training.items():
-        if name not in _NOT_SHOWN and value not in (None, False, [], 0.0):
+        says_something = name not in _NOT_SHOWN and (name not in needed or training.get(needed[name]))
+        if says_something and value not in (None, False, [], 0.0):
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             shown[name.replace("_", " ")] = PurePath(text).name if PurePath(text).is_absolute() else text
     return shown
+
+
+def _needed() -> dict[str, str]:
+    """Settings of objectives and terms that say nothing without another one: which one that is."""
+    parts = [field for part in (*OBJECTIVES, *TERMS) for field in fields(part)]
+    return {field.name: field.metadata["needs"] for field in parts if field.metadata["needs"]}
 
 
 def _dataset(source: str) -> str | None:
