@@ -37,6 +37,7 @@ def add_lora(encoder: Encoder, rank: int, *, alpha: int | None = None, dropout: 
 
     Raises:
         MissingExtraError: peft is not installed.
+        ModelError: the installed transformers and peft do not fit.
         TrainingError: the backbone has adapters already, or ``rank`` is not positive.
     """
     require_extra("lora", ["peft"], "LoRA")
@@ -44,6 +45,8 @@ def add_lora(encoder: Encoder, rank: int, *, alpha: int | None = None, dropout: 
         raise TrainingError(f"the rank of LoRA adapters must be a positive integer; got {rank}")
     if has_lora(encoder):
         raise TrainingError("the model has LoRA adapters already: train these on, or merge them into its weights first")
+    import peft
+    import transformers
     from peft import LoraConfig
     from transformers.pytorch_utils import Conv1D
 
@@ -55,7 +58,15 @@ def add_lora(encoder: Encoder, rank: int, *, alpha: int | None = None, dropout: 
         target_modules="all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in backbone.modules()),  # GPT-2's transposed weights
     )
-    backbone.add_adapter(config)
+    try:
+        backbone.add_adapter(config)
+    except ValueError as error:  # transformers 5.24 asks for a peft that was not published when it was
+        if "PEFT" not in str(error):
+            raise
+        raise ModelError(
+            f"LoRA: transformers {transformers.__version__} and peft {peft.__version__} do not fit: {error} Install a "
+            "newer peft, or transformers<5.24"
+        ) from error
     if backbone.name_or_path:
         config.base_model_name_or_path, config.revision = _base_of(Path(backbone.name_or_path))
 

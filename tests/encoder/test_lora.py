@@ -425,3 +425,17 @@ def test_the_last_token_is_the_texts_own_padded_or_not(
             assert ids[-1] != model.tokenizer.eos_token_id
             alone = backbone(torch.tensor([ids])).last_hidden_state[0, lengths[i] - 1]
             torch.testing.assert_close(padded[i], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_versions_that_do_not_fit_are_named(tiny_model: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As transformers 5.24 does with peft 0.21."""
+
+    def refuse(*_: Any) -> None:
+        raise ValueError("The version of PEFT you are using is not compatible, please use a version >= 0.22.0")
+
+    model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+    monkeypatch.setattr(type(model.encoder.backbone), "add_adapter", refuse)
+    with pytest.raises(
+        ModelError, match=r"transformers [\d.]+ and peft [\d.]+ do not fit: .* >= 0\.22\.0 Install a newer"
+    ):
+        add_lora(model.encoder, 2)
