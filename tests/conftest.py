@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _milvus = ["test_in_its_own_process.py"] if MILVUS else ["test_milvus_*.py"]
 collect_ignore_glob = [f"search/milvus/{name}" for name in _milvus]
 if not find_spec("fastapi"):
-    collect_ignore_glob.append("serve/test_*.py")
+    collect_ignore_glob.append("serving/test_*.py")
 
 
 @pytest.fixture(autouse=True)

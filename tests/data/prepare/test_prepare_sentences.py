@@ -256,7 +256,7 @@ def test_parts_and_chunks_change_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 MEASURED = """
 import sys
 from pathlib import Path
-from simcse_kit.data.prepare import duplicates, sentences
+from simcse_kit.data.prepare import duplicates, prepare_sentences
 duplicates.PART, duplicates.CHUNK = 1 << 14, 1 << 14  # of the size that millions of sentences have to the default
 prepare_sentences(sys.argv[1], sys.argv[2])
 print(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line))
