@@ -18,6 +18,7 @@ import inspect
 import keyword
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -222,7 +223,9 @@ def main() -> int:
         return 1
     footer = f"{package.__name__} {package.__version__}"
     pdoc.render.configure(docformat="google", footer_text=footer, show_source=False)
-    html = pdoc.render.html_module(module := page(package), {module.modulename: module})
+    with warnings.catch_warnings():  # of annotations that are imported for type checkers only; `shorten` writes them
+        warnings.filterwarnings("ignore", "Error parsing type annotation")
+        html = pdoc.render.html_module(module := page(package), {module.modulename: module})
     html = html.replace("calc(54rem +", "calc(64rem +")  # the lines of formulas and examples are long
     output.mkdir(parents=True, exist_ok=True)
     (output / "index.html").write_text(html, encoding="utf-8")

@@ -99,6 +99,7 @@ def test_what_is_missing_and_what_does_not_exist_is_found(
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Error parsing type annotation")  # of names that are imported for type checkers
 def test_the_page_shows_each_public_name_once(api_docs: ModuleType) -> None:
     before = dict(vars(simcse_kit))
     page = api_docs.page(simcse_kit)
