@@ -10,6 +10,7 @@ import pytest
 
 from simcse_kit import SentenceIndex, SimCSE, TrainingError, quickstart
 from simcse_kit.data import read_scored_pairs, read_sentences, sample_pairs_path, sample_sentences_path
+from support.commands import run
 
 
 @pytest.fixture
@@ -43,6 +44,22 @@ def test_quickstart_makes_model_index_and_report(
         quickstart(own, folder)
     again = quickstart(own, folder, overwrite=True)
     assert SimCSE(again.model).fingerprint() == model.fingerprint()
+
+
+def test_the_command_prints_before_after_and_what_to_do_next(
+    own: Path, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simcse_kit._quickstart.require_minilm", lambda: str(tiny_model("bert")))
+    done = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "before training" in done.stdout
+    assert "after training" in done.stdout
+    assert f"report  {tmp_path / 'out' / 'report.html'}" in done.stdout
+    assert "`train unsup` is for raw encoders" in done.stdout
+    assert "simcse-kit train unsup" in done.stdout
+    again = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "holds an earlier quickstart; --overwrite replaces it" in again.stderr
 
 
 def test_it_does_not_touch_a_folder_of_somebody_else(own: Path, tmp_path: Path) -> None:
