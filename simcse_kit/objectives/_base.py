@@ -104,7 +104,7 @@ class Objective(_Settings):
         return 0
 
     def check_columns(self, columns: int, source: str) -> None:
-        """Raise a `TrainingError` where rows of so many texts do not fit the settings."""
+        """Raise a `TrainingError` where rows of ``columns`` texts do not fit the settings."""
 
     def loss(self, batch: LossBatch) -> Tensor:
         """The loss of a batch, a scalar."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from simcse_kit.objectives import Guided
 from simcse_kit.objectives.terms.ranking import Ranking
 from simcse_kit.training.checkpoints import step_of
-from simcse_kit.training.config import TrainConfig, make_config  # noqa: F401 - for the doctest
+from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.events import TrainPlan
 from simcse_kit.training.job import Job
 
@@ -59,6 +59,7 @@ def _negatives(config: TrainConfig, batch: int, width: int) -> int:
 def describe(config: TrainConfig) -> str:
     """The objective and what was added to it, in a line.
 
+    >>> from simcse_kit.training.config import make_config
     >>> describe(make_config("unsup", {"model": "m", "angular_margin": 10, "augmentation": "repetition"}))
     'simcse, angular margin 10, augmentation repetition'
     """
