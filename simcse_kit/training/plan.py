@@ -53,7 +53,7 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
 def _negatives(config: TrainConfig, batch: int, width: int) -> int:
     """Negatives of each sentence, where none is masked and the queue is full."""
     own = config.objective.negatives(batch, width)
-    return own + sum(round(term.batches() * batch) for term in config.active()) if own else 0
+    return own + sum(round(term.batches() * batch) for term in config.active) if own else 0
 
 
 def describe(config: TrainConfig) -> str:
@@ -72,7 +72,7 @@ def describe(config: TrainConfig) -> str:
         (config.template is not None, f"template {config.template}"),
         (config.second_template is not None, f"and {config.second_template}"),
         (config.template is not None and config.template_denoising, "denoised"),
-        *((True, note) for term in config.active() for note in term.notes()),
+        *((True, note) for term in config.active for note in term.notes()),
         (objective.learn_temperature, "temperature learned"),
         (bool(config.teacher), f"{taught} {', '.join(config.teacher)}"),
         (config.dropout is not None, f"dropout {config.dropout}"),

@@ -115,7 +115,7 @@ def check_rows(data: TextData, config: TrainConfig, here: World) -> None:
 
 def check_widths(config: TrainConfig, dimension: int) -> None:
     """Vectors can be cut to the widths asked for."""
-    wider = [width for term in config.active() for width in term.widths() if width > dimension]
+    wider = [width for term in config.active for width in term.widths() if width > dimension]
     if wider:
         raise TrainingError(f"--matryoshka-dims: the vectors have {dimension} dimensions, fewer than {wider[0]}")
 
