@@ -178,7 +178,7 @@ class TrainConfig:
             raise TrainingError("mlm_weight with a template is not supported: its own words would be masked")
         if self.merge and self.lora_rank is None:
             raise TrainingError("merge folds LoRA's adapters into the model: it needs lora_rank")
-        if self.torch_compile and (self.cached or self.gradient_checkpointing):
+        if self.torch_compile and self.embeds_twice:
             raise TrainingError(
                 "torch_compile does not go with mini_batch_size, mini_batch_tokens or gradient_checkpointing: these "
                 "embed twice and need the same dropout again"
@@ -192,6 +192,11 @@ class TrainConfig:
     def cached(self) -> bool:
         """Whether a step goes through its batch in mini-batches."""
         return self.mini_batch_size is not None or self.mini_batch_tokens is not None
+
+    @property
+    def embeds_twice(self) -> bool:
+        """Whether a step computes activations again, which needs the same dropout masks again."""
+        return self.cached or self.gradient_checkpointing
 
     @cached_property
     def active(self) -> tuple[Term, ...]:
