@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from simcse_kit.types import Vectors
+
 COLDEST, WARMEST = 0.01, 1.0  # of a learned temperature: CLIP (Radford et al., 2021) clamps its scale at 100
+SCALE_RANK = 7  # the neighbour whose distance is a text's local scale (Zelnik-Manor and Perona, 2004)
 
 
 class LossBatch(NamedTuple):
@@ -30,6 +33,20 @@ class LossBatch(NamedTuple):
     teachers: Sequence[Tensor] = ()  # (B, V', D') each, unit vectors
     negatives: Tensor | None = None  # (K, D): from terms, beside those of the batch
     negative_ids: Tensor | None = None  # (Q,): texts of the first Q of them
+
+
+class Neighborhood(NamedTuple):
+    """b of N texts and the k others that are nearest to each, best first; unit vectors of the teacher.
+
+    Fewer than k where N is less: the rest has the score -inf and the vector 0.
+    """
+
+    own: Vectors  # (b, D)
+    near: Vectors  # (b, k, D)
+    scores: Vectors  # (b, k): cosines
+    farthest: Vectors  # (b, k): cosine of each near text with its own k-th nearest
+    scale: Vectors  # (b,): 1 - cosine with the `SCALE_RANK`-th nearest
+    near_scale: Vectors  # (b, k): the same of the near texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +115,15 @@ class Objective(_Settings):
     def augmented(self, view: int) -> bool:
         """Whether augmentations change this view: the positive's."""
         return view == 1
+
+    @property
+    def neighborhood(self) -> int:
+        """How many of its nearest texts each text's target is made of; 0: the objective makes no targets."""
+        return 0
+
+    def targets(self, around: Neighborhood) -> Vectors:
+        """What b texts learn, unit vectors (b, D), where there is a `neighborhood`; computed once, before training."""
+        raise NotImplementedError
 
     def negatives(self, batch: int, columns: int) -> int:
         """How many negatives of the batch each sentence sees; 0 where the loss has none."""

@@ -240,6 +240,10 @@ class BaseCollection(ABC):
         now = self.now()
         return now._take(now._numbers(ids))
 
+    def vectors_at(self, numbers: Sequence[int]) -> Vectors:
+        """Unit vectors of rows by number, as `neighbors` gives them, (n, D)."""
+        return self._take(numbers)
+
     def search(
         self,
         vectors: Vectors,

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from simcse_kit.encoder.tokens import Packing, TokenTable, length_groups, pad
 from simcse_kit.training.sampling import Item
+from simcse_kit.training.targets import Targets
 
 GROUPS = {"cpu": 4}  # forward passes a step: more save padding, fewer fill the processor better; elsewhere 1
 _SMALLEST_GROUP = 8  # sentences
@@ -51,7 +52,7 @@ class TrainingRows(Dataset[Item]):
         apart: bool = False,
         seed: int = 0,
         gold: NDArray[np.float64] | None = None,
-        teachers: Sequence[NDArray[np.float32]] = (),
+        teachers: Sequence[NDArray[np.float32] | Targets] = (),
         packs: bool = False,
         groups: int = GROUPS["cpu"],
         mini_batch_size: int | None = None,

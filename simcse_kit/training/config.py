@@ -158,6 +158,8 @@ class TrainConfig:
         if self.train_head != "none" and (shaping or objective.shapes_vectors):
             what = shaping[0] if shaping else f"objective {objective.name}"
             raise TrainingError(f"{what} is about the vectors that are saved, so train_head must be none")
+        if objective.neighborhood and len(self.teacher) > 1:
+            raise TrainingError(f"objective {objective.name} takes one teacher; got {', '.join(self.teacher)}")
         if self.teacher and not objective.taught:
             raise TrainingError(f"teacher goes with objective {_with('taught')}, not with {objective.name}")
         if objective.needs_augmentation and not (self.augmentation or self.template):

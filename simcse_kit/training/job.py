@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
-from simcse_kit.distributed import World, world
+from simcse_kit.distributed import World, barrier, world
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
@@ -41,10 +41,13 @@ from simcse_kit.training.sampling import Cut, cut, numbered
 from simcse_kit.training.selection import check_label_free, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, settle
+from simcse_kit.training.targets import FOLDER as TARGETS
+from simcse_kit.training.targets import Targets, open_targets, targets_mark, write_targets
 from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
 from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
 
+_TOLD = 500  # texts, from which on progress is shown
 _COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
 Source = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
@@ -68,6 +71,7 @@ class Job:
     form: TextForm
     views: Views
     rows: TrainingRows
+    teacher: SimCSE | None  # of targets that are made from nearest texts, see `set_targets`
     epoch: Cut
     steps: int  # of all epochs
     bf16: bool
@@ -141,6 +145,7 @@ def prepare(
         form=start.form,
         views=views,
         rows=rows,
+        teacher=(start.teachers or [model])[0] if config.objective.neighborhood else None,
         epoch=epoch,
         steps=steps,
         bf16=settled.bf16,
@@ -330,12 +335,31 @@ def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingR
         apart=views.templates is not None,
         seed=config.seed,
         gold=read.gold,
-        teachers=[teacher_vectors(teacher, data, show_progress_bar=first) for teacher in start.teachers],
+        teachers=[]
+        if config.objective.neighborhood
+        else [teacher_vectors(teacher, data, show_progress_bar=first) for teacher in start.teachers],
         packs=start.packs,
         groups=GROUPS.get(model.device.type, 1),
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
     )
+
+
+def set_targets(job: Job) -> None:
+    """Give the rows the targets that the objective makes from nearest texts: written by the first process of a run,
+    read again by the others and on resume. Comes after the run's folder is there; others are left as they are.
+    """
+    if job.teacher is None:
+        return
+    folder, objective = job.output_dir / TARGETS, job.config.objective
+    texts = list(dict.fromkeys(job.data.column(0)))  # as `numbered` counts them
+    mark = targets_mark(texts, job.teacher.fingerprint(), objective)
+    if open_targets(folder, mark) is None and job.world.rank == 0:
+        write_targets(folder, mark, texts, job.teacher, objective, show_progress_bar=len(texts) > _TOLD)
+    barrier()
+    vectors = open_targets(folder, mark)
+    assert vectors is not None
+    job.rows.teachers = [Targets(vectors, numbered([job.data.column(0)]))]
 
 
 def _compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:

@@ -12,10 +12,11 @@ from simcse_kit.distributed import barrier, join
 from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.fast import training_speedups
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.job import Job, Source, prepare
+from simcse_kit.training.job import Job, Source, prepare, set_targets
 from simcse_kit.training.plan import make_plan
 from simcse_kit.training.record import model_record, write_record
 from simcse_kit.training.settings import TrainSettings, check_known
+from simcse_kit.training.targets import FOLDER as TARGETS
 from simcse_kit.training.trial import tried
 
 __all__ = ["TrainSettings", "train_sup", "train_unsup"]
@@ -68,11 +69,14 @@ def run(
             shutil.rmtree(output_dir)
         write_record(output_dir, job.record)
     barrier()
+    set_targets(job)
     job.model.record = model_record(job.record)
     with _speedups(job) as names:
         plan = make_plan(job, names)
         listener.started(plan)
         result = fit(job, plan, listener)
+    if first:
+        shutil.rmtree(output_dir / TARGETS, ignore_errors=True)
     listener.finished(result)
     return result
 

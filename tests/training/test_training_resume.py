@@ -100,7 +100,7 @@ def test_killed_wherever_a_run_can_be_killed(unsup: Plot, uninterrupted: Path, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free"])
+@pytest.mark.parametrize("case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free", "neighbors"])
 def test_killed_and_resumed_in_other_settings(
     case: str, bert: Path, sentences: list[str], triplets: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
@@ -120,6 +120,7 @@ def test_killed_and_resumed_in_other_settings(
         "template": Plot("unsup", sentences, settings | {"recipe": "promptbert", "bf16": True}),
         "label-free": Plot("unsup", many, settings | {"select": "label-free", "epochs": 0.5, "batch_size": 64}),
     }
+    plots["neighbors"] = Plot("unsup", sentences, settings | {"objective": "neighbors", "neighbors": 5})
     if case == "adapters":
         pytest.importorskip("peft")
     assert live(plots[case], tmp_path / "whole", resume=False) == FINISHED

@@ -1,0 +1,147 @@
+"""Targets that an objective makes from nearest texts: computed once, kept in the run's folder, read again on resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import TrainingError
+from simcse_kit.files import read_json, staged_folder, write_json
+from simcse_kit.model import SimCSE
+from simcse_kit.objectives import OBJECTIVES, SCALE_RANK, Neighborhood, Objective
+from simcse_kit.search.collection import Collection
+from simcse_kit.types import Vectors
+
+FOLDER = "targets"
+_RECORD, _FILE = "targets.json", "targets.npy"
+_READ = 1 << 13  # texts that are encoded at once
+_COMMITTED = 1 << 18  # vectors in memory, before they go to the disk
+_BLOCK = 1 << 10  # texts whose neighbourhoods are in memory: 80 MiB of 50 neighbours at 384 dimensions
+
+
+class Targets:
+    """Vectors of M distinct texts (M, D), read by the rows that hold them: ``targets[rows]`` is (b, V, D)."""
+
+    def __init__(self, vectors: Vectors, texts: NDArray[np.int64]) -> None:
+        self.vectors = vectors
+        self.texts = texts  # (N, V): which text each row shows
+
+    def __getitem__(self, rows: Sequence[int]) -> Vectors:
+        return np.asarray(self.vectors[self.texts[rows]])
+
+
+def targets_mark(texts: Sequence[str], teacher: str, objective: Objective) -> str:
+    """SHA-256 of all that targets depend on; ``teacher`` is a model's fingerprint."""
+    settings = {field.name: getattr(objective, field.name) for field in fields(objective)}
+    digest = hashlib.sha256(json.dumps([OBJECTIVES.path_of(type(objective)), settings, teacher]).encode())
+    for text in texts:
+        content = text.encode()
+        digest.update(b"%d:%b" % (len(content), content))
+    return digest.hexdigest()
+
+
+def open_targets(folder: Path, mark: str) -> Vectors | None:
+    """Targets (M, D) that were written for this mark, mapped from the disk; None where there are none."""
+    record = folder / _RECORD
+    if not record.is_file() or read_json(record, TrainingError).get("sha256") != mark:
+        return None
+    return np.load(folder / _FILE, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def write_targets(
+    folder: Path,
+    mark: str,
+    texts: Sequence[str],
+    teacher: SimCSE,
+    objective: Objective,
+    *,
+    show_progress_bar: bool = False,
+) -> None:
+    """Encode M distinct texts, find each one's nearest in an index, and write what the objective makes of them.
+
+    Memory holds `_COMMITTED` vectors at most, and (M, k) cosines and numbers.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with staged_folder(folder) as staging:
+        index = _indexed(staging / "index", texts, teacher, show_progress_bar=show_progress_bar)
+        near = _Near.of(index, objective.neighborhood)
+        out = np.lib.format.open_memmap(
+            staging / _FILE, mode="w+", dtype=np.float32, shape=(len(texts), index.dimension)
+        )
+        for at in range(0, len(texts), _BLOCK):
+            rows = np.arange(at, min(at + _BLOCK, len(texts)))
+            out[rows] = objective.targets(near.around(index, rows))
+        out.flush()
+        del out
+        shutil.rmtree(staging / "index")
+        write_json(staging / _RECORD, {"sha256": mark, "texts": len(texts)})
+
+
+def _indexed(folder: Path, texts: Sequence[str], teacher: SimCSE, *, show_progress_bar: bool) -> Collection:
+    """An index of the texts' vectors alone, numbered from 0."""
+    from tqdm.auto import tqdm
+
+    index = Collection(teacher.get_embedding_dimension())
+    pending = 0
+    with tqdm(total=len(texts), desc="Targets", unit="text", disable=not show_progress_bar) as progress:
+        for at in range(0, len(texts), _READ):
+            part = texts[at : at + _READ]
+            index.add([""] * len(part), teacher.encode_document(part, normalize_embeddings=True))
+            progress.update(len(part))
+            pending += len(part)
+            if pending >= _COMMITTED:
+                index.save(folder, structure=False)
+                pending = 0
+    index.save(folder)
+    return index
+
+
+class _Near(NamedTuple):
+    """The k nearest others of M texts, best first; where there are fewer, number 0 and cosine -inf."""
+
+    rows: NDArray[np.int32]  # (M, k)
+    scores: NDArray[np.float32]  # (M, k): cosines
+    last: NDArray[np.float32]  # (M,): the cosine of the farthest of them
+    scale: NDArray[np.float32]  # (M,): 1 - the cosine of the `SCALE_RANK`-th
+
+    @classmethod
+    def of(cls, index: Collection, k: int) -> _Near:
+        """Search every row's in the index."""
+        count = len(index)
+        near = cls(
+            np.zeros((count, k), np.int32),
+            np.full((count, k), -np.inf, np.float32),
+            np.ones(count, np.float32),
+            np.ones(count, np.float32),
+        )
+        for numbers, found in index.neighbors(min(k, count - 1), _BLOCK):
+            width = found.rows.shape[1]
+            near.rows[numbers, :width] = np.maximum(found.rows, 0)
+            near.scores[numbers, :width] = found.scores
+            there = np.maximum((found.rows >= 0).sum(axis=1), 1)
+            every = np.arange(len(numbers))
+            near.last[numbers] = found.scores[every, there - 1]
+            near.scale[numbers] = 1 - found.scores[every, np.minimum(there, SCALE_RANK) - 1]
+        return near
+
+    def around(self, index: Collection, texts: NDArray[np.int64]) -> Neighborhood:
+        """What an objective sees of b texts."""
+        near, scores = self.rows[texts], self.scores[texts]  # (b, k)
+        vectors = index.vectors_at(near.ravel().tolist()).reshape(*near.shape, index.dimension)
+        vectors[~np.isfinite(scores)] = 0
+        return Neighborhood(
+            own=index.vectors_at(texts.tolist()),
+            near=vectors,
+            scores=scores,
+            farthest=self.last[near],
+            scale=self.scale[texts],
+            near_scale=self.scale[near],
+        )
