@@ -180,7 +180,7 @@ class TrainConfig:
             raise TrainingError("mlm_weight with a template is not supported: its own words would be masked")
         if self.merge and self.lora_rank is None:
             raise TrainingError("merge folds LoRA's adapters into the model: it needs lora_rank")
-        if self.torch_compile and self.embeds_twice:
+        if self.embeds_twice and self.torch_compile:
             raise TrainingError(
                 "torch_compile does not go with mini_batch_size, mini_batch_tokens or gradient_checkpointing: these "
                 "embed twice and need the same dropout again"
@@ -190,7 +190,7 @@ class TrainConfig:
         if len(self.teacher) > 2:
             raise TrainingError(f"teacher must be one or two models; got {len(self.teacher)}")
 
-    @property
+    @cached_property
     def cached(self) -> bool:
         """Whether a step goes through its batch in mini-batches."""
         return self.mini_batch_size is not None or self.mini_batch_tokens is not None

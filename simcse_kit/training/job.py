@@ -36,7 +36,7 @@ from simcse_kit.training.preflight import (
     tell_repeats,
     warn_of_worse_search,
 )
-from simcse_kit.training.record import check_repeats, check_same_run, run_record
+from simcse_kit.training.record import check_repeats, check_same_run, model_record, run_record
 from simcse_kit.training.sampling import Cut, cut, numbered
 from simcse_kit.training.selection import check_label_free, hold_out
 from simcse_kit.training.settings import TrainSettings
@@ -68,7 +68,7 @@ class Job:
     model: SimCSE  # what will be saved
     pooling_origin: str  # argument, recipe, folder, table, default
     objective: ContrastiveModel  # around the model's encoder
-    form: TextForm
+    form: TextForm  # what a text gets on its way to tokens
     views: Views
     rows: TrainingRows
     teacher: SimCSE | None  # of targets that are made from nearest texts, see `set_targets`
@@ -241,6 +241,7 @@ def _start(settled: Settled, read: _Read, source: Source, steps: int, expected: 
         ranks=settled.world.size,
         precision="bfloat16" if settled.bf16 else "float32",
     )
+    model.record = model_record(record)
     if expected is not None:
         check_repeats(expected, record)
     checkpoint = _last_checkpoint(output_dir, record) if settled.resume else None

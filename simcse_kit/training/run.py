@@ -14,7 +14,7 @@ from simcse_kit.encoder.speed.fast import training_speedups
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, Source, prepare, set_targets
 from simcse_kit.training.plan import make_plan
-from simcse_kit.training.record import model_record, write_record
+from simcse_kit.training.record import write_record
 from simcse_kit.training.settings import TrainSettings, check_known
 from simcse_kit.training.targets import FOLDER as TARGETS
 from simcse_kit.training.trial import tried
@@ -70,7 +70,6 @@ def run(
         write_record(output_dir, job.record)
     barrier()
     set_targets(job)
-    job.model.record = model_record(job.record)
     with _speedups(job) as names:
         plan = make_plan(job, names)
         listener.started(plan)
