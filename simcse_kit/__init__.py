@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same for editors and type checkers
-    "_quickstart": ("QuickstartResult", "quickstart"),
+    "workflows.quickstart": ("QuickstartResult", "quickstart"),
     "data.prepare": ("SentenceCounts", "TripletCounts", "prepare_nli", "prepare_sentences"),
     "encoder.pooling": ("POOLERS",),
     "encoding.bulk.encode": ("EncodeCounts", "encode_files"),

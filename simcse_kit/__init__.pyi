@@ -1,6 +1,6 @@
 """The public names, for editors and type checkers; `tests/test_public.py` compares them with __init__.py."""
 
-from simcse_kit._quickstart import QuickstartResult, quickstart
+from simcse_kit.workflows.quickstart import QuickstartResult, quickstart
 from simcse_kit.data.prepare import SentenceCounts, TripletCounts, prepare_nli, prepare_sentences
 from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("index", "training", "encoding"),
     ("report", "serving"),
-    ("_quickstart",),
+    ("workflows",),
     ("cli",),
     ("__main__",),
 )

@@ -19,7 +19,7 @@ def run_quickstart(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
 ) -> None:
     """The main job in one go, offline, in a minute or two: train, measure, index, search, and a report to look at."""
-    from simcse_kit._quickstart import quickstart, reading_notes
+    from simcse_kit.workflows.quickstart import quickstart, reading_notes
     from simcse_kit.cli.console import err, facts, out, plain, table
     from simcse_kit.cli.progress import TerminalListener
 

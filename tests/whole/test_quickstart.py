@@ -26,7 +26,7 @@ def test_quickstart_makes_model_index_and_report(
     start: str, own: Path, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if start != "MiniLM":  # saves a minute
-        monkeypatch.setattr("simcse_kit._quickstart.require_minilm", lambda: str(tiny_model(start)))
+        monkeypatch.setattr("simcse_kit.workflows.quickstart.require_minilm", lambda: str(tiny_model(start)))
     folder = tmp_path / "out"
     made = quickstart(own, folder)
     assert (made.sentences, made.trained_on, made.indexed) == (60, 60, 60)
@@ -49,7 +49,7 @@ def test_quickstart_makes_model_index_and_report(
 def test_the_command_prints_before_after_and_what_to_do_next(
     own: Path, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simcse_kit._quickstart.require_minilm", lambda: str(tiny_model("bert")))
+    monkeypatch.setattr("simcse_kit.workflows.quickstart.require_minilm", lambda: str(tiny_model("bert")))
     done = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "before training" in done.stdout

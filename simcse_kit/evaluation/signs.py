@@ -1,0 +1,114 @@
+"""Signs of harm to search on texts without labels or judgements: what a model does to its own neighbourhoods.
+
+No sign says that a model is better. Training without labels moves some of them by itself (see `docs` of `simcse-kit
+adapt`); which of them fall where search is harmed was measured, see ``eval/gate.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import DataError
+from simcse_kit.evaluation.metrics import unit
+from simcse_kit.types import EncodeFn, Vectors
+
+NEAREST = 10
+DROPPED = 0.3  # share of the words that the dropped view leaves out
+_FEWEST = 2 * NEAREST
+
+Floats = NDArray[np.float64]
+
+
+class Signs(NamedTuple):
+    """For each of n texts, searched among the others; all from 0 to 1."""
+
+    transitivity: Floats  # (n,): share of the pairs of its ten nearest that are neighbours of each other
+    keywords: Floats  # (n,): share of its ten nearest that are also nearest by words (TF-IDF)
+    dropped: Floats  # (n,): reciprocal rank of the text when it is searched with 30 % of its words left out
+    halves: Floats  # (n,): reciprocal rank of a text's second half when its first half is searched
+
+
+def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> Signs:
+    """Measure the signs of a model on n distinct texts; the same seed draws the same words for every model.
+
+    Args:
+        encode: N texts to (N, D).
+        texts: that no training has seen.
+
+    Raises:
+        DataError: fewer than 20 texts.
+    """
+    if len(texts) < _FEWEST:
+        raise DataError(f"signs of harm need {_FEWEST} texts or more; got {len(texts)}")
+    views = _views(texts, seed)
+    vectors = unit(np.asarray(encode([text for view in (texts, *views) for text in view]), dtype=np.float32))
+    whole, dropped, first, second = vectors.reshape(4, len(texts), -1)
+    near = nearest_others(whole)
+    return Signs(
+        transitivity(near),
+        (near[:, :, None] == _nearest_by_words(texts)[:, None, :]).any(-1).mean(1),
+        _reciprocal_ranks(dropped, whole),
+        _reciprocal_ranks(first, second),
+    )
+
+
+def _views(texts: Sequence[str], seed: int) -> list[list[str]]:
+    """Each text with words left out, its first half, and its second; a text of one word is all three."""
+    random = np.random.default_rng(seed)
+    views: list[list[str]] = [[], [], []]
+    for text in texts:
+        words = text.split() or [text]
+        kept = [word for word, chance in zip(words, random.random(len(words)), strict=True) if chance > DROPPED]
+        middle = (len(words) + 1) // 2
+        views[0].append(" ".join(kept or words))
+        views[1].append(" ".join(words[:middle]))
+        views[2].append(" ".join(words[middle:] or words))
+    return views
+
+
+def nearest_others(vectors: Vectors, k: int = NEAREST) -> NDArray[np.intp]:
+    """The k nearest others of each of n unit vectors, best first, of equals the earlier: (n, k)."""
+    cosines = vectors @ vectors.T  # (n, n): of a thousand texts, 4 MB
+    np.fill_diagonal(cosines, -np.inf)
+    return np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+
+
+def transitivity(near: NDArray[np.intp]) -> Floats:
+    """Of the ordered pairs of each text's k nearest, the share where the second is among the k nearest of the first.
+
+    >>> transitivity(np.array([[1, 2], [0, 2], [0, 1], [0, 1]])).tolist()  # 0, 1 and 2 are all neighbours
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    count, k = near.shape
+    linked = np.zeros((count, count), dtype=bool)
+    linked[np.arange(count)[:, None], near] = True
+    pairs = linked[near[:, :, None], near[:, None, :]]  # (n, k, k)
+    found: Floats = pairs.sum((1, 2)) / (k * (k - 1))  # none is its own neighbour
+    return found
+
+
+def _nearest_by_words(texts: Sequence[str], k: int = NEAREST) -> NDArray[np.intp]:
+    """The k nearest others by cosine of TF-IDF; -1 where fewer share a word."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        weights = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", sublinear_tf=True).fit_transform(texts)
+    except ValueError:  # no word at all
+        return np.full((len(texts), k), -1)
+    cosines = (weights @ weights.T).toarray()
+    np.fill_diagonal(cosines, -1)
+    near = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    return np.where(np.take_along_axis(cosines, near, 1) > 0, near, -1)
+
+
+def _reciprocal_ranks(queries: Vectors, texts: Vectors) -> Floats:
+    """1 / rank of the i-th text when the i-th query is searched; ties count against it by half."""
+    cosines = queries @ texts.T
+    own = np.diagonal(cosines)[:, None]
+    above = (cosines > own).sum(1) + ((cosines == own).sum(1) - 1) / 2
+    found: Floats = 1 / (1 + above)
+    return found

@@ -1,0 +1,1 @@
+"""Whole jobs in one call, made of the package's other parts."""
