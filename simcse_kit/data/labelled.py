@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from simcse_kit.data.columns import SINGLE_NAMES, by_given_names, find_sentence, folded
 from simcse_kit.data.reading import Layout, Reading, open_rows
-from simcse_kit.data.rows import RowProblem, shown, text_of
+from simcse_kit.data.rows import RowProblem, shown
+from simcse_kit.data.text import text_of
 from simcse_kit.errors import DataError
 
 LABELLED = "labelled texts"  # for the errors
