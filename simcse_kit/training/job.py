@@ -36,7 +36,7 @@ from simcse_kit.training.preflight import (
     tell_repeats,
     warn_of_worse_search,
 )
-from simcse_kit.training.record import check_repeats, check_same_run, run_record
+from simcse_kit.training.record import check_repeats, check_same_run, model_record, run_record
 from simcse_kit.training.sampling import Cut, cut, numbered
 from simcse_kit.training.selection import check_label_free, hold_out
 from simcse_kit.training.settings import TrainSettings
@@ -65,7 +65,7 @@ class Job:
     model: SimCSE  # what will be saved
     pooling_origin: str  # argument, recipe, folder, table, default
     objective: ContrastiveModel  # around the model's encoder
-    form: TextForm
+    form: TextForm  # what a text gets on its way to tokens
     views: Views
     rows: TrainingRows
     epoch: Cut
@@ -93,7 +93,7 @@ class _Read(NamedTuple):
 
 
 class _Start(NamedTuple):
-    """The start model and what is built around it, before the first text becomes tokens; fields as in `Job`."""
+    """The start model and what is built around it, before the first text becomes tokens; see `Job`."""
 
     config: TrainConfig  # its max_seq_length is no more than the model's
     model: SimCSE
@@ -236,6 +236,7 @@ def _start(settled: Settled, read: _Read, source: Source, steps: int, expected: 
         ranks=settled.world.size,
         precision="bfloat16" if settled.bf16 else "float32",
     )
+    model.record = model_record(record)
     if expected is not None:
         check_repeats(expected, record)
     checkpoint = _last_checkpoint(output_dir, record) if settled.resume else None
