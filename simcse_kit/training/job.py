@@ -97,7 +97,7 @@ class _Read(NamedTuple):
 
 
 class _Start(NamedTuple):
-    """The start model and what is built around it, before the first text becomes tokens; fields as in `Job`."""
+    """The start model and what is built around it, before the first text becomes tokens; see `Job`."""
 
     config: TrainConfig  # its max_seq_length is no more than the model's
     model: SimCSE

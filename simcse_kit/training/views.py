@@ -35,10 +35,7 @@ class TextForm(NamedTuple):
 
 
 def text_form(model: SimCSE, config: TrainConfig) -> TextForm:
-    """Put the model's tokenizer into the template of the first view, which is the one that is saved, if there is one.
-
-    Settled with the model: no text is looked at.
-    """
+    """Give the model's tokenizer the template of the first view, where there is one: it is saved with the model."""
     if config.template is not None:
         set_template(model.tokenizer, config.template)
     prompt = model.default_prompt()
@@ -63,9 +60,8 @@ def make_views(model: SimCSE, data: TextData, config: TrainConfig, form: TextFor
         else:
             tables.append(_tokenized(model, data.column(column), form))
     denoised = config.template is not None and config.template_denoising
-    return Views(
-        tables, _augmentations(model, config, len(tables)), _spans(model, config, len(tables)) if denoised else None
-    )
+    spans = _spans(model, config, len(tables)) if denoised else None
+    return Views(tables, _augmentations(model, config, len(tables)), spans)
 
 
 def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig, form: TextForm) -> TokenTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -246,7 +247,7 @@ def test_models_are_compared_over_the_query_texts(tmp_path: Path) -> None:
     assert low < first.scores["p@10"] < high
 
 
-def test_the_command(models: list[str], tmp_path: Path) -> None:
+def test_eval_and_report_on_the_command_line(models: list[str], tmp_path: Path) -> None:
     path = tmp_path / "tickets.csv"
     rows = "".join(f"x,angle {angle},{label}\n" for angle, label in overlapping(40))
     path.write_text("id,body,team\n" + rows, encoding="utf-8")
@@ -256,6 +257,10 @@ def test_the_command(models: list[str], tmp_path: Path) -> None:
     said = " ".join(done.stdout.split())
     for text in ("labels: × 100", "p@10 p@1 map knn accuracy v-measure", "worse", "label texts searched p at 10"):
         assert text in said
+    done = run("report", models[0], *options, "-o", tmp_path / "report.json")
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["models"][0]["results"]
+    assert f"{result['scores']['p@10']:.2f}" in said
     done = run("eval", models[0], *options[:-4])
     assert done.returncode == 1
     said = " ".join(done.stderr.split())
