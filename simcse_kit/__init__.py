@@ -11,7 +11,6 @@ from typing import Any
 __version__ = "0.1.0"
 
 _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same for editors and type checkers
-    "workflows.quickstart": ("QuickstartResult", "quickstart"),
     "data.prepare": ("SentenceCounts", "TripletCounts", "prepare_nli", "prepare_sentences"),
     "encoder.pooling": ("POOLERS",),
     "encoding.bulk.encode": ("EncodeCounts", "encode_files"),
@@ -62,6 +61,8 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "training.repeat": ("repeat_run",),
     "training.run": ("train_sup", "train_unsup"),
     "training.seeds": ("SeedsResult", "train_seeds"),
+    "workflows.adapt": ("AdaptResult", "adapt"),
+    "workflows.quickstart": ("QuickstartResult", "quickstart"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

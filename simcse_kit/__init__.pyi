@@ -1,6 +1,5 @@
 """The public names, for editors and type checkers; `tests/test_public.py` compares them with __init__.py."""
 
-from simcse_kit.workflows.quickstart import QuickstartResult, quickstart
 from simcse_kit.data.prepare import SentenceCounts, TripletCounts, prepare_nli, prepare_sentences
 from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
@@ -54,9 +53,13 @@ from simcse_kit.training.seeds import SeedsResult, train_seeds
 
 __version__: str
 
+from simcse_kit.workflows.adapt import AdaptResult, adapt
+from simcse_kit.workflows.quickstart import QuickstartResult, quickstart
+
 __all__ = [
     "OBJECTIVES",
     "POOLERS",
+    "AdaptResult",
     "Comparison",
     "DataError",
     "Embedder",
@@ -85,6 +88,7 @@ __all__ = [
     "TrainingError",
     "TrainingInterrupted",
     "TripletCounts",
+    "adapt",
     "add_files",
     "build_index",
     "cluster",

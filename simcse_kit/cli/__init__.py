@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from simcse_kit.cli.adapt import adapt_model
 from simcse_kit.cli.corpus import cluster_index, mine_index
 from simcse_kit.cli.encode import encode_corpus
 from simcse_kit.cli.evaluate import evaluate_models
@@ -71,6 +72,7 @@ _train = typer.Typer(rich_markup_mode=None)
 _index = typer.Typer(help="Make an index to search in, and change it.", no_args_is_help=True, rich_markup_mode=None)
 
 app.command("quickstart", short_help="Train, measure, index and search on a sample, offline.")(run_quickstart)
+app.command("adapt", short_help="Make a model for search on your own texts.")(adapt_model)
 app.add_typer(_prepare, name="prepare")
 _prepare.command("sentences")(prepare_sentences)
 _prepare.command("nli")(prepare_nli)

@@ -19,9 +19,9 @@ def run_quickstart(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
 ) -> None:
     """The main job in one go, offline, in a minute or two: train, measure, index, search, and a report to look at."""
-    from simcse_kit.workflows.quickstart import quickstart, reading_notes
     from simcse_kit.cli.console import err, facts, out, plain, table
     from simcse_kit.cli.progress import TerminalListener
+    from simcse_kit.workflows.quickstart import quickstart, reading_notes
 
     err().print("SimCSE quickstart: training MiniLM's CLS vector without labels", style="bold")
     listener = TerminalListener()

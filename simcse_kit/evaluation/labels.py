@@ -55,7 +55,7 @@ class Labelled(NamedTuple):
 
 def evaluate_labels(
     encode: EncodeFn,
-    data: str | Path,
+    data: str | Path | Labelled,
     *,
     label_column: str = "label",
     text_column: str | None = None,
@@ -72,7 +72,8 @@ def evaluate_labels(
     Args:
         encode: N texts to (N, D).
         data: a file, each of whose texts is searched among the others; or a folder, where the texts of ``test.*`` are
-            searched among those of ``train.*``. Formats and columns as in `simcse_kit.data.read_labelled`.
+            searched among those of ``train.*``. Formats and columns as in `simcse_kit.data.read_labelled`. Or both
+            in memory, a `Labelled`.
         label_column: name of the column with the labels.
         text_column: name of the column with the texts. None: see `simcse_kit.data.read_labelled`.
         show_progress_bar: a bar over the queries.
@@ -82,7 +83,9 @@ def evaluate_labels(
             found.
     """
     start = time.perf_counter()
-    loaded = load_labels(data, label_column=label_column, text_column=text_column)
+    loaded = data
+    if not isinstance(loaded, Labelled):
+        loaded = load_labels(loaded, label_column=label_column, text_column=text_column)
     names, numbers = np.unique([*loaded.queries.labels, *loaded.searched.labels], return_inverse=True)
     gold, classes = np.split(numbers, [len(loaded.queries.labels)])
     others = np.bincount(classes, minlength=len(names)) - loaded.alone  # (C,) that a query of each class can find
@@ -102,7 +105,7 @@ def evaluate_labels(
         details=_rows(names, gold, others, scores),
         seconds=time.perf_counter() - start,
         sentences=len(pool),
-        data=str(data),
+        data=loaded.queries.source if isinstance(data, Labelled) else str(data),
         notes=(*notes, note),
         outcomes=tuple(
             Outcome(name, "mean", values, texts=(loaded.queries.texts,))

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from simcse_kit.types import Vectors
 
 _PAPER = """@inproceedings{turcot-lowe-2009-better,
-  title = {Better Matching with Fewer Features: The Selection of Useful Features in Large Database Recognition Problems},
+  title = {Better Matching with Fewer Features: The Selection of Useful Features in Large Database Recognition
+    Problems},
   author = {Turcot, Panu and Lowe, David G.},
   booktitle = {ICCV Workshop on Emergent Issues in Large Amounts of Visual Data},
   year = {2009},
@@ -97,9 +98,7 @@ class Neighbors(Objective):
         wanted = cosine_similarity(targets, targets)
         if targets.shape[1] != vectors.shape[1]:
             found = cosine_similarity(vectors, vectors)
-            return list_net(
-                found, wanted, student_temperature=batch.temperature, teacher_temperature=batch.temperature
-            )
+            return list_net(found, wanted, student_temperature=batch.temperature, teacher_temperature=batch.temperature)
         found = cosine_similarity(vectors, targets)
         ranked = cross_entropy(found / batch.temperature, (wanted / batch.temperature).softmax(-1).detach())
         return self.vector_weight * embedding_distillation(vectors, targets) + ranked

@@ -37,8 +37,7 @@ def warn_of_worse_search(config: TrainConfig, start: Loaded) -> None:
         f"{config.model} is already a sentence encoder, and `train unsup` on your own text usually makes its search "
         "worse. Measured on all-MiniLM-L6-v2 with mean pooling, share of right answers among the ten nearest: "
         "banking77 86.8 before, 70.9 after; clinc150 84.3 before, 76.3 after. `train unsup` is for raw encoders such "
-        "as BERT. Keep the start model unless your own queries show a gain: simcse-kit eval START TRAINED --suite "
-        "retrieval --data FOLDER",
+        "as BERT. For search on your own text, take simcse-kit adapt TEXTS --model START --output-dir DIR",
         key="worse search",
     )
 

@@ -117,7 +117,9 @@ def test_the_loss_by_hand() -> None:
     entropy = -(p * math.log(p) + (1 - p) * math.log(1 - p))
     batch = LossBatch([targets], 1.0, teachers=[targets[:, None]])
     assert float(objective.loss(batch)) == pytest.approx(entropy, abs=1e-6)
-    swapped = batch._replace(views=[targets.flip(0)])  # cosine 0 with the own target, log p and log (1 - p) change places
+    swapped = batch._replace(
+        views=[targets.flip(0)]
+    )  # cosine 0 with the own target, log p and log (1 - p) change places
     crossed = -(p * math.log(1 - p) + (1 - p) * math.log(p))
     assert float(objective.loss(swapped)) == pytest.approx(5 + crossed, abs=1e-6)
 

@@ -100,7 +100,9 @@ def test_killed_wherever_a_run_can_be_killed(unsup: Plot, uninterrupted: Path, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free", "neighbors"])
+@pytest.mark.parametrize(
+    "case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free", "neighbors"]
+)
 def test_killed_and_resumed_in_other_settings(
     case: str, bert: Path, sentences: list[str], triplets: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:

@@ -1,0 +1,94 @@
+"""``simcse-kit adapt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simcse_kit.cli.options import (
+    COLUMNS_HELP,
+    HEADER_HELP,
+    SKIP_HELP,
+    Device,
+    TrustRemoteCode,
+    columns_of,
+)
+
+
+def adapt_model(
+    texts: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEXTS",
+            help="Your texts: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz; or hf:NAME[:split]. "
+            "Columns named title and text (or question and answer, and the like) are taken for the two parts of a "
+            "document.",
+        ),
+    ],
+    output_dir: Annotated[Path, typer.Option(help="Folder of the adapted model; must be new or empty.")],
+    model: Annotated[
+        str, typer.Option(help="Sentence encoder to start from: a folder or a hub name.")
+    ] = "all-MiniLM-L6-v2",
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Larger sentence encoder whose vectors teach, such as all-mpnet-base-v2. Slower, and better."
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column with a class for each text: classes then teach.")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column with the texts, where there are classes.")] = None,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of judged queries (BEIR's layout, or from simcse-kit judge), which measure the result."
+        ),
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help=COLUMNS_HELP)] = None,
+    header: Annotated[bool | None, typer.Option("--header/--no-header", help=HEADER_HELP)] = None,
+    skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help=SKIP_HELP)] = False,
+    seed: Annotated[int, typer.Option(help="Random seed of the training.", min=0)] = 42,
+    device: Device = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that OUTPUT_DIR holds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUTPUT_DIR holds.")] = False,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Adapt a sentence encoder to your own texts, so that search among them gets better.
+
+    No setting needs tuning. The result is checked on held-out texts, and on your judgements or classes where there are
+    some; where it is worse, the start model is what is saved. Pairs and triplets: simcse-kit train sup.
+
+    Example: simcse-kit adapt tickets.txt --output-dir my-model
+    """
+    from simcse_kit.cli.console import err, facts, out, plain
+    from simcse_kit.cli.progress import TerminalListener
+    from simcse_kit.workflows.adapt import adapt
+
+    listener = TerminalListener()
+    try:
+        made = adapt(
+            texts,
+            model,
+            output_dir,
+            teacher=teacher,
+            label_column=label_column,
+            text_column=text_column,
+            judgements=judgements,
+            columns=columns_of(columns),
+            header=header,
+            skip_bad_rows=skip_bad_rows,
+            seed=seed,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            trust_remote_code=trust_remote_code,
+            listener=listener,
+        )
+    finally:
+        listener.close()
+    out().print(facts([(name, plain(text)) for name, text in made.lines()]))
+    if made.kept_start:
+        err().print(f"[yellow]{plain(output_dir)} holds the start model: the adapted one searches worse[/]")

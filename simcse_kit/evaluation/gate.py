@@ -1,0 +1,58 @@
+"""A gate against harm: whether a trained model is likely to search worse than its start model, told without labels.
+
+The rule and its limits were set on runs whose P@10 is known, see ``eval/gate.py`` and its figures in
+``eval/results/gate.json``. Passing says that no harm of the kinds that were measured shows, not that search is better.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from simcse_kit.evaluation.bootstrap import Interval
+from simcse_kit.evaluation.signs import Floats, Signs
+
+LEAST_TRANSITIVITY = 0.97  # of the start model's: below it, neighbourhoods fall apart
+_RESAMPLES = 1000
+_SEED = 0
+
+
+class SignChange(NamedTuple):
+    """A sign before and after training, and where its change lies with 95 % confidence; all times 100."""
+
+    name: str
+    before: float
+    after: float
+    change: Interval
+
+
+class Gate(NamedTuple):
+    """Whether the trained model may take the start model's place."""
+
+    passed: bool
+    changes: tuple[SignChange, ...]
+    texts: int  # held-out ones that the signs were measured on
+
+    def line(self) -> str:
+        """In words."""
+        (first, *_) = self.changes
+        moved = f"neighbourhoods hold together {first.after:.1f} %, before {first.before:.1f} %"
+        how = "passed" if self.passed else "failed: search would probably be worse"
+        return f"{how} ({moved}; {self.texts:,} held-out texts)"
+
+
+def gate(before: Signs, after: Signs) -> Gate:
+    """Compare the signs of the start model with those of the trained one, on the same n texts."""
+    changes = tuple(
+        SignChange(name, 100 * float(first.mean()), 100 * float(second.mean()), _interval(second - first))
+        for name, first, second in zip(Signs._fields, before, after, strict=True)
+    )
+    whole = changes[Signs._fields.index("transitivity")]
+    return Gate(whole.after >= LEAST_TRANSITIVITY * whole.before, changes, len(before.transitivity))
+
+
+def _interval(changes: Floats) -> Interval:
+    drawn = np.random.default_rng(_SEED).integers(len(changes), size=(_RESAMPLES, len(changes)))
+    low, high = np.quantile(100 * changes[drawn].mean(1), [0.025, 0.975])
+    return Interval(float(low), float(high))

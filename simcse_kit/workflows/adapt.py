@@ -1,0 +1,239 @@
+"""`adapt`: a model for search on one's own texts, or the start model, where nothing better comes of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.data import LabelledTexts
+from simcse_kit.errors import say_once
+from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
+from simcse_kit.evaluation.gate import Gate, gate
+from simcse_kit.evaluation.labels import Labelled
+from simcse_kit.evaluation.retrieval import load_retrieval
+from simcse_kit.evaluation.signs import Signs, signs
+from simcse_kit.files import staged_folder, write_json
+from simcse_kit.model import SimCSE
+from simcse_kit.training.events import TrainListener, TrainResult
+from simcse_kit.training.preflight import check_output
+from simcse_kit.training.run import train_sup, train_unsup
+from simcse_kit.workflows.methods import Method, choose_method
+from simcse_kit.workflows.texts import GATED, Texts, read_texts
+
+RECORD = "adapt.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptResult:
+    """What `adapt` did; its lines say it in words."""
+
+    output_dir: Path
+    texts: int  # distinct ones
+    source: str
+    held_out: int
+    dropped: int  # rows without text or class, or that repeat another
+    method: Method
+    training: TrainResult
+    gate: Gate | None  # None below 500 texts, where nothing can be held out
+    figures: Difference | None  # start and trained model on the user's own judgements or classes; None without
+    measured_on: str  # what the figures are of; "" without
+    kept_start: bool  # whether the start model is what was saved
+    seconds: float
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Five lines: data, method, gate, figures, next."""
+        held_out = f", {self.held_out:,} of them held out to check" if self.held_out else ""
+        dropped = f"; {self.dropped:,} rows without text, or that repeat another, left out" if self.dropped else ""
+        return [
+            ("data", f"{self.texts:,} distinct texts of {self.source}{held_out}{dropped}"),
+            ("method", f"{self.method.words}; {self.training.steps:,} steps, {self.seconds:.0f} s"),
+            ("gate", self._gate()),
+            ("figures", self._figures()),
+            ("next", f"simcse-kit index build {self.output_dir} {self.source} my-index"),
+        ]
+
+    def _gate(self) -> str:
+        if self.gate is None:
+            return f"none: it needs {GATED} distinct texts, so a harmed search would not show"
+        return self.gate.line()
+
+    def _figures(self) -> str:
+        kept = "; the start model is kept" if self.kept_start else ""
+        if self.figures is None:
+            return f"none of your own: judge with simcse-kit judge START {self.output_dir} TEXTS{kept}"
+        found, (low, high) = self.figures, self.figures.interval
+        return (
+            f"{found.score} on {self.measured_on}: {found.first:.1f} before, {found.second:.1f} after, difference "
+            f"{found.difference:+.1f} (95 % interval {low:+.1f} to {high:+.1f}): {found.verdict}{kept}"
+        )
+
+
+def adapt(
+    texts: str | Path | Sequence[str] | LabelledTexts,
+    model: str | Path,
+    output_dir: str | Path,
+    *,
+    teacher: str | Path | None = None,
+    label_column: str | None = None,
+    text_column: str | None = None,
+    judgements: str | Path | None = None,
+    columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    skip_bad_rows: bool = False,
+    seed: int = 42,
+    device: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    trust_remote_code: bool = False,
+    local_files_only: bool = False,
+    listener: TrainListener | None = None,
+) -> AdaptResult:
+    """Adapt a sentence encoder to texts, so that search among them gets better; no setting needs tuning.
+
+    Where classes are given they teach; otherwise titles and bodies do, or the texts' own neighbourhoods, see
+    `choose_method`. The result is checked on held-out texts (`gate`) and, where there are judgements or classes, on
+    these; where it is worse, the start model is what is saved.
+
+    Args:
+        texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
+        model: folder or name of the sentence encoder to start from.
+        output_dir: becomes the model; the training run lies inside it, and ``adapt.json`` says what was done.
+        teacher: a larger sentence encoder whose vectors teach in place of the start model's.
+        label_column: column of the texts' classes.
+        text_column: column of the texts, where there are classes.
+        judgements: a folder in BEIR's layout whose queries measure the result. They neither train nor select.
+        columns, header, skip_bad_rows: see `simcse_kit.train_unsup`.
+        seed: random seed of the training; what is held out does not depend on it.
+        device: torch device; None is the first accelerator, else the CPU.
+        resume: go on with a run that was stopped.
+        overwrite: replace the run that ``output_dir`` holds.
+        trust_remote_code: run model code that comes with the start model.
+        local_files_only: never ask the hub.
+        listener: gets the events of the training run.
+
+    Raises:
+        DataError: a file, column or row that cannot be used.
+        ModelError: the start model cannot be loaded, or it has no pooling.
+        TrainingError: fewer than 50 distinct texts, one class alone, or an output folder that is not fit. Nothing has
+            been created then.
+    """
+    began = time.perf_counter()
+    folder = Path(output_dir)
+    check_output(folder, resume=resume, overwrite=overwrite)
+    found = read_texts(
+        texts,
+        label_column=label_column,
+        text_column=text_column,
+        columns=columns,
+        header=header,
+        skip_bad_rows=skip_bad_rows,
+    )
+    if judgements is not None:
+        _check_judgements(judgements, found)
+    how = {"device": device, "trust_remote_code": trust_remote_code, "local_files_only": local_files_only}
+    start = SimCSE(model, **how)  # type: ignore[arg-type]
+    method = choose_method(found, start, None if teacher is None else str(teacher), str(model))
+    before = _signs(start, found)
+    figures_before = _figures(start, found, judgements)
+    del start
+    train = train_unsup if method.mode == "unsup" else train_sup
+    result = train(
+        method.data,
+        folder,
+        model=str(model),
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+        listener=listener,
+        select="last",
+        **method.settings,
+        **how,
+    )
+    trained = SimCSE(folder, **how)  # type: ignore[arg-type]
+    after = _signs(trained, found)
+    checked = None if before is None or after is None else gate(before, after)
+    figures_after = _figures(trained, found, judgements)
+    figures = None if figures_before is None else compare([figures_before], [figures_after])[0]  # type: ignore[list-item]
+    worse = figures is not None and figures.difference < 0
+    kept_start = worse or (figures is None and checked is not None and not checked.passed)
+    if kept_start:
+        _keep(SimCSE(model, **how), folder)  # type: ignore[arg-type]
+    adapted = AdaptResult(
+        output_dir=folder,
+        texts=found.count,
+        source=found.source,
+        held_out=len(found.held_out),
+        dropped=found.dropped,
+        method=method,
+        training=result,
+        gate=checked,
+        figures=figures,
+        measured_on=_measured_on(found, judgements) if figures else "",
+        kept_start=kept_start,
+        seconds=time.perf_counter() - began,
+    )
+    _record(adapted)
+    return adapted
+
+
+def _signs(model: SimCSE, texts: Texts) -> Signs | None:
+    return signs(model.encoder_fn(), texts.held_out) if texts.held_out else None
+
+
+def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None) -> SuiteResult | None:
+    """The user's own measure of a model: judgements, else held-out texts with classes among the others."""
+    if judgements is not None:
+        return evaluate_retrieval(model.encoder_fn(), judgements)
+    if texts.labels is None or texts.held_out_labels is None or not texts.held_out:
+        return None
+    held_out = LabelledTexts(texts.held_out, texts.held_out_labels, texts.source)
+    return evaluate_labels(
+        model.encoder_fn(), Labelled(held_out, LabelledTexts(texts.texts, texts.labels, texts.source))
+    )
+
+
+def _measured_on(texts: Texts, judgements: str | Path | None) -> str:
+    if judgements is not None:
+        return f"your judgements in {judgements}"
+    return f"{len(texts.held_out):,} held-out texts with classes"
+
+
+def _check_judgements(judgements: str | Path, texts: Texts) -> None:
+    """The judgements can be read; queries that are texts to train on are counted and said once."""
+    loaded = load_retrieval(judgements)
+    seen = {*texts.texts}
+    inside = sum(query in seen for name, query in loaded.queries.items() if name in loaded.relevance)
+    if inside:
+        say_once(
+            f"{inside:,} of {len(loaded.relevance):,} judged queries are among the texts to train on, so the figures "
+            "flatter: leave them out of the texts"
+        )
+
+
+def _keep(start: SimCSE, folder: Path) -> None:
+    """Put the start model's files in the place of the trained model's; the run's checkpoints stay."""
+    with staged_folder(folder) as staging:
+        start.write(staging)
+
+
+def _record(made: AdaptResult) -> None:
+    written: dict[str, Any] = {
+        "source": made.source,
+        "texts": made.texts,
+        "held_out": made.held_out,
+        "dropped": made.dropped,
+        "method": made.method.name,
+        "settings": made.method.settings,
+        "steps": made.training.steps,
+        "gate": None
+        if made.gate is None
+        else {"passed": made.gate.passed, "signs": [change._asdict() for change in made.gate.changes]},
+        "figures": None if made.figures is None else made.figures._asdict() | {"measured_on": made.measured_on},
+        "kept_start": made.kept_start,
+        "lines": dict(made.lines()),
+        "seconds": round(made.seconds, 1),
+    }
+    write_json(made.output_dir / RECORD, written)
