@@ -18,11 +18,11 @@ from pathlib import Path
 from record import RESULTS, write_result
 
 from simcse_kit import SimCSE, evaluate_pairs
-from simcse_kit.workflows.quickstart import POOLING
 from simcse_kit.data import read_scored_pairs, sample_pairs_path
 from simcse_kit.encoder.known import MINILM
 from simcse_kit.evaluation import cosine_pairs
 from simcse_kit.report import similarity_by_gold
+from simcse_kit.workflows.quickstart import POOLING
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def adapt_model(
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="Larger sentence encoder whose vectors teach, such as all-mpnet-base-v2. Slower, and better."
+            help="Larger sentence encoder whose vectors teach, such as all-mpnet-base-v2; slower."
         ),
     ] = None,
     label_column: Annotated[
