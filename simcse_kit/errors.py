@@ -24,6 +24,10 @@ class UnsupportedModelError(ModelError):
     """A model folder is whole, but has a part that this package does not run."""
 
 
+class UnknownPoolingError(ModelError):
+    """A folder that does not say how its vectors are pooled: a raw encoder, or a checkpoint of another tool."""
+
+
 class TrainingError(SimCSEKitError, ValueError):
     """A training run cannot start or go on as asked."""
 

@@ -33,9 +33,7 @@ def adapt_model(
     ] = "all-MiniLM-L6-v2",
     teacher: Annotated[
         str | None,
-        typer.Option(
-            help="Larger sentence encoder whose vectors teach, such as all-mpnet-base-v2; slower."
-        ),
+        typer.Option(help="Larger sentence encoder whose vectors teach, such as all-mpnet-base-v2; slower."),
     ] = None,
     label_column: Annotated[
         str | None, typer.Option(help="Column with a class for each text: classes then teach.")

@@ -26,7 +26,7 @@ from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_l
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.encoder.pooling import pooling_name, recorded_pooling
-from simcse_kit.errors import ModelError, say_once
+from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
 from simcse_kit.files import read_json
 
 _ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
@@ -134,7 +134,7 @@ def _choose_pooling(
     if default is not None:
         return _OF_DECODERS if causal else default, "default"
     choices = "; ".join(f"{pooler.name}: {pooler.help}" for pooler in POOLERS)
-    raise ModelError(
+    raise UnknownPoolingError(
         f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts
-from simcse_kit.errors import say_once
+from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
 from simcse_kit.evaluation.labels import Labelled
@@ -134,7 +134,7 @@ def adapt(
     if judgements is not None:
         _check_judgements(judgements, found)
     how = {"device": device, "trust_remote_code": trust_remote_code, "local_files_only": local_files_only}
-    start = SimCSE(model, **how)  # type: ignore[arg-type]
+    start = _sentence_encoder(model, how)
     method = choose_method(found, start, None if teacher is None else str(teacher), str(model))
     before = _signs(start, found)
     figures_before = _figures(start, found, judgements)
@@ -177,6 +177,17 @@ def adapt(
     )
     _record(adapted)
     return adapted
+
+
+def _sentence_encoder(model: str | Path, how: dict[str, Any]) -> SimCSE:
+    """The start model; a `ModelError` that says what to do where it is a raw encoder."""
+    try:
+        return SimCSE(model, **how)
+    except UnknownPoolingError as error:
+        raise ModelError(
+            f"adapting starts from a sentence encoder, and {model} does not say how its vectors are pooled: it is a "
+            "raw encoder. Train it first, simcse-kit train unsup (or sup), or start from all-MiniLM-L6-v2"
+        ) from error
 
 
 def _signs(model: SimCSE, texts: Texts) -> Signs | None:

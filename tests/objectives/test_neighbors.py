@@ -136,4 +136,4 @@ def test_a_wider_teacher_teaches_by_similarities() -> None:
 
 def test_one_teacher_at_most() -> None:
     with pytest.raises(TrainingError, match="objective neighbors takes one teacher; got a, b"):
-        make_config("unsup", {"model": "m", "objective": "neighbors", "teacher": "a,b".split(",")})
+        make_config("unsup", {"model": "m", "objective": "neighbors", "teacher": ["a", "b"]})

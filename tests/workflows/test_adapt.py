@@ -1,0 +1,184 @@
+"""`adapt`: what is chosen for what texts, what is kept, and what is refused before any work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simcse_kit import SimCSE, adapt
+from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
+from simcse_kit.evaluation.signs import Signs
+from simcse_kit.workflows import adapt as module
+from simcse_kit.workflows.texts import read_texts
+from support.commands import run
+from support.tiny import SENTENCES
+
+pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
+TEXTS = [f"{sentence} {number}" for number in range(14) for sentence in SENTENCES]  # 560
+
+
+@pytest.fixture(scope="session")
+def start(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny sentence encoder with a pooling of its own."""
+    folder = tmp_path_factory.mktemp("start") / "model"
+    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(folder)
+    return folder
+
+
+def vectors(folder: Path) -> Any:
+    return SimCSE(folder, device="cpu").encode(SENTENCES)
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_short_texts_learn_their_neighbourhoods(start: Path, tmp_path: Path) -> None:
+    made = adapt(TEXTS[:120], start, tmp_path / "out", device="cpu")
+    assert made.method.name == "neighbors"
+    assert made.gate is None  # below 500 texts
+    assert made.training.steps >= 100
+    assert not made.kept_start
+    assert (vectors(tmp_path / "out") != vectors(start)).any()
+    assert not (tmp_path / "out" / "targets").exists()
+    said = dict(made.lines())
+    assert list(said) == ["data", "method", "gate", "figures", "next"]
+    assert said["gate"].startswith("none: it needs 500")
+    assert "better" not in " ".join(said.values())  # nothing was measured
+    written = json.loads((tmp_path / "out" / "adapt.json").read_text(encoding="utf-8"))
+    assert written["lines"] == said
+    assert (
+        json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["arguments"]["objective"] == "neighbors"
+    )
+
+
+def test_titles_teach_where_there_are_some(start: Path, tmp_path: Path) -> None:
+    rows = [
+        {"_id": str(i), "title": SENTENCES[i % 40][:20] + f" {i}", "text": " ".join(SENTENCES[i % 30 : i % 30 + 6])}
+        for i in range(80)
+    ]
+    made = adapt(write(tmp_path / "corpus.jsonl", rows), start, tmp_path / "out", device="cpu")
+    assert made.method.name == "parts"
+    assert made.method.data[0] == (rows[0]["title"], rows[0]["text"])
+    assert made.training.steps == 3 * 5  # 80 documents, batches of 16
+
+
+def test_two_columns_of_one_length_are_short_texts(tmp_path: Path) -> None:
+    rows = [{"title": f"a {i}", "text": f"b {i}"} for i in range(60)]
+    found = read_texts(write(tmp_path / "rows.jsonl", rows))
+    assert found.texts[0] == "a 0 b 0"
+    assert found.parts is not None  # which of them teach is the method's choice
+
+
+def test_a_body_that_begins_with_its_title_is_not_written_twice(tmp_path: Path) -> None:
+    rows = [{"title": f"On cats {i}", "text": f"On cats {i}. They sleep."} for i in range(60)]
+    assert read_texts(write(tmp_path / "rows.jsonl", rows)).texts[0] == "On cats 0. They sleep."
+
+
+def test_held_out_texts_are_not_trained_on_and_stay_the_same() -> None:
+    found, again = read_texts(TEXTS), read_texts(TEXTS)
+    assert len(found.held_out) == len(TEXTS) // 10
+    assert not {*found.held_out} & {*found.texts}
+    assert {*found.held_out} | {*found.texts} == {*TEXTS}
+    assert found.held_out == again.held_out
+    assert read_texts([*TEXTS, *TEXTS, ""]).dropped == len(TEXTS) + 1
+
+
+def test_the_start_model_is_kept_where_the_gate_fails(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second look finds neighbourhoods that fell apart."""
+    seen: list[Signs] = []
+
+    def worse(encode: Any, texts: list[str]) -> Signs:
+        value = 0.1 if seen else 0.6
+        seen.append(Signs(*(np.full(len(texts), value) for _ in Signs._fields)))
+        return seen[-1]
+
+    monkeypatch.setattr(module, "signs", worse)
+    made = adapt(TEXTS, start, tmp_path / "out", device="cpu")
+    assert made.gate is not None
+    assert not made.gate.passed
+    assert made.kept_start
+    assert (vectors(tmp_path / "out") == vectors(start)).all()
+    assert "the start model is kept" in dict(made.lines())["figures"]
+    assert json.loads((tmp_path / "out" / "adapt.json").read_text(encoding="utf-8"))["kept_start"]
+
+
+def judged(folder: Path, texts: list[str]) -> Path:
+    """Ten queries, each answered by one of the texts."""
+    (folder / "qrels").mkdir(parents=True)
+    write(folder / "corpus.jsonl", [{"_id": str(i), "text": text} for i, text in enumerate(texts)])
+    write(folder / "queries.jsonl", [{"_id": f"q{i}", "text": texts[i].split()[0]} for i in range(10)])
+    rows = "".join(f"q{i}\t{i}\t1\n" for i in range(10))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows, encoding="utf-8")
+    return folder
+
+
+def test_judgements_decide(start: Path, tmp_path: Path) -> None:
+    made = adapt(TEXTS[:60], start, tmp_path / "out", judgements=judged(tmp_path / "judged", TEXTS[:60]), device="cpu")
+    assert made.figures is not None
+    assert made.figures.score == "ndcg@10"
+    assert made.kept_start == (made.figures.difference < 0)
+    line = dict(made.lines())["figures"]
+    assert made.figures.verdict in line
+    assert "95 % interval" in line
+
+
+def test_judged_queries_among_the_texts_are_counted(start: Path, tmp_path: Path) -> None:
+    texts = [*TEXTS[:60], *(text.split()[0] for text in TEXTS[:3])]
+    folder = judged(tmp_path / "judged", TEXTS[:60])
+    with pytest.warns(Notice, match="of 10 judged queries are among the texts to train on"):
+        module._check_judgements(folder, read_texts(texts))
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "error", "message"),
+    [
+        (TEXTS[:49], {}, TrainingError, "holds 49 distinct texts; adapting needs 50"),
+        (["the same"] * 600, {}, TrainingError, r"1 distinct texts \(all rows are 'the same'\)"),
+        ("nowhere.txt", {}, DataError, "nowhere.txt does not exist"),
+    ],
+)
+def test_refused_before_any_work(
+    texts: Any, settings: dict[str, Any], error: type[SimCSEKitError], message: str, start: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        adapt(texts, start, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_that_do_not_exist_or_do_not_differ(start: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,kind\n" + "".join(f'"{text}",one\n' for text in TEXTS[:60]), encoding="utf-8")
+    with pytest.raises(DataError, match="label"):
+        adapt(path, start, tmp_path / "out", label_column="label")
+    with pytest.raises(TrainingError, match="all 60 texts are of the class 'one'"):
+        adapt(path, start, tmp_path / "out", label_column="kind")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_model_without_pooling(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(SimCSEKitError, match="adapting starts from a sentence encoder.*Train it first"):
+        adapt(TEXTS[:60], tiny_model("bert"), tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS[:60]) + "\n", encoding="utf-8")
+    done = run("adapt", path, "--model", start, "--output-dir", tmp_path / "out", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    lines = [
+        line for line in done.stdout.splitlines() if line.split(" ")[0] in ("data", "method", "gate", "figures", "next")
+    ]
+    assert [line.split(" ")[0] for line in lines] == ["data", "method", "gate", "figures", "next"]
+    again = run("adapt", path, "--model", start, "--output-dir", tmp_path / "out", "--device", "cpu")
+    assert again.returncode == 1
+    assert "not empty" in again.stderr
