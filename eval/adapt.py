@@ -1,4 +1,4 @@
-"""Does adapting to one's own text help one's own search? python eval/adapt.py [METHOD ...] [--domains ...] [--seeds ...]
+"""Does adapting to one's own text help one's own search? python eval/adapt.py [METHOD ...] [--domains ...]
 
 Every domain's test texts are searched among its train texts (P@10, 1-NN); cranfield has queries and judgements
 (nDCG@10, recall@100). No run sees a label, a test text or a query, but those of the methods with labels, which see the

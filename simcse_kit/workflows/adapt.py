@@ -20,6 +20,7 @@ from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.preflight import check_output
 from simcse_kit.training.run import train_sup, train_unsup
+from simcse_kit.workflows.measured import measured_methods
 from simcse_kit.workflows.methods import Method, choose_method
 from simcse_kit.workflows.texts import GATED, Texts, read_texts
 
@@ -31,6 +32,7 @@ class AdaptResult:
     """What `adapt` did; its lines say it in words."""
 
     output_dir: Path
+    start: str
     texts: int  # distinct ones
     source: str
     held_out: int
@@ -63,7 +65,9 @@ class AdaptResult:
     def _figures(self) -> str:
         kept = "; the start model is kept" if self.kept_start else ""
         if self.figures is None:
-            return f"none of your own: judge with simcse-kit judge START {self.output_dir} TEXTS{kept}"
+            known = measured_methods().get(self.method.name)
+            told = "" if known is None or self.kept_start else f"; {known.words()}"
+            return f"none of your own{told}{kept}. Judge: simcse-kit judge {self.start} {self.output_dir} TEXTS"
         found, (low, high) = self.figures, self.figures.interval
         return (
             f"{found.score} on {self.measured_on}: {found.first:.1f} before, {found.second:.1f} after, difference "
@@ -163,6 +167,7 @@ def adapt(
         _keep(SimCSE(model, **how), folder)  # type: ignore[arg-type]
     adapted = AdaptResult(
         output_dir=folder,
+        start=str(model),
         texts=found.count,
         source=found.source,
         held_out=len(found.held_out),

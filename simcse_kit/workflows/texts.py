@@ -78,7 +78,7 @@ def read_texts(
             dropped=rows - len(parts),
         )
     wanted = [text_column] if text_column is not None else columns
-    data = read_sentences(source, columns=wanted, header=header, skip_bad_rows=skip_bad_rows)  # type: ignore[arg-type]
+    data = read_sentences(source, columns=wanted, header=header, skip_bad_rows=skip_bad_rows)
     distinct = list(dict.fromkeys(data.column(0)))
     texts, held_out = _split(distinct, data.source)
     rows = len(data) + data.empty + len(data.skipped)

@@ -165,7 +165,7 @@ def test_classes_that_do_not_exist_or_do_not_differ(start: Path, tmp_path: Path)
 
 
 def test_a_start_model_without_pooling(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(SimCSEKitError, match="adapting starts from a sentence encoder.*Train it first"):
+    with pytest.raises(SimCSEKitError, match=r"adapting starts from a sentence encoder.*Train it first"):
         adapt(TEXTS[:60], tiny_model("bert"), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out").exists()
 

@@ -1,0 +1,83 @@
+"""Tables of results/adapt.json, and what `simcse-kit adapt` says of its methods."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from typing import Any
+
+from adapt import CLASSES, START
+from record import has, load
+
+ROWS = {
+    "start": "start, as it is",
+    "simcse": "plain SimCSE (`train unsup`)",
+    "rankcse": "RankCSE, the start as teacher",
+    "mlm": "masked language model",
+    "tsdae": "TSDAE",
+    "neighbour-pairs": "neighbours as positives",
+    "averaged-index": "no training: vectors averaged with their neighbours",
+    "adapt": "**`adapt`**",
+    "adapt-teacher": "**`adapt --teacher all-mpnet-base-v2`**",
+    "adapt-labels-few": "**`adapt --label-column`**, 8 texts a class",
+    "adapt-labels": "**`adapt --label-column`**, all texts",
+}
+_SCORE = {"banking77": "p@10", "clinc150": "p@10", "stackoverflow": "p@10", "cranfield": "ndcg@10"}
+_SHOWN = {"p@10": "P@10", "ndcg@10": "nDCG@10"}
+
+
+def cells(start: str = START) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Finished cells of a start model by method and domain."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for cell in load("adapt")["cells"] if has("adapt") else []:
+        if cell["start"] == start:
+            found[cell["method"], cell["domain"]].append(cell)
+    return found
+
+
+def mean(found: list[dict[str, Any]], domain: str) -> float:
+    """Over the seeds."""
+    return statistics.fmean(cell["scores"][_SCORE[domain]] for cell in found)
+
+
+def adapt_table() -> str:
+    """A line for each method that was measured, a column for each domain."""
+    found = cells()
+    domains = [domain for domain in _SCORE if ("start", domain) in found]
+    lines = [
+        f"| | {' | '.join(f'{domain}, {_SHOWN[_SCORE[domain]]}' for domain in domains)} | seeds |",
+        f"| --- |{' ---: |' * (len(domains) + 1)}",
+    ]
+    for method, title in ROWS.items():
+        own = [found.get((method, domain), []) for domain in domains]
+        if any(own):
+            shown = [f"{mean(one, domain):.1f}" if one else "" for one, domain in zip(own, domains, strict=True)]
+            seeds = max(len(one) for one in own)
+            lines.append(
+                f"| {title} | {' | '.join(shown)} | {'' if method in ('start', 'averaged-index') else seeds} |"
+            )
+    return "\n".join(lines)
+
+
+def method_figures() -> dict[str, dict[str, Any]]:
+    """By `adapt`'s method: the score, and its change from the start on every domain where it was the method."""
+    found = cells()
+    changes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for (method, domain), own in found.items():
+        if method == "adapt" and ("start", domain) in found:
+            before = mean(found["start", domain], domain)
+            used = own[0]["method"]
+            changes[used][_SHOWN[_SCORE[domain]]].append(round(mean(own, domain) - before, 1))
+    return {
+        name: {"score": score, "changes": sorted(values)}
+        for name, by_score in sorted(changes.items())
+        for score, values in by_score.items()
+    }
+
+
+def mean_gain(method: str = "adapt") -> float:
+    """P@10 over the three domains with classes, beside the start."""
+    found = cells()
+    return statistics.fmean(
+        mean(found[method, domain], domain) - mean(found["start", domain], domain) for domain in CLASSES
+    )

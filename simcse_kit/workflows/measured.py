@@ -1,0 +1,33 @@
+"""What a method of `adapt` came to on the domains where that was measured.
+
+``measured.json`` is written by ``eval/tables.py`` from ``eval/results/adapt.json``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class MeasuredMethod(NamedTuple):
+    """How far a method moved a score of the start model: the mean over the seeds, on each domain."""
+
+    score: str
+    changes: tuple[float, ...]  # one for each domain, least first
+
+    def words(self) -> str:
+        """In a line."""
+        count = len(self.changes)
+        where = f"{count} measured domain{'' if count == 1 else 's'}"
+        if count == 1:
+            return f"on {where} this method changed {self.score} by {self.changes[0]:+.1f}"
+        return f"on {where} this method changed {self.score} by {self.changes[0]:+.1f} to {self.changes[-1]:+.1f}"
+
+
+@functools.cache
+def measured_methods() -> dict[str, MeasuredMethod]:
+    """By the method's name."""
+    found = json.loads((files("simcse_kit") / "workflows" / "measured.json").read_text(encoding="utf-8"))
+    return {name: MeasuredMethod(value["score"], tuple(sorted(value["changes"]))) for name, value in found.items()}
