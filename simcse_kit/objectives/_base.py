@@ -89,6 +89,7 @@ class Objective(_Settings):
     augments: ClassVar[bool] = False  # takes augmentations
     needs_augmentation: ClassVar[bool] = False  # the views would be the same without one
     twins: ClassVar[bool] = True  # a sentence's views differ by dropout alone, where nothing else is set
+    view_of_each_prompt: ClassVar[bool] = False  # a text is shown once behind each of the run's prompts
     taught: ClassVar[bool] = False  # takes a teacher
     needs_teacher: ClassVar[bool] = False
     shapes_vectors: ClassVar[bool] = False  # is about the vectors that are saved: no head in between

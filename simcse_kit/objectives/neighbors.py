@@ -29,7 +29,7 @@ _PAPER = """@inproceedings{turcot-lowe-2009-better,
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class Neighbors(Objective):
-    """One view of each sentence; its target is what the start model, or a --teacher, sees around it.
+    """One view of each sentence (for each prompt); its target is what the start model, or a --teacher, sees around it.
 
     The weight of a near text is exp(-d / sqrt(s s')), with d one less the cosine, and s and s' the distances of both
     texts to their seventh nearest (local scaling, Zelnik-Manor and Perona, 2004); it is 0 where the two are not among
@@ -43,6 +43,7 @@ class Neighbors(Objective):
     order: ClassVar[int] = 4
     modes: ClassVar[tuple[str, ...]] = ("unsup",)
     twins: ClassVar[bool] = False
+    view_of_each_prompt: ClassVar[bool] = True
     taught: ClassVar[bool] = True
     shapes_vectors: ClassVar[bool] = True
 
@@ -82,23 +83,27 @@ class Neighbors(Objective):
         return (0,)
 
     def loss(self, batch: LossBatch) -> Tensor:
-        """One view (B, D) and its targets (B, 1, D') -> scalar.
+        """Views (B, D), one for each prompt, and the targets (B, 1, D') of all -> scalar, the mean over the views.
 
             w (1 - cos(x_i, t_i)) - sum_j softmax_j(cos(t_i, t_j) / T) log softmax_j(cos(x_i, t_j) / T),   mean over i
 
         Targets of another width than D teach by their similarities alone, cos(x_i, x_j) in place of cos(x_i, t_j).
         """
+        import torch
+
+        (teacher,) = batch.teachers
+        return torch.stack([self._of_view(view, teacher[:, 0], batch.temperature) for view in batch.views]).mean()
+
+    def _of_view(self, vectors: Tensor, targets: Tensor, temperature: float | Tensor) -> Tensor:
         from torch.nn.functional import cross_entropy
 
         from simcse_kit.losses import embedding_distillation, list_net
         from simcse_kit.losses.similarity import cosine_similarity
 
-        (vectors,), (teacher,) = batch.views, batch.teachers
-        targets = teacher[:, 0]
         wanted = cosine_similarity(targets, targets)
         if targets.shape[1] != vectors.shape[1]:
             found = cosine_similarity(vectors, vectors)
-            return list_net(found, wanted, student_temperature=batch.temperature, teacher_temperature=batch.temperature)
+            return list_net(found, wanted, student_temperature=temperature, teacher_temperature=temperature)
         found = cosine_similarity(vectors, targets)
-        ranked = cross_entropy(found / batch.temperature, (wanted / batch.temperature).softmax(-1).detach())
+        ranked = cross_entropy(found / temperature, (wanted / temperature).softmax(-1).detach())
         return self.vector_weight * embedding_distillation(vectors, targets) + ranked

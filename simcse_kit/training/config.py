@@ -20,7 +20,7 @@ from simcse_kit.training.recipes import recipe_settings
 MODES = ("unsup", "sup")
 Select = Literal["eval-data", "label-free", "last"]
 TrainHead = Literal["mlp", "projection", "none"]
-LISTS = ("matryoshka_dims", "augmentation", "teacher")  # one item or several
+LISTS = ("matryoshka_dims", "augmentation", "teacher", "prompts")  # one item or several
 _SEEDS = 2**32  # numpy takes no more
 T = TypeVar("T", bound=Term)
 
@@ -59,6 +59,12 @@ class TrainConfig:
     )
     template_denoising: bool = setting(
         True, "Subtract the template's own vector in training.", panel="model", needs="template"
+    )
+    prompts: tuple[str, ...] = setting(
+        (),
+        "Names of the start model's prompts, one for each column, such as query,document; the last one is for all that "
+        "follow. Default: the model's default prompt.",
+        panel="model",
     )
     dropout: float | None = setting(
         None, "Every dropout probability of the backbone. Default: its own.", at_least=0, below=1, panel="model"

@@ -30,7 +30,7 @@ class Views(NamedTuple):
 class TextForm(NamedTuple):
     """What every text gets on its way to tokens."""
 
-    prompt: str  # before it; "" for none
+    prompts: tuple[str, ...]  # before it, one for each view; one alone is for all; "" for none
     longest: int  # tokens, those of a template included
 
 
@@ -38,10 +38,17 @@ def text_form(model: SimCSE, config: TrainConfig) -> TextForm:
     """Give the model's tokenizer the template of the first view, where there is one: it is saved with the model."""
     if config.template is not None:
         set_template(model.tokenizer, config.template)
-    prompt = model.default_prompt()
-    if prompt and not model.settings.include_prompt:
-        raise TrainingError("training a model that leaves its default prompt out of the pooling is not supported")
-    return TextForm(prompt, _longest(model, config))
+    prompts = tuple(_prompt(model, name) for name in config.prompts) or (model.default_prompt(),)
+    if any(prompts) and not model.settings.include_prompt:
+        raise TrainingError("training a model that leaves its prompts out of the pooling is not supported")
+    return TextForm(prompts, _longest(model, config))
+
+
+def _prompt(model: SimCSE, name: str) -> str:
+    if name not in model.prompts:
+        known = ", ".join(model.prompts) or "none"
+        raise TrainingError(f"prompts must be names of prompts that the start model has ({known}); got {name!r}")
+    return model.prompts[name]
 
 
 def _longest(model: SimCSE, config: TrainConfig) -> int:
@@ -51,29 +58,36 @@ def _longest(model: SimCSE, config: TrainConfig) -> int:
 
 
 def make_views(model: SimCSE, data: TextData, config: TrainConfig, form: TextForm) -> Views:
-    """Every column as tokens, behind the model's default prompt; a single column is both views."""
+    """Every column as tokens, behind the view's prompt; a single column is both views."""
     columns = config.objective.views(data.width)
+    if config.objective.view_of_each_prompt:
+        columns = columns * len(form.prompts)
+    if len(form.prompts) > 1 and data.width == 1 and not config.objective.view_of_each_prompt:
+        raise TrainingError(f"texts alone take one prompt; got {len(form.prompts)}: {', '.join(config.prompts)}")
+    prompts = (*form.prompts, *[form.prompts[-1]] * len(columns))[: len(columns)]  # a negative is as the positive
     tables: list[TokenTable] = []
-    for view, column in enumerate(columns):
-        if column in columns[:view]:  # the same text again
-            tables.append(_second(model, data.column(column), tables[columns.index(column)], config, form))
+    shown = list(zip(columns, prompts, strict=True))
+    for view, (column, prompt) in enumerate(shown):
+        if (column, prompt) in shown[:view]:  # the same text again
+            first = tables[shown.index((column, prompt))]
+            tables.append(_second(model, data.column(column), first, config, prompt))
         else:
-            tables.append(_tokenized(model, data.column(column), form))
+            tables.append(_tokenized(model, data.column(column), prompt, form.longest))
     denoised = config.template is not None and config.template_denoising
     spans = _spans(model, config, len(tables)) if denoised else None
     return Views(tables, _augmentations(model, config, len(tables)), spans)
 
 
-def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig, form: TextForm) -> TokenTable:
+def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig, prompt: str) -> TokenTable:
     """The other view of a sentence: the same tokens, or those in the second template."""
     if config.second_template is None:
         return first
     with using_template(model.tokenizer, config.second_template):
-        return _tokenized(model, column, form._replace(longest=_longest(model, config)))
+        return _tokenized(model, column, prompt, _longest(model, config))
 
 
-def _tokenized(model: SimCSE, texts: Sequence[str], form: TextForm) -> TokenTable:
-    return model.tokenize([form.prompt + text for text in texts], max_seq_length=form.longest)
+def _tokenized(model: SimCSE, texts: Sequence[str], prompt: str, longest: int) -> TokenTable:
+    return model.tokenize([prompt + text for text in texts], max_seq_length=longest)
 
 
 def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]:

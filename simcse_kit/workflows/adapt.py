@@ -196,7 +196,7 @@ def _sentence_encoder(model: str | Path, how: dict[str, Any]) -> SimCSE:
 
 
 def _signs(model: SimCSE, texts: Texts) -> Signs | None:
-    return signs(model.encoder_fn(), texts.held_out) if texts.held_out else None
+    return signs(model.encode_document, texts.held_out) if texts.held_out else None
 
 
 def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None) -> SuiteResult | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.data import LabelledTexts
+from simcse_kit.encoder.call import DOCUMENT, QUERY
 from simcse_kit.model import SimCSE
 from simcse_kit.workflows.texts import Texts
 
@@ -75,7 +76,8 @@ def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, lengths: np.nda
             "epochs": max(epochs, _STEPS * batch / count),
             "max_seq_length": _longest(lengths, model),
         }
-        | ({} if teacher is None else {"teacher": teacher}),
+        | ({} if teacher is None else {"teacher": teacher})
+        | _prompts(model),
     )
 
 
@@ -96,8 +98,17 @@ def _parts(texts: Texts, model: SimCSE, teacher: str, lengths: np.ndarray) -> Me
             "learning_rate": 2e-5,
             "max_seq_length": _longest(lengths, model),
             "teacher": teacher,
-        },
+        }
+        | _prompts(model),
     )
+
+
+def _prompts(model: SimCSE) -> dict[str, Any]:
+    """The start model's prompts for queries and documents, where it has both: training keeps them apart, too."""
+    found = [next((name for name in names if name in model.prompts), None) for names in (QUERY, DOCUMENT)]
+    if None in found or not any(model.prompts[str(name)] for name in found):  # sentence-transformers saves empty ones
+        return {}
+    return {"prompts": tuple(found)}
 
 
 def _batch_size(count: int, epochs: float, most: int) -> int:

@@ -276,3 +276,52 @@ def test_equal_texts_are_no_negatives_through_the_queue(bert: Path, sentences: l
 def test_widths_beyond_the_vectors(bert: Path, sentences: list[str]) -> None:
     with pytest.raises(TrainingError, match="the vectors have 32 dimensions, fewer than 64"):
         ready("unsup", sentences, bert, matryoshka_dims=(64, 16))
+
+
+# Prompts
+
+
+@pytest.fixture(scope="module")
+def prompted(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder with prompts for queries and documents."""
+    folder = tmp_path_factory.mktemp("prompted") / "model"
+    model = SimCSE(bert, pooling="mean", device="cpu")
+    model.prompts.update(query="find: ", document="text: ")
+    model.save(folder)
+    return folder
+
+
+def ids_of(model: SimCSE, texts: list[str]) -> list[list[int]]:
+    return [row.tolist() for row in model.tokenize(texts, max_seq_length=32).rows(range(len(texts)))]
+
+
+def test_every_column_stands_behind_its_prompt(prompted: Path, triplets: list[tuple[str, str, str]]) -> None:
+    """The last prompt is for the hard negative, too."""
+    job = ready("sup", triplets, prompted, prompts=("query", "document"), max_seq_length=32)
+    model = SimCSE(prompted, device="cpu")
+    for view, (column, prompt) in enumerate(zip(range(3), ("find: ", "text: ", "text: "), strict=True)):
+        expected = ids_of(model, [prompt + row[column] for row in triplets[:4]])
+        assert views_of(job, [Item(0, row) for row in range(4)])[view] == expected
+
+
+def test_neighbors_see_a_text_behind_each_prompt(prompted: Path, sentences: list[str]) -> None:
+    job = ready("unsup", sentences, prompted, objective="neighbors", prompts=("query", "document"), max_seq_length=32)
+    first, second = views_of(job, [Item(0, row) for row in range(4)])
+    model = SimCSE(prompted, device="cpu")
+    assert first == ids_of(model, [f"find: {text}" for text in sentences[:4]])
+    assert second == ids_of(model, [f"text: {text}" for text in sentences[:4]])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        (
+            ("query", "answer"),
+            r"prompts must be names of prompts that the start model has \(query, document\); got 'an",
+        ),
+        (("query", "document"), "texts alone take one prompt; got 2: query, document"),
+    ],
+)
+def test_prompts_that_do_not_fit(prompts: tuple[str, ...], message: str, prompted: Path, sentences: list[str]) -> None:
+    with pytest.raises(TrainingError, match=message):
+        ready("unsup", sentences, prompted, prompts=prompts)

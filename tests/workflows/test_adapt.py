@@ -182,3 +182,12 @@ def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
     again = run("adapt", path, "--model", start, "--output-dir", tmp_path / "out", "--device", "cpu")
     assert again.returncode == 1
     assert "not empty" in again.stderr
+
+
+def test_prompts_of_the_start_model_are_kept_and_used(start: Path, tmp_path: Path) -> None:
+    model = SimCSE(start, device="cpu")
+    model.prompts.update(query="find: ", document="text: ")
+    model.save(tmp_path / "prompted")
+    made = adapt(TEXTS[:60], tmp_path / "prompted", tmp_path / "out", device="cpu")
+    assert made.method.settings["prompts"] == ("query", "document")
+    assert SimCSE(tmp_path / "out", device="cpu").prompts == model.prompts
