@@ -72,6 +72,7 @@ def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, lengths: np.nda
         data=texts.texts,
         settings={
             "objective": "neighbors",
+            "neighbors": int(np.clip(round(np.sqrt(count) / 2), 5, 100)),  # 50 of 10,000 texts
             "batch_size": batch,
             "epochs": max(epochs, _STEPS * batch / count),
             "max_seq_length": _longest(lengths, model),
