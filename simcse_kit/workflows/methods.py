@@ -16,7 +16,7 @@ _DOCUMENT = 64  # tokens of the middle text, from which on texts are documents, 
 _SHORT_PART = 0.5  # a title is less than half as long as its body, or it is no question for it
 _STEPS = 100  # a run has so many at least, as far as batches of `_SMALLEST_BATCH` go
 _SMALLEST_BATCH = 16
-_ROWS = 30_000  # texts that are seen in a run, of few texts several times
+_ROWS = 20_000  # texts that are seen in a run, of few texts several times
 _LENGTHS = 0.99  # share of the texts that are read whole in training, as far as the model reads them
 _SAMPLE = 20_000  # texts whose tokens are counted
 
