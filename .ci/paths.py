@@ -2,6 +2,10 @@
 
 Traces two real runs with a tiny model and the plain paths (SIMCSE_KIT_PLAIN=1): training from opening the text file to
 the first loss, and a search from the query's text to its hits. A file counts where one of its functions is executed.
+
+A run reads its whole file before it loads the model, so that a bad row is an error at once. The files from opening the
+text on are therefore those of loading and checking too; the same run is counted once more from the call that makes
+tokens of the texts, when all of that is done.
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,25 +25,42 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 
 class Traced:
-    """Files of the package in the order of their first executed function, from a first file on."""
+    """Files of the package in the order of their first executed function.
 
-    def __init__(self, package: Path, first: str = "") -> None:
-        self.package, self.first, self.files = f"{package}{os.sep}", first, dict[str, str]()
+    From the first function of a file on, or from one of its functions on, until another one returns.
+    """
+
+    def __init__(self, package: Path, first: str = "", function: str = "", until: str = "") -> None:
+        self.package, self.first, self.function, self.until = f"{package}{os.sep}", first, function, until
+        self.files, self.ended = dict[str, str](), False
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
+        self.ended |= bool(self.files) and event == "return" and code.co_name == self.until
+        if self.ended:
+            return
         if event != "call" or not code.co_filename.startswith(self.package) or code.co_name in ("<module>", "<lambda>"):
             return
         name = code.co_filename.removeprefix(self.package)
-        if name.startswith("cli/") or (self.first and not self.files and name != self.first):
+        if name.startswith("cli/"):
+            return
+        if not self.files and self.first and (name != self.first or self.function not in ("", code.co_name)):
             return
         self.files.setdefault(name, code.co_name)
 
-    def __enter__(self) -> Traced:
-        sys.setprofile(self)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+@contextmanager
+def traced(*counts: Traced) -> Iterator[None]:
+    """Inside the context every call is counted."""
+
+    def call(frame: FrameType, event: str, argument: Any) -> None:
+        for count in counts:
+            count(frame, event, argument)
+
+    sys.setprofile(call)
+    try:
+        yield
+    finally:
         sys.setprofile(None)
 
 
@@ -61,8 +84,10 @@ def main() -> None:
         work = Path(name)
         model = make_model("bert", work / "bert")
         (work / "corpus.txt").write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
-        training = Traced(package, "data/text.py")
-        with training:
+        training = Traced(package, "data/text.py", until="compute_loss")
+        tokens = Traced(package, "training/views.py", "make_views", until="compute_loss")
+        step = Traced(package, "training/sampling.py", "batches", until="compute_loss")
+        with traced(training, tokens, step):
             try:
                 train_unsup(work / "corpus.txt", work / "run", model=model, batch_size=8, device="cpu", listener=Stop())
             except FirstLoss:
@@ -72,11 +97,16 @@ def main() -> None:
         index = SentenceIndex.open(work / "index", encoder)
         index.search("warm up", k=3)
         query = Traced(package)
-        with query:
+        with traced(query):
             index.search("a cat on a sofa", k=3)
-    for what, traced in (("from the text file to the loss", training), ("from the query to the hits", query)):
-        print(f"{what}: {len(traced.files)} files")
-        for file, function in traced.files.items():
+    for what, count in (
+        ("from the text file to the loss", training),
+        ("of these, from the texts' tokens to the loss", tokens),
+        ("of these, from the batch of a step to the loss", step),
+        ("from the query to the hits", query),
+    ):
+        print(f"{what}: {len(count.files)} files")
+        for file, function in count.files.items():
             print(f"  {file}  {function}")
 
 

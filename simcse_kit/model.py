@@ -95,7 +95,8 @@ class SimCSE(OriginalToolMixin):
         loaded = load_encoder(
             source, pooling=pooling, local_files_only=local_files_only, trust_remote_code=trust_remote_code
         )
-        self._adopt(loaded, name=source.name, device="cpu" if device is None and backend == "openvino" else device)
+        chosen = pick_device("cpu" if device is None and backend == "openvino" else device)
+        self._adopt(loaded, name=source.name, device=chosen)
         if max_seq_length is not None:
             self.max_seq_length = max_seq_length
         self.backend: Backend = make_backend(
@@ -111,19 +112,19 @@ class SimCSE(OriginalToolMixin):
         )
 
     @classmethod
-    def from_loaded(cls, loaded: Loaded, *, name: str, device: str | torch.device | None = None) -> SimCSE:
-        """Wrap an encoder that is already built; training does."""
+    def from_loaded(cls, loaded: Loaded, *, name: str, device: str | torch.device) -> SimCSE:
+        """Wrap an encoder that is already built, on a device that is there (`pick_device`); training does."""
         model = cls.__new__(cls)
         model._adopt(loaded, name=name, device=device)
         model.backend = TorchBackend(model.encoder, model.tokenizer.pad_token_id)
         return model
 
-    def _adopt(self, loaded: Loaded, *, name: str, device: str | torch.device | None) -> None:
+    def _adopt(self, loaded: Loaded, *, name: str, device: str | torch.device) -> None:
         self.name = name
         self.tokenizer = loaded.tokenizer
         self.settings = loaded.settings
         self.record = loaded.record
-        self.encoder: Encoder = loaded.encoder.to(pick_device(device))
+        self.encoder: Encoder = loaded.encoder.to(device)
         self._fingerprint: tuple[tuple[object, ...], str] | None = None
 
     # What it is
@@ -293,7 +294,8 @@ class SimCSE(OriginalToolMixin):
 
     def default_prompt(self) -> str:
         """The prompt that `encode` puts before every text, "" for none."""
-        return prompt_of(self.settings, None, None)
+        name = self.settings.default_prompt_name
+        return "" if name is None else prompt_of(self.settings, None, name)
 
     def _embed(
         self,

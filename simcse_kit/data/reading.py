@@ -6,14 +6,13 @@ import difflib
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
-from simcse_kit.data.formats import TEXT_FORMATS, Rows, tab_rows
-from simcse_kit.data.lines import numbered_lines, starts_with_tabs
-from simcse_kit.data.rows import BadRow, Row, RowProblem, is_blank, shown
+from simcse_kit.data.formats import TEXT_FORMATS, Rows, numbered_lines, starts_with_tabs, tab_rows
+from simcse_kit.data.rows import BadRow, Row, RowProblem, shown
 from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows
 from simcse_kit.errors import DataError
 
@@ -94,7 +93,7 @@ class Reading:
                 if is_header and self.may_have_header:
                     raise self.error(row.line, row.reason)
                 self._reject(row)
-            elif row.names is None and is_blank(row.cells):
+            elif row.names is None and _is_blank(row.cells):
                 self._before += [row] * self._keep_blank
                 self.empty += not self._keep_blank
             else:
@@ -111,7 +110,7 @@ class Reading:
             if isinstance(row, BadRow):
                 self._reject(row)
                 continue
-            blank = row.names is None and is_blank(row.cells)
+            blank = row.names is None and _is_blank(row.cells)
             if blank and not self._keep_blank:
                 self.empty += 1
                 continue
@@ -220,3 +219,8 @@ def _opened(path: Path) -> BinaryIO:
 
 def _columns(count: int) -> str:
     return f"{count} column" if count == 1 else f"{count} columns"
+
+
+def _is_blank(cells: Sequence[object]) -> bool:
+    """Whether there is nothing but white space. A null is not blank: it is a fault in the data."""
+    return all(isinstance(cell, str) and (not cell or cell.isspace()) for cell in cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,35 +42,3 @@ def shown(value: object, limit: int = 60) -> str:
         text = str(value)
         return text if len(text) <= limit else text[: limit - 3] + "..."
     return repr(value if len(value) <= limit else value[: limit - 3] + "...")
-
-
-def is_blank(cells: Sequence[object]) -> bool:
-    """Whether there is nothing but white space. A null is not blank: it is a fault in the data."""
-    return all(isinstance(cell, str) and (not cell or cell.isspace()) for cell in cells)
-
-
-def text_of(cell: object) -> str:
-    """The cell stripped at both ends; raises `RowProblem` for anything but sound text."""
-    if not isinstance(cell, str):
-        raise RowProblem(f"expected a string, found {shown(cell)}")
-    if not cell.isascii():
-        try:
-            cell.encode()
-        except UnicodeEncodeError as error:  # JSON can spell "\ud83d" without its second half
-            half = cell[error.start]
-            raise RowProblem(f"half a surrogate pair ({half!r}) is not text: {shown(cell)}") from None
-    return cell.strip()
-
-
-def texts_of(cells: Sequence[object]) -> tuple[str, ...] | None:
-    """All cells as text, or None where all are blank; raises `RowProblem` where only some are.
-
-    >>> texts_of([" A man sings. ", "He sings."])
-    ('A man sings.', 'He sings.')
-    """
-    texts = tuple([text_of(cell) for cell in cells])
-    if all(texts):
-        return texts
-    if any(texts):
-        raise RowProblem(f"cell {texts.index('') + 1} of {len(texts)} is empty: {shown(texts)}")
-    return None

@@ -10,7 +10,8 @@ import numpy as np
 
 from simcse_kit.data.columns import Wanted, by_given_names, by_known_names, check_columns, find_scored, wanted_names
 from simcse_kit.data.reading import Layout, Reading, open_rows
-from simcse_kit.data.rows import Row, RowProblem, shown, text_of
+from simcse_kit.data.rows import Row, RowProblem, shown
+from simcse_kit.data.text import text_of
 from simcse_kit.types import ScoredPairs
 
 STSB_WIDTH = 7  # genre, file, year, id, score, sentence 1, sentence 2; some rows name licences after these

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from simcse_kit.data.columns import by_given_names, folded, layout_of_text, wanted_names
 from simcse_kit.data.reading import Layout, Reading, open_rows
-from simcse_kit.data.rows import BadRow, RowProblem, shown, text_of
-from simcse_kit.data.text import SENTENCES
+from simcse_kit.data.rows import BadRow, RowProblem, shown
+from simcse_kit.data.text import SENTENCES, text_of
 from simcse_kit.errors import DataError
 
 _BLOCK = 1 << 20  # bytes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simcse_kit.data.columns import Wanted, find_examples, find_sentence, layout_of_text, wanted_names
 from simcse_kit.data.reading import open_rows
-from simcse_kit.data.rows import BadRow, texts_of
+from simcse_kit.data.rows import BadRow, RowProblem, shown
 
 SENTENCES = Wanted(
     what="sentences",
@@ -121,3 +121,30 @@ def _read(
         if not rows:
             raise reading.nothing_left(wanted.what)
         return TextData(rows=rows, source=reading.source, empty=reading.empty, skipped=tuple(reading.skipped))
+
+
+def text_of(cell: object) -> str:
+    """The cell stripped at both ends; raises `RowProblem` for anything but sound text."""
+    if not isinstance(cell, str):
+        raise RowProblem(f"expected a string, found {shown(cell)}")
+    if not cell.isascii():
+        try:
+            cell.encode()
+        except UnicodeEncodeError as error:  # JSON can spell "\ud83d" without its second half
+            half = cell[error.start]
+            raise RowProblem(f"half a surrogate pair ({half!r}) is not text: {shown(cell)}") from None
+    return cell.strip()
+
+
+def texts_of(cells: Sequence[object]) -> tuple[str, ...] | None:
+    """All cells as text, or None where all are blank; raises `RowProblem` where only some are.
+
+    >>> texts_of([" A man sings. ", "He sings."])
+    ('A man sings.', 'He sings.')
+    """
+    texts = tuple([text_of(cell) for cell in cells])
+    if all(texts):
+        return texts
+    if any(texts):
+        raise RowProblem(f"cell {texts.index('') + 1} of {len(texts)} is empty: {shown(texts)}")
+    return None

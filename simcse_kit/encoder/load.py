@@ -126,7 +126,6 @@ def _choose_pooling(
         return recorded_pooling(modules.pooling, trust_remote_code=trust_remote_code), "folder"
     if source.known_pooling is not None:
         return source.known_pooling, "table"
-    choices = "; ".join(f"{pooler.name}: {pooler.help}" for pooler in POOLERS)
     if original:
         raise ModelError(
             f"{source.name} is a training checkpoint of the original SimCSE code, which does not say whether its MLP "
@@ -134,6 +133,7 @@ def _choose_pooling(
         )
     if default is not None:
         return _OF_DECODERS if causal else default, "default"
+    choices = "; ".join(f"{pooler.name}: {pooler.help}" for pooler in POOLERS)
     raise ModelError(
         f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}"
     )

@@ -115,12 +115,14 @@ class Objective(_Settings):
 class Term(_Settings):
     """Something that joins an objective: another loss on the same vectors, or more negatives.
 
-    A term takes part where `active`. ``combines`` says with which objectives it does.
+    A term takes part where `active`; with ``needs_teacher``, where there is a teacher too. ``combines`` says with which
+    objectives it does.
     """
 
     contrastive_only: ClassVar[bool] = False  # needs an objective that is `Objective.contrastive`
     shapes_vectors: ClassVar[bool] = False  # is about the vectors that are saved: no head in between
     masks_words: ClassVar[bool] = False  # masks words of the sentences
+    needs_teacher: ClassVar[bool] = False  # takes no part in a run without one
     not_sharded: ClassVar[str] = ""  # why it does not work under FSDP, where it does not
 
     @property

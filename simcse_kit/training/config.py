@@ -7,8 +7,9 @@ help is made from them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from simcse_kit.errors import TrainingError
@@ -153,7 +154,7 @@ class TrainConfig:
                         raise TrainingError(f"{name} {_belongs(name)}, not of {objective.name}")
         if objective.needs_teacher and not self.teacher:
             raise TrainingError(f"objective {objective.name} needs a teacher")
-        shaping = [name for term in self.active() if term.shapes_vectors for name in term.names()]
+        shaping = [name for term in self.active if term.shapes_vectors for name in term.names()]
         if self.train_head != "none" and (shaping or objective.shapes_vectors):
             what = shaping[0] if shaping else f"objective {objective.name}"
             raise TrainingError(f"{what} is about the vectors that are saved, so train_head must be none")
@@ -173,11 +174,11 @@ class TrainConfig:
         """Settings that make no sense together are refused by name."""
         if self.second_template and not self.template:
             raise TrainingError("second_template needs a template")
-        if self.template and any(term.masks_words for term in self.active()):
+        if self.template and any(term.masks_words for term in self.active):
             raise TrainingError("mlm_weight with a template is not supported: its own words would be masked")
         if self.merge and self.lora_rank is None:
             raise TrainingError("merge folds LoRA's adapters into the model: it needs lora_rank")
-        if self.torch_compile and (self.cached or self.gradient_checkpointing):
+        if self.torch_compile and self.embeds_twice:
             raise TrainingError(
                 "torch_compile does not go with mini_batch_size, mini_batch_tokens or gradient_checkpointing: these "
                 "embed twice and need the same dropout again"
@@ -192,13 +193,20 @@ class TrainConfig:
         """Whether a step goes through its batch in mini-batches."""
         return self.mini_batch_size is not None or self.mini_batch_tokens is not None
 
-    def active(self) -> Iterator[Term]:
-        """Terms that take part."""
-        return (term for term in self.terms if term.active and term.combines(type(self.objective)))
+    @property
+    def embeds_twice(self) -> bool:
+        """Whether a step computes activations again, which needs the same dropout masks again."""
+        return self.cached or self.gradient_checkpointing
+
+    @cached_property
+    def active(self) -> tuple[Term, ...]:
+        """Terms that take part; the others are asked nothing in a run."""
+        joining = (term for term in self.terms if term.active and term.combines(type(self.objective)))
+        return tuple(term for term in joining if self.teacher or not term.needs_teacher)
 
     def term(self, kind: type[T]) -> T | None:
         """The active term of a class; None where there is none."""
-        return next((term for term in self.active() if isinstance(term, kind)), None)
+        return next((term for term in self.active if isinstance(term, kind)), None)
 
     def flat(self) -> dict[str, Any]:
         """Every setting by its name, those of other objectives at their defaults: what ``run.json`` holds."""

@@ -13,14 +13,12 @@ from transformers import PrinterCallback, TrainingArguments
 
 from simcse_kit.distributed import barrier
 from simcse_kit.encoder.lora import check_target, merge_lora
-from simcse_kit.encoder.template import template_length
 from simcse_kit.errors import TrainingInterrupted
 from simcse_kit.files import disk_full_named, staged_folder
 from simcse_kit.model import SimCSE
 from simcse_kit.training.checkpoints import checkpoint_name
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 from simcse_kit.training.job import Job
-from simcse_kit.training.launched import sharded
 from simcse_kit.training.selection import Score, label_free_scorer, pairs_scorer
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
 from simcse_kit.training.trial import tried
@@ -37,7 +35,7 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
         DiskFullError: the checkpoints before are whole.
     """
     callback = RunCallback(job.output_dir, listener, seed=job.config.seed)
-    trainer = _trainer_class()(
+    trainer = _trainer_class(job)(
         objective=job.objective,
         saved=job.model,
         rows=job.rows,
@@ -75,8 +73,8 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
     return result
 
 
-def _trainer_class() -> type[ContrastiveTrainer]:
-    if not sharded():
+def _trainer_class(job: Job) -> type[ContrastiveTrainer]:
+    if not job.sharded:
         return ContrastiveTrainer
     from simcse_kit.training.sharded import ShardedTrainer
 
@@ -98,8 +96,7 @@ def _scorer(job: Job) -> Score | None:
     if job.pairs is not None:
         parts.append(pairs_scorer(job.model, job.pairs))
     if job.held_out:
-        longest = job.config.max_seq_length + template_length(job.model.tokenizer)
-        parts.append(label_free_scorer(job.model, job.held_out, longest))
+        parts.append(label_free_scorer(job.model, job.held_out, job.form.longest))
     if not parts:
         return None
     return lambda: {name: value for part in parts for name, value in part().items()}
@@ -135,7 +132,7 @@ def _arguments(job: Job) -> TrainingArguments:
         dataloader_pin_memory=device.type == "cuda",
         # The next batch is made while the device works; one of many groups would take a file descriptor a tensor.
         dataloader_num_workers=int(device.type == "cuda" and not config.cached),
-        ddp_find_unused_parameters=leaves_weights_unused(job) if job.world.size > 1 and not sharded() else None,
+        ddp_find_unused_parameters=leaves_weights_unused(job) if job.world.size > 1 and not job.sharded else None,
         disable_tqdm=True,
         label_names=[],
     )

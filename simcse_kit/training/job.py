@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,38 +14,35 @@ from numpy.typing import NDArray
 
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
 from simcse_kit.distributed import World, world
-from simcse_kit.encoder.backends.dtypes import multiplies_bfloat16
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
 from simcse_kit.encoder.speed.fast import packs
 from simcse_kit.errors import TrainingError, say_once
-from simcse_kit.model import SimCSE, pick_device
+from simcse_kit.model import SimCSE
 from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.training.batches import GROUPS, TrainingRows
 from simcse_kit.training.checkpoints import checkpoints
-from simcse_kit.training.config import TrainConfig, make_config
-from simcse_kit.training.launched import check_checkpoint, check_sharding, sharded
+from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.launched import check_checkpoint, sharded
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
-    check_device,
     check_eval_data,
-    check_output,
     check_overwrite,
-    check_report,
     check_rows,
     check_space,
     check_views,
     check_widths,
+    tell_repeats,
     warn_of_worse_search,
 )
-from simcse_kit.training.recipes import mode_defaults
-from simcse_kit.training.record import check_repeats, check_same_run, run_of, run_record
+from simcse_kit.training.record import check_repeats, check_same_run, model_record, run_record
 from simcse_kit.training.sampling import Cut, cut, numbered
 from simcse_kit.training.selection import check_label_free, hold_out
 from simcse_kit.training.settings import TrainSettings
+from simcse_kit.training.settled import Settled, settle
 from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
-from simcse_kit.training.views import Views, make_views
+from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
 
 _COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
@@ -59,6 +56,7 @@ class Job:
 
     config: TrainConfig
     world: World
+    sharded: bool  # under FSDP
     output_dir: Path
     data: TextData  # to train on
     gold: NDArray[np.float64] | None  # of scored pairs, (N,)
@@ -67,6 +65,7 @@ class Job:
     model: SimCSE  # what will be saved
     pooling_origin: str  # argument, recipe, folder, table, default
     objective: ContrastiveModel  # around the model's encoder
+    form: TextForm  # what a text gets on its way to tokens
     views: Views
     rows: TrainingRows
     epoch: Cut
@@ -83,187 +82,101 @@ class Job:
         return self.config.select or ("last" if self.pairs is None else "eval-data")
 
 
+class _Read(NamedTuple):
+    """The texts of a run; fields as in `Job`."""
+
+    whole: TextData  # with the rows that are held out
+    data: TextData
+    gold: NDArray[np.float64] | None
+    held_out: list[str]
+    pairs: ScoredPairs | None
+
+
+class _Start(NamedTuple):
+    """The start model and what is built around it, before the first text becomes tokens; see `Job`."""
+
+    config: TrainConfig  # its max_seq_length is no more than the model's
+    model: SimCSE
+    pooling_origin: str
+    objective: ContrastiveModel
+    teachers: list[SimCSE]
+    form: TextForm
+    packs: bool  # batches come with their packing
+    record: dict[str, Any]
+    checkpoint: Path | None
+
+
 def prepare(
     mode: str, source: Source, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> Job:
     """Read the data, load the model and check everything that would fail later. Seeds torch, numpy and random.
 
+    Four stages: settings, texts, model, tokens. A bad row is an error before a model is downloaded or loaded, and
+    everything but the tokens is settled before the first text becomes some.
     ``expected``: the record of a run that this one is to repeat.
     """
-    config = make_config(mode, settings)
-    here = world()
-    resume, overwrite = settings.get("resume", False), settings.get("overwrite", False)
-    check_output(output_dir, resume=resume, overwrite=overwrite)
-    check_report(config.report_to)
-    device = _device(config.device, here)
-    check_device(device, here)
-    check_sharding(config, device)
-    pairs = _eval_pairs(settings.get("eval_data"))
-    if config.select == "eval-data" and pairs is None:
-        raise TrainingError("select eval-data needs eval_data (--eval-data): scored sentence pairs")
-    whole, gold = _read(config, source, settings)
-    data, held_out = _held_out(config, whole)
-    check_rows(data, config, here)
-
-    from transformers import set_seed
-
-    set_seed(config.seed)
-    loaded = _load(config, settings)
-    if overwrite:
-        guides = [teacher_name(name) for name in config.teacher]
-        check_overwrite(output_dir, [config.model, loaded.folder, *guides, source, settings.get("eval_data")])
-    model = SimCSE.from_loaded(loaded, name=config.model, device=device)
-    if model.max_seq_length is not None and config.max_seq_length > model.max_seq_length:
-        say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
-        config = replace(config, max_seq_length=model.max_seq_length)
-    check_widths(config, model.encoder.dimension)
-    warn_of_worse_search(config, loaded)
-    teachers = _teachers(config, settings, model)
-    earlier = run_of(output_dir) if resume and expected is None else expected
-    bf16 = _uses_bf16(config.bf16, device, earlier)
-    record = run_record(
-        config,
-        whole,
-        pairs,
-        given=settings,
-        start=model.fingerprint(),
-        teachers={name: teacher.fingerprint() for name, teacher in teachers.items()},
-        ranks=here.size,
-        precision="bfloat16" if bf16 else "float32",
-    )
-    if expected is not None:
-        check_repeats(expected, record)
-    if resume:
-        check_same_run(output_dir, record)
-    if config.lora_rank is not None:
-        add_lora(model.encoder, config.lora_rank)
-    if config.gradient_checkpointing:
-        set_gradient_checkpointing(model.encoder)
-    objective = build_objective(model.encoder, model.tokenizer, config, loaded.folder, bf16=bf16).to(device)
-    done = checkpoints(output_dir) if resume else []
-    if resume and not done:
-        say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts from its first step")
-    if done:
-        check_checkpoint(done[-1])
-    views = make_views(model, data, config)
+    settled = settle(mode, output_dir, settings, expected)
+    read = _read(settled, source)
+    epoch = cut(len(read.data), settled.config.batch_size, settled.world.size)
+    steps = math.ceil(epoch.steps * settled.config.epochs)
+    start = _start(settled, read, source, steps, expected)
+    config, model, objective = start.config, start.model, start.objective
+    views = make_views(model, read.data, config, start.form)
     objective.subtract(views.templates)
-    rows = _rows(model, data, gold, views, config, list(teachers.values()), first=here.rank == 0)
+    rows = _rows(start, read, views, first=settled.world.rank == 0)
     if mode == "unsup" and config.objective.twins and not (config.augmentation or config.second_template):
         check_views(objective, rows)
-    if held_out:
-        check_label_free(model, held_out, config.max_seq_length)
-    epoch = cut(len(data), config.batch_size, here.size)
-    steps = math.ceil(epoch.steps * config.epochs)
-    check_space(output_dir, objective, checkpoints=-(-steps // config.eval_steps))
-    _tell_repeats(data, config)
     return Job(
         config=config,
-        world=here,
+        world=settled.world,
+        sharded=settled.sharded,
         output_dir=output_dir,
-        data=data,
-        gold=gold,
-        held_out=held_out,
-        pairs=pairs,
+        data=read.data,
+        gold=read.gold,
+        held_out=read.held_out,
+        pairs=read.pairs,
         model=model,
-        pooling_origin=_pooling_origin(config, settings, loaded),
+        pooling_origin=start.pooling_origin,
         objective=objective,
+        form=start.form,
         views=views,
         rows=rows,
         epoch=epoch,
         steps=steps,
-        bf16=bf16,
-        compiles=_compiles(config, device, steps),
-        record=record,
-        checkpoint=done[-1] if done else None,
-        overwrite=overwrite,
+        bf16=settled.bf16,
+        compiles=_compiles(config, settled.device, steps),
+        record=start.record,
+        checkpoint=start.checkpoint,
+        overwrite=settled.overwrite,
     )
 
 
-def _device(asked: str | None, here: World) -> torch.device:
-    """The device asked for; of several processes each takes the accelerator of its own number."""
-    device = pick_device(asked)
-    if here.size > 1 and device.index is not None:
-        raise TrainingError(
-            f"each of the {here.size} processes has a device of its own: name it {device.type}, not {device}"
-        )
-    if here.size > 1 and device.type != "cpu" and device.index is None:
-        return pick_device(f"{device.type}:{here.local_rank}")
-    return device
+# Texts
 
 
-def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]:
-    """The rows to train on, and what is kept from them to rank checkpoints by."""
-    if config.select != "label-free":
-        return data, []
-    if config.objective.scored:
-        raise TrainingError("select label-free is for sentences, pairs and triplets, not for scored pairs")
-    split = hold_out(data)
-    left_out = len(data) - len(split.train)
-    if config.mode == "sup" and left_out > len(split.held_out):
-        say_once(f"{left_out} of {len(data)} rows hold one of the {len(split.held_out)} held-out sentences: left out")
-    return replace(data, rows=[data.rows[i] for i in split.train]), split.held_out
+def _read(settled: Settled, source: Source) -> _Read:
+    """The evaluation data and the rows to train on, checked; nothing is loaded yet."""
+    config = settled.config
+    pairs = _eval_pairs(settled.given.get("eval_data"))
+    if config.select == "eval-data" and pairs is None:
+        raise TrainingError("select eval-data needs eval_data (--eval-data): scored sentence pairs")
+    whole, gold = _rows_of_text(config, source, settled.given)
+    data, held_out = _held_out(config, whole)
+    check_rows(data, config, settled.world)
+    return _Read(whole, data, gold, held_out, pairs)
 
 
-def _rows(
-    model: SimCSE,
-    data: TextData,
-    gold: NDArray[np.float64] | None,
-    views: Views,
-    config: TrainConfig,
-    teachers: Sequence[SimCSE],
-    *,
-    first: bool,
-) -> TrainingRows:
-    """The data as the trainer takes it."""
-    columns = [data.column(i) for i in range(data.width)]
-    texts = numbered(columns)
-    if len(views.tables) == 2 and data.width == 1:
-        texts = np.repeat(texts, 2, axis=1)
-    return TrainingRows(
-        views.tables,
-        model.tokenizer.pad_token_id,
-        texts=texts,
-        augment=views.augment,
-        apart=views.templates is not None,
-        seed=config.seed,
-        gold=gold,
-        teachers=[teacher_vectors(teacher, data, show_progress_bar=first) for teacher in teachers],
-        packs=packs(model.encoder) and not _cuts_features(config),  # which is done sentence by sentence
-        groups=GROUPS.get(model.device.type, 1),
-        mini_batch_size=config.mini_batch_size,
-        mini_batch_tokens=config.mini_batch_tokens,
-    )
+def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
+    if source is None:
+        return None
+    pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source)
+    check_eval_data(pairs)
+    return pairs
 
 
-def _cuts_features(config: TrainConfig) -> bool:
-    return any(AUGMENTATIONS.get(name).features for name in config.augmentation)
-
-
-def _teachers(config: TrainConfig, settings: TrainSettings, model: SimCSE) -> dict[str, SimCSE]:
-    """The run's teachers by the name they were given."""
-    return {
-        name: load_teacher(
-            name,
-            device=str(model.device),
-            trust_remote_code=settings.get("trust_remote_code", False),
-            local_files_only=settings.get("local_files_only", False),
-        )
-        for name in config.teacher
-    }
-
-
-def _tell_repeats(data: TextData, config: TrainConfig) -> None:
-    repeats = len(data) - len(set(data.rows))
-    if repeats > len(data) // 20:
-        where = "in different batches, as far as there are batches"
-        apart = f"they are put {where}" if config.no_duplicates else f"--no-duplicates puts them {where}"
-        say_once(
-            f"{repeats} of the {len(data)} rows of {data.source} repeat another: equal sentences are not taken for "
-            f"negatives of each other; {apart}"
-        )
-
-
-def _read(config: TrainConfig, source: Source, settings: TrainSettings) -> tuple[TextData, NDArray[np.float64] | None]:
+def _rows_of_text(
+    config: TrainConfig, source: Source, settings: TrainSettings
+) -> tuple[TextData, NDArray[np.float64] | None]:
     """Rows of text; of scored pairs the gold scores too."""
     columns, header, skip = settings.get("columns"), settings.get("header"), settings.get("skip_bad_rows", False)
     if config.objective.scored:
@@ -280,21 +193,85 @@ def _read(config: TrainConfig, source: Source, settings: TrainSettings) -> tuple
     return read(source, columns=columns, header=header, skip_bad_rows=skip), None  # type: ignore[arg-type]
 
 
-def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
-    if source is None:
-        return None
-    pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source)
-    check_eval_data(pairs)
-    return pairs
+def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]:
+    """The rows to train on, and what is kept from them to rank checkpoints by."""
+    if config.select != "label-free":
+        return data, []
+    if config.objective.scored:
+        raise TrainingError("select label-free is for sentences, pairs and triplets, not for scored pairs")
+    split = hold_out(data)
+    left_out = len(data) - len(split.train)
+    if config.mode == "sup" and left_out > len(split.held_out):
+        say_once(f"{left_out} of {len(data)} rows hold one of the {len(split.held_out)} held-out sentences: left out")
+    return replace(data, rows=[data.rows[i] for i in split.train]), split.held_out
 
 
-def _load(config: TrainConfig, settings: TrainSettings) -> Loaded:
+# The model
+
+
+def _start(settled: Settled, read: _Read, source: Source, steps: int, expected: dict[str, Any] | None) -> _Start:
+    """Load the start model and the teachers, and build what trains; seeds first, for a head may be new."""
+    from transformers import set_seed
+
+    config, given, output_dir = settled.config, settled.given, settled.output_dir
+    set_seed(config.seed)
+    loaded = _load(settled)
+    if settled.overwrite:
+        guides = [teacher_name(name) for name in config.teacher]
+        check_overwrite(output_dir, [config.model, loaded.folder, *guides, source, given.get("eval_data")])
+    model = SimCSE.from_loaded(loaded, name=config.model, device=settled.device)
+    if model.max_seq_length is not None and config.max_seq_length > model.max_seq_length:
+        say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
+        config = replace(config, max_seq_length=model.max_seq_length)
+    check_widths(config, model.encoder.dimension)
+    warn_of_worse_search(config, loaded)
+    teachers = _teachers(config, given, model)
+    record = run_record(
+        config,
+        read.whole,
+        read.pairs,
+        given=given,
+        start=model.fingerprint(),
+        teachers={name: teacher.fingerprint() for name, teacher in teachers.items()},
+        ranks=settled.world.size,
+        precision="bfloat16" if settled.bf16 else "float32",
+    )
+    model.record = model_record(record)
+    if expected is not None:
+        check_repeats(expected, record)
+    checkpoint = _last_checkpoint(output_dir, record) if settled.resume else None
+    if config.lora_rank is not None:
+        add_lora(model.encoder, config.lora_rank)
+    if config.gradient_checkpointing:
+        set_gradient_checkpointing(model.encoder)
+    objective = build_objective(model.encoder, model.tokenizer, config, loaded.folder, bf16=settled.bf16)
+    objective = objective.to(settled.device)
+    form = text_form(model, config)
+    if read.held_out:
+        check_label_free(model, read.held_out, config.max_seq_length)
+    check_space(output_dir, objective, checkpoints=-(-steps // config.eval_steps))
+    tell_repeats(read.data, config)
+    return _Start(
+        config=config,
+        model=model,
+        pooling_origin=_pooling_origin(config, given, loaded),
+        objective=objective,
+        teachers=list(teachers.values()),
+        form=form,
+        packs=packs(model.encoder) and not _cuts_features(config),  # which is done sentence by sentence
+        record=record,
+        checkpoint=checkpoint,
+    )
+
+
+def _load(settled: Settled) -> Loaded:
+    config, settings = settled.config, settled.given
     remote = settings.get("trust_remote_code", False)
     start = resolve(config.model, local_files_only=settings.get("local_files_only", False), trust_remote_code=remote)
     return load_encoder(
         start,
         pooling=config.pooling,
-        default_pooling=mode_defaults(config.mode)["pooling"],
+        default_pooling=settled.default_pooling,
         training=True,
         dropout=config.dropout,
         local_files_only=settings.get("local_files_only", False),
@@ -308,23 +285,67 @@ def _pooling_origin(config: TrainConfig, settings: TrainSettings, loaded: Loaded
     return loaded.pooling_origin
 
 
+def _teachers(config: TrainConfig, settings: TrainSettings, model: SimCSE) -> dict[str, SimCSE]:
+    """The run's teachers by the name they were given."""
+    return {
+        name: load_teacher(
+            name,
+            device=str(model.device),
+            trust_remote_code=settings.get("trust_remote_code", False),
+            local_files_only=settings.get("local_files_only", False),
+        )
+        for name in config.teacher
+    }
+
+
+def _last_checkpoint(output_dir: Path, record: dict[str, Any]) -> Path | None:
+    """Where a run that is resumed goes on; None where it has no checkpoint yet."""
+    check_same_run(output_dir, record)
+    done = checkpoints(output_dir)
+    if not done:
+        say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts from its first step")
+        return None
+    check_checkpoint(done[-1])
+    return done[-1]
+
+
+def _cuts_features(config: TrainConfig) -> bool:
+    return any(AUGMENTATIONS.get(name).features for name in config.augmentation)
+
+
+# Tokens and steps
+
+
+def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingRows:
+    """The data as the trainer takes it."""
+    config, model, data = start.config, start.model, read.data
+    columns = [data.column(i) for i in range(data.width)]
+    texts = numbered(columns)
+    if len(views.tables) == 2 and data.width == 1:
+        texts = np.repeat(texts, 2, axis=1)
+    return TrainingRows(
+        views.tables,
+        model.tokenizer.pad_token_id,
+        texts=texts,
+        augment=views.augment,
+        apart=views.templates is not None,
+        seed=config.seed,
+        gold=read.gold,
+        teachers=[teacher_vectors(teacher, data, show_progress_bar=first) for teacher in start.teachers],
+        packs=start.packs,
+        groups=GROUPS.get(model.device.type, 1),
+        mini_batch_size=config.mini_batch_size,
+        mini_batch_tokens=config.mini_batch_tokens,
+    )
+
+
 def _compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:
     """Whether steps go through ``torch.compile``: as asked, else where there are enough to pay for it."""
     if config.torch_compile is not None:
         if config.torch_compile and device.type == "cpu":
             raise TrainingError("torch_compile is for accelerators: the CPU's own shortcuts cannot be compiled")
         return config.torch_compile
+    if device.type != "cuda" or steps <= _COMPILED_STEPS:
+        return False
     alone = world().size == 1 and not sharded()  # DDP compiles in a way of its own, which was never tried here
-    once = not (config.cached or config.gradient_checkpointing)  # embeds once: compiled dropout cannot be drawn again
-    return device.type == "cuda" and alone and once and steps > _COMPILED_STEPS
-
-
-def _uses_bf16(asked: bool | None, device: torch.device, earlier: dict[str, Any] | None) -> bool:
-    """Whether to train in bf16: as asked, else as the run that is repeated or resumed did, else where the processor or
-    the accelerator multiplies in it.
-    """
-    if asked is not None:
-        return asked
-    if earlier is not None and "precision" in earlier:
-        return bool(earlier["precision"] == "bfloat16")
-    return multiplies_bfloat16(device)
+    return alone and not config.embeds_twice  # compiled dropout cannot be drawn again

@@ -43,7 +43,7 @@ def check_sharding(config: TrainConfig, device: torch.device) -> None:
                 "examples/fsdp.yaml is one that fits"
             )
     reasons = {name: why for name, why in _UNSUPPORTED.items() if getattr(config, name)}
-    reasons |= {term.names()[0]: term.not_sharded for term in config.active() if term.not_sharded}
+    reasons |= {term.names()[0]: term.not_sharded for term in config.active if term.not_sharded}
     reasons |= {"learn_temperature": _LEARNED} if config.objective.learn_temperature else {}
     for name, why in reasons.items():
         raise TrainingError(f"{name} is not supported under FSDP: {why}")

@@ -27,7 +27,7 @@ class BatchLoss(nn.Module):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.objective = config.objective
-        self.terms = tuple(config.active())
+        self.terms = config.active
         self.widths = [width for term in self.terms for width in term.widths()]
         start = torch.tensor(-math.log(self.objective.temperature))
         self.log_scale = nn.Parameter(start) if self.objective.learn_temperature else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from simcse_kit.objectives import Guided
-from simcse_kit.objectives.terms.ranking import Ranking
 from simcse_kit.training.checkpoints import step_of
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.events import TrainPlan
@@ -53,7 +52,7 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
 def _negatives(config: TrainConfig, batch: int, width: int) -> int:
     """Negatives of each sentence, where none is masked and the queue is full."""
     own = config.objective.negatives(batch, width)
-    return own + sum(round(term.batches() * batch) for term in config.active()) if own else 0
+    return own + sum(round(term.batches() * batch) for term in config.active) if own else 0
 
 
 def describe(config: TrainConfig) -> str:
@@ -64,17 +63,17 @@ def describe(config: TrainConfig) -> str:
     'simcse, angular margin 10, augmentation repetition'
     """
     objective = config.objective
-    ranking = config.term(Ranking) or objective
-    taught = f"{ranking.ranking} x {ranking.teacher_weight:g} from" if isinstance(ranking, Guided) else ""
+    guides = [part for part in (*config.active, objective) if isinstance(part, Guided)]
+    taught = "".join(f"{guide.ranking} x {guide.teacher_weight:g} from " for guide in guides)
     notes: list[tuple[bool, str]] = [
         *((True, note) for note in objective.notes()),
         (bool(config.augmentation), f"augmentation {', '.join(config.augmentation)}"),
         (config.template is not None, f"template {config.template}"),
         (config.second_template is not None, f"and {config.second_template}"),
         (config.template is not None and config.template_denoising, "denoised"),
-        *((True, note) for term in config.active() for note in term.notes()),
+        *((True, note) for term in config.active for note in term.notes()),
         (objective.learn_temperature, "temperature learned"),
-        (bool(config.teacher), f"{taught} {', '.join(config.teacher)}"),
+        (bool(config.teacher), f"{taught}{', '.join(config.teacher)}"),
         (config.dropout is not None, f"dropout {config.dropout}"),
         (config.lora_rank is not None, f"LoRA of rank {config.lora_rank}{', merged' if config.merge else ''}"),
         (config.no_duplicates, "batches without equal texts"),

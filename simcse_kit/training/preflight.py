@@ -43,6 +43,18 @@ def warn_of_worse_search(config: TrainConfig, start: Loaded) -> None:
     )
 
 
+def tell_repeats(data: TextData, config: TrainConfig) -> None:
+    """Say once that many rows are the same."""
+    repeats = len(data) - len(set(data.rows))
+    if repeats > len(data) // 20:
+        where = "in different batches, as far as there are batches"
+        apart = f"they are put {where}" if config.no_duplicates else f"--no-duplicates puts them {where}"
+        say_once(
+            f"{repeats} of the {len(data)} rows of {data.source} repeat another: equal sentences are not taken for "
+            f"negatives of each other; {apart}"
+        )
+
+
 def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
     """The output folder can be written and holds nothing that would be lost."""
     if resume and overwrite:
@@ -115,7 +127,7 @@ def check_rows(data: TextData, config: TrainConfig, here: World) -> None:
 
 def check_widths(config: TrainConfig, dimension: int) -> None:
     """Vectors can be cut to the widths asked for."""
-    wider = [width for term in config.active() for width in term.widths() if width > dimension]
+    wider = [width for term in config.active for width in term.widths() if width > dimension]
     if wider:
         raise TrainingError(f"--matryoshka-dims: the vectors have {dimension} dimensions, fewer than {wider[0]}")
 

@@ -14,7 +14,7 @@ from simcse_kit.encoder.speed.fast import training_speedups
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, Source, prepare
 from simcse_kit.training.plan import make_plan
-from simcse_kit.training.record import model_record, write_record
+from simcse_kit.training.record import write_record
 from simcse_kit.training.settings import TrainSettings, check_known
 from simcse_kit.training.trial import tried
 
@@ -68,7 +68,6 @@ def run(
             shutil.rmtree(output_dir)
         write_record(output_dir, job.record)
     barrier()
-    job.model.record = model_record(job.record)
     with _speedups(job) as names:
         plan = make_plan(job, names)
         listener.started(plan)

@@ -74,6 +74,7 @@ class ContrastiveTrainer(Trainer):
         self.objective = objective
         self.saved = saved
         self.rows = rows
+        self.in_parts = objective.settings.cached
         self.score = score
         self.run = Path(str(args.output_dir))
         self._staging = False
@@ -127,7 +128,7 @@ class ContrastiveTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """A whole batch at once, or in parts where the run has mini-batches."""
-        if not self.objective.settings.cached:
+        if not self.in_parts:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         batch: Any = self._prepare_inputs(inputs)

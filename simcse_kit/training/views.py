@@ -27,41 +27,53 @@ class Views(NamedTuple):
     templates: list[TemplateSpan] | None  # V, where a template's own vector is to be subtracted
 
 
-def make_views(model: SimCSE, data: TextData, config: TrainConfig) -> Views:
-    """Every column as tokens, behind the model's default prompt; a single column is both views.
+class TextForm(NamedTuple):
+    """What every text gets on its way to tokens."""
 
-    The model's tokenizer keeps the template of the first view, which is the one that is saved.
-    """
+    prompt: str  # before it; "" for none
+    longest: int  # tokens, those of a template included
+
+
+def text_form(model: SimCSE, config: TrainConfig) -> TextForm:
+    """Give the model's tokenizer the template of the first view, where there is one: it is saved with the model."""
     if config.template is not None:
         set_template(model.tokenizer, config.template)
+    prompt = model.default_prompt()
+    if prompt and not model.settings.include_prompt:
+        raise TrainingError("training a model that leaves its default prompt out of the pooling is not supported")
+    return TextForm(prompt, _longest(model, config))
+
+
+def _longest(model: SimCSE, config: TrainConfig) -> int:
+    """Tokens of a sentence and of the template that the tokenizer has now, no more than the model takes."""
+    longest = config.max_seq_length + template_length(model.tokenizer)
+    return min(longest, model.max_seq_length or longest)
+
+
+def make_views(model: SimCSE, data: TextData, config: TrainConfig, form: TextForm) -> Views:
+    """Every column as tokens, behind the model's default prompt; a single column is both views."""
     columns = config.objective.views(data.width)
     tables: list[TokenTable] = []
     for view, column in enumerate(columns):
         if column in columns[:view]:  # the same text again
-            tables.append(_second(model, data.column(column), tables[columns.index(column)], config))
+            tables.append(_second(model, data.column(column), tables[columns.index(column)], config, form))
         else:
-            tables.append(_tokenized(model, data.column(column), config))
-    spans = _spans(model, config, len(tables))
+            tables.append(_tokenized(model, data.column(column), form))
     denoised = config.template is not None and config.template_denoising
-    return Views(tables, _augmentations(model, config, spans), spans if denoised else None)
+    spans = _spans(model, config, len(tables)) if denoised else None
+    return Views(tables, _augmentations(model, config, len(tables)), spans)
 
 
-def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig) -> TokenTable:
+def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig, form: TextForm) -> TokenTable:
     """The other view of a sentence: the same tokens, or those in the second template."""
     if config.second_template is None:
         return first
     with using_template(model.tokenizer, config.second_template):
-        return _tokenized(model, column, config)
+        return _tokenized(model, column, form._replace(longest=_longest(model, config)))
 
 
-def _tokenized(model: SimCSE, texts: Sequence[str], config: TrainConfig) -> TokenTable:
-    prompt = model.default_prompt()
-    if prompt and not model.settings.include_prompt:
-        raise TrainingError("training a model that leaves its default prompt out of the pooling is not supported")
-    longest = config.max_seq_length + template_length(model.tokenizer)
-    return model.tokenize(
-        [prompt + text for text in texts], max_seq_length=min(longest, model.max_seq_length or longest)
-    )
+def _tokenized(model: SimCSE, texts: Sequence[str], form: TextForm) -> TokenTable:
+    return model.tokenize([form.prompt + text for text in texts], max_seq_length=form.longest)
 
 
 def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]:
@@ -73,17 +85,17 @@ def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]
     return spans
 
 
-def _augmentations(model: SimCSE, config: TrainConfig, spans: list[TemplateSpan]) -> list[Augment | None]:
+def _augmentations(model: SimCSE, config: TrainConfig, views: int) -> list[Augment | None]:
     """For the views that the objective augments."""
     steps = [one for one in map(AUGMENTATIONS.get, config.augmentation) if one.apply]  # others are the encoder's
     if not steps:
-        return [None] * len(spans)
+        return [None] * views
     words, longest = vocabulary(model.tokenizer), model.max_seq_length or 10**6
     return [
         partial(_augmented, steps=tuple(steps), words=words, span=span, longest=longest)
         if config.objective.augmented(view)
         else None
-        for view, span in enumerate(spans)
+        for view, span in enumerate(_spans(model, config, views))
     ]
 
 

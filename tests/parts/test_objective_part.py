@@ -21,6 +21,7 @@ from simcse_kit.cli.train import train_command
 from simcse_kit.errors import TrainingError
 from simcse_kit.objectives import OBJECTIVES, TERMS, LossBatch, Objective, Term
 from simcse_kit.parts import setting
+from simcse_kit.training.config import make_config
 
 FAST: dict[str, Any] = {"batch_size": 8, "device": "cpu", "bf16": False}
 
@@ -178,6 +179,18 @@ def test_a_term_joins_an_objective(
         for name in ("plain", "with")
     ]
     assert means[1] < means[0]
+
+
+def test_a_run_asks_only_the_terms_that_take_part() -> None:
+    """The others cost a step nothing; a ranking takes part where there is a teacher to learn from."""
+
+    def names(mode: str, **settings: Any) -> list[str]:
+        return [term.name for term in make_config(mode, {"model": "m"} | settings).active]
+
+    assert names("unsup") == names("sup") == []
+    assert names("unsup", teacher="t") == ["ranking"]
+    assert names("unsup", teacher="t", noise_negatives=1.0, mlm_weight=0.1) == ["ranking", "noise_negatives", "mlm"]
+    assert names("sup", objective="cosent", matryoshka_dims=(8,)) == ["matryoshka"]
 
 
 @pytest.mark.parametrize(

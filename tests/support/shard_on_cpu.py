@@ -12,7 +12,7 @@ def shard_on_cpu() -> None:
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType
 
-    from simcse_kit.training import job
+    from simcse_kit.training import settled
     from simcse_kit.training.launched import check_sharding
 
     before = AcceleratorState.__init__
@@ -24,7 +24,7 @@ def shard_on_cpu() -> None:
             self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
     AcceleratorState.__init__ = init
-    job.check_sharding = lambda config, device: check_sharding(config, torch.device("cuda"))  # type: ignore[attr-defined]
+    settled.check_sharding = lambda config, device: check_sharding(config, torch.device("cuda"))  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from simcse_kit.training import job
+from simcse_kit.training import settled
 from simcse_kit.types import ScoredPairs
 
 
@@ -25,7 +25,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exact comparisons want float32, whatever the processor has; what it chooses has a test of its own."""
-    monkeypatch.setattr(job, "_uses_bf16", lambda asked, device, earlier: bool(asked))
+    monkeypatch.setattr(settled, "_uses_bf16", lambda asked, device, earlier: bool(asked))
 
 
 @pytest.fixture(scope="session")

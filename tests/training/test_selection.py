@@ -15,6 +15,7 @@ from simcse_kit import SimCSE, TrainListener, train_unsup
 from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.errors import Notice, TrainingError
 from simcse_kit.evaluation import effective_rank, mean_cosine
+from simcse_kit.training import fit
 from simcse_kit.training.health import health, near_negatives, warn
 from simcse_kit.training.job import prepare
 from simcse_kit.training.selection import hold_out, label_free_scorer
@@ -114,6 +115,20 @@ def test_without_dropout_label_free_has_nothing_to_go_by(bert: Path, many: list[
     settings = {"model": bert, "device": "cpu", "dropout": 0.0, "augmentation": "deletion", "select": "label-free"}
     with pytest.raises(TrainingError, match=r"select label-free .* dropout is 0 in this backbone"):
         prepare("unsup", many, Path("not-made"), TrainSettings(**settings))  # type: ignore[typeddict-item]
+
+
+def test_long_sentences_in_a_template_are_cut_to_the_model_s_positions(
+    bert: Path, many: list[str], tmp_path: Path
+) -> None:
+    """Training adds the template's tokens to max_seq_length, and so does the score, up to what the model takes."""
+    long = [f"{text} {' '.join(many[:20])}" for text in many]
+    settings = {"batch_size": 8, "device": "cpu", "model": bert, "template": 'The cat : "[X]" is [MASK] .'}
+    settings |= {"pooling": "mask", "max_seq_length": 64, "select": "label-free"}
+    job = prepare("unsup", long, tmp_path / "run", TrainSettings(**settings))
+    assert job.form.longest == job.model.max_seq_length == 64
+    score = fit._scorer(job)
+    assert score is not None
+    assert math.isfinite(score()["label_free"])
 
 
 def test_a_large_batch_is_watched_by_its_first_rows() -> None:

@@ -81,6 +81,16 @@ def test_data_files(bert: Path, sentences: list[str], tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_bad_row_is_an_error_before_a_model_is_looked_for(tmp_path: Path, sentences: list[str]) -> None:
+    """A model may have to be downloaded first: a mistake in the last row must not wait for it."""
+    (tmp_path / "bad.txt").write_bytes("\n".join(sentences).encode() + b"\n\xff\n")
+    nowhere = tmp_path / "nothing here"
+    line = len(sentences) + 1
+    unsup_fails(DataError, rf"bad.txt, line {line}\b", tmp_path / "bad.txt", tmp_path / "run", model=nowhere)
+    unsup_fails(TrainingError, "fewer than one batch", sentences[:7], tmp_path / "run", model=nowhere)
+    unsup_fails(ModelError, "no folder", sentences, tmp_path / "run", model=nowhere)
+
+
 def test_evaluation_data_that_ranks_nothing(bert: Path, sentences: list[str], tmp_path: Path) -> None:
     flat = ScoredPairs(sentences[:3], sentences[3:6], np.full(3, 4.0), "flat.tsv")
     message = "flat.tsv: all 3 pairs have the gold score 4"

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from simcse_kit.data.columns import layout_of_text, wanted_names
 from simcse_kit.data.reading import Layout, Reading, open_rows
-from simcse_kit.data.rows import text_of
-from simcse_kit.data.text import SENTENCES
+from simcse_kit.data.text import SENTENCES, text_of
 
 DOCUMENTS = replace(SENTENCES, what="documents", advice="pick the column with --column (column=)")
 WHOLE_LINE = Layout((0,), 1)

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple, get_args
 from simcse_kit.data.columns import by_given_names, wanted_names
 from simcse_kit.data.prepare.output import check_output, write_triplets
 from simcse_kit.data.reading import Layout, Reading, open_rows
-from simcse_kit.data.rows import RowProblem, shown, text_of
+from simcse_kit.data.rows import RowProblem, shown
+from simcse_kit.data.text import text_of
 from simcse_kit.errors import DataError
 
 COLUMNS = ("sentence1", "sentence2", "gold_label")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.encoder.poolers import POOLERS, Pooler
-from simcse_kit.encoder.poolers._token import token
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +15,11 @@ def first_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return hidden[:, 0]
     return token(hidden, mask.int().argmax(dim=1))
+
+
+def token(hidden: Tensor, index: Tensor) -> Tensor:
+    """One token of each row: (B, L, D), (B,) -> (B, D). A trace of it holds for every B."""
+    return hidden.gather(1, index.view(-1, 1, 1).expand(-1, 1, hidden.shape[2])).squeeze(1)
 
 
 POOLERS.register(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.encoder.poolers import POOLERS, Pooler
-from simcse_kit.encoder.poolers._token import token
+from simcse_kit.encoder.poolers.cls_before_pooler import token
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,10 +22,11 @@ class Ranking(Guided, Term):
     source: ClassVar[str] = "Liu et al., 2023, section 3.3"
     order: ClassVar[int] = 1
     contrastive_only: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = True
 
     @property
     def active(self) -> bool:
-        """Always: without a teacher there is nothing to learn from."""
+        """Wherever there is a teacher."""
         return True
 
     def combines(self, objective: type[Objective]) -> bool:
@@ -34,8 +35,6 @@ class Ranking(Guided, Term):
 
     def loss(self, batch: LossBatch) -> Tensor | None:
         """Two views (B, D) and the teachers' vectors -> scalar."""
-        if not batch.teachers:
-            return None
         from simcse_kit.losses.similarity import cosine_similarity
 
         student = cosine_similarity(batch.views[0], batch.views[1])
