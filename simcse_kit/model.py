@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit.encoder.backbone import max_positions
-from simcse_kit.encoder.backends.choice import check_device, make_backend
+from simcse_kit.encoder.backends.choice import check_device, check_processes, default_device, make_backend
 from simcse_kit.encoder.backends.interface import Backend
 from simcse_kit.encoder.backends.processes import Pool
 from simcse_kit.encoder.backends.torch import TorchBackend
@@ -95,7 +95,7 @@ class SimCSE(OriginalToolMixin):
         loaded = load_encoder(
             source, pooling=pooling, local_files_only=local_files_only, trust_remote_code=trust_remote_code
         )
-        self._adopt(loaded, name=source.name, device="cpu" if device is None and backend == "openvino" else device)
+        self._adopt(loaded, name=source.name, device=default_device(backend, device))
         if max_seq_length is not None:
             self.max_seq_length = max_seq_length
         self.backend: Backend = make_backend(
@@ -260,8 +260,7 @@ class SimCSE(OriginalToolMixin):
 
         ``target_devices``: as ``["cuda:0", "cuda:1"]``; None: every accelerator, else two processes on the CPU.
         """
-        if self.backend.name != "torch":
-            raise ModelError(f"several processes are for backend torch; {self.backend.name} uses every core by itself")
+        check_processes(self.backend.name)
         target_devices = all_devices() if target_devices is None else target_devices
         return Pool(self, [str(pick_device(device)) for device in target_devices])
 
