@@ -78,3 +78,13 @@ def test_so_do_the_public_functions(built: Path, here: Path, monkeypatch: pytest
     assert "own_kind" not in sys.modules
     assert len(cluster(built / "index", 2, trust_remote_code=True).clusters) == 2
     assert mine_pairs(built / "index", trust_remote_code=True).full == 0
+
+
+def test_so_does_the_server(built: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_targets = pytest.importorskip("simcse_kit.serving.server").open_targets
+    monkeypatch.chdir(here)
+    with pytest.raises(SearchIndexError, match="trust_remote_code"):
+        open_targets(str(built / "index"), device="cpu")
+    assert "own_kind" not in sys.modules
+    indexes, _ = open_targets(str(built / "index"), device="cpu", trust_remote_code=True)
+    assert indexes["index"].info().kind == "own_kind:KIND"
