@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,11 +81,15 @@ def test_so_do_the_public_functions(built: Path, here: Path, monkeypatch: pytest
     assert mine_pairs(built / "index", trust_remote_code=True).full == 0
 
 
-def test_so_does_the_server(built: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_targets = pytest.importorskip("simcse_kit.serving.server").open_targets
-    monkeypatch.chdir(here)
-    with pytest.raises(SearchIndexError, match="trust_remote_code"):
-        open_targets(str(built / "index"), device="cpu")
+@pytest.mark.parametrize("command", [["serve"], ["demo", "--no-browser"]])
+def test_so_do_the_servers(command: list[str], built: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fastapi")
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server.config.app))
+    done = run(*command, built / "index", "--port", "0", cwd=here)
+    assert done.returncode == 1
+    assert "(--trust-remote-code)" in " ".join(done.stderr.split())
     assert "own_kind" not in sys.modules
-    indexes, _ = open_targets(str(built / "index"), device="cpu", trust_remote_code=True)
-    assert indexes["index"].info().kind == "own_kind:KIND"
+    done = run(*command, built / "index", "--port", "0", "--trust-remote-code", cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert len(served) == 1
