@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simcse_kit.cli.index import Index, Store, Token, Uri
+from simcse_kit.cli.options import TrustIndex
 from simcse_kit.search.address import index_address
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def mine_index(
     neighbors: Annotated[int, typer.Option(help="Nearest neighbours of each sentence that are looked at.", min=1)] = 50,
     output: Output = None,
     overwrite: Overwrite = False,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -36,10 +38,16 @@ def mine_index(
     """
     from simcse_kit.cli.console import out, plain, shortened, table
     from simcse_kit.files import write_json_lines
-    from simcse_kit.search import mine, open_collection
+    from simcse_kit.index.mining import mine_pairs
 
     _check(output, overwrite)
-    found = mine(open_collection(index_address(index, store, uri, token)), threshold, neighbors, show_progress_bar=True)
+    found = mine_pairs(
+        index_address(index, store, uri, token),
+        threshold,
+        neighbors,
+        show_progress_bar=True,
+        trust_remote_code=trust_remote_code,
+    )
     console = out()
     groups = int(found.groups.max()) + 1 if len(found.groups) else 0
     console.print(f"{len(found.scores):,} pairs with a cosine of at least {threshold:g}, in {groups:,} groups")
@@ -61,6 +69,7 @@ def cluster_index(
     seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
     output: Output = None,
     overwrite: Overwrite = False,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -71,10 +80,16 @@ def cluster_index(
     """
     from simcse_kit.cli.console import out, plain, shortened, table
     from simcse_kit.files import write_json_lines
-    from simcse_kit.search import cluster, open_collection
+    from simcse_kit.index.mining import cluster
 
     _check(output, overwrite)
-    found = cluster(open_collection(index_address(index, store, uri, token)), n_clusters, examples=examples, seed=seed)
+    found = cluster(
+        index_address(index, store, uri, token),
+        n_clusters,
+        examples=examples,
+        seed=seed,
+        trust_remote_code=trust_remote_code,
+    )
     rows = [
         [f"{one.size:,}", f"{one.cohesion:.2f}", "\n".join(shortened(hit.text) for hit in one.nearest)]
         for one in found.clusters

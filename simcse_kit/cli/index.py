@@ -17,9 +17,11 @@ from simcse_kit.cli.options import (
     Header,
     Pooling,
     SkipBadRows,
+    TrustIndex,
     TrustRemoteCode,
     columns_of,
 )
+from simcse_kit.parts import is_named
 from simcse_kit.search.address import index_address, masked
 from simcse_kit.search.kinds import KINDS, get_kind
 
@@ -125,7 +127,8 @@ def build_index(
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
-    console.print(f'next: simcse-kit search {plain(address)} "your question"', style="dim")
+    trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
+    console.print(f'next: simcse-kit search {plain(address)} "your question"{trust}', style="dim")
 
 
 def add_to_index(
@@ -143,6 +146,7 @@ def add_to_index(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -156,7 +160,12 @@ def add_to_index(
     from simcse_kit.index.sentence_index import SentenceIndex
 
     opened = SentenceIndex.open(
-        index_address(index, store, uri, token), model, device=device, backend=backend, dtype=dtype
+        index_address(index, store, uri, token),
+        model,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
     )
     counts = add_files(
         opened,
@@ -180,6 +189,7 @@ def delete_from_index(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
     filter: Filter = None,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -191,19 +201,21 @@ def delete_from_index(
     from simcse_kit.cli.console import out, plain
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index_address(index, store, uri, token))
+    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
     deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=_json_of(filter))
     collection.save()
     out().print(f"{deleted:,} deleted from {plain(masked(index))}, which has {len(collection):,}")
 
 
-def show_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
+def show_index(
+    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+) -> None:
     """Show what an index holds and how it is searched."""
     from simcse_kit.cli.console import facts, out
     from simcse_kit.search import open_collection
 
     address = index_address(index, store, uri, token)
-    info = open_collection(address).info()
+    info = open_collection(address, trust_remote_code=trust_remote_code).info()
     structure = info.structure
     kind = f"{structure.kind if structure else 'flat'}"
     how = "exact" if structure is None else get_kind(structure.kind).help
@@ -240,12 +252,14 @@ def show_index(index: Index, store: Store = None, uri: Uri = None, token: Token 
     )
 
 
-def verify_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
+def verify_index(
+    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+) -> None:
     """Read all of an index and compare it with its checksums."""
     from simcse_kit.cli.console import out, plain
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index_address(index, store, uri, token))
+    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
     collection.verify()
     commit = collection.info().generation
     out().print(f"{plain(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
@@ -255,6 +269,7 @@ def compact_index(
     index: Index,
     queries: Queries = None,
     model: Model = None,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -267,9 +282,9 @@ def compact_index(
     collection: Any
     address = index_address(index, store, uri, token)
     if queries is None:
-        collection = open_collection(address)
+        collection = open_collection(address, trust_remote_code=trust_remote_code)
     else:
-        collection = SentenceIndex.open(address, model)
+        collection = SentenceIndex.open(address, model, trust_remote_code=trust_remote_code)
         collection.tune_by(_queries_of(queries))
     before = collection.info()
     collection.compact()
@@ -315,6 +330,7 @@ def search_index(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -332,7 +348,12 @@ def search_index(
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
     opened = SentenceIndex.open(
-        index_address(index, store, uri, token), model, device=device, backend=backend, dtype=dtype
+        index_address(index, store, uri, token),
+        model,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
     )
     answers = opened.search(queries, k=k, threshold=threshold, filter=_json_of(filter))
     if output == "json":

@@ -19,6 +19,9 @@ POOLING_HELP = (
 COLUMNS_HELP = "Names of the columns to read, with commas: text, or sent0,sent1,hard_neg."
 HEADER_HELP = "Whether the first row holds names. Default: decided from the row."
 SKIP_HELP = "Skip rows that cannot be used, and count them."
+INDEX_TRUST_HELP = (
+    "Run Python code that the index names as its kind, MODULE:NAME, or that its model brings. Only if you trust it."
+)
 TRUST_HELP = "Run Python code that comes with the model. Only if you trust it."
 
 Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
@@ -40,6 +43,7 @@ Columns = Annotated[str | None, typer.Option(help=COLUMNS_HELP)]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help=HEADER_HELP)]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help=SKIP_HELP)]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_HELP)]
+TrustIndex = Annotated[bool, typer.Option("--trust-remote-code", help=INDEX_TRUST_HELP)]
 
 
 def check_output_file(option: str, path: Path) -> None:

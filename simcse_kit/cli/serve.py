@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simcse_kit.cli.index import Store, Token, Uri
-from simcse_kit.cli.options import FILE_HELP, Backend, Columns, Device, Dtype, columns_of
+from simcse_kit.cli.options import FILE_HELP, Backend, Columns, Device, Dtype, TrustIndex, columns_of
 
 Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine it needs --api-key or --no-auth.")]
 ApiKey = Annotated[
@@ -40,6 +40,7 @@ def serve_targets(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "auto",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -49,31 +50,29 @@ def serve_targets(
     Example: simcse-kit serve tickets-index my-model
     """
     from simcse_kit.cli.console import err, plain
-    from simcse_kit.errors import require_extra
+    from simcse_kit.serving import Limits, Started, serve
 
-    require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
-    from simcse_kit.serving import Limits, check_access, open_targets, serve
-
-    check_access(host, api_key, no_auth)
-    limits = Limits(sentences=max_sentences, queue=max_queue, seconds=timeout)
-    indexes, models = open_targets(
-        targets, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
-    )
-
-    def started(url: str) -> None:
+    def say(started: Started) -> None:
+        url, indexes, models = started
         what = [*(f"index {plain(name)}" for name in indexes), *(f"model {plain(name)}" for name in models)]
         err().print(f"serving {', '.join(what)} at {url} (API: {url}/docs); Ctrl-C ends it")
 
     serve(
-        indexes,
-        models,
+        targets=targets,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        store=store,
+        uri=uri,
+        token=token,
         host=host,
         port=port,
         api_key=api_key,
         no_auth=no_auth,
-        limits=limits,
+        limits=Limits(sentences=max_sentences, queue=max_queue, seconds=timeout),
         writable=writable,
-        on_start=started,
+        on_start=say,
     )
 
 
@@ -96,6 +95,7 @@ def run_demo(
     device: Device = None,
     backend: Backend = "torch",
     dtype: Dtype = "auto",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -111,7 +111,7 @@ def run_demo(
 
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the demo")
     from simcse_kit.model import SimCSE
-    from simcse_kit.serving import check_access, free_port, open_targets, serve
+    from simcse_kit.serving import Started, check_access, free_port, open_targets, serve
     from simcse_kit.serving.demo import demo_index
 
     check_access(host, api_key, no_auth)
@@ -125,23 +125,31 @@ def run_demo(
         err().print(f"{len(made):,} sentences {state} {plain(made.folder)}")
         opened["sample" if sentences is None else Path(sentences).name.partition(".")[0]] = made
     targets = [name for name in (index, compare) if name is not None]
-    found, models = open_targets(
-        targets, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
+    indexes, models = open_targets(
+        targets,
+        indexes=opened,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        store=store,
+        uri=uri,
+        token=token,
     )
     if models:
         raise SimCSEKitError(f"{next(iter(models))} is no index; make one: simcse-kit index build MODEL FILE INDEX")
 
-    def started(url: str) -> None:
-        err().print(f"open {url} (Ctrl-C ends it)")
+    def show(started: Started) -> None:
+        err().print(f"open {started.url} (Ctrl-C ends it)")
         if browser:
-            webbrowser.open(url)
+            webbrowser.open(started.url)
 
     serve(
-        opened | found,
+        indexes,
         host=host,
         port=free_port(host, 8000) if port is None else port,
         api_key=api_key,
         no_auth=no_auth,
         writable=True,
-        on_start=started,
+        on_start=show,
     )

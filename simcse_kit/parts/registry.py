@@ -89,7 +89,8 @@ class Family(Generic[P]):
             if recorded and not trust_remote_code:
                 raise self._error(
                     f"{self.noun} {name} is code outside of this package, which is not run because a file names it. "
-                    f"Give it yourself as {self.noun} {name}, or pass trust_remote_code"
+                    f"If you trust it, pass trust_remote_code=True (--trust-remote-code), or, where {self.noun} is an "
+                    f"argument, give {name} yourself"
                 )
             return self._load_own(name)
         raise self._error(self.unknown(name))

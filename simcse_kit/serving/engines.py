@@ -17,8 +17,8 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import Hit
-from simcse_kit.search.checks import normalized
 from simcse_kit.search.filters import parse_filter
+from simcse_kit.search.vectors import normalized
 from simcse_kit.serving.batching import Batcher
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.projection import CorpusMap, available_methods

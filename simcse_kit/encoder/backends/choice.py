@@ -8,12 +8,12 @@ from typing import Any
 
 from simcse_kit.encoder.backends.dtypes import choose_dtype
 from simcse_kit.encoder.backends.interface import Backend
-from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, check_device, default_device
+from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, check_device, check_processes, default_device
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import ModelError
 
-__all__ = ["check_device", "default_device", "make_backend"]
+__all__ = ["check_device", "check_processes", "default_device", "make_backend"]
 
 
 def make_backend(
