@@ -38,6 +38,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
         "evaluate_geometry",
         "evaluate_klue_sts",
         "evaluate_korsts",
+        "evaluate_labels",
         "evaluate_mteb",
         "evaluate_pairs",
         "evaluate_retrieval",

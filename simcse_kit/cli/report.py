@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
-from simcse_kit.cli.suites import Endpoint, SuiteData, Suites, suite_data, suites_of
+from simcse_kit.cli.suites import (
+    Endpoint,
+    SuiteData,
+    Suites,
+    suite_data,
+    suite_options,
+    suites_of,
+    with_suite_options,
+)
 
 
+@with_suite_options
 def report_models(
+    *,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -25,6 +35,7 @@ def report_models(
     ] = Path("report.html"),
     data: SuiteData = [],  # noqa: B006 - typer's way of a list that may be left out
     suite: Suites = None,
+    settings: dict[str, Any],
     format: Annotated[
         str | None, typer.Option(help="html, md or json. Default: what the file's name ends in.", metavar="FORMAT")
     ] = None,
@@ -56,9 +67,11 @@ def report_models(
         raise SimCSEKitError("--suite needs --data; without both it measures on the evaluation data of the first run")
     if output.exists() and not overwrite:
         raise SimCSEKitError(f"{output} exists; --overwrite replaces it")
+    suites = suites_of(suite)
     report = make_report(
         models,
-        suite_data(data, suites_of(suite)) if data else None,
+        suite_data(data, suites) if data else None,
+        options=suite_options(suites, settings),
         show_progress_bar=True,
         announce=lambda name: err().print(plain(name), style="dim"),
         endpoint=endpoint,

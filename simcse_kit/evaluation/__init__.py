@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from simcse_kit.evaluation.bootstrap import Difference, Interval, compare, intervals
     from simcse_kit.evaluation.download import download_sts
     from simcse_kit.evaluation.geometry import evaluate_geometry, hubness, similarity_error
+    from simcse_kit.evaluation.labels import evaluate_labels
     from simcse_kit.evaluation.metrics import (
         alignment,
         average_precision,
@@ -36,6 +37,7 @@ _HOME = {
     **dict.fromkeys(("Difference", "Interval", "compare", "intervals"), "bootstrap"),
     "download_sts": "download",
     **dict.fromkeys(("evaluate_geometry", "hubness", "similarity_error"), "geometry"),
+    "evaluate_labels": "labels",
     **dict.fromkeys(
         (
             "alignment",
@@ -79,6 +81,7 @@ __all__ = [
     "evaluate_geometry",
     "evaluate_klue_sts",
     "evaluate_korsts",
+    "evaluate_labels",
     "evaluate_mteb",
     "evaluate_pairs",
     "evaluate_retrieval",

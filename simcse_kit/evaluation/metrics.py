@@ -145,13 +145,24 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     0.8333
     """
     s, y = _same_shape(scores, labels, dimensions=1)
-    order = np.argsort(-s, kind="stable")
-    last = np.searchsorted(-s[order], -s[order], side="right") - 1  # (N,) where a run of equal scores ends
-    hits = np.cumsum(y[order])
-    positive = y[order] > 0
-    if not positive.any():
+    falling, own = np.sort(-s), np.sort(-s[y > 0])
+    if not len(own):
         return float("nan")
-    return float((hits[last] / (last + 1))[positive].mean())
+    last, hits = (np.searchsorted(values, own, side="right") for values in (falling, own))  # where equals end
+    return float((hits / last).mean())
+
+
+def nearest_columns(similarities: NDArray[np.floating], k: int) -> NDArray[np.intp]:
+    """The k columns of each row with the largest values, best first; of equals the earlier: (Q, N) -> (Q, k).
+
+    >>> nearest_columns(np.array([[0.5, 0.9, 0.9, 0.5, 0.1]]), 3).tolist()
+    [[1, 2, 0]]
+    """
+    found = np.empty((len(similarities), k), dtype=np.intp)
+    for row, values in enumerate(-similarities):
+        columns = np.flatnonzero(values <= np.partition(values, k - 1)[k - 1])  # more than k where the last is a tie
+        found[row] = columns[np.argsort(values[columns], kind="stable")[:k]]
+    return found
 
 
 def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.encoding import Numbers, SentencePool
 from simcse_kit.evaluation.lines import lines_of
-from simcse_kit.evaluation.metrics import unit
+from simcse_kit.evaluation.metrics import nearest_columns, unit
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.types import EncodeFn, Vectors
 
@@ -119,10 +119,7 @@ def _nearest(vectors: Vectors, queries: Numbers, documents: Numbers, k: int) -> 
     found = np.empty((len(queries), k), dtype=np.intp)
     for at in range(0, len(queries), _AT_ONCE):
         cosines = vectors[queries[at : at + _AT_ONCE]] @ corpus.T  # (q, N)
-        near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-        near.sort(axis=1)
-        order = np.argsort(-np.take_along_axis(cosines, near, axis=1), axis=1, kind="stable")
-        found[at : at + _AT_ONCE] = np.take_along_axis(near, order, axis=1)
+        found[at : at + _AT_ONCE] = nearest_columns(cosines, k)
     return found
 
 

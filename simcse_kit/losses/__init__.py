@@ -12,6 +12,7 @@ from simcse_kit.losses.ranking import (
     similarity_distillation,
 )
 from simcse_kit.losses.scored import angle, cosent
+from simcse_kit.losses.supervised import sup_con
 
 __all__ = [
     "HARDNESS_MODES",
@@ -27,4 +28,5 @@ __all__ = [
     "noise_negatives",
     "nt_xent",
     "similarity_distillation",
+    "sup_con",
 ]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from simcse_kit.evaluation.metrics import (
     alignment,
     cosine_pairs,
+    nearest_columns,
     pearson,
     positive_pairs,
     scale_maximum,
@@ -118,3 +119,10 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         cosine_pairs(np.ones((2, 3)), np.ones((3, 3)))
     with pytest.raises(ValueError, match="2 dimension"):
         uniformity(np.ones(3))
+
+
+def test_of_equals_the_earlier_is_nearer() -> None:
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 4, (20, 30)).astype(np.float32)  # ties at every place, the last one too
+    for k in (1, 10, 30):
+        np.testing.assert_array_equal(nearest_columns(values, k), np.argsort(-values, axis=1, kind="stable")[:, :k])

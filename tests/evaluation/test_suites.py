@@ -117,8 +117,8 @@ def test_a_missing_korsts_file_is_named(tmp_path: Path) -> None:
 def test_an_unknown_suite_lists_the_choices() -> None:
     with pytest.raises(
         SimCSEKitError,
-        match="suite must be one of sts, korsts, klue-sts, pairs, transfer, retrieval, mteb, geometry; got 'stsb'; "
-        r"did you mean sts\?",
+        match="suite must be one of sts, korsts, klue-sts, pairs, transfer, retrieval, labels, mteb, geometry; "
+        r"got 'stsb'; did you mean sts\?",
     ):
         evaluate(encode_angles, "stsb", "data")
 
@@ -130,7 +130,7 @@ def test_scored_pairs_are_for_pairs_only() -> None:
 
 def test_a_result_is_plain_json(senteval: Path, tmp_path: Path) -> None:
     write_korsts(tmp_path / "korsts")
-    names = ("sts", "korsts", "klue-sts", "pairs", "transfer", "retrieval", "mteb", "geometry")
+    names = ("sts", "korsts", "klue-sts", "pairs", "transfer", "retrieval", "labels", "mteb", "geometry")
     assert SUITES.names() == names
     for suite in ("sts", "korsts"):
         written = evaluate(encode_angles, suite, tmp_path).to_json()

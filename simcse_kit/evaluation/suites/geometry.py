@@ -24,7 +24,7 @@ class Geometry(Suite):
     source = "Wang & Isola (2020), Roy & Vetterli (2007), Radovanovic et al. (2010), Wu et al. (2022)"
     unit = "each on its own scale"
     data = "the folder of sts (STS-B), or a file of scored pairs"
-    order = 8
+    order = 9
     takes_scored_pairs = True
     beside = ("sts", "pairs")
     digits = 3

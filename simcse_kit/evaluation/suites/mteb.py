@@ -22,7 +22,7 @@ class MTEB(Suite):
     source = "Muennighoff et al. (2023)"
     unit = "main score of each task × 100"
     data = 'names of tasks or benchmarks of mteb, such as STSBenchmark or "MTEB(eng, v2)", or module:class'
-    order = 7
+    order = 8
     large = True
 
     def run(self, encode: EncodeFn, data: Any, *, show_progress_bar: bool = False) -> SuiteResult:

@@ -1,0 +1,109 @@
+"""Texts with a class each, from two columns of a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from simcse_kit.data.columns import SINGLE_NAMES, by_given_names, find_sentence, folded
+from simcse_kit.data.reading import Layout, Reading, open_rows
+from simcse_kit.data.rows import RowProblem, shown
+from simcse_kit.data.text import text_of
+from simcse_kit.errors import DataError
+
+LABELLED = "labelled texts"  # for the errors
+
+
+class LabelledTexts(NamedTuple):
+    """N texts with the name of a class each."""
+
+    texts: list[str]
+    labels: list[str]
+    source: str  # the file or data set as the user named it
+    without_text: int = 0  # rows that were left out, blank ones among them
+    without_label: int = 0  # the same, of those with a text
+
+
+def read_labelled(source: str | Path, *, label_column: str = "label", text_column: str | None = None) -> LabelledTexts:
+    """Read N texts and their classes: a file with named columns, or ``hf:NAME[:split]``, as `read_sentences` takes it.
+
+    The text column is the one that is named, else the single one named text, sentence, sent or sent0, else the only
+    other one. A label is a string, a whole number or a bool; numbers are named by their digits. Rows without a text or
+    without a label are left out and counted.
+
+    Raises:
+        DataError: a column is missing (the error lists the columns and an example row), a row cannot be used (with file
+            and line), or no row is left.
+    """
+    if text_column is None:
+        wanted = None  # the only other column may have any name
+    else:
+        wanted = {*folded([text_column, label_column])}
+        if len(wanted) < 2:
+            raise DataError(f"text and label are one column, {label_column!r}; name two")
+    with open_rows(source, is_wanted=lambda name: wanted is None or name.strip().casefold() in wanted) as reading:
+        try:
+            layout = _layout(reading, label_column, text_column)
+        except DataError as error:
+            raise DataError(f"{error}{_example(source)}") from None
+        rows = reading.collect(layout, _labelled)
+    kept = [(text, label) for text, label in rows if text and label]
+    without_text = reading.empty + sum(not text for text, _ in rows)
+    without_label = len(rows) + reading.empty - without_text - len(kept)
+    if not kept:
+        raise DataError(
+            f"{reading.source} holds no {LABELLED} ({without_text} rows without a text and {without_label} without a "
+            "label were left out)"
+        )
+    return LabelledTexts(
+        [text for text, _ in kept], [label for _, label in kept], reading.source, without_text, without_label
+    )
+
+
+def _layout(reading: Reading, label_column: str, text_column: str | None) -> Layout:
+    (label,) = by_given_names(reading, [label_column], LABELLED).positions
+    head = reading.head(LABELLED)
+    names = [str(name).strip() for name in head.names or head.cells]
+    if text_column is None:
+        others = [name for place, name in enumerate(names) if place != label]
+        found = find_sentence(folded(others)) or (range(1) if len(others) == 1 else ())
+        if not found:
+            raise reading.error(
+                head.line,
+                f"none of the columns, or more than one, is named {', '.join(SINGLE_NAMES)}; the columns are "
+                f"{', '.join(names)}",
+            )
+        text_column = others[found[0]]
+    return by_given_names(reading, [text_column, label_column], LABELLED)
+
+
+def _example(source: str | Path) -> str:
+    """The first row with its names and what to do, for an error; empty where columns have no names."""
+    with open_rows(source, is_wanted=lambda _: True, skip_bad_rows=True) as reading:
+        head = reading.head(LABELLED)
+        if head.names is None and not reading.may_have_header:
+            return ""
+        names = head.names or head.cells
+        layout = Layout(tuple(range(len(names))), len(names), head.names, has_header=head.names is None)
+        cells: Sequence[object] = next(reading.each(layout, tuple), ())
+    row = ", ".join(f"{name}: {shown(cell)}" for name, cell in zip(names, cells, strict=False))
+    shape = f"; the first row is {row}" if row else ""
+    return f"{shape}; name columns with --label-column and --text-column"
+
+
+def _labelled(cells: tuple[object, ...]) -> tuple[str, str]:
+    """Text and label; empty where there is none."""
+    text, label = cells
+    return "" if text is None else text_of(text), _label(label)
+
+
+def _label(cell: object) -> str:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):  # bool is an int
+        return str(cell if isinstance(cell, bool) else int(cell))
+    if isinstance(cell, str):
+        return text_of(cell)
+    raise RowProblem(f"expected a class as label, a string or a whole number; found {shown(cell)}")
