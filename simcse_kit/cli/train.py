@@ -333,6 +333,8 @@ def show_objectives(
     console.print(f"[bold]{plain(part.name)}[/]: {plain(part.help)}")
     if part.source:
         console.print(f"source: {plain(part.source)}", style="dim")
+    if part.citation:
+        console.print(plain(part.citation), style="dim", soft_wrap=True)
     if isinstance(part, type):
         console.print(plain(inspect.getdoc(part) or ""))
         rows = [

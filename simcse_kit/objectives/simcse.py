@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from simcse_kit.errors import TrainingError
 from simcse_kit.objectives._base import OBJECTIVES, LossBatch, Objective
 from simcse_kit.parts import setting
+from simcse_kit.parts.papers import GAO_2021
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ class SimCSE(Objective):
     name: ClassVar[str] = "simcse"
     help: ClassVar[str] = "dropout pairs, InfoNCE, and all that the terms add"
     source: ClassVar[str] = "Gao et al., 2021, equations 1 and 5"
+    citation: ClassVar[str] = GAO_2021
     order: ClassVar[int] = 1
     modes: ClassVar[tuple[str, ...]] = ("unsup", "sup")
     contrastive: ClassVar[bool] = True

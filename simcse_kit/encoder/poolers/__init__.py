@@ -30,7 +30,8 @@ class Pooler:
     help: str  # one line: what the vector is
     pool: Callable[[Tensor, Tensor | None], Tensor]
     """States (B, L, D) and mask (B, L), None where every token counts, to vectors (B, D). Padding is on the right."""
-    source: str | None = None  # paper and year
+    source: str = ""  # paper and year
+    citation: str = ""  # its BibTeX entry, for the model card
     layers: tuple[int, ...] = OUTPUT  # indices into hidden_states, whose average is pooled
     st_mode: str | None = None  # sentence-transformers' Pooling mode; None: it has nothing that gives these vectors
     head: bool = False  # dense + tanh after the pooled vector

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simcse_kit.encoder.poolers import POOLERS, Pooler
 from simcse_kit.encoder.poolers._token import token
+from simcse_kit.parts.papers import GAO_2021
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ POOLERS.register(
         name="cls_before_pooler",
         help="the bare CLS vector",
         source="SimCSE, unsupervised (Gao et al., 2021)",
+        citation=GAO_2021,
         pool=first_token,
         st_mode="cls",
         reads_first_token=True,

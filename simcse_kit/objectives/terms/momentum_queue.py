@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from simcse_kit.objectives._base import TERMS, Term
 from simcse_kit.parts import setting
+from simcse_kit.parts.papers import WU_2022
 
 
 @TERMS.register
@@ -17,6 +18,7 @@ class MomentumQueue(Term):
     name: ClassVar[str] = "momentum_queue"
     help: ClassVar[str] = "negatives of earlier batches, by a momentum encoder"
     source: ClassVar[str] = "Wu et al., 2022, section 3.2"
+    citation: ClassVar[str] = WU_2022
     order: ClassVar[int] = 3
     contrastive_only: ClassVar[bool] = True
     not_sharded: ClassVar[str] = "its model follows whole weights, which no process holds"
