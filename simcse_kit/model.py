@@ -14,7 +14,7 @@ from torch import Tensor
 
 from simcse_kit.data.inputs import checked_texts, is_text
 from simcse_kit.encoder.backbone import max_positions
-from simcse_kit.encoder.backends.choice import check_device, make_backend
+from simcse_kit.encoder.backends.choice import check_backend_device, make_backend
 from simcse_kit.encoder.backends.interface import Backend
 from simcse_kit.encoder.backends.pipeline import embed_texts
 from simcse_kit.encoder.backends.processes import Pool
@@ -141,7 +141,7 @@ class SimCSE(OriginalToolMixin):
     def to(self, device: str | torch.device) -> SimCSE:
         """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
         chosen = pick_device(device)
-        check_device(self.backend.name, chosen)
+        check_backend_device(self.backend.name, chosen)
         self.encoder.to(chosen)
         return self
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simcse_kit.cli.index import Index, Store, Token, Uri
+from simcse_kit.cli.options import Overwrite
 from simcse_kit.search.address import index_address
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write all to this .jsonl file.", metavar="FILE")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")]
 
 
 def mine_index(
@@ -34,7 +34,7 @@ def mine_index(
 
     Example: simcse-kit mine tickets-index --threshold 0.95 --output duplicates.jsonl
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.files import write_json_lines
     from simcse_kit.search import mine, open_collection
 
@@ -51,7 +51,7 @@ def mine_index(
         console.print(table(["score", "first", "second"], rows, left=3))
     if output is not None:
         write_json_lines(output, map(_record, found))
-        console.print(f"all pairs: {plain(output)}")
+        console.print(f"all pairs: {escaped(output)}")
 
 
 def cluster_index(
@@ -69,12 +69,14 @@ def cluster_index(
 
     Example: simcse-kit cluster tickets-index -k 30 --output clusters.jsonl
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.files import write_json_lines
-    from simcse_kit.search import cluster, open_collection
+    from simcse_kit.search import cluster_rows, open_collection
 
     _check(output, overwrite)
-    found = cluster(open_collection(index_address(index, store, uri, token)), n_clusters, examples=examples, seed=seed)
+    found = cluster_rows(
+        open_collection(index_address(index, store, uri, token)), n_clusters, examples=examples, seed=seed
+    )
     rows = [
         [f"{one.size:,}", f"{one.cohesion:.2f}", "\n".join(shortened(hit.text) for hit in one.nearest)]
         for one in found.clusters
@@ -83,14 +85,14 @@ def cluster_index(
     console.print(table(["size", "cohesion", "nearest the centre"], rows, left=3))
     if output is not None:
         write_json_lines(output, ({"id": row.id, "text": row.text, "cluster": label} for row, label in found.rows()))
-        console.print(f"every sentence with its cluster: {plain(output)}")
+        console.print(f"every sentence with its cluster: {escaped(output)}")
 
 
 def _check(output: Path | None, overwrite: bool) -> None:
-    from simcse_kit.data.prepare.output import check_output
+    from simcse_kit.data.prepare.output import check_new_file
 
     if output is not None:
-        check_output(output, [], suffix=".jsonl", overwrite=overwrite)
+        check_new_file(output, [], suffix=".jsonl", overwrite=overwrite)
 
 
 def _record(pair: MinedPair) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 from simcse_kit.cli.options import (
     FILE_HELP,
-    Backend,
+    BackendOption,
     BatchSize,
     Columns,
     Device,
@@ -57,7 +57,7 @@ Queries = Annotated[
 Model = Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")]
 
 
-def build_index(
+def build_index_command(
     model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
     file: File,
     index: Index,
@@ -83,7 +83,7 @@ def build_index(
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     store: Store = None,
@@ -94,7 +94,7 @@ def build_index(
 
     Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import build_index
     from simcse_kit.model import SimCSE
 
@@ -121,11 +121,11 @@ def build_index(
     )
     console = out()
     what = f"passages of {counts.documents:,} documents" if passages else "sentences"
-    console.print(f"{len(built):,} {what} indexed in {plain(masked(index))}{_left_out(counts)}")
+    console.print(f"{len(built):,} {what} indexed in {escaped(masked(index))}{_left_out(counts)}")
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
-    console.print(f'next: simcse-kit search {plain(address)} "your question"', style="dim")
+    console.print(f'next: simcse-kit search {escaped(address)} "your question"', style="dim")
 
 
 def add_to_index(
@@ -141,7 +141,7 @@ def add_to_index(
     model: Model = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     store: Store = None,
     uri: Uri = None,
@@ -151,7 +151,7 @@ def add_to_index(
 
     Example: simcse-kit index add tickets-index new-tickets.csv --columns text
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import add_files
     from simcse_kit.index.sentence_index import SentenceIndex
 
@@ -172,7 +172,7 @@ def add_to_index(
         show_progress_bar=True,
     )
     out().print(
-        f"{counts.rows:,} sentences added to {plain(masked(index))}, which has {len(opened):,}{_left_out(counts)}"
+        f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{_left_out(counts)}"
     )
 
 
@@ -188,13 +188,13 @@ def delete_from_index(
 
     Example: simcse-kit index delete tickets-index 17 23
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.search import open_collection
 
     collection = open_collection(index_address(index, store, uri, token))
     deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=_json_of(filter))
     collection.save()
-    out().print(f"{deleted:,} deleted from {plain(masked(index))}, which has {len(collection):,}")
+    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which has {len(collection):,}")
 
 
 def show_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
@@ -242,13 +242,13 @@ def show_index(index: Index, store: Store = None, uri: Uri = None, token: Token 
 
 def verify_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
     """Read all of an index and compare it with its checksums."""
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.search import open_collection
 
     collection = open_collection(index_address(index, store, uri, token))
     collection.verify()
     commit = collection.info().generation
-    out().print(f"{plain(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
+    out().print(f"{escaped(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
 
 
 def compact_index(
@@ -260,7 +260,7 @@ def compact_index(
     token: Token = None,
 ) -> None:
     """Leave deleted sentences out for good, and make the structure that is searched anew."""
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection
 
@@ -275,10 +275,10 @@ def compact_index(
     collection.compact()
     after = collection.info()
     if address.uri is not None:
-        out().print(f"{plain(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
+        out().print(f"{escaped(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
         return
     out().print(
-        f"{plain(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
+        f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
         f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
     )
 
@@ -313,7 +313,7 @@ def search_index(
     output: Annotated[str, typer.Option("--format", help="table, or json: a line for each query.")] = "table",
     model: Model = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     store: Store = None,
     uri: Uri = None,
@@ -323,7 +323,7 @@ def search_index(
 
     Example: simcse-kit search tickets-index "cannot log in" -k 3
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.sentence_index import SentenceIndex
 
@@ -341,7 +341,7 @@ def search_index(
         return
     console = out()
     for query, hits in zip(queries, answers, strict=True):
-        console.print(f"[bold]{plain(query)}[/]")
+        console.print(f"[bold]{escaped(query)}[/]")
         if hits:
             console.print(
                 table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), shortened(h.text)] for h in hits], left=3)

@@ -23,7 +23,7 @@ TRUST_HELP = "Run Python code that comes with the model. Only if you trust it."
 
 Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.")]
-Backend = Annotated[
+BackendOption = Annotated[
     str, typer.Option(help="What runs the model. " + " ".join(f"{part.name}: {part.help}" for part in BACKENDS))
 ]
 Dtype = Annotated[
@@ -39,6 +39,7 @@ BatchSize = Annotated[
 Columns = Annotated[str | None, typer.Option(help=COLUMNS_HELP)]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help=HEADER_HELP)]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help=SKIP_HELP)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file that is written, where it is there.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_HELP)]
 
 

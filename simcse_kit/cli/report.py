@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
-from simcse_kit.cli.suites import Endpoint, SuiteData, Suites, suite_data, suites_of
+from simcse_kit.cli.options import BackendOption, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
+from simcse_kit.cli.suites import Endpoint, SuiteDataOption, Suites, suite_data, suites_of
 
 
 def report_models(
@@ -23,7 +23,7 @@ def report_models(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write: .html, .md or .json.", metavar="FILE")
     ] = Path("report.html"),
-    data: SuiteData = [],  # noqa: B006 - typer's way of a list that may be left out
+    data: SuiteDataOption = [],  # noqa: B006 - typer's way of a list that may be left out
     suite: Suites = None,
     format: Annotated[
         str | None, typer.Option(help="html, md or json. Default: what the file's name ends in.", metavar="FORMAT")
@@ -33,7 +33,7 @@ def report_models(
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
@@ -45,7 +45,7 @@ def report_models(
 
     Example: simcse-kit report runs/plain runs/esimcse all-MiniLM-L6-v2 --data data/senteval -o report.html
     """
-    from simcse_kit.cli.console import err, plain
+    from simcse_kit.cli.console import err, escaped
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.report.gather import make_report
     from simcse_kit.report.render import report_format, write_report
@@ -60,7 +60,7 @@ def report_models(
         models,
         suite_data(data, suites_of(suite)) if data else None,
         show_progress_bar=True,
-        announce=lambda name: err().print(plain(name), style="dim"),
+        announce=lambda name: err().print(escaped(name), style="dim"),
         endpoint=endpoint,
         pooling=pooling,
         batch_size=batch_size,
@@ -70,4 +70,4 @@ def report_models(
         trust_remote_code=trust_remote_code,
     )
     write_report(report, output, kind)
-    err().print(f"wrote {plain(output)}")
+    err().print(f"wrote {escaped(output)}")

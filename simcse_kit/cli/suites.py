@@ -20,7 +20,7 @@ Models = Annotated[
         metavar="MODEL...",
     ),
 ]
-SuiteData = Annotated[
+SuiteDataOption = Annotated[
     list[str],
     typer.Option(
         help="; ".join(f"{part.name}: {part.data}" for part in SUITES) + ". SUITE=PATH for one suite alone.",

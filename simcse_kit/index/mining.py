@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from simcse_kit.index.sentence_index import SentenceIndex
-from simcse_kit.search import BaseCollection, Clusters, Mined, mine, open_collection
-from simcse_kit.search import cluster as cluster_rows
+from simcse_kit.search import BaseCollection, Clusters, Mined, cluster_rows, mine, open_collection
 
 
 def mine_pairs(

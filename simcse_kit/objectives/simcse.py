@@ -18,7 +18,7 @@ HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
-class SimCSE(Objective):
+class SimCSEObjective(Objective):
     """Of a row's views the first is the anchor, the second its positive, a third its hard negative (equations 1, 5)."""
 
     name: ClassVar[str] = "simcse"

@@ -36,14 +36,14 @@ def open_targets(
         ServeError: two of one name.
         SearchIndexError, ModelError: one that cannot be opened.
     """
-    from simcse_kit.serving.engines import name_of
+    from simcse_kit.serving.engines import target_name
 
     how = {"device": device, "backend": backend, "dtype": dtype}
     indexes: dict[str, SentenceIndex] = {}
     models: dict[str, SimCSE] = {}
     for target in targets:
         given, equals, path = target.partition("=")
-        name, path = (given, path) if equals else (name_of(target), target)
+        name, path = (given, path) if equals else (target_name(target), target)
         if name in indexes or name in models:
             raise ServeError(f"two are called {name!r}; name them: {name}-2={masked(path)}")
         address = index_address(path, store, uri, token)

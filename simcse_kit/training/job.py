@@ -50,7 +50,7 @@ from simcse_kit.types import ScoredPairs
 
 _COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
-Source = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
+TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Job:
 
 
 def prepare(
-    mode: str, source: Source, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
+    mode: str, source: TrainData, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> Job:
     """Read the data, load the model and check everything that would fail later. Seeds torch, numpy and random.
 
@@ -263,7 +263,9 @@ def _tell_repeats(data: TextData, config: TrainConfig) -> None:
         )
 
 
-def _read(config: TrainConfig, source: Source, settings: TrainSettings) -> tuple[TextData, NDArray[np.float64] | None]:
+def _read(
+    config: TrainConfig, source: TrainData, settings: TrainSettings
+) -> tuple[TextData, NDArray[np.float64] | None]:
     """Rows of text; of scored pairs the gold scores too."""
     columns, header, skip = settings.get("columns"), settings.get("header"), settings.get("skip_bad_rows", False)
     if config.objective.scored:

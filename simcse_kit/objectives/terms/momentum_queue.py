@@ -12,7 +12,7 @@ from simcse_kit.parts.papers import WU_2022
 
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
-class MomentumQueue(Term):
+class MomentumQueueTerm(Term):
     """Its module, which holds the slow copy and the queue, is `simcse_kit.training.queue`."""
 
     name: ClassVar[str] = "momentum_queue"
