@@ -18,7 +18,9 @@ def export(
     output: Annotated[Path, typer.Argument(help="A new folder.", metavar="OUT")],
     to: Annotated[
         str,
-        typer.Option(help=" ".join(f"{part.name}: {part.help}" for part in EXPORT_FORMATS)),
+        typer.Option(
+            help=" ".join(f"{part.name}: {part.help}" for part in EXPORT_FORMATS), autocompletion=EXPORT_FORMATS.names
+        ),
     ],
     calibration: Annotated[
         Path | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +26,7 @@ from simcse_kit.search.kinds import KINDS, get_kind
 Index = Annotated[
     str, typer.Argument(help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.", metavar="INDEX")
 ]
-Store = Annotated[str | None, typer.Option(help="The old way: folder, or milvus.", hidden=True)]
+Store = Annotated[Literal["folder", "milvus"] | None, typer.Option(help="The old way of an address.", hidden=True)]
 Uri = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="URI")]
 Token = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="TOKEN")]
 File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
@@ -310,7 +310,9 @@ def search_index(
     k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
     threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.", min=-1, max=1)] = None,
     filter: Filter = None,
-    output: Annotated[str, typer.Option("--format", help="table, or json: a line for each query.")] = "table",
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="json: a line for each query.")
+    ] = "table",
     model: Model = None,
     device: Device = None,
     backend: BackendOption = "torch",
@@ -327,8 +329,6 @@ def search_index(
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.sentence_index import SentenceIndex
 
-    if output not in ("table", "json"):
-        raise SimCSEKitError(f"--format must be table or json; got {output!r}")
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
     opened = SentenceIndex.open(

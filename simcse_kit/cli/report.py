@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,7 +26,7 @@ def report_models(
     data: SuiteDataOption = [],  # noqa: B006 - typer's way of a list that may be left out
     suite: Suites = None,
     format: Annotated[
-        str | None, typer.Option(help="html, md or json. Default: what the file's name ends in.", metavar="FORMAT")
+        Literal["html", "md", "json"] | None, typer.Option(help="Default: what the file's name ends in.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     endpoint: Endpoint = None,

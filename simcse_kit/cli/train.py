@@ -20,7 +20,10 @@ from simcse_kit.cli.options import (
     Device,
     TrustRemoteCode,
     columns_of,
+    completes_list,
+    device_names,
 )
+from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES, TERMS, Term
 from simcse_kit.training.config import COMMON, LISTS, part_settings
 from simcse_kit.training.recipes import Measured, measured, mode_defaults, recipes
@@ -152,7 +155,16 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
             off = f"--{name.removeprefix('no_').replace('_', '-')}"
         text += " Default: on." if default is True else ""
         return _parameter(name, _panelled(bool | None, panel, text, f"{on}/{off}"), None)
-    return _parameter(name, _panelled(kind | None, panel, text), None)
+    return _parameter(name, _panelled(kind | None, panel, text, autocompletion=_COMPLETIONS.get(name)), None)
+
+
+_COMPLETIONS = {  # of settings whose choices are open
+    "augmentation": completes_list(AUGMENTATIONS.names),
+    "device": device_names,
+    "pooling": POOLERS.names,
+    "recipe": completes_list(lambda: recipes(), "+"),
+    "report_to": lambda: ["none", "tensorboard", "wandb"],
+}
 
 
 def _kind(field: dataclasses.Field[Any]) -> Any:
