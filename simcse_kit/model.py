@@ -30,8 +30,7 @@ from simcse_kit.encoder.call import (
     with_prompt,
 )
 from simcse_kit.encoder.changes import version_of
-from simcse_kit.encoder.device import all_devices
-from simcse_kit.encoder.device import pick_device as pick_device
+from simcse_kit.encoder.device import all_devices, pick_device
 from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import write_modules
 from simcse_kit.encoder.hub import resolve

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
 from simcse_kit.distributed import World, world
 from simcse_kit.encoder.backends.dtypes import multiplies_bfloat16
+from simcse_kit.encoder.device import pick_device
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
 from simcse_kit.encoder.speed.fast import packs
 from simcse_kit.errors import TrainingError, say_once
-from simcse_kit.model import SimCSE, pick_device
+from simcse_kit.model import SimCSE
 from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.training.batches import GROUPS, TrainingRows
 from simcse_kit.training.checkpoints import checkpoints

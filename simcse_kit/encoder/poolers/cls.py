@@ -14,6 +14,7 @@ POOLERS.register(
         citation=GAO_2021,
         pool=first_token,
         st_mode="cls",
+        model2vec_mode="pooler",
         head=True,
         reads_first_token=True,
         order=10,

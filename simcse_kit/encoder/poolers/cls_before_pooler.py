@@ -27,6 +27,7 @@ POOLERS.register(
         citation=GAO_2021,
         pool=first_token,
         st_mode="cls",
+        model2vec_mode="first",
         reads_first_token=True,
         snippet="states[-1][:, 0]",
         order=20,

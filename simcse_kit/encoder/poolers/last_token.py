@@ -34,6 +34,7 @@ POOLERS.register(
         citation=_PAPER,
         pool=last_token,
         st_mode="lasttoken",
+        model2vec_mode="last",
         snippet="states[-1][torch.arange(len(sentences)), mask[:, :, 0].sum(1) - 1]",
         order=80,
     )

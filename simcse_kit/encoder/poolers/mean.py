@@ -27,6 +27,7 @@ POOLERS.register(
         citation=REIMERS_2019,
         pool=mean,
         st_mode="mean",
+        model2vec_mode="mean",
         snippet="(states[-1] * mask).sum(1) / mask.sum(1)",
         order=30,
     ),
