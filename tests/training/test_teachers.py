@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,19 +58,27 @@ def test_a_teacher_with_a_pooling_of_one_s_own(
     assert teacher.pooling == own
     first = SimCSE(tiny_model("bert"), pooling="cls_before_pooler", device="cpu")
     np.testing.assert_allclose(teacher.encode(sentences), first.encode(sentences), atol=1e-6)
-    with pytest.raises(ModelError, match="teacher_poolers has no last .*one of your own NAME:MODULE:POOLER"):
+    with pytest.raises(ModelError, match=r"teacher_poolers has no last .*one of your own NAME:MODULE:POOLER"):
         load_teacher(f"{tiny_model('bert')}:teacher_poolers:last", device="cpu")
 
 
-def test_a_recorded_pooling_of_a_teacher_is_not_imported_unless_trusted(
+def test_a_recorded_pooling_of_a_teacher_is_not_imported(own: str, tmp_path: Path) -> None:
+    arguments = {"mode": "unsup", "objective": "distill", "pooling": None}
+    record = {"arguments": arguments, "teachers": {f"owner/name:{own}": {"path": None}}}
+    (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ModelError, match=rf"pooling {own} is code outside of this package.*trust_remote_code"):
+        repeat_run(tmp_path / "run.json", tmp_path / "again")
+    assert "teacher_poolers" not in sys.modules
+
+
+@pytest.mark.slow
+def test_a_run_with_an_own_pooling_of_the_teacher_repeats_where_trusted(
     own: str, tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(sentences), encoding="utf-8")
     settings: dict[str, Any] = {"objective": "distill", "teacher": f"{tiny_model('mpnet')}:{own}", "batch_size": 20}
     train_unsup(corpus, tmp_path / "run", model=tiny_model("bert"), device="cpu", bf16=False, **settings)
-    with pytest.raises(ModelError, match=rf"pooling {own} is code outside of this package.*trust_remote_code"):
-        repeat_run(tmp_path / "run", tmp_path / "again")
     repeat_run(tmp_path / "run", tmp_path / "again", trust_remote_code=True)
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "again"))
     assert one == other
