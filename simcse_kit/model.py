@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit.encoder.backbone import max_positions
-from simcse_kit.encoder.backends.choice import check_device, check_processes, default_device, make_backend
+from simcse_kit.encoder.backends.choice import check_backend_device, check_processes, default_device, make_backend
 from simcse_kit.encoder.backends.interface import Backend
 from simcse_kit.encoder.backends.processes import Pool
 from simcse_kit.encoder.backends.torch import TorchBackend
@@ -30,8 +30,7 @@ from simcse_kit.encoder.call import (
     say_cut,
     with_prompt,
 )
-from simcse_kit.encoder.device import all_devices
-from simcse_kit.encoder.device import pick_device as pick_device
+from simcse_kit.encoder.device import all_devices, pick_device
 from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import write_modules
 from simcse_kit.encoder.hub import resolve
@@ -142,7 +141,7 @@ class SimCSE(OriginalToolMixin):
     def to(self, device: str | torch.device) -> SimCSE:
         """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
         chosen = pick_device(device)
-        check_device(self.backend.name, chosen)
+        check_backend_device(self.backend.name, chosen)
         self.encoder.to(chosen)
         return self
 

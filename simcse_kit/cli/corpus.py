@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simcse_kit.cli.index import Index, Store, Token, Uri
-from simcse_kit.cli.options import TrustIndex
+from simcse_kit.cli.options import Overwrite, TrustIndex
 from simcse_kit.search.address import index_address
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write all to this .jsonl file.", metavar="FILE")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")]
 
 
 def mine_index(
@@ -36,7 +35,7 @@ def mine_index(
 
     Example: simcse-kit mine tickets-index --threshold 0.95 --output duplicates.jsonl
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.files import write_json_lines
     from simcse_kit.index.mining import mine_pairs
 
@@ -59,7 +58,7 @@ def mine_index(
         console.print(table(["score", "first", "second"], rows, left=3))
     if output is not None:
         write_json_lines(output, map(_record, found))
-        console.print(f"all pairs: {plain(output)}")
+        console.print(f"all pairs: {escaped(output)}")
 
 
 def cluster_index(
@@ -78,7 +77,7 @@ def cluster_index(
 
     Example: simcse-kit cluster tickets-index -k 30 --output clusters.jsonl
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.files import write_json_lines
     from simcse_kit.index.mining import cluster
 
@@ -98,14 +97,14 @@ def cluster_index(
     console.print(table(["size", "cohesion", "nearest the centre"], rows, left=3))
     if output is not None:
         write_json_lines(output, ({"id": row.id, "text": row.text, "cluster": label} for row, label in found.rows()))
-        console.print(f"every sentence with its cluster: {plain(output)}")
+        console.print(f"every sentence with its cluster: {escaped(output)}")
 
 
 def _check(output: Path | None, overwrite: bool) -> None:
-    from simcse_kit.data.prepare.output import check_output
+    from simcse_kit.data.prepare.output import check_new_file
 
     if output is not None:
-        check_output(output, [], suffix=".jsonl", overwrite=overwrite)
+        check_new_file(output, [], suffix=".jsonl", overwrite=overwrite)
 
 
 def _record(pair: MinedPair) -> dict[str, Any]:

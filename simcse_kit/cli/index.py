@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from simcse_kit.cli.options import (
     FILE_HELP,
-    Backend,
+    BackendOption,
     BatchSize,
     Columns,
     Device,
@@ -28,7 +28,7 @@ from simcse_kit.search.kinds import KINDS, get_kind
 Index = Annotated[
     str, typer.Argument(help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.", metavar="INDEX")
 ]
-Store = Annotated[str | None, typer.Option(help="The old way: folder, or milvus.", hidden=True)]
+Store = Annotated[Literal["folder", "milvus"] | None, typer.Option(help="The old way of an address.", hidden=True)]
 Uri = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="URI")]
 Token = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="TOKEN")]
 File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
@@ -59,7 +59,7 @@ Queries = Annotated[
 Model = Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")]
 
 
-def build_index(
+def build_index_command(
     model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
     file: File,
     index: Index,
@@ -85,7 +85,7 @@ def build_index(
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     store: Store = None,
@@ -96,7 +96,7 @@ def build_index(
 
     Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import build_index
     from simcse_kit.model import SimCSE
 
@@ -123,12 +123,12 @@ def build_index(
     )
     console = out()
     what = f"passages of {counts.documents:,} documents" if passages else "sentences"
-    console.print(f"{len(built):,} {what} indexed in {plain(masked(index))}{_left_out(counts)}")
+    console.print(f"{len(built):,} {what} indexed in {escaped(masked(index))}{_left_out(counts)}")
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
     trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
-    console.print(f'next: simcse-kit search {plain(address)} "your question"{trust}', style="dim")
+    console.print(f'next: simcse-kit search {escaped(address)} "your question"{trust}', style="dim")
 
 
 def add_to_index(
@@ -144,7 +144,7 @@ def add_to_index(
     model: Model = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustIndex = False,
     store: Store = None,
@@ -155,7 +155,7 @@ def add_to_index(
 
     Example: simcse-kit index add tickets-index new-tickets.csv --columns text
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import add_files
     from simcse_kit.index.sentence_index import SentenceIndex
 
@@ -181,7 +181,7 @@ def add_to_index(
         show_progress_bar=True,
     )
     out().print(
-        f"{counts.rows:,} sentences added to {plain(masked(index))}, which has {len(opened):,}{_left_out(counts)}"
+        f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{_left_out(counts)}"
     )
 
 
@@ -198,13 +198,13 @@ def delete_from_index(
 
     Example: simcse-kit index delete tickets-index 17 23
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.search import open_collection
 
     collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
     deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=_json_of(filter))
     collection.save()
-    out().print(f"{deleted:,} deleted from {plain(masked(index))}, which has {len(collection):,}")
+    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which has {len(collection):,}")
 
 
 def show_index(
@@ -256,13 +256,13 @@ def verify_index(
     index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
 ) -> None:
     """Read all of an index and compare it with its checksums."""
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.search import open_collection
 
     collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
     collection.verify()
     commit = collection.info().generation
-    out().print(f"{plain(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
+    out().print(f"{escaped(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
 
 
 def compact_index(
@@ -275,7 +275,7 @@ def compact_index(
     token: Token = None,
 ) -> None:
     """Leave deleted sentences out for good, and make the structure that is searched anew."""
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection
 
@@ -290,10 +290,10 @@ def compact_index(
     collection.compact()
     after = collection.info()
     if address.uri is not None:
-        out().print(f"{plain(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
+        out().print(f"{escaped(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
         return
     out().print(
-        f"{plain(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
+        f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
         f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
     )
 
@@ -325,10 +325,12 @@ def search_index(
     k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
     threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.", min=-1, max=1)] = None,
     filter: Filter = None,
-    output: Annotated[str, typer.Option("--format", help="table, or json: a line for each query.")] = "table",
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="json: a line for each query.")
+    ] = "table",
     model: Model = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustIndex = False,
     store: Store = None,
@@ -339,12 +341,10 @@ def search_index(
 
     Example: simcse-kit search tickets-index "cannot log in" -k 3
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.sentence_index import SentenceIndex
 
-    if output not in ("table", "json"):
-        raise SimCSEKitError(f"--format must be table or json; got {output!r}")
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
     opened = SentenceIndex.open(
@@ -362,7 +362,7 @@ def search_index(
         return
     console = out()
     for query, hits in zip(queries, answers, strict=True):
-        console.print(f"[bold]{plain(query)}[/]")
+        console.print(f"[bold]{escaped(query)}[/]")
         if hits:
             console.print(
                 table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), shortened(h.text)] for h in hits], left=3)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simcse_kit.cli.index import Store, Token, Uri
-from simcse_kit.cli.options import FILE_HELP, Backend, Columns, Device, Dtype, TrustIndex, columns_of
+from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
 
 Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine it needs --api-key or --no-auth.")]
 ApiKey = Annotated[
@@ -38,7 +38,7 @@ def serve_targets(
     max_queue: Annotated[int, typer.Option(help="Sentences that may wait; more get 429.", min=1)] = 8192,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.", min=0.1)] = 60,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "auto",
     trust_remote_code: TrustIndex = False,
     store: Store = None,
@@ -49,12 +49,12 @@ def serve_targets(
 
     Example: simcse-kit serve tickets-index my-model
     """
-    from simcse_kit.cli.console import err, plain
+    from simcse_kit.cli.console import err, escaped
     from simcse_kit.serving import Limits, Started, serve
 
     def say(started: Started) -> None:
         url, indexes, models = started
-        what = [*(f"index {plain(name)}" for name in indexes), *(f"model {plain(name)}" for name in models)]
+        what = [*(f"index {escaped(name)}" for name in indexes), *(f"model {escaped(name)}" for name in models)]
         err().print(f"serving {', '.join(what)} at {url} (API: {url}/docs); Ctrl-C ends it")
 
     serve(
@@ -93,7 +93,7 @@ def run_demo(
     api_key: ApiKey = None,
     no_auth: NoAuth = False,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "auto",
     trust_remote_code: TrustIndex = False,
     store: Store = None,
@@ -106,7 +106,7 @@ def run_demo(
     """
     import webbrowser
 
-    from simcse_kit.cli.console import err, plain
+    from simcse_kit.cli.console import err, escaped
     from simcse_kit.errors import SimCSEKitError, require_extra
 
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the demo")
@@ -122,7 +122,7 @@ def run_demo(
         encoder = SimCSE(model, device=device, backend=backend, dtype=dtype)
         made, counts = demo_index(sentences, encoder, columns=columns_of(columns), show_progress_bar=True)
         state = "indexed in" if counts is not None else "opened from"
-        err().print(f"{len(made):,} sentences {state} {plain(made.folder)}")
+        err().print(f"{len(made):,} sentences {state} {escaped(made.folder)}")
         opened["sample" if sentences is None else Path(sentences).name.partition(".")[0]] = made
     targets = [name for name in (index, compare) if name is not None]
     indexes, models = open_targets(

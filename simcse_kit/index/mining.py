@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simcse_kit.search import BaseCollection, Clusters, Mined, mine, open_collection
-from simcse_kit.search import cluster as cluster_rows
+from simcse_kit.search import BaseCollection, Clusters, Mined, cluster_rows, mine, open_collection
 from simcse_kit.search.address import Address
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.checks import as_json, checked_ids, unit_vectors
 from simcse_kit.search.filters import Condition, parse_filter
-from simcse_kit.search.rows import Id, IndexRow, Metadata
+from simcse_kit.search.rows import Id, IndexRow, JsonObject
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Nearest, normalized
@@ -27,7 +27,7 @@ class Hit(NamedTuple):
     id: Id
     text: str
     score: float
-    metadata: Metadata | None = None
+    metadata: JsonObject | None = None
 
     @classmethod
     def of(cls, row: IndexRow, score: float) -> Hit:

@@ -25,7 +25,7 @@ class Nearest(NamedTuple):
     rows: NDArray[np.int64]  # (Q, k)
 
 
-class Part(NamedTuple):
+class VectorPart(NamedTuple):
     """Rows that lie together."""
 
     start: int  # number of the first one
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 class VectorParts:
     """N vectors (N, D) as parts one behind the other."""
 
-    def __init__(self, parts: list[Part], dimension: int) -> None:
+    def __init__(self, parts: list[VectorPart], dimension: int) -> None:
         self.parts = parts
         self.dimension = dimension
         self._starts = np.array([part.start for part in parts], dtype=np.int64)

@@ -48,13 +48,13 @@ def open_targets(
         ServeError: two of one name.
         SearchIndexError, ModelError: one that cannot be opened.
     """
-    from simcse_kit.serving.engines import name_of
+    from simcse_kit.serving.engines import target_name
 
     how = {"device": device, "backend": backend, "dtype": dtype, "trust_remote_code": trust_remote_code}
     found, loaded = dict(indexes or {}), dict(models or {})
     for target in [targets] if isinstance(targets, str) else targets:
         given, equals, path = target.partition("=")
-        name, path = (given, path) if equals else (name_of(target), target)
+        name, path = (given, path) if equals else (target_name(target), target)
         if name in found or name in loaded:
             raise ServeError(f"two are called {name!r}; name them: {name}-2={masked(path)}")
         address = index_address(path, store, uri, token)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from simcse_kit import SimCSE
-from simcse_kit.encoder.backends.choice import check_device, default_device
+from simcse_kit.encoder.backends.choice import check_backend_device, default_device
 from simcse_kit.encoder.backends.dtypes import choose_dtype
 from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, EncodeBackend
 from simcse_kit.encoder.backends.torch import TorchBackend
@@ -113,10 +113,10 @@ def test_what_it_offers_is_named_where_another_is_asked(monkeypatch: pytest.Monk
         ):
             choose_dtype("float32", "negate", torch.device("cpu"))
         with pytest.raises(ModelError, match="backend negated runs on the CPU here; got device meta"):
-            check_device("negated", torch.device("meta"))
+            check_backend_device("negated", torch.device("meta"))
     finally:
         BACKENDS._parts.pop("negated")
-    check_device("negated", torch.device("meta"))  # of the user's own, which is not registered
+    check_backend_device("negated", torch.device("meta"))  # of the user's own, which is not registered
 
 
 def test_the_help_names_it_and_its_dtypes() -> None:

@@ -63,7 +63,7 @@ BACKENDS: Family[type[EncodeBackend]] = Family(
 BACKENDS.group = "simcse_kit.backends"
 
 
-def check_device(backend: str | type[EncodeBackend], device: torch.device) -> None:
+def check_backend_device(backend: str | type[EncodeBackend], device: torch.device) -> None:
     """A `ModelError` where the backend does not run on the device; a name that is not registered is not checked."""
     if isinstance(backend, str):
         if backend not in BACKENDS:

@@ -70,7 +70,7 @@ def nearest(
     return merged([Nearest(scores, numbers)], k), rows
 
 
-def tune(
+def tune_effort(
     remote: Remote,
     name: str,
     index: MilvusIndex,
