@@ -1,7 +1,7 @@
 """Files, data sets and sequences to sentences, training examples and scored pairs."""
 
 from simcse_kit.data.rows import BadRow
-from simcse_kit.data.sample import sample_pairs_path, sample_sentences_path
+from simcse_kit.data.sample import sample_pairs_path, sample_search_path, sample_sentences_path
 from simcse_kit.data.scored import read_scored_pairs
 from simcse_kit.data.text import TextData, read_examples, read_sentences
 
@@ -12,5 +12,6 @@ __all__ = [
     "read_scored_pairs",
     "read_sentences",
     "sample_pairs_path",
+    "sample_search_path",
     "sample_sentences_path",
 ]
