@@ -17,7 +17,7 @@ from simcse_kit.data import read_sentences, sample_sentences_path
 from simcse_kit.encoder.tokens import pad
 from simcse_kit.objectives.augmentations._words import vocabulary
 from simcse_kit.objectives.augmentations.deletion import word_deletion
-from simcse_kit.report.charts import Geometry, GeometryPath, cosine_histograms, geometry_plane
+from simcse_kit.report.charts import GeometryPath, GeometryStep, cosine_histograms, geometry_plane
 
 IMAGES = HERE.parent / "examples" / "images"
 POOLING = "cls_before_pooler"
@@ -61,7 +61,7 @@ def main() -> None:
         GeometryPath(
             name,
             [
-                Geometry(line["step"], line["eval_alignment"], line["eval_uniformity"])
+                GeometryStep(line["step"], line["eval_alignment"], line["eval_uniformity"])
                 for line in load(f"recipes/{run}")["curve"]
             ],
             load(f"recipes/{run}")["best_step"],

@@ -1,6 +1,7 @@
-"""The README's figures, this folder's README and the recipes' figures, from results/: python eval/tables.py
+"""The README's figures and tables, this folder's README and the recipes' figures: python eval/tables.py
 
-Rewrites the section of the README between its two marks, and ``measured.json``, which `simcse-kit recipes` shows.
+Figures come from results/, tables of parts (suites, poolings, ...) from the parts. Rewrites what stands between marks,
+and ``measured.json``, which `simcse-kit recipes` shows.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lecture_tables import lecture_blocks
+from part_tables import part_blocks
 from record import has, load
 from results_page import results_page
 from search_tables import search_tables
@@ -295,27 +297,35 @@ def render() -> str:
     )
 
 
-def lecture() -> str:
-    """examples/contrastive_learning.md with its blocks of figures as the results have them."""
-    text = LECTURE.read_text(encoding="utf-8")
-    averages = {name: own["average"] for name, own in measured().items()}
-    for name, block in lecture_blocks(averages).items():
+def with_blocks(path: Path, blocks: Mapping[str, str]) -> str:
+    """A page with each block of lines in its place, between the marks of its name."""
+    text = path.read_text(encoding="utf-8")
+    for name, block in blocks.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         _, found, after = rest.partition(end)
-        assert found, f"{LECTURE} has no block {name}"
+        assert found, f"{path} has no block {name}"
         text = f"{before}{start}\n{block}\n{end}{after}"
     return text
 
 
+def lecture() -> str:
+    """examples/contrastive_learning.md with its blocks of figures as the results have them."""
+    return with_blocks(LECTURE, lecture_blocks({name: own["average"] for name, own in measured().items()}))
+
+
+def readme() -> str:
+    """The README with the figures that the results have, and the tables of the parts that there are."""
+    pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
+    return pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", with_blocks(README, part_blocks()))
+
+
 def main() -> None:
-    """Rewrite the section, the lecture's blocks and the recipes' figures."""
+    """Rewrite the README's section and tables, the lecture's blocks and the recipes' figures."""
     if has("speed_encode"):
         draw_encode()
     MEASURED.write_text(json.dumps(measured(), indent=2) + "\n", encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
-    README.write_text(pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", text), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
     PAGE.write_text(results_page(render()), encoding="utf-8")
     LECTURE.write_text(lecture(), encoding="utf-8")
 

@@ -41,7 +41,7 @@ def join(device: torch.device) -> None:
     barrier()
 
 
-def leave() -> None:
+def end_process_group() -> None:
     """Part from the other processes."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simcse_kit.data.inputs import checked_texts, is_text
 from simcse_kit.encoder.backbone import max_positions
-from simcse_kit.encoder.backends.choice import check_device, make_backend
+from simcse_kit.encoder.backends.choice import check_backend_device, check_processes, default_device, make_backend
 from simcse_kit.encoder.backends.interface import Backend
-from simcse_kit.encoder.backends.pipeline import embed_texts
 from simcse_kit.encoder.backends.processes import Pool
 from simcse_kit.encoder.backends.torch import TorchBackend
 from simcse_kit.encoder.call import (
@@ -24,14 +22,15 @@ from simcse_kit.encoder.call import (
     QUERY,
     as_asked,
     check_options,
+    checked_texts,
+    embed_texts,
+    is_text,
     prompt_of,
     prompt_tokens,
     say_cut,
     with_prompt,
 )
-from simcse_kit.encoder.changes import version_of
-from simcse_kit.encoder.device import all_devices
-from simcse_kit.encoder.device import pick_device as pick_device
+from simcse_kit.encoder.device import all_devices, pick_device
 from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import write_modules
 from simcse_kit.encoder.hub import resolve
@@ -95,7 +94,7 @@ class SimCSE(OriginalToolMixin):
         loaded = load_encoder(
             source, pooling=pooling, local_files_only=local_files_only, trust_remote_code=trust_remote_code
         )
-        chosen = pick_device("cpu" if device is None and backend == "openvino" else device)
+        chosen = pick_device(default_device(backend, device))
         self._adopt(loaded, name=source.name, device=chosen)
         if max_seq_length is not None:
             self.max_seq_length = max_seq_length
@@ -142,7 +141,7 @@ class SimCSE(OriginalToolMixin):
     def to(self, device: str | torch.device) -> SimCSE:
         """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
         chosen = pick_device(device)
-        check_device(self.backend.name, chosen)
+        check_backend_device(self.backend.name, chosen)
         self.encoder.to(chosen)
         return self
 
@@ -183,8 +182,7 @@ class SimCSE(OriginalToolMixin):
     def fingerprint(self) -> str:
         """sha256 over weights, pooling, head, length and prompts: equal models give equal vectors."""
         around = tuple(self.tokenizer("", verbose=False)["input_ids"])  # a template changes it
-        weights = version_of((*self.encoder.parameters(), *self.encoder.buffers()))
-        state = (weights, repr(self.settings), self.pooling, around)
+        state = (self.encoder.version(), repr(self.settings), self.pooling, around)
         if self._fingerprint is None or self._fingerprint[0] != state:
             self._fingerprint = (state, fingerprint(self.encoder, self.tokenizer, self.settings))
         return self._fingerprint[1]
@@ -262,8 +260,7 @@ class SimCSE(OriginalToolMixin):
 
         ``target_devices``: as ``["cuda:0", "cuda:1"]``; None: every accelerator, else two processes on the CPU.
         """
-        if self.backend.name != "torch":
-            raise ModelError(f"several processes are for backend torch; {self.backend.name} uses every core by itself")
+        check_processes(self.backend.name)
         target_devices = all_devices() if target_devices is None else target_devices
         return Pool(self, [str(pick_device(device)) for device in target_devices])
 

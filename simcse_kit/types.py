@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 """Embeddings, (N, D) float32."""
 
+Id = int | str
+"""How a user names a row; all rows of an index have ids of one type."""
+
 EncodeFn = Callable[[Sequence[str]], Vectors]
 """Anything that turns N sentences into (N, D) vectors: what the evaluators ask for instead of a model."""
 

@@ -18,7 +18,7 @@ from simcse_kit.cli.evaluate import evaluate_models
 from simcse_kit.cli.export import export
 from simcse_kit.cli.index import (
     add_to_index,
-    build_index,
+    build_index_command,
     compact_index,
     delete_from_index,
     search_index,
@@ -26,7 +26,7 @@ from simcse_kit.cli.index import (
     verify_index,
 )
 from simcse_kit.cli.panels import PanelledCommand
-from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
+from simcse_kit.cli.prepare import prepare_negatives_command, prepare_nli_command, prepare_sentences_command
 from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.report import report_models
 from simcse_kit.cli.serve import run_demo, serve_targets
@@ -74,9 +74,9 @@ _index = typer.Typer(help="Make an index to search in, and change it.", no_args_
 app.command("quickstart", short_help="Train, measure, index and search on a sample, offline.")(run_quickstart)
 app.command("adapt", short_help="Make a model for search on your own texts.")(adapt_model)
 app.add_typer(_prepare, name="prepare")
-_prepare.command("sentences")(prepare_sentences)
-_prepare.command("nli")(prepare_nli)
-_prepare.command("negatives")(prepare_negatives)
+_prepare.command("sentences")(prepare_sentences_command)
+_prepare.command("nli")(prepare_nli_command)
+_prepare.command("negatives")(prepare_negatives_command)
 app.add_typer(_train, name="train", short_help="Train a model on sentences, pairs, triplets or scored pairs.")
 _train.callback(invoke_without_command=True)(train_again)
 _train.command("unsup", cls=PanelledCommand, short_help="On plain sentences.")(train_command("unsup"))
@@ -88,7 +88,7 @@ app.command("report", short_help="Write a page that shows runs and models side b
 app.command("encode", short_help="Encode a corpus of any size into a file of vectors.")(encode_corpus)
 app.command("export", short_help="Write a model for another runtime: ONNX, OpenVINO, a static table.")(export)
 app.add_typer(_index, name="index")
-_index.command("build")(build_index)
+_index.command("build")(build_index_command)
 _index.command("add")(add_to_index)
 _index.command("delete")(delete_from_index)
 _index.command("info")(show_index)
@@ -120,7 +120,7 @@ def _root(
 
 def main() -> None:
     """Run the command; an error that a user can act on is one line and exit status 1 (Ctrl-C: 130)."""
-    from simcse_kit.cli.console import err, plain, show_notices
+    from simcse_kit.cli.console import err, escaped, show_notices
     from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -134,7 +134,7 @@ def main() -> None:
     try:
         app()
     except TrainingInterrupted as stop:
-        err().print(f"\n{plain(stop)}")
+        err().print(f"\n{escaped(stop)}")
         sys.exit(130)
     except KeyboardInterrupt:
         err().print("\nstopped")
@@ -142,5 +142,5 @@ def main() -> None:
     except (SimCSEKitError, OSError) as error:
         if os.environ.get("SIMCSE_KIT_DEBUG"):
             raise
-        err().print(f"[red]error:[/] {plain(error)}")
+        err().print(f"[red]error:[/] {escaped(error)}")
         sys.exit(1)

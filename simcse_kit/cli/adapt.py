@@ -61,7 +61,7 @@ def adapt_model(
 
     Example: simcse-kit adapt tickets.txt --output-dir my-model
     """
-    from simcse_kit.cli.console import err, facts, out, plain
+    from simcse_kit.cli.console import err, escaped, facts, out
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.workflows.adapt import adapt
 
@@ -87,6 +87,6 @@ def adapt_model(
         )
     finally:
         listener.close()
-    out().print(facts([(name, plain(text)) for name, text in made.lines()]))
+    out().print(facts([(name, escaped(text)) for name, text in made.lines()]))
     if made.kept_start:
-        err().print(f"[yellow]{plain(output_dir)} holds the start model: the adapted one searches worse[/]")
+        err().print(f"[yellow]{escaped(output_dir)} holds the start model: the adapted one searches worse[/]")

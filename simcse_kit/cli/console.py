@@ -31,7 +31,7 @@ def err() -> Console:
     return _console(sys.stderr, stderr=True)
 
 
-def plain(text: object) -> str:
+def escaped(text: object) -> str:
     """Text that came from a file or a user, safe from being read as markup."""
     from rich.markup import escape
 
@@ -49,7 +49,7 @@ def show_notices() -> None:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
         if issubclass(category, Notice):
-            err().print(f"[yellow]note:[/] {plain(message)}")
+            err().print(f"[yellow]note:[/] {escaped(message)}")
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", Notice)
@@ -62,7 +62,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, 
     for i, name in enumerate(head):
         made.add_column(name, justify="left" if i < left else "right", overflow="fold", style=None)
     for row in rows:
-        made.add_row(*[plain(cell) for cell in row])
+        made.add_row(*[escaped(cell) for cell in row])
     return made
 
 
@@ -72,7 +72,7 @@ def facts(pairs: Sequence[tuple[str, object]]) -> Table:
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in pairs:
-        made.add_row(name, plain(value))
+        made.add_row(name, escaped(value))
     return made
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simcse_kit.cli.index import Index, Store, Token, Uri
+from simcse_kit.cli.options import Overwrite, TrustIndex
 from simcse_kit.search.address import index_address
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write all to this .jsonl file.", metavar="FILE")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")]
 
 
 def mine_index(
@@ -26,6 +26,7 @@ def mine_index(
     neighbors: Annotated[int, typer.Option(help="Nearest neighbours of each sentence that are looked at.", min=1)] = 50,
     output: Output = None,
     overwrite: Overwrite = False,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -34,12 +35,18 @@ def mine_index(
 
     Example: simcse-kit mine tickets-index --threshold 0.95 --output duplicates.jsonl
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.files import write_json_lines
-    from simcse_kit.search import mine, open_collection
+    from simcse_kit.index.mining import mine_pairs
 
     _check(output, overwrite)
-    found = mine(open_collection(index_address(index, store, uri, token)), threshold, neighbors, show_progress_bar=True)
+    found = mine_pairs(
+        index_address(index, store, uri, token),
+        threshold,
+        neighbors,
+        show_progress_bar=True,
+        trust_remote_code=trust_remote_code,
+    )
     console = out()
     groups = int(found.groups.max()) + 1 if len(found.groups) else 0
     console.print(f"{len(found.scores):,} pairs with a cosine of at least {threshold:g}, in {groups:,} groups")
@@ -51,7 +58,7 @@ def mine_index(
         console.print(table(["score", "first", "second"], rows, left=3))
     if output is not None:
         write_json_lines(output, map(_record, found))
-        console.print(f"all pairs: {plain(output)}")
+        console.print(f"all pairs: {escaped(output)}")
 
 
 def cluster_index(
@@ -61,6 +68,7 @@ def cluster_index(
     seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
     output: Output = None,
     overwrite: Overwrite = False,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -69,12 +77,18 @@ def cluster_index(
 
     Example: simcse-kit cluster tickets-index -k 30 --output clusters.jsonl
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.files import write_json_lines
-    from simcse_kit.search import cluster, open_collection
+    from simcse_kit.index.mining import cluster
 
     _check(output, overwrite)
-    found = cluster(open_collection(index_address(index, store, uri, token)), n_clusters, examples=examples, seed=seed)
+    found = cluster(
+        index_address(index, store, uri, token),
+        n_clusters,
+        examples=examples,
+        seed=seed,
+        trust_remote_code=trust_remote_code,
+    )
     rows = [
         [f"{one.size:,}", f"{one.cohesion:.2f}", "\n".join(shortened(hit.text) for hit in one.nearest)]
         for one in found.clusters
@@ -83,14 +97,14 @@ def cluster_index(
     console.print(table(["size", "cohesion", "nearest the centre"], rows, left=3))
     if output is not None:
         write_json_lines(output, ({"id": row.id, "text": row.text, "cluster": label} for row, label in found.rows()))
-        console.print(f"every sentence with its cluster: {plain(output)}")
+        console.print(f"every sentence with its cluster: {escaped(output)}")
 
 
 def _check(output: Path | None, overwrite: bool) -> None:
-    from simcse_kit.data.prepare.output import check_output
+    from simcse_kit.data.prepare.output import check_new_file
 
     if output is not None:
-        check_output(output, [], suffix=".jsonl", overwrite=overwrite)
+        check_new_file(output, [], suffix=".jsonl", overwrite=overwrite)
 
 
 def _record(pair: MinedPair) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from simcse_kit.cli.options import (
-    Backend,
+    BackendOption,
     BatchSize,
     Columns,
     Device,
@@ -58,7 +58,7 @@ def encode_corpus(
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
@@ -79,7 +79,7 @@ def encode_corpus(
 
     Example: simcse-kit encode all-MiniLM-L6-v2 tickets.txt tickets.npy --backend openvino --dtype bfloat16
     """
-    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.cli.console import escaped, out, table
     from simcse_kit.encoding.bulk.encode import encode_files
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.model import SimCSE
@@ -123,4 +123,4 @@ def encode_corpus(
             **settings,
         )
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
-    out().print(table([plain(output), "count"], rows))
+    out().print(table([escaped(output), "count"], rows))

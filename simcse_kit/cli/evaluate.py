@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
+from simcse_kit.cli.options import BackendOption, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
 from simcse_kit.cli.suites import (
     Endpoint,
     Models,
-    SuiteData,
+    SuiteDataOption,
     Suites,
     downloads,
     suite_data,
@@ -37,7 +37,7 @@ _ACROSS = 10  # scores in a line of a table; more stand one below the other
 def evaluate_models(
     *,
     models: Models,
-    data: SuiteData,
+    data: SuiteDataOption,
     suite: Suites = None,
     endpoint: Endpoint = None,
     pooling: Pooling = None,
@@ -54,7 +54,7 @@ def evaluate_models(
     ] = False,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
@@ -66,7 +66,7 @@ def evaluate_models(
 
     Example: simcse-kit eval my-model all-MiniLM-L6-v2 --suite sts --data data/senteval
     """
-    from simcse_kit.cli.console import err, out, plain
+    from simcse_kit.cli.console import err, escaped, out
     from simcse_kit.report.comparison import compare_models, compared, suites_with_data
 
     suites = suites_of(suite)
@@ -87,7 +87,7 @@ def evaluate_models(
             record=record,
             show_progress_bar=True,
             announce=lambda model, pooling, name: err().print(
-                f"{plain(_label(model, pooling))}, suite {plain(name)}", style="dim"
+                f"{escaped(_label(model, pooling))}, suite {escaped(name)}", style="dim"
             ),
             on_measured=measured.append,
             endpoint=endpoint,
@@ -122,7 +122,7 @@ def _label(name: str, pooling: str | None) -> str:
 def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool) -> None:
     from statistics import fmean, stdev
 
-    from simcse_kit.cli.console import plain, table
+    from simcse_kit.cli.console import escaped, table
 
     models = [model for model in comparison.models if suite in model.results]
     labels = [_label(model.title, model.pooling) for model in models]
@@ -152,7 +152,7 @@ def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool
     console.print(table(head, lines, title=f"{suite}: {part.unit}"))
     for label, results in rows:
         for note in dict.fromkeys(note for result in results for note in result.notes):
-            console.print(f"{plain(label)}: {plain(note)}", style="dim")
+            console.print(f"{escaped(label)}: {escaped(note)}", style="dim")
     for label, model in zip(labels[1:], models[1:], strict=True):
         _print_difference(console, labels[0], label, comparison.differences[model.name, suite])
     for label, results in rows if details else ():

@@ -18,7 +18,9 @@ def export(
     output: Annotated[Path, typer.Argument(help="A new folder.", metavar="OUT")],
     to: Annotated[
         str,
-        typer.Option(help=" ".join(f"{part.name}: {part.help}" for part in EXPORT_FORMATS)),
+        typer.Option(
+            help=" ".join(f"{part.name}: {part.help}" for part in EXPORT_FORMATS), autocompletion=EXPORT_FORMATS.names
+        ),
     ],
     calibration: Annotated[
         Path | None,
@@ -35,7 +37,7 @@ def export(
 
     Example: simcse-kit export my-model my-model-onnx --to onnx
     """
-    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.cli.console import escaped, out, table
     from simcse_kit.data import read_sentences
     from simcse_kit.encoding.export.export import export_model
     from simcse_kit.model import SimCSE
@@ -57,4 +59,4 @@ def export(
             ["lowest cosine", "1", f"{check.lowest_cosine:.5f}"],
         ]
     rows.append(["MB on disk", "", f"{check.megabytes:,.0f}"])
-    out().print(table([plain(output), "original", to], rows))
+    out().print(table([escaped(output), "original", to], rows))

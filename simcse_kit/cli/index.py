@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from simcse_kit.cli.options import (
     FILE_HELP,
-    Backend,
+    BackendOption,
     BatchSize,
     Columns,
     Device,
@@ -17,16 +17,18 @@ from simcse_kit.cli.options import (
     Header,
     Pooling,
     SkipBadRows,
+    TrustIndex,
     TrustRemoteCode,
     columns_of,
 )
+from simcse_kit.parts import is_named
 from simcse_kit.search.address import index_address, masked
 from simcse_kit.search.kinds import KINDS, get_kind
 
 Index = Annotated[
     str, typer.Argument(help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.", metavar="INDEX")
 ]
-Store = Annotated[str | None, typer.Option(help="The old way: folder, or milvus.", hidden=True)]
+Store = Annotated[Literal["folder", "milvus"] | None, typer.Option(help="The old way of an address.", hidden=True)]
 Uri = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="URI")]
 Token = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="TOKEN")]
 File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
@@ -57,7 +59,7 @@ Queries = Annotated[
 Model = Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")]
 
 
-def build_index(
+def build_index_command(
     model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
     file: File,
     index: Index,
@@ -83,7 +85,7 @@ def build_index(
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     store: Store = None,
@@ -94,7 +96,7 @@ def build_index(
 
     Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import build_index
     from simcse_kit.model import SimCSE
 
@@ -121,11 +123,12 @@ def build_index(
     )
     console = out()
     what = f"passages of {counts.documents:,} documents" if passages else "sentences"
-    console.print(f"{len(built):,} {what} indexed in {plain(masked(index))}{_left_out(counts)}")
+    console.print(f"{len(built):,} {what} indexed in {escaped(masked(index))}{_left_out(counts)}")
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
-    console.print(f'next: simcse-kit search {plain(address)} "your question"', style="dim")
+    trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
+    console.print(f'next: simcse-kit search {escaped(address)} "your question"{trust}', style="dim")
 
 
 def add_to_index(
@@ -141,8 +144,9 @@ def add_to_index(
     model: Model = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -151,12 +155,17 @@ def add_to_index(
 
     Example: simcse-kit index add tickets-index new-tickets.csv --columns text
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import add_files
     from simcse_kit.index.sentence_index import SentenceIndex
 
     opened = SentenceIndex.open(
-        index_address(index, store, uri, token), model, device=device, backend=backend, dtype=dtype
+        index_address(index, store, uri, token),
+        model,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
     )
     counts = add_files(
         opened,
@@ -172,7 +181,7 @@ def add_to_index(
         show_progress_bar=True,
     )
     out().print(
-        f"{counts.rows:,} sentences added to {plain(masked(index))}, which has {len(opened):,}{_left_out(counts)}"
+        f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{_left_out(counts)}"
     )
 
 
@@ -180,6 +189,7 @@ def delete_from_index(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
     filter: Filter = None,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -188,22 +198,24 @@ def delete_from_index(
 
     Example: simcse-kit index delete tickets-index 17 23
     """
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index_address(index, store, uri, token))
+    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
     deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=_json_of(filter))
     collection.save()
-    out().print(f"{deleted:,} deleted from {plain(masked(index))}, which has {len(collection):,}")
+    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which has {len(collection):,}")
 
 
-def show_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
+def show_index(
+    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+) -> None:
     """Show what an index holds and how it is searched."""
     from simcse_kit.cli.console import facts, out
     from simcse_kit.search import open_collection
 
     address = index_address(index, store, uri, token)
-    info = open_collection(address).info()
+    info = open_collection(address, trust_remote_code=trust_remote_code).info()
     structure = info.structure
     kind = f"{structure.kind if structure else 'flat'}"
     how = "exact" if structure is None else get_kind(structure.kind).help
@@ -240,45 +252,48 @@ def show_index(index: Index, store: Store = None, uri: Uri = None, token: Token 
     )
 
 
-def verify_index(index: Index, store: Store = None, uri: Uri = None, token: Token = None) -> None:
+def verify_index(
+    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+) -> None:
     """Read all of an index and compare it with its checksums."""
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index_address(index, store, uri, token))
+    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
     collection.verify()
     commit = collection.info().generation
-    out().print(f"{plain(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
+    out().print(f"{escaped(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
 
 
 def compact_index(
     index: Index,
     queries: Queries = None,
     model: Model = None,
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
     """Leave deleted sentences out for good, and make the structure that is searched anew."""
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection
 
     collection: Any
     address = index_address(index, store, uri, token)
     if queries is None:
-        collection = open_collection(address)
+        collection = open_collection(address, trust_remote_code=trust_remote_code)
     else:
-        collection = SentenceIndex.open(address, model)
+        collection = SentenceIndex.open(address, model, trust_remote_code=trust_remote_code)
         collection.tune_by(_queries_of(queries))
     before = collection.info()
     collection.compact()
     after = collection.info()
     if address.uri is not None:
-        out().print(f"{plain(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
+        out().print(f"{escaped(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
         return
     out().print(
-        f"{plain(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
+        f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
         f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
     )
 
@@ -310,11 +325,14 @@ def search_index(
     k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
     threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.", min=-1, max=1)] = None,
     filter: Filter = None,
-    output: Annotated[str, typer.Option("--format", help="table, or json: a line for each query.")] = "table",
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="json: a line for each query.")
+    ] = "table",
     model: Model = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -323,16 +341,19 @@ def search_index(
 
     Example: simcse-kit search tickets-index "cannot log in" -k 3
     """
-    from simcse_kit.cli.console import out, plain, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.sentence_index import SentenceIndex
 
-    if output not in ("table", "json"):
-        raise SimCSEKitError(f"--format must be table or json; got {output!r}")
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
     opened = SentenceIndex.open(
-        index_address(index, store, uri, token), model, device=device, backend=backend, dtype=dtype
+        index_address(index, store, uri, token),
+        model,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
     )
     answers = opened.search(queries, k=k, threshold=threshold, filter=_json_of(filter))
     if output == "json":
@@ -341,7 +362,7 @@ def search_index(
         return
     console = out()
     for query, hits in zip(queries, answers, strict=True):
-        console.print(f"[bold]{plain(query)}[/]")
+        console.print(f"[bold]{escaped(query)}[/]")
         if hits:
             console.print(
                 table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), shortened(h.text)] for h in hits], left=3)

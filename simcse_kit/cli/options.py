@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,18 +20,53 @@ POOLING_HELP = (
 COLUMNS_HELP = "Names of the columns to read, with commas: text, or sent0,sent1,hard_neg."
 HEADER_HELP = "Whether the first row holds names. Default: decided from the row."
 SKIP_HELP = "Skip rows that cannot be used, and count them."
+INDEX_TRUST_HELP = (
+    "Run Python code that the index names as its kind, MODULE:NAME, or that its model brings. Only if you trust it."
+)
 TRUST_HELP = "Run Python code that comes with the model. Only if you trust it."
 
-Pooling = Annotated[str | None, typer.Option(help=POOLING_HELP + " Default: what the model's folder says.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.")]
-Backend = Annotated[
-    str, typer.Option(help="What runs the model. " + " ".join(f"{part.name}: {part.help}" for part in BACKENDS))
+
+def dtype_names() -> list[str]:
+    """Those of all backends, and auto."""
+    return ["auto", *dict.fromkeys(dtype for part in BACKENDS for dtype in part.dtypes)]
+
+
+def device_names() -> list[str]:
+    """Types of device; one of several is named with its number, such as cuda:1."""
+    return ["cpu", "cuda", "mps"]
+
+
+def completes_list(names: Callable[[], Iterable[str]], separator: str = ",") -> Callable[[str], list[str]]:
+    """Completion for an option that takes several names: the last one is completed."""
+
+    def complete(incomplete: str) -> list[str]:
+        before = incomplete[: incomplete.rfind(separator) + 1]
+        return [before + name for name in names()]
+
+    return complete
+
+
+Pooling = Annotated[
+    str | None,
+    typer.Option(help=POOLING_HELP + " Default: what the model's folder says.", autocompletion=POOLERS.names),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.", autocompletion=device_names),
+]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        help="What runs the model. " + " ".join(f"{part.name}: {part.help}" for part in BACKENDS),
+        autocompletion=BACKENDS.names,
+    ),
 ]
 Dtype = Annotated[
     str,
     typer.Option(
         help="What the model multiplies in; auto asks the processor, float32 is exact. "
-        + " ".join(f"{part.name}: {', '.join(part.dtypes)}." for part in BACKENDS)
+        + " ".join(f"{part.name}: {', '.join(part.dtypes)}." for part in BACKENDS),
+        autocompletion=dtype_names,
     ),
 ]
 BatchSize = Annotated[
@@ -39,7 +75,9 @@ BatchSize = Annotated[
 Columns = Annotated[str | None, typer.Option(help=COLUMNS_HELP)]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help=HEADER_HELP)]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help=SKIP_HELP)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file that is written, where it is there.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_HELP)]
+TrustIndex = Annotated[bool, typer.Option("--trust-remote-code", help=INDEX_TRUST_HELP)]
 
 
 def check_output_file(option: str, path: Path) -> None:

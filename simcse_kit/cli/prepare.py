@@ -8,25 +8,25 @@ from typing import Annotated, Any, Literal
 import typer
 
 from simcse_kit.cli.options import (
-    Backend,
+    BackendOption,
     BatchSize,
     Columns,
     Device,
     Dtype,
     Header,
+    Overwrite,
     Pooling,
     SkipBadRows,
     TrustRemoteCode,
     columns_of,
 )
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")]
 Seed = Annotated[int, typer.Option(help="Random seed of the draw.")]
 Combinations = Literal["one", "all"]
 SamplingStrategy = Literal["top", "random"]
 
 
-def prepare_sentences(
+def prepare_sentences_command(
     docs: Annotated[
         list[str],
         typer.Argument(help="Documents: .txt, .jsonl, .parquet, each also .gz, or folders of them.", metavar="DOCS..."),
@@ -78,7 +78,7 @@ def prepare_sentences(
     _tell(counts, out, "unsup")
 
 
-def prepare_nli(
+def prepare_nli_command(
     files: Annotated[
         list[str],
         typer.Argument(help="SNLI, MultiNLI, XNLI or KorNLI: .jsonl, .txt or .tsv, each also .gz.", metavar="FILES..."),
@@ -111,7 +111,7 @@ def prepare_nli(
     _tell(counts, out, "sup")
 
 
-def prepare_negatives(
+def prepare_negatives_command(
     pairs: Annotated[
         str, typer.Argument(help="Rows of 2 sentences: anchor and positive, as for train sup.", metavar="PAIRS")
     ],
@@ -143,7 +143,7 @@ def prepare_negatives(
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     overwrite: Overwrite = False,
@@ -183,11 +183,11 @@ def prepare_negatives(
 
 def _tell(counts: Any, path: Path, mode: str) -> None:
     """A named tuple of counts as two aligned columns, zeros left out; and what to do with the file."""
-    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.cli.console import escaped, out, table
 
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
     console = out()
-    console.print(table([plain(path), "count"], rows))
+    console.print(table([escaped(path), "count"], rows))
     start = "google-bert/bert-base-uncased" if mode == "unsup" else "all-MiniLM-L6-v2"
-    next_one = f"simcse-kit train {mode} {plain(path)} --model {start} --output-dir my-model"
+    next_one = f"simcse-kit train {mode} {escaped(path)} --model {start} --output-dir my-model"
     console.print(f"next: {next_one}", style="dim")

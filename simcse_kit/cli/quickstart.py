@@ -19,7 +19,7 @@ def run_quickstart(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
 ) -> None:
     """The main job in one go, offline, in a minute or two: train, measure, index, search, and a report to look at."""
-    from simcse_kit.cli.console import err, facts, out, plain, table
+    from simcse_kit.cli.console import err, escaped, facts, out, table
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.workflows.quickstart import quickstart, reading_notes
 
@@ -44,15 +44,15 @@ def run_quickstart(
             f"and {made.indexed:,} indexed"
         )
     for query, hits in made.answers.items():
-        console.print(f"[bold]{plain(query)}[/]")
+        console.print(f"[bold]{escaped(query)}[/]")
         console.print(facts([(f"{hit.score:.2f}", hit.text) for hit in hits]) if hits else "no hit")
     console.print()
     for note in reading_notes():
         console.print(f"- {note}", style="dim")
     console.print()
-    console.print(f"model   {plain(made.model)}\nindex   {plain(made.index)}\nreport  {plain(made.report)}")
+    console.print(f"model   {escaped(made.model)}\nindex   {escaped(made.index)}\nreport  {escaped(made.report)}")
     console.print()
-    source = plain(shlex.quote(str(sentences))) if sentences is not None else "my.txt"
+    source = escaped(shlex.quote(str(sentences))) if sentences is not None else "my.txt"
     console.print("Next, on your own text, one sentence a line:" if sentences is None else "Next, on all of it:")
     console.print(f"  simcse-kit train unsup {source} --model google-bert/bert-base-uncased --output-dir my-model")
     console.print(f"  simcse-kit index build my-model {source} my-index")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from simcse_kit.cli.options import Backend, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
+from simcse_kit.cli.options import BackendOption, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
 from simcse_kit.cli.suites import (
     Endpoint,
-    SuiteData,
+    SuiteDataOption,
     Suites,
     suite_data,
     suite_options,
@@ -33,18 +33,18 @@ def report_models(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write: .html, .md or .json.", metavar="FILE")
     ] = Path("report.html"),
-    data: SuiteData = [],  # noqa: B006 - typer's way of a list that may be left out
+    data: SuiteDataOption = [],  # noqa: B006 - typer's way of a list that may be left out
     suite: Suites = None,
     settings: dict[str, Any],
     format: Annotated[
-        str | None, typer.Option(help="html, md or json. Default: what the file's name ends in.", metavar="FORMAT")
+        Literal["html", "md", "json"] | None, typer.Option(help="Default: what the file's name ends in.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     endpoint: Endpoint = None,
     pooling: Pooling = None,
     batch_size: BatchSize = None,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
@@ -56,7 +56,7 @@ def report_models(
 
     Example: simcse-kit report runs/plain runs/esimcse all-MiniLM-L6-v2 --data data/senteval -o report.html
     """
-    from simcse_kit.cli.console import err, plain
+    from simcse_kit.cli.console import err, escaped
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.report.gather import make_report
     from simcse_kit.report.render import report_format, write_report
@@ -73,7 +73,7 @@ def report_models(
         suite_data(data, suites) if data else None,
         options=suite_options(suites, settings),
         show_progress_bar=True,
-        announce=lambda name: err().print(plain(name), style="dim"),
+        announce=lambda name: err().print(escaped(name), style="dim"),
         endpoint=endpoint,
         pooling=pooling,
         batch_size=batch_size,
@@ -83,4 +83,4 @@ def report_models(
         trust_remote_code=trust_remote_code,
     )
     write_report(report, output, kind)
-    err().print(f"wrote {plain(output)}")
+    err().print(f"wrote {escaped(output)}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simcse_kit.cli.index import Store, Token, Uri
-from simcse_kit.cli.options import FILE_HELP, Backend, Columns, Device, Dtype, columns_of
+from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
 
 Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine it needs --api-key or --no-auth.")]
 ApiKey = Annotated[
@@ -38,8 +38,9 @@ def serve_targets(
     max_queue: Annotated[int, typer.Option(help="Sentences that may wait; more get 429.", min=1)] = 8192,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.", min=0.1)] = 60,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "auto",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -48,32 +49,30 @@ def serve_targets(
 
     Example: simcse-kit serve tickets-index my-model
     """
-    from simcse_kit.cli.console import err, plain
-    from simcse_kit.errors import require_extra
+    from simcse_kit.cli.console import err, escaped
+    from simcse_kit.serving import Limits, Started, serve
 
-    require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
-    from simcse_kit.serving import Limits, check_access, open_targets, serve
-
-    check_access(host, api_key, no_auth)
-    limits = Limits(sentences=max_sentences, queue=max_queue, seconds=timeout)
-    indexes, models = open_targets(
-        targets, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
-    )
-
-    def started(url: str) -> None:
-        what = [*(f"index {plain(name)}" for name in indexes), *(f"model {plain(name)}" for name in models)]
+    def say(started: Started) -> None:
+        url, indexes, models = started
+        what = [*(f"index {escaped(name)}" for name in indexes), *(f"model {escaped(name)}" for name in models)]
         err().print(f"serving {', '.join(what)} at {url} (API: {url}/docs); Ctrl-C ends it")
 
     serve(
-        indexes,
-        models,
+        targets=targets,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        store=store,
+        uri=uri,
+        token=token,
         host=host,
         port=port,
         api_key=api_key,
         no_auth=no_auth,
-        limits=limits,
+        limits=Limits(sentences=max_sentences, queue=max_queue, seconds=timeout),
         writable=writable,
-        on_start=started,
+        on_start=say,
     )
 
 
@@ -94,8 +93,9 @@ def run_demo(
     api_key: ApiKey = None,
     no_auth: NoAuth = False,
     device: Device = None,
-    backend: Backend = "torch",
+    backend: BackendOption = "torch",
     dtype: Dtype = "auto",
+    trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
@@ -106,12 +106,12 @@ def run_demo(
     """
     import webbrowser
 
-    from simcse_kit.cli.console import err, plain
+    from simcse_kit.cli.console import err, escaped
     from simcse_kit.errors import SimCSEKitError, require_extra
 
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the demo")
     from simcse_kit.model import SimCSE
-    from simcse_kit.serving import check_access, free_port, open_targets, serve
+    from simcse_kit.serving import Started, check_access, free_port, open_targets, serve
     from simcse_kit.serving.demo import demo_index
 
     check_access(host, api_key, no_auth)
@@ -122,26 +122,34 @@ def run_demo(
         encoder = SimCSE(model, device=device, backend=backend, dtype=dtype)
         made, counts = demo_index(sentences, encoder, columns=columns_of(columns), show_progress_bar=True)
         state = "indexed in" if counts is not None else "opened from"
-        err().print(f"{len(made):,} sentences {state} {plain(made.folder)}")
+        err().print(f"{len(made):,} sentences {state} {escaped(made.folder)}")
         opened["sample" if sentences is None else Path(sentences).name.partition(".")[0]] = made
     targets = [name for name in (index, compare) if name is not None]
-    found, models = open_targets(
-        targets, device=device, backend=backend, dtype=dtype, store=store, uri=uri, token=token
+    indexes, models = open_targets(
+        targets,
+        indexes=opened,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        store=store,
+        uri=uri,
+        token=token,
     )
     if models:
         raise SimCSEKitError(f"{next(iter(models))} is no index; make one: simcse-kit index build MODEL FILE INDEX")
 
-    def started(url: str) -> None:
-        err().print(f"open {url} (Ctrl-C ends it)")
+    def show(started: Started) -> None:
+        err().print(f"open {started.url} (Ctrl-C ends it)")
         if browser:
-            webbrowser.open(url)
+            webbrowser.open(started.url)
 
     serve(
-        opened | found,
+        indexes,
         host=host,
         port=free_port(host, 8000) if port is None else port,
         api_key=api_key,
         no_auth=no_auth,
         writable=True,
-        on_start=started,
+        on_start=show,
     )

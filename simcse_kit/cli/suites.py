@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from simcse_kit.cli.options import completes_list
 from simcse_kit.errors import SimCSEKitError, say_once
 from simcse_kit.evaluation.suite import SUITES, Suite, suite_of
 
@@ -20,7 +21,7 @@ Models = Annotated[
         metavar="MODEL...",
     ),
 ]
-SuiteData = Annotated[
+SuiteDataOption = Annotated[
     list[str],
     typer.Option(
         help="; ".join(f"{part.name}: {part.data}" for part in SUITES) + ". SUITE=PATH for one suite alone.",
@@ -32,7 +33,8 @@ Suites = Annotated[
     str | None,
     typer.Option(
         help=" ".join(f"{part.name}: {part.help}" for part in SUITES)
-        + f" Or module:attribute, for one of your own. Several with commas. Default: {DEFAULT}."
+        + f" Or module:attribute, for one of your own. Several with commas. Default: {DEFAULT}.",
+        autocompletion=completes_list(SUITES.names),
     ),
 ]
 Endpoint = Annotated[
@@ -128,12 +130,14 @@ def _option(name: str, owners: list[tuple[type[Suite], Field[Any]]]) -> inspect.
     """The option of a setting, which several suites may have; left out, each takes its own default."""
     kind = get_type_hints(owners[0][0])[name]
     one = kind if kind in (bool, int, float) else str  # a list is given with commas
+    choices = list(dict.fromkeys(choice for _, field in owners for choice in field.metadata["choices"] or ()))
     lows = [field.metadata["bounds"].get("at least") for _, field in owners]
     option = typer.Option(
         f"--{name.replace('_', '-')}",  # a flag has no --no-
         help=" ".join(f"{part.name}: {_told(field)}" for part, field in owners),
         min=lows[0] if one in (int, float) and len(owners) == 1 else None,
         show_default=False,
+        autocompletion=completes_list(lambda: choices) if choices else None,
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[one | None, option]

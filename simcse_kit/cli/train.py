@@ -20,7 +20,10 @@ from simcse_kit.cli.options import (
     Device,
     TrustRemoteCode,
     columns_of,
+    completes_list,
+    device_names,
 )
+from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES, TERMS, Term
 from simcse_kit.training.config import COMMON, LISTS, part_settings
 from simcse_kit.training.recipes import Measured, measured, mode_defaults, recipes
@@ -69,7 +72,7 @@ def train_command(mode: str) -> Callable[..., None]:
 
     def command(file: str, output_dir: Path, seeds: str | None, columns: str | None, **settings: Any) -> None:
         from simcse_kit.cli.progress import TerminalListener
-        from simcse_kit.distributed import leave, world
+        from simcse_kit.distributed import end_process_group, world
         from simcse_kit.training.run import train_sup, train_unsup
         from simcse_kit.training.seeds import train_seeds
 
@@ -86,7 +89,7 @@ def train_command(mode: str) -> Callable[..., None]:
             listener.close()
         if world().rank == 0:
             _tell_seeds(found, output_dir) if seeds is not None else _tell(result)
-        leave()
+        end_process_group()
 
     first = [field for field in COMMON if field.name in _FIRST]
     parameters = [
@@ -152,7 +155,16 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
             off = f"--{name.removeprefix('no_').replace('_', '-')}"
         text += " Default: on." if default is True else ""
         return _parameter(name, _panelled(bool | None, panel, text, f"{on}/{off}"), None)
-    return _parameter(name, _panelled(kind | None, panel, text), None)
+    return _parameter(name, _panelled(kind | None, panel, text, autocompletion=_COMPLETIONS.get(name)), None)
+
+
+_COMPLETIONS = {  # of settings whose choices are open
+    "augmentation": completes_list(AUGMENTATIONS.names),
+    "device": device_names,
+    "pooling": POOLERS.names,
+    "recipe": completes_list(lambda: recipes(), "+"),
+    "report_to": lambda: ["none", "tensorboard", "wandb"],
+}
 
 
 def _kind(field: dataclasses.Field[Any]) -> Any:
@@ -190,19 +202,19 @@ _SCORES = {
 
 
 def _tell(result: TrainResult) -> None:
-    from simcse_kit.cli.console import out, plain
+    from simcse_kit.cli.console import escaped, out
 
     console = out()
     if result.best_score is not None:
         console.print(f"best: step {result.best_step}, score {result.best_score:.2f}: {_SCORES[result.select]}")
         if result.start_was_better:
             console.print(f"[yellow]the start model scored higher: {result.start_score:.2f}[/]")
-    console.print(f"model saved in {plain(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
-    console.print(f"next: simcse-kit eval {plain(result.output_dir)} --suite sts --data DIR", style="dim")
+    console.print(f"model saved in {escaped(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
+    console.print(f"next: simcse-kit eval {escaped(result.output_dir)} --suite sts --data DIR", style="dim")
 
 
 def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
-    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.cli.console import escaped, out, table
 
     console = out()
     rows = [
@@ -216,7 +228,7 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
     select = found.runs[found.best_seed].select
     console.print(f"score: {_SCORES[select]}", style="dim")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
-    console.print(f"mean {found.mean:.2f}{spread}, best {plain(output_dir)}/seed-{found.best_seed}")
+    console.print(f"mean {found.mean:.2f}{spread}, best {escaped(output_dir)}/seed-{found.best_seed}")
 
 
 def _figures(found: Measured | None) -> tuple[str, str]:
@@ -260,7 +272,7 @@ def train_again(
     if output_dir is None:
         raise typer.BadParameter("--repeat needs --output-dir: the folder of the new run")
     from simcse_kit.cli.progress import TerminalListener
-    from simcse_kit.distributed import leave, world
+    from simcse_kit.distributed import end_process_group, world
     from simcse_kit.training.repeat import repeat_run
 
     listener = TerminalListener()
@@ -278,7 +290,7 @@ def train_again(
         listener.close()
     if world().rank == 0:
         _tell(result)
-    leave()
+    end_process_group()
 
 
 def show_recipes() -> None:
@@ -319,7 +331,7 @@ def show_objectives(
 
     Example: simcse-kit objectives simcse
     """
-    from simcse_kit.cli.console import out, plain, table
+    from simcse_kit.cli.console import escaped, out, table
 
     console = out()
     if name is None:
@@ -330,11 +342,13 @@ def show_objectives(
         console.print("+ joins objectives where one of its options is given; simcse-kit objectives NAME", style="dim")
         return
     part = _part(name)
-    console.print(f"[bold]{plain(part.name)}[/]: {plain(part.help)}")
+    console.print(f"[bold]{escaped(part.name)}[/]: {escaped(part.help)}")
     if part.source:
-        console.print(f"source: {plain(part.source)}", style="dim")
+        console.print(f"source: {escaped(part.source)}", style="dim")
+    if part.citation:
+        console.print(escaped(part.citation), style="dim", soft_wrap=True)
     if isinstance(part, type):
-        console.print(plain(inspect.getdoc(part) or ""))
+        console.print(escaped(inspect.getdoc(part) or ""))
         rows = [
             [f"--{item.name.replace('_', '-')}", _shown(item.default), item.metadata["help"]]
             for item in dataclasses.fields(part)

@@ -15,10 +15,9 @@ from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import BadRow, RowProblem, shown
 from simcse_kit.data.text import SENTENCES, text_of
 from simcse_kit.errors import DataError
+from simcse_kit.types import Id
 
 _BLOCK = 1 << 20  # bytes
-
-Id = str | int
 
 
 class Shard(NamedTuple):

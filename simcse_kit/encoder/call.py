@@ -1,25 +1,57 @@
-"""One call of ``encode``: what is asked for, the prompt before each text, vectors in the form that is wanted."""
+"""One call of `encode`: the texts, the prompt before each, their vectors, and the form that is asked for."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcse_kit.encoder.backends.pipeline import Embedded
+from simcse_kit.encoder.backends.interface import Backend, OnBatch
 from simcse_kit.encoder.folder import Settings
 from simcse_kit.encoder.precision import PRECISIONS, quantized
 from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import say_once
 
 Embeddings = NDArray[Any] | Tensor | list[Tensor]
+_HALF = re.compile("[\ud800-\udfff]")
+CHUNK = 1 << 14  # texts that are sorted by length together: batches of one length, and tokens that fit in memory
 
 # Names of prompts, of sentence-transformers; the first that a model has is taken
 QUERY = ("query",)
 DOCUMENT = ("document", "passage", "corpus")
+
+
+def is_text(value: Any) -> bool:
+    """One string or a sequence of strings, an empty list included: it has no vectors either."""
+    if isinstance(value, np.ndarray):
+        return bool(value.dtype.kind == "U")
+    return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(item, str) for item in value))
+
+
+def checked_texts(sentences: Any) -> list[str]:
+    """The strings as a list, half surrogate pairs read as U+FFFD; what is no string is a `TypeError` with its index."""
+    if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
+        raise TypeError(f"sentences must be a string or a sequence of strings; got {type(sentences).__name__}")
+    texts = [sentences] if isinstance(sentences, str) else list(sentences)
+    halves = 0
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"sentences must be strings; sentences[{i}] is {type(text).__name__}: {str(text)[:60]!r}")
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                halves += 1
+                texts[i] = _HALF.sub("\ufffd", text)
+    if halves:
+        say_once(f"{halves} of {len(texts)} texts hold half of a surrogate pair, which is no text: read as U+FFFD")
+    return texts
 
 
 def check_options(batch_size: int | None, precision: str, truncate_dim: int | None) -> None:
@@ -60,6 +92,52 @@ def prompt_tokens(prompt: str, tokenize: Callable[[Sequence[str]], TokenTable], 
     """Tokens of a prompt with what stands before it, without the closing token, where that is a ``special`` one."""
     ids = tokenize([prompt]).flat
     return len(ids) - (1 if len(ids) and int(ids[-1]) in special else 0)
+
+
+class Embedded(NamedTuple):
+    """The vectors of N texts."""
+
+    vectors: Tensor  # (N, D) float32
+    distinct: int  # texts
+    truncated: int  # of these, how many were longer than the limit and were cut
+
+
+def embed_texts(
+    texts: Sequence[str],
+    tokenize: Callable[[Sequence[str]], TokenTable],
+    backend: Backend,
+    dimension: int,
+    *,
+    batch_size: int | None = None,
+    prompt_length: int = 0,
+    output_device: torch.device,
+    on_batch: OnBatch = None,
+) -> Embedded:
+    """Vectors of N texts in their order, on ``output_device``.
+
+    Equal texts are encoded once. While the backend runs a chunk of texts, a thread tokenizes the next: the Rust
+    tokenizer does not hold Python's lock.
+    """
+    numbers: dict[str, int] = {}
+    rows = [numbers.setdefault(text, len(numbers)) for text in texts]
+    distinct = list(numbers)
+    if on_batch is not None and len(distinct) < len(texts):
+        on_batch(len(texts) - len(distinct))
+    out = torch.empty((len(distinct), dimension), dtype=torch.float32, device=output_device)
+    truncated = 0
+    with ThreadPoolExecutor(1) as ahead:
+        tokens = tokenize(distinct[:CHUNK])
+        for start in range(0, len(distinct), CHUNK):
+            stop = start + CHUNK
+            pending = ahead.submit(tokenize, distinct[stop : stop + CHUNK]) if stop < len(distinct) else None
+            truncated += tokens.truncated
+            backend.embed(
+                tokens, out[start:stop], batch_size=batch_size, prompt_length=prompt_length, on_batch=on_batch
+            )
+            if pending is not None:
+                tokens = pending.result()
+    vectors = out if len(distinct) == len(texts) else out[torch.tensor(rows, device=output_device)]
+    return Embedded(vectors, len(distinct), truncated)
 
 
 def say_cut(done: Embedded, texts: int, name: str, limit: int | None) -> None:

@@ -29,7 +29,8 @@ def model_card(
     """README text for a folder whose ``simcse_kit.json`` is ``record``.
 
     Args:
-        record: its ``evaluation`` holds the scores with their intervals, its ``license`` the model's licence.
+        record: its ``evaluation`` holds the scores with their intervals, its ``license`` the model's licence, its
+            ``parts`` what `used_parts` found.
         dimension: width of the vectors.
         length: longest input in tokens.
         plain: nothing comes before the backbone or after the pooling but a scaling to length 1, so that transformers
@@ -44,6 +45,7 @@ def model_card(
     template = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
     start, data = str(record.get("model") or ""), str(record.get("data", {}).get("source", ""))
     dataset = _dataset(data)
+    parts = record.get("parts", [])
     return template.render(
         record=record,
         dimension=dimension,
@@ -60,6 +62,8 @@ def model_card(
         start=PurePath(start).name if PurePath(start).is_absolute() else start,
         base=_on_the_hub(start),
         settings=_settings(record.get("training", {})),
+        parts=parts,
+        citations=list(dict.fromkeys(part["citation"] for part in parts if part["citation"])),
         measured=[{"task": task_of(entry["suite"]), **entry} for entry in record.get("evaluation", [])],
     )
 

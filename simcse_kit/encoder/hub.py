@@ -15,7 +15,7 @@ _SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*_*/pytorch
 _NOT_OURS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot"]
 
 
-class Source(NamedTuple):
+class ModelSource(NamedTuple):
     """A model as the user named it, and where its files lie."""
 
     name: str
@@ -29,23 +29,23 @@ def resolve(
     revision: str | None = None,
     local_files_only: bool = False,
     trust_remote_code: bool = False,
-) -> Source:
+) -> ModelSource:
     """A folder for a path or a hub name; fetched through huggingface_hub's cache where it is not on disk."""
     name = str(name_or_path)
     path = Path(name).expanduser()
     if path.is_dir():
         if not any((path / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
             raise ModelError(f"{name} is a folder but not a model: it holds neither config.json nor modules.json")
-        return Source(name, path, None)
+        return ModelSource(name, path, None)
     if path.is_file():
         raise ModelError(f"{name} is a file; a model is a folder or a hub name")
     packaged = packaged_model(name) if revision is None else None
     if packaged is not None:
-        return Source(name, packaged, None)
+        return ModelSource(name, packaged, None)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise ModelError(f"no folder {name}, and it is not a hub name (owner/name) either")
     folder = _download(name, revision, local_files_only, trust_remote_code)
-    return Source(name, folder, KNOWN_POOLINGS.get(name))
+    return ModelSource(name, folder, KNOWN_POOLINGS.get(name))
 
 
 def _candidates(name: str) -> list[str]:

@@ -21,7 +21,7 @@ from simcse_kit.encoder.backbone import (
     state_keys,
 )
 from simcse_kit.encoder.folder import RECORD, SentenceTransformersFolder, Settings, read_modules
-from simcse_kit.encoder.hub import Source
+from simcse_kit.encoder.hub import ModelSource
 from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_lora
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
@@ -47,7 +47,7 @@ class Loaded:
 
 
 def load_encoder(
-    source: Source,
+    source: ModelSource,
     *,
     pooling: str | None = None,
     default_pooling: str | None = None,
@@ -111,7 +111,7 @@ def load_encoder(
 
 
 def _choose_pooling(
-    source: Source,
+    source: ModelSource,
     modules: SentenceTransformersFolder | None,
     original: bool,
     pooling: str | None,
@@ -160,7 +160,7 @@ def _backbone_of_original(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _post(
-    source: Source,
+    source: ModelSource,
     modules: SentenceTransformersFolder | None,
     record: dict[str, Any],
     pooling: str,
@@ -182,7 +182,7 @@ def _post(
 
 
 def _head(
-    source: Source,
+    source: ModelSource,
     record: dict[str, Any],
     pooling: str,
     origin: str,
@@ -220,7 +220,9 @@ def _head(
     return dense
 
 
-def _mask_id(source: Source, modules: SentenceTransformersFolder | None, pooling: str, tokenizer: Any) -> int | None:
+def _mask_id(
+    source: ModelSource, modules: SentenceTransformersFolder | None, pooling: str, tokenizer: Any
+) -> int | None:
     """The token that is read by a pooling of the mask token; None for other poolings."""
     if not POOLERS.get(pooling).mask_token:
         return None

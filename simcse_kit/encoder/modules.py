@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from simcse_kit.encoder.backbone import PACKED, first_position
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
@@ -104,6 +106,10 @@ class Encoder(nn.Module):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.pooler = POOLERS.get(self.pooling)
 
+    def version(self) -> tuple[object, ...]:
+        """`version_of` all weights and buffers."""
+        return version_of((*self.parameters(), *self.buffers()))
+
     @property
     def config(self) -> Any:
         """The backbone's transformers config."""
@@ -160,7 +166,8 @@ class Encoder(nn.Module):
         else:
             output = run(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **extra)
             states = output.hidden_states if inner else (output.last_hidden_state,)
-        vectors = pool(self.pooler, states, attention_mask if pool_mask is None else pool_mask)
+        kept = attention_mask if pool_mask is None else pool_mask
+        vectors = pool(self.pooler, states, kept) if inner else self.pooler.pool(states[0], kept)
         for i, module in enumerate(self.post):
             if normalize or i + 1 < len(self.post) or not isinstance(module, Normalize):
                 vectors = module(vectors)
@@ -185,3 +192,26 @@ def hidden_size(config: Any) -> int:
         if isinstance(getattr(text, name, None), int):
             return int(getattr(text, name))
     raise AttributeError(f"{type(config).__name__} names no hidden size")
+
+
+_steps = 0  # of all optimizers, from the first call of `version_of` on
+
+
+def _count_step(*_: object) -> None:
+    global _steps
+    _steps += 1
+
+
+@functools.cache
+def _count_steps() -> None:
+    """Fused optimizers change weights without a new ``_version``; the hook is set on first use, not on import."""
+    register_optimizer_step_post_hook(_count_step)
+
+
+def version_of(weights: Iterable[Tensor]) -> tuple[object, ...]:
+    """Another value after a weight was changed in place, or replaced, or after any optimizer's step.
+
+    Copies of weights and fingerprints are kept as long as it is the same.
+    """
+    _count_steps()
+    return (_steps, *((weight._version, weight.data_ptr()) for weight in weights))

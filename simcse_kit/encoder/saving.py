@@ -12,12 +12,14 @@ from simcse_kit.encoder.card import model_card
 from simcse_kit.encoder.folder import RECORD, Settings
 from simcse_kit.encoder.lora import has_lora
 from simcse_kit.encoder.modules import Encoder, Normalize
+from simcse_kit.encoder.used_parts import used_parts
 from simcse_kit.files import staged_file, write_json
 
 
 def write_card(folder: Path, encoder: Encoder, settings: Settings, record: dict[str, Any], dimension: int) -> None:
     """Write the record and the README, each there whole or not at all; vectors have ``dimension`` D."""
     record = record | {"format_version": 1, "pooling": encoder.pooling}
+    record["parts"] = used_parts(record)
     card = model_card(
         record,
         dimension,

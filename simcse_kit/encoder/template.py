@@ -19,13 +19,6 @@ from simcse_kit.encoder.backbone import first_position
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError
 
-TEMPLATES = {
-    "bert": ('This sentence of "[X]" means [MASK].', 'This sentence : "[X]" means [MASK].'),
-    "roberta": ("This sentence : ' [X] ' means [MASK].", "The sentence : ' [X] ' means [MASK]."),
-}
-"""The original's templates (its ``run.sh``): of the first view and at inference, and of the second view. RoBERTa's
-have spaces around [X], for its vocabulary tells a word after a space from others."""
-
 _PIECE = "template: "  # begins the names of a template's two halves in the tokenizer file
 _FILLER = "a"  # stands for the sentence
 

@@ -205,7 +205,7 @@ def _run(
         results = ray.data.from_items(
             [task._asdict() for task in tasks], override_num_blocks=min(len(tasks), 64 * workers)
         ).map_batches(
-            Encoder,
+            EncodeWorker,
             fn_constructor_kwargs={"settings": settings},
             batch_size=1,
             num_cpus=1,
@@ -255,7 +255,7 @@ def _connected(address: str | None) -> Iterator[None]:
             ray.shutdown()
 
 
-class Encoder:
+class EncodeWorker:
     """A worker of Ray Data: a model, and the tasks that come to it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:

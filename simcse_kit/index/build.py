@@ -15,7 +15,7 @@ from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
 from simcse_kit.errors import DataError, SearchIndexError
 from simcse_kit.files import sync
-from simcse_kit.index.passages import cut
+from simcse_kit.index.passages import cut_passages
 from simcse_kit.index.sentence_index import SentenceIndex, about_model
 from simcse_kit.model import SimCSE
 from simcse_kit.search.address import Address, index_address
@@ -281,7 +281,7 @@ def _cut(documents: _Rows, model: SimCSE, language: str) -> _Rows:
     """A row for each passage of documents."""
     rows = _Rows([], [], [])
     assert documents.ids is not None
-    for number, parts in enumerate(cut(documents.texts, model, language=language)):
+    for number, parts in enumerate(cut_passages(documents.texts, model, language=language)):
         document = documents.ids[number]
         about = {} if documents.metadata is None else documents.metadata[number]
         for passage, text in enumerate(parts):

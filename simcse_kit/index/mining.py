@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from simcse_kit.index.sentence_index import SentenceIndex
-from simcse_kit.search import BaseCollection, Clusters, Mined, mine, open_collection
-from simcse_kit.search import cluster as cluster_rows
+from simcse_kit.search import BaseCollection, Clusters, Mined, cluster_rows, mine, open_collection
+from simcse_kit.search.address import Address
+
+if TYPE_CHECKING:
+    from simcse_kit.index.sentence_index import SentenceIndex  # its model would be imported
 
 
 def mine_pairs(
-    index: SentenceIndex | BaseCollection | str | Path,
+    index: SentenceIndex | BaseCollection | str | Path | Address,
     threshold: float = 0.9,
     neighbors: int = 50,
     *,
     show_progress_bar: bool = False,
+    trust_remote_code: bool = False,
 ) -> Mined:
     """Find the pairs of sentences of an index that mean nearly the same: duplicates and paraphrases.
 
     Args:
-        index: an open index, or where one lies; a model is not loaded.
+        index: an open index, or its address; a model is not loaded.
         threshold: least cosine of a pair.
         neighbors: how many nearest neighbours of each sentence are looked at.
         show_progress_bar: show one.
+        trust_remote_code: import the module of a kind that an index names as ``module:attribute``.
 
     Returns:
         P pairs, best first: iterate over them, or read ``scores`` (P,) and ``rows`` (P, 2).
@@ -30,19 +35,25 @@ def mine_pairs(
     Raises:
         SearchIndexError: no index there, a threshold that is no cosine, or ``neighbors`` below 1.
     """
-    return mine(_collection_of(index), threshold, neighbors, show_progress_bar=show_progress_bar)
+    return mine(_collection_of(index, trust_remote_code), threshold, neighbors, show_progress_bar=show_progress_bar)
 
 
 def cluster(
-    index: SentenceIndex | BaseCollection | str | Path, n_clusters: int, *, examples: int = 3, seed: int = 0
+    index: SentenceIndex | BaseCollection | str | Path | Address,
+    n_clusters: int,
+    *,
+    examples: int = 3,
+    seed: int = 0,
+    trust_remote_code: bool = False,
 ) -> Clusters:
     """Group the sentences of an index by spherical k-means.
 
     Args:
-        index: an open index, or where one lies; a model is not loaded.
+        index: an open index, or its address; a model is not loaded.
         n_clusters: number of groups, K.
         examples: sentences that describe each group, the nearest to its centre.
         seed: random seed of the first centres.
+        trust_remote_code: as in `mine_pairs`.
 
     Returns:
         K groups, largest first, with their ``centres`` (K, D) and a label for each sentence.
@@ -50,10 +61,14 @@ def cluster(
     Raises:
         SearchIndexError: no index there, fewer sentences than groups, or less than one group.
     """
-    return cluster_rows(_collection_of(index), n_clusters, examples=examples, seed=seed)
+    return cluster_rows(_collection_of(index, trust_remote_code), n_clusters, examples=examples, seed=seed)
 
 
-def _collection_of(index: SentenceIndex | BaseCollection | str | Path) -> BaseCollection:
-    if isinstance(index, SentenceIndex):
-        return index._collection
-    return index if isinstance(index, BaseCollection) else open_collection(index)
+def _collection_of(
+    index: SentenceIndex | BaseCollection | str | Path | Address, trust_remote_code: bool
+) -> BaseCollection:
+    if isinstance(index, BaseCollection):
+        return index
+    if isinstance(index, str | Path | Address):
+        return open_collection(index, trust_remote_code=trust_remote_code)
+    return index._collection

@@ -10,10 +10,10 @@ from simcse_kit.model import SimCSE
 OVERLAP = 0.2  # share of a passage that the next one repeats, at most
 _LONGEST = 10_000  # passages of one model without a limit are of so many tokens
 
-Lengths = Callable[[Sequence[str]], list[int]]
+CountTokens = Callable[[Sequence[str]], list[int]]
 
 
-def cut(texts: Sequence[str], model: SimCSE, *, language: str = "en") -> list[list[str]]:
+def cut_passages(texts: Sequence[str], model: SimCSE, *, language: str = "en") -> list[list[str]]:
     """The passages of each text, in their order: whole sentences, no more tokens than the model's ``max_seq_length``.
 
     A passage begins with the last sentences of the one before, as far as these are no more than a fifth of it. A
@@ -34,7 +34,7 @@ def cut(texts: Sequence[str], model: SimCSE, *, language: str = "en") -> list[li
     ]
 
 
-def _pieces(text: str, lengths: Lengths, limit: int, language: str) -> Iterator[tuple[str, int]]:
+def _pieces(text: str, lengths: CountTokens, limit: int, language: str) -> Iterator[tuple[str, int]]:
     """Sentences with their tokens; in place of one that is too long its words, and of such a word its halves."""
     sentences = split(text, language)
     for sentence, count in zip(sentences, lengths(sentences), strict=True):
@@ -46,7 +46,7 @@ def _pieces(text: str, lengths: Lengths, limit: int, language: str) -> Iterator[
             yield from [(word, own)] if own <= limit else _halves(word, lengths, limit)
 
 
-def _halves(word: str, lengths: Lengths, limit: int) -> Iterator[tuple[str, int]]:
+def _halves(word: str, lengths: CountTokens, limit: int) -> Iterator[tuple[str, int]]:
     (count,) = lengths([word])
     if count <= limit or len(word) < 2:
         yield word, count

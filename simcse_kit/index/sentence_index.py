@@ -8,15 +8,15 @@ from typing import Any, overload
 
 import numpy as np
 
-from simcse_kit.data.inputs import checked_texts
+from simcse_kit.encoder.call import checked_texts
 from simcse_kit.encoder.pooling import recorded_pooling
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection
 from simcse_kit.search.address import Address, index_address, masked
-from simcse_kit.search.checks import normalized
 from simcse_kit.search.stores import at_address
 from simcse_kit.search.structure import TARGET_RECALL
+from simcse_kit.search.vectors import normalized
 from simcse_kit.types import Vectors
 
 Metadata = Sequence[Mapping[str, Any] | None] | None

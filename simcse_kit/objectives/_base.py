@@ -56,6 +56,7 @@ class _Settings:
     name: ClassVar[str]  # as users give it
     help: ClassVar[str]  # one line
     source: ClassVar[str] = ""  # paper, year, equation
+    citation: ClassVar[str] = ""  # its BibTeX entry, for the card of a model that was trained with it
     order: ClassVar[int] = 100  # in lists
 
     def __post_init__(self) -> None:
@@ -194,7 +195,8 @@ class Augmentation:
 
     name: str
     help: str
-    source: str = ""
+    source: str = ""  # paper, year, section
+    citation: str = ""  # its BibTeX entry, for the model card
     order: int = 100
     apply: Any = None  # Callable[[Ids, Vocabulary, np.random.Generator], Ids]; None: it works on embeddings
     features: Any = None  # Callable[[Module, float], AbstractContextManager]: cuts features in every forward pass

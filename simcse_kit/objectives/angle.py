@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_PAPER = """@misc{li-li-2023-angle,
+  title = {{AnglE}-optimized Text Embeddings},
+  author = {Li, Xianming and Li, Jing},
+  year = {2023},
+  url = {https://arxiv.org/abs/2309.12871},
+}"""
+
+
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class AnglE(ScoredObjective):
@@ -20,6 +28,7 @@ class AnglE(ScoredObjective):
     name: ClassVar[str] = "angle"
     help: ClassVar[str] = "scored pairs, ranked by angles"
     source: ClassVar[str] = "Li and Li, 2023"
+    citation: ClassVar[str] = _PAPER
     order: ClassVar[int] = 5
 
     def loss(self, batch: LossBatch) -> Tensor:

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_PAPER = """@misc{su-2022-cosent,
+  title = {{CoSENT}: A Sentence Vector Scheme More Effective than Sentence-{BERT} (in Chinese)},
+  author = {Su, Jianlin},
+  year = {2022},
+  url = {https://kexue.fm/archives/8847},
+}"""
+
+
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class CoSENT(ScoredObjective):
@@ -20,6 +28,7 @@ class CoSENT(ScoredObjective):
     name: ClassVar[str] = "cosent"
     help: ClassVar[str] = "scored pairs, ranked"
     source: ClassVar[str] = "Su, 2022"
+    citation: ClassVar[str] = _PAPER
     order: ClassVar[int] = 4
 
     def loss(self, batch: LossBatch) -> Tensor:

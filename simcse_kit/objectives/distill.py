@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from simcse_kit.objectives._base import OBJECTIVES, LossBatch, Objective
 from simcse_kit.objectives._guided import Guided
+from simcse_kit.parts.papers import LIU_2023
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +21,7 @@ class Distill(Guided, Objective):
     name: ClassVar[str] = "distill"
     help: ClassVar[str] = "a --teacher's similarities and vectors"
     source: ClassVar[str] = "Liu et al., 2023 (ranking); mean squared error of unit vectors"
+    citation: ClassVar[str] = LIU_2023
     order: ClassVar[int] = 3
     modes: ClassVar[tuple[str, ...]] = ("unsup",)
     twins: ClassVar[bool] = False

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_PAPER = """@inproceedings{chen-etal-2020-simclr,
+  title = {A Simple Framework for Contrastive Learning of Visual Representations},
+  author = {Chen, Ting and Kornblith, Simon and Norouzi, Mohammad and Hinton, Geoffrey},
+  booktitle = {Proceedings of ICML},
+  year = {2020},
+  url = {https://arxiv.org/abs/2002.05709},
+}"""
+
+
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class SimCLR(Objective):
@@ -19,6 +28,7 @@ class SimCLR(Objective):
     name: ClassVar[str] = "simclr"
     help: ClassVar[str] = "two augmented views, NT-Xent"
     source: ClassVar[str] = "Chen et al., 2020, equation 1"
+    citation: ClassVar[str] = _PAPER
     order: ClassVar[int] = 2
     modes: ClassVar[tuple[str, ...]] = ("unsup",)
     augments: ClassVar[bool] = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from simcse_kit.errors import TrainingError
 from simcse_kit.objectives._base import OBJECTIVES, LossBatch, Objective
 from simcse_kit.parts import setting
+from simcse_kit.parts.papers import GAO_2021
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,12 +18,13 @@ HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
-class SimCSE(Objective):
+class SimCSEObjective(Objective):
     """Of a row's views the first is the anchor, the second its positive, a third its hard negative (equations 1, 5)."""
 
     name: ClassVar[str] = "simcse"
     help: ClassVar[str] = "dropout pairs, InfoNCE, and all that the terms add"
     source: ClassVar[str] = "Gao et al., 2021, equations 1 and 5"
+    citation: ClassVar[str] = GAO_2021
     order: ClassVar[int] = 1
     modes: ClassVar[tuple[str, ...]] = ("unsup", "sup")
     contrastive: ClassVar[bool] = True

@@ -32,6 +32,10 @@ class Part(Protocol):
     def help(self) -> str:
         """One line for command line, card and lists."""
 
+    @property
+    def source(self) -> str:
+        """Paper and year, or address; "" where there is none. A part may have its BibTeX entry too, as `citation`."""
+
 
 P = TypeVar("P", bound=Part)
 
@@ -89,7 +93,8 @@ class Family(Generic[P]):
             if recorded and not trust_remote_code:
                 raise self._error(
                     f"{self.noun} {name} is code outside of this package, which is not run because a file names it. "
-                    f"Give it yourself as {self.noun} {name}, or pass trust_remote_code"
+                    f"If you trust it, pass trust_remote_code=True (--trust-remote-code), or, where {self.noun} is an "
+                    f"argument, give {name} yourself"
                 )
             return self._load_own(name)
         raise self._error(self.unknown(name))
@@ -133,11 +138,14 @@ class Family(Generic[P]):
         self._load()
         if self._parts.get(part.name) is part:
             return part.name
-        for name, own in self._own.items():
+        for name, own in list(self._own.items()):
             if own is part:
                 return name
         kind = part if isinstance(part, type) else type(part)
-        return f"{kind.__module__}:{kind.__qualname__}"
+        path = f"{kind.__module__}:{kind.__qualname__}"
+        if isinstance(part, type):
+            self._own[path] = part  # `known` finds it under the name that a record holds
+        return path
 
     def _load_own(self, name: str) -> P:
         found = load_named(name, self._error)

@@ -2,9 +2,9 @@
 
 from simcse_kit.report.charts import (
     Curve,
-    Geometry,
     GeometryPath,
     GeometryPoint,
+    GeometryStep,
     geometry_plane,
     similarity_against_gold,
     similarity_by_gold,
@@ -16,9 +16,9 @@ from simcse_kit.report.page import Figure, Page, Section, Table, page_markdown, 
 __all__ = [
     "Curve",
     "Figure",
-    "Geometry",
     "GeometryPath",
     "GeometryPoint",
+    "GeometryStep",
     "Page",
     "Section",
     "Table",

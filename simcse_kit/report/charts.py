@@ -33,7 +33,7 @@ _STYLE = {
 }
 
 
-class Geometry(NamedTuple):
+class GeometryStep(NamedTuple):
     """One point of the alignment-uniformity plane; both are better when smaller (Wang & Isola, 2020)."""
 
     step: int
@@ -53,7 +53,7 @@ class GeometryPath(NamedTuple):
     """The way of one run through the plane."""
 
     name: str
-    points: Sequence[Geometry]
+    points: Sequence[GeometryStep]
     best_step: int
 
 

@@ -14,7 +14,7 @@ from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import SUITES
 from simcse_kit.evaluation.results import AVERAGE
 from simcse_kit.files import read_json
-from simcse_kit.report.charts import Geometry
+from simcse_kit.report.charts import GeometryStep
 from simcse_kit.report.comparison import Comparison, ModelScores, compare_models
 from simcse_kit.training.record import RUN_RECORD, eval_record, machine, read_metrics
 from simcse_kit.training.seeds import seed_models
@@ -28,7 +28,7 @@ class RunLog(NamedTuple):
     record: Mapping[str, Any]  # run.json
     losses: Sequence[tuple[int, float]]  # by step
     scores: Sequence[tuple[int, float]]  # Spearman x 100 on its evaluation data
-    geometry: Sequence[Geometry]  # on the same
+    geometry: Sequence[GeometryStep]  # on the same
     saved_step: int | None  # whose model was kept
 
 
@@ -154,7 +154,7 @@ def read_log(folder: str | Path) -> RunLog | None:
         record=record,
         losses=_finite(lines, "loss"),
         scores=_finite(lines, "eval_spearman"),
-        geometry=[Geometry(*line) for line in _finite(lines, "eval_alignment", "eval_uniformity")],
+        geometry=[GeometryStep(*line) for line in _finite(lines, "eval_alignment", "eval_uniformity")],
         saved_step=saved.get("best_step") or saved.get("steps"),
     )
 

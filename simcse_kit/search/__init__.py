@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simcse_kit.search.base import BaseCollection, Hit, IndexInfo
-    from simcse_kit.search.clustering import Clusters, cluster
+    from simcse_kit.search.clustering import Clusters, cluster_rows
     from simcse_kit.search.collection import Collection
     from simcse_kit.search.kinds._lines import KINDS
     from simcse_kit.search.mining import Mined, MinedPair, mine
@@ -25,7 +25,7 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "Mined": "mining",
     "MinedPair": "mining",
     "IndexRow": "rows",
-    "cluster": "clustering",
+    "cluster_rows": "clustering",
     "mine": "mining",
     "new_collection": "stores",
     "open_collection": "stores",
@@ -42,7 +42,7 @@ __all__ = [
     "IndexRow",
     "Mined",
     "MinedPair",
-    "cluster",
+    "cluster_rows",
     "mine",
     "new_collection",
     "open_collection",

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.checks import as_json, check_threshold, checked_ids, normalized, unit_vectors
+from simcse_kit.search.checks import as_json, checked_ids, unit_vectors
 from simcse_kit.search.filters import Condition, parse_filter
-from simcse_kit.search.rows import Id, IndexRow, Metadata
+from simcse_kit.search.rows import Id, IndexRow, JsonObject
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TARGET_RECALL
-from simcse_kit.search.vectors import Nearest
+from simcse_kit.search.vectors import Nearest, normalized
 from simcse_kit.types import Vectors
 
 
@@ -27,7 +27,7 @@ class Hit(NamedTuple):
     id: Id
     text: str
     score: float
-    metadata: Metadata | None = None
+    metadata: JsonObject | None = None
 
     @classmethod
     def of(cls, row: IndexRow, score: float) -> Hit:
@@ -366,3 +366,9 @@ class BaseCollection(ABC):
     @abstractmethod
     def verify(self) -> None:
         """Read all of the last commit; what differs from what was written is a `SearchIndexError`."""
+
+
+def check_threshold(threshold: float | None) -> None:
+    """An error where a threshold is no cosine."""
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")

@@ -63,6 +63,7 @@ class BlockFile:
         self.content: Bytes = np.asarray(mapped)[:size]
         self._sums = np.frombuffer(table, dtype="<u8")
         self._unchecked = np.ones(blocks, dtype=bool)
+        self.checked = not blocks  # whether all of it is
 
     def check(self, first: int, end: int) -> None:
         """Check the blocks of the bytes from ``first`` to ``end`` that have not been checked yet."""
@@ -95,3 +96,5 @@ class BlockFile:
                     "written; build the index anew, or put a copy back"
                 )
             self._unchecked[block] = False
+        if not self._unchecked.any():
+            self.checked = True

@@ -12,6 +12,7 @@ import numpy as np
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.rows import Id
+from simcse_kit.search.vectors import normalized
 from simcse_kit.types import Vectors
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON has it
@@ -55,12 +56,6 @@ def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> 
     return texts
 
 
-def check_threshold(threshold: float | None) -> None:
-    """An error where a threshold is no cosine."""
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
-
-
 def check_storable(text: str, what: str) -> None:
     """An error where a text, named ``what`` there, is not Unicode."""
     try:
@@ -81,11 +76,3 @@ def unit_vectors(texts: Sequence[str], vectors: Vectors, dimension: int) -> Vect
     for number, text in enumerate(texts):
         check_storable(text, f"text number {number}")
     return normalized(unit)
-
-
-def normalized(vectors: Vectors) -> Vectors:
-    """The same vectors, now of length 1, in place; a zero vector stays."""
-    import faiss
-
-    faiss.normalize_L2(vectors)
-    return vectors

@@ -40,7 +40,7 @@ class Clusters(NamedTuple):
                 yield fetched[number], label
 
 
-def cluster(collection: BaseCollection, n_clusters: int, *, examples: int = 3, seed: int = 0) -> Clusters:
+def cluster_rows(collection: BaseCollection, n_clusters: int, *, examples: int = 3, seed: int = 0) -> Clusters:
     """Spherical k-means (FAISS): K clusters of rows, each described by the ``examples`` rows nearest its centre.
 
     Raises:

@@ -36,7 +36,7 @@ class Exists(NamedTuple):
     path: tuple[str, ...]
 
 
-class Group(NamedTuple):
+class BooleanGroup(NamedTuple):
     """All of the parts hold (``op`` AND), or one of them (OR); none: all hold, none holds."""
 
     op: str
@@ -49,7 +49,7 @@ class Not(NamedTuple):
     part: Condition
 
 
-Condition = Compare | Exists | Group | Not
+Condition = Compare | Exists | BooleanGroup | Not
 
 
 def parse_filter(given: Mapping[str, Any]) -> Condition:
@@ -76,7 +76,7 @@ def _parsed(given: Any, depth: int) -> Condition:
         if '"' in key or "\\" in key:
             raise SearchIndexError(f"a filter cannot reach a key with a quotation mark or backslash; got {key!r}")
         if key in _GROUPS:
-            parts.append(Group(_GROUPS[key], tuple(_parsed(one, depth + 1) for one in _list(key, value))))
+            parts.append(BooleanGroup(_GROUPS[key], tuple(_parsed(one, depth + 1) for one in _list(key, value))))
         elif key == "$not":
             parts.append(Not(_parsed(value, depth + 1)))
         elif key.startswith("$"):
@@ -86,7 +86,7 @@ def _parsed(given: Any, depth: int) -> Condition:
             )
         else:
             parts.append(_of_key(tuple(key.split(".")), value))
-    return parts[0] if len(parts) == 1 else Group("AND", tuple(parts))
+    return parts[0] if len(parts) == 1 else BooleanGroup("AND", tuple(parts))
 
 
 def _of_key(path: tuple[str, ...], value: Any) -> Condition:
@@ -99,7 +99,7 @@ def _of_key(path: tuple[str, ...], value: Any) -> Condition:
         elif op == "$ne":
             parts.append(Not(_compare(path, "$eq", operand)))
         elif op in ("$in", "$nin"):
-            one_of = Group("OR", tuple(_compare(path, "$eq", one) for one in _list(op, operand)))
+            one_of = BooleanGroup("OR", tuple(_compare(path, "$eq", one) for one in _list(op, operand)))
             parts.append(one_of if op == "$in" else Not(one_of))
         elif op == "$exists" and isinstance(operand, bool):
             parts.append(Exists(path) if operand else Not(Exists(path)))
@@ -110,7 +110,7 @@ def _of_key(path: tuple[str, ...], value: Any) -> Condition:
                 f"the filter on {'.'.join(path)} has {op!r}; an operator is one of "
                 f"{', '.join((*COMPARISONS, *_OTHERS))}"
             )
-    return parts[0] if len(parts) == 1 else Group("AND", tuple(parts))
+    return parts[0] if len(parts) == 1 else BooleanGroup("AND", tuple(parts))
 
 
 def _compare(path: tuple[str, ...], op: str, value: Any) -> Compare:
@@ -144,7 +144,7 @@ def to_sql(condition: Condition, column: str = "metadata") -> tuple[str, list[Js
     if isinstance(condition, Not):
         text, values = to_sql(condition.part, column)
         return f"NOT ({text})", values
-    if isinstance(condition, Group):
+    if isinstance(condition, BooleanGroup):
         if not condition.parts:
             return ("1" if condition.op == "AND" else "0"), []
         sets, rest = _sets(condition) if condition.op == "OR" else ({}, list(condition.parts))
@@ -177,7 +177,7 @@ def _joined(parts: list[tuple[str, list[Json]]], op: str) -> tuple[str, list[Jso
     return f"({left}) {op} ({right})", first + second
 
 
-def _sets(group: Group) -> tuple[dict[tuple[tuple[str, ...], str], list[Json]], list[Condition]]:
+def _sets(group: BooleanGroup) -> tuple[dict[tuple[tuple[str, ...], str], list[Json]], list[Condition]]:
     """Texts, or numbers, that the value at one path may equal, by path and kind; and the other conditions."""
     sets: dict[tuple[tuple[str, ...], str], list[Json]] = {}
     rest: list[Condition] = []

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.base import BaseCollection
-from simcse_kit.search.checks import check_threshold
+from simcse_kit.search.base import BaseCollection, check_threshold
 from simcse_kit.search.rows import IndexRow
 
 _BATCH = 1024  # rows searched at once

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.filters import Condition, to_sql
+from simcse_kit.types import Id as Id  # for the modules of this folder too
 
-Id = int | str
-Metadata = dict[str, Any]
+JsonObject = dict[str, Any]
 _SCHEMA = """
 CREATE TABLE rows (row INTEGER PRIMARY KEY, id NOT NULL, text TEXT NOT NULL, metadata TEXT, checksum INTEGER NOT NULL);
 CREATE INDEX by_id ON rows (id);
@@ -31,10 +31,10 @@ class IndexRow(NamedTuple):
 
     id: Id
     text: str
-    metadata: Metadata | None
+    metadata: JsonObject | None
 
 
-class Rows:
+class RowTable:
     """Rows of an index by their numbers, and the numbers of rows, of any segment, that were deleted with them.
 
     Made in memory by `new` or in a file by `create`, read back by `open`. Calls may come from several threads.
@@ -45,14 +45,14 @@ class Rows:
         self._name = name
 
     @classmethod
-    def new(cls) -> Rows:
+    def new(cls) -> RowTable:
         """None, in memory."""
         connection = sqlite3.connect(":memory:", check_same_thread=False)
         connection.executescript(_SCHEMA)
         return cls(connection, "memory")
 
     @classmethod
-    def open(cls, path: Path) -> Rows:
+    def open(cls, path: Path) -> RowTable:
         """A file, which must not change while it is open."""
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with _named(str(path)):
@@ -63,7 +63,7 @@ class Rows:
 
     @classmethod
     @contextmanager
-    def create(cls, path: Path) -> Iterator[Rows]:
+    def create(cls, path: Path) -> Iterator[RowTable]:
         """A new file, closed at the end; the caller makes it durable."""
         path.unlink(missing_ok=True)
         with _named(str(path)):
@@ -87,7 +87,7 @@ class Rows:
         with _named(self._name), self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO deleted VALUES (?)", ((n,) for n in numbers))
 
-    def take(self, other: Rows, end: int) -> None:
+    def take(self, other: RowTable, end: int) -> None:
         """Add the rows of another below number ``end``, under the same numbers, and its deleted numbers."""
         with _named(self._name), self._connection:
             found = other._connection.execute("SELECT * FROM rows WHERE row < ? ORDER BY row", (end,))
@@ -95,7 +95,7 @@ class Rows:
             found = other._connection.execute("SELECT * FROM deleted ORDER BY row")
             self._connection.executemany("INSERT INTO deleted VALUES (?)", found)
 
-    def take_live(self, other: Rows, live: NDArray[np.bool_], numbers: Iterator[int]) -> None:
+    def take_live(self, other: RowTable, live: NDArray[np.bool_], numbers: Iterator[int]) -> None:
         """Add the rows of another that are ``live`` (by their numbers there), under the next of ``numbers``."""
         found = other._connection.execute("SELECT * FROM rows ORDER BY row")
         kept = ((next(numbers), *values) for number, *values in found if live[number])

@@ -10,9 +10,9 @@ import numpy as np
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.blocks import file_checksum, seal
-from simcse_kit.search.rows import Id, Rows
+from simcse_kit.search.rows import Id, RowTable
 from simcse_kit.search.store import FileEntry, SegmentEntry, check_whole, checked_path, file_name, open_blocks
-from simcse_kit.search.vectors import Mask, Part, VectorParts
+from simcse_kit.search.vectors import Mask, VectorPart, VectorParts
 from simcse_kit.types import Vectors
 
 _MERGED = 1 << 16  # rows of a segment that is not written again by a commit: it costs what was added
@@ -24,8 +24,8 @@ class Segment:
 
     start: int
     count: int
-    rows: Rows
-    part: Part
+    rows: RowTable
+    part: VectorPart
     entry: SegmentEntry  # where it is written
 
 
@@ -39,18 +39,18 @@ class Pending:
 
     start: int  # number of the first row
     count: int
-    rows: Rows
+    rows: RowTable
     memory: Vectors  # (count or more, D)
 
     @classmethod
     def empty(cls, start: int, dimension: int) -> Pending:
         """No rows, from number ``start`` on."""
-        return cls(start, 0, Rows.new(), np.empty((0, dimension), dtype=np.float32))
+        return cls(start, 0, RowTable.new(), np.empty((0, dimension), dtype=np.float32))
 
     @property
-    def part(self) -> Part:
+    def part(self) -> VectorPart:
         """Its vectors."""
-        return Part(self.start, self.memory[: self.count], None)
+        return VectorPart(self.start, self.memory[: self.count], None)
 
     def added(
         self, vectors: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]
@@ -73,8 +73,8 @@ def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
         if entry.vectors.bytes != 4 * dimension * entry.count:
             raise SearchIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
         vectors = file.content.view(np.float32).reshape(entry.count, dimension)
-    rows = Rows.open(checked_path(folder, entry.rows))
-    return Segment(entry.start, entry.count, rows, Part(entry.start, vectors, file), entry)
+    rows = RowTable.open(checked_path(folder, entry.rows))
+    return Segment(entry.start, entry.count, rows, VectorPart(entry.start, vectors, file), entry)
 
 
 def verify_segment(folder: Path, segment: Segment) -> None:
@@ -107,7 +107,7 @@ def write_segment(
     """Write segments, what is pending and the numbers of newly deleted rows as one; numbers stay."""
     sources: list[Segment | Pending] = [*merged, pending]
     rows_path = folder / file_name("rows", generation)
-    with Rows.create(rows_path) as rows:
+    with RowTable.create(rows_path) as rows:
         for source in sources:
             rows.take(source.rows, source.start + source.count)
         rows.delete(deleted_rows)
@@ -140,7 +140,7 @@ def compacted(
 ) -> SegmentEntry:
     """Write the live rows of all segments as one, numbered from 0."""
     numbers = iter(range(int(live.sum())))
-    with Rows.create(folder / file_name("rows", generation)) as rows:
+    with RowTable.create(folder / file_name("rows", generation)) as rows:
         for segment in segments:
             rows.take_live(segment.rows, live, numbers)
     chunks = (chunk[live[start : start + len(chunk)]] for start, chunk in vectors.chunks())

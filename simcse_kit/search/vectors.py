@@ -25,7 +25,7 @@ class Nearest(NamedTuple):
     rows: NDArray[np.int64]  # (Q, k)
 
 
-class Part(NamedTuple):
+class VectorPart(NamedTuple):
     """Rows that lie together."""
 
     start: int  # number of the first one
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
     def check(self, first: int, end: int) -> None:
         """Check what the disk gives for these of its rows."""
-        if self.file is not None:
+        if self.file is not None and not self.file.checked:
             width = 4 * self.vectors.shape[1]
             self.file.check(first * width, end * width)
 
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 class VectorParts:
     """N vectors (N, D) as parts one behind the other."""
 
-    def __init__(self, parts: list[Part], dimension: int) -> None:
+    def __init__(self, parts: list[VectorPart], dimension: int) -> None:
         self.parts = parts
         self.dimension = dimension
         self._starts = np.array([part.start for part in parts], dtype=np.int64)
@@ -57,7 +57,7 @@ class VectorParts:
         for number in np.unique(owner):
             part, here = self.parts[number], owner == number
             local = rows[here] - part.start
-            if part.file is not None:
+            if part.file is not None and not part.file.checked:
                 part.file.check_items(local, 4 * self.dimension)
             out[here] = part.vectors[local]
         return out
@@ -101,6 +101,14 @@ class VectorParts:
             products = np.matmul(vectors, queries[at : at + step, :, None])[..., 0]
             scores[at : at + step] = np.where(some >= 0, products, -np.inf)
         return merged([Nearest(scores, candidates)], k)
+
+
+def normalized(vectors: Vectors) -> Vectors:
+    """The same vectors, now of length 1, in place; a zero vector stays."""
+    import faiss
+
+    faiss.normalize_L2(vectors)
+    return vectors
 
 
 def merged(found: list[Nearest], k: int) -> Nearest:

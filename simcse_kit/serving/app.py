@@ -11,15 +11,15 @@ from fastapi import APIRouter, FastAPI, Response
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.serving.embedding import embedding_routes
-from simcse_kit.serving.engines import IndexEngine, ModelEngine, name_of
+from simcse_kit.serving.engines import IndexEngine, ModelEngine, target_name
 from simcse_kit.serving.errors import RESPONSES, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.page import add_pages
 from simcse_kit.serving.schemas import HealthBody
 from simcse_kit.serving.searching import search_routes
-from simcse_kit.serving.served import Served
 from simcse_kit.serving.settings import Limits, ServeError
+from simcse_kit.serving.state import ServerState
 
 _DESCRIPTION = """Sentence embeddings and semantic search. Requests of all clients are batched together.
 
@@ -65,11 +65,11 @@ def create_app(
         engine_of(name, encoder)
     index_engines = {
         name: IndexEngine(
-            name, index, engine_of(name_of(index.model.name), index.model), limits, metrics, writable=writable
+            name, index, engine_of(target_name(index.model.name), index.model), limits, metrics, writable=writable
         )
         for name, index in (indexes or {}).items()
     }
-    served = Served(model_engines, index_engines, limits, metrics)
+    served = ServerState(model_engines, index_engines, limits, metrics)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:

@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
-from simcse_kit.serving.engines import EmbeddedTexts, ModelEngine, unit
+from simcse_kit.serving.engines import EmbeddedTexts, ModelEngine, normalized_copy
 from simcse_kit.serving.errors import RESPONSES, ApiError
 from simcse_kit.serving.schemas import (
-    Embeddings,
     EmbeddingsRequest,
+    EmbeddingsResponse,
     EmbedRequest,
     ModelCard,
     ModelCards,
     Similarity,
     SimilarityRequest,
 )
-from simcse_kit.serving.served import Served
+from simcse_kit.serving.state import ServerState
 
 
-def embedding_routes(served: Served) -> APIRouter:
+def embedding_routes(served: ServerState) -> APIRouter:
     """The routes, for the models that are served."""
     router = APIRouter(responses=RESPONSES)
 
@@ -31,7 +31,7 @@ def embedding_routes(served: Served) -> APIRouter:
         """The names of the models that are served."""
         return ModelCards(data=[ModelCard(id=name) for name in served.models])
 
-    @router.post("/v1/embeddings", response_model=Embeddings, tags=["OpenAI"])
+    @router.post("/v1/embeddings", response_model=EmbeddingsResponse, tags=["OpenAI"])
     async def embeddings(request: EmbeddingsRequest) -> Response:
         """Unit vectors of texts, as OpenAI's clients ask for them; a text longer than the model reads is an error."""
         engine = served.model(request.model)
@@ -39,7 +39,7 @@ def embedding_routes(served: Served) -> APIRouter:
         width = _width(engine, request.dimensions)
         embedded = await engine.embed(texts)
         _refuse_long(embedded, engine, 422, "input")
-        vectors = unit(embedded.vectors[:, :width])
+        vectors = normalized_copy(embedded.vectors[:, :width])
         tokens = sum(embedded.tokens)
         as_base64 = request.encoding_format == "base64"
         return _json(
@@ -73,7 +73,7 @@ def embedding_routes(served: Served) -> APIRouter:
         if not request.truncate:
             _refuse_long(embedded, engine, 413, "inputs", ', or send "truncate": true')
         vectors = embedded.vectors[:, :width]
-        return _json((unit(vectors) if request.normalize else vectors).tolist())
+        return _json((normalized_copy(vectors) if request.normalize else vectors).tolist())
 
     @router.post("/similarity", tags=["similarity"])
     async def similarity(request: SimilarityRequest) -> Similarity:

@@ -17,8 +17,8 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import Hit
-from simcse_kit.search.checks import normalized
 from simcse_kit.search.filters import parse_filter
+from simcse_kit.search.vectors import normalized
 from simcse_kit.serving.batching import Batcher
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.projection import CorpusMap, available_methods
@@ -50,7 +50,7 @@ class EmbeddedTexts(NamedTuple):
     @property
     def unit(self) -> Vectors:
         """The vectors at length 1."""
-        return unit(self.vectors)
+        return normalized_copy(self.vectors)
 
 
 class ModelEngine:
@@ -116,7 +116,7 @@ class ModelEngine:
         self._batcher.close()
 
 
-def unit(vectors: Vectors) -> Vectors:
+def normalized_copy(vectors: Vectors) -> Vectors:
     """The vectors (N, D) at length 1; a zero vector stays."""
     return normalized(np.array(vectors, dtype=np.float32, order="C"))
 
@@ -266,6 +266,6 @@ class IndexEngine:
         self._batcher.close()
 
 
-def name_of(target: str) -> str:
+def target_name(target: str) -> str:
     """What a folder or hub name is called in requests: its last part."""
     return Path(target).name or target

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 Text = Annotated[str, StringConstraints(strict=True)]
-Id = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
+IdField = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
 Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -60,7 +60,7 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class Embeddings(BaseModel):
+class EmbeddingsResponse(BaseModel):
     """OpenAI's answer."""
 
     object: Literal["list"] = "list"
@@ -141,7 +141,7 @@ class SearchRequest(_Search):
 class SimilarRequest(_Search):
     """More like the row with this id."""
 
-    id: Id
+    id: IdField
 
 
 class HitBody(BaseModel):
@@ -169,7 +169,7 @@ class AddRequest(_Request):
     """Sentences to add to an index."""
 
     sentences: Annotated[list[Text], Field(min_length=1)]
-    ids: list[Id] | None = None
+    ids: list[IdField] | None = None
     metadata: list[dict[str, Any] | None] | None = None
     index: Text | None = None
 

@@ -27,13 +27,13 @@ from simcse_kit.serving.schemas import (
     SearchRequest,
     SimilarRequest,
 )
-from simcse_kit.serving.served import Served
+from simcse_kit.serving.state import ServerState
 from simcse_kit.types import Vectors
 
 _SHORT = 160  # characters of a text on the map
 
 
-def search_routes(served: Served) -> APIRouter:
+def search_routes(served: ServerState) -> APIRouter:
     """The routes, for the indexes that are served."""
     router = APIRouter(responses=RESPONSES, tags=["search"])
 

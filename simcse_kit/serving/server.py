@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simcse_kit.errors import require_extra
 from simcse_kit.index.sentence_index import SentenceIndex
@@ -16,46 +16,57 @@ from simcse_kit.search.store import MANIFEST
 from simcse_kit.serving.settings import Limits, ServeError, check_access
 
 
+class Started(NamedTuple):
+    """A server that answers: where, and the names of what it serves."""
+
+    url: str
+    indexes: tuple[str, ...]
+    models: tuple[str, ...]
+
+
 def open_targets(
-    targets: Sequence[str],
+    targets: str | Sequence[str],
     *,
+    indexes: Mapping[str, SentenceIndex] | None = None,
+    models: Mapping[str, SimCSE] | None = None,
     device: str | None = None,
     backend: str = "torch",
     dtype: str = "float32",
+    trust_remote_code: bool = False,
     store: str | None = None,
     uri: str | None = None,
     token: str | None = None,
 ) -> tuple[dict[str, SentenceIndex], dict[str, SimCSE]]:
     """Indexes by their addresses and models by their folders or hub names, each perhaps ``NAME=TARGET``; by name.
 
-    An address is a folder or a collection of Milvus, see `SentenceIndex.build`. An index takes a model that is loaded
-    already, where it is its own. ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for every model; with
-    ``store="milvus"``, the old way, every target is a collection's name.
+    An address is a folder or a collection of Milvus, see `SentenceIndex.build`. ``indexes`` and ``models`` are open
+    already, and come first. An index takes a model that is loaded already, where it is its own. ``device``,
+    ``backend`` and ``dtype`` are those of `SimCSE`, for every model that is loaded here; ``trust_remote_code`` is that
+    of `SentenceIndex.open`. With ``store="milvus"``, the old way, every target is a collection's name.
 
     Raises:
         ServeError: two of one name.
         SearchIndexError, ModelError: one that cannot be opened.
     """
-    from simcse_kit.serving.engines import name_of
+    from simcse_kit.serving.engines import target_name
 
-    how = {"device": device, "backend": backend, "dtype": dtype}
-    indexes: dict[str, SentenceIndex] = {}
-    models: dict[str, SimCSE] = {}
-    for target in targets:
+    how = {"device": device, "backend": backend, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    found, loaded = dict(indexes or {}), dict(models or {})
+    for target in [targets] if isinstance(targets, str) else targets:
         given, equals, path = target.partition("=")
-        name, path = (given, path) if equals else (name_of(target), target)
-        if name in indexes or name in models:
+        name, path = (given, path) if equals else (target_name(target), target)
+        if name in found or name in loaded:
             raise ServeError(f"two are called {name!r}; name them: {name}-2={masked(path)}")
         address = index_address(path, store, uri, token)
         if address.uri is not None or (Path(path) / MANIFEST).is_file():
-            indexes[name] = _open_index(address, [*models.values(), *(index.model for index in indexes.values())], how)
+            found[name] = _open_index(address, [*loaded.values(), *(index.model for index in found.values())], how)
         else:
-            models[name] = SimCSE(path, **how)  # type: ignore[arg-type]
-    return indexes, models
+            loaded[name] = SimCSE(path, **how)  # type: ignore[arg-type]
+    return found, loaded
 
 
 def _open_index(address: Address, loaded: Sequence[SimCSE], how: dict[str, Any]) -> SentenceIndex:
-    wanted = open_collection(address).model.get("fingerprint")
+    wanted = open_collection(address, trust_remote_code=how["trust_remote_code"]).model.get("fingerprint")
     model = next((model for model in loaded if model.fingerprint() == wanted), None)
     return SentenceIndex.open(address, model, **how)
 
@@ -64,30 +75,49 @@ def serve(
     indexes: Mapping[str, SentenceIndex] | None = None,
     models: Mapping[str, SimCSE] | None = None,
     *,
+    targets: str | Sequence[str] = (),
+    device: str | None = None,
+    backend: str = "torch",
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+    store: str | None = None,
+    uri: str | None = None,
+    token: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     api_key: str | None = None,
     no_auth: bool = False,
     limits: Limits | None = None,
     writable: bool = False,
-    on_start: Callable[[str], None] = lambda url: None,
+    on_start: Callable[[Started], object] = lambda started: None,
 ) -> None:
     """Answer HTTP until SIGTERM or Ctrl-C, which let the requests under way end first.
 
     Args:
         indexes: by name; they are searched at ``/search``, and shown on the page at ``/``.
         models: by name; they give vectors, as the models of the indexes do.
+        targets: more of both, to be opened: addresses of indexes, folders or hub names of models, each perhaps
+            ``NAME=TARGET``.
+        device: of `SimCSE`, for the models of ``targets``.
+        backend: the same.
+        dtype: the same.
+        trust_remote_code: run code that the models of ``targets`` bring, or their indexes name as their kind.
+        store: of ``targets``, the old way, see `SentenceIndex.build`.
+        uri: of ``targets``, the old way.
+        token: of ``targets``, the old way.
         host: where to listen; beyond this machine a key is needed, or ``no_auth``.
         port: 0 takes a free one.
         api_key: API key that clients must send as a bearer token.
         no_auth: let everybody ask who reaches the host.
         limits: of requests, see `simcse_kit.serving.Limits`.
         writable: ``/add`` may add to the indexes, and commit where they have a folder.
-        on_start: called with the URL, once it answers there.
+        on_start: called once it answers, with the URL and the names of what it serves.
 
     Raises:
         MissingExtraError: the extra ``serve`` is not installed.
-        ServeError: nothing to serve, a host beyond this machine without a key, or a port that is taken.
+        ServeError: nothing to serve, two of one name, a host beyond this machine without a key, or a port that is
+            taken.
+        SearchIndexError, ModelError: a target that cannot be opened.
     """
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
     import uvicorn
@@ -96,7 +126,19 @@ def serve(
 
     limits = limits or Limits()
     check_access(host, api_key, no_auth)
-    app = create_app(indexes, models, api_key=api_key, host=host, limits=limits, writable=writable)
+    found, loaded = open_targets(
+        targets,
+        indexes=indexes,
+        models=models,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        store=store,
+        uri=uri,
+        token=token,
+    )
+    app = create_app(found, loaded, api_key=api_key, host=host, limits=limits, writable=writable)
     bound = _bind(host, port)
     address = f"[{host}]" if ":" in host else host
     url = f"http://{address}:{bound.getsockname()[1]}"
@@ -105,7 +147,7 @@ def serve(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                on_start(url)
+                on_start(Started(url, tuple(found), tuple(loaded)))
 
     config = uvicorn.Config(
         app,

@@ -18,9 +18,9 @@ from simcse_kit.training.targets import Targets
 GROUPS = {"cpu": 4}  # forward passes a step: more save padding, fewer fill the processor better; elsewhere 1
 _SMALLEST_GROUP = 8  # sentences
 
-Row = NDArray[np.int32]
+TokenIds = NDArray[np.int32]
 Group = dict[str, Tensor]
-Augment = Callable[[Row, np.random.Generator], Row]
+Augment = Callable[[TokenIds, np.random.Generator], TokenIds]
 
 
 class TrainingRows(Dataset[Item]):
@@ -105,7 +105,7 @@ class TrainingRows(Dataset[Item]):
             batch["teachers"] = [torch.from_numpy(vectors[numbers]) for vectors in self.teachers]
         return batch
 
-    def _rows(self, view: int, items: Sequence[Item], numbers: list[int]) -> list[Row]:
+    def _rows(self, view: int, items: Sequence[Item], numbers: list[int]) -> list[TokenIds]:
         rows, augment = self.views[view].rows(numbers), self.augment[view]
         if augment is None:
             return rows

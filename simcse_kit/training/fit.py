@@ -21,7 +21,7 @@ from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 from simcse_kit.training.job import Job
 from simcse_kit.training.selection import Score, label_free_scorer, pairs_scorer
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
-from simcse_kit.training.trial import tried
+from simcse_kit.training.trial import trial_step
 
 _METRIC = {"eval-data": "spearman", "label-free": "label_free"}  # by which the best checkpoint is told
 _LOGGING_STEPS = 10  # at most: a short run wants a curve too
@@ -146,7 +146,7 @@ def leaves_weights_unused(job: Job) -> bool:
     objective = job.objective
     if objective.mlm is not None:  # a batch may have no token to predict
         return True
-    with tried(job):
+    with trial_step(job):
         return any(weight.requires_grad and weight.grad is None for weight in objective.sentence.parameters())
 
 

@@ -50,7 +50,7 @@ from simcse_kit.types import ScoredPairs
 _TOLD = 500  # texts, from which on progress is shown
 _COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
-Source = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
+TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class _Start(NamedTuple):
 
 
 def prepare(
-    mode: str, source: Source, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
+    mode: str, source: TrainData, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> Job:
     """Read the data, load the model and check everything that would fail later. Seeds torch, numpy and random.
 
@@ -159,7 +159,7 @@ def prepare(
 # Texts
 
 
-def _read(settled: Settled, source: Source) -> _Read:
+def _read(settled: Settled, source: TrainData) -> _Read:
     """The evaluation data and the rows to train on, checked; nothing is loaded yet."""
     config = settled.config
     pairs = _eval_pairs(settled.given.get("eval_data"))
@@ -180,7 +180,7 @@ def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
 
 
 def _rows_of_text(
-    config: TrainConfig, source: Source, settings: TrainSettings
+    config: TrainConfig, source: TrainData, settings: TrainSettings
 ) -> tuple[TextData, NDArray[np.float64] | None]:
     """Rows of text; of scored pairs the gold scores too."""
     columns, header, skip = settings.get("columns"), settings.get("header"), settings.get("skip_bad_rows", False)
@@ -214,7 +214,7 @@ def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]
 # The model
 
 
-def _start(settled: Settled, read: _Read, source: Source, steps: int, expected: dict[str, Any] | None) -> _Start:
+def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expected: dict[str, Any] | None) -> _Start:
     """Load the start model and the teachers, and build what trains; seeds first, for a head may be new."""
     from transformers import set_seed
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data import read_examples, read_sentences
-from simcse_kit.data.prepare.output import check_output, write_triplets
+from simcse_kit.data.prepare.output import check_new_file, write_triplets
 from simcse_kit.errors import DataError
 from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.types import Vectors
@@ -121,7 +121,7 @@ def prepare_negatives(
 
     target = Path(output)
     inputs = [source for source in (pairs, corpus) if isinstance(source, str | Path)]
-    check_output(target, inputs, suffix=".csv", overwrite=overwrite)
+    check_new_file(target, inputs, suffix=".csv", overwrite=overwrite)
     data = read_examples(pairs, columns=columns, header=header, skip_bad_rows=skip_bad_rows)
     if data.width != 2:
         raise DataError(

@@ -16,7 +16,7 @@ from simcse_kit.encoder.template import TemplateSpan, template_bias
 from simcse_kit.encoder.tokens import Packing
 from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.objectives.terms.mlm import MaskedLanguageModelling
-from simcse_kit.objectives.terms.momentum_queue import MomentumQueue as MomentumQueueTerm
+from simcse_kit.objectives.terms.momentum_queue import MomentumQueueTerm
 from simcse_kit.training.batches import Group, some_of
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.loss import BatchLoss, Queued

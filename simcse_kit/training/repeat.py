@@ -13,7 +13,7 @@ from simcse_kit.training.config import COMMON, part_settings
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.record import RUN_RECORD, machine, versions
 from simcse_kit.training.run import run
-from simcse_kit.training.teachers import teacher_name
+from simcse_kit.training.teachers import teacher_name, teacher_pooling
 
 
 def repeat_run(
@@ -29,8 +29,8 @@ def repeat_run(
     """Train again as a ``run.json`` says, into another folder: same settings, data, seed and start model.
 
     It multiplies in the precision of the run. On the same versions and the same number of CPU threads the result is the
-    same, bit for bit; other versions are named. An objective that is not this package's is imported only with
-    ``trust_remote_code``.
+    same, bit for bit; other versions are named. An objective or a pooling that is not this package's is imported
+    only with ``trust_remote_code``.
 
     Raises:
         TrainingError: data, evaluation data or the start model are not those of the run any more, or it was trained on
@@ -46,8 +46,9 @@ def repeat_run(
         names = {*(field.name for field in COMMON), *part_settings(), *objective.names()}
         settings: dict[str, Any] = {name: arguments.get(name) for name in names}
         settings["objective"] = arguments["objective"]
-        if arguments.get("pooling") is not None:
-            recorded_pooling(arguments["pooling"], trust_remote_code=trust_remote_code)  # an error, or nothing
+        for pooling in (arguments.get("pooling"), *map(teacher_pooling, before["teachers"])):
+            if pooling is not None:
+                recorded_pooling(pooling, trust_remote_code=trust_remote_code)  # an error, or nothing
         settings |= before["data"]["reading"]
         settings["model"] = before["model"]["path"] or arguments["model"]
         settings["teacher"] = [_moved(name, teacher["path"]) for name, teacher in before["teachers"].items()]

@@ -12,17 +12,17 @@ from simcse_kit.distributed import barrier, join
 from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.fast import training_speedups
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.job import Job, Source, prepare, set_targets
+from simcse_kit.training.job import Job, TrainData, prepare, set_targets
 from simcse_kit.training.plan import make_plan
 from simcse_kit.training.record import write_record
 from simcse_kit.training.settings import TrainSettings, check_known
 from simcse_kit.training.targets import FOLDER as TARGETS
-from simcse_kit.training.trial import tried
+from simcse_kit.training.trial import trial_step
 
 __all__ = ["TrainSettings", "train_sup", "train_unsup"]
 
 
-def train_unsup(data: Source, output_dir: str | Path, **settings: Any) -> TrainResult:
+def train_unsup(data: TrainData, output_dir: str | Path, **settings: Any) -> TrainResult:
     """Unsupervised SimCSE (Gao et al., 2021, section 3): a sentence and itself under another dropout mask.
 
     Args:
@@ -45,7 +45,7 @@ def train_unsup(data: Source, output_dir: str | Path, **settings: Any) -> TrainR
     return run("unsup", data, Path(output_dir), settings)
 
 
-def train_sup(data: Source, output_dir: str | Path, **settings: Any) -> TrainResult:
+def train_sup(data: TrainData, output_dir: str | Path, **settings: Any) -> TrainResult:
     """Supervised SimCSE (section 4): pairs (anchor, positive) or triplets with a hard negative, as from NLI.
 
     Arguments, result and errors as in `train_unsup`; the defaults are the recipe ``sup``.
@@ -54,7 +54,7 @@ def train_sup(data: Source, output_dir: str | Path, **settings: Any) -> TrainRes
 
 
 def run(
-    mode: str, source: Source, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
+    mode: str, source: TrainData, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> TrainResult:
     """Train; ``expected`` is the record of a run that this one is to repeat."""
     check_known(settings, f"train_{mode}")
@@ -95,5 +95,5 @@ def _speedups(job: Job) -> Iterator[tuple[str, ...]]:
 
 
 def _try_step(job: Job) -> None:
-    with tried(job):
+    with trial_step(job):
         pass

@@ -13,7 +13,7 @@ from simcse_kit.distributed import barrier, world
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import write_json
 from simcse_kit.training.events import TrainResult
-from simcse_kit.training.job import Source
+from simcse_kit.training.job import TrainData
 from simcse_kit.training.preflight import check_output
 from simcse_kit.training.record import RUN_RECORD
 from simcse_kit.training.run import train_sup, train_unsup
@@ -31,7 +31,9 @@ class SeedsResult(NamedTuple):
     best_seed: int | None  # highest score; None without evaluation data
 
 
-def train_seeds(mode: str, data: Source, output_dir: str | Path, seeds: Sequence[int], **settings: Any) -> SeedsResult:
+def train_seeds(
+    mode: str, data: TrainData, output_dir: str | Path, seeds: Sequence[int], **settings: Any
+) -> SeedsResult:
     """Train once a seed, into ``output_dir/seed-N``, and write ``seeds.json`` there.
 
     ``mode`` and the rest as for `train_unsup` and `train_sup`; with ``resume``, runs go on that have begun, and those

@@ -22,7 +22,7 @@ from simcse_kit.errors import say_once
 from simcse_kit.model import SimCSE
 from simcse_kit.training.objective import ContrastiveModel
 from simcse_kit.training.sampling import EpochBatches
-from simcse_kit.training.trainer import ENCODER, TRAINING_WEIGHTS, ContrastiveTrainer, misfit, trained
+from simcse_kit.training.trainer import ENCODER, TRAINING_WEIGHTS, ContrastiveTrainer, checkpoint_mismatch, trained
 
 _SCHEDULER = "scheduler.pt"  # the trainer's name for it
 
@@ -110,7 +110,7 @@ class ShardedTrainer(ContrastiveTrainer):
         state: dict[str, Any] = safetensors.torch.load_file(checkpoint / TRAINING_WEIGHTS)
         lost, unknown = self._trained - state.keys(), state.keys() - self._names
         if lost or unknown:
-            raise misfit(checkpoint, sorted(lost), sorted(unknown))
+            raise checkpoint_mismatch(checkpoint, sorted(lost), sorted(unknown))
         set_model_state_dict(model, state, options=StateDictOptions(full_state_dict=True, strict=False))
 
 

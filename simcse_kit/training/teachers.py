@@ -11,27 +11,43 @@ from simcse_kit.data import TextData
 from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.errors import ModelError
 from simcse_kit.model import SimCSE
+from simcse_kit.parts import is_named
 
 
 def teacher_name(name: str) -> str:
-    """The model's own name in ``NAME`` or ``NAME:POOLING``."""
-    path, _, pooling = name.rpartition(":")
-    return path if path and pooling in POOLERS else name
+    """The model's own name in ``NAME``, ``NAME:POOLING`` or ``NAME:MODULE:POOLER``."""
+    return _parsed(name)[0]
+
+
+def teacher_pooling(name: str) -> str | None:
+    """The pooling in ``NAME:POOLING`` or ``NAME:MODULE:POOLER``; None where the name has none. It imports nothing."""
+    return _parsed(name)[1]
+
+
+def _parsed(name: str) -> tuple[str, str | None]:
+    model, _, last = name.rpartition(":")
+    if model and last in POOLERS:
+        return model, last
+    model, _, module = model.rpartition(":")
+    own = f"{module}:{last}"
+    return (model, own) if model and is_named(own) else (name, None)
 
 
 def load_teacher(name: str, *, device: str, trust_remote_code: bool = False, local_files_only: bool = False) -> SimCSE:
-    """A model by ``NAME`` or ``NAME:POOLING``."""
-    path = teacher_name(name)
+    """A model by ``NAME``, ``NAME:POOLING`` or, with a pooling of the user's own, ``NAME:MODULE:POOLER``."""
+    model, pooling = _parsed(name)
     try:
         return SimCSE(
-            path,
-            pooling=None if path == name else name.rpartition(":")[2],
+            model,
+            pooling=pooling,
             device=device,
             trust_remote_code=trust_remote_code,
             local_files_only=local_files_only,
         )
     except ModelError as error:
-        raise ModelError(f"teacher {name}: {error} (a teacher's pooling is written NAME:POOLING)") from error
+        raise ModelError(
+            f"teacher {name}: {error} (a teacher's pooling is written NAME:POOLING, one of your own NAME:MODULE:POOLER)"
+        ) from error
 
 
 def teacher_vectors(teacher: SimCSE, data: TextData, *, show_progress_bar: bool) -> NDArray[np.float32]:

@@ -260,7 +260,7 @@ class ContrastiveTrainer(Trainer):
         held = trained(model, model.state_dict())
         lost = [name for name in missing if name in held]
         if lost or unexpected:
-            raise misfit(checkpoint, lost, unexpected)
+            raise checkpoint_mismatch(checkpoint, lost, unexpected)
 
 
 def check_finite(state: dict[str, Tensor], step: int) -> None:
@@ -297,7 +297,7 @@ def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return kept
 
 
-def misfit(checkpoint: Path, lost: list[str], unknown: list[str]) -> TrainingError:
+def checkpoint_mismatch(checkpoint: Path, lost: list[str], unknown: list[str]) -> TrainingError:
     """The error of a checkpoint that holds other weights than the run's."""
     return TrainingError(
         f"{checkpoint} does not fit this run: {len(lost)} weights missing, {len(unknown)} unknown, such as "

@@ -15,7 +15,7 @@ _ROWS = 4
 
 
 @contextmanager
-def tried(job: Job) -> Iterator[None]:
+def trial_step(job: Job) -> Iterator[None]:
     """Inside the context, weights have gradients as after a step of a few sentences; nothing of it stays."""
     objective, device = job.objective, job.model.device
     state = RandomState.now(device)

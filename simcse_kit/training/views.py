@@ -15,7 +15,7 @@ from simcse_kit.errors import TrainingError
 from simcse_kit.model import SimCSE
 from simcse_kit.objectives import AUGMENTATIONS, Augmentation, Vocabulary
 from simcse_kit.objectives.augmentations._words import vocabulary
-from simcse_kit.training.batches import Augment, Row
+from simcse_kit.training.batches import Augment, TokenIds
 from simcse_kit.training.config import TrainConfig
 
 
@@ -114,14 +114,14 @@ def _augmentations(model: SimCSE, config: TrainConfig, views: int) -> list[Augme
 
 
 def _augmented(
-    row: Row,
+    row: TokenIds,
     rng: np.random.Generator,
     *,
     steps: tuple[Augmentation, ...],
     words: Vocabulary,
     span: TemplateSpan,
     longest: int,
-) -> Row:
+) -> TokenIds:
     """One augmentation after the other of what stands in the template (between CLS and SEP); a sentence that grows past
     the model's length loses its last words.
     """

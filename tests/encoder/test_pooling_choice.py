@@ -12,7 +12,7 @@ import pytest
 
 from simcse_kit import POOLERS, ModelError, Notice, SimCSE
 from simcse_kit.encoder import known
-from simcse_kit.encoder.hub import Source
+from simcse_kit.encoder.hub import ModelSource
 from simcse_kit.encoder.load import load_encoder
 
 
@@ -29,10 +29,10 @@ def test_an_unknown_pooling_is_an_error_with_the_choices(tiny_model: Callable[[s
 
 def test_precedence(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
     """Caller, then folder, then table, then default."""
-    plain = Source("name", tiny_model("bert"), None)
-    listed = Source("name", tiny_model("bert"), "cls_before_pooler")
+    plain = ModelSource("name", tiny_model("bert"), None)
+    listed = ModelSource("name", tiny_model("bert"), "cls_before_pooler")
     SimCSE(tiny_model("bert"), pooling="max", device="cpu").save(tmp_path / "max")
-    saved = Source("name", tmp_path / "max", "cls_before_pooler")
+    saved = ModelSource("name", tmp_path / "max", "cls_before_pooler")
     assert load_encoder(saved, pooling="avg", default_pooling="last_token").encoder.pooling == "mean"
     assert load_encoder(saved, default_pooling="last_token").encoder.pooling == "max"
     assert load_encoder(listed, default_pooling="last_token").encoder.pooling == "cls_before_pooler"
@@ -77,7 +77,7 @@ def test_a_pooler_whose_weights_are_missing_is_not_made_up(tiny_model: Callable[
 def test_in_training_a_head_starts_fresh_unless_the_folder_is_a_simcse_model(
     tiny_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    plain = Source("plain", tiny_model("bert"), None)
+    plain = ModelSource("plain", tiny_model("bert"), None)
     with pytest.warns(Notice, match=r"a new dense \+ tanh is trained from scratch"):
         fresh = load_encoder(plain, pooling="cls", training=True).encoder.head
     with pytest.warns(Notice, match=r"pooler.dense"):
@@ -89,8 +89,8 @@ def test_in_training_a_head_starts_fresh_unless_the_folder_is_a_simcse_model(
     SimCSE(tiny_model("bert"), pooling="cls").save(tmp_path / "m")
     with warnings.catch_warnings():
         warnings.simplefilter("error", Notice)
-        kept = load_encoder(Source("m", tmp_path / "m", None), pooling="cls", training=True).encoder.head
-        known_head = load_encoder(Source("m", tiny_model("bert"), "cls"), training=True).encoder.head
+        kept = load_encoder(ModelSource("m", tmp_path / "m", None), pooling="cls", training=True).encoder.head
+        known_head = load_encoder(ModelSource("m", tiny_model("bert"), "cls"), training=True).encoder.head
     assert kept is not None
     assert known_head is not None
     np.testing.assert_array_equal(kept.linear.weight.detach(), loaded.linear.weight.detach())
@@ -99,7 +99,7 @@ def test_in_training_a_head_starts_fresh_unless_the_folder_is_a_simcse_model(
 
 def test_dropout_is_set_everywhere(tiny_model: Callable[[str], Path]) -> None:
     for kind in ("bert", "distilbert", "deberta", "modernbert", "gpt2", "albert"):
-        encoder = load_encoder(Source(kind, tiny_model(kind), None), pooling="mean", dropout=0.25).encoder
+        encoder = load_encoder(ModelSource(kind, tiny_model(kind), None), pooling="mean", dropout=0.25).encoder
         rates = {m.p for m in encoder.modules() if type(m).__name__ == "Dropout"}
         assert rates in ({0.25}, {0.25, 0.0}), kind
         assert 0.25 in rates, kind

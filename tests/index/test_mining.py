@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +48,10 @@ def test_errors_are_those_of_the_index(index: tuple[SentenceIndex, Path], tmp_pa
         cluster(index[0], 5)
     with pytest.raises(SearchIndexError, match="does not exist"):
         mine_pairs(tmp_path / "nowhere")
+
+
+def test_mining_loads_no_model() -> None:
+    """The commands that only mine start as fast as the search does."""
+    code = "import sys; from simcse_kit.index.mining import cluster, mine_pairs; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simcse_kit import SearchIndexError, SimCSE, add_files, build_index
-from simcse_kit.index.passages import cut
+from simcse_kit.index.passages import cut_passages
 from support.stores import Store
 from support.tiny import SENTENCES
 
@@ -38,7 +38,7 @@ def test_every_word_is_in_a_passage_that_fits(parts: list[str], model: SimCSE) -
     text = " ".join(" ".join(part.split()) for part in parts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        (found,) = cut([text], model)
+        (found,) = cut_passages([text], model)
         assert all(tokens(model, passage) <= 24 for passage in found)
     rest = "".join(text.split())
     for passage in found:  # each goes on where the one before ended, or repeats some of it
@@ -51,7 +51,7 @@ def test_every_word_is_in_a_passage_that_fits(parts: list[str], model: SimCSE) -
 def test_what_fits_stays_whole_and_passages_overlap(model: SimCSE) -> None:
     short = f"{SENTENCES[0]}\n{SENTENCES[0][:5]}"
     text = "It rains. " * 40
-    whole, pieces = cut([short, text], model)
+    whole, pieces = cut_passages([short, text], model)
     assert whole == [short]
     assert len(pieces) > 3
     for one, other in itertools.pairwise(pieces):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from simcse_kit import SimCSE
-from simcse_kit.encoder.backends.choice import check_device, default_device
+from simcse_kit.encoder.backends.choice import check_backend_device, default_device
 from simcse_kit.encoder.backends.dtypes import choose_dtype
 from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, EncodeBackend
 from simcse_kit.encoder.backends.torch import TorchBackend
@@ -88,9 +88,19 @@ def test_its_dtypes_and_device_are_its_own(backend: str, tiny_model: ModelFolder
         load(calibration=["a"])
     with pytest.raises(ModelError, match=f"backend {backend} runs on the CPU here; got device meta"):
         load(device="meta")
+    with pytest.raises(ModelError, match="several processes are for backend torch; negated runs in one"):
+        load().start_multi_process_pool(["cpu", "cpu"])
     assert default_device(backend, None) == "cpu"
     assert default_device(backend, "meta") == "meta"
     assert default_device("torch", None) is None
+
+
+def test_without_a_device_it_gets_the_one_that_it_needs(
+    backend: str, tiny_model: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with an accelerator too, which `pick_device` would take."""
+    monkeypatch.setattr("simcse_kit.model.pick_device", lambda asked: torch.device(asked or "meta"))
+    assert SimCSE(tiny_model("bert"), pooling="mean", backend=backend).device.type == "cpu"
 
 
 def test_what_it_offers_is_named_where_another_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +113,10 @@ def test_what_it_offers_is_named_where_another_is_asked(monkeypatch: pytest.Monk
         ):
             choose_dtype("float32", "negate", torch.device("cpu"))
         with pytest.raises(ModelError, match="backend negated runs on the CPU here; got device meta"):
-            check_device("negated", torch.device("meta"))
+            check_backend_device("negated", torch.device("meta"))
     finally:
         BACKENDS._parts.pop("negated")
-    check_device("negated", torch.device("meta"))  # of the user's own, which is not registered
+    check_backend_device("negated", torch.device("meta"))  # of the user's own, which is not registered
 
 
 def test_the_help_names_it_and_its_dtypes() -> None:

@@ -33,6 +33,7 @@ class Hinge(Objective):
     name: ClassVar[str] = "hinge"
     help: ClassVar[str] = "a hinge on cosines"
     source: ClassVar[str] = "this test, 2026"
+    citation: ClassVar[str] = "@misc{hinge,\n  title = {Hinge},\n}"
     modes: ClassVar[tuple[str, ...]] = ("unsup",)
 
     gap: float = setting(0.2, "How much nearer.", at_least=0, at_most=2)
@@ -73,6 +74,7 @@ def test_it_is_in_help_and_lists(registered: None) -> None:
     assert "--gap" in shown
     assert "How much nearer." in shown
     assert "this test, 2026" in shown
+    assert "@misc{hinge," in shown
     fresh = Typer(rich_markup_mode=None)
     fresh.command("unsup")(train_command("unsup"))
     text = CliRunner().invoke(fresh, ["--help"]).output
@@ -88,7 +90,9 @@ def test_it_trains_and_resumes_by_its_name(
     assert result.steps == 5
     arguments = json.loads((tmp_path / "run" / "run.json").read_text())["arguments"]
     assert (arguments["objective"], arguments["gap"]) == ("hinge", 0.3)
-    assert "hinge" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert "- objective `hinge`: a hinge on cosines. Source: this test, 2026." in card
+    assert Hinge.citation in card
     assert SimCSE(tmp_path / "run").encode("a cat").shape == (32,)
     assert train_unsup(sentences, tmp_path / "run", resume=True, **settings).steps == 5
     with pytest.raises(TrainingError, match=r"--resume: gap was 0\.3 in the run .* now it is 0\.1"):

@@ -23,6 +23,7 @@ class ShapeError(SimCSEKitError):
 class Shape:
     name: str
     help: str
+    source: str = ""
     order: int = 100
 
 

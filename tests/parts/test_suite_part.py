@@ -318,7 +318,7 @@ def test_options_go_to_the_suites_that_have_them(lines: Path, tmp_path: Path) ->
     assert str(refused.exception) == "split must be one of all, train, dev, test; got 'tset'"
     refused = invoke("eval", function, "--suite", "transfer", "--data", pairs, "--folds", 1)
     assert refused.exit_code == 2
-    assert "transfer tasks must be of" in str(
+    assert "tasks must be one of MR, CR, SUBJ, MPQA, SST2, TREC, MRPC; got 'NO'" in str(
         invoke("eval", function, "--suite", "transfer", "--data", pairs, "--tasks", "MR,NO").exception
     )
 

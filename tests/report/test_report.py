@@ -11,9 +11,9 @@ import numpy as np
 from simcse_kit.report import (
     Curve,
     Figure,
-    Geometry,
     GeometryPath,
     GeometryPoint,
+    GeometryStep,
     Page,
     Section,
     Table,
@@ -27,7 +27,7 @@ from simcse_kit.report import (
 )
 from simcse_kit.report.charts import gold_bands
 
-PATH = [Geometry(0, 0.2, -1.5), Geometry(10, 0.3, -2.0), Geometry(20, 0.35, -2.1)]
+PATH = [GeometryStep(0, 0.2, -1.5), GeometryStep(10, 0.3, -2.0), GeometryStep(20, 0.35, -2.1)]
 
 
 def charts() -> list[str]:

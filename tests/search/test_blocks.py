@@ -29,6 +29,16 @@ def test_content_comes_back(size: int, tmp_path: Path) -> None:
     assert file.content.tobytes() == content
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2)])
+def test_a_file_is_checked_once_its_last_block_is(order: tuple[int, ...], tmp_path: Path) -> None:
+    size = 3 * BLOCK + 7
+    _, file = made(tmp_path / "f", size)
+    for block in order:
+        assert not file.checked
+        file.check(block * BLOCK, min((block + 1) * BLOCK, size))
+    assert file.checked
+
+
 @settings(max_examples=40, deadline=None)
 @given(at=st.integers(0, 3 * BLOCK + 6), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_when_its_block_is_read(

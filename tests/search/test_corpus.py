@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simcse_kit import SearchIndexError
-from simcse_kit.search import BaseCollection, cluster, mine
+from simcse_kit.search import BaseCollection, cluster_rows, mine
 from support.stores import Store
 
 
@@ -74,7 +74,7 @@ def test_clusters_are_the_groups_that_are_there(store: Store) -> None:
     )
     collection = filled(store, vectors.astype(np.float32))
     collection.delete(["i0"])
-    found = cluster(collection, 4, examples=2)
+    found = cluster_rows(collection, 4, examples=2)
     assert [one.size for one in found.clusters] == [39, 30, 20, 10]
     bounds = np.cumsum([0, *sizes])
     for label, one in enumerate(found.clusters):
@@ -85,4 +85,4 @@ def test_clusters_are_the_groups_that_are_there(store: Store) -> None:
         assert one.cohesion == pytest.approx(cosine.mean(), abs=1e-4)
         assert [hit.id for hit in one.nearest] == [f"i{own[i]}" for i in np.argsort(-cosine)[:2]]
     with pytest.raises(SearchIndexError, match="n_clusters is from 1 to"):
-        cluster(collection, 100)
+        cluster_rows(collection, 100)

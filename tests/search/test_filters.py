@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from simcse_kit import SearchIndexError
 from simcse_kit.search.checks import as_json
 from simcse_kit.search.filters import parse_filter
-from simcse_kit.search.rows import Rows
+from simcse_kit.search.rows import RowTable
 from support.filtering import CONDITIONS, METADATA, plain
 
 
 @settings(max_examples=300, deadline=None)
 @given(condition=CONDITIONS, metadata=st.lists(METADATA, min_size=1, max_size=4))
 def test_sqlite_answers_by_the_definition(condition: dict[str, Any], metadata: list[dict[str, Any] | None]) -> None:
-    rows = Rows.new()
+    rows = RowTable.new()
     texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in metadata]
     rows.add(0, [f"i{i}" for i in range(len(metadata))], [""] * len(metadata), texts)
     expected = [i for i, one in enumerate(metadata) if plain(condition, one)]
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_named(condition: Any, text: str) -> None:
 
 def test_thousands_of_values_and_deep_conditions() -> None:
     """SQLite's limits on an expression are not the user's."""
-    rows = Rows.new()
+    rows = RowTable.new()
     metadata = [{"n": i, "s": f"t{i}"} for i in range(50)] + [{"n": "7"}, {"s": 7}, {}]
     rows.add(0, list(range(53)), [""] * 53, [json.dumps(one) for one in metadata])
     many: dict[str, Any] = {"n": {"$in": [7, 7.0, "x", None, *range(100, 3000)]}}

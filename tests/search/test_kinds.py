@@ -15,7 +15,7 @@ from simcse_kit import SearchIndexError, SentenceIndex, SimCSE
 from simcse_kit.cli import app
 from simcse_kit.index import build_index
 from simcse_kit.search import KINDS as LINES
-from simcse_kit.search import Collection
+from simcse_kit.search import Collection, new_collection
 from simcse_kit.search.kinds import KINDS, ApproximateKind, get_kind
 from simcse_kit.search.milvus.schema import AUTO, milvus_index
 from simcse_kit.search.structure import resolve_kinds
@@ -88,6 +88,17 @@ def test_what_milvus_calls_them() -> None:
     parts = milvus_index("pq").params_of
     assert parts is not None
     assert [parts(dimension) for dimension in (384, 30, 7)] == [{"m": 48}, {"m": 3}, {"m": 1}]
+
+
+def test_milvus_runs_no_kind_of_a_users_own(on_the_path: str, tmp_path: Path) -> None:
+    """It builds and searches its indexes itself; the module is not even imported."""
+    wanted = "own_kind:KIND is code of its own, and Milvus builds and searches its indexes itself"
+    with pytest.raises(SearchIndexError, match=wanted):
+        milvus_index(on_the_path)
+    assert "own_kind" not in sys.modules
+    with pytest.raises(SearchIndexError, match=wanted):
+        new_collection(DIMENSION, on_the_path, address=f"milvus:{tmp_path / 'm.db'}/rows")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("own")

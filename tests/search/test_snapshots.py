@@ -134,10 +134,10 @@ def test_a_call_that_has_begun_stays_with_its_state(tmp_path: Path, monkeypatch:
 
 def test_what_was_mined_or_clustered_keeps_its_rows(tmp_path: Path) -> None:
     """Its rows are read later, by number, and numbers change with a compaction."""
-    from simcse_kit.search import cluster, mine
+    from simcse_kit.search import cluster_rows, mine
 
     collection = filled(tmp_path / "i")
-    pairs, groups = mine(collection, -1.0, 3), cluster(collection, 2)
+    pairs, groups = mine(collection, -1.0, 3), cluster_rows(collection, 2)
     wanted, labels = [(one.first.id, one.second.id) for one in pairs], [(row.id, n) for row, n in groups.rows()]
     collection.delete(list(range(10)))
     collection.compact()
@@ -149,7 +149,7 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
     """An update deletes and adds; where adding fails, nothing is deleted, then or by the next commit."""
     collection = filled(tmp_path / "i")
     with monkeypatch.context() as patch:
-        patch.setattr("simcse_kit.search.rows.Rows.add", lambda *arguments: 1 / 0)
+        patch.setattr("simcse_kit.search.rows.RowTable.add", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             to_version(collection, 1)
     assert len(collection) == COUNT

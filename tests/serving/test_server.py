@@ -19,9 +19,10 @@ import httpx
 import numpy as np
 import openai
 import pytest
+from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
-from simcse_kit.serving import ServeError, open_targets
+from simcse_kit.serving import ServeError, open_targets, serve
 from support.commands import run
 from support.plain import unit
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 class Running(NamedTuple):
     url: str
+    line: str  # in which the command said so
     process: subprocess.Popen[str]
 
 
@@ -53,7 +55,7 @@ def running(*arguments: str, command: str = "serve", folder: Path | None = None)
         else:
             pytest.fail("".join(said))
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield Running(found[1], process)
+        yield Running(found[1], line, process)
     finally:
         process.kill()
         process.wait()
@@ -94,6 +96,28 @@ def test_a_model_is_loaded_once(folder: Path) -> None:
     assert {id(one.model) for one in indexes.values()} == {id(models["model"])}
     with pytest.raises(ServeError, match="two are called 'model'"):
         open_targets([model, model], device="cpu")
+
+
+def test_the_command_says_what_it_serves(server: Running) -> None:
+    assert server.line.startswith(f"serving index things at {server.url} (API: {server.url}/docs)")
+
+
+def test_targets_are_served_beside_what_is_open(
+    folder: Path, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the command does; the model of both indexes is loaded once, so one is served."""
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server.config.app))
+    index = SentenceIndex.open(folder / "index", device="cpu")
+    serve({"open": index}, targets=[f"things={folder / 'index'}"], port=0, device="cpu")
+    serve(targets=str(folder / "index"), port=0, device="cpu")
+    both, one = (TestClient(app, base_url="http://127.0.0.1") for app in served)
+    assert [model["id"] for model in both.get("/v1/models").json()["data"]] == ["model"]
+    for client, name in ((both, "open"), (both, "things"), (one, "index")):
+        answer = client.post("/search", json={"queries": sentences[3], "k": 1, "index": name}).json()
+        assert answer["hits"][0][0]["text"] == sentences[3]
+    with pytest.raises(ServeError, match="two are called 'things'"):
+        serve({"things": index}, targets=[f"things={folder / 'index'}"])
 
 
 @pytest.mark.slow

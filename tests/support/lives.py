@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,12 +31,19 @@ class Plot(NamedTuple):
 
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["simcse_kit.training.fit", "transformers.models.bert.modeling_bert"])
+_context.set_forkserver_preload(
+    ["simcse_kit.training.fit", "simcse_kit.index.build", "transformers.models.bert.modeling_bert"]
+)
 
 
 def live(plot: Plot, folder: Path, death: Death | None = None, *, resume: bool = True) -> int:
     """Start or resume a run in a new process, to its end or to ``death``; returns the process's exit code."""
-    process: BaseProcess = _context.Process(target=_live, args=(plot, folder, death, resume))
+    return in_a_process(_live, plot, folder, death, resume)
+
+
+def in_a_process(function: Callable[..., object], *arguments: object) -> int:
+    """Call a function of a module in a new process; returns the process's exit code."""
+    process: BaseProcess = _context.Process(target=function, args=arguments)
     process.start()
     process.join(120)
     assert process.exitcode is not None

@@ -48,7 +48,7 @@ def _rank(
 ) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    from simcse_kit.distributed import join, leave
+    from simcse_kit.distributed import end_process_group, join
 
     torch.set_num_threads(1)
     try:
@@ -56,7 +56,7 @@ def _rank(
         content = io.BytesIO()
         torch.save(work(*arguments), content)
         end.send((True, content.getvalue()))
-        leave()
+        end_process_group()
     except BaseException:
         end.send((False, traceback.format_exc()))
 

@@ -60,6 +60,7 @@ def silent():
 class Shape(NamedTuple):
     name: str
     help: str
+    source: str = ""
 
 
 def load(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:

@@ -47,7 +47,7 @@ def test_both_commands_stand_in_the_readme() -> None:
     assert 'pip install -c constraints.txt ".[offline,dev]" && pytest' in README.splitlines()
 
 
-def test_figures_of_the_readme_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_and_tables_of_the_readme_are_those_of_results_and_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "eval")
     spec = importlib.util.spec_from_file_location("tables", ROOT / "eval" / "tables.py")
     assert spec is not None
@@ -55,6 +55,7 @@ def test_figures_of_the_readme_are_those_of_the_results(monkeypatch: pytest.Monk
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
     assert f"{tables.START}\n\n{tables.render()}\n\n{tables.END}" in README
+    assert tables.readme() == README
     assert tables.PAGE.read_text(encoding="utf-8") == tables.results_page(tables.render())
     assert tables.lecture() == tables.LECTURE.read_text(encoding="utf-8")
     assert tables.measured() == {

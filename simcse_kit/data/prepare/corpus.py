@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from simcse_kit.data.files import files_of
-from simcse_kit.data.prepare.documents import lines_of
-from simcse_kit.data.prepare.duplicates import Mask, digest, nearly_repeated, repeated
-from simcse_kit.data.prepare.output import check_output
+from simcse_kit.data.prepare.documents import document_lines
+from simcse_kit.data.prepare.duplicates import RowMask, digest, nearly_repeated, repeated
+from simcse_kit.data.prepare.output import check_new_file
 from simcse_kit.data.prepare.splitting import WITHOUT_SPACES, check_language, split_lines
 from simcse_kit.errors import DataError
 from simcse_kit.files import staged_file
@@ -135,13 +135,15 @@ def prepare_sentences(
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     tally: Counter[str] = Counter()
     files = files_of(named, tally)
-    check_output(target, files, suffix=".txt", overwrite=overwrite)
+    check_new_file(target, files, suffix=".txt", overwrite=overwrite)
     tally["files"] = len(files)
     found = (
         sentence
         for file in files
         for sentence in split_lines(
-            lines_of(file, column, skip_bad_rows=skip_bad_rows, tally=tally), language, line_paragraphs=line_paragraphs
+            document_lines(file, column, skip_bad_rows=skip_bad_rows, tally=tally),
+            language,
+            line_paragraphs=line_paragraphs,
         )
     )
     with staged_file(target) as folder:
@@ -201,5 +203,5 @@ def _write_each_once(
     tally["written"] = candidates - tally["duplicates"] - tally["near_duplicates"]
 
 
-def _kept(lines: BinaryIO, dropped: Mask) -> Iterator[bytes]:
+def _kept(lines: BinaryIO, dropped: RowMask) -> Iterator[bytes]:
     return compress(lines, ~dropped)

@@ -14,7 +14,7 @@ DOCUMENTS = replace(SENTENCES, what="documents", advice="pick the column with --
 WHOLE_LINE = Layout((0,), 1)
 
 
-def lines_of(source: str, column: str | None, *, skip_bad_rows: bool, tally: Counter[str]) -> Iterator[str]:
+def document_lines(source: str, column: str | None, *, skip_bad_rows: bool, tally: Counter[str]) -> Iterator[str]:
     """The lines of every text of a source; "" ends a paragraph, as does the end of a text.
 
     Tallied are ``documents`` (a `.txt` file is one, else each row), ``empty_documents`` and ``bad_rows``.

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from simcse_kit.data.prepare.shingles import band_keys, bands_for, jaccard, shingles
 
-Mask = NDArray[np.bool_]
-Rows = NDArray[np.int64]
+RowMask = NDArray[np.bool_]
+RowNumbers = NDArray[np.int64]
 
 PART = 1 << 23  # keys sorted at a time: some 300 MB
 CHUNK = 1 << 20  # keys read at a time
@@ -31,7 +31,7 @@ def digest(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=8).digest()
 
 
-def repeated(digests: Path, count: int) -> Mask:
+def repeated(digests: Path, count: int) -> RowMask:
     """Which of N rows have the 8-byte digest of an earlier row: (N,)."""
     dropped = np.zeros(count, np.bool_)
     for rows, same in _equal(digests, np.dtype(np.uint64), count):
@@ -41,7 +41,7 @@ def repeated(digests: Path, count: int) -> Mask:
 
 def nearly_repeated(
     lines: Iterator[bytes], folder: Path, *, threshold: float, on_rows: Callable[[int], object]
-) -> tuple[Path, Mask]:
+) -> tuple[Path, RowMask]:
     """Write the lines, each with a letter or digit, to a file in ``folder``; which are near an earlier one: (N,).
 
     Near is a Jaccard similarity of `shingles` of at least ``threshold``, which is computed for each pair that shares
@@ -73,7 +73,7 @@ def nearly_repeated(
     return text, dropped
 
 
-def _equal(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Iterator[tuple[Rows, Mask]]:
+def _equal(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Iterator[tuple[RowNumbers, RowMask]]:
     """Rows of a file of keys, part by part, so that equal keys stand together; and whether each repeats the key before.
 
     Within a key, rows ascend.
@@ -96,7 +96,7 @@ def _equal(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Itera
         yield rows, same
 
 
-def _buckets(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Iterator[Rows]:
+def _buckets(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Iterator[RowNumbers]:
     """The ascending rows of each key that more than one row has."""
     for rows, same in _equal(path, dtype, count):
         starts = np.flatnonzero(~same)
@@ -106,7 +106,7 @@ def _buckets(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Ite
             yield rows[start:end]
 
 
-def _drop_in_bucket(bucket: Rows, dropped: Mask, line_at: _Lines, threshold: float) -> None:
+def _drop_in_bucket(bucket: RowNumbers, dropped: RowMask, line_at: _Lines, threshold: float) -> None:
     left = bucket[~dropped[bucket]]
     if len(left) < 2:
         return

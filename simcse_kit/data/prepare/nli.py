@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from simcse_kit.data.columns import by_given_names, wanted_names
-from simcse_kit.data.prepare.output import check_output, write_triplets
+from simcse_kit.data.prepare.output import check_new_file, write_triplets
 from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import RowProblem, shown
 from simcse_kit.data.text import text_of
@@ -80,7 +80,7 @@ def prepare_nli(
         raise DataError(f"combinations must be one of {', '.join(COMBINATIONS)}; got {combinations!r}")
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     target = Path(output)
-    check_output(target, named, suffix=".csv", overwrite=overwrite)
+    check_new_file(target, named, suffix=".csv", overwrite=overwrite)
     tally: Counter[str] = Counter()
     premises: dict[str, _Hypotheses] = {}
     rows = (row for source in named for row in _rows(source, language, skip_bad_rows, tally))

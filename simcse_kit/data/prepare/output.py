@@ -12,7 +12,7 @@ from simcse_kit.files import staged_file
 TRIPLET_HEADER = ("sent0", "sent1", "hard_neg")
 
 
-def check_output(target: Path, inputs: Iterable[str | Path], *, suffix: str, overwrite: bool) -> None:
+def check_new_file(target: Path, inputs: Iterable[str | Path], *, suffix: str, overwrite: bool) -> None:
     """Raise `DataError` where the output cannot be written, before any work is done."""
     if target.suffix.lower() != suffix:
         raise DataError(f"{target}: the output's name must end in {suffix}, which says how it is read")

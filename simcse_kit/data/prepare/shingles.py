@@ -18,7 +18,7 @@ _MARKS = re.compile(
 )
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Case and punctuation gone, a space at both ends, with which even one letter makes a shingle.
 
     >>> folded('"It rains!"')
@@ -33,7 +33,7 @@ def shingles(text: str) -> frozenset[str]:
     >>> sorted(shingles("So so!"))
     [' so', 'o s', 'so ']
     """
-    text = folded(text)
+    text = fold_text(text)
     return frozenset(map("".join, zip(text, text[1:], text[2:], strict=False)))
 
 
@@ -64,7 +64,7 @@ def band_keys(lines: Sequence[bytes], bands: int, rows: int) -> NDArray[np.uint3
     """A key for each band of each line's MinHash signature: (N, bands)."""
     from rensa import RMinHash
 
-    hashes, offsets = shingle_hashes([folded(line.decode()) for line in lines])
+    hashes, offsets = shingle_hashes([fold_text(line.decode()) for line in lines])
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, num_perm=bands * rows, seed=SEED)
     signatures = np.array(matrix.to_rows(), np.uint64).reshape(len(lines), bands, rows)
     odd = np.random.default_rng(SEED).integers(0, 1 << 63, rows, np.uint64) * np.uint64(2) + np.uint64(1)

@@ -1,4 +1,4 @@
-"""The few rows of text that come with the package, to try it without any download."""
+"""The texts that come with the package, to try it without any download."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ def sample_sentences() -> list[str]:
 def sample_pairs_path() -> Path:
     """A `.tsv` file of scored pairs for `read_scored_pairs`."""
     return _sample("pairs.tsv")
+
+
+def sample_search_path() -> Path:
+    """A folder in BEIR's layout for `evaluate_retrieval`: short messages to ten service desks, and judged queries.
+
+    The desks (a bank, a library, a town hall, ...) share words that mean different things: card, charge, branch, order.
+    Each id names a desk and a matter: ``bank-lost-card-03``. A message answers a query when its writer has what the
+    query is about; 1 is the only score. ``corpus.jsonl`` is a file for `read_sentences` too.
+    """
+    return _sample("search")
 
 
 def _sample(name: str) -> Path:

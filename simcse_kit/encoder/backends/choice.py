@@ -8,12 +8,18 @@ from typing import Any
 
 from simcse_kit.encoder.backends.dtypes import choose_dtype
 from simcse_kit.encoder.backends.interface import Backend
-from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, check_device, default_device
+from simcse_kit.encoder.backends.part import (
+    BACKENDS,
+    BackendRequest,
+    check_backend_device,
+    check_processes,
+    default_device,
+)
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import ModelError
 
-__all__ = ["check_device", "default_device", "make_backend"]
+__all__ = ["check_backend_device", "check_processes", "default_device", "make_backend"]
 
 
 def make_backend(
@@ -43,7 +49,7 @@ def make_backend(
     if calibration is not None and dtype not in part.calibrated:
         those = dict.fromkeys(one for backend in BACKENDS for one in backend.calibrated)
         raise ModelError(f"calibration sentences are for dtype {', '.join(those)}; got dtype {dtype}")
-    check_device(part, device)
+    check_backend_device(part, device)
     return part().make(
         BackendRequest(
             encoder=encoder,

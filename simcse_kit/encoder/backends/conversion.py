@@ -30,7 +30,7 @@ _SMOOTH = 0.8  # how much of an outlying activation goes into the weights, 0 to 
 _BATCH = 8  # sentences in a batch of calibration
 
 
-class Kept(NamedTuple):
+class ConversionCache(NamedTuple):
     """Where a converted model is looked for, and what has to be the same."""
 
     exported: Path  # inside the model's own folder, by `export_model`
@@ -50,9 +50,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simcse-kit"
 
 
-def kept_model(
+def conversion_cache(
     fingerprint: str, model_folder: Path, calibration: Sequence[str] | None, *, by_calibration: bool = False
-) -> Kept:
+) -> ConversionCache:
     """Where the model of this fingerprint is kept: exported inside its own folder, else in the user's cache.
 
     ``calibration``: the sentences of an int8 model; ``by_calibration``: an exported one must be of these.
@@ -61,7 +61,7 @@ def kept_model(
     if calibration is not None:
         key |= {"nncf": version("nncf"), "calibration": _digest(list(calibration))}
     exported = exported_folder(model_folder, int8=calibration is not None)
-    return Kept(exported, cache_folder() / FOLDER / _digest(key)[:32], key, by_calibration)
+    return ConversionCache(exported, cache_folder() / FOLDER / _digest(key)[:32], key, by_calibration)
 
 
 def exported_folder(model_folder: Path, *, int8: bool) -> Path:
@@ -73,29 +73,29 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def load(kept: Kept) -> Any:
+def load(cache: ConversionCache) -> Any:
     """The kept model, None where there is none of this key, or its files are not as they were written.
 
     An exported one may come from other versions of the libraries; one in the cache is made again.
     """
-    exported = {"format", "model"} | ({"calibration"} if kept.by_calibration else set())
-    for folder, names in ((kept.exported, exported), (kept.cached, set(kept.key))):
+    exported = {"format", "model"} | ({"calibration"} if cache.by_calibration else set())
+    for folder, names in ((cache.exported, exported), (cache.cached, set(cache.key))):
         if (folder / _RECORD).is_file():
             record = read_json(folder / _RECORD, ModelError)
-            same = all(record["key"].get(name) == kept.key[name] for name in names)
+            same = all(record["key"].get(name) == cache.key[name] for name in names)
             if same and record["files"] == _files(folder):
                 return core().read_model(folder / MODEL)
     return None
 
 
-def keep(model: Any, kept: Kept, target: Path | None = None) -> None:
+def save(model: Any, cache: ConversionCache, target: Path | None = None) -> None:
     """Write the model whole or not at all, to ``target`` or into the cache."""
     openvino = import_openvino()
-    target = target or kept.cached
+    target = target or cache.cached
     target.parent.mkdir(parents=True, exist_ok=True)
     with staged_folder(target) as staging:
         openvino.save_model(model, staging / MODEL, compress_to_fp16=False)
-        write_json(staging / _RECORD, {"key": kept.key, "files": _files(staging)})
+        write_json(staging / _RECORD, {"key": cache.key, "files": _files(staging)})
 
 
 def _files(folder: Path) -> dict[str, str]:

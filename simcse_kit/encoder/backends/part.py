@@ -44,6 +44,8 @@ class EncodeBackend(ABC):
     calibrated: ClassVar[tuple[str, ...]] = ()  # those dtypes that sentences are needed for
     device: ClassVar[str | None] = None  # the one type of device that it runs on; None: wherever the weights are
 
+    several_processes: ClassVar[bool] = False  # whether copies of it may run in processes of their own
+
     @abstractmethod
     def make(self, request: BackendRequest) -> Backend:
         """What runs the encoder in ``request.dtype``.
@@ -61,7 +63,7 @@ BACKENDS: Family[type[EncodeBackend]] = Family(
 BACKENDS.group = "simcse_kit.backends"
 
 
-def check_device(backend: str | type[EncodeBackend], device: torch.device) -> None:
+def check_backend_device(backend: str | type[EncodeBackend], device: torch.device) -> None:
     """A `ModelError` where the backend does not run on the device; a name that is not registered is not checked."""
     if isinstance(backend, str):
         if backend not in BACKENDS:
@@ -70,6 +72,14 @@ def check_device(backend: str | type[EncodeBackend], device: torch.device) -> No
     if backend.device is not None and device.type != backend.device:
         place = "the CPU" if backend.device == "cpu" else backend.device
         raise ModelError(f"backend {BACKENDS.path_of(backend)} runs on {place} here; got device {device}")
+
+
+def check_processes(backend: str) -> None:
+    """A `ModelError` where copies of the backend do not run in several processes."""
+    part = BACKENDS.known(backend)
+    if part is None or not part.several_processes:
+        those = ", ".join(other.name for other in BACKENDS if other.several_processes)
+        raise ModelError(f"several processes are for backend {those}; {backend} runs in one, with every core")
 
 
 def default_device(backend: str, device: Any) -> Any:

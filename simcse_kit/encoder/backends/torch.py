@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit.encoder.backends.interface import OnBatch
-from simcse_kit.encoder.changes import version_of
-from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.modules import Encoder, version_of
+from simcse_kit.encoder.speed import is_plain
 from simcse_kit.encoder.speed.inference import FastBackbone, fits
 from simcse_kit.encoder.speed.packed import can_pack, packed_attention
 from simcse_kit.encoder.tokens import Packing, TokenTable, length_batches, pad, without_prompt
@@ -36,6 +36,7 @@ class TorchBackend:
         self.encoder = encoder
         self.pad_id = pad_id
         self.dtype = dtype
+        self.plain = is_plain()  # a model that is loaded while speed is off stays plain
         self._fast: FastBackbone | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class TorchBackend:
             with ExitStack() as stack:
                 stack.enter_context(torch.inference_mode())
                 run = self._run(stack, device, prompt_length)
-                packs = device.type == "cuda" and can_pack(encoder.backbone)
+                packs = device.type == "cuda" and not self.plain and can_pack(encoder.backbone)
                 if packs:
                     stack.enter_context(packed_attention(encoder.backbone))
                 for indices in length_batches(tokens.lengths, batch_size, max_tokens):
@@ -85,7 +86,9 @@ class TorchBackend:
     def _run(self, stack: ExitStack, device: torch.device, prompt_length: int) -> Callable[..., Any] | None:
         """What is called in the backbone's place, None for itself, which ``stack`` then makes multiply in bfloat16."""
         half = self.dtype == "bfloat16"
-        if self._fast is None or not self._fast.is_current(self.encoder):
+        if self.plain or is_plain():
+            self._fast = None
+        elif self._fast is None or not self._fast.is_current(self.encoder):
             dtype = torch.bfloat16 if half else torch.float32
             self._fast = FastBackbone(self.encoder, dtype) if fits(self.encoder) else None
         if self._fast is not None:

@@ -30,9 +30,11 @@ class Pooler:
     help: str  # one line: what the vector is
     pool: Callable[[Tensor, Tensor | None], Tensor]
     """States (B, L, D) and mask (B, L), None where every token counts, to vectors (B, D). Padding is on the right."""
-    source: str | None = None  # paper and year
+    source: str = ""  # paper and year
+    citation: str = ""  # its BibTeX entry, for the model card
     layers: tuple[int, ...] = OUTPUT  # indices into hidden_states, whose average is pooled
     st_mode: str | None = None  # sentence-transformers' Pooling mode; None: it has nothing that gives these vectors
+    model2vec_mode: str | None = None  # model2vec's name for how one token's vector is made; None: it has none like it
     head: bool = False  # dense + tanh after the pooled vector
     mask_token: bool = False  # only the last mask token of a text counts
     reads_first_token: bool = False  # and no other: the last layer need not compute the rest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.encoder.poolers import POOLERS, Pooler
+from simcse_kit.parts.papers import GAO_2021
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,10 @@ POOLERS.register(
         name="cls_before_pooler",
         help="the bare CLS vector",
         source="SimCSE, unsupervised (Gao et al., 2021)",
+        citation=GAO_2021,
         pool=first_token,
         st_mode="cls",
+        model2vec_mode="first",
         reads_first_token=True,
         snippet="states[-1][:, 0]",
         order=20,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.encoder.poolers import POOLERS, Pooler
+from simcse_kit.parts.papers import REIMERS_2019
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,7 @@ POOLERS.register(
         name="max",
         help="largest value of each dimension",
         source="Sentence-BERT (Reimers and Gurevych, 2019)",
+        citation=REIMERS_2019,
         pool=maximum,
         st_mode="max",
         snippet='states[-1].masked_fill(mask == 0, float("-inf")).amax(1)',

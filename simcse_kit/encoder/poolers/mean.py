@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.encoder.poolers import POOLERS, Pooler
+from simcse_kit.parts.papers import REIMERS_2019
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +24,10 @@ POOLERS.register(
         name="mean",
         help="average of the token vectors (alias: avg)",
         source="Sentence-BERT (Reimers and Gurevych, 2019)",
+        citation=REIMERS_2019,
         pool=mean,
         st_mode="mean",
+        model2vec_mode="mean",
         snippet="(states[-1] * mask).sum(1) / mask.sum(1)",
         order=30,
     ),

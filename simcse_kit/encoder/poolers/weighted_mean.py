@@ -10,6 +10,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_PAPER = """@misc{muennighoff-2022-sgpt,
+  title = {{SGPT}: {GPT} Sentence Embeddings for Semantic Search},
+  author = {Muennighoff, Niklas},
+  year = {2022},
+  url = {https://arxiv.org/abs/2202.08904},
+}"""
+
+
 def weighted_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Average weighted by position 1..L: (B, L, D), (B, L) -> (B, D)."""
     import torch  # not for a help text
@@ -25,6 +33,7 @@ POOLERS.register(
         name="weighted_mean",
         help="average weighted by position",
         source="SGPT (Muennighoff, 2022)",
+        citation=_PAPER,
         pool=weighted_mean,
         st_mode="weightedmean",
         order=70,

@@ -1,7 +1,7 @@
 """What makes training and encoding faster without changing what they compute, behind one switch.
 
 With ``SIMCSE_KIT_PLAIN=1`` in the environment, or inside `plain`, transformers' own modules run as they are: to read a
-run step by step, and to see whether a doubtful figure comes from here.
+run step by step, and to see whether a doubtful figure comes from here. A model that is loaded there stays plain.
 """
 
 from __future__ import annotations

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 from simcse_kit.encoder.backbone import BERT_LIKE
-from simcse_kit.encoder.changes import version_of
-from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.modules import Encoder, version_of
 from simcse_kit.encoder.poolers import OUTPUT
-from simcse_kit.encoder.speed import is_plain
 
 _ROWS = 1024  # of a matrix product for which weights are laid out; other numbers of rows run too
 _SHORT = {torch.float32: 64, torch.bfloat16: 256}  # tokens up to which two batched products beat the fused kernel
@@ -50,8 +48,8 @@ class FastBackbone:
         self._reads_first_token = encoder.pooler.reads_first_token
 
     def is_current(self, encoder: Encoder) -> bool:
-        """Whether the encoder's layers and their weights are those that were copied; never where speed is off."""
-        return not is_plain() and self._state == _state(encoder)
+        """Whether the encoder's layers and their weights are those that were copied."""
+        return self._state == _state(encoder)
 
     def __call__(
         self, input_ids: Tensor, attention_mask: Tensor | None, *, whole: bool = False, **kwargs: Any
@@ -77,8 +75,7 @@ def fits(encoder: Encoder) -> bool:
     """Whether `FastBackbone` can stand for the encoder's backbone: BERT-like, on a CPU, nothing added to its layers."""
     backbone: Any = encoder.backbone
     return (
-        not is_plain()
-        and backbone.config.model_type in BERT_LIKE
+        backbone.config.model_type in BERT_LIKE
         and not backbone.config.is_decoder
         and encoder.pooler.layers == OUTPUT
         and backbone.device.type == "cpu"

@@ -28,6 +28,6 @@ def write_openvino(model: SimCSE, target: Path, calibration: Sequence[str] | Non
         pad_id=model.tokenizer.pad_token_id,
         calibration=None if calibration is None else model.tokenize(calibration),
     )
-    kept = conversion.kept_model(model.fingerprint(), target, calibration)
-    conversion.keep(graph, kept, kept.exported)
+    cache = conversion.conversion_cache(model.fingerprint(), target, calibration)
+    conversion.save(graph, cache, cache.exported)
     return SimCSE(target, backend="openvino", dtype=dtype).encoder_fn()

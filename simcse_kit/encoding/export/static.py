@@ -21,21 +21,18 @@ def distill(model: SimCSE, target: Path) -> None:
 
     if has_lora(model.encoder):
         raise ModelError("static: merge the adapters first (merge_lora)")
+    pooling = model.encoder.pooler.model2vec_mode
+    if pooling is None:
+        raise ModelError(f"static: model2vec has no pooling like {model.pooling}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         model.save(folder)
         try:
-            table = distill_table(str(folder), device="cpu", pooling=_POOLINGS[model.pooling])
-        except KeyError:
-            raise ModelError(f"static: model2vec has no pooling like {model.pooling}") from None
+            table = distill_table(str(folder), device="cpu", pooling=pooling)
         except Exception as error:  # whatever its tokenizer library cannot read
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(f"{model.name} cannot be made static by model2vec: {reason}") from error
     table.save_pretrained(target)
-
-
-_POOLINGS = {"mean": "mean", "cls": "pooler", "cls_before_pooler": "first", "last_token": "last"}
-"""model2vec's words for how one token's vector is made."""
 
 
 def load_static(folder: Path) -> EncodeFn:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @SUITES.register
 @dataclass(frozen=True, kw_only=True)
-class Labels(Suite):
+class LabelsSuite(Suite):
     """Whether the texts near a text have its label."""
 
     name = "labels"

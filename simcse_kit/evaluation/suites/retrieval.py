@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @SUITES.register
 @dataclass(frozen=True, kw_only=True)
-class Retrieval(Suite):
+class RetrievalSuite(Suite):
     """Exact search by cosine over a corpus with relevance judgements."""
 
     name = "retrieval"

@@ -27,7 +27,11 @@ class Transfer(Suite):
     order = 5
     task = "text-classification"
 
-    tasks: tuple[str, ...] | None = setting(None, "Tasks, of MR, CR, SUBJ, MPQA, SST2, TREC, MRPC. Default: all.")
+    tasks: tuple[str, ...] | None = setting(
+        None,
+        "Tasks to measure, with commas. Default: all.",
+        choices=("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC"),
+    )
     folds: int = setting(5, "Folds of the cross-validations; the paper's table has 10.", at_least=2)
 
     def run(self, encode: EncodeFn, data: str | Path, *, show_progress_bar: bool = False) -> SuiteResult:

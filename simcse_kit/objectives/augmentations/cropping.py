@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.objectives._base import AUGMENTATIONS, Augmentation, Vocabulary
+from simcse_kit.parts.papers import GAO_2021
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ AUGMENTATIONS.register(
         name="cropping",
         help="one run of nine tenths of the words stays",
         source="Gao et al., 2021, table 1",
+        citation=GAO_2021,
         order=3,
         apply=span_cropping,
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from simcse_kit.objectives._base import AUGMENTATIONS, Augmentation
+from simcse_kit.parts.papers import YAN_2021
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +43,7 @@ AUGMENTATIONS.register(
         name="cutoff",
         help="a fifth of the features is 0, in every view",
         source="Yan et al., 2021, section 3.2 and table 4",
+        citation=YAN_2021,
         order=5,
         features=cutting_features,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.objectives._base import AUGMENTATIONS, Augmentation, Vocabulary
+from simcse_kit.parts.papers import GAO_2021
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ AUGMENTATIONS.register(
         name="deletion",
         help="a tenth of the words is left out",
         source="Gao et al., 2021, table 1",
+        citation=GAO_2021,
         order=2,
         apply=word_deletion,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.objectives._base import AUGMENTATIONS, Augmentation, Vocabulary
+from simcse_kit.parts.papers import WU_2022
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ AUGMENTATIONS.register(
         name="repetition",
         help="some tokens stand twice",
         source="Wu et al., 2022, section 3.1",
+        citation=WU_2022,
         order=1,
         apply=word_repetition,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcse_kit.objectives._base import AUGMENTATIONS, Augmentation, Vocabulary
+from simcse_kit.parts.papers import YAN_2021
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ AUGMENTATIONS.register(
         name="shuffling",
         help="all words in another order",
         source="Yan et al., 2021, section 3.2",
+        citation=YAN_2021,
         order=4,
         apply=word_shuffling,
     )

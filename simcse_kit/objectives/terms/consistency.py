@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from simcse_kit.objectives._base import TERMS, LossBatch, Term
 from simcse_kit.parts import setting
+from simcse_kit.parts.papers import LIU_2023
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +21,7 @@ class Consistency(Term):
     name: ClassVar[str] = "consistency"
     help: ClassVar[str] = "both views rank the batch alike"
     source: ClassVar[str] = "Liu et al., 2023, section 3.2"
+    citation: ClassVar[str] = LIU_2023
     order: ClassVar[int] = 2
     contrastive_only: ClassVar[bool] = True
 

@@ -8,6 +8,16 @@ from typing import ClassVar
 from simcse_kit.objectives._base import TERMS, Term
 from simcse_kit.parts import setting
 
+_PAPER = """@inproceedings{kusupati-etal-2022-matryoshka,
+  title = {Matryoshka Representation Learning},
+  author = {Kusupati, Aditya and Bhatt, Gantavya and Rege, Aniket and Wallingford, Matthew and Sinha, Aditya and
+            Ramanujan, Vivek and Howard-Snyder, William and Chen, Kaifeng and Kakade, Sham and Jain, Prateek and
+            Farhadi, Ali},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2022},
+  url = {https://arxiv.org/abs/2205.13147},
+}"""
+
 
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +27,7 @@ class Matryoshka(Term):
     name: ClassVar[str] = "matryoshka"
     help: ClassVar[str] = "vectors that can be cut to smaller widths"
     source: ClassVar[str] = "Kusupati et al., 2022"
+    citation: ClassVar[str] = _PAPER
     order: ClassVar[int] = 5
     shapes_vectors: ClassVar[bool] = True
 

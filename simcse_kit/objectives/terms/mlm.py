@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from simcse_kit.objectives._base import TERMS, Term
 from simcse_kit.parts import setting
+from simcse_kit.parts.papers import GAO_2021
 
 
 @TERMS.register
@@ -17,6 +18,7 @@ class MaskedLanguageModelling(Term):
     name: ClassVar[str] = "mlm"
     help: ClassVar[str] = "a masked-language-model loss on the same sentences"
     source: ClassVar[str] = "Gao et al., 2021, table D.2"
+    citation: ClassVar[str] = GAO_2021
     order: ClassVar[int] = 6
     masks_words: ClassVar[bool] = True
     not_sharded: ClassVar[str] = "the processes may run different numbers of forward passes for it"

@@ -7,16 +7,18 @@ from typing import ClassVar
 
 from simcse_kit.objectives._base import TERMS, Term
 from simcse_kit.parts import setting
+from simcse_kit.parts.papers import WU_2022
 
 
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
-class MomentumQueue(Term):
+class MomentumQueueTerm(Term):
     """Its module, which holds the slow copy and the queue, is `simcse_kit.training.queue`."""
 
     name: ClassVar[str] = "momentum_queue"
     help: ClassVar[str] = "negatives of earlier batches, by a momentum encoder"
     source: ClassVar[str] = "Wu et al., 2022, section 3.2"
+    citation: ClassVar[str] = WU_2022
     order: ClassVar[int] = 3
     contrastive_only: ClassVar[bool] = True
     not_sharded: ClassVar[str] = "its model follows whole weights, which no process holds"

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_PAPER = """@inproceedings{zhou-etal-2022-dclr,
+  title = {Debiased Contrastive Learning of Unsupervised Sentence Representations},
+  author = {Zhou, Kun and Zhang, Beichen and Zhao, Wayne Xin and Wen, Ji-Rong},
+  booktitle = {Proceedings of ACL},
+  year = {2022},
+  url = {https://aclanthology.org/2022.acl-long.423},
+}"""
+
+
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
 class NoiseNegatives(Term):
@@ -20,6 +29,7 @@ class NoiseNegatives(Term):
     name: ClassVar[str] = "noise_negatives"
     help: ClassVar[str] = "noise vectors as negatives"
     source: ClassVar[str] = "Zhou et al., 2022, section 4.1"
+    citation: ClassVar[str] = _PAPER
     order: ClassVar[int] = 4
     contrastive_only: ClassVar[bool] = True
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from simcse_kit.objectives._base import TERMS, LossBatch, Objective, Term
 from simcse_kit.objectives._guided import Guided
+from simcse_kit.parts.papers import LIU_2023
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +21,7 @@ class Ranking(Guided, Term):
     name: ClassVar[str] = "ranking"
     help: ClassVar[str] = "the order of a --teacher's similarities within the batch"
     source: ClassVar[str] = "Liu et al., 2023, section 3.3"
+    citation: ClassVar[str] = LIU_2023
     order: ClassVar[int] = 1
     contrastive_only: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = True

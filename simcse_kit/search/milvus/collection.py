@@ -14,7 +14,7 @@ from simcse_kit.search.base import IndexInfo
 from simcse_kit.search.milvus.overlay import Overlay
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote
 from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
-from simcse_kit.search.milvus.searching import beside, drawn, tune
+from simcse_kit.search.milvus.searching import beside, drawn, tune_effort
 from simcse_kit.search.structure import TARGET_RECALL
 
 _AGAIN = 4  # a kind is tuned again when there are so many times the rows
@@ -285,7 +285,7 @@ class MilvusCollection(Overlay):
         live = self._live()
         queries = beside(self._take(drawn(live).tolist())) if self.queries is None else self.queries
         index = milvus_index(self.kind)
-        found = tune(self._remote, self.kind, index, self.target_recall, len(live), queries, self._chunks())
+        found = tune_effort(self._remote, self.kind, index, self.target_recall, len(live), queries, self._chunks())
         if found.recall < self.target_recall:
             say_once(
                 f"{self.kind} finds {found.recall:.3f} of the 10 nearest at best, less than the recall of "

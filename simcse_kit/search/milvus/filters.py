@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from simcse_kit.search.filters import Compare, Condition, Exists, Group, Json, Not
+from simcse_kit.search.filters import BooleanGroup, Compare, Condition, Exists, Json, Not
 
 TERM_BYTES = 512  # of the longest term; what is longer is one by its hash
 MOST_TERMS = 4096  # in an array that Milvus keeps
@@ -87,7 +87,7 @@ def to_milvus(condition: Condition, denied: bool = False) -> str:
     """
     if isinstance(condition, Not):
         return to_milvus(condition.part, not denied)
-    if isinstance(condition, Group):
+    if isinstance(condition, BooleanGroup):
         return _group(condition, denied)
     if term := _fact(condition):
         return _contains([term], denied)
@@ -108,7 +108,7 @@ def _fact(condition: Condition) -> str | None:
     return None
 
 
-def _group(group: Group, denied: bool) -> str:
+def _group(group: BooleanGroup, denied: bool) -> str:
     either = (group.op == "OR") != denied
     facts: list[str] = []
     parts: list[str] = []

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.errors import SearchIndexError
+from simcse_kit.parts import is_named
 from simcse_kit.search.kinds import KINDS, MilvusIndex
 from simcse_kit.search.milvus.filters import MOST_TERMS, TERM_BYTES, terms
 from simcse_kit.search.rows import Id, IndexRow
@@ -30,6 +31,11 @@ def milvus_index(kind: str, *, lite: bool = False) -> MilvusIndex:
     """What Milvus has for a kind; one that Milvus, or Milvus Lite, does not have is an error."""
     there: dict[str, MilvusIndex] = {"auto": AUTO} | {one.name: one.milvus for one in KINDS if one.milvus is not None}
     found = there.get(kind)
+    if is_named(kind):
+        raise SearchIndexError(
+            f"kind {kind} is code of its own, and Milvus builds and searches its indexes itself: keep this index in a "
+            f"folder, or take one of {', '.join(there)}"
+        )
     if found is None:
         raise SearchIndexError(f"over Milvus an index's kind is one of {', '.join(there)}; got {kind!r}")
     if lite and not found.lite:

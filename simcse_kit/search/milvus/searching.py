@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.checks import normalized
 from simcse_kit.search.kinds import MilvusIndex
 from simcse_kit.search.milvus.remote import MOST_HITS, Remote
 from simcse_kit.search.milvus.schema import row_of
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TOP
-from simcse_kit.search.vectors import Nearest, exact_nearest, merged
+from simcse_kit.search.vectors import Nearest, exact_nearest, merged, normalized
 from simcse_kit.types import Vectors
 
 _QUERIES = 200  # rows to tune by
@@ -71,7 +70,7 @@ def nearest(
     return merged([Nearest(scores, numbers)], k), rows
 
 
-def tune(
+def tune_effort(
     remote: Remote,
     name: str,
     index: MilvusIndex,

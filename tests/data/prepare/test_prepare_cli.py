@@ -8,15 +8,15 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from simcse_kit.cli.prepare import prepare_negatives, prepare_nli, prepare_sentences
+from simcse_kit.cli.prepare import prepare_negatives_command, prepare_nli_command, prepare_sentences_command
 from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.encoder.known import MINILM, packaged_minilm
 from simcse_kit.errors import DataError
 
 app = typer.Typer()
-app.command("sentences")(prepare_sentences)
-app.command("nli")(prepare_nli)
-app.command("negatives")(prepare_negatives)
+app.command("sentences")(prepare_sentences_command)
+app.command("nli")(prepare_nli_command)
+app.command("negatives")(prepare_negatives_command)
 
 
 def invoke(*arguments: object) -> Result:

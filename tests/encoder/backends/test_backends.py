@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from simcse_kit import ModelError, SimCSE
 from simcse_kit.encoder.backends import conversion, tracing
 from simcse_kit.encoder.backends.dtypes import choose_dtype, multiplies_bfloat16
-from simcse_kit.encoder.backends.pipeline import CHUNK, embed_texts
 from simcse_kit.encoder.backends.torch import TorchBackend
+from simcse_kit.encoder.call import CHUNK, embed_texts
 from support.marks import fast
 from support.plain import plain_vectors, unit
 from support.tiny import SENTENCES
@@ -207,7 +207,7 @@ def test_a_conversion_that_is_wrong_is_refused(tiny_model: ModelFolder, monkeypa
 
 def test_chunks_and_duplicates(tiny_model: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many chunks, equal texts in several of them: each once, in order, all counted."""
-    monkeypatch.setattr("simcse_kit.encoder.backends.pipeline.CHUNK", 4)
+    monkeypatch.setattr("simcse_kit.encoder.call.CHUNK", 4)
     assert CHUNK > 4
     model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", max_seq_length=8)
     texts = [*SENTENCES[:11], *SENTENCES[5:9], SENTENCES[0]]
@@ -230,7 +230,7 @@ def test_chunks_and_duplicates(tiny_model: ModelFolder, monkeypatch: pytest.Monk
 
 
 def test_an_error_in_a_later_chunk_is_raised(tiny_model: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simcse_kit.encoder.backends.pipeline.CHUNK", 4)
+    monkeypatch.setattr("simcse_kit.encoder.call.CHUNK", 4)
     model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
 
     def tokenize(chunk: Any) -> Any:

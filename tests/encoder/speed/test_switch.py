@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import BertModel
 
 from simcse_kit import SimCSE, TrainListener, TrainPlan, train_sup
 from simcse_kit.encoder.speed import dropout, is_plain, plain
 from simcse_kit.encoder.speed.compiled import compiled
-from simcse_kit.encoder.speed.inference import fits
 from simcse_kit.encoder.speed.packed import can_pack
 
 ModelFolder = Callable[[str], Path]
@@ -64,26 +64,26 @@ def test_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_faster_inside(tiny_model: ModelFolder) -> None:
     encoder = SimCSE(tiny_model("bert"), pooling="cls_before_pooler", device="cpu").encoder
-    assert fits(encoder)
     assert can_pack(encoder.backbone)
     with plain():
-        assert not fits(encoder)
         assert not can_pack(encoder.backbone)
         with compiled(encoder, lambda: None) as works:
             assert not works
             assert encoder.run is None
 
 
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An item for each call of transformers' own BERT."""
+    made: list[str] = []
+    forward = BertModel.forward
+    monkeypatch.setattr(BertModel, "forward", lambda *given, **named: made.append("") or forward(*given, **named))
+    return made
+
+
 @pytest.mark.parametrize("pooling", ["cls_before_pooler", "mean"])
-def test_encoding_is_the_same(
-    pooling: str, tiny_model: ModelFolder, sentences: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_encoding_is_the_same(pooling: str, tiny_model: ModelFolder, sentences: list[str], calls: list[str]) -> None:
     model = SimCSE(tiny_model("bert"), pooling=pooling, device="cpu")
-    calls: list[str] = []
-    forward = type(model.encoder.backbone).forward
-    monkeypatch.setattr(
-        type(model.encoder.backbone), "forward", lambda *given, **named: calls.append("") or forward(*given, **named)
-    )
     fast = model.encode(sentences)
     assert not calls
     with plain():  # the copies of the weights are there by now
@@ -93,6 +93,13 @@ def test_encoding_is_the_same(
     np.testing.assert_array_equal(model.encode(sentences), fast)
     assert not calls
     np.testing.assert_allclose(slow, fast, atol=2e-6)
+
+
+def test_a_model_that_is_loaded_plain_stays_plain(tiny_model: ModelFolder, calls: list[str]) -> None:
+    with plain():
+        model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+    model.encode(["A cat."])
+    assert calls
 
 
 @pytest.mark.parametrize("pooling", ["cls_before_pooler", "mean"])

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from simcse_kit import DataError, ModelError, SimCSE, export_model
 from simcse_kit.cli import app
 from simcse_kit.encoder.backends import conversion
+from simcse_kit.encoder.poolers import POOLERS
+from simcse_kit.encoding.export.static import distill
 from simcse_kit.types import ScoredPairs
 from support.marks import fast
 from support.plain import unit
@@ -131,6 +133,25 @@ def test_static_is_a_model2vec_model(minilm: SimCSE, tmp_path: Path) -> None:
     table = StaticModel.from_pretrained(tmp_path / "out")
     a, b, c = unit(table.encode(["A man plays the guitar.", "Somebody plays guitar.", "The stock market fell."]))
     assert a @ b > a @ c
+
+
+def test_static_takes_the_pooling_from_the_pooler(
+    tiny_model: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distillation = pytest.importorskip("model2vec.distill", exc_type=ImportError)
+    modes = {mode.value for mode in distillation.inference.PoolingMode}
+    assert {pooler.model2vec_mode for pooler in POOLERS} == {*modes, None}
+    asked: list[str] = []
+
+    class Table:
+        def save_pretrained(self, folder: Path) -> None: ...
+
+    monkeypatch.setattr(distillation, "distill", lambda *_, pooling, **more: asked.append(pooling) or Table())
+    for pooling in ("mean", "cls_before_pooler"):
+        distill(load(tiny_model, pooling=pooling), tmp_path / "out")
+    assert asked == ["mean", "first"]
+    with pytest.raises(ModelError, match="static: model2vec has no pooling like max"):
+        distill(load(tiny_model, pooling="max"), tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,10 @@ class OpenVino(EncodeBackend):
         conversion.require_openvino(dtype)
         if dtype in self.calibrated and calibration is None:
             calibration = sample_sentences()
-        kept = conversion.kept_model(
+        cache = conversion.conversion_cache(
             request.fingerprint(), request.folder, calibration, by_calibration=request.calibration is not None
         )
-        model = conversion.load(kept)
+        model = conversion.load(cache)
         if model is None:
             model = conversion.make(
                 request.encoder,
@@ -45,6 +45,6 @@ class OpenVino(EncodeBackend):
                 pad_id=request.pad_id,
                 calibration=None if calibration is None else request.tokenize(calibration),
             )
-            conversion.keep(model, kept)
+            conversion.save(model, cache)
         able = multiplies_bfloat16(next(request.encoder.parameters()).device)
         return OpenVinoBackend(model, request.pad_id, dtype, bfloat16=able)

@@ -21,6 +21,7 @@ class Torch(EncodeBackend):
     source = "Paszke et al. (2019)"
     order = 1
     dtypes = ("float32", "bfloat16")
+    several_processes = True
 
     def make(self, request: BackendRequest) -> Backend:
         from simcse_kit.encoder.backends.torch import TorchBackend

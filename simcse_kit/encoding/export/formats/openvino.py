@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @EXPORT_FORMATS.register
 @dataclass(frozen=True, kw_only=True)
-class OpenVino(ExportFormat):
+class OpenVinoFloat(ExportFormat):
     """The saved model with its converted form, which the backend openvino takes without converting."""
 
     name = "openvino"

@@ -13,7 +13,7 @@ from simcse_kit.serving.settings import Limits
 
 
 @dataclass(frozen=True)
-class Served:
+class ServerState:
     """Models and indexes by name, in the order in which they were given."""
 
     models: Mapping[str, ModelEngine]

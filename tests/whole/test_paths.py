@@ -1,0 +1,31 @@
+"""How many files a reader goes through from a text to the loss, and from a query to its hits."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MOST = {
+    "from the text file to the loss": 39,
+    "of these, from the texts' tokens to the loss": 27,
+    "of these, from the batch of a step to the loss": 12,
+    "from the query to the hits": 12,
+}
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    script = Path(__file__).parents[2] / ".ci" / "paths.py"
+    return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", MOST)
+def test_a_path_passes_through_few_files(path: str, printed: str) -> None:
+    found = re.search(rf"^{path}: (\d+) files", printed, re.M)
+    assert found, printed
+    assert 0 < int(found[1]) <= MOST[path], printed
