@@ -23,7 +23,7 @@ from record import data_folder, has, load, write_result
 from simcse_kit import SimCSE, evaluate_labels, train_sup, train_unsup
 from simcse_kit.data import LabelledTexts, read_labelled
 from simcse_kit.evaluation.labels import Labelled
-from simcse_kit.evaluation.signs import Signs, signs
+from simcse_kit.evaluation.signs import SearchSigns, signs
 
 START = "all-MiniLM-L6-v2"
 DOMAINS = ("banking77", "clinc150", "stackoverflow", "trec")
@@ -113,7 +113,7 @@ def look(model: SimCSE, domain: Domain) -> dict[str, Any]:
     """P@10, and the mean of each sign times 100."""
     found = evaluate_labels(model.encoder_fn(), Labelled(domain.asked, domain.searched)).scores
     seen = signs(model.encoder_fn(), domain.held_out)
-    means = {name: round(100 * float(values.mean()), 3) for name, values in zip(Signs._fields, seen, strict=True)}
+    means = {name: round(100 * float(values.mean()), 3) for name, values in zip(SearchSigns._fields, seen, strict=True)}
     return {"p@10": round(found["p@10"], 3), "p@1": round(found["p@1"], 3), "signs": means}
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simcse_kit.evaluation.bootstrap import Interval
-from simcse_kit.evaluation.signs import Floats, Signs
+from simcse_kit.evaluation.bootstrap import Floats, Interval
+from simcse_kit.evaluation.signs import SearchSigns
 
 LEAST_TRANSITIVITY = 0.97  # of the start model's: below it, neighbourhoods fall apart
 _RESAMPLES = 1000
@@ -42,13 +42,13 @@ class Gate(NamedTuple):
         return f"{how} ({moved}; {self.texts:,} held-out texts)"
 
 
-def gate(before: Signs, after: Signs) -> Gate:
+def gate(before: SearchSigns, after: SearchSigns) -> Gate:
     """Compare the signs of the start model with those of the trained one, on the same n texts."""
     changes = tuple(
         SignChange(name, 100 * float(first.mean()), 100 * float(second.mean()), _interval(second - first))
-        for name, first, second in zip(Signs._fields, before, after, strict=True)
+        for name, first, second in zip(SearchSigns._fields, before, after, strict=True)
     )
-    whole = changes[Signs._fields.index("transitivity")]
+    whole = changes[SearchSigns._fields.index("transitivity")]
     return Gate(whole.after >= LEAST_TRANSITIVITY * whole.before, changes, len(before.transitivity))
 
 

@@ -1,4 +1,4 @@
-"""Signs of harm to search on texts without labels or judgements: what a model does to its own neighbourhoods.
+"""SearchSigns of harm to search on texts without labels or judgements: what a model does to its own neighbourhoods.
 
 No sign says that a model is better. Training without labels moves some of them by itself (see `docs` of `simcse-kit
 adapt`); which of them fall where search is harmed was measured, see ``eval/gate.py``.
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import DataError
+from simcse_kit.evaluation.bootstrap import Floats
 from simcse_kit.evaluation.metrics import unit
 from simcse_kit.types import EncodeFn, Vectors
 
@@ -20,10 +21,8 @@ NEAREST = 10
 DROPPED = 0.3  # share of the words that the dropped view leaves out
 _FEWEST = 2 * NEAREST
 
-Floats = NDArray[np.float64]
 
-
-class Signs(NamedTuple):
+class SearchSigns(NamedTuple):
     """For each of n texts, searched among the others; all from 0 to 1."""
 
     transitivity: Floats  # (n,): share of the pairs of its ten nearest that are neighbours of each other
@@ -32,7 +31,7 @@ class Signs(NamedTuple):
     halves: Floats  # (n,): reciprocal rank of a text's second half when its first half is searched
 
 
-def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> Signs:
+def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> SearchSigns:
     """Measure the signs of a model on n distinct texts; the same seed draws the same words for every model.
 
     Args:
@@ -48,7 +47,7 @@ def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> Signs:
     vectors = unit(np.asarray(encode([text for view in (texts, *views) for text in view]), dtype=np.float32))
     whole, dropped, first, second = vectors.reshape(4, len(texts), -1)
     near = nearest_others(whole)
-    return Signs(
+    return SearchSigns(
         transitivity(near),
         (near[:, :, None] == _nearest_by_words(texts)[:, None, :]).any(-1).mean(1),
         _reciprocal_ranks(dropped, whole),

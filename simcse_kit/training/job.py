@@ -42,7 +42,7 @@ from simcse_kit.training.selection import check_label_free, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, settle
 from simcse_kit.training.targets import FOLDER as TARGETS
-from simcse_kit.training.targets import Targets, open_targets, targets_mark, write_targets
+from simcse_kit.training.targets import Targets, read_targets, targets_mark, write_targets
 from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
 from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
@@ -355,10 +355,10 @@ def set_targets(job: Job) -> None:
     folder, objective = job.output_dir / TARGETS, job.config.objective
     texts = list(dict.fromkeys(job.data.column(0)))  # as `numbered` counts them
     mark = targets_mark(texts, job.teacher.fingerprint(), objective)
-    if open_targets(folder, mark) is None and job.world.rank == 0:
+    if read_targets(folder, mark) is None and job.world.rank == 0:
         write_targets(folder, mark, texts, job.teacher, objective, show_progress_bar=len(texts) > _TOLD)
     barrier()
-    vectors = open_targets(folder, mark)
+    vectors = read_targets(folder, mark)
     assert vectors is not None
     job.rows.teachers = [Targets(vectors, numbered([job.data.column(0)]))]
 

@@ -48,7 +48,7 @@ def targets_mark(texts: Sequence[str], teacher: str, objective: Objective) -> st
     return digest.hexdigest()
 
 
-def open_targets(folder: Path, mark: str) -> Vectors | None:
+def read_targets(folder: Path, mark: str) -> Vectors | None:
     """Targets (M, D) that were written for this mark, mapped from the disk; None where there are none."""
     record = folder / _RECORD
     if not record.is_file() or read_json(record, TrainingError).get("sha256") != mark:

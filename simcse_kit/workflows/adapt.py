@@ -14,7 +14,7 @@ from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_lab
 from simcse_kit.evaluation.gate import Gate, gate
 from simcse_kit.evaluation.labels import Labelled
 from simcse_kit.evaluation.retrieval import load_retrieval
-from simcse_kit.evaluation.signs import Signs, signs
+from simcse_kit.evaluation.signs import SearchSigns, signs
 from simcse_kit.files import staged_folder, write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
@@ -195,7 +195,7 @@ def _sentence_encoder(model: str | Path, how: dict[str, Any]) -> SimCSE:
         ) from error
 
 
-def _signs(model: SimCSE, texts: Texts) -> Signs | None:
+def _signs(model: SimCSE, texts: Texts) -> SearchSigns | None:
     return signs(model.encode_document, texts.held_out) if texts.held_out else None
 
 

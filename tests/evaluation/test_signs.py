@@ -1,4 +1,4 @@
-"""Signs of harm: each by hand on points of a plane, and the gate that reads them."""
+"""SearchSigns of harm: each by hand on points of a plane, and the gate that reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.gate import gate
-from simcse_kit.evaluation.signs import Signs, nearest_others, signs, transitivity
+from simcse_kit.evaluation.signs import SearchSigns, nearest_others, signs, transitivity
 from simcse_kit.types import Vectors
 
 WORDS = [f"{topic} {number}" for topic in ("cat", "dog", "sun") for number in range(12)]  # three topics of twelve
@@ -78,4 +78,4 @@ def test_too_few_texts() -> None:
 
 
 def test_signs_have_one_value_for_each_text() -> None:
-    assert Signs._fields == ("transitivity", "keywords", "dropped", "halves")
+    assert SearchSigns._fields == ("transitivity", "keywords", "dropped", "halves")

@@ -13,7 +13,7 @@ import torch
 from simcse_kit.errors import TrainingError
 from simcse_kit.objectives import OBJECTIVES, LossBatch
 from simcse_kit.training.config import make_config
-from simcse_kit.training.targets import Targets, open_targets, targets_mark, write_targets
+from simcse_kit.training.targets import Targets, read_targets, targets_mark, write_targets
 from simcse_kit.types import Vectors
 
 ANGLES = {"a": 0.0, "b": 10.0, "c": 25.0, "d": 90.0, "e": 100.0, "f": 115.0}
@@ -35,7 +35,7 @@ def targets_of(folder: Path, texts: list[str] = TEXTS, **settings: Any) -> Vecto
     objective = OBJECTIVES.get("neighbors")(**settings)
     mark = targets_mark(texts, "plane", objective)
     write_targets(folder, mark, texts, Plane(), objective)  # type: ignore[arg-type]
-    found = open_targets(folder, mark)
+    found = read_targets(folder, mark)
     assert found is not None
     return np.array(found)
 
@@ -97,8 +97,8 @@ def test_the_mark_is_of_texts_teacher_and_settings() -> None:
 
 def test_targets_of_another_mark_are_not_read(tmp_path: Path) -> None:
     targets_of(tmp_path / "one", neighbors=1)
-    assert open_targets(tmp_path / "one", "something else") is None
-    assert open_targets(tmp_path / "nowhere", "something else") is None
+    assert read_targets(tmp_path / "one", "something else") is None
+    assert read_targets(tmp_path / "nowhere", "something else") is None
 
 
 def test_rows_find_the_targets_of_their_texts() -> None:

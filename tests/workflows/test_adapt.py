@@ -12,7 +12,7 @@ import pytest
 
 from simcse_kit import SimCSE, adapt
 from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
-from simcse_kit.evaluation.signs import Signs
+from simcse_kit.evaluation.signs import SearchSigns
 from simcse_kit.workflows import adapt as module
 from simcse_kit.workflows.texts import read_texts
 from support.commands import run
@@ -94,11 +94,11 @@ def test_the_start_model_is_kept_where_the_gate_fails(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second look finds neighbourhoods that fell apart."""
-    seen: list[Signs] = []
+    seen: list[SearchSigns] = []
 
-    def worse(encode: Any, texts: list[str]) -> Signs:
+    def worse(encode: Any, texts: list[str]) -> SearchSigns:
         value = 0.1 if seen else 0.6
-        seen.append(Signs(*(np.full(len(texts), value) for _ in Signs._fields)))
+        seen.append(SearchSigns(*(np.full(len(texts), value) for _ in SearchSigns._fields)))
         return seen[-1]
 
     monkeypatch.setattr(module, "signs", worse)
