@@ -259,6 +259,8 @@ def make_config(mode: str, settings: Mapping[str, Any], *, labelled: bool = Fals
         raise TrainingError(f"recipe {given.get('recipe')} needs a teacher (--teacher), such as all-MiniLM-L6-v2")
     values = values | given
     _check_labels(mode, kind, labelled)
+    if settings.get("text_column") and not labelled:
+        raise TrainingError("text_column needs label_column (--label-column); for other rows give columns")
     if kind.labelled and "no_duplicates" not in given:
         values["no_duplicates"] = False  # a repeat of a text with its class is left out when the texts are read
     _check_owners(kind, values)

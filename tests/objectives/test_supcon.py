@@ -44,6 +44,7 @@ def test_a_label_column_chooses_it_and_its_recipe() -> None:
         ("sup", False, {"recipe": "supcon"}, r"objective supcon needs the class of each text"),
         ("sup", True, {"objective": "cosent"}, r"label_column .* goes with objective supcon, not with cosent"),
         ("sup", True, {"recipe": "angle"}, r"goes with objective supcon, not with angle"),
+        ("sup", False, {"text_column": "body"}, "text_column needs label_column"),
         ("unsup", True, {}, r"label_column .* goes with train sup, not with train unsup"),
         ("sup", True, {"no_duplicates": True}, r"no_duplicates is not of objective supcon: it leaves out repeats"),
         ("sup", True, {"batch_size": 7}, r"batch_size must hold 4 texts of two classes, so be at least 8; got 7"),

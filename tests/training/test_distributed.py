@@ -95,8 +95,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "templates": ("unsup", {"recipe": "promptbert", "pooling": "mask"}),
     "in parts, learned temperature": ("sup", {"learn_temperature": True, "mini_batch_size": 5}),
-    "classes": ("sup", {"dropout_views": True, "batch_size": 10}),
-    "classes in parts": ("sup", {"mini_batch_size": 5, "batch_size": 10}),
+    "classes": ("sup", {"dropout_views": True, "texts_per_class": 2}),
+    "classes in parts": ("sup", {"mini_batch_size": 5, "texts_per_class": 2}),
 }
 
 
@@ -134,7 +134,7 @@ def _step(job: Job, rows: list[int]) -> tuple[float, dict[str, Tensor]]:
 
 def _part(case: str, data: Any, folder: Path, parts: list[list[int]]) -> tuple[float, dict[str, Tensor]]:
     mode, given = CASES[case]
-    return _step(_ready(mode, data, folder, 2, **given), parts[world().rank])
+    return _step(_ready(mode, data, folder, 4, **given), parts[world().rank])
 
 
 @pytest.mark.parametrize("ranks", fast([2], of=[2, 3]))
@@ -145,7 +145,7 @@ def test_a_step(case: str, ranks: int, bert: Path, sentences: list[str], triplet
     if "classes" in case:
         data = LabelledTexts(sentences, [str(i % 5) for i in range(40)], "made")
     parts = [part.tolist() for part in np.array_split(np.arange(len(triplets)), ranks)]  # 3 ranks: 7, 7 and 6 rows
-    loss, gradients = _step(_ready(mode, data, bert, 2 * ranks, **given), list(range(len(triplets))))
+    loss, gradients = _step(_ready(mode, data, bert, 4 * ranks, **given), list(range(len(triplets))))
     for found, their in on_ranks(ranks, _part, case, data, bert, parts):
         assert found == pytest.approx(loss, rel=1e-5)
         assert their.keys() == gradients.keys()
