@@ -56,8 +56,8 @@ Or on texts with a class each, which --label-column names: texts of one class co
 Example: simcse-kit train sup nli.csv --recipe sup-bert-base --output-dir my-model --eval-data sts-dev.csv
 Example: simcse-kit train sup tickets.csv --label-column intent --model all-MiniLM-L6-v2 --output-dir my-model
 
-Where the data would make fewer than 100 steps, and neither --batch-size nor --epochs nor a --recipe says otherwise, the
-batches are smaller (a tenth of the rows, 16 at least) and the epochs more.
+Where the data would make fewer than 100 steps, the batches are smaller (a tenth of the rows, 16 at least) and the
+epochs more. A --batch-size or --epochs that is given stays, and with a --recipe both do.
 """
 _ROWS = {
     "unsup": FILE_HELP,
