@@ -84,12 +84,17 @@ class TerminalListener(TrainListener):
 
 def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     per_row = {1: "sentences", 2: "pairs", 3: "triplets"}[plan.columns]
+    per_row = f"texts of {plan.classes:,} classes" if plan.classes else per_row
+    fitted = {name: ", for so few rows" if name in plan.fitted else "" for name in ("batch_size", "epochs")}
+    epochs = f"{plan.epochs:g} epochs{fitted['epochs']}"
     dropped = f", {plan.empty} empty dropped" if plan.empty else ""
     dropped += f", {plan.skipped} bad rows skipped" if plan.skipped else ""
     dropped += f", {plan.held_out} sentences held out" if plan.held_out else ""
     cut = f", {plan.truncated} sentences cut at {plan.max_seq_length} tokens" if plan.truncated else ""
     head = _HEADS[plan.train_head]
-    batch = f"{plan.batch_size}" + (f" on each of {plan.devices} devices" if plan.devices > 1 else "")
+    batch = f"{plan.batch_size}{fitted['batch_size']}" + (
+        f" on each of {plan.devices} devices" if plan.devices > 1 else ""
+    )
     batch += f": each sentence sees {plan.negatives} negatives" if plan.negatives else ""
     batch += ", in mini-batches" if plan.mini_batches else ""
     batch += f"; {plan.left_out} rows are left over each epoch, others each time" if plan.left_out else ""
@@ -99,7 +104,7 @@ def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
         ("model", f"{plan.model} -> {plan.output_dir}"),
         ("pooling", f"{plan.pooling} ({_ORIGIN.get(plan.pooling_origin, plan.pooling_origin)}); in training {head}"),
         ("batch", batch),
-        ("steps", f"{plan.steps:,} ({plan.epochs:g} epochs), learning rate {plan.learning_rate:g}, falling to 0"),
+        ("steps", f"{plan.steps:,} ({epochs}), learning rate {plan.learning_rate:g}, falling to 0"),
         ("loss", f"{plan.objective}, temperature {plan.temperature:g}"),
         ("evaluation", _evaluation(plan)),
         ("device", f"{plan.device}, {plan.precision}, seed {plan.seed}{fast}"),

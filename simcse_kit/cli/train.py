@@ -53,13 +53,20 @@ Example: simcse-kit train unsup tickets.txt --model google-bert/bert-base-uncase
 """
 _SUP = """Train on pairs (sentence, positive) or triplets (with a hard negative), as from NLI (supervised SimCSE).
 
+Or on texts with a class each, which --label-column names: texts of one class come together (SupCon).
+
+\b
 Example: simcse-kit train sup nli.csv --recipe sup-bert-base --output-dir my-model --eval-data sts-dev.csv
+Example: simcse-kit train sup tickets.csv --label-column intent --model all-MiniLM-L6-v2 --output-dir my-model
+
+Where the data would make fewer than 100 steps, the batches are smaller (a tenth of the rows, 16 at least) and the
+epochs more. A --batch-size or --epochs that is given stays, and with a --recipe both do.
 """
 _ROWS = {
     "unsup": FILE_HELP,
     "sup": "Rows of 2 or 3 sentences: .csv, .tsv, .jsonl or .parquet with columns sent0,sent1[,hard_neg] or "
     "anchor,positive[,negative], each also .gz; or hf:NAME[:split]. For --objective cosent and angle: scored pairs, "
-    "sentence1,sentence2,score.",
+    "sentence1,sentence2,score. With --label-column: texts with a class each.",
 }
 _FIRST = ("model", "recipe")  # options that stand first
 
@@ -103,6 +110,7 @@ def train_command(mode: str) -> Callable[..., None]:
         *(_option(mode, field) for field in (*COMMON, *part_settings(mode).values()) if field not in first),
         _parameter("seeds", _panelled(str | None, "Optimisation", _SEEDS), None),
         _parameter("columns", _panelled(str | None, "Data", COLUMNS_HELP), None),
+        *(_parameter(name, _panelled(str | None, "Data", text), None) for name, text in _LABELS[mode].items()),
         _parameter("header", _panelled(bool | None, "Data", HEADER_HELP, "--header/--no-header"), None),
         _parameter("skip_bad_rows", _panelled(bool, "Data", SKIP_HELP, "--skip-bad-rows"), False),
         _parameter("resume", _panelled(bool, "Output", _RESUME, "--resume"), False),
@@ -115,6 +123,13 @@ def train_command(mode: str) -> Callable[..., None]:
     return command
 
 
+_LABELS: dict[str, dict[str, str]] = {
+    "unsup": {},
+    "sup": {
+        "label_column": "Column with the class of each text. Chooses --objective supcon.",
+        "text_column": "With --label-column: column with the texts. Default: text or sentence, or the only other.",
+    },
+}
 _EVAL_DATA = "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
 _SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
@@ -136,7 +151,8 @@ def _named(mode: str) -> Callable[[], list[str]]:
 
 def _objectives(mode: str) -> str:
     choices = "; ".join(f"{one.name}: {one.help}" for one in OBJECTIVES if mode in one.modes)
-    return f"{choices}. Or your own, module:attribute. Default: simcse. More: simcse-kit objectives NAME."
+    default = "simcse" if mode == "unsup" else "simcse, with --label-column supcon"
+    return f"{choices}. Or your own, module:attribute. Default: {default}. More: simcse-kit objectives NAME."
 
 
 def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:

@@ -33,6 +33,7 @@ class LossBatch(NamedTuple):
     teachers: Sequence[Tensor] = ()  # (B, V', D') each, unit vectors
     negatives: Tensor | None = None  # (K, D): from terms, beside those of the batch
     negative_ids: Tensor | None = None  # (Q,): texts of the first Q of them
+    labels: Tensor | None = None  # (B,): class numbers, of texts with classes
 
 
 class Neighborhood(NamedTuple):
@@ -84,8 +85,9 @@ class Objective(_Settings):
     settings, `loss` is its function. ``OBJECTIVES.register`` makes it a choice of ``--objective``.
     """
 
-    modes: ClassVar[tuple[str, ...]]  # "unsup": sentences; "sup": pairs and triplets, or scored pairs
+    modes: ClassVar[tuple[str, ...]]  # "unsup": sentences; "sup": pairs, triplets, scored pairs, or texts with classes
     scored: ClassVar[bool] = False  # rows are scored pairs
+    labelled: ClassVar[bool] = False  # rows are texts with a class each
     contrastive: ClassVar[bool] = False  # takes terms that add negatives, or losses on two views
     augments: ClassVar[bool] = False  # takes augmentations
     needs_augmentation: ClassVar[bool] = False  # the views would be the same without one
@@ -117,6 +119,11 @@ class Objective(_Settings):
     def augmented(self, view: int) -> bool:
         """Whether augmentations change this view: the positive's."""
         return view == 1
+
+    @property
+    def per_class(self) -> int:
+        """How many texts of a class a batch holds, about, where the objective is `labelled`."""
+        return 4
 
     @property
     def neighborhood(self) -> int:

@@ -36,6 +36,7 @@ class TrainingRows(Dataset[Item]):
         apart: groups hold sentences of one view each and say which.
         seed: of what ``augment`` draws.
         gold: (N,) scores of scored pairs.
+        labels: (N,) class numbers of texts with classes.
         teachers: (N, V, D) vectors of the texts by each teacher.
         packs: where a group is padded, it also says how to pack it.
         groups: how many a batch has, where nothing bounds them.
@@ -52,6 +53,7 @@ class TrainingRows(Dataset[Item]):
         apart: bool = False,
         seed: int = 0,
         gold: NDArray[np.float64] | None = None,
+        labels: NDArray[np.int64] | None = None,
         teachers: Sequence[NDArray[np.float32] | Targets] = (),
         packs: bool = False,
         groups: int = GROUPS["cpu"],
@@ -65,6 +67,7 @@ class TrainingRows(Dataset[Item]):
         self.apart = apart
         self.seed = seed
         self.gold = gold
+        self.labels = labels
         self.teachers = list(teachers)
         self.packs = packs
         self.groups = groups
@@ -81,8 +84,8 @@ class TrainingRows(Dataset[Item]):
         """A batch of B rows as its V x B sentences (view after view), in groups of similar length.
 
         ``groups``: ids (b, L) and, where padded, mask (b, L) each; ``places``: where each sentence of the groups, one
-        after the other, belongs among the V x B; ``views``: V; and where there are such, ``ids`` (B, V), ``gold`` (B,)
-        and ``teachers``, a list of (B, V, D).
+        after the other, belongs among the V x B; ``views``: V; and where there are such, ``ids`` (B, V), ``gold`` (B,),
+        ``labels`` (B,) and ``teachers``, a list of (B, V, D).
         """
         numbers = [item.row for item in items]
         rows = [row for i in range(len(self.views)) for row in self._rows(i, items, numbers)]
@@ -101,6 +104,8 @@ class TrainingRows(Dataset[Item]):
             batch["ids"] = torch.from_numpy(self.texts[numbers])
         if self.gold is not None:
             batch["gold"] = torch.from_numpy(self.gold[numbers]).float()
+        if self.labels is not None:
+            batch["labels"] = torch.from_numpy(self.labels[numbers])
         if self.teachers:
             batch["teachers"] = [torch.from_numpy(vectors[numbers]) for vectors in self.teachers]
         return batch

@@ -33,7 +33,7 @@ class TrainConfig:
     objective and of the terms are fields of theirs; `flat` has all of them by name.
     """
 
-    mode: str  # "unsup": a sentence and itself; "sup": pairs, triplets or scored pairs
+    mode: str  # "unsup": a sentence and itself; "sup": pairs, triplets, scored pairs or texts with classes
     objective: Objective
     terms: tuple[Term, ...] = ()  # every term that there is, active or not
 
@@ -164,6 +164,15 @@ class TrainConfig:
         if self.train_head != "none" and (shaping or objective.shapes_vectors):
             what = shaping[0] if shaping else f"objective {objective.name}"
             raise TrainingError(f"{what} is about the vectors that are saved, so train_head must be none")
+        if objective.labelled and self.no_duplicates:
+            raise TrainingError(
+                f"no_duplicates is not of objective {objective.name}: it leaves out repeats of a text with its class"
+            )
+        if objective.labelled and self.batch_size < 2 * objective.per_class:
+            raise TrainingError(
+                f"batch_size must hold {objective.per_class} texts of two classes, so be at least "
+                f"{2 * objective.per_class}; got {self.batch_size}"
+            )
         if objective.neighborhood and len(self.teacher) > 1:
             raise TrainingError(f"objective {objective.name} takes one teacher; got {', '.join(self.teacher)}")
         if self.teacher and not objective.taught:
@@ -237,20 +246,29 @@ def part_settings(mode: str | None = None) -> dict[str, dataclasses.Field[Any]]:
     return {field.name: field for part in parts for field in fields(part)}
 
 
-def make_config(mode: str, settings: Mapping[str, Any]) -> TrainConfig:
+def make_config(mode: str, settings: Mapping[str, Any], *, labelled: bool = False) -> TrainConfig:
     """What a run goes by: the settings given, over the recipe's (the objective's), over the mode's defaults.
 
-    ``objective`` is a name, ``module:attribute``, or an `Objective` with its settings.
+    ``objective`` is a name, ``module:attribute``, or an `Objective` with its settings. ``labelled``: the rows are texts
+    with classes, which have an objective of their own where none is asked for.
     """
     asked = settings.get("objective")
     instance = asked if isinstance(asked, Objective) else None
     values = recipe_settings(mode, settings.get("recipe"), asked if isinstance(asked, str) else None)
+    if labelled and mode == "sup" and not asked and "objective" not in values:
+        asked = next(one.name for one in OBJECTIVES if one.labelled)
+        values = recipe_settings(mode, settings.get("recipe"), asked)
     kind = type(instance) if instance is not None else OBJECTIVES.get(asked or values.get("objective") or "simcse")
     known = {field.name for field in COMMON} | set(part_settings()) | set(kind.names())
     given = {name: value for name, value in settings.items() if name in known and value is not None}
     if "teacher_weight" in values and not given.get("teacher"):
         raise TrainingError(f"recipe {given.get('recipe')} needs a teacher (--teacher), such as all-MiniLM-L6-v2")
     values = values | given
+    _check_labels(mode, kind, labelled)
+    if settings.get("text_column") and not labelled:
+        raise TrainingError("text_column needs label_column (--label-column); for other rows give columns")
+    if kind.labelled and "no_duplicates" not in given:
+        values["no_duplicates"] = False  # a repeat of a text with its class is left out when the texts are read
     _check_owners(kind, values)
     for name in LISTS:
         if name in values:
@@ -268,6 +286,19 @@ def make_config(mode: str, settings: Mapping[str, Any]) -> TrainConfig:
         raise TrainingError("name the model to start from: a folder or hub name, such as google-bert/bert-base-uncased")
     common = {field.name: values[field.name] for field in COMMON if field.name in values}
     return TrainConfig(**common | {"model": str(values["model"])}, mode=mode, objective=objective, terms=terms)
+
+
+def _check_labels(mode: str, kind: type[Objective], labelled: bool) -> None:
+    """Texts with classes and an objective that takes them go together."""
+    if labelled and not kind.labelled:
+        where = "train sup" if mode == "unsup" else f"objective {_with('labelled')}"
+        what = "train unsup" if mode == "unsup" else kind.name
+        raise TrainingError(f"label_column (texts with classes) goes with {where}, not with {what}")
+    if kind.labelled and not labelled:
+        raise TrainingError(
+            f"objective {kind.name} needs the class of each text: name its column, label_column (--label-column), or "
+            "give LabelledTexts"
+        )
 
 
 def _check_owners(kind: type[Objective], values: Mapping[str, Any]) -> None:

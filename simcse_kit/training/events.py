@@ -44,12 +44,16 @@ class TrainPlan:
     speedups: tuple[str, ...]  # exact ones that the backbone and the device allow
     eval_steps: int
     resumed_from: int | None  # step of the checkpoint
+    classes: int = 0  # of texts with classes; 0: the rows are others
+    fitted: tuple[str, ...] = ()  # settings that were chosen for this number of rows
 
     def rows_until(self, step: int) -> int:
-        """Rows that have been trained on after ``step`` steps; the last batch of an epoch may be short."""
+        """Rows that have been trained on after ``step`` steps; the last batch of an epoch may be short, those of rows
+        with classes are about equal."""
         size, used = self.batch_size * self.devices, self.rows - self.left_out
-        epochs, steps = divmod(step, -(-used // size))
-        return epochs * used + min(steps * size, used)
+        each = -(-used // size)
+        epochs, steps = divmod(step, each)
+        return epochs * used + (round(steps * used / each) if self.classes else min(steps * size, used))
 
 
 class TrainResult(NamedTuple):

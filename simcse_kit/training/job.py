@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simcse_kit.data import TextData, read_examples, read_scored_pairs, read_sentences
+from simcse_kit.data import LabelledTexts, TextData, read_examples, read_scored_pairs, read_sentences
 from simcse_kit.distributed import World, barrier, world
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
@@ -24,6 +23,8 @@ from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.training.batches import GROUPS, TrainingRows
 from simcse_kit.training.checkpoints import checkpoints
 from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.fitted import epoch_of, fit_to_rows, steps_of
+from simcse_kit.training.labelled import labelled_rows
 from simcse_kit.training.launched import check_checkpoint, sharded
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
@@ -37,7 +38,7 @@ from simcse_kit.training.preflight import (
     warn_of_worse_search,
 )
 from simcse_kit.training.record import check_repeats, check_same_run, model_record, run_record
-from simcse_kit.training.sampling import Cut, cut, numbered
+from simcse_kit.training.sampling import Cut, numbered
 from simcse_kit.training.selection import check_label_free, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, settle
@@ -50,7 +51,7 @@ from simcse_kit.types import ScoredPairs
 _TOLD = 500  # texts, from which on progress is shown
 _COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
-TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]]
+TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]] | ScoredPairs | LabelledTexts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class Job:
     sharded: bool  # under FSDP
     output_dir: Path
     data: TextData  # to train on
-    gold: NDArray[np.float64] | None  # of scored pairs, (N,)
+    labels: NDArray[np.int64] | None  # class numbers of texts with classes, (N,)
     held_out: list[str]  # sentences that rank the checkpoints; empty unless asked for
     pairs: ScoredPairs | None  # evaluation data
     model: SimCSE  # what will be saved
@@ -74,6 +75,7 @@ class Job:
     teacher: SimCSE | None  # of targets that are made from nearest texts, see `set_targets`
     epoch: Cut
     steps: int  # of all epochs
+    fitted: tuple[str, ...]  # settings that were chosen for this number of rows
     bf16: bool
     compiles: bool  # by torch.compile
     record: dict[str, Any]  # run.json
@@ -89,11 +91,12 @@ class Job:
 class _Read(NamedTuple):
     """The texts of a run; fields as in `Job`."""
 
-    whole: TextData  # with the rows that are held out
+    whole: TextData  # with the rows that are held out or left out, and the classes
     data: TextData
-    gold: NDArray[np.float64] | None
-    held_out: list[str]
-    pairs: ScoredPairs | None
+    held_out: list[str] = []  # noqa: RUF012 - it is not changed
+    pairs: ScoredPairs | None = None
+    gold: NDArray[np.float64] | None = None  # of scored pairs, (N,)
+    labels: NDArray[np.int64] | None = None
 
 
 class _Start(NamedTuple):
@@ -119,11 +122,16 @@ def prepare(
     everything but the tokens is settled before the first text becomes some.
     ``expected``: the record of a run that this one is to repeat.
     """
-    settled = settle(mode, output_dir, settings, expected)
+    labelled = settings.get("label_column") is not None or isinstance(source, LabelledTexts)
+    settled = settle(mode, output_dir, settings, expected, labelled=labelled)
     read = _read(settled, source)
-    epoch = cut(len(read.data), settled.config.batch_size, settled.world.size)
-    steps = math.ceil(epoch.steps * settled.config.epochs)
+    rows_here = (len(read.data), settled.world.size)
+    fitted = fit_to_rows(settled.config, settings, *rows_here)
+    settled = settled._replace(config=fitted.config)
+    check_rows(read.data, settled.config, settled.world)
+    steps = steps_of(settled.config, *rows_here)
     start = _start(settled, read, source, steps, expected)
+    start.record["fitted"] = list(fitted.chosen)
     config, model, objective = start.config, start.model, start.objective
     views = make_views(model, read.data, config, start.form)
     objective.subtract(views.templates)
@@ -136,7 +144,7 @@ def prepare(
         sharded=settled.sharded,
         output_dir=output_dir,
         data=read.data,
-        gold=read.gold,
+        labels=read.labels,
         held_out=read.held_out,
         pairs=read.pairs,
         model=model,
@@ -146,8 +154,9 @@ def prepare(
         views=views,
         rows=rows,
         teacher=(start.teachers or [model])[0] if config.objective.neighborhood else None,
-        epoch=epoch,
+        epoch=epoch_of(config, *rows_here),
         steps=steps,
+        fitted=fitted.chosen,
         bf16=settled.bf16,
         compiles=_compiles(config, settled.device, steps),
         record=start.record,
@@ -165,10 +174,9 @@ def _read(settled: Settled, source: TrainData) -> _Read:
     pairs = _eval_pairs(settled.given.get("eval_data"))
     if config.select == "eval-data" and pairs is None:
         raise TrainingError("select eval-data needs eval_data (--eval-data): scored sentence pairs")
-    whole, gold = _rows_of_text(config, source, settled.given)
-    data, held_out = _held_out(config, whole)
-    check_rows(data, config, settled.world)
-    return _Read(whole, data, gold, held_out, pairs)
+    read = _rows_of_text(config, source, settled.given)
+    data, held_out = _held_out(config, read.data)
+    return read._replace(data=data, held_out=held_out, pairs=pairs)
 
 
 def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
@@ -179,10 +187,11 @@ def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
     return pairs
 
 
-def _rows_of_text(
-    config: TrainConfig, source: TrainData, settings: TrainSettings
-) -> tuple[TextData, NDArray[np.float64] | None]:
-    """Rows of text; of scored pairs the gold scores too."""
+def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSettings) -> _Read:
+    """Rows of text; of scored pairs the gold scores too, of texts with classes the classes."""
+    if config.objective.labelled:
+        found = labelled_rows(config.objective, source, settings)
+        return _Read(found.whole, found.data, labels=found.labels)
     columns, header, skip = settings.get("columns"), settings.get("header"), settings.get("skip_bad_rows", False)
     if config.objective.scored:
         if not isinstance(source, str | Path | ScoredPairs):
@@ -193,17 +202,21 @@ def _rows_of_text(
             raise TrainingError("skip_bad_rows is not supported for scored pairs: mend the row that the error names")
         pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source, columns=columns, header=header)
         rows: list[tuple[str, ...]] = list(zip(pairs.first, pairs.second, strict=True))
-        return TextData(rows=rows, source=pairs.source, empty=pairs.dropped), pairs.gold
+        data = TextData(rows=rows, source=pairs.source, empty=pairs.dropped)
+        return _Read(data, data, gold=pairs.gold)
     read = read_sentences if config.mode == "unsup" else read_examples
-    return read(source, columns=columns, header=header, skip_bad_rows=skip), None  # type: ignore[arg-type]
+    data = read(source, columns=columns, header=header, skip_bad_rows=skip)  # type: ignore[arg-type]
+    return _Read(data, data)
 
 
 def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]:
     """The rows to train on, and what is kept from them to rank checkpoints by."""
     if config.select != "label-free":
         return data, []
-    if config.objective.scored:
-        raise TrainingError("select label-free is for sentences, pairs and triplets, not for scored pairs")
+    if config.objective.scored or config.objective.labelled:
+        raise TrainingError(
+            "select label-free is for sentences, pairs and triplets, not for scored pairs or texts with classes"
+        )
     split = hold_out(data)
     left_out = len(data) - len(split.train)
     if config.mode == "sup" and left_out > len(split.held_out):
@@ -235,6 +248,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         config,
         read.whole,
         read.pairs,
+        labels=read.labels,
         given=given,
         start=model.fingerprint(),
         teachers={name: teacher.fingerprint() for name, teacher in teachers.items()},
@@ -255,7 +269,8 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
     if read.held_out:
         check_label_free(model, read.held_out, config.max_seq_length)
     check_space(output_dir, objective, checkpoints=-(-steps // config.eval_steps))
-    tell_repeats(read.data, config)
+    if read.labels is None:
+        tell_repeats(read.data, config)
     return _Start(
         config=config,
         model=model,
@@ -336,6 +351,7 @@ def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingR
         apart=views.templates is not None,
         seed=config.seed,
         gold=read.gold,
+        labels=read.labels,
         teachers=[]
         if config.objective.neighborhood
         else [teacher_vectors(teacher, data, show_progress_bar=first) for teacher in start.teachers],

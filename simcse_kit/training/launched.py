@@ -22,6 +22,7 @@ _UNSUPPORTED = {
     "mini_batch_tokens": "the processes would run different numbers of mini-batches; give mini_batch_size",
     "torch_compile": "it was never tried with weights that are gathered layer by layer",
 }
+_LABELLED = "the processes would embed different numbers of texts; use torchrun without FSDP"
 _LEARNED = "a single number cannot be divided among processes"
 _OPTIMIZER = "optimizer.bin"  # a checkpoint's file under FSDP alone
 
@@ -45,6 +46,7 @@ def check_sharding(config: TrainConfig, device: torch.device) -> None:
     reasons = {name: why for name, why in _UNSUPPORTED.items() if getattr(config, name)}
     reasons |= {term.names()[0]: term.not_sharded for term in config.active if term.not_sharded}
     reasons |= {"learn_temperature": _LEARNED} if config.objective.learn_temperature else {}
+    reasons |= {f"objective {config.objective.name}": _LABELLED} if config.objective.labelled else {}
     for name, why in reasons.items():
         raise TrainingError(f"{name} is not supported under FSDP: {why}")
     if device.type == "cpu":

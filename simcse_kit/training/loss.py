@@ -50,26 +50,23 @@ class BatchLoss(nn.Module):
         gold: Tensor | None = None,
         teachers: Sequence[Tensor] = (),
         queued: Queued = Queued(),  # noqa: B008 - it cannot be changed
+        labels: Tensor | None = None,
     ) -> Tensor:
-        """V views (B, D) to a scalar; where there are: ids (B, V), gold (B,), teachers' (B, V', D'), queued (Q, D)."""
+        """V views (B, D) to a scalar; where there are: ids (B, V), gold (B,), teachers' (B, V', D'), queued (Q, D),
+        labels (B,).
+        """
+        known = LossBatch(views, self.temperature, ids, gold, teachers, labels=labels)
 
         def at_width(*cut: Tensor) -> Tensor:
-            return self._loss(cut[: len(views)], ids, gold, teachers, queued._replace(vectors=(*cut, None)[len(views)]))
+            batch = known._replace(views=cut[: len(views)])
+            return self._loss(batch, queued._replace(vectors=(*cut, None)[len(views)]))
 
         everything = [*views, *([] if queued.vectors is None else [queued.vectors])]
         if self.widths:
             return matryoshka(at_width, everything, sorted({views[0].shape[1], *self.widths}, reverse=True))
         return at_width(*everything)
 
-    def _loss(
-        self,
-        views: Sequence[Tensor],
-        ids: Tensor | None,
-        gold: Tensor | None,
-        teachers: Sequence[Tensor],
-        queued: Queued,
-    ) -> Tensor:
-        batch = LossBatch(views, self.temperature, ids, gold, teachers)
+    def _loss(self, batch: LossBatch, queued: Queued) -> Tensor:
         more = [queued.vectors, *(term.negatives(batch) for term in self.terms)]
         negatives = [vectors for vectors in more if vectors is not None]
         loss = self.objective.loss(

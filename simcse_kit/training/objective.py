@@ -32,6 +32,7 @@ class Batch(NamedTuple):
     ids: Tensor | None = None  # (B, V)
     gold: Tensor | None = None  # (B,)
     teachers: Sequence[Tensor] = ()  # (B, V, D) each
+    labels: Tensor | None = None  # (B,)
 
 
 class WholeBatch(NamedTuple):
@@ -167,12 +168,13 @@ class ContrastiveModel(nn.Module):
         counts = row_counts(len(views[0]))
         everyone = gather(torch.stack(views, dim=1), counts)  # (B, V, D)
         whole = everyone.unbind(1)
-        ids, gold = (None if value is None else gather(value, counts) for value in (batch.ids, batch.gold))
+        known = (batch.ids, batch.gold, batch.labels)
+        ids, gold, labels = (None if value is None else gather(value, counts) for value in known)
         teachers = [gather(teacher, counts) for teacher in batch.teachers]
         queued = Queued() if self.queue is None else Queued(*self.queue.negatives())
         self.loss.clamp()
         with torch.autocast(vectors.device.type, enabled=False):  # logits reach 1 / temperature: too fine for bf16
-            loss: Tensor = self.loss(whole, ids, gold, teachers, queued)
+            loss: Tensor = self.loss(whole, ids, gold, teachers, queued, labels)
         if self.queue is not None and self.training:
             self._advance(self.queue, groups, batch)
         self.seen = tuple(view.detach() for view in whole)

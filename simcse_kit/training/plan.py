@@ -46,6 +46,8 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
         speedups=speedups,
         eval_steps=config.eval_steps,
         resumed_from=None if job.checkpoint is None else step_of(job.checkpoint),
+        classes=0 if job.labels is None else int(job.labels.max()) + 1,
+        fitted=job.fitted,
     )
 
 

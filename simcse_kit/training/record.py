@@ -11,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from simcse_kit.data import TextData
 from simcse_kit.errors import TrainingError
@@ -30,7 +32,14 @@ _OUTSIDE = (
     "objective",
     "train_head",
 )  # settings that stand for themselves in a model's record
-_READING = ("columns", "header", "skip_bad_rows", "trust_remote_code")  # how data and models were read
+_READING = (
+    "columns",
+    "label_column",
+    "text_column",
+    "header",
+    "skip_bad_rows",
+    "trust_remote_code",
+)  # how data and models were read
 _PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy", "simcse-kit")
 
 
@@ -39,21 +48,25 @@ def run_record(
     data: TextData,
     pairs: ScoredPairs | None,
     *,
+    labels: NDArray[np.int64] | None,
     given: Mapping[str, Any],
     start: str,
     teachers: Mapping[str, str],
     ranks: int,
     precision: str,
 ) -> dict[str, Any]:
-    """What ``run.json`` says; ``data`` is the whole file, ``given`` how it was to be read, ``start`` the fingerprint of
+    """What ``run.json`` says; ``data`` is the whole file, ``labels`` are the classes of what is trained on,
+    ``given`` how it was to be read, ``start`` the fingerprint of
     the model to start from, ``teachers`` those of the teachers by name, ``precision`` what is multiplied in.
     """
     arguments = json.loads(json.dumps(config.flat()))  # as it will be read back: tuples are lists there
     reading = {name: given[name] for name in _READING if given.get(name) is not None}
+    classes = {} if labels is None else {"classes": int(labels.max()) + 1}
     return {
         "arguments": arguments,
         "data": _source(data.source)
-        | {"rows": len(data), "columns": data.width, "sha256": data.fingerprint(), "reading": reading},
+        | {"rows": len(data), "columns": data.width, "sha256": data.fingerprint(), "reading": reading}
+        | classes,
         "eval_data": None if pairs is None else eval_record(pairs),
         "model": {"path": _folder(config.model), "fingerprint": start},
         "teachers": {

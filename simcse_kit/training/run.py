@@ -48,7 +48,12 @@ def train_unsup(data: TrainData, output_dir: str | Path, **settings: Any) -> Tra
 def train_sup(data: TrainData, output_dir: str | Path, **settings: Any) -> TrainResult:
     """Supervised SimCSE (section 4): pairs (anchor, positive) or triplets with a hard negative, as from NLI.
 
-    Arguments, result and errors as in `train_unsup`; the defaults are the recipe ``sup``.
+    With ``label_column`` (or `simcse_kit.data.LabelledTexts` as ``data``) texts with a class each: those of one class
+    come together (``supcon``, Khosla et al., 2020). ``text_column`` names the column of the texts.
+
+    Arguments, result and errors as in `train_unsup`; the defaults are the recipe ``sup``, with classes the recipe
+    ``supcon``. Where these would make fewer than 100 steps, ``batch_size`` is smaller (16 at least) and ``epochs`` are
+    more, unless they or a recipe are given.
     """
     return run("sup", data, Path(output_dir), settings)
 

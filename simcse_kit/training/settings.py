@@ -17,6 +17,8 @@ RUN_OPTIONS = {
     "objective": "a name, module:attribute, or an Objective with its settings",
     "eval_data": "scored pairs, or a file of them; the best checkpoint by their Spearman is the result",
     "columns": "names of the columns of the data",
+    "label_column": "name of the column with the class of each text; chooses the objective supcon",
+    "text_column": "with label_column: name of the column with the texts",
     "header": "whether the first row of the data holds names",
     "skip_bad_rows": "skip rows that cannot be used, and count them",
     "resume": "go on from the last checkpoint in the output folder",

@@ -34,9 +34,13 @@ class Settled(NamedTuple):
     default_pooling: str  # where neither the settings nor the model name one
 
 
-def settle(mode: str, output_dir: Path, given: TrainSettings, expected: dict[str, Any] | None) -> Settled:
-    """Check settings, output folder and device; ``expected`` is the record of a run to repeat."""
-    config = make_config(mode, given)
+def settle(
+    mode: str, output_dir: Path, given: TrainSettings, expected: dict[str, Any] | None, *, labelled: bool = False
+) -> Settled:
+    """Check settings, output folder and device; ``expected`` is the record of a run to repeat, ``labelled`` as in
+    `make_config`.
+    """
+    config = make_config(mode, given, labelled=labelled)
     here = world()
     resume, overwrite = given.get("resume", False), given.get("overwrite", False)
     check_output(output_dir, resume=resume, overwrite=overwrite)

@@ -26,6 +26,7 @@ from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
 from simcse_kit.training.batches import TrainingRows
 from simcse_kit.training.checkpoints import STAGING, checkpoint_name
+from simcse_kit.training.class_batches import ClassBatches
 from simcse_kit.training.events import TrainListener
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.health import health, near_negatives, warn
@@ -99,15 +100,7 @@ class ContrastiveTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Every rank's part of the same batches: nothing is left for accelerate to divide."""
-        config = self.objective.settings
-        batches = self.epoch_batches(
-            len(self.rows),
-            config.batch_size,
-            config.seed,
-            rank=self.args.process_index,
-            ranks=self.args.world_size,
-            texts=self.rows.texts if config.no_duplicates else None,
-        )
+        batches = self._batches()
         workers = self.args.dataloader_num_workers
         if workers:  # which tokenize nothing, but the tokenizer warns of every fork after its first use
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -119,6 +112,14 @@ class ContrastiveTrainer(Trainer):
             pin_memory=self.args.dataloader_pin_memory,
             worker_init_fn=_leave_signals_alone if workers else None,
         )
+
+    def _batches(self) -> EpochBatches:
+        """This rank's part of every batch."""
+        config, place = self.objective.settings, {"rank": self.args.process_index, "ranks": self.args.world_size}
+        if self.rows.labels is not None:
+            return ClassBatches(self.rows.labels, config.objective.per_class, config.batch_size, config.seed, **place)
+        texts = self.rows.texts if config.no_duplicates else None
+        return self.epoch_batches(len(self.rows), config.batch_size, config.seed, texts=texts, **place)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """To the device; pinned memory without waiting for the step before."""

@@ -103,7 +103,9 @@ def test_it_trains_and_resumes_by_its_name(
         train_unsup(sentences, tmp_path / "other", **settings, angular_margin=10)
     with pytest.raises(TrainingError, match="gap is a part of objective hinge, not of simcse"):
         train_unsup(sentences, tmp_path / "other", **settings | {"objective": "simcse"})
-    with pytest.raises(TrainingError, match="objective of train sup must be one of simcse, cosent, angle; got 'hinge'"):
+    with pytest.raises(
+        TrainingError, match="objective of train sup must be one of simcse, cosent, angle, supcon; got 'hinge'"
+    ):
         train_sup([("a", "b")] * 9, tmp_path / "other", **settings)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from simcse_kit import SimCSE, train_sup, train_unsup
+from simcse_kit.data import LabelledTexts
 from simcse_kit.distributed import any_rank, from_first, gather, total, world
 from simcse_kit.losses import info_nce
 from simcse_kit.training.gradcache import cached_step
@@ -94,6 +95,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "templates": ("unsup", {"recipe": "promptbert", "pooling": "mask"}),
     "in parts, learned temperature": ("sup", {"learn_temperature": True, "mini_batch_size": 5}),
+    "classes": ("sup", {"dropout_views": True, "texts_per_class": 2}),
+    "classes in parts": ("sup", {"mini_batch_size": 5, "texts_per_class": 2}),
 }
 
 
@@ -131,16 +134,18 @@ def _step(job: Job, rows: list[int]) -> tuple[float, dict[str, Tensor]]:
 
 def _part(case: str, data: Any, folder: Path, parts: list[list[int]]) -> tuple[float, dict[str, Tensor]]:
     mode, given = CASES[case]
-    return _step(_ready(mode, data, folder, 2, **given), parts[world().rank])
+    return _step(_ready(mode, data, folder, 4, **given), parts[world().rank])
 
 
 @pytest.mark.parametrize("ranks", fast([2], of=[2, 3]))
 @pytest.mark.parametrize("case", CASES)
 def test_a_step(case: str, ranks: int, bert: Path, sentences: list[str], triplets: list[Any]) -> None:
     mode, given = CASES[case]
-    data = sentences if mode == "unsup" else triplets
+    data: Any = sentences if mode == "unsup" else triplets
+    if "classes" in case:
+        data = LabelledTexts(sentences, [str(i % 5) for i in range(40)], "made")
     parts = [part.tolist() for part in np.array_split(np.arange(len(triplets)), ranks)]  # 3 ranks: 7, 7 and 6 rows
-    loss, gradients = _step(_ready(mode, data, bert, 2 * ranks, **given), list(range(len(triplets))))
+    loss, gradients = _step(_ready(mode, data, bert, 4 * ranks, **given), list(range(len(triplets))))
     for found, their in on_ranks(ranks, _part, case, data, bert, parts):
         assert found == pytest.approx(loss, rel=1e-5)
         assert their.keys() == gradients.keys()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from simcse_kit.data import LabelledTexts
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
 from simcse_kit.training.objective import WholeBatch
@@ -73,6 +74,13 @@ def test_unsupervised(name: str, bert: Path, sentences: list[str]) -> None:
 @pytest.mark.parametrize("settings", [{}, {"mlm_weight": 0.5, "train_head": "mlp"}, {"bidirectional": True}])
 def test_triplets(settings: dict[str, Any], bert: Path, triplets: list[Any]) -> None:
     jobs = [ready("sup", triplets, bert, mini_batch_tokens=80, **settings) for _ in range(2)]
+    assert_same(gradients(jobs[0], cached=True), gradients(jobs[1], cached=False), 1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"dropout_views": True, "learn_temperature": True}])
+def test_classes(settings: dict[str, Any], bert: Path, sentences: list[str]) -> None:
+    data = LabelledTexts(sentences, [str(i % 5) for i in range(40)], "made")
+    jobs = [ready("sup", data, bert, mini_batch_size=8, **settings) for _ in range(2)]
     assert_same(gradients(jobs[0], cached=True), gradients(jobs[1], cached=False), 1e-5)
 
 

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from simcse_kit import SimCSE, train_sup, train_unsup
+from simcse_kit.data import LabelledTexts
 from simcse_kit.errors import TrainingError, TrainingInterrupted
 from simcse_kit.files import DiskFullError
 from simcse_kit.training.checkpoints import checkpoints
@@ -101,7 +102,7 @@ def test_killed_wherever_a_run_can_be_killed(unsup: Plot, uninterrupted: Path, t
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free", "neighbors"]
+    "case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free", "neighbors", "classes"]
 )
 def test_killed_and_resumed_in_other_settings(
     case: str, bert: Path, sentences: list[str], triplets: list[tuple[str, str, str]], tmp_path: Path
@@ -123,6 +124,8 @@ def test_killed_and_resumed_in_other_settings(
         "label-free": Plot("unsup", many, settings | {"select": "label-free", "epochs": 0.5, "batch_size": 64}),
     }
     plots["neighbors"] = Plot("unsup", sentences, settings | {"objective": "neighbors", "neighbors": 5})
+    classes = LabelledTexts(sentences, [f"class {i % 5}" for i in range(40)], "made")
+    plots["classes"] = Plot("sup", classes, settings | {"dropout_views": True})
     if case == "adapters":
         pytest.importorskip("peft")
     assert live(plots[case], tmp_path / "whole", resume=False) == FINISHED

@@ -156,7 +156,14 @@ def test_the_plan_of_a_file(bert: Path, tmp_path: Path, pairs: ScoredPairs) -> N
         "Our team won.,The game was won.,Nobody won.\n"
     )
     settings = TrainSettings(
-        model=bert, batch_size=2, max_seq_length=6, skip_bad_rows=True, eval_data=pairs, device="cpu", seed=7
+        model=bert,
+        batch_size=2,
+        epochs=3,
+        max_seq_length=6,
+        skip_bad_rows=True,
+        eval_data=pairs,
+        device="cpu",
+        seed=7,
     )
     plan = make_plan(prepare("sup", tmp_path / "rows.csv", tmp_path / "run", settings))
     assert (plan.rows, plan.columns, plan.empty, plan.skipped) == (3, 3, 1, 1)
@@ -258,7 +265,7 @@ def test_a_cls_head_starts_fresh_and_is_kept(bert: Path, triplets: list[Any], tm
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Notice)
-        train_sup(triplets, tmp_path / "run", model=bert, **FAST)
+        train_sup(triplets, tmp_path / "run", model=bert, epochs=3, **FAST)
     kept = SimCSE(tmp_path / "run").encoder.head
     assert kept is not None
     assert float((kept.linear.weight - head.linear.weight).abs().max()) > 1e-4  # trained
@@ -280,7 +287,7 @@ def test_the_saved_folder_is_a_sentence_transformers_model(
     from sentence_transformers import SentenceTransformer
 
     train_unsup(sentences, tmp_path / "unsup", model=bert, max_seq_length=8, **FAST)
-    train_sup(triplets, tmp_path / "sup", model=bert, max_seq_length=8, **FAST)
+    train_sup(triplets, tmp_path / "sup", model=bert, epochs=3, max_seq_length=8, **FAST)
     for name in ("unsup", "sup"):
         ours, theirs = SimCSE(tmp_path / name), SentenceTransformer(str(tmp_path / name), device="cpu")
         assert ours.max_seq_length == theirs.max_seq_length == SimCSE(bert, pooling="mean").max_seq_length == 64

@@ -189,7 +189,11 @@ def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs
 @pytest.mark.parametrize(
     ("mode", "settings", "message"),
     [
-        ("sup", {"objective": "simclr"}, "objective of train sup must be one of simcse, cosent, angle; got 'simclr'"),
+        (
+            "sup",
+            {"objective": "simclr"},
+            "objective of train sup must be one of simcse, cosent, angle, supcon; got 'simclr'",
+        ),
         ("unsup", {"objective": "distill"}, "objective distill needs a teacher"),
         ("unsup", {"objective": "distill", "teacher": "t", "train_head": "mlp"}, "train_head must be none"),
         ("unsup", {"matryoshka_dims": (8,), "train_head": "mlp"}, "train_head must be none"),

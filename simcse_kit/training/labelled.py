@@ -1,0 +1,102 @@
+"""Texts with classes as rows to train on: what can be learned from, and what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.data import LabelledTexts, TextData, read_labelled
+from simcse_kit.errors import TrainingError, say_once
+from simcse_kit.objectives import Objective
+from simcse_kit.training.settings import TrainSettings
+
+_READ_BY_NAME = ("columns", "header", "skip_bad_rows")  # which mean nothing here
+
+
+class ClassRows(NamedTuple):
+    """N texts to train on, with the number of a class each."""
+
+    data: TextData
+    labels: NDArray[np.int64]  # (N,) from 0 to C - 1
+    whole: TextData  # every text and its class, as two columns: what a run's record is of
+
+
+def labelled_rows(objective: Objective, source: Any, given: TrainSettings) -> ClassRows:
+    """Read a file or take `LabelledTexts`, leave out what has nothing to learn from, and say once what that is.
+
+    Left out are a repeat of a text with its class, and a class with one text, unless its dropout twin is its positive.
+
+    Raises:
+        DataError: a column is missing, or a row cannot be used.
+        TrainingError: fewer than two classes are left, or an option is not of such data.
+    """
+    for name in _READ_BY_NAME:
+        if given.get(name):
+            raise TrainingError(f"{name} is not of texts with classes: label_column and text_column name their columns")
+    read = _read(source, given)
+    pairs = list(zip(read.texts, read.labels, strict=True))
+    kept = list(dict.fromkeys(pairs))
+    counts = Counter(label for _, label in kept)
+    alone = {label for label, count in counts.items() if count == 1 and len(objective.views(1)) == 1}
+    rows = [(text, label) for text, label in kept if label not in alone]
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(label for _, label in rows))}
+    _check_classes(read.source, counts, numbers)
+    _tell(read, repeats=len(pairs) - len(kept), alone=len(alone), several=len(rows) - len({text for text, _ in rows}))
+    empty = read.without_text + read.without_label
+    return ClassRows(
+        TextData(rows=[(text,) for text, _ in rows], source=read.source, empty=empty),
+        np.array([numbers[label] for _, label in rows], dtype=np.int64),
+        TextData(rows=list(pairs), source=read.source),
+    )
+
+
+def _read(source: Any, given: TrainSettings) -> LabelledTexts:
+    column = given.get("label_column")
+    if not isinstance(source, LabelledTexts):
+        return read_labelled(source, label_column=column or "label", text_column=given.get("text_column"))
+    if column or given.get("text_column"):
+        raise TrainingError("label_column and text_column are of a file; LabelledTexts have their classes")
+    if len(source.texts) != len(source.labels):
+        raise TrainingError(f"each text needs one label; got {len(source.labels)} for {len(source.texts)} texts")
+    rows = [*zip(source.texts, source.labels, strict=True)]
+    for cell in (cell for row in rows for cell in row if not isinstance(cell, str)):
+        raise TrainingError(f"texts and labels are strings; got {cell!r:.100}")
+    stripped = [(text.strip(), label.strip()) for text, label in rows]
+    kept = [row for row in stripped if all(row)]
+    blank = sum(not text for text, _ in stripped)
+    return LabelledTexts(
+        [text for text, _ in kept],
+        [label for _, label in kept],
+        source.source,
+        source.without_text + blank,
+        source.without_label + len(rows) - len(kept) - blank,
+    )
+
+
+def _check_classes(source: str, counts: Counter[str], kept: dict[str, int]) -> None:
+    """Two classes to tell apart, with something to learn from each."""
+    if len(kept) > 1:
+        return
+    if len(counts) == 1:
+        raise TrainingError(f"{source}: all texts have the class {next(iter(counts))!r:.100}; two are needed")
+    raise TrainingError(
+        f"{source}: {len(kept) or 'none'} of {len(counts)} classes has two different texts, such as "
+        f"{', '.join(f'{label!r:.40}' for label in list(counts)[:3])}; two classes or more need that. Is it the right "
+        "label column?"
+    )
+
+
+def _tell(read: LabelledTexts, *, repeats: int, alone: int, several: int) -> None:
+    found = {
+        f"{read.without_label} texts without a class": read.without_label,
+        f"{repeats} repeats of a text with its class": repeats,
+        f"{alone} texts alone in their class (--dropout-views keeps them)": alone,
+    }
+    left_out = ", ".join(text for text, count in found.items() if count)
+    if left_out:
+        say_once(f"{read.source}: left out are {left_out}")
+    if several:
+        say_once(f"{read.source}: {several} rows give a text a second class; each class counts it as its own")
