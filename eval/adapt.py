@@ -22,15 +22,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from adapt_baselines import averaged_index, denoising, masked_language_model, neighbour_pairs
+from adapt_tables import CLASSES, DOCUMENTS, START
 from record import data_folder, has, load, write_result
 
 from simcse_kit import SimCSE, adapt, evaluate_labels, evaluate_retrieval, evaluate_sts, train_sup, train_unsup
 from simcse_kit.data import LabelledTexts, read_labelled
 from simcse_kit.evaluation import SuiteResult
 
-START = "all-MiniLM-L6-v2"
-CLASSES = ("banking77", "clinc150", "stackoverflow")
-DOCUMENTS = ("cranfield",)
 SEEDS = (1, 2, 3)
 FEW = 8  # texts of a class, for the methods with few labels
 
