@@ -112,7 +112,10 @@ def train_command(mode: str) -> Callable[..., None]:
     return command
 
 
-_EVAL_DATA = "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
+_EVAL_DATA = (
+    "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model, or the start model where "
+    "none scores higher."
+)
 _SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
 _OVERWRITE = "Replace the run that OUTPUT_DIR holds."
@@ -152,7 +155,8 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
             off = f"--{name.removeprefix('no_').replace('_', '-')}"
         text += " Default: on." if default is True else ""
         return _parameter(name, _panelled(bool | None, panel, text, f"{on}/{off}"), None)
-    return _parameter(name, _panelled(kind | None, panel, text), None)
+    shown = {"metavar": f"<{'|'.join(field.metadata['choices'])}>"} if field.metadata["aliases"] else {}
+    return _parameter(name, _panelled(kind | None, panel, text, **shown), None)
 
 
 def _kind(field: dataclasses.Field[Any]) -> Any:
@@ -161,7 +165,7 @@ def _kind(field: dataclasses.Field[Any]) -> Any:
         return str
     choices = field.metadata.get("choices")
     if choices:
-        return Literal[tuple(choices)]
+        return Literal[(*choices, *field.metadata["aliases"])]
     kinds = {"bool": bool, "int": int, "float": float, "str": str}
     return kinds[str(field.type).partition(" ")[0]]  # as text, by `from __future__ import annotations`
 
@@ -185,7 +189,7 @@ def _numbers(option: str, text: str) -> list[int]:
 
 _SCORES = {
     "eval-data": "Spearman x 100 on the evaluation data",
-    "label-free": "how well the dropout twins of held-out sentences find each other, which is not search",
+    "dropout-twins": "how well two dropout views of held-out sentences find each other, which is not search",
 }
 
 
@@ -193,10 +197,13 @@ def _tell(result: TrainResult) -> None:
     from simcse_kit.cli.console import out, plain
 
     console = out()
-    if result.best_score is not None:
+    if result.start_was_better:
+        console.print(
+            f"[yellow]the start model is saved: no checkpoint scored higher than its {result.start_score:.2f}[/]: "
+            f"{_SCORES[result.select]}"
+        )
+    elif result.best_score is not None:
         console.print(f"best: step {result.best_step}, score {result.best_score:.2f}: {_SCORES[result.select]}")
-        if result.start_was_better:
-            console.print(f"[yellow]the start model scored higher: {result.start_score:.2f}[/]")
     console.print(f"model saved in {plain(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
     console.print(f"next: simcse-kit eval {plain(result.output_dir)} --suite sts --data DIR", style="dim")
 
@@ -215,6 +222,9 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
         return
     select = found.runs[found.best_seed].select
     console.print(f"score: {_SCORES[select]}", style="dim")
+    kept = [str(seed) for seed, run in found.runs.items() if run.start_was_better]
+    if kept:
+        console.print(f"[yellow]the start model is saved where no checkpoint scored higher: seed {', '.join(kept)}[/]")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
     console.print(f"mean {found.mean:.2f}{spread}, best {plain(output_dir)}/seed-{found.best_seed}")
 

@@ -38,7 +38,7 @@ from simcse_kit.training.preflight import (
 )
 from simcse_kit.training.record import check_repeats, check_same_run, model_record, run_record
 from simcse_kit.training.sampling import Cut, cut, numbered
-from simcse_kit.training.selection import check_label_free, hold_out
+from simcse_kit.training.selection import check_dropout_twins, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, settle
 from simcse_kit.training.targets import FOLDER as TARGETS
@@ -82,7 +82,7 @@ class Job:
 
     @property
     def select(self) -> str:
-        """How the best checkpoint is chosen: eval-data, label-free or last."""
+        """How the best checkpoint is chosen: eval-data, dropout-twins or last."""
         return self.config.select or ("last" if self.pairs is None else "eval-data")
 
 
@@ -200,10 +200,10 @@ def _rows_of_text(
 
 def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]:
     """The rows to train on, and what is kept from them to rank checkpoints by."""
-    if config.select != "label-free":
+    if config.select != "dropout-twins":
         return data, []
     if config.objective.scored:
-        raise TrainingError("select label-free is for sentences, pairs and triplets, not for scored pairs")
+        raise TrainingError("select dropout-twins is for sentences, pairs and triplets, not for scored pairs")
     split = hold_out(data)
     left_out = len(data) - len(split.train)
     if config.mode == "sup" and left_out > len(split.held_out):
@@ -253,7 +253,7 @@ def _start(settled: Settled, read: _Read, source: Source, steps: int, expected: 
     objective = objective.to(settled.device)
     form = text_form(model, config)
     if read.held_out:
-        check_label_free(model, read.held_out, config.max_seq_length)
+        check_dropout_twins(model, read.held_out, config.max_seq_length)
     check_space(output_dir, objective, checkpoints=-(-steps // config.eval_steps))
     tell_repeats(read.data, config)
     return _Start(

@@ -140,6 +140,21 @@ def test_a_run(case: str, bert: Path, triplets: list[Any], pairs: ScoredPairs, t
     np.testing.assert_allclose(two, best, atol=1e-6)
 
 
+def test_the_start_is_saved_where_no_checkpoint_scores_higher(
+    bert: Path, triplets: list[Any], pairs: ScoredPairs, tmp_path: Path
+) -> None:
+    """The start model's own cosines are the gold scores: it scores 100."""
+    start = SimCSE(bert, pooling="mean", device="cpu")
+    cosines = (
+        start.encode(pairs.first, normalize_embeddings=True) * start.encode(pairs.second, normalize_embeddings=True)
+    ).sum(1)
+    own = pairs._replace(gold=cosines.astype(float))
+    on_ranks(2, _life, triplets, tmp_path / "run", {"model": bert, "eval_data": own, "batch_size": 4})
+    assert json.loads((tmp_path / "run/simcse_kit.json").read_text())["best_step"] == 0
+    texts = [row[0] for row in triplets]
+    assert (_vectors(tmp_path / "run", texts) == _vectors(bert, texts)).all()
+
+
 def test_killed_and_resumed(bert: Path, triplets: list[Any], pairs: ScoredPairs, tmp_path: Path) -> None:
     """With dropout, bit by bit the run that nothing stopped."""
     given = {"model": bert, "eval_data": pairs, "train_head": "mlp", "batch_size": 4}
