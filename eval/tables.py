@@ -164,9 +164,9 @@ def label_free_table() -> Iterator[str]:
     if not paths:
         return
     yield ""
-    yield "Choosing a checkpoint without labels (`--select label-free`) and by STS-B dev, in runs of other settings:"
+    yield "Choosing a checkpoint by dropout twins (`--select dropout-twins`; no measure of search) and by STS-B dev:"
     yield ""
-    yield "| run | label-free: step | avg | STS-B dev: step | avg | lost |"
+    yield "| run | dropout twins: step | avg | STS-B dev: step | avg | lost |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for path in paths:
         result = json.loads(path.read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ _HEADS = {
     "projection": "a projection head, in the loss only",
     "none": "no extra head",
 }
+_SAVED = "the best becomes the model, or the start where none scores higher"
 
 
 class TerminalListener(TrainListener):
@@ -67,7 +68,7 @@ class TerminalListener(TrainListener):
             )
         if "eval_label_free" in metrics:
             parts.append(
-                f"label-free {metrics['eval_label_free']:.3f}   twins found {metrics['eval_twin_retrieval']:5.1f} %"
+                f"dropout twins {metrics['eval_label_free']:.3f}, {metrics['eval_twin_retrieval']:5.1f} % found"
             )
         if parts:
             self._progress.console.print(f"step {step:>6}   {'   '.join(parts)}")
@@ -115,10 +116,10 @@ def _evaluation(plan: TrainPlan) -> str:
     often = f"every {plan.eval_steps} steps"
     pairs = "" if plan.eval_source is None else f"{plan.eval_source}, {plan.eval_pairs} pairs, {often}"
     if plan.select == "eval-data":
-        return f"{pairs}; the best becomes the model"
-    if plan.select == "label-free":
+        return f"{pairs}; {_SAVED}"
+    if plan.select == "dropout-twins":
         return (
-            f"label-free, {often}: how well the dropout twins of {plan.held_out} held-out sentences find each other, "
-            "not search; the best becomes the model" + (f"; also {pairs}" if pairs else "")
+            f"dropout-twins, {often}: how well two dropout views of {plan.held_out} held-out sentences find each "
+            f"other, not search; {_SAVED}" + (f"; also {pairs}" if pairs else "")
         )
     return f"{pairs or 'none'}: the last weights become the model"

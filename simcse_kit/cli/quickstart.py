@@ -37,6 +37,8 @@ def run_quickstart(
         for name, result in (("before training", made.before), ("after training", made.after))
     ]
     console.print(table(head, rows))
+    if made.training.start_was_better:
+        console.print("[yellow]the start model is saved: no checkpoint scored higher[/]")
     console.print()
     if made.trained_on < made.sentences:
         console.print(

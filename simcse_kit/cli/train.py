@@ -130,7 +130,10 @@ _LABELS: dict[str, dict[str, str]] = {
         "text_column": "With --label-column: column with the texts. Default: text or sentence, or the only other.",
     },
 }
-_EVAL_DATA = "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
+_EVAL_DATA = (
+    "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model, or the start model where "
+    "none scores higher."
+)
 _SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
 _OVERWRITE = "Replace the run that OUTPUT_DIR holds."
@@ -171,7 +174,9 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
             off = f"--{name.removeprefix('no_').replace('_', '-')}"
         text += " Default: on." if default is True else ""
         return _parameter(name, _panelled(bool | None, panel, text, f"{on}/{off}"), None)
-    return _parameter(name, _panelled(kind | None, panel, text, autocompletion=_COMPLETIONS.get(name)), None)
+    shown = {"metavar": f"<{'|'.join(field.metadata['choices'])}>"} if field.metadata["aliases"] else {}
+    completes = _COMPLETIONS.get(name)
+    return _parameter(name, _panelled(kind | None, panel, text, autocompletion=completes, **shown), None)
 
 
 _COMPLETIONS = {  # of settings whose choices are open
@@ -189,7 +194,7 @@ def _kind(field: dataclasses.Field[Any]) -> Any:
         return str
     choices = field.metadata.get("choices")
     if choices:
-        return Literal[tuple(choices)]
+        return Literal[(*choices, *field.metadata["aliases"])]
     kinds = {"bool": bool, "int": int, "float": float, "str": str}
     return kinds[str(field.type).partition(" ")[0]]  # as text, by `from __future__ import annotations`
 
@@ -213,7 +218,7 @@ def _numbers(option: str, text: str) -> list[int]:
 
 _SCORES = {
     "eval-data": "Spearman x 100 on the evaluation data",
-    "label-free": "how well the dropout twins of held-out sentences find each other, which is not search",
+    "dropout-twins": "how well two dropout views of held-out sentences find each other, which is not search",
 }
 
 
@@ -221,10 +226,13 @@ def _tell(result: TrainResult) -> None:
     from simcse_kit.cli.console import escaped, out
 
     console = out()
-    if result.best_score is not None:
+    if result.start_was_better:
+        console.print(
+            f"[yellow]the start model is saved: no checkpoint scored higher than its {result.start_score:.2f}[/]: "
+            f"{_SCORES[result.select]}"
+        )
+    elif result.best_score is not None:
         console.print(f"best: step {result.best_step}, score {result.best_score:.2f}: {_SCORES[result.select]}")
-        if result.start_was_better:
-            console.print(f"[yellow]the start model scored higher: {result.start_score:.2f}[/]")
     console.print(f"model saved in {escaped(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
     console.print(f"next: simcse-kit eval {escaped(result.output_dir)} --suite sts --data DIR", style="dim")
 
@@ -243,6 +251,9 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
         return
     select = found.runs[found.best_seed].select
     console.print(f"score: {_SCORES[select]}", style="dim")
+    kept = [str(seed) for seed, run in found.runs.items() if run.start_was_better]
+    if kept:
+        console.print(f"[yellow]the start model is saved where no checkpoint scored higher: seed {', '.join(kept)}[/]")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
     console.print(f"mean {found.mean:.2f}{spread}, best {escaped(output_dir)}/seed-{found.best_seed}")
 

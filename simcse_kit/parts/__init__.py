@@ -3,7 +3,7 @@
 from simcse_kit.parts.keywords import check_keywords, keywords_of
 from simcse_kit.parts.named import is_named, load_named
 from simcse_kit.parts.registry import Family, Part
-from simcse_kit.parts.settings import allowed, check_settings, setting
+from simcse_kit.parts.settings import allowed, check_settings, own_name, setting
 
 __all__ = [
     "Family",
@@ -14,5 +14,6 @@ __all__ = [
     "is_named",
     "keywords_of",
     "load_named",
+    "own_name",
     "setting",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simcse_kit.errors import SimCSEKitError
@@ -22,21 +22,31 @@ def setting(
     below: float | None = None,
     at_most: float | None = None,
     choices: Sequence[Any] | None = None,
+    aliases: Mapping[str, str] | None = None,
     panel: str = "",
     needs: str = "",
     words: str = "",
 ) -> Any:
     """A field with its default, the line that help and documents show, and what is allowed.
 
-    Bounds hold for numbers, and for each item of a tuple; None is always allowed where it is the default. ``panel`` is
-    the part of the command's help that the setting stands in; ``needs`` is the setting without which this one says
-    nothing; ``words`` say what is allowed where bounds alone read badly.
+    Bounds hold for numbers, and for each item of a tuple; None is always allowed where it is the default. ``aliases``
+    are former names of choices, see `own_name`. ``panel`` is the part of the command's help that the setting stands in;
+    ``needs`` is the setting without which this one says nothing; ``words`` say what is allowed where bounds alone read
+    badly.
     """
     given = {"above": above, "at least": at_least, "below": below, "at most": at_most}
     bounds = {word: bound for word, bound in given.items() if bound is not None}
     return dataclasses.field(
         default=default,
-        metadata={"help": help, "bounds": bounds, "choices": choices, "panel": panel, "needs": needs, "words": words},
+        metadata={
+            "help": help,
+            "bounds": bounds,
+            "choices": choices,
+            "aliases": aliases or {},
+            "panel": panel,
+            "needs": needs,
+            "words": words,
+        },
     )
 
 
@@ -51,6 +61,12 @@ def check_settings(part: Any, error: type[SimCSEKitError]) -> None:
                 raise error(f"{field.name} must be a finite number; got {one}")
             if not _allowed(one, field.metadata):
                 raise error(f"{field.name} must be {allowed(field)}; got {one!r}")
+
+
+def own_name(field: dataclasses.Field[Any], value: Any) -> Any:
+    """The name that a choice has now; a value that is no alias comes back as it is."""
+    aliases = field.metadata.get("aliases") or {}
+    return aliases[value] if isinstance(value, str) and value in aliases else value
 
 
 def allowed(field: dataclasses.Field[Any]) -> str:

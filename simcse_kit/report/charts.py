@@ -161,8 +161,10 @@ def geometry_plane(
             axes.scatter(*places[0], facecolors="none", edgecolors=color, s=50, zorder=3)
             axes.scatter(best.uniformity, best.alignment, color=at_best, s=55, zorder=3)
             if len(names) == 1:
-                labels.append(("start", start.uniformity, start.alignment, NEUTRAL))
-                labels.append((f"best: step {best.step}", best.uniformity, best.alignment, ACCENT))
+                if best is not start:
+                    labels.append(("start", start.uniformity, start.alignment, NEUTRAL))
+                name = f"best: step {best.step}" if best.step else "best: the start"
+                labels.append((name, best.uniformity, best.alignment, ACCENT))
         for point in points:
             axes.scatter(point.uniformity, point.alignment, color=color_of(names, point.name), s=70, marker="D")
         for point in published:

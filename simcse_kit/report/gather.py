@@ -29,7 +29,7 @@ class RunLog(NamedTuple):
     losses: Sequence[tuple[int, float]]  # by step
     scores: Sequence[tuple[int, float]]  # Spearman x 100 on its evaluation data
     geometry: Sequence[GeometryStep]  # on the same
-    saved_step: int | None  # whose model was kept
+    saved_step: int | None  # whose model was kept; 0 is the start's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,7 @@ def read_log(folder: str | Path) -> RunLog | None:
         losses=_finite(lines, "loss"),
         scores=_finite(lines, "eval_spearman"),
         geometry=[GeometryStep(*line) for line in _finite(lines, "eval_alignment", "eval_uniformity")],
-        saved_step=saved.get("best_step") or saved.get("steps"),
+        saved_step=saved.get("steps") if saved.get("best_step") is None else saved["best_step"],
     )
 
 

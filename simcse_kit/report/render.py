@@ -209,7 +209,7 @@ def _facts(model: ModelReport) -> Section:
     record = model.logs[0].record
     arguments, data = record["arguments"], record["data"]
     seeds = ", ".join(str(log.record["arguments"]["seed"]) for log in model.logs)
-    kept = ", ".join(str(log.saved_step) for log in model.logs)
+    kept = ", ".join("0 (the start model)" if log.saved_step == 0 else str(log.saved_step) for log in model.logs)
     facts = {
         "training": f"{arguments['mode']}, {arguments['recipe'] or arguments['objective']}, from {arguments['model']}",
         "data": f"{data['rows']:,} rows of {Path(data['source']).name}",

@@ -14,11 +14,11 @@ from typing import Any, Literal, TypeVar
 
 from simcse_kit.errors import TrainingError
 from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES, TERMS, Objective, Term
-from simcse_kit.parts import check_settings, setting
+from simcse_kit.parts import check_settings, own_name, setting
 from simcse_kit.training.recipes import recipe_settings
 
 MODES = ("unsup", "sup")
-Select = Literal["eval-data", "label-free", "last"]
+Select = Literal["eval-data", "dropout-twins", "last"]
 TrainHead = Literal["mlp", "projection", "none"]
 LISTS = ("matryoshka_dims", "augmentation", "teacher", "prompts")  # one item or several
 _SEEDS = 2**32  # numpy takes no more
@@ -95,9 +95,11 @@ class TrainConfig:
     seed: int = setting(42, "Random seed.", at_least=0, below=_SEEDS, panel="optimisation")
     select: Select | None = setting(
         None,
-        "How the best checkpoint is chosen: eval-data; label-free (how well the dropout twins of held-out sentences "
-        "find each other, which says nothing about search); last. Default: eval-data where given, otherwise last.",
-        choices=("eval-data", "label-free", "last"),
+        "By which score the best checkpoint, or the start model, is chosen: eval-data; dropout-twins (how well two "
+        "dropout views of held-out sentences find each other, which says nothing about search); last: by none, the "
+        "last weights are saved. Default: eval-data where given, otherwise last.",
+        choices=("eval-data", "dropout-twins", "last"),
+        aliases={"label-free": "dropout-twins"},
         panel="selection",
     )
     eval_steps: int = setting(125, "Steps between checkpoints (and scores).", above=0, panel="selection")
@@ -128,6 +130,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise TrainingError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        for field in fields(self):
+            object.__setattr__(self, field.name, own_name(field, getattr(self, field.name)))
         check_settings(self, TrainingError)
         for name in self.augmentation:
             AUGMENTATIONS.get(name)

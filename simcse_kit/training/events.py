@@ -40,7 +40,7 @@ class TrainPlan:
     seed: int
     eval_source: str | None
     eval_pairs: int
-    select: str  # how the best checkpoint is chosen: eval-data, label-free, last
+    select: str  # how the best checkpoint is chosen: eval-data, dropout-twins, last
     speedups: tuple[str, ...]  # exact ones that the backbone and the device allow
     eval_steps: int
     resumed_from: int | None  # step of the checkpoint
@@ -61,17 +61,17 @@ class TrainResult(NamedTuple):
 
     output_dir: Path
     steps: int
-    select: str  # how the best checkpoint was chosen: eval-data, label-free, last
-    best_step: int | None  # None where the last weights were taken
-    best_score: float | None  # Spearman x 100 on the evaluation data; label-free: that score
+    select: str  # how the best checkpoint was chosen: eval-data, dropout-twins, last
+    best_step: int | None  # whose weights were saved; 0: the start model's; None: the last, chosen by no score
+    best_score: float | None  # of best_step: Spearman x 100 on the evaluation data; dropout-twins: that score
     start_score: float | None  # of the start model; None without one
     seconds: float  # from the first step, or from the checkpoint that was resumed, to the last
     rows: int  # that were trained on in this time, each epoch's anew
 
     @property
     def start_was_better(self) -> bool:
-        """Whether the start model scored higher than every checkpoint: training made it worse on this measure."""
-        return self.start_score is not None and self.best_score is not None and self.start_score > self.best_score
+        """Whether the start model is what was saved: no checkpoint scored higher."""
+        return self.best_step == 0
 
     @property
     def sentences_per_second(self) -> float:

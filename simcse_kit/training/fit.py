@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-from transformers import PrinterCallback, TrainingArguments
+import torch
+from torch import Tensor, nn
+from transformers import PrinterCallback, TrainerState, TrainingArguments
 
 from simcse_kit.distributed import barrier
 from simcse_kit.encoder.lora import check_target, merge_lora
@@ -19,16 +21,17 @@ from simcse_kit.model import SimCSE
 from simcse_kit.training.checkpoints import checkpoint_name
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 from simcse_kit.training.job import Job
-from simcse_kit.training.selection import Score, label_free_scorer, pairs_scorer
+from simcse_kit.training.selection import Score, dropout_twins_scorer, pairs_scorer
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
 from simcse_kit.training.trial import trial_step
 
-_METRIC = {"eval-data": "spearman", "label-free": "label_free"}  # by which the best checkpoint is told
+_METRIC = {"eval-data": "spearman", "dropout-twins": "label_free"}  # by which the best checkpoint is told
 _LOGGING_STEPS = 10  # at most: a short run wants a curve too
 
 
 def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
-    """Step the trainer from the start or from the checkpoint, then save the model.
+    """Step the trainer from the start or from the checkpoint, then save the best model: the start's where it has a
+    score and no checkpoint a higher one.
 
     Raises:
         TrainingInterrupted: after Ctrl-C, with a checkpoint of the step.
@@ -44,6 +47,8 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(callback)
+    first = trainer.is_world_process_zero()
+    start = _copy(trainer.saved.encoder) if first and job.select in _METRIC else {}  # of a resumed run too
     began = time.perf_counter()
     with _stop_after_step(callback), disk_full_named(job.output_dir):
         trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
@@ -53,24 +58,63 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
             f"stopped after step {state.global_step} of {state.max_steps}; "
             f"{job.output_dir / checkpoint_name(state.global_step)} holds it. --resume goes on from there"
         )
+    best = _best(state, job.select)
     result = TrainResult(
         output_dir=job.output_dir,
         steps=state.global_step,
         select=job.select,
-        best_step=state.best_global_step,
-        best_score=None if state.best_global_step is None else state.best_metric,
-        start_score=callback.start_score(_METRIC[job.select]) if job.select in _METRIC else None,
+        best_step=best.step,
+        best_score=best.score,
+        start_score=best.start_score,
         seconds=time.perf_counter() - began,
         rows=plan.rows_until(state.global_step) - plan.rows_until(plan.resumed_from or 0),
     )
     model = trainer.result()
-    if trainer.is_world_process_zero():
+    if first:
+        if result.start_was_better:
+            _put_back(model.encoder, start)
         if job.config.merge:
             merge_lora(model.encoder)
         check_target(model.encoder, job.output_dir)
         _save(model, result, job.select)
     barrier()
     return result
+
+
+class _Best(NamedTuple):
+    """Which weights are saved."""
+
+    step: int | None  # 0: the start's; None: the last, chosen by no score
+    score: float | None
+    start_score: float | None
+
+
+def _best(state: TrainerState, select: str) -> _Best:
+    """The best checkpoint, or the start where none scored higher. The log goes back to the start on resume too."""
+    if select not in _METRIC:
+        return _Best(None, None, None)
+    name = f"eval_{_METRIC[select]}"
+    start = next((line[name] for line in state.log_history if line["step"] == 0 and name in line), None)
+    step, score = state.best_global_step, state.best_metric
+    if start is not None and (step is None or score is None or start >= score):
+        return _Best(0, start, start)
+    return _Best(step, None if step is None else score, start)
+
+
+def _copy(encoder: nn.Module) -> dict[str, Tensor]:
+    """Everything that trains, on the CPU."""
+    return {
+        name: weight.detach().to("cpu", copy=True)
+        for name, weight in encoder.named_parameters()
+        if weight.requires_grad
+    }
+
+
+def _put_back(encoder: nn.Module, weights: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, weight in encoder.named_parameters():
+            if name in weights:
+                weight.copy_(weights[name])
 
 
 def _trainer_class(job: Job) -> type[ContrastiveTrainer]:
@@ -96,7 +140,7 @@ def _scorer(job: Job) -> Score | None:
     if job.pairs is not None:
         parts.append(pairs_scorer(job.model, job.pairs))
     if job.held_out:
-        parts.append(label_free_scorer(job.model, job.held_out, job.form.longest))
+        parts.append(dropout_twins_scorer(job.model, job.held_out, job.form.longest))
     if not parts:
         return None
     return lambda: {name: value for part in parts for name, value in part().items()}

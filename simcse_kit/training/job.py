@@ -39,7 +39,7 @@ from simcse_kit.training.preflight import (
 )
 from simcse_kit.training.record import check_repeats, check_same_run, model_record, run_record
 from simcse_kit.training.sampling import Cut, numbered
-from simcse_kit.training.selection import check_label_free, hold_out
+from simcse_kit.training.selection import check_dropout_twins, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, settle
 from simcse_kit.training.targets import FOLDER as TARGETS
@@ -84,7 +84,7 @@ class Job:
 
     @property
     def select(self) -> str:
-        """How the best checkpoint is chosen: eval-data, label-free or last."""
+        """How the best checkpoint is chosen: eval-data, dropout-twins or last."""
         return self.config.select or ("last" if self.pairs is None else "eval-data")
 
 
@@ -211,11 +211,11 @@ def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSetting
 
 def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]:
     """The rows to train on, and what is kept from them to rank checkpoints by."""
-    if config.select != "label-free":
+    if config.select != "dropout-twins":
         return data, []
     if config.objective.scored or config.objective.labelled:
         raise TrainingError(
-            "select label-free is for sentences, pairs and triplets, not for scored pairs or texts with classes"
+            "select dropout-twins is for sentences, pairs and triplets, not for scored pairs or texts with classes"
         )
     split = hold_out(data)
     left_out = len(data) - len(split.train)
@@ -267,7 +267,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
     objective = objective.to(settled.device)
     form = text_form(model, config)
     if read.held_out:
-        check_label_free(model, read.held_out, config.max_seq_length)
+        check_dropout_twins(model, read.held_out, config.max_seq_length)
     check_space(output_dir, objective, checkpoints=-(-steps // config.eval_steps))
     if read.labels is None:
         tell_repeats(read.data, config)

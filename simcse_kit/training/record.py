@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from simcse_kit.data import TextData
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import read_json, staged_folder, write_json
-from simcse_kit.training.config import TrainConfig, needs
+from simcse_kit.parts import own_name
+from simcse_kit.training.config import COMMON, TrainConfig, needs
 from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
 
@@ -127,8 +128,10 @@ def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
     before = run_of(output_dir)
     if before is None:
         return
+    settings = {field.name: field for field in COMMON}
     for key, value in record["arguments"].items():
         was = before["arguments"].get(key)
+        was = own_name(settings[key], was) if key in settings else was
         if key not in _FREE_TO_CHANGE and was != value:
             raise TrainingError(f"--resume: {key} was {was!r} in the run that {output_dir} holds, now it is {value!r}")
     if before.get("processes", 1) != record["processes"]:

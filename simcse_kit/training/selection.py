@@ -43,8 +43,8 @@ def hold_out(data: TextData) -> Split:
     count = min(HELD_OUT_AT_MOST, len(distinct) // 10)
     if count < _FEWEST:
         raise TrainingError(
-            f"{data.source} holds {len(distinct)} distinct sentences; label-free selection holds out a tenth of them "
-            f"and needs {10 * _FEWEST}. Give --eval-data, or --select last"
+            f"{data.source} holds {len(distinct)} distinct sentences; select dropout-twins holds out a tenth of "
+            f"them and needs {10 * _FEWEST}. Give --eval-data, or --select last"
         )
     chosen = np.random.default_rng(_SEED).choice(len(distinct), count, replace=False)
     held_out = [distinct[i] for i in sorted(chosen.tolist())]
@@ -70,8 +70,9 @@ def pairs_scorer(model: SimCSE, pairs: ScoredPairs) -> Score:
     return score
 
 
-def label_free_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> Score:
-    """What held-out sentences alone say of a checkpoint; ``label_free`` ranks it, higher is better.
+def dropout_twins_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> Score:
+    """How well two dropout views of held-out sentences find each other; ``label_free`` ranks checkpoints by it, higher
+    first. It says nothing about search: training optimises it.
 
     Two passes with dropout make a pair of views of each of N sentences. ``label_free`` is minus the contrastive loss
     with all N as candidates (a constant less in a random model: 0 is chance, log N is the most); ``twin_retrieval`` the
@@ -93,13 +94,13 @@ def label_free_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length: i
     return score
 
 
-def check_label_free(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> None:
+def check_dropout_twins(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> None:
     """Without dropout every sentence's views are the same, and the score would reward nothing but spread."""
     first, second = (_with_dropout(model, sentences[:8], max_seq_length, _SEED + i) for i in range(2))
     if torch.equal(first, second):
         raise TrainingError(
-            "select label-free tells checkpoints apart by pairs of dropout masks, and dropout is 0 in this backbone: "
-            "pass --dropout 0.1, give --eval-data, or --select last"
+            "select dropout-twins distinguishes checkpoints by pairs of dropout masks, and dropout is 0 in this "
+            "backbone: give --eval-data, --select last, or --dropout 0.1"
         )
 
 

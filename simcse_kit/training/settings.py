@@ -15,7 +15,7 @@ given, or None, comes from the recipe or the mode."""
 
 RUN_OPTIONS = {
     "objective": "a name, module:attribute, or an Objective with its settings",
-    "eval_data": "scored pairs, or a file of them; the best checkpoint by their Spearman is the result",
+    "eval_data": "scored pairs, or a file of them; the best by their Spearman is saved, the start model among them",
     "columns": "names of the columns of the data",
     "label_column": "name of the column with the class of each text; chooses the objective supcon",
     "text_column": "with label_column: name of the column with the texts",

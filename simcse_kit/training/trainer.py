@@ -315,12 +315,6 @@ class RunCallback(TrainerCallback):
         self.seed = seed
         self.stop_asked = False
 
-    def start_score(self, metric: str) -> float | None:
-        """What the start model scored, None where it was not evaluated."""
-        name = f"eval_{metric}"
-        scores = [line[name] for line in read_metrics(self.path.parent) if line["step"] == 0 and name in line]
-        return scores[0] if scores else None
-
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Give each rank its own draws; drop what a killed run logged past the checkpoint that is resumed."""
         if args.world_size > 1 and state.global_step == 0:

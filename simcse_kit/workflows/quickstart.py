@@ -165,6 +165,7 @@ def _answers(index: SentenceIndex, queries: list[str] | tuple[str, ...]) -> dict
 def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: np.ndarray, after: np.ndarray) -> None:
     log = read_log(made.model)
     assert log is not None
+    assert log.saved_step is not None
     figures = [
         Figure(
             title="Training curve",
@@ -173,7 +174,7 @@ def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: 
         ),
         Figure(
             title="Alignment and uniformity",
-            svg=geometry_plane([GeometryPath("run", log.geometry, made.training.best_step or log.geometry[-1].step)]),
+            svg=geometry_plane([GeometryPath("run", log.geometry, log.saved_step)]),
             caption="Training spreads the sentences over the sphere (left) and moves pairs of equal meaning a little "
             "apart as well (up). It helps as long as the first outweighs the second.",
         ),
@@ -217,7 +218,9 @@ def _facts(made: QuickstartResult, data: TextData) -> dict[str, str]:
         "sentences": f"{data.source}: {made.sentences:,} distinct ones in {len(data):,} lines, {data.empty} "
         f"empty lines dropped; trained on {made.trained_on:,}, indexed {made.indexed:,}",
         "start model": f"all-MiniLM-L6-v2, pooling {POOLING}",
-        "best checkpoint": f"step {made.training.best_step} of {made.training.steps}",
+        "saved": "the start model: no checkpoint scored higher"
+        if made.training.start_was_better
+        else f"the best checkpoint, step {made.training.best_step} of {made.training.steps}",
         "speed": f"{made.training.sentences_per_second:.0f} sentences/s in training, evaluation included",
     }
 

@@ -92,19 +92,43 @@ def test_train_eval_index_search(
     assert "1.000" in table.stdout
 
 
-def test_label_free_selection_says_that_it_is_not_search(
+def test_selection_by_dropout_twins_says_that_it_is_not_search(
     tmp_path: Path, tiny_model: Callable[[str], Path], sentences: list[str]
 ) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(f"{sentence} {i}" for sentence in sentences for i in range(13)), encoding="utf-8")
-    start = ("--model", tiny_model("bert"), "--device", "cpu", "--batch-size", 128, "--select", "label-free")
-    one = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "one", *start)
-    two = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "two", *start, "--seeds", "1,2")
+    start = ("--model", tiny_model("bert"), "--device", "cpu", "--batch-size", 128, "--select")
+    one = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "one", *start, "label-free")  # its former name
+    two = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "two", *start, "dropout-twins", "--seeds", "1,2")
     for done in (one, two):
         assert done.exit_code == 0, done.output
         said = " ".join(done.output.split())
-        assert "how well the dropout twins of 52 held-out sentences find each other, not search" in said  # before
-        assert "how well the dropout twins of held-out sentences find each other, which is not search" in said  # after
+        assert "how well two dropout views of 52 held-out sentences find each other, not search" in said  # before
+        assert "how well two dropout views of held-out sentences find each other, which is not search" in said  # after
+
+
+def test_a_start_model_that_is_saved_is_said(
+    tmp_path: Path, tiny_model: Callable[[str], Path], sentences: list[str], pairs: Path
+) -> None:
+    """Pairs whose gold scores are the start model's own cosines: it orders them without a mistake."""
+    start = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+    first, second = sentences[::2], sentences[1::2]
+    cosines = (start.encode(first, normalize_embeddings=True) * start.encode(second, normalize_embeddings=True)).sum(1)
+    corpus, dev = tmp_path / "corpus.txt", tmp_path / "dev.tsv"
+    corpus.write_text("\n".join(sentences), encoding="utf-8")
+    rows = "".join(f"{a}\t{b}\t{float(gold)!r}\n" for a, b, gold in zip(first, second, cosines, strict=True))
+    dev.write_text(f"sentence1\tsentence2\tscore\n{rows}", encoding="utf-8")
+    given = ("--model", tiny_model("bert"), "--pooling", "mean", "--device", "cpu", "--no-bf16", "--batch-size", 8)
+    given += ("--eval-data", dev, "--learning-rate", 0.05)
+    one = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "one", *given)
+    two = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "two", *given, "--seeds", "1,2")
+    for done, line in (
+        (one, "the start model is saved: no checkpoint scored higher than its 100.00"),
+        (two, "the start model is saved where no checkpoint scored higher: seed 1, 2"),
+    ):
+        assert done.exit_code == 0, done.output
+        assert line in " ".join(done.output.split())
+        assert "best: step" not in done.output
 
 
 def test_models_are_compared_with_the_first(

@@ -102,7 +102,7 @@ def test_killed_wherever_a_run_can_be_killed(unsup: Plot, uninterrupted: Path, t
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "label-free", "neighbors", "classes"]
+    "case", ["mlm", "sup", "fraction", "methods", "adapters", "template", "dropout-twins", "neighbors", "classes"]
 )
 def test_killed_and_resumed_in_other_settings(
     case: str, bert: Path, sentences: list[str], triplets: list[tuple[str, str, str]], tmp_path: Path
@@ -121,7 +121,7 @@ def test_killed_and_resumed_in_other_settings(
         ),
         "adapters": Plot("sup", triplets, settings | {"lora_rank": 2, "gradient_checkpointing": True}),
         "template": Plot("unsup", sentences, settings | {"recipe": "promptbert", "bf16": True}),
-        "label-free": Plot("unsup", many, settings | {"select": "label-free", "epochs": 0.5, "batch_size": 64}),
+        "dropout-twins": Plot("unsup", many, settings | {"select": "dropout-twins", "epochs": 0.5, "batch_size": 64}),
     }
     plots["neighbors"] = Plot("unsup", sentences, settings | {"objective": "neighbors", "neighbors": 5})
     classes = LabelledTexts(sentences, [f"class {i % 5}" for i in range(40)], "made")
@@ -276,6 +276,29 @@ def test_a_finished_run_resumed_stays_as_it_is(unsup: Plot, uninterrupted: Path,
     shutil.copytree(uninterrupted, tmp_path / "run")
     assert live(unsup, tmp_path / "run") == FINISHED
     assert_same_end(tmp_path / "run", uninterrupted)
+
+
+@pytest.mark.parametrize("lora_rank", [None, 2])
+def test_the_start_is_saved_after_a_kill_too(
+    lora_rank: int | None, unsup: Plot, bert: Path, pairs: ScoredPairs, tmp_path: Path
+) -> None:
+    """Its weights are the ones that are loaded before the checkpoint, its score stands in the checkpoint."""
+    if lora_rank is not None:
+        pytest.importorskip("peft")
+    start = SimCSE(bert, pooling="cls_before_pooler", device="cpu")
+    cosines = (
+        start.encode(pairs.first, normalize_embeddings=True) * start.encode(pairs.second, normalize_embeddings=True)
+    ).sum(1)
+    pairs = pairs._replace(gold=cosines.astype(float))  # the start model scores 100
+    lora = {"lora_rank": lora_rank, "merge": lora_rank is not None}
+    plot = unsup._replace(settings=unsup.settings | {"eval_data": pairs, "learning_rate": 0.05} | lora)
+    assert live(plot, tmp_path / "run", Death("step", 4)) == KILLED
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-3"]
+    (tmp_path / "run/metrics.jsonl").unlink()  # nothing of the result is read from it
+    result = train_unsup(plot.data, tmp_path / "run", resume=True, device="cpu", **plot.settings)
+    assert result.best_step == 0
+    assert result.best_score == result.start_score == pytest.approx(100)
+    assert_same_vectors(SimCSE(tmp_path / "run", device="cpu"), start, plot.data)
 
 
 # A full disk

@@ -323,20 +323,32 @@ def test_the_record_says_how_the_model_came_to_be(
 def test_the_best_checkpoint_becomes_the_result(
     bert: Path, sentences: list[str], pairs: ScoredPairs, tmp_path: Path
 ) -> None:
-    """A learning rate that ruins the model: the best is not the last, and the start was better still."""
+    """A learning rate that ruins the model: the best is not the last; the start, turned around, is the worst."""
     run, record = tmp_path / "run", Record()
     settings: dict[str, Any] = FAST | {"learning_rate": 0.05, "eval_steps": 1, "epochs": 2, "listener": record}
-    gold = evaluate_pairs_by(SimCSE(bert, pooling="cls_before_pooler"), pairs)  # the start model scores 100
-    result = train_unsup(sentences, run, model=bert, eval_data=gold, **settings)
+    own = evaluate_pairs_by(SimCSE(bert, pooling="cls_before_pooler"), pairs)  # the start model scores 100
+    result = train_unsup(sentences, run, model=bert, eval_data=own._replace(gold=-own.gold), **settings)
     scores = {int(line["step"]): line["eval_spearman"] for line in record.lines if "eval_spearman" in line}
-    assert result.start_score == scores.pop(0) == pytest.approx(100)
+    assert result.start_score == scores[0] == pytest.approx(-100)
     assert result.best_score == max(scores.values())
-    assert scores[result.best_step or 0] == result.best_score
+    assert result.best_step is not None
+    assert scores[result.best_step] == result.best_score
     assert result.best_step != result.steps
-    assert result.start_was_better
+    assert not result.start_was_better
     found = SimCSE(run).encode(sentences)
     assert (found == SimCSE(run / f"checkpoint-{result.best_step}").encode(sentences)).all()
     assert not np.allclose(found, SimCSE(run / f"checkpoint-{result.steps}").encode(sentences))
+
+
+def test_a_run_whose_every_checkpoint_is_worse_ends_with_the_start(
+    bert: Path, sentences: list[str], pairs: ScoredPairs, tmp_path: Path
+) -> None:
+    """The same run on pairs that the start model orders without a mistake."""
+    start = SimCSE(bert, pooling="cls_before_pooler")
+    settings: dict[str, Any] = FAST | {"learning_rate": 0.05, "eval_steps": 1, "epochs": 2}
+    result = train_unsup(sentences, tmp_path / "run", model=bert, eval_data=evaluate_pairs_by(start, pairs), **settings)
+    assert result.best_score == result.start_score == pytest.approx(100)
+    assert (SimCSE(tmp_path / "run").encode(sentences) == start.encode(sentences)).all()
 
 
 def evaluate_pairs_by(model: SimCSE, pairs: ScoredPairs) -> ScoredPairs:
