@@ -77,7 +77,7 @@ def test_a_forecast_comes_true_where_the_next_values_are_like_the_last() -> None
     more = further_needed(values)
     assert more is not None
     rounds = more // len(values)
-    assert 0 < rounds
+    assert rounds > 0
     assert not decided(values * (1 + rounds))[-1]
     assert decided(values * (2 + rounds))[-1]
     assert further_needed(values * (2 + rounds)) == 0
