@@ -59,6 +59,12 @@ class Judging:
         used = {name for name in self._folder.queries if name in self._used or name in recorded}
         return verdict_of(Judgements(self._folder.about, self._folder.queries), used)
 
+    @property
+    def open_id(self) -> str | None:
+        """Of the question that is open."""
+        query = self._open()
+        return None if query is None else query.id
+
     def question(self) -> Question | None:
         """The query that is open, or the next one; None where there is no more."""
         query = self._open() or self._next()
