@@ -21,13 +21,13 @@ _STEPS: dict[str, Step] = {"\r": "next", "\n": "next", "s": "skip", "u": "undo",
 _KEYS = "Enter next   s skip   u undo   w whole texts   q quit"
 _CUT = 300  # characters of a hit
 _TYPED = "-"
-System = Annotated[str, typer.Argument(help="A model (folder or hub name), or the address of an index of TEXTS.")]
+_SYSTEM = "A model (folder or hub name), or the address of an index of TEXTS."
 
 
 def judge_systems(
-    first: System,
-    second: System,
-    texts: Annotated[str, typer.Argument(help="What is searched. " + FILE_HELP)],
+    first: Annotated[str, typer.Argument(help=_SYSTEM, metavar="A")],
+    second: Annotated[str, typer.Argument(help="The other one, likewise.", metavar="B")],
+    texts: Annotated[str, typer.Argument(help="What is searched. " + FILE_HELP, metavar="TEXTS")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the judgements; made, or gone on with.", metavar="FOLDER")
     ],
@@ -140,7 +140,7 @@ class Keyboard:
         """A line that is typed; nothing at the end of the input."""
         self._by_line()
         try:
-            return input(prompt)
+            return input(prompt).encode(errors="replace").decode()  # bytes that are not UTF-8 cannot be saved
         except EOFError:
             return ""
         finally:

@@ -112,7 +112,10 @@ def train_command(mode: str) -> Callable[..., None]:
     return command
 
 
-_EVAL_DATA = "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model."
+_EVAL_DATA = (
+    "Scored sentence pairs, such as STS-B dev, or a folder of judged queries (see judge): the best checkpoint on them "
+    "becomes the model."
+)
 _SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
 _OVERWRITE = "Replace the run that OUTPUT_DIR holds."
