@@ -45,6 +45,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
         "evaluate_transfer",
     ),
     "index": ("IndexCounts", "SentenceIndex", "add_files", "build_index"),
+    "index.judging": ("judge",),
     "index.mining": ("cluster", "mine_pairs"),
     "losses": ("info_nce", "nt_xent"),
     "model": ("SimCSE",),

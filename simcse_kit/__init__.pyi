@@ -34,6 +34,7 @@ from simcse_kit.evaluation import (
     evaluate_transfer,
 )
 from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
+from simcse_kit.index.judging import judge
 from simcse_kit.index.mining import cluster, mine_pairs
 from simcse_kit.losses import info_nce, nt_xent
 from simcse_kit.model import SimCSE
@@ -110,6 +111,7 @@ __all__ = [
     "evaluate_transfer",
     "export_model",
     "info_nce",
+    "judge",
     "make_report",
     "mine_pairs",
     "nt_xent",

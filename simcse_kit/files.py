@@ -95,6 +95,22 @@ def write_json_lines(target: Path, values: Iterable[Any]) -> None:
 
 
 @contextlib.contextmanager
+def only_writer(folder: Path, busy: SimCSEKitError) -> Iterator[None]:
+    """Keep a folder to this process; where another one has it, ``busy`` is raised."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+        except BlockingIOError:
+            raise busy from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def disk_full_named(target: Path) -> Iterator[None]:
     """Turn every library's way of saying that the disk is full into one error that names the place."""
     try:

@@ -64,7 +64,7 @@ def test_no_public_name_is_that_of_a_module() -> None:
 def test_what_the_commands_do_is_public() -> None:
     promised = {
         "add_files", "build_index", "cluster", "download_sts", "encode_files", "evaluate", "evaluate_klue_sts",
-        "evaluate_mteb", "export_model", "make_report", "mine_pairs", "prepare_negatives", "prepare_nli",
+        "evaluate_mteb", "export_model", "judge", "make_report", "mine_pairs", "prepare_negatives", "prepare_nli",
         "prepare_sentences", "quickstart", "repeat_run", "serve", "train_seeds", "train_sup", "train_unsup",
     }  # fmt: skip
     assert promised <= set(simcse_kit.__all__)

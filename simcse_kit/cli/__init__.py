@@ -25,6 +25,7 @@ from simcse_kit.cli.index import (
     show_index,
     verify_index,
 )
+from simcse_kit.cli.judge import judge_systems
 from simcse_kit.cli.panels import PanelledCommand
 from simcse_kit.cli.prepare import prepare_negatives_command, prepare_nli_command, prepare_sentences_command
 from simcse_kit.cli.quickstart import run_quickstart
@@ -84,6 +85,7 @@ _train.command("sup", cls=PanelledCommand, short_help="On pairs, triplets or sco
 app.command("objectives", short_help="Show what a model can be trained for.")(show_objectives)
 app.command("recipes", short_help="List the paper's settings, for train --recipe.")(show_recipes)
 app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
+app.command("judge", short_help="Judge hits blind: which of two systems finds what you look for.")(judge_systems)
 app.command("report", short_help="Write a page that shows runs and models side by side.")(report_models)
 app.command("encode", short_help="Encode a corpus of any size into a file of vectors.")(encode_corpus)
 app.command("export", short_help="Write a model for another runtime: ONNX, OpenVINO, a static table.")(export)

@@ -84,6 +84,20 @@ def run_demo(
         str | None,
         typer.Option(help="Another index, beside it on the page: before and after training.", metavar="INDEX"),
     ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also ask which hits of the two indexes are relevant, blind, and save it in this folder, see judge.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            help="For --judge: a file of queries. Default: sentences of the indexes; one can type queries too.",
+            metavar="FILE",
+        ),
+    ] = None,
     sentences: Annotated[str | None, typer.Option(help="Index these first. " + FILE_HELP, metavar="FILE")] = None,
     columns: Columns = None,
     model: Annotated[str, typer.Option(help="Model for --sentences: a folder or hub name.")] = "all-MiniLM-L6-v2",
@@ -117,6 +131,10 @@ def run_demo(
     check_access(host, api_key, no_auth)
     if index is not None and sentences is not None:
         raise SimCSEKitError("demo takes an index or --sentences, one of the two")
+    if queries is not None and judge is None:
+        raise SimCSEKitError("--queries are for --judge FOLDER")
+    if judge is not None and compare is None:
+        raise SimCSEKitError("--judge compares two indexes: demo INDEX --compare INDEX --judge FOLDER")
     opened = {}
     if index is None:
         encoder = SimCSE(model, device=device, backend=backend, dtype=dtype)
@@ -151,5 +169,7 @@ def run_demo(
         api_key=api_key,
         no_auth=no_auth,
         writable=True,
+        judgements=judge,
+        queries=queries,
         on_start=show,
     )

@@ -131,8 +131,8 @@ _LABELS: dict[str, dict[str, str]] = {
     },
 }
 _EVAL_DATA = (
-    "Scored sentence pairs, such as STS-B dev: the best checkpoint on them becomes the model, or the start model where "
-    "none scores higher."
+    "Scored sentence pairs, such as STS-B dev, or a folder of judged queries (see judge): the best checkpoint on them "
+    "becomes the model, or the start model where none scores higher."
 )
 _SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."

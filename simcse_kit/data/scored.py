@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from simcse_kit.data.columns import Wanted, by_given_names, by_known_names, check_columns, find_scored, wanted_names
+from simcse_kit.data.judged import QRELS, read_judged_pairs
 from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import Row, RowProblem, shown
 from simcse_kit.data.text import text_of
@@ -42,9 +43,13 @@ def read_scored_pairs(
     names in this order. A `.csv` or `.tsv` file without header has three columns with the score last or first; the
     last is taken where the first row has numbers in both.
 
+    A folder in BEIR's layout, such as `simcse_kit.judge` makes, gives a pair for each judged query and text.
+
     Pairs without a gold score and blank rows are dropped and counted. Raises `DataError`, with file and line, for a
     score that is no finite number, an empty sentence, a row of another width, and where no pair is left.
     """
+    if (Path(source) / QRELS).is_file():
+        return read_judged_pairs(source)
     with open_rows(source, is_wanted=wanted_names(columns), tabs_for_cells=OWN_WIDTH) as reading:
         pairs = reading.collect(_layout(reading, columns, header), _pair)
         if not pairs:

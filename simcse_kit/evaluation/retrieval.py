@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,15 +98,24 @@ def measures(ranked: list[str], relevance: Mapping[str, float]) -> tuple[float, 
     >>> [round(value, 4) for value in measures(["b", "a", "c"], {"a": 1, "c": 2})]
     [0.6199, 1.0, 1.0, 0.5]
     """
-    gains = np.array([relevance.get(name, 0.0) for name in ranked[:CUT]])
-    best = np.array(sorted(relevance.values(), reverse=True)[:CUT])
-    hits = np.flatnonzero(gains > 0)
+    hits = [place for place, name in enumerate(ranked[:CUT]) if relevance.get(name, 0.0) > 0]
     return (
-        _discounted(gains) / _discounted(best),
+        ndcg(ranked, relevance),
         sum(name in relevance for name in ranked[:CUT]) / len(relevance),
         sum(name in relevance for name in ranked[:DEEP]) / len(relevance),
-        1 / (1 + float(hits[0])) if len(hits) else 0.0,
+        1 / (1 + hits[0]) if hits else 0.0,
     )
+
+
+def ndcg(ranked: Sequence[str], relevance: Mapping[str, float], cut: int = CUT) -> float:
+    """nDCG of one query at a cut: documents, best first, against gains, of which one at least is above 0.
+
+    >>> round(ndcg(["b", "a", "c"], {"a": 1}, cut=3), 4)  # 1 / log2(3)
+    0.6309
+    """
+    gains = np.array([relevance.get(name, 0.0) for name in ranked[:cut]])
+    best = np.array(sorted(relevance.values(), reverse=True)[:cut])
+    return _discounted(gains) / _discounted(best)
 
 
 def _discounted(gains: NDArray[np.float64]) -> float:

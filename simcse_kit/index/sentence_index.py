@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -325,6 +325,10 @@ class SentenceIndex:
     def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
         """At most so many rows, drawn at random, with their unit vectors (n, D)."""
         return self._collection.sample(count, seed)
+
+    def texts(self) -> Iterator[str]:
+        """Every sentence, in the order in which they were added."""
+        return (row.text for row, _ in self._collection.rows())
 
     def refresh(self) -> bool:
         """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Response
 
@@ -14,6 +15,7 @@ from simcse_kit.serving.embedding import embedding_routes
 from simcse_kit.serving.engines import IndexEngine, ModelEngine, target_name
 from simcse_kit.serving.errors import RESPONSES, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
+from simcse_kit.serving.judging import JudgeEngine, judge_routes
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.page import add_pages
 from simcse_kit.serving.schemas import HealthBody
@@ -35,6 +37,8 @@ def create_app(
     host: str = "127.0.0.1",
     limits: Limits | None = None,
     writable: bool = False,
+    judgements: str | Path | None = None,
+    queries: str | Path | Iterable[str] | None = None,
 ) -> FastAPI:
     """An ASGI application over indexes and models by name; an index's model is served too.
 
@@ -45,13 +49,19 @@ def create_app(
         host: where it will be bound, for the check of the Host header on the loopback.
         limits: of requests.
         writable: ``/add`` may add to the indexes, and commit where they have a folder.
+        judgements: a folder; ``/judge`` asks which hits of the two indexes are relevant, and saves it there. It takes
+            ``writable``, and nothing is added meanwhile.
+        queries: that are asked, as in `simcse_kit.judge`.
 
     Raises:
-        ServeError: neither an index nor a model.
+        ServeError: neither an index nor a model; or judgements without ``writable`` or two indexes of the same texts.
+        DataError: the folder holds something else than judgements of these two.
     """
     limits, metrics = limits or Limits(), Metrics()
     if not indexes and not models:
         raise ServeError("there is nothing to serve; name an index or a model")
+    if judgements is not None and not writable:
+        raise ServeError("judging writes into its folder; make the server writable")
     model_engines: dict[str, ModelEngine] = {}
     of_model: dict[int, ModelEngine] = {}
 
@@ -65,15 +75,23 @@ def create_app(
         engine_of(name, encoder)
     index_engines = {
         name: IndexEngine(
-            name, index, engine_of(target_name(index.model.name), index.model), limits, metrics, writable=writable
+            name,
+            index,
+            engine_of(target_name(index.model.name), index.model),
+            limits,
+            metrics,
+            writable=writable and judgements is None,
         )
         for name, index in (indexes or {}).items()
     }
-    served = ServerState(model_engines, index_engines, limits, metrics)
+    judged = None if judgements is None else JudgeEngine([*index_engines.values()], judgements, queries)
+    served = ServerState(model_engines, index_engines, limits, metrics, judged is not None)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
+        if judged is not None:
+            judged.close()
         for index in index_engines.values():
             index.close()
         for model in model_engines.values():
@@ -92,6 +110,8 @@ def create_app(
     add_pages(app, page=bool(index_engines))
     app.include_router(embedding_routes(served))
     app.include_router(search_routes(served))
+    if judged is not None:
+        app.include_router(judge_routes(served, judged))
     app.include_router(_status_routes(metrics))
     paths = OPEN.union(app.openapi()["paths"])
     app.add_middleware(Guard, api_key=api_key, host=host, limits=limits, paths=paths, metrics=metrics)

@@ -214,6 +214,7 @@ class Info(BaseModel):
     models: list[str]
     indexes: list[IndexCard]
     limits: Limit
+    can_judge: bool
 
 
 class MapBody(BaseModel):
@@ -226,6 +227,41 @@ class MapBody(BaseModel):
     shown: int
     count: int
     explained: float | None = Field(description="Share of the variance that PCA's two axes show.")
+
+
+class JudgeHit(BaseModel):
+    """A hit of one of the two systems, or of both; it does not say which."""
+
+    text: str
+    relevant: bool
+
+
+class JudgeBody(BaseModel):
+    """The open question as it stands, and what was judged so far, in words."""
+
+    id: str | None = Field(description="Of the question; null where there is no more.")
+    query: str
+    number: int
+    hits: list[JudgeHit]
+    verdict: list[str]
+    decided: bool
+
+
+class JudgeRequest(_Request):
+    """What is said to a question."""
+
+    id: Text | None = Field(description="Of the question that was seen; null with undo, where none is open.")
+    step: Literal["mark", "next", "skip", "undo"] = Field(
+        description="next: hits without a mark are not relevant; undo: back to the question before."
+    )
+    place: Annotated[int, Field(strict=True, ge=0)] | None = Field(None, description="With mark: of the hit, from 0.")
+    relevant: Annotated[bool, Field(strict=True)] = True
+
+
+class JudgeQuery(_Request):
+    """A query of one's own, to be asked next."""
+
+    query: Text
 
 
 class Computing(BaseModel):

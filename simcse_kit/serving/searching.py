@@ -49,6 +49,7 @@ def search_routes(served: ServerState) -> APIRouter:
             limits=Limit(
                 k=limits.k, sentences=limits.sentences, characters=limits.characters, body_bytes=limits.body_bytes
             ),
+            can_judge=served.can_judge,
         )
 
     @router.post("/search")
@@ -81,7 +82,7 @@ def search_routes(served: ServerState) -> APIRouter:
         """Add sentences to an index, for good; they are found at once."""
         engine = served.index(request.index)
         if not engine.writable:
-            raise ApiError(403, f"the index {engine.name} is for reading; start the server with --writable")
+            raise ApiError(403, f"the index {engine.name} is for reading; start with --writable, without --judge")
         sentences = served.texts(request.sentences, "sentences")
         embedded = await engine.model.embed(sentences, "document")
         ids = await engine.add(sentences, embedded.vectors, request.ids, request.metadata)

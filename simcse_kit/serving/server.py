@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,6 +89,8 @@ def serve(
     no_auth: bool = False,
     limits: Limits | None = None,
     writable: bool = False,
+    judgements: str | Path | None = None,
+    queries: str | Path | Iterable[str] | None = None,
     on_start: Callable[[Started], object] = lambda started: None,
 ) -> None:
     """Answer HTTP until SIGTERM or Ctrl-C, which let the requests under way end first.
@@ -111,13 +113,17 @@ def serve(
         no_auth: let everybody ask who reaches the host.
         limits: of requests, see `simcse_kit.serving.Limits`.
         writable: ``/add`` may add to the indexes, and commit where they have a folder.
+        judgements: a folder; the page asks which hits of the two indexes are relevant, and saves it there. It takes
+            ``writable``, and nothing is added meanwhile.
+        queries: that are asked, as in `judge`.
         on_start: called once it answers, with the URL and the names of what it serves.
 
     Raises:
         MissingExtraError: the extra ``serve`` is not installed.
         ServeError: nothing to serve, two of one name, a host beyond this machine without a key, or a port that is
-            taken.
+            taken; or judgements without two indexes of the same texts.
         SearchIndexError, ModelError: a target that cannot be opened.
+        DataError: the folder of judgements holds something else.
     """
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
     import uvicorn
@@ -138,7 +144,16 @@ def serve(
         uri=uri,
         token=token,
     )
-    app = create_app(found, loaded, api_key=api_key, host=host, limits=limits, writable=writable)
+    app = create_app(
+        found,
+        loaded,
+        api_key=api_key,
+        host=host,
+        limits=limits,
+        writable=writable,
+        judgements=judgements,
+        queries=queries,
+    )
     bound = _bind(host, port)
     address = f"[{host}]" if ":" in host else host
     url = f"http://{address}:{bound.getsockname()[1]}"

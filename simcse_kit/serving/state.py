@@ -20,6 +20,7 @@ class ServerState:
     indexes: Mapping[str, IndexEngine]
     limits: Limits
     metrics: Metrics
+    can_judge: bool = False  # whether hits are judged
 
     def model(self, name: str | None) -> ModelEngine:
         """A model by name; None is the first."""

@@ -202,7 +202,7 @@ def _folder(model: str) -> str | None:
 def _source(name: str) -> dict[str, Any]:
     """As the user named it, and where it lies."""
     path = Path(name).expanduser()
-    return {"source": name} | ({"path": str(path.absolute())} if path.is_file() else {})
+    return {"source": name} | ({"path": str(path.absolute())} if path.exists() else {})
 
 
 def eval_record(pairs: ScoredPairs) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from simcse_kit.data.judged import QRELS
 from simcse_kit.distributed import barrier, join
 from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.fast import training_speedups
+from simcse_kit.evaluation.judgements import record_use
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, TrainData, prepare, set_targets
 from simcse_kit.training.plan import make_plan
@@ -73,6 +75,7 @@ def run(
         if job.overwrite and output_dir.exists():
             shutil.rmtree(output_dir)
         write_record(output_dir, job.record)
+        _record_queries(job)
     barrier()
     set_targets(job)
     with _speedups(job) as names:
@@ -83,6 +86,14 @@ def run(
         shutil.rmtree(output_dir / TARGETS, ignore_errors=True)
     listener.finished(result)
     return result
+
+
+def _record_queries(job: Job) -> None:
+    """Queries that select the model, or that its start model was made with: they never count in a verdict on it."""
+    judged = job.pairs if job.pairs is not None and job.select == "eval-data" else None
+    folder = judged.source if judged is not None and (Path(judged.source) / QRELS).is_file() else None
+    queries = judged.first if judged is not None and folder is not None else []
+    record_use(job.output_dir, queries, purpose="selection", folder=folder, start=job.config.model)
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
 from simcse_kit import SentenceIndex, SimCSE
-from support.browser import Browser, serving, start_chromium
+from support.browser import Browser, serving
 from support.tiny import SENTENCES
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -49,22 +48,6 @@ def one(folders: tuple[Path, Path], tmp_path: Path) -> Iterator[tuple[str, Path]
     shutil.copytree(folders[0], folder)
     with serving([folder], writable=True) as url:
         yield url, folder
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    driver = start_chromium(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def browser(driver: Any) -> Iterator[Browser]:
-    """Every test ends with a silent console, or has asked for what it said."""
-    browser = Browser(driver)
-    browser.errors()
-    yield browser
-    assert browser.errors() == []
 
 
 def test_what_is_typed_is_searched_with_scores_as_bars(browser: Browser, two: str, folders: tuple[Path, Path]) -> None:

@@ -81,13 +81,15 @@ return count;
 
 
 @contextmanager
-def serving(folders: Sequence[Path], *, writable: bool = False, api_key: str | None = None) -> Iterator[str]:
+def serving(
+    folders: Sequence[Path], *, writable: bool = False, api_key: str | None = None, **judged: Any
+) -> Iterator[str]:
     """The address of a server of the indexes in these folders, which stops afterwards."""
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra serve")
     from simcse_kit.serving import create_app
 
     indexes = {folder.name: SentenceIndex.open(folder) for folder in folders}
-    app = create_app(indexes, writable=writable, api_key=api_key)
+    app = create_app(indexes, writable=writable, api_key=api_key, **judged)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import DataError
-from simcse_kit.files import read_json, sync
+from simcse_kit.files import only_writer, read_json, sync
 
 _RECORD = "journal.json"
 _VECTORS = "vectors"
@@ -107,21 +107,13 @@ class Journal:
 @contextmanager
 def working_folder(output: Path) -> Iterator[Path]:
     """The folder of an output's journal, for one process at a time; gone afterwards where nothing is in it."""
-    import fcntl
-
     folder = output.parent / f".{output.name}.encoding"
     folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with only_writer(folder, DataError(f"another process is writing {output}")):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
-        except BlockingIOError:
-            raise DataError(f"another process is writing {output}") from None
-        yield folder
-        shutil.rmtree(folder)  # the output is whole
-    except BaseException:
-        with suppress(OSError):
-            folder.rmdir()
-        raise
-    finally:
-        os.close(descriptor)
+            yield folder
+            shutil.rmtree(folder)  # the output is whole
+        except BaseException:
+            with suppress(OSError):
+                folder.rmdir()
+            raise

@@ -1,0 +1,189 @@
+"""``simcse-kit judge``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, Pooling, columns_of
+
+if TYPE_CHECKING:
+    from simcse_kit.evaluation.judging import Question
+    from simcse_kit.index.judging import Step
+
+PLACES = "1234567890abcdefghij"  # keys of the hits; no step has one of them
+_STEPS: dict[str, Step] = {"\r": "next", "\n": "next", "s": "skip", "u": "undo", "q": "quit"}
+_KEYS = "Enter next   s skip   u undo   w whole texts   q quit"
+_CUT = 300  # characters of a hit
+_TYPED = "-"
+_SYSTEM = "A model (folder or hub name), or the address of an index of TEXTS."
+
+
+def judge_systems(
+    first: Annotated[str, typer.Argument(help=_SYSTEM, metavar="A")],
+    second: Annotated[str, typer.Argument(help="The other one, likewise.", metavar="B")],
+    texts: Annotated[str, typer.Argument(help="What is searched. " + FILE_HELP, metavar="TEXTS")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the judgements; made, or gone on with.", metavar="FOLDER")
+    ],
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            help=f"A file of queries, or {_TYPED} to type them. Default: texts of TEXTS, each searched among the "
+            "others; where TEXTS are documents, you type them.",
+            metavar="FILE",
+        ),
+    ] = None,
+    hits: Annotated[int, typer.Option(help="Hits of each system for a query.", min=1, max=len(PLACES) // 2)] = 5,
+    seed: Annotated[int, typer.Option(help="Random seed of the order of queries and hits.")] = 0,
+    columns: Columns = None,
+    pooling: Pooling = None,
+    device: Device = None,
+    backend: BackendOption = "torch",
+    dtype: Dtype = "float32",
+) -> None:
+    """Say which hits are relevant, not knowing which system found them, and see which of two systems is better.
+
+    Each query shows the hits of both in one shuffled list. Digits mark the relevant ones, Enter goes on; every mark is
+    saved at once, and the same command goes on where it stopped. The interval of the difference holds at every look:
+    stop when you like. The folder is data for eval --data retrieval=FOLDER and train --eval-data FOLDER.
+
+    Example: simcse-kit judge all-MiniLM-L6-v2 my-model tickets.txt --output judged
+    """
+    from simcse_kit.cli.console import err, escaped, out
+    from simcse_kit.data import read_sentences
+    from simcse_kit.errors import SimCSEKitError
+    from simcse_kit.index.judging import are_documents, judge
+
+    if not sys.stdin.isatty():
+        raise SimCSEKitError(
+            "judge reads keys from a terminal. On a page: simcse-kit demo INDEX --compare INDEX --judge FOLDER; in "
+            "Python: simcse_kit.judge(..., ask=...)"
+        )
+    own = read_sentences(texts, columns=columns_of(columns)).column(0)
+    with Keyboard() as keyboard:
+        asked: str | Iterator[str] | None = queries
+        if queries == _TYPED or (queries is None and are_documents(own)):
+            err().print("type your queries, as you would ask them; an empty line ends")
+            asked = iter(lambda: keyboard.line("query: ").strip(), "")
+        elif queries is None:
+            err().print("without --queries, texts drawn by chance are the queries, each searched among the others")
+        screen = _Screen(keyboard)
+        verdict = judge(
+            first,
+            second,
+            own,
+            output,
+            ask=screen.ask,
+            queries=asked,
+            hits=hits,
+            seed=seed,
+            show_progress_bar=True,
+            pooling=pooling,
+            device=device,
+            backend=backend,
+            dtype=dtype,
+        )
+    if not screen.left:
+        err().print("there is no further query")
+    for line in verdict.lines():
+        out().print(escaped(line))
+    out().print(f"next: simcse-kit eval MODEL --suite retrieval --data {escaped(output)}", style="dim")
+
+
+class Keyboard:
+    """Keys one by one, those too that are pressed while a question is searched; as a context.
+
+    click's ``getchar`` drops what was pressed before it is called.
+    """
+
+    def __enter__(self) -> Keyboard:
+        import termios
+
+        self._ahead = ""
+        self._file = sys.stdin.fileno()
+        self._lines = termios.tcgetattr(self._file)
+        self._by_key()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._by_line()
+
+    def _by_key(self) -> None:
+        import termios
+        import tty
+
+        tty.setcbreak(self._file, termios.TCSANOW)
+
+    def _by_line(self) -> None:
+        import termios
+
+        termios.tcsetattr(self._file, termios.TCSANOW, self._lines)
+
+    def key(self) -> str:
+        """The next key; arrows and the like are passed over, and a terminal that is gone says q."""
+        while not self._ahead:
+            pressed = os.read(self._file, 64).decode(errors="ignore")
+            if not pressed:
+                return "q"
+            if not pressed.startswith("\x1b"):
+                self._ahead = pressed
+        key, self._ahead = self._ahead[0], self._ahead[1:]
+        return key
+
+    def line(self, prompt: str) -> str:
+        """A line that is typed; nothing at the end of the input."""
+        self._by_line()
+        try:
+            return input(prompt).encode(errors="replace").decode()  # bytes that are not UTF-8 cannot be saved
+        except EOFError:
+            return ""
+        finally:
+            self._by_key()
+
+
+class _Screen:
+    """Shows a question until a key says something to it."""
+
+    def __init__(self, keyboard: Keyboard) -> None:
+        self.left = False  # by the key q
+        self._keyboard = keyboard
+        self._whole = False  # texts are shown to their end
+
+    def ask(self, question: Question) -> Step:
+        """What the next key that has a meaning says."""
+        while True:
+            self._show(question)
+            key = self._keyboard.key()
+            if key in PLACES[: len(question.hits)]:
+                return PLACES.index(key)
+            if key == "w":
+                self._whole = not self._whole
+            elif key in _STEPS:
+                self.left = key == "q"
+                return _STEPS[key]
+
+    def _show(self, question: Question) -> None:
+        from simcse_kit.cli.console import escaped, out
+
+        console = out()
+        console.clear()
+        if question.number > 1:
+            console.print(f"{escaped(question.verdict.lines()[-2])}\n", style="dim")
+        console.print(f"[bold]{question.number}. {escaped(self._cut(question.query))}[/]\n")
+        for place, text in enumerate(question.hits):
+            marked = place in question.relevant
+            mark, style = ("[green]✓[/]", "green") if marked else (" ", None)
+            console.print(f"[dim]{PLACES[place]}[/] {mark} ", end="")
+            console.print(escaped(self._cut(text)), style=style)
+        last = PLACES[len(question.hits) - 1] if question.hits else ""
+        console.print(f"\n1-{last} relevant or not   {_KEYS}", style="dim")
+
+    def _cut(self, text: str) -> str:
+        text = " ".join(text.split())
+        return text if self._whole or len(text) <= _CUT else f"{text[:_CUT]} …"

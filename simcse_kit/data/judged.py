@@ -1,0 +1,60 @@
+"""Judged queries in BEIR's layout (Thakur et al., 2021) as scored pairs: a query, a text and the score of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from simcse_kit.data.columns import by_given_names, wanted_names
+from simcse_kit.data.reading import open_rows
+from simcse_kit.data.rows import RowProblem
+from simcse_kit.errors import DataError
+from simcse_kit.types import ScoredPairs
+
+T = TypeVar("T")
+QRELS = Path("qrels") / "test.tsv"
+
+
+def read_judged_pairs(folder: str | Path) -> ScoredPairs:
+    """A pair for each line of the qrels, with its score; lines whose text is not in the corpus are dropped and counted.
+
+    Raises:
+        DataError: a file is missing or a line cannot be used, with file and line; a query is unknown; nothing is left.
+    """
+    root = Path(folder)
+    queries = dict(_rows(root / "queries.jsonl", ("_id", "text"), lambda cells: (str(cells[0]), str(cells[1]))))
+    corpus = dict(_rows(root / "corpus.jsonl", ("_id", "title", "text"), _document))
+    judged = _rows(root / QRELS, ("query-id", "corpus-id", "score"), _judgement)
+    unknown = next((query for query, _, _ in judged if query not in queries), None)
+    if unknown is not None:
+        raise DataError(f"{root / QRELS}: query {unknown!r:.100} is not in {root / 'queries.jsonl'}")
+    known = [(queries[query], corpus[name], score) for query, name, score in judged if name in corpus]
+    if not known:
+        raise DataError(f"{root / QRELS}: no text that is judged is in {root / 'corpus.jsonl'}")
+    first, second, gold = zip(*known, strict=True)
+    return ScoredPairs(list(first), list(second), np.array(gold, np.float64), str(folder), len(judged) - len(known))
+
+
+def _rows(path: Path, columns: tuple[str, ...], convert: Callable[[tuple[object, ...]], T]) -> list[T]:
+    with open_rows(path, is_wanted=wanted_names(columns)) as reading:
+        found = reading.collect(by_given_names(reading, columns, "rows"), convert)
+        if not found:
+            raise reading.nothing_left("rows")
+        return found
+
+
+def _document(cells: tuple[object, ...]) -> tuple[str, str]:
+    """A title stands before its text, as BEIR has it."""
+    name, title, text = cells
+    return str(name), f"{title or ''} {text}".strip()
+
+
+def _judgement(cells: tuple[object, ...]) -> tuple[str, str, float]:
+    query, name, score = map(str, cells)
+    try:
+        return query, name, float(score)
+    except ValueError:
+        raise RowProblem(f"expected a number as score, found {score!r:.100}") from None

@@ -1,0 +1,294 @@
+"""Relevance judgements of two systems' hits in a folder: saved after every mark, gone on with, read as BEIR's.
+
+The folder holds `judge.json` (what is judged), `marks.jsonl` (every change of a query; the last line of each counts)
+and BEIR's layout (Thakur et al., 2021) for other tools: `corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`. A line of
+`marks.jsonl` is on the disk before the next question; a line that a kill cut off is dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+from simcse_kit.data.judged import QRELS
+from simcse_kit.errors import DataError
+from simcse_kit.files import (
+    disk_full_named,
+    only_writer,
+    read_json,
+    staged_file,
+    staged_folder,
+    write_json,
+    write_json_lines,
+)
+
+ABOUT, MARKS, USED = "judge.json", "marks.jsonl", "used_queries.jsonl"
+FORMAT = 1
+
+State = Literal["open", "judged", "skipped"]
+T = TypeVar("T")
+
+
+def text_id(text: str) -> str:
+    """The id of a text, the same in every folder; white space runs count as one space.
+
+    A query and a document of one text have one id: in BEIR's measures such a document is no answer to the query.
+
+    >>> text_id(" A  cat. ") == text_id("A cat.")
+    True
+    """
+    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
+
+
+class System(NamedTuple):
+    """One of the two that are compared."""
+
+    name: str  # as the user named it
+    identity: str  # of its model and its kind of search
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedPair:
+    """What a folder's judgements are about; of something else they need another folder."""
+
+    systems: tuple[System, System]
+    hits: int  # of each system
+    texts: int  # distinct ones
+    digest: str  # of the texts' ids, in any order
+    seed: int  # of the order of queries and hits
+
+    def check_same(self, other: JudgedPair, folder: Path) -> None:
+        """A `DataError` that says how ``other``, which was asked for, differs from this one, which the folder holds."""
+        own, asked = ([system.identity for system in pair.systems] for pair in (self, other))
+        names, wanted = (" and ".join(system.name for system in pair.systems) for pair in (self, other))
+        if own == asked[::-1]:
+            raise DataError(f"{folder} holds judgements of {names}, in this order; name the two so")
+        if own != asked:
+            raise DataError(f"{folder} holds judgements of {names}, not of {wanted}; name another folder")
+        if (self.texts, self.digest) != (other.texts, other.digest):
+            raise DataError(
+                f"{folder} holds judgements of other texts ({self.texts:,} then, {other.texts:,} now); "
+                "name another folder"
+            )
+        for name in ("hits", "seed"):
+            if getattr(self, name) != getattr(other, name):
+                raise DataError(
+                    f"{folder} was begun with {name} {getattr(self, name)}, not {getattr(other, name)}; go on as it "
+                    "began, or name another folder"
+                )
+
+
+class JudgedQuery(NamedTuple):
+    """A query with the hits of both systems and what was said of them."""
+
+    id: str
+    text: str
+    first: tuple[str, ...]  # ids of the first system's hits, best first
+    second: tuple[str, ...]
+    relevant: frozenset[str] = frozenset()  # of the hits of both; where the query is judged, the others are not
+    state: State = "open"
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """The hits of both systems, each once."""
+        return tuple(dict.fromkeys((*self.first, *self.second)))
+
+
+class Judgements(NamedTuple):
+    """What a folder holds; queries by id, in the order of their last change."""
+
+    about: JudgedPair
+    queries: dict[str, JudgedQuery]
+
+
+class UsedQuery(NamedTuple):
+    """A query that a model was trained or selected with."""
+
+    id: str
+    text: str
+    purpose: str  # training, selection
+    by: str  # the run's folder
+
+
+def read_judgements(folder: str | Path) -> Judgements:
+    """What was judged so far.
+
+    Raises:
+        DataError: no folder of judgements, or a damaged one; the text names file and line.
+    """
+    root = Path(folder)
+    if not (root / ABOUT).is_file():
+        raise DataError(f"{root} is no folder of judgements ({ABOUT} is missing); simcse-kit judge makes one")
+    said = read_json(root / ABOUT, DataError)
+    try:
+        if said["format"] != FORMAT:
+            raise DataError(f"{root} is of format {said['format']}; this version reads format {FORMAT}")
+        first, second = (System(*system) for system in said["systems"])
+        rest = {field.name: said[field.name] for field in fields(JudgedPair) if field.name != "systems"}
+        about = JudgedPair(systems=(first, second), **rest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{root / ABOUT} is damaged: {error!r}") from error
+    queries: dict[str, JudgedQuery] = {}
+    for query in _rows(root / MARKS, _query_of):
+        queries.pop(query.id, None)
+        queries[query.id] = query
+    return Judgements(about, queries)
+
+
+def _query_of(row: dict[str, Any]) -> JudgedQuery:
+    first, second, relevant = (row[name] for name in ("first", "second", "relevant"))
+    if row["state"] not in get_args(State):
+        raise ValueError(f"state {row['state']!r}")
+    return JudgedQuery(row["id"], row["text"], tuple(first), tuple(second), frozenset(relevant), row["state"])
+
+
+class JudgementFolder:
+    """A folder that this process alone writes to; made by `open_judgements`."""
+
+    def __init__(self, folder: Path, judgements: Judgements) -> None:
+        self.folder = folder
+        self.about, self.queries = judgements
+        self._end = _whole(folder / MARKS)
+        self._write_queries()
+        self._write_qrels()
+
+    def save(self, query: JudgedQuery) -> None:
+        """Put a query, new or changed, on the disk; BEIR's files follow where it is new, judged, or judged no more."""
+        before = self.queries.pop(query.id, None)
+        self.queries[query.id] = query
+        row = query._asdict() | {"relevant": sorted(query.relevant)}
+        self._end = _append(self.folder / MARKS, [row], at=self._end)
+        if before is None:
+            self._write_queries()
+        if "judged" in (query.state, before and before.state):
+            self._write_qrels()
+
+    def _write_queries(self) -> None:
+        write_json_lines(
+            self.folder / "queries.jsonl", ({"_id": query.id, "text": query.text} for query in self.queries.values())
+        )
+
+    def _write_qrels(self) -> None:
+        lines = ["query-id\tcorpus-id\tscore\n"]
+        for query in self.queries.values():
+            if query.state == "judged":
+                lines += [f"{query.id}\t{name}\t{int(name in query.relevant)}\n" for name in query.pool]
+        with staged_file(self.folder / QRELS) as folder:
+            (folder / QRELS.name).write_text("".join(lines), encoding="utf-8")
+
+
+@contextmanager
+def open_judgements(folder: str | Path, about: JudgedPair, corpus: Mapping[str, str]) -> Iterator[JudgementFolder]:
+    """Go on with a folder of judgements, or begin one.
+
+    Args:
+        folder: of `about`; or not there yet, or empty.
+        about: what is judged.
+        corpus: all texts by `text_id`; the whole corpus is written, so that recall and nDCG over it can be measured.
+
+    Raises:
+        DataError: the folder holds something else, judgements of something else, or another process writes to it.
+    """
+    root = Path(folder)
+    if root.is_file():
+        raise DataError(f"{root} is a file; name a folder")
+    if not (root / ABOUT).is_file():
+        if root.is_dir() and any(path.name != ".staging" for path in root.iterdir()):
+            raise DataError(
+                f"{root} is not empty and no folder of judgements ({ABOUT} is missing); name another folder"
+            )
+        _begin(root, about, corpus)
+    with only_writer(root, DataError(f"another process is judging in {root}")):
+        found = read_judgements(root)
+        found.about.check_same(about, root)
+        yield JudgementFolder(root, found)
+
+
+def _begin(root: Path, about: JudgedPair, corpus: Mapping[str, str]) -> None:
+    with staged_folder(root) as staging:
+        (staging / QRELS).parent.mkdir()
+        (staging / QRELS).touch()
+        with (staging / "corpus.jsonl").open("w", encoding="utf-8") as file:
+            for name, text in corpus.items():
+                file.write(json.dumps({"_id": name, "title": "", "text": text}, ensure_ascii=False) + "\n")
+        (staging / MARKS).touch()
+        write_json(staging / ABOUT, {"format": FORMAT, **asdict(about)})
+
+
+def digest_of(ids: Iterable[str]) -> str:
+    """Of a set of ids."""
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+
+
+def used_queries(folder: str | Path) -> dict[str, UsedQuery]:
+    """The queries that a model was trained or selected with, by `text_id`; none where nothing is recorded.
+
+    ``folder`` is one of judgements, which lists what its queries were used for, or a model's, which lists what it used.
+    Such a query never counts in a verdict.
+    """
+    return {query.id: query for query in _rows(Path(folder) / USED, lambda row: UsedQuery(**row))}
+
+
+def record_use(
+    run: str | Path,
+    queries: Iterable[str],
+    *,
+    purpose: Literal["training", "selection"],
+    folder: str | Path | None = None,
+    start: str | Path | None = None,
+) -> None:
+    """Write down that a run uses queries, for `used_queries` of the run's folder and of the folder of judgements.
+
+    Args:
+        run: its folder, which is there.
+        queries: their texts.
+        purpose: what for.
+        folder: of judgements, where they come from.
+        start: folder of the model that the run begins with: what that one used is in this one too.
+    """
+    by = str(Path(run).absolute())
+    used = [UsedQuery(text_id(text), text, purpose, by) for text in dict.fromkeys(queries)]
+    if folder is not None and (Path(folder) / ABOUT).is_file():
+        _add_used(Path(folder), used)
+    _add_used(Path(run), [*used, *(used_queries(start).values() if start is not None else ())])
+
+
+def _add_used(folder: Path, used: Iterable[UsedQuery]) -> None:
+    known, path = used_queries(folder), folder / USED
+    new = {query.id: query._asdict() for query in used if query.id not in known}
+    if new:
+        _append(path, new.values(), at=_whole(path))
+
+
+def _append(path: Path, rows: Iterable[Mapping[str, Any]], *, at: int) -> int:
+    """Write lines of JSON onto the disk at a place of a file, where a cut-off line may begin; returns their end."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    path.touch()
+    with disk_full_named(path), path.open("r+b") as file:
+        file.truncate(at)
+        file.seek(at)
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    return at + len(lines)
+
+
+def _whole(path: Path) -> int:
+    """Bytes of a file up to the end of its last whole line; 0 where it is missing."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+
+
+def _rows(path: Path, make: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """What the whole lines of a file hold; of one that is missing nothing."""
+    content = path.read_bytes()[: _whole(path)] if path.exists() else b""
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            yield make(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}, line {number} is damaged: {error!r}") from error

@@ -1,0 +1,176 @@
+"""Judging blind: questions with the hits of two systems in one shuffled list; what is said of them is saved at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from simcse_kit.errors import DataError, say_once
+from simcse_kit.evaluation.judgements import JudgedQuery, JudgementFolder, Judgements, State, text_id, used_queries
+from simcse_kit.evaluation.verdict import Verdict, verdict_of
+
+Search = Callable[[str, int], Sequence[str]]
+"""Texts that a system finds for a query, the best first, at most so many."""
+
+
+class Question(NamedTuple):
+    """A query and the hits of both systems; which system found which is not in it."""
+
+    id: str
+    query: str
+    hits: tuple[str, ...]  # texts, in an order of their own
+    relevant: frozenset[int]  # places of hits that are marked, from 0
+    number: int  # of the queries that were judged or skipped, and this one
+    verdict: Verdict  # so far
+
+
+class Judging:
+    """Asks one query after the other and saves each mark; not for several threads at a time."""
+
+    def __init__(
+        self,
+        folder: JudgementFolder,
+        corpus: Mapping[str, str],
+        searches: tuple[Search, Search],
+        queries: Iterator[str],
+        used: Container[str] = frozenset(),
+    ) -> None:
+        """Go on where the folder stands.
+
+        Args:
+            folder: where judgements are saved.
+            corpus: all texts by `text_id`.
+            searches: the two systems.
+            queries: texts in the order in which they are asked; one that was judged before is passed over.
+            used: ids of queries with which one of the models was trained or selected; they are not asked.
+        """
+        self._folder = folder
+        self._corpus = corpus
+        self._searches = searches
+        self._queries = queries
+        self._used = used
+        self._shown: Verdict | None = None  # until another query is judged
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the judgements say so far."""
+        recorded = used_queries(self._folder.folder)
+        used = {name for name in self._folder.queries if name in self._used or name in recorded}
+        return verdict_of(Judgements(self._folder.about, self._folder.queries), used)
+
+    @property
+    def open_id(self) -> str | None:
+        """Of the question that is open."""
+        query = self._open()
+        return None if query is None else query.id
+
+    def question(self) -> Question | None:
+        """The query that is open, or the next one; None where there is no more."""
+        query = self._open() or self._next()
+        if query is None:
+            return None
+        if self._shown is None:
+            self._shown = self.verdict
+        order = self._order(query)
+        closed = sum(other.state != "open" for other in self._folder.queries.values())
+        return Question(
+            query.id,
+            query.text,
+            tuple(self._corpus[name] for name in order),
+            frozenset(place for place, name in enumerate(order) if name in query.relevant),
+            closed + 1,
+            self._shown,
+        )
+
+    def mark(self, place: int, relevant: bool | None = None) -> None:
+        """Say whether the hit at a place of the open question is relevant; None turns what was said."""
+        query = self._asked()
+        order = self._order(query)
+        if not 0 <= place < len(order):
+            raise DataError(f"there are {len(order)} hits; got place {place}")
+        name = {order[place]}
+        turned = query.relevant - name if query.relevant & name else query.relevant | name
+        wanted = turned if relevant is None else query.relevant | name if relevant else query.relevant - name
+        self._folder.save(query._replace(relevant=wanted))
+
+    def close(self) -> None:
+        """The open question is judged: hits that are not marked are not relevant."""
+        self._change(self._asked(), "judged")
+
+    def skip(self) -> None:
+        """Leave the open question unjudged; it is not asked again, and counted."""
+        self._change(self._asked(), "skipped")
+
+    def undo(self) -> bool:
+        """Ask the query again that was judged or skipped last, with its marks; whether there is one."""
+        last = next((query for query in reversed(self._folder.queries.values()) if query.state != "open"), None)
+        if last is not None:
+            self._change(last, "open")
+        return last is not None
+
+    def ask(self, text: str) -> None:
+        """Ask a query of one's own next.
+
+        Raises:
+            DataError: it is empty, was judged or skipped before, or was used for training or selection.
+        """
+        if not text.strip():
+            raise DataError("the query is empty")
+        name = text_id(text)
+        known = self._folder.queries.get(name)
+        if known is not None and known.state != "open":
+            raise DataError(f"this query was {known.state} before: {text.strip():.100}")
+        if name in self._used:
+            raise DataError(f"one of the models was trained or selected with this query: {text.strip():.100}")
+        self._folder.save(known or self._searched(name, text))
+
+    def _open(self) -> JudgedQuery | None:
+        return next((query for query in reversed(self._folder.queries.values()) if query.state == "open"), None)
+
+    def _asked(self) -> JudgedQuery:
+        query = self._open()
+        if query is None:
+            raise DataError("no question is open")
+        return query
+
+    def _next(self) -> JudgedQuery | None:
+        for text in self._queries:
+            name = text_id(text)
+            if name in self._folder.queries:
+                say_once("queries that were judged or skipped before are not asked again")
+            elif name in self._used:
+                say_once("queries with which one of the models was trained or selected are not asked")
+            else:
+                self._folder.save(self._searched(name, text))
+                return self._folder.queries[name]
+        return None
+
+    def _searched(self, name: str, text: str) -> JudgedQuery:
+        first, second = (self._ranked(name, text, place) for place in range(2))
+        return JudgedQuery(name, text, first, second)
+
+    def _ranked(self, name: str, text: str, place: int) -> tuple[str, ...]:
+        """Ids of a system's best distinct hits, without the query itself."""
+        wanted, limit = self._folder.about.hits, self._folder.about.hits + 1
+        while True:
+            found = self._searches[place](text, limit)
+            ids = [one for one in dict.fromkeys(map(text_id, found)) if one != name]
+            unknown = next((hit for hit in found if text_id(hit) not in self._corpus), None)
+            if unknown is not None:
+                system = self._folder.about.systems[place].name
+                raise DataError(
+                    f"{system} finds a text that is not among the texts: {unknown!r:.100}; index these texts"
+                )
+            if len(ids) >= wanted or len(found) < limit:
+                return tuple(ids[:wanted])
+            limit *= 2  # equal texts took the places
+
+    def _order(self, query: JudgedQuery) -> list[str]:
+        """Ids of the hits as they are shown: by chance, and the same whichever system found them."""
+        seed = self._folder.about.seed
+        return sorted(query.pool, key=lambda name: hashlib.sha256(f"{seed} {query.id} {name}".encode()).digest())
+
+    def _change(self, query: JudgedQuery, state: State) -> None:
+        self._folder.save(query._replace(state=state))
+        self._shown = None

@@ -1,0 +1,118 @@
+"""Judging on the page: the hits of two indexes in one shuffled list, what is said of them saved at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from simcse_kit.errors import DataError
+from simcse_kit.evaluation.judging import Judging
+from simcse_kit.index.judging import corpus_of, index_side, judging, take
+from simcse_kit.serving.engines import IndexEngine
+from simcse_kit.serving.errors import RESPONSES, ApiError
+from simcse_kit.serving.schemas import JudgeBody, JudgeHit, JudgeQuery, JudgeRequest
+from simcse_kit.serving.settings import ServeError
+from simcse_kit.serving.state import ServerState
+
+
+class JudgeEngine:
+    """The judging of two indexes that many requests share; one at a time does something."""
+
+    def __init__(
+        self, engines: Sequence[IndexEngine], folder: str | Path, queries: str | Path | Iterable[str] | None
+    ) -> None:
+        """Go on with the folder, or begin it; errors as of `simcse_kit.judge`."""
+        if len(engines) != 2:
+            raise ServeError(f"judging compares two indexes; got {len(engines)}")
+        first, second = engines
+        corpus = corpus_of(first.index.texts())
+        if corpus.keys() != (other := corpus_of(second.index.texts())).keys():
+            raise ServeError(
+                f"judging needs two indexes of the same texts; {first.name} has {len(corpus.keys() - other):,} that "
+                f"{second.name} has not, and {len(other.keys() - corpus):,} the other way round"
+            )
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        sides = [index_side(engine.name, engine.index, partial(self._search, engine)) for engine in engines]
+        self._open = ExitStack()
+        self._judging = self._open.enter_context(judging((sides[0], sides[1]), corpus, folder, queries=queries))
+
+    def _search(self, engine: IndexEngine, query: str, k: int) -> list[str]:
+        """Search together with the requests of others, from a thread beside theirs."""
+
+        async def searched() -> list[str]:
+            embedded = await engine.model.embed([query], "query")
+            return [hit.text for hit in (await engine.search(embedded.unit, k, None, None))[0]]
+
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(searched(), self._loop).result()
+
+    async def do(self, change: Callable[[Judging], object] = lambda judging: None) -> JudgeBody:
+        """Change something, and show the question that is open then."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            return await asyncio.to_thread(self._done, change)
+        except DataError as error:
+            raise ApiError(422, str(error)) from error
+
+    def _done(self, change: Callable[[Judging], object]) -> JudgeBody:
+        with self._lock:
+            change(self._judging)
+            question = self._judging.question()
+            verdict = self._judging.verdict if question is None else question.verdict
+        hits = () if question is None else question.hits
+        return JudgeBody(
+            id=None if question is None else question.id,
+            query="" if question is None else question.query,
+            number=0 if question is None else question.number,
+            hits=[
+                JudgeHit(text=text, relevant=question is not None and place in question.relevant)
+                for place, text in enumerate(hits)
+            ],
+            verdict=verdict.lines(),
+            decided=verdict.decided,
+        )
+
+    def close(self) -> None:
+        """Leave the folder to others."""
+        self._open.close()
+
+
+def judge_routes(served: ServerState, judged: JudgeEngine) -> APIRouter:
+    """The routes, where hits are judged."""
+    router = APIRouter(responses=RESPONSES, tags=["judge"])
+
+    @router.get("/judge")
+    async def question() -> JudgeBody:
+        """The open question."""
+        return await judged.do()
+
+    @router.post("/judge", responses={409: {"description": "Another question is open by now."}})
+    async def step(request: JudgeRequest) -> JudgeBody:
+        """Say something to the open question; it is saved before the answer."""
+        if request.step == "mark" and request.place is None:
+            raise ApiError(422, "place: which hit is marked?")
+
+        def said(judging: Judging) -> None:
+            if request.id != judging.open_id:
+                raise ApiError(409, "another question is open by now; look again")
+            if request.step != "mark":
+                take(judging, request.step)
+            elif request.place is not None:
+                judging.mark(request.place, request.relevant)
+
+        return await judged.do(said)
+
+    @router.post("/judge/query")
+    async def ask(request: JudgeQuery) -> JudgeBody:
+        """Ask a query of one's own next."""
+        (text,) = served.texts(request.query, "query")
+        return await judged.do(lambda judging: judging.ask(text))
+
+    return router
