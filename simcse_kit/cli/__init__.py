@@ -26,12 +26,13 @@ from simcse_kit.cli.index import (
     verify_index,
 )
 from simcse_kit.cli.judge import judge_systems
+from simcse_kit.cli.objectives import show_objectives, show_recipes
 from simcse_kit.cli.panels import PanelledCommand
 from simcse_kit.cli.prepare import prepare_negatives_command, prepare_nli_command, prepare_sentences_command
 from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.report import report_models
 from simcse_kit.cli.serve import run_demo, serve_targets
-from simcse_kit.cli.train import show_objectives, show_recipes, train_again, train_command
+from simcse_kit.cli.train import train_again, train_command
 
 
 class _InOrder(TyperGroup):

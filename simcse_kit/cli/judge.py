@@ -14,10 +14,10 @@ from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dt
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation.judging import Question
-    from simcse_kit.index.judging import Step
+    from simcse_kit.index.judging import JudgeKey
 
 PLACES = "1234567890abcdefghij"  # keys of the hits; no step has one of them
-_STEPS: dict[str, Step] = {"\r": "next", "\n": "next", "s": "skip", "u": "undo", "q": "quit"}
+_STEPS: dict[str, JudgeKey] = {"\r": "next", "\n": "next", "s": "skip", "u": "undo", "q": "quit"}
 _KEYS = "Enter next   s skip   u undo   w whole texts   q quit"
 _CUT = 300  # characters of a hit
 _TYPED = "-"
@@ -155,7 +155,7 @@ class _Screen:
         self._keyboard = keyboard
         self._whole = False  # texts are shown to their end
 
-    def ask(self, question: Question) -> Step:
+    def ask(self, question: Question) -> JudgeKey:
         """What the next key that has a meaning says."""
         while True:
             self._show(question)

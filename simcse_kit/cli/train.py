@@ -1,4 +1,4 @@
-"""``simcse-kit train unsup|sup``, ``train --repeat`` and ``simcse-kit recipes``."""
+"""``simcse-kit train unsup|sup`` and ``train --repeat``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from simcse_kit.cli.objectives import score_of
 from simcse_kit.cli.options import (
     COLUMNS_HELP,
     FILE_HELP,
@@ -24,9 +25,9 @@ from simcse_kit.cli.options import (
     device_names,
 )
 from simcse_kit.encoder.poolers import POOLERS
-from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES, TERMS, Term
+from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES
 from simcse_kit.training.config import COMMON, LISTS, part_settings
-from simcse_kit.training.recipes import Measured, measured, mode_defaults, recipes
+from simcse_kit.training.recipes import mode_defaults, recipes
 
 if TYPE_CHECKING:
     from simcse_kit.training.events import TrainResult
@@ -242,7 +243,7 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
 
     console = out()
     rows = [
-        [str(seed), _number(run.best_score), "" if run.best_step is None else str(run.best_step), f"{run.seconds:.0f}"]
+        [str(seed), score_of(run.best_score), "" if run.best_step is None else str(run.best_step), f"{run.seconds:.0f}"]
         for seed, run in found.runs.items()
     ]
     console.print(table(["seed", "score", "best step", "seconds"], rows, left=0))
@@ -256,14 +257,6 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
         console.print(f"[yellow]the start model is saved where no checkpoint scored higher: seed {', '.join(kept)}[/]")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
     console.print(f"mean {found.mean:.2f}{spread}, best {escaped(output_dir)}/seed-{found.best_seed}")
-
-
-def _figures(found: Measured | None) -> tuple[str, str]:
-    return ("", "") if found is None else (_number(found.average), str(found.seeds))
-
-
-def _number(score: float | None) -> str:
-    return "" if score is None else f"{score:.2f}"
 
 
 def train_again(
@@ -318,90 +311,3 @@ def train_again(
     if world().rank == 0:
         _tell(result)
     end_process_group()
-
-
-def show_recipes() -> None:
-    """List settings by name, for --recipe: the paper's backbones, and methods of other papers, which combine with +.
-
-    "paper" is the seven-task average that the paper reports, "here" ours on MiniLM's CLS vector, the mean over so many
-    "seeds" (see eval/): plain unsup and sup are the lines to compare with.
-    """
-    from simcse_kit.cli.console import out, table
-
-    ours = measured()
-    rows = [
-        [name, recipe.mode, recipe.source, recipe.figure, *_figures(ours.get(name)), _settings(recipe.settings)]
-        for name, recipe in recipes().items()
-    ]
-    console = out()
-    head = ["recipe", "train", "source", "paper", "here", "seeds", "settings"]
-    made = table(head, rows, left=3)
-    made.columns[-1].justify = "left"
-    console.print(made)
-    console.print(
-        "a method takes all else from its mode's defaults (unsup, sup); --recipe esimcse+arccse joins two", style="dim"
-    )
-
-
-def _settings(values: dict[str, Any]) -> str:
-    """Settings in a line, as options."""
-    shown = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
-    return "  ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def show_objectives(
-    name: Annotated[
-        str | None, typer.Argument(help="One of them, in full.", autocompletion=lambda: _all_parts())
-    ] = None,
-) -> None:
-    """List what a model can be trained for, or show one objective, term or augmentation with its options.
-
-    Example: simcse-kit objectives simcse
-    """
-    from simcse_kit.cli.console import escaped, out, table
-
-    console = out()
-    if name is None:
-        rows = [[one.name, " ".join(one.modes), one.source, one.help] for one in OBJECTIVES]
-        rows += [[f"+ {term.name}", _joins(term), term.source, term.help] for term in TERMS]
-        rows += [[f"--augmentation {one.name}", "", one.source, one.help] for one in AUGMENTATIONS]
-        console.print(table(["objective", "train", "source", "what it is"], rows, left=4))
-        console.print("+ joins objectives where one of its options is given; simcse-kit objectives NAME", style="dim")
-        return
-    part = _part(name)
-    console.print(f"[bold]{escaped(part.name)}[/]: {escaped(part.help)}")
-    if part.source:
-        console.print(f"source: {escaped(part.source)}", style="dim")
-    if part.citation:
-        console.print(escaped(part.citation), style="dim", soft_wrap=True)
-    if isinstance(part, type):
-        console.print(escaped(inspect.getdoc(part) or ""))
-        rows = [
-            [f"--{item.name.replace('_', '-')}", _shown(item.default), item.metadata["help"]]
-            for item in dataclasses.fields(part)
-        ]
-        console.print(table(["option", "default", ""], rows, left=3))
-
-
-def _all_parts() -> list[str]:
-    return [*OBJECTIVES.names(), *TERMS.names(), *AUGMENTATIONS.names()]
-
-
-def _part(name: str) -> Any:
-    """An objective, a term or an augmentation; the error lists all of them."""
-    from simcse_kit.errors import TrainingError
-
-    for family in (TERMS, AUGMENTATIONS):
-        if name in family:
-            return family.get(name)
-    if name in OBJECTIVES or ":" in name:
-        return OBJECTIVES.get(name)
-    raise TrainingError(f"there is no {name!r}; there are {', '.join(_all_parts())}")
-
-
-def _joins(term: type[Term]) -> str:
-    return "with " + " ".join(one.name for one in OBJECTIVES if term().combines(one))
-
-
-def _shown(value: Any) -> str:
-    return "" if value in (None, ()) else str(value)

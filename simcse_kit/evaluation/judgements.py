@@ -31,7 +31,7 @@ from simcse_kit.files import (
 ABOUT, MARKS, USED = "judge.json", "marks.jsonl", "used_queries.jsonl"
 FORMAT = 1
 
-State = Literal["open", "judged", "skipped"]
+QueryState = Literal["open", "judged", "skipped"]
 T = TypeVar("T")
 
 
@@ -54,7 +54,7 @@ class System(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgedPair:
+class JudgedSystems:
     """What a folder's judgements are about; of something else they need another folder."""
 
     systems: tuple[System, System]
@@ -63,7 +63,7 @@ class JudgedPair:
     digest: str  # of the texts' ids, in any order
     seed: int  # of the order of queries and hits
 
-    def check_same(self, other: JudgedPair, folder: Path) -> None:
+    def check_same(self, other: JudgedSystems, folder: Path) -> None:
         """A `DataError` that says how ``other``, which was asked for, differs from this one, which the folder holds."""
         own, asked = ([system.identity for system in pair.systems] for pair in (self, other))
         names, wanted = (" and ".join(system.name for system in pair.systems) for pair in (self, other))
@@ -92,7 +92,7 @@ class JudgedQuery(NamedTuple):
     first: tuple[str, ...]  # ids of the first system's hits, best first
     second: tuple[str, ...]
     relevant: frozenset[str] = frozenset()  # of the hits of both; where the query is judged, the others are not
-    state: State = "open"
+    state: QueryState = "open"
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ class JudgedQuery(NamedTuple):
 class Judgements(NamedTuple):
     """What a folder holds; queries by id, in the order of their last change."""
 
-    about: JudgedPair
+    about: JudgedSystems
     queries: dict[str, JudgedQuery]
 
 
@@ -130,8 +130,8 @@ def read_judgements(folder: str | Path) -> Judgements:
         if said["format"] != FORMAT:
             raise DataError(f"{root} is of format {said['format']}; this version reads format {FORMAT}")
         first, second = (System(*system) for system in said["systems"])
-        rest = {field.name: said[field.name] for field in fields(JudgedPair) if field.name != "systems"}
-        about = JudgedPair(systems=(first, second), **rest)
+        rest = {field.name: said[field.name] for field in fields(JudgedSystems) if field.name != "systems"}
+        about = JudgedSystems(systems=(first, second), **rest)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{root / ABOUT} is damaged: {error!r}") from error
     queries: dict[str, JudgedQuery] = {}
@@ -143,7 +143,7 @@ def read_judgements(folder: str | Path) -> Judgements:
 
 def _query_of(row: dict[str, Any]) -> JudgedQuery:
     first, second, relevant = (row[name] for name in ("first", "second", "relevant"))
-    if row["state"] not in get_args(State):
+    if row["state"] not in get_args(QueryState):
         raise ValueError(f"state {row['state']!r}")
     return JudgedQuery(row["id"], row["text"], tuple(first), tuple(second), frozenset(relevant), row["state"])
 
@@ -184,7 +184,7 @@ class JudgementFolder:
 
 
 @contextmanager
-def open_judgements(folder: str | Path, about: JudgedPair, corpus: Mapping[str, str]) -> Iterator[JudgementFolder]:
+def open_judgements(folder: str | Path, about: JudgedSystems, corpus: Mapping[str, str]) -> Iterator[JudgementFolder]:
     """Go on with a folder of judgements, or begin one.
 
     Args:
@@ -210,7 +210,7 @@ def open_judgements(folder: str | Path, about: JudgedPair, corpus: Mapping[str, 
         yield JudgementFolder(root, found)
 
 
-def _begin(root: Path, about: JudgedPair, corpus: Mapping[str, str]) -> None:
+def _begin(root: Path, about: JudgedSystems, corpus: Mapping[str, str]) -> None:
     with staged_folder(root) as staging:
         (staging / QRELS).parent.mkdir()
         (staging / QRELS).touch()

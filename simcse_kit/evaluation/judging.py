@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from simcse_kit.errors import DataError, say_once
-from simcse_kit.evaluation.judgements import JudgedQuery, JudgementFolder, Judgements, State, text_id, used_queries
+from simcse_kit.evaluation.judgements import JudgedQuery, JudgementFolder, Judgements, QueryState, text_id, used_queries
 from simcse_kit.evaluation.verdict import Verdict, verdict_of
 
 Search = Callable[[str, int], Sequence[str]]
@@ -171,6 +171,6 @@ class Judging:
         seed = self._folder.about.seed
         return sorted(query.pool, key=lambda name: hashlib.sha256(f"{seed} {query.id} {name}".encode()).digest())
 
-    def _change(self, query: JudgedQuery, state: State) -> None:
+    def _change(self, query: JudgedQuery, state: QueryState) -> None:
         self._folder.save(query._replace(state=state))
         self._shown = None

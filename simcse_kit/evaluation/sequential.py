@@ -22,11 +22,12 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcse_kit.evaluation.bootstrap import Floats
+
 LEVEL = 0.95
 MANY = 10_000  # values; where more would be needed, nobody judges them
 _SHARES = np.sqrt((np.arange(20) + 0.5) / 20)  # (V,) of the largest bet; large ones decide soon, where much is clear
 _STEPS = 40  # halvings: 2 / 2**40
-Floats = NDArray[np.float64]
 
 
 def mean_interval(values: ArrayLike, *, level: float = LEVEL) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from simcse_kit.data import read_sentences
 from simcse_kit.errors import DataError, say_once
-from simcse_kit.evaluation.judgements import JudgedPair, System, digest_of, open_judgements, text_id, used_queries
+from simcse_kit.evaluation.judgements import JudgedSystems, System, digest_of, open_judgements, text_id, used_queries
 from simcse_kit.evaluation.judging import Judging, Question, Search
 from simcse_kit.evaluation.verdict import Verdict
 from simcse_kit.index.sentence_index import SentenceIndex
@@ -21,11 +21,11 @@ from simcse_kit.model import SimCSE
 from simcse_kit.search.address import index_address, masked
 from simcse_kit.search.store import MANIFEST
 
-Step = int | Literal["next", "skip", "undo", "quit"]
+JudgeKey = int | Literal["next", "skip", "undo", "quit"]
 """What a person says to a question: the place of a hit, to mark it or take its mark away; or one of the words."""
 
 LONG = 40  # words; texts of which half are longer are documents, and no queries
-_WORDS = get_args(get_args(Step)[1])
+_WORDS = get_args(get_args(JudgeKey)[1])
 
 
 def judge(
@@ -34,7 +34,7 @@ def judge(
     texts: str | Path | Sequence[str],
     folder: str | Path,
     *,
-    ask: Callable[[Question], Step],
+    ask: Callable[[Question], JudgeKey],
     queries: str | Path | Iterable[str] | None = None,
     hits: int = 5,
     seed: int = 0,
@@ -94,7 +94,7 @@ class Side(NamedTuple):
     search: Search
 
 
-def take(judging: Judging, step: Step) -> None:
+def take(judging: Judging, step: JudgeKey) -> None:
     """Do what was said to the open question."""
     if isinstance(step, int):
         judging.mark(step)
@@ -126,7 +126,7 @@ def judging(
     for side in sides:
         if side.texts < len(corpus):
             say_once(f"{side.name} holds {side.texts:,} of the {len(corpus):,} texts; it cannot find the others")
-    about = JudgedPair(
+    about = JudgedSystems(
         systems=(systems[0], systems[1]), hits=hits, texts=len(corpus), digest=digest_of(corpus), seed=seed
     )
     order = _asked(queries, list(corpus.values()), seed)

@@ -22,7 +22,7 @@ from simcse_kit.errors import DataError
 from simcse_kit.evaluation.judgements import (
     ABOUT,
     MARKS,
-    JudgedPair,
+    JudgedSystems,
     Judgements,
     System,
     digest_of,
@@ -52,9 +52,9 @@ def shifted(by: int) -> Search:
     return search
 
 
-def about(*, hits: int = 3, seed: int = 0, corpus: dict[str, str] = CORPUS, names: str = "AB") -> JudgedPair:
+def about(*, hits: int = 3, seed: int = 0, corpus: dict[str, str] = CORPUS, names: str = "AB") -> JudgedSystems:
     first, second = (System(name, f"identity of {name}") for name in names)
-    return JudgedPair(systems=(first, second), hits=hits, texts=len(corpus), digest=digest_of(corpus), seed=seed)
+    return JudgedSystems(systems=(first, second), hits=hits, texts=len(corpus), digest=digest_of(corpus), seed=seed)
 
 
 @contextmanager

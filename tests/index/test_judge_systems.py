@@ -10,10 +10,10 @@ import pytest
 from simcse_kit import DataError, Notice, SentenceIndex, SimCSE, evaluate, judge
 from simcse_kit.evaluation.judgements import read_judgements, record_use, text_id, used_queries
 from simcse_kit.evaluation.judging import Question
-from simcse_kit.index.judging import Step, are_documents
+from simcse_kit.index.judging import JudgeKey, are_documents
 from support.tiny import SENTENCES
 
-Ask = Callable[[Question], Step]
+Ask = Callable[[Question], JudgeKey]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def person(queries: int, seen: list[str] | None = None) -> Ask:
     """Marks the hits with a word of the query, and quits after some queries."""
     left = [queries]
 
-    def ask(question: Question) -> Step:
+    def ask(question: Question) -> JudgeKey:
         words = set(question.query.lower().strip(".").split())
         for place, text in enumerate(question.hits):
             if place not in question.relevant and len(words & set(text.lower().strip(".").split())) > 1:
@@ -84,10 +84,10 @@ def test_queries_of_a_file_are_asked_in_an_order_by_chance(pair: tuple[Path, Pat
 
 
 def test_steps_go_back_skip_and_must_be_known(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    steps: list[Step] = [0, "next", 1, "undo", 2, "next", "next", "skip", "quit"]
+    steps: list[JudgeKey] = [0, "next", 1, "undo", 2, "next", "next", "skip", "quit"]
     asked: list[tuple[str, frozenset[int]]] = []
 
-    def ask(question: Question) -> Step:
+    def ask(question: Question) -> JudgeKey:
         asked.append((question.query, question.relevant))
         return steps[len(asked) - 1]
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from simcse_kit.evaluation.judgements import JudgedPair, System, digest_of, open_judgements, text_id
+from simcse_kit.evaluation.judgements import JudgedSystems, System, digest_of, open_judgements, text_id
 from simcse_kit.evaluation.judging import Judging
 
 TEXTS = [f"text {i}" for i in range(12)]
@@ -23,7 +23,7 @@ def say(*words: str) -> None:
 
 
 def main() -> None:
-    about = JudgedPair(
+    about = JudgedSystems(
         systems=(System("A", "a"), System("B", "b")), hits=5, texts=len(CORPUS), digest=digest_of(CORPUS), seed=0
     )
 
