@@ -17,12 +17,10 @@ from pathlib import Path
 
 from record import RESULTS, write_result
 
-from simcse_kit import SimCSE, evaluate_pairs
-from simcse_kit.data import read_scored_pairs, sample_pairs_path
+from simcse_kit import SimCSE, evaluate_retrieval
+from simcse_kit.data import sample_search_path
 from simcse_kit.encoder.known import MINILM
-from simcse_kit.evaluation import cosine_pairs
-from simcse_kit.report import similarity_by_gold
-from simcse_kit.workflows.quickstart import POOLING
+from simcse_kit.report import query_changes
 
 
 def main() -> None:
@@ -33,22 +31,24 @@ def main() -> None:
         subprocess.run(command, cwd=temporary, check=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
         seconds = time.perf_counter() - began
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-        pairs = read_scored_pairs(sample_pairs_path())
         folder = Path(temporary) / "simcse-kit-quickstart" / "model"
-        models = {"before": SimCSE(MINILM, pooling=POOLING), "after": SimCSE(folder)}
-        scores = {name: evaluate_pairs(model.encoder_fn(), pairs) for name, model in models.items()}
-        cosines = {
-            name: cosine_pairs(model.encode(pairs.first), model.encode(pairs.second)) for name, model in models.items()
-        }
-        metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    svg = similarity_by_gold(pairs.gold, cosines["before"], cosines["after"], top=5.0)
+        said = json.loads((folder / "adapt.json").read_text(encoding="utf-8"))
+        models = (SimCSE(MINILM), SimCSE(folder))
+        found = [evaluate_retrieval(model.encoder_fn(), sample_search_path()) for model in models]
+    before, after = (100 * result.outcomes[0].values for result in found)
+    low, high = said["figures"]["interval"]
+    change = found[1].scores["ndcg@10"] - found[0].scores["ndcg@10"]
     RESULTS.mkdir(exist_ok=True)
+    svg = query_changes(before, after, score="nDCG@10", mean=change, low=low, high=high)
     (RESULTS / "quickstart.svg").write_text(svg, encoding="utf-8")
     result = {
         "seconds": seconds,
         "peak_memory_bytes": memory,
-        "scores": {name: value.to_json() | {"data": "the sample's pairs"} for name, value in scores.items()},
-        "metrics": metrics,
+        "before": found[0].scores["ndcg@10"],
+        "after": found[1].scores["ndcg@10"],
+        "interval": [low, high],
+        "kept_start": said["kept_start"],
+        "scores": [dict(one.scores) for one in found],
     }
     print(write_result("quickstart", result))
 

@@ -87,11 +87,11 @@ def seven_tasks() -> Iterator[str]:
         + ", ".join(f"{result['best_step']} (`{name}`)" for name, result in trained)
         + "."
     )
-    before, after = (quick["scores"][name]["scores"]["spearman"] for name in ("before", "after"))
+    low, high = quick["interval"]
     yield (
-        f"- `quickstart`: {quick['seconds']:.0f} s and {quick['peak_memory_bytes'] / 2**30:.1f} GiB; Spearman on its "
-        f"120 self-graded pairs {before:.2f} before, {after:.2f} after "
-        "([quickstart.json](eval/results/quickstart.json))."
+        f"- `quickstart`: {quick['seconds']:.0f} s and {quick['peak_memory_bytes'] / 2**30:.1f} GiB; nDCG@10 of the "
+        f"sample's judged queries {quick['before']:.1f} before, {quick['after']:.1f} after (95 % interval of the "
+        f"difference {low:+.1f} to {high:+.1f}; [quickstart.json](eval/results/quickstart.json))."
     )
     if has("memory"):
         memory = load("memory")

@@ -57,7 +57,8 @@ def adapt_model(
     """Adapt a sentence encoder to your own texts, so that search among them gets better.
 
     No setting needs tuning. The result is checked on held-out texts, and on your judgements or classes where there are
-    some; where it is worse, the start model is what is saved. Pairs and triplets: simcse-kit train sup.
+    some. Where it looks harmed, or is not clearly better on your own measure, the start model is what is saved.
+    Pairs and triplets: simcse-kit train sup.
 
     Example: simcse-kit adapt tickets.txt --output-dir my-model
     """
@@ -89,4 +90,4 @@ def adapt_model(
         listener.close()
     out().print(facts([(name, escaped(text)) for name, text in made.lines()]))
     if made.kept_start:
-        err().print(f"[yellow]{escaped(output_dir)} holds the start model: the adapted one searches worse[/]")
+        err().print(f"[yellow]{escaped(output_dir)} holds the start model: the adapted one is not clearly better[/]")

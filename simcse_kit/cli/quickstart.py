@@ -11,57 +11,46 @@ import typer
 
 def run_quickstart(
     sentences: Annotated[
-        Path | None, typer.Option(help="A file of your own sentences. Default: the 653 that the package ships.")
+        Path | None,
+        typer.Option(help="A file of your own texts. Default: the package's sample, which has judged queries."),
     ] = None,
     output_dir: Annotated[Path, typer.Option(help="Gets model/, index/ and report.html.")] = Path(
         "simcse-kit-quickstart"
     ),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
 ) -> None:
-    """The main job in one go, offline, in a minute or two: train, measure, index, search, and a report to look at."""
+    """The main job in one go, offline, in a minute or two: adapt, search before and after, index, and a report.
+
+    Example: simcse-kit quickstart
+    """
     from simcse_kit.cli.console import err, escaped, facts, out, table
     from simcse_kit.cli.progress import TerminalListener
-    from simcse_kit.workflows.quickstart import quickstart, reading_notes
+    from simcse_kit.workflows.quickstart import quickstart, score_head, score_rows
 
-    err().print("SimCSE quickstart: training MiniLM's CLS vector without labels", style="bold")
+    what = "1,200 messages to service desks, with their matter" if sentences is None else str(sentences)
+    err().print(f"quickstart: adapting MiniLM to {escaped(what)}", style="bold")
     listener = TerminalListener()
     try:
         made = quickstart(sentences, output_dir, overwrite=overwrite, listener=listener)
     finally:
         listener.close()
-    console = out()
+    console, adapted = out(), made.adapted
     console.print()
-    head = ["on 120 self-graded pairs", "Spearman x 100", "alignment", "uniformity"]
-    rows = [
-        [name, f"{result.scores['spearman']:.2f}", f"{result.alignment:.3f}", f"{result.uniformity:.3f}"]
-        for name, result in (("before training", made.before), ("after training", made.after))
-    ]
-    console.print(table(head, rows))
-    if made.training.start_was_better:
-        console.print("[yellow]the start model is saved: no checkpoint scored higher[/]")
-    console.print()
-    if made.trained_on < made.sentences:
-        console.print(
-            f"of {made.sentences:,} distinct sentences, a random {made.trained_on:,} were trained on "
-            f"and {made.indexed:,} indexed"
-        )
+    if rows := score_rows(adapted):
+        console.print(table(score_head(), rows))
+        console.print()
+    if made.used < made.texts:
+        console.print(f"of {made.texts:,} distinct texts, a random {made.used:,} were used\n")
+    console.print(facts([(name, escaped(text)) for name, text in adapted.lines()[:-1]]))
     for query, hits in made.answers.items():
+        console.print()
         console.print(f"[bold]{escaped(query)}[/]")
-        console.print(facts([(f"{hit.score:.2f}", hit.text) for hit in hits]) if hits else "no hit")
-    console.print()
-    for note in reading_notes():
-        console.print(f"- {note}", style="dim")
+        for when, found in zip(("before", "after"), hits, strict=True):
+            console.print(facts([(when if not i else "", hit.text) for i, hit in enumerate(found)]) if found else when)
     console.print()
     console.print(f"model   {escaped(made.model)}\nindex   {escaped(made.index)}\nreport  {escaped(made.report)}")
     console.print()
     source = escaped(shlex.quote(str(sentences))) if sentences is not None else "my.txt"
-    console.print("Next, on your own text, one sentence a line:" if sentences is None else "Next, on all of it:")
-    console.print(f"  simcse-kit train unsup {source} --model google-bert/bert-base-uncased --output-dir my-model")
+    console.print("Next, on your own text, one a line:" if sentences is None else "Next, on all of it:")
+    console.print(f"  simcse-kit adapt {source} --model all-MiniLM-L6-v2 --output-dir my-model")
     console.print(f"  simcse-kit index build my-model {source} my-index")
-    console.print(
-        "`train unsup` is for raw encoders: take one of your language in place of BERT. A model that is already a\n"
-        "sentence encoder usually searches worse after it. Without a network, this does the same as the quickstart:"
-    )
-    console.print(
-        f"  simcse-kit train unsup {source} --model all-MiniLM-L6-v2 --pooling cls_before_pooler --output-dir my-model"
-    )

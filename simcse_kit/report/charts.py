@@ -200,6 +200,30 @@ def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[
     return out[0]
 
 
+def query_changes(
+    before: NDArray[Any], after: NDArray[Any], *, score: str, mean: float, low: float, high: float
+) -> str:
+    """What training changed for each of Q queries, largest loss first: bars of after - before, and the mean's interval.
+
+    ``before`` and ``after`` (Q,) are scores of 100; so are ``mean`` and its interval ``low`` to ``high``.
+    """
+    changes = np.sort(np.asarray(after) - np.asarray(before))
+    with _figure(9.6, 3.2) as (_, axis, out):
+        colors = [AFTER if change > 0 else ACCENT for change in changes]
+        axis.bar(np.arange(1, len(changes) + 1), changes, width=0.85, color=colors)
+        axis.axhspan(low, high, color=NEUTRAL, alpha=0.25, linewidth=0)
+        axis.axhline(mean, color=NEUTRAL, linewidth=1.2, linestyle="--")
+        axis.axhline(0, color=NEUTRAL, linewidth=0.8)
+        axis.set_ylabel(f"change of {score}")
+        better, worse = int((changes > 0).sum()), int((changes < 0).sum())
+        axis.set_xlabel(
+            f"{len(changes)} queries, sorted: {better} better, {worse} worse "
+            f"(dashed: mean {mean:+.1f}; band: 95 % interval)"
+        )
+        axis.margins(x=0.01)
+    return out[0]
+
+
 def gold_bands(gold: NDArray[Any], top: float) -> NDArray[Any]:
     """The fifth of the scale from 0 to `top` that each of N gold scores lies in: (N,) -> (N,) of 0 to 4."""
     bands: NDArray[Any] = np.clip((gold / top * _BANDS).astype(int), 0, _BANDS - 1)

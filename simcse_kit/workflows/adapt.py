@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcse_kit.data import LabelledTexts
+from simcse_kit.data import LabelledTexts, TextData
 from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
@@ -41,6 +41,7 @@ class AdaptResult:
     training: TrainResult
     gate: Gate | None  # None below 500 texts, where nothing can be held out
     figures: Difference | None  # start and trained model on the user's own judgements or classes; None without
+    results: tuple[SuiteResult, SuiteResult] | None  # what the figures are from: of the start, of the trained model
     measured_on: str  # what the figures are of; "" without
     kept_start: bool  # whether the start model is what was saved
     seconds: float
@@ -76,7 +77,7 @@ class AdaptResult:
 
 
 def adapt(
-    texts: str | Path | Sequence[str] | LabelledTexts,
+    texts: str | Path | Sequence[str] | TextData | LabelledTexts,
     model: str | Path,
     output_dir: str | Path,
     *,
@@ -99,7 +100,7 @@ def adapt(
 
     Where classes are given they teach; otherwise titles and bodies do, or the texts' own neighbourhoods, see
     `choose_method`. The result is checked on held-out texts (`gate`) and, where there are judgements or classes, on
-    these; where it is worse, the start model is what is saved.
+    these; where it is not better on them, or the gate fails, the start model is what is saved.
 
     Args:
         texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
@@ -160,9 +161,11 @@ def adapt(
     after = _signs(trained, found)
     checked = None if before is None or after is None else gate(before, after)
     figures_after = _figures(trained, found, judgements)
-    figures = None if figures_before is None else compare([figures_before], [figures_after])[0]  # type: ignore[list-item]
-    worse = figures is not None and figures.difference < 0
-    kept_start = worse or (figures is None and checked is not None and not checked.passed)
+    results = None if figures_before is None or figures_after is None else (figures_before, figures_after)
+    figures = None if results is None else compare(results[:1], results[1:])[0]
+    kept_start = not checked.passed if figures is None and checked is not None else False
+    if figures is not None:
+        kept_start = figures.verdict != "better"
     if kept_start:
         _keep(SimCSE(model, **how), folder)  # type: ignore[arg-type]
     adapted = AdaptResult(
@@ -176,6 +179,7 @@ def adapt(
         training=result,
         gate=checked,
         figures=figures,
+        results=results,
         measured_on=_measured_on(found, judgements) if figures else "",
         kept_start=kept_start,
         seconds=time.perf_counter() - began,
@@ -213,7 +217,7 @@ def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None) -> Suit
 
 def _measured_on(texts: Texts, judgements: str | Path | None) -> str:
     if judgements is not None:
-        return f"your judgements in {judgements}"
+        return f"the judged queries of {judgements}"
     return f"{len(texts.held_out):,} held-out texts with classes"
 
 

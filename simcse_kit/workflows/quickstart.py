@@ -1,49 +1,30 @@
-"""The main job in one call: train on a sample, measure before and after, index, search, report."""
+"""The main job in one call: adapt to a sample, search before and after, index, report."""
 
 from __future__ import annotations
 
 import json
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from simcse_kit.data import TextData, read_scored_pairs, read_sentences, sample_pairs_path, sample_sentences_path
+from simcse_kit.data import LabelledTexts, TextData, read_sentences, sample_search_path
 from simcse_kit.encoder.known import require_minilm
 from simcse_kit.errors import TrainingError
-from simcse_kit.evaluation import SuiteResult, cosine_pairs, evaluate_pairs
+from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
-from simcse_kit.report import (
-    Curve,
-    Figure,
-    GeometryPath,
-    Page,
-    Section,
-    Table,
-    geometry_plane,
-    similarity_by_gold,
-    training_curves,
-    write_page,
-)
+from simcse_kit.report import Curve, Figure, Page, Section, Table, query_changes, training_curves, write_page
 from simcse_kit.report.gather import read_log
 from simcse_kit.search import Hit
-from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.run import train_unsup
-from simcse_kit.types import ScoredPairs
+from simcse_kit.training.events import TrainListener
+from simcse_kit.workflows.adapt import AdaptResult, adapt
 
-POOLING = "cls_before_pooler"
-SAMPLE_QUERIES = (
-    "my phone's battery keeps dying",
-    "the train did not arrive on time",
-    "the weather is far too hot",
-)
-_TRAIN_AT_MOST = 1500  # sentences: about two minutes on two cores
-_INDEX_AT_MOST = 5000
-_FEWEST = 20
+SAMPLE_QUERIES = ("lost card", "a charge that I cannot explain", "there is no current in my house")
+_TEXTS_AT_MOST = 5000  # of a file of one's own: minutes on two cores
 _MARKER = "quickstart.json"
+_SCORES = {"ndcg@10": "nDCG@10", "recall@10": "recall@10", "recall@100": "recall@100", "mrr@10": "MRR@10"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +32,13 @@ class QuickstartResult:
     """What `quickstart` made and measured."""
 
     folder: Path
-    model: Path
+    model: Path  # the adapted model, or the start model where the adapted one is not clearly better
     index: Path
     report: Path
-    before: SuiteResult  # the start model on the sample's pairs
-    after: SuiteResult
-    training: TrainResult
-    sentences: int  # distinct ones in the file
-    trained_on: int
-    indexed: int
-    answers: dict[str, list[Hit]]
+    adapted: AdaptResult
+    texts: int  # distinct ones in the file
+    used: int  # of them
+    answers: dict[str, tuple[list[Hit], list[Hit]]]  # by query: hits before and after
 
 
 def quickstart(
@@ -70,71 +48,77 @@ def quickstart(
     overwrite: bool = False,
     listener: TrainListener | None = None,
 ) -> QuickstartResult:
-    """Train the CLS vector of the packaged MiniLM on a sample, offline, and show what that does.
+    """Adapt the packaged MiniLM to a sample, offline, and show what that does to search.
 
     Args:
-        sentences: a file of one's own (see `simcse_kit.train_unsup`); None is the package's sample. Of a large file,
-            a random part is used, so that it stays a matter of minutes.
+        sentences: a file of one's own (see `simcse_kit.adapt`); None is the package's sample: messages to service desks
+            with their matter as class, and judged queries. Of a large file, a random part is used, so that it stays a
+            matter of minutes; without judgements nothing is measured on it but the gate.
         output_dir: gets ``model/``, ``index/`` and ``report.html``.
         overwrite: replace what an earlier quickstart left there.
         listener: gets the events of the training run.
 
-    The scores are on the package's 120 self-graded pairs, which also choose the best checkpoint.
+    The sample's queries neither train nor choose a checkpoint. Where the interval of the difference contains 0, this is
+    said, and the start model is what is saved and indexed.
     """
     folder = Path(output_dir)
     _check_folder(folder, overwrite)
     name = require_minilm()
-    data = read_sentences(sentences if sentences is not None else sample_sentences_path())
-    if sentences is None:
-        data = replace(data, source="the package's sample")
-    distinct = list(dict.fromkeys(data.column(0)))
-    if len(distinct) < _FEWEST:
-        raise TrainingError(
-            f"{data.source} holds {len(distinct)} distinct sentences; quickstart needs {_FEWEST} or more"
-        )
-    pairs = read_scored_pairs(sample_pairs_path())
-    chosen = random.Random(0).sample(distinct, min(_INDEX_AT_MOST, len(distinct)))
-    training = chosen[:_TRAIN_AT_MOST]
-
-    start = SimCSE(name, pooling=POOLING)
-    before, cosines_before = _measure(start, pairs)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARKER).write_text(json.dumps({"made_by": "simcse-kit quickstart"}) + "\n", encoding="utf-8")
-    batch_size = min(64, max(2, len(training) // 4))
-    steps = 2 * -(-len(training) // batch_size)
-    result = train_unsup(
-        training,
+    sample = sample_search_path() if sentences is None else None
+    texts, queries, count = _sample(sample) if sample is not None else _own(sentences)
+    made = adapt(
+        texts,
+        name,
         folder / "model",
-        model=name,
-        pooling=POOLING,
-        eval_data=pairs._replace(source="the package's self-graded sample"),
-        epochs=2,
-        batch_size=batch_size,
-        learning_rate=1e-4,  # few steps: faster than the paper's 3e-5 over 15,000
-        eval_steps=max(1, steps // 5),
-        overwrite=overwrite,
+        judgements=sample,
+        overwrite=overwrite and (folder / "model").exists(),
         listener=listener,
     )
-    model = SimCSE(folder / "model")
-    after, cosines_after = _measure(model, pairs)
-    index = SentenceIndex.build(model, chosen, show_progress_bar=len(chosen) > 500)
-    index.save(folder / "index")
-    answers = _answers(index, SAMPLE_QUERIES if sentences is None else random.Random(1).sample(chosen, 3))
-    made = QuickstartResult(
+    (folder / _MARKER).write_text(json.dumps({"made_by": "simcse-kit quickstart"}) + "\n", encoding="utf-8")
+    searched = texts.texts if isinstance(texts, LabelledTexts) else texts.column(0)
+    indexes = [
+        SentenceIndex.build(SimCSE(model), searched, show_progress_bar=len(searched) > 500)
+        for model in (name, folder / "model")
+    ]
+    indexes[1].save(folder / "index")
+    answers = {query: tuple(_hits(index, query) for index in indexes) for query in queries}
+    found = QuickstartResult(
         folder=folder,
         model=folder / "model",
         index=folder / "index",
         report=folder / "report.html",
-        before=before,
-        after=after,
-        training=result,
-        sentences=len(distinct),
-        trained_on=len(training),
-        indexed=len(chosen),
-        answers=answers,
+        adapted=made,
+        texts=count,
+        used=len(searched),
+        answers=answers,  # type: ignore[arg-type]
     )
-    _report(made, data, pairs, cosines_before, cosines_after)
-    return made
+    _report(found)
+    return found
+
+
+def _sample(folder: Path) -> tuple[LabelledTexts, Sequence[str], int]:
+    """The sample's messages; an id names desk and matter, ``bank-lost-card-03``."""
+    corpus = load_retrieval(folder).corpus
+    labels = [name.rpartition("-")[0] for name in corpus]
+    return LabelledTexts([*corpus.values()], labels, "the package's sample"), SAMPLE_QUERIES, len(corpus)
+
+
+def _own(source: str | Path | None) -> tuple[TextData, Sequence[str], int]:
+    """Texts of a file of one's own, and three of them as queries."""
+    assert source is not None
+    data = read_sentences(source)
+    distinct = list(dict.fromkeys(data.column(0)))
+    chosen = random.Random(0).sample(distinct, min(_TEXTS_AT_MOST, len(distinct)))
+    return (
+        replace(data, rows=[(text,) for text in chosen]),
+        random.Random(1).sample(chosen, min(3, len(chosen))),
+        len(distinct),
+    )
+
+
+def _hits(index: SentenceIndex, query: str) -> list[Hit]:
+    """Three hits; a query that is itself a text of the index is not its own answer."""
+    return [hit for hit in index.search(query, k=4) if hit.text != query][:3]
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
@@ -150,92 +134,65 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
         shutil.rmtree(folder / "index", ignore_errors=True)
 
 
-def _measure(model: SimCSE, pairs: ScoredPairs) -> tuple[SuiteResult, np.ndarray]:
-    encode = model.encoder_fn()
-    with model.full_length():
-        return evaluate_pairs(encode, pairs), cosine_pairs(encode(pairs.first), encode(pairs.second))
+def score_rows(made: AdaptResult) -> list[list[str]]:
+    """A line of a table for the start model, the adapted one, and the difference; none without judged queries."""
+    if made.results is None:
+        return []
+    before, after = (result.scores for result in made.results)
+    shown = [[f"{scores[name]:.1f}" for name in _SCORES] for scores in (before, after)]
+    changes = [f"{after[name] - before[name]:+.1f}" for name in _SCORES]
+    return [["before", *shown[0]], ["after", *shown[1]], ["difference", *changes]]
 
 
-def _answers(index: SentenceIndex, queries: list[str] | tuple[str, ...]) -> dict[str, list[Hit]]:
-    """Three hits for each query; a query that is itself a sentence of the index is not its own answer."""
-    found = index.search(list(queries), k=4)
-    return {query: [hit for hit in hits if hit.text != query][:3] for query, hits in zip(queries, found, strict=True)}
+def score_head() -> list[str]:
+    """The head of `score_rows`."""
+    return ["judged queries", *_SCORES.values()]
 
 
-def _report(made: QuickstartResult, data: TextData, pairs: ScoredPairs, before: np.ndarray, after: np.ndarray) -> None:
+def _report(made: QuickstartResult) -> None:
+    adapted = made.adapted
     log = read_log(made.model)
     assert log is not None
-    assert log.saved_step is not None
     figures = [
         Figure(
-            title="Training curve",
-            svg=training_curves([Curve("run", log.losses, log.scores)]),
-            caption="The loss asks each sentence to find itself, under another dropout mask, among its batch.",
-        ),
-        Figure(
-            title="Alignment and uniformity",
-            svg=geometry_plane([GeometryPath("run", log.geometry, log.saved_step)]),
-            caption="Training spreads the sentences over the sphere (left) and moves pairs of equal meaning a little "
-            "apart as well (up). It helps as long as the first outweighs the second.",
-        ),
-        Figure(
-            title="Similarity by gold score",
-            svg=similarity_by_gold(pairs.gold, before, after, top=5.0),
-            caption="Pairs of each fifth of the gold scale. The less these rows overlap, the better the cosine "
-            "tells how near two sentences are in meaning.",
-            wide=True,
-        ),
+            title="Training loss",
+            svg=training_curves([Curve("run", log.losses, [])]),
+            caption="It says that training learns, not that search gets better.",
+        )
     ]
+    sections = []
+    if adapted.results is not None and adapted.figures is not None:
+        before, after = (100 * result.outcomes[0].values for result in adapted.results)
+        low, high = adapted.figures.interval
+        figures.insert(
+            0,
+            Figure(
+                title="Search, query by query",
+                svg=query_changes(before, after, score="nDCG@10", mean=adapted.figures.difference, low=low, high=high),
+                caption="Each bar is a judged query that training has not seen.",
+                wide=True,
+            ),
+        )
+        sections.append(Section(tables=[Table(head=score_head(), rows=score_rows(adapted))]))
     write_page(
         made.report,
         Page(
-            title="SimCSE quickstart",
-            lead=f"{made.trained_on:,} sentences without labels, {made.training.steps} steps, "
-            f"{made.training.seconds:.0f} seconds: what unsupervised SimCSE does to the CLS vector of MiniLM.",
+            title="simcse_kit quickstart",
+            lead=f"{adapted.texts:,} texts, {adapted.training.steps} steps, {adapted.training.seconds:.0f} seconds: "
+            "what adapting MiniLM to them does to search.",
             sections=[
-                Section(
-                    tables=[
-                        Table(
-                            head=["on 120 self-graded pairs", "Spearman × 100", "alignment", "uniformity"],
-                            rows=[_row("before", made.before), _row("after", made.after)],
-                        )
-                    ]
+                *sections,
+                Section(title="What changed", figures=figures),
+                *(
+                    Section(
+                        title=f"Search {when}",
+                        answers={
+                            query: [(hit.score, hit.text) for hit in hits[side]] for query, hits in made.answers.items()
+                        },
+                    )
+                    for side, when in enumerate(("before", "after"))
                 ),
-                Section(title="What training changed", figures=figures),
-                Section(
-                    title="Search",
-                    answers={query: [(hit.score, hit.text) for hit in hits] for query, hits in made.answers.items()},
-                ),
-                Section(title="How to read this", notes=reading_notes()),
-                Section(title="The run", facts=_facts(made, data)),
+                Section(title="The run", facts=dict(adapted.lines())),
             ],
         ),
     )
-
-
-def _facts(made: QuickstartResult, data: TextData) -> dict[str, str]:
-    return {
-        "sentences": f"{data.source}: {made.sentences:,} distinct ones in {len(data):,} lines, {data.empty} "
-        f"empty lines dropped; trained on {made.trained_on:,}, indexed {made.indexed:,}",
-        "start model": f"all-MiniLM-L6-v2, pooling {POOLING}",
-        "saved": "the start model: no checkpoint scored higher"
-        if made.training.start_was_better
-        else f"the best checkpoint, step {made.training.best_step} of {made.training.steps}",
-        "speed": f"{made.training.sentences_per_second:.0f} sentences/s in training, evaluation included",
-    }
-
-
-def reading_notes() -> list[str]:
-    """What the figures of a quickstart show, and what they do not."""
-    return [
-        "The 120 pairs were graded by this package's authors on the STS scale, 0 to 5. They show the method at work; "
-        "they are no benchmark, and they also chose the checkpoint, so the score after training is a little flattered.",
-        "MiniLM with mean pooling is already a trained sentence encoder (78.87 on the seven STS tasks). Here its CLS "
-        "vector, which was never trained for that (73.69), is trained the way one would train a raw encoder.",
-        "`train unsup` is for raw encoders such as BERT: train one where your language has no sentence encoder. For "
-        "search today, use MiniLM with mean pooling as it is: trained like this, it usually searches worse.",
-    ]
-
-
-def _row(name: str, result: SuiteResult) -> list[str]:
-    return [name, f"{result.scores['spearman']:.2f}", f"{result.alignment:.3f}", f"{result.uniformity:.3f}"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simcse_kit.data import LabelledTexts, read_labelled, read_sentences
+from simcse_kit.data import LabelledTexts, TextData, read_labelled, read_sentences
 from simcse_kit.data.structured import read_structured
 from simcse_kit.errors import TrainingError
 
@@ -39,7 +39,7 @@ class Texts:
 
 
 def read_texts(
-    source: str | Path | Sequence[str] | LabelledTexts,
+    source: str | Path | Sequence[str] | TextData | LabelledTexts,
     *,
     label_column: str | None = None,
     text_column: str | None = None,
@@ -63,6 +63,8 @@ def read_texts(
             else read_labelled(source, label_column=label, text_column=text_column)
         )
         return _labelled(found)
+    if isinstance(source, TextData):
+        return _plain(source)
     structured = None if columns is not None or text_column is not None else read_structured(source)
     if structured is not None:
         parts = dict(zip(structured.whole, zip(structured.short, structured.long, strict=True), strict=True))
@@ -79,6 +81,10 @@ def read_texts(
         )
     wanted = [text_column] if text_column is not None else columns
     data = read_sentences(source, columns=wanted, header=header, skip_bad_rows=skip_bad_rows)
+    return _plain(data)
+
+
+def _plain(data: TextData) -> Texts:
     distinct = list(dict.fromkeys(data.column(0)))
     texts, held_out = _split(distinct, data.source)
     rows = len(data) + data.empty + len(data.skipped)

@@ -205,7 +205,7 @@ def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Pa
         (("train", "unsup", "few.txt", "--recipe", "nonsense", "--output-dir", "out"), "recipe of train unsup must be"),
         (("train", "unsup", "few.txt", "--model", "x", "--batch-size", "1", "--output-dir", "out"), "at least 2"),
         (("search", "no-index", "query"), "no-index does not exist"),
-        (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 distinct sentences"),
+        (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 distinct texts"),
         (("eval", "x", "--suite", "nonsense", "--data", "."), "suite must be one of sts, korsts, klue-sts, pairs"),
     ],
 )  # fmt: skip

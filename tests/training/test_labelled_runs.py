@@ -123,7 +123,7 @@ def test_options_that_do_not_fit(classes: LabelledTexts, file: Path, bert: Path,
 
     fails("columns is not of texts with classes: label_column and text_column", file, label_column="x", columns=["a"])
     fails("label_column and text_column are of a file", classes, label_column="intent")
-    fails("select label-free is for sentences, .* or texts with classes", classes, select="label-free")
+    fails("select dropout-twins is for sentences, .* or texts with classes", classes, select="label-free")
     fails(
         "no column named 'label'; the columns are body, intent, id; .*body: .*--label-",
         file,

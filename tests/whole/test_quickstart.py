@@ -10,6 +10,7 @@ import pytest
 
 from simcse_kit import SentenceIndex, SimCSE, TrainingError, quickstart
 from simcse_kit.data import read_scored_pairs, read_sentences, sample_pairs_path, sample_sentences_path
+from simcse_kit.workflows.quickstart import score_rows
 from support.commands import run
 
 
@@ -21,42 +22,67 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("start", ["bert", pytest.param("MiniLM", marks=pytest.mark.slow)])
-def test_quickstart_makes_model_index_and_report(
-    start: str, own: Path, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if start != "MiniLM":  # saves a minute
-        monkeypatch.setattr("simcse_kit.workflows.quickstart.require_minilm", lambda: str(tiny_model(start)))
+@pytest.fixture
+def start(tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny sentence encoder in MiniLM's place; saves a minute."""
+    SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(tmp_path / "start")
+    monkeypatch.setattr("simcse_kit.workflows.quickstart.require_minilm", lambda: str(tmp_path / "start"))
+
+
+def test_quickstart_makes_model_index_and_report(start: None, own: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     made = quickstart(own, folder)
-    assert (made.sentences, made.trained_on, made.indexed) == (60, 60, 60)
-    assert made.after.scores["spearman"] == pytest.approx(made.training.best_score, abs=1e-9)
-    assert made.before.scores["spearman"] == pytest.approx(made.training.start_score, abs=1e-9)
+    assert (made.texts, made.used) == (60, 60)
+    assert made.adapted.method.name == "neighbors"
+    assert made.adapted.figures is None  # nobody has judged anything
     model = SimCSE(made.model)
     index = SentenceIndex.open(made.index, model)
     assert len(index) == 60
     assert len(made.answers) == 3
-    assert all(len(hits) == 3 and query not in [hit.text for hit in hits] for query, hits in made.answers.items())
+    for query, sides in made.answers.items():
+        assert all(len(hits) == 3 and query not in [hit.text for hit in hits] for hits in sides)
     html = made.report.read_text(encoding="utf-8")
-    assert html.count("<svg") == 3
-    assert "self-graded" in html
+    assert html.count("<svg") == 1
+    assert "Search before" in html
     with pytest.raises(TrainingError, match="earlier quickstart"):
         quickstart(own, folder)
     again = quickstart(own, folder, overwrite=True)
     assert SimCSE(again.model).fingerprint() == model.fingerprint()
 
 
-def test_the_command_prints_before_after_and_what_to_do_next(
-    own: Path, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("simcse_kit.workflows.quickstart.require_minilm", lambda: str(tiny_model("bert")))
+def test_the_sample_ends_with_search_before_and_after(start: None, tmp_path: Path) -> None:
+    """With judged queries the verdict decides which model is saved, and the picture has a bar for each query."""
+    made = quickstart(output_dir=tmp_path / "out")
+    figures, results = made.adapted.figures, made.adapted.results
+    assert figures is not None
+    assert results is not None
+    assert made.adapted.method.name == "classes"
+    assert len(results[0].outcomes[0].values) == 114
+    assert made.adapted.kept_start == (figures.verdict != "better")
+    rows = score_rows(made.adapted)
+    assert [row[0] for row in rows] == ["before", "after", "difference"]
+    assert float(rows[1][1]) - float(rows[0][1]) == pytest.approx(float(rows[2][1]), abs=0.11)
+    html = made.report.read_text(encoding="utf-8")
+    assert html.count("<svg") == 2
+    assert "114 queries, sorted" in html or "Search, query by query" in html
+
+
+@pytest.mark.slow
+def test_the_sample_shows_a_gain(tmp_path: Path) -> None:
+    made = quickstart(output_dir=tmp_path / "out")
+    assert made.adapted.figures is not None
+    assert made.adapted.figures.verdict == "better"
+    assert not made.adapted.kept_start
+
+
+def test_the_command_prints_before_after_and_what_to_do_next(start: None, own: Path, tmp_path: Path) -> None:
     done = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "before training" in done.stdout
-    assert "after training" in done.stdout
+    assert "before" in done.stdout
+    assert "after" in done.stdout
     assert f"report  {tmp_path / 'out' / 'report.html'}" in done.stdout
-    assert "`train unsup` is for raw encoders" in done.stdout
-    assert "simcse-kit train unsup" in done.stdout
+    assert "simcse-kit adapt" in done.stdout
+    assert "better" not in done.stdout  # without judgements nothing is claimed
     again = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
     assert (again.returncode, again.stdout) == (1, "")
     assert "holds an earlier quickstart; --overwrite replaces it" in again.stderr

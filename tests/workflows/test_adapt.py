@@ -125,7 +125,9 @@ def test_judgements_decide(start: Path, tmp_path: Path) -> None:
     made = adapt(TEXTS[:60], start, tmp_path / "out", judgements=judged(tmp_path / "judged", TEXTS[:60]), device="cpu")
     assert made.figures is not None
     assert made.figures.score == "ndcg@10"
-    assert made.kept_start == (made.figures.difference < 0)
+    assert made.kept_start == (made.figures.interval.low <= 0)
+    assert made.results is not None
+    assert made.figures.first == pytest.approx(made.results[0].scores["ndcg@10"])
     line = dict(made.lines())["figures"]
     assert made.figures.verdict in line
     assert "95 % interval" in line

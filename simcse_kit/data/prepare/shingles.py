@@ -21,7 +21,7 @@ _MARKS = re.compile(
 def fold_text(text: str) -> str:
     """Case and punctuation gone, a space at both ends, with which even one letter makes a shingle.
 
-    >>> folded('"It rains!"')
+    >>> fold_text('"It rains!"')
     ' it rains '
     """
     return f" {_MARKS.sub(' ', text.casefold()).strip()} "
