@@ -50,7 +50,7 @@ Trained = tuple[SimCSE, dict[str, Any]]  # the model to measure, and what is tol
 def _adapted(cell: Cell, texts: Any, **settings: Any) -> Trained:
     made = adapt(texts, cell.start, cell.folder, seed=cell.seed, **settings)
     told = {
-        "method": made.method.name,
+        "used": made.method.name,
         "steps": made.training.steps,
         "kept_start": made.kept_start,
         "gate": None if made.gate is None else made.gate.passed,

@@ -72,7 +72,7 @@ def method_figures() -> dict[str, dict[str, Any]]:
     for (method, domain), own in found.items():
         if method == "adapt" and ("start", domain) in found:
             before = mean(found["start", domain], domain)
-            used = own[0]["method"]
+            used = own[0]["used"]
             changes[used][_SHOWN[_SCORE[domain]]].append(round(mean(own, domain) - before, 1))
     return {
         name: {"score": score, "changes": sorted(values)}
