@@ -94,7 +94,7 @@ def test_the_rows_are_those_of_a_single_process(
 
 def workers_of(folder: Path) -> list[int]:
     """Process ids of Ray's workers that hold our model."""
-    found = subprocess.run(["pgrep", "-f", "ray::.*Encoder"], capture_output=True, text=True, check=False)
+    found = subprocess.run(["pgrep", "-f", "ray::.*EncodeWorker"], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
 
 
