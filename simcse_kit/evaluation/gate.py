@@ -1,9 +1,9 @@
 """A gate against harm: whether a trained model is likely to search worse than its start model, told without labels.
 
-The limit was set on runs whose P@10 is known, see ``eval/gate.py`` and ``eval/results/gate.json``: of four runs of plain
-SimCSE three lost 3 to 8 points and kept 79 to 85 % of the start's transitivity; one lost nothing and kept 87 %. That is
-little data. Too much smoothing does not show at all. Passing says that no harm of these kinds shows, not that search is
-better.
+The limit was set on runs whose P@10 is known, see ``eval/gate.py`` and ``eval/results/gate.json``. Of four runs of
+plain SimCSE three lost 3 to 8 points and kept 79 to 85 % of the start's transitivity; one lost nothing and kept 87 %.
+That is little data. Too much smoothing does not show at all. Passing says that no harm of these kinds shows, not that
+search is better.
 """
 
 from __future__ import annotations
