@@ -11,6 +11,7 @@ import numpy as np
 
 from simcse_kit import SimCSE
 from simcse_kit.encoder.known import packaged_model
+from simcse_kit.evaluation.metrics import unit
 from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.types import EncodeFn, Vectors
 
@@ -19,33 +20,26 @@ PAIRED = 5  # nearest texts that a positive is drawn from
 BATCH, RATE, LENGTH = 64, 3e-5, 64
 
 
-def _unit(vectors: Vectors) -> Vectors:
-    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    return unit
-
-
 def neighbour_pairs(model: SimCSE, texts: Sequence[str], seed: int) -> list[tuple[str, str]]:
     """Each text with one of its nearest, drawn."""
-    vectors = _unit(model.encode(list(texts)))
+    vectors = unit(model.encode(list(texts)))
     near = exact_nearest(vectors, vectors, PAIRED + 1).rows
     drawn = np.random.default_rng(seed).integers(PAIRED, size=len(texts))
-    return [
-        (text, texts[int(next(row for row in [r for r in near[i] if r != i][drawn[i] : drawn[i] + 1]))])
-        for i, text in enumerate(texts)
-    ]
+    others = [row[row != i] for i, row in enumerate(near)]  # a text is usually its own nearest
+    return [(text, texts[others[i][drawn[i]]]) for i, text in enumerate(texts)]
 
 
 def averaged_index(encode: EncodeFn, searched: Sequence[str]) -> EncodeFn:
     """No training: every vector is averaged with its nearest among the searched texts, weights cosine ^ 3."""
     distinct = list(dict.fromkeys(searched))
-    corpus = _unit(np.asarray(encode(distinct), np.float32))
+    corpus = unit(np.asarray(encode(distinct), np.float32))
 
     def averaged(texts: Sequence[str]) -> Vectors:
-        vectors = _unit(np.asarray(encode(texts), np.float32))
+        vectors = unit(np.asarray(encode(texts), np.float32))
         found = exact_nearest(vectors, corpus, NEAR)
         weights = np.maximum(found.scores, 0) ** 3
         summed = vectors + np.einsum("bk,bkd->bd", weights, corpus[found.rows])
-        return _unit(summed)
+        return unit(summed)
 
     return averaged
 

@@ -1,7 +1,6 @@
 """SearchSigns of harm to search on texts without labels or judgements: what a model does to its own neighbourhoods.
 
-No sign says that a model is better. Training without labels moves some of them by itself (see `docs` of `simcse-kit
-adapt`); which of them fall where search is harmed was measured, see ``eval/gate.py``.
+No sign says that a model is better. Which of them fall where search is harmed was measured, see ``eval/gate.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.bootstrap import Floats
-from simcse_kit.evaluation.metrics import unit
+from simcse_kit.evaluation.metrics import nearest_columns, unit
 from simcse_kit.types import EncodeFn, Vectors
 
 NEAREST = 10
@@ -73,7 +72,7 @@ def nearest_others(vectors: Vectors, k: int = NEAREST) -> NDArray[np.intp]:
     """The k nearest others of each of n unit vectors, best first, of equals the earlier: (n, k)."""
     cosines = vectors @ vectors.T  # (n, n): of a thousand texts, 4 MB
     np.fill_diagonal(cosines, -np.inf)
-    return np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    return nearest_columns(cosines, k)
 
 
 def transitivity(near: NDArray[np.intp]) -> Floats:
@@ -100,7 +99,7 @@ def _nearest_by_words(texts: Sequence[str], k: int = NEAREST) -> NDArray[np.intp
         return np.full((len(texts), k), -1)
     cosines = (weights @ weights.T).toarray()
     np.fill_diagonal(cosines, -1)
-    near = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    near = nearest_columns(cosines, k)
     return np.where(np.take_along_axis(cosines, near, 1) > 0, near, -1)
 
 
