@@ -99,8 +99,8 @@ def adapt(
     """Adapt a sentence encoder to texts, so that search among them gets better; no setting needs tuning.
 
     Where classes are given they teach; otherwise titles and bodies do, or the texts' own neighbourhoods, see
-    `choose_method`. The result is checked on held-out texts (`gate`) and, where there are judgements or classes, on
-    these; where it is not better on them, or the gate fails, the start model is what is saved.
+    `choose_method`. Where there are judgements or classes, the result must be better on them; otherwise the gate on
+    held-out texts must pass. If not, the start model is what is saved.
 
     Args:
         texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
@@ -163,9 +163,8 @@ def adapt(
     figures_after = _figures(trained, found, judgements)
     results = None if figures_before is None or figures_after is None else (figures_before, figures_after)
     figures = None if results is None else compare(results[:1], results[1:])[0]
-    kept_start = not checked.passed if figures is None and checked is not None else False
-    if figures is not None:
-        kept_start = figures.verdict != "better"
+    harmed = checked is not None and not checked.passed
+    kept_start = harmed if figures is None else figures.verdict != "better"
     if kept_start:
         _keep(SimCSE(model, **how), folder)  # type: ignore[arg-type]
     adapted = AdaptResult(

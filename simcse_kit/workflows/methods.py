@@ -10,13 +10,11 @@ import numpy as np
 from simcse_kit.data import LabelledTexts
 from simcse_kit.encoder.call import DOCUMENT, QUERY
 from simcse_kit.model import SimCSE
+from simcse_kit.training.fitted import SMALLEST, STEPS
 from simcse_kit.workflows.texts import Texts
 
-_DOCUMENT = 64  # tokens of the middle text, from which on texts are documents, not questions or titles
 _SHORT_PART = 0.5  # a title is less than half as long as its body, or it is no question for it
-_STEPS = 100  # a run has so many at least, as far as batches of `_SMALLEST_BATCH` go
-_SMALLEST_BATCH = 16
-_ROWS = 20_000  # texts that are seen in a run, of few texts several times
+_ROWS = 20_000  # texts in a run over all epochs
 _LENGTHS = 0.99  # share of the texts that are read whole in training, as far as the model reads them
 _SAMPLE = 20_000  # texts whose tokens are counted
 
@@ -25,7 +23,7 @@ _SAMPLE = 20_000  # texts whose tokens are counted
 class Method:
     """What is trained, on what."""
 
-    name: str  # neighbors, parts, sentences, classes
+    name: str  # neighbors, parts, classes
     words: str  # in a line
     mode: str  # unsup or sup
     data: Any  # what `train_unsup` or `train_sup` takes
@@ -35,17 +33,16 @@ class Method:
 def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str) -> Method:
     """The method for these texts.
 
-    Classes teach where there are some. Documents of two parts learn to be found by the short one, and long texts
-    without parts by one of their sentences. Short texts learn the mean of their neighbourhoods.
+    Classes teach where there are some. Documents of two parts learn to be found by the short one. All other texts learn
+    the mean of their neighbourhoods.
     """
     if texts.labels is not None:
         return _classes(texts, model)
-    lengths = _lengths(texts.texts, model)
     if texts.parts is not None:
         titles, bodies = (_lengths([pair[i] for pair in texts.parts], model) for i in range(2))
         if np.median(titles) <= _SHORT_PART * np.median(bodies):
             return _parts(texts, model, teacher or start, bodies)
-    return _neighbors(texts, model, teacher, lengths)
+    return _neighbors(texts, model, teacher)
 
 
 def _classes(texts: Texts, model: SimCSE) -> Method:
@@ -60,7 +57,7 @@ def _classes(texts: Texts, model: SimCSE) -> Method:
     )
 
 
-def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, lengths: np.ndarray) -> Method:
+def _neighbors(texts: Texts, model: SimCSE, teacher: str | None) -> Method:
     count = len(texts.texts)
     epochs = float(np.clip(_ROWS / count, 0.1, 2.0))
     batch = _batch_size(count, epochs, 64)
@@ -74,8 +71,8 @@ def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, lengths: np.nda
             "objective": "neighbors",
             "neighbors": int(np.clip(round(np.sqrt(count) / 2), 5, 100)),  # 50 of 10,000 texts
             "batch_size": batch,
-            "epochs": max(epochs, _STEPS * batch / count),
-            "max_seq_length": _longest(lengths, model),
+            "epochs": max(epochs, STEPS * batch / count),
+            "max_seq_length": _longest(_lengths(texts.texts, model), model),
         }
         | ({} if teacher is None else {"teacher": teacher})
         | _prompts(model),
@@ -95,7 +92,7 @@ def _parts(texts: Texts, model: SimCSE, teacher: str, lengths: np.ndarray) -> Me
         data=texts.parts,
         settings={
             "batch_size": batch,
-            "epochs": float(np.clip(_STEPS * batch / count, 1.0, 3.0)),
+            "epochs": float(np.clip(STEPS * batch / count, 1.0, 3.0)),
             "learning_rate": 2e-5,
             "max_seq_length": _longest(lengths, model),
             "teacher": teacher,
@@ -113,8 +110,8 @@ def _prompts(model: SimCSE) -> dict[str, Any]:
 
 
 def _batch_size(count: int, epochs: float, most: int) -> int:
-    """As large as leaves `_STEPS` steps, from `_SMALLEST_BATCH` to ``most``."""
-    return int(np.clip(2 ** int(np.log2(max(1, count * epochs / _STEPS))), min(_SMALLEST_BATCH, count), most))
+    """As large as leaves `STEPS` steps, from `SMALLEST` to ``most``."""
+    return int(np.clip(2 ** int(np.log2(max(1, count * epochs / STEPS))), min(SMALLEST, count), most))
 
 
 def _lengths(texts: list[str], model: SimCSE) -> np.ndarray:
