@@ -20,6 +20,7 @@ from simcse_kit.report.gather import read_log
 from simcse_kit.search import Hit
 from simcse_kit.training.events import TrainListener
 from simcse_kit.workflows.adapt import AdaptResult, adapt
+from simcse_kit.workflows.texts import read_texts
 
 SAMPLE_QUERIES = ("lost card", "a charge that I cannot explain", "there is no current in my house")
 _TEXTS_AT_MOST = 5000  # of a file of one's own: minutes on two cores
@@ -66,6 +67,9 @@ def quickstart(
     name = require_minilm()
     sample = sample_search_path() if sentences is None else None
     texts, queries, count = _sample(sample) if sample is not None else _own(sentences)
+    read_texts(texts)  # too few, or all the same: an error before anything is made
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARKER).write_text(json.dumps({"made_by": "simcse-kit quickstart"}) + "\n", encoding="utf-8")
     made = adapt(
         texts,
         name,
@@ -74,7 +78,6 @@ def quickstart(
         overwrite=overwrite and (folder / "model").exists(),
         listener=listener,
     )
-    (folder / _MARKER).write_text(json.dumps({"made_by": "simcse-kit quickstart"}) + "\n", encoding="utf-8")
     searched = texts.texts if isinstance(texts, LabelledTexts) else texts.column(0)
     indexes = [
         SentenceIndex.build(SimCSE(model), searched, show_progress_bar=len(searched) > 500)

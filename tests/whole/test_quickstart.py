@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simcse_kit import SentenceIndex, SimCSE, TrainingError, quickstart
+from simcse_kit import SentenceIndex, SimCSE, TrainingError, TrainListener, quickstart
 from simcse_kit.data import read_scored_pairs, read_sentences, sample_pairs_path, sample_sentences_path
 from simcse_kit.workflows.quickstart import score_rows
 from support.commands import run
@@ -86,6 +86,25 @@ def test_the_command_prints_before_after_and_what_to_do_next(start: None, own: P
     again = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
     assert (again.returncode, again.stdout) == (1, "")
     assert "holds an earlier quickstart; --overwrite replaces it" in again.stderr
+
+
+def test_one_that_was_stopped_is_replaced_by_the_next(start: None, own: Path, tmp_path: Path) -> None:
+    class Stop(TrainListener):
+        def stepped(self, step: int, steps: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quickstart(own, tmp_path / "out", listener=Stop())
+    with pytest.raises(TrainingError, match="holds an earlier quickstart"):
+        quickstart(own, tmp_path / "out")
+    assert quickstart(own, tmp_path / "out", overwrite=True).index.is_dir()
+
+
+def test_too_few_texts_leave_nothing_behind(start: None, tmp_path: Path) -> None:
+    (tmp_path / "few.txt").write_text("One text.\nAnother text.\n", encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"few\.txt holds 2 distinct texts"):
+        quickstart(tmp_path / "few.txt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_it_does_not_touch_a_folder_of_somebody_else(own: Path, tmp_path: Path) -> None:
