@@ -48,6 +48,7 @@ class AdaptResult:
 
     def lines(self) -> list[tuple[str, str]]:
         """Five lines: data, method, gate, figures, next."""
+        source = "TEXTS" if self.source.startswith("<") else self.source  # of a list: <memory>
         held_out = f", {self.held_out:,} of them held out to check" if self.held_out else ""
         dropped = f"; {self.dropped:,} rows without text, or that repeat another, left out" if self.dropped else ""
         return [
@@ -55,7 +56,7 @@ class AdaptResult:
             ("method", f"{self.method.words}; {self.training.steps:,} steps, {self.seconds:.0f} s"),
             ("gate", self._gate()),
             ("figures", self._figures()),
-            ("next", f"simcse-kit index build {self.output_dir} {self.source} my-index"),
+            ("next", f"simcse-kit index build {self.output_dir} {source} my-index"),
         ]
 
     def _gate(self) -> str:

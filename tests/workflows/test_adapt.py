@@ -51,6 +51,7 @@ def test_short_texts_learn_their_neighbourhoods(start: Path, tmp_path: Path) -> 
     assert list(said) == ["data", "method", "gate", "figures", "next"]
     assert said["gate"].startswith("none: it needs 500")
     assert "better" not in " ".join(said.values())  # nothing was measured
+    assert said["next"] == f"simcse-kit index build {tmp_path / 'out'} TEXTS my-index"  # a list has no file
     written = json.loads((tmp_path / "out" / "adapt.json").read_text(encoding="utf-8"))
     assert written["lines"] == said
     assert (
