@@ -182,7 +182,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sts", action="store_true", help="also the seven STS tasks' average")
     arguments = parser.parse_args(argv)
     data = data_folder()
-    cells = load("adapt")["cells"] if has("adapt") else []
     for seed in arguments.seeds:  # a first look at every cell before the second seed of any
         for method in arguments.methods or METHODS:
             for domain in arguments.domains:
@@ -191,10 +190,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 if method == "adapt-teacher" and arguments.teacher is None:
                     continue
                 here = 0 if method in ONCE else seed
+                cells = load("adapt")["cells"] if has("adapt") else []
                 if (domain, Path(arguments.start).name, method, here) in map(key, cells):
                     continue
-                cells = load("adapt")["cells"] if has("adapt") else []
                 found = run_cell(domain, method, here, arguments, data)
+                cells = load("adapt")["cells"] if has("adapt") else []  # others may have written meanwhile
                 cells = [*(cell for cell in cells if key(cell) != key(found)), found]
                 write_result("adapt", {"cells": sorted(cells, key=key)})
                 shown = {name: found["scores"][name] for name in list(found["scores"])[:2]}

@@ -141,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     found = {"domain": name, "method": method, "seed": here} | look(model, domain)
                 finally:
                     shutil.rmtree(work, ignore_errors=True)
+                runs = load("gate")["runs"] if has("gate") else []  # others may have written meanwhile
                 write_result("gate", {"runs": [*runs, found]})
                 print(found, f"{time.perf_counter() - began:.0f} s", flush=True)
 

@@ -62,8 +62,13 @@ def write_result(name: str, result: dict[str, Any], path: Path | None = None) ->
     }
     path = path or RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(_numbers_in_a_line(json.dumps(written, indent=2, ensure_ascii=False)) + "\n", encoding="utf-8")
     return path
+
+
+def _numbers_in_a_line(text: str) -> str:
+    """Lists of numbers on one line each: the thousands of values behind an interval stay readable."""
+    return re.sub(r"\[[\s\d.,e+-]+\]", lambda found: " ".join(found[0].split()), text)
 
 
 def load(name: str) -> dict[str, Any]:
