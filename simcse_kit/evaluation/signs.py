@@ -49,8 +49,8 @@ def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> SearchSig
     return SearchSigns(
         transitivity(near),
         (near[:, :, None] == _nearest_by_words(texts)[:, None, :]).any(-1).mean(1),
-        _reciprocal_ranks(dropped, whole),
-        _reciprocal_ranks(first, second),
+        reciprocal_ranks(dropped, whole),
+        reciprocal_ranks(first, second),
     )
 
 
@@ -103,7 +103,7 @@ def _nearest_by_words(texts: Sequence[str], k: int = NEAREST) -> NDArray[np.intp
     return np.where(np.take_along_axis(cosines, near, 1) > 0, near, -1)
 
 
-def _reciprocal_ranks(queries: Vectors, texts: Vectors) -> Floats:
+def reciprocal_ranks(queries: Vectors, texts: Vectors) -> Floats:
     """1 / rank of the i-th text when the i-th query is searched; ties count against it by half."""
     cosines = queries @ texts.T
     own = np.diagonal(cosines)[:, None]

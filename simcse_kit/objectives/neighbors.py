@@ -33,7 +33,7 @@ class Neighbors(Objective):
 
     The weight of a near text is exp(-d / sqrt(s s')), with d one less the cosine, and s and s' the distances of both
     texts to their seventh nearest (local scaling, Zelnik-Manor and Perona, 2004); it is 0 where the two are not among
-    each other's nearest (Qin et al., 2011).
+    each other's nearest (Qin et al., 2011). The weight of the text's own vector is ``own_weight``.
     """
 
     name: ClassVar[str] = "neighbors"
@@ -48,6 +48,11 @@ class Neighbors(Objective):
     shapes_vectors: ClassVar[bool] = True
 
     neighbors: int = setting(50, "Nearest texts that may count for a text's target.", at_least=1, at_most=1000)
+    own_weight: float = setting(
+        4.0,
+        "Weight of a text's own vector in its target; a neighbour's is below 1.",
+        at_least=0,
+    )
     vector_weight: float = setting(
         5.0, "Weight of the cosine with the target, beside the similarities within the batch.", at_least=0
     )
@@ -66,16 +71,16 @@ class Neighbors(Objective):
         ...     own=one[None], near=other[None, None], scores=np.zeros((1, 1)), farthest=np.zeros((1, 1)),
         ...     scale=np.ones(1), near_scale=np.ones((1, 1)),
         ... )
-        >>> Neighbors().targets(around).round(4)  # weights 1 and exp(-1)
-        array([[0.9385, 0.3453]], dtype=float32)
+        >>> Neighbors().targets(around).round(4)  # weights 4 and exp(-1)
+        array([[0.9958, 0.0916]], dtype=float32)
         """
         import numpy as np
 
         scales = np.sqrt(around.scale[:, None] * around.near_scale)  # (b, k)
         weights = np.exp((around.scores - 1) / np.maximum(scales, 1e-6))
         weights[around.scores < around.farthest - 1e-6] = 0.0
-        summed = around.own + np.einsum("bk,bkd->bd", weights.astype(np.float32), around.near)
-        unit: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
+        summed = self.own_weight * around.own + np.einsum("bk,bkd->bd", weights.astype(np.float32), around.near)
+        unit: Vectors = summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12)
         return unit
 
     def views(self, columns: int) -> tuple[int, ...]:

@@ -141,7 +141,7 @@ def adapt(
         _check_judgements(judgements, found)
     how = {"device": device, "trust_remote_code": trust_remote_code, "local_files_only": local_files_only}
     start = _sentence_encoder(model, how)
-    method = choose_method(found, start, None if teacher is None else str(teacher), str(model))
+    method = choose_method(found, start, None if teacher is None else str(teacher), str(model), seed)
     before = _signs(start, found)
     figures_before = _figures(start, found, judgements)
     del start

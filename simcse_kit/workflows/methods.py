@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.data import LabelledTexts
+from simcse_kit.data.passages import sentence_and_rest
 from simcse_kit.encoder.call import DOCUMENT, QUERY
 from simcse_kit.model import SimCSE
+from simcse_kit.objectives.neighbors import Neighbors
 from simcse_kit.training.fitted import SMALLEST, STEPS
+from simcse_kit.workflows.smoothing import AMONG, Smoothing, smoothing
 from simcse_kit.workflows.texts import Texts
 
 _SHORT_PART = 0.5  # a title is less than half as long as its body, or it is no question for it
+_PASSAGES = 0.5  # share of the texts that have two sentences, from which on these teach
 _ROWS = 20_000  # texts in a run over all epochs
 _LENGTHS = 0.99  # share of the texts that are read whole in training, as far as the model reads them
 _SAMPLE = 20_000  # texts whose tokens are counted
@@ -23,26 +27,38 @@ _SAMPLE = 20_000  # texts whose tokens are counted
 class Method:
     """What is trained, on what."""
 
-    name: str  # neighbors, parts, classes
+    name: str  # classes, parts, neighbors, passages, order
     words: str  # in a line
     mode: str  # unsup or sup
     data: Any  # what `train_unsup` or `train_sup` takes
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str) -> Method:
+def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str, seed: int) -> Method:
     """The method for these texts.
 
-    Classes teach where there are some. Documents of two parts learn to be found by the short one. All other texts learn
-    the mean of their neighbourhoods.
+    Classes teach where there are some. Documents of two parts learn to be found by the short one. Texts whose halves
+    find each other no worse by the mean of their neighbourhoods learn this mean, see `smoothing`; of the others, each
+    text learns to be found by one of its sentences.
     """
     if texts.labels is not None:
         return _classes(texts, model)
     if texts.parts is not None:
         titles, bodies = (_lengths([pair[i] for pair in texts.parts], model) for i in range(2))
         if np.median(titles) <= _SHORT_PART * np.median(bodies):
-            return _parts(texts, model, teacher or start, bodies)
-    return _neighbors(texts, model, teacher)
+            assert texts.part_names is not None
+            short, long = texts.part_names
+            words = f"{short} and {long}: each {short} learns to find its {long}"
+            return _pairs("parts", words, texts.parts, model, teacher or start, bodies)
+    looked_at = smoothing(model, texts.texts, _neighborhood(min(len(texts.texts), AMONG)))
+    if looked_at is None or looked_at.helps:
+        return _neighbors(texts, model, teacher, looked_at)
+    pairs = sentence_and_rest(texts.texts, seed)
+    if len(pairs) < _PASSAGES * len(texts.texts):
+        return _order(texts, model, teacher or start, looked_at)
+    lengths = _lengths([rest for _, rest in pairs], model)
+    words = f"passages: a sentence learns to find the text around it ({looked_at.words})"
+    return _pairs("passages", words, pairs, model, teacher or start, lengths)
 
 
 def _classes(texts: Texts, model: SimCSE) -> Method:
@@ -57,19 +73,25 @@ def _classes(texts: Texts, model: SimCSE) -> Method:
     )
 
 
-def _neighbors(texts: Texts, model: SimCSE, teacher: str | None) -> Method:
+def _neighborhood(count: int) -> Neighbors:
+    """Half the root of the texts: 50 neighbours of 10,000 texts."""
+    return Neighbors(neighbors=int(np.clip(round(np.sqrt(count) / 2), 5, 100)))
+
+
+def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, looked_at: Smoothing | None) -> Method:
     count = len(texts.texts)
     epochs = float(np.clip(_ROWS / count, 0.1, 2.0))
     batch = _batch_size(count, epochs, 64)
     whose = "their own model's" if teacher is None else f"{teacher}'s"
+    why = "" if looked_at is None else f" ({looked_at.words})"
     return Method(
         name="neighbors",
-        words=f"neighbour distillation: each text learns the mean of its nearest texts' vectors, {whose}",
+        words=f"neighbour distillation: each text learns the mean of its nearest texts' vectors, {whose}{why}",
         mode="unsup",
         data=texts.texts,
         settings={
             "objective": "neighbors",
-            "neighbors": int(np.clip(round(np.sqrt(count) / 2), 5, 100)),  # 50 of 10,000 texts
+            "neighbors": _neighborhood(count).neighbors,
             "batch_size": batch,
             "epochs": max(epochs, STEPS * batch / count),
             "max_seq_length": _longest(_lengths(texts.texts, model), model),
@@ -79,20 +101,42 @@ def _neighbors(texts: Texts, model: SimCSE, teacher: str | None) -> Method:
     )
 
 
-def _parts(texts: Texts, model: SimCSE, teacher: str, lengths: np.ndarray) -> Method:
-    assert texts.parts is not None
-    assert texts.part_names is not None
-    count = len(texts.parts)
-    batch = _batch_size(count, 1.0, 32)
-    short, long = texts.part_names
+def _order(texts: Texts, model: SimCSE, teacher: str, looked_at: Smoothing) -> Method:
+    """Texts of one sentence that neighbours would blur."""
+    count = len(texts.texts)
+    epochs = float(np.clip(_ROWS / count, 0.1, 1.0))
+    batch = _batch_size(count, epochs, 64)
     return Method(
-        name="parts",
-        words=f"{short} and {long}: each {short} learns to find its {long}, in the order of {teacher}",
+        name="order",
+        words=f"RankCSE: each text learns the order in which {teacher} has the others ({looked_at.words})",
+        mode="unsup",
+        data=texts.texts,
+        settings={
+            "recipe": "rankcse",
+            "batch_size": batch,
+            "epochs": max(epochs, STEPS * batch / count),
+            "max_seq_length": _longest(_lengths(texts.texts, model), model),
+            "teacher": teacher,
+        }
+        | _prompts(model),
+    )
+
+
+def _pairs(
+    name: str, words: str, pairs: list[tuple[str, str]], model: SimCSE, teacher: str, lengths: np.ndarray
+) -> Method:
+    """A short text and the long one that it is to find; ``lengths`` are those of the long ones."""
+    count = len(pairs)
+    epochs = float(np.clip(_ROWS / count, 0.1, 1.0))
+    batch = _batch_size(count, epochs, 32)
+    return Method(
+        name=name,
+        words=f"{words}, in the order of {teacher}",
         mode="sup",
-        data=texts.parts,
+        data=pairs,
         settings={
             "batch_size": batch,
-            "epochs": float(np.clip(STEPS * batch / count, 1.0, 3.0)),
+            "epochs": float(np.clip(STEPS * batch / count, epochs, 3.0)),
             "learning_rate": 2e-5,
             "max_seq_length": _longest(lengths, model),
             "teacher": teacher,

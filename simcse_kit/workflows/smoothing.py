@@ -1,0 +1,124 @@
+"""Whether the mean of a text's neighbours says more of it than its own vector does: found out without labels.
+
+A short text is a few words of what its writer had in mind. The mean of its neighbours adds what others said of the
+same, and a text's two halves find each other more often. A document says its own: the mean blurs it, and its halves
+lose each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.evaluation.metrics import unit
+from simcse_kit.evaluation.signs import reciprocal_ranks
+from simcse_kit.model import SimCSE
+from simcse_kit.objectives import SCALE_RANK, Neighborhood, Objective
+from simcse_kit.search.vectors import exact_nearest
+from simcse_kit.types import Vectors
+
+ASKED = 500  # texts that are cut into halves, at most; a quarter of the texts where there are fewer than 2,000
+AMONG = 2_000  # texts whose vectors are averaged, at most
+_SEED = 0
+_SURE = 2.0  # standard errors
+
+
+class Smoothing(NamedTuple):
+    """Reciprocal rank of a text's half when its other half is searched, mean over the texts asked, times 100."""
+
+    own: float  # with vectors as the model makes them
+    mean: float  # with each vector averaged with its neighbours, as the objective does
+    error: float  # standard error of the difference
+
+    @property
+    def helps(self) -> bool:
+        """Whether halves find each other no worse: `_SURE` standard errors below 0 count as worse."""
+        return self.mean - self.own >= -_SURE * self.error
+
+    @property
+    def words(self) -> str:
+        """In a line."""
+        return f"a half finds its text's other half at {self.own:.1f}, averaged with neighbours {self.mean:.1f}"
+
+
+def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoothing | None:
+    """Search halves of texts, as they are and averaged with their neighbours among other texts.
+
+    Each text is cut twice: in the middle, and into two random sets of its words.
+
+    Args:
+        model: of the vectors.
+        texts: N distinct texts.
+        objective: one with a neighborhood; its `targets` are the averages.
+
+    Returns:
+        None where fewer than 20 texts can be cut.
+    """
+    random = np.random.default_rng(_SEED)
+    order = random.permutation(len(texts))
+    cut = [(int(i), texts[i].split()) for i in order[: min(ASKED, len(texts) // 4)]]
+    asked = [(i, words) for i, words in cut if len(words) > 1]
+    if len(asked) < 20:
+        return None
+    apart = {i for i, _ in asked}
+    rest = [texts[i] for i in order[: AMONG + ASKED] if int(i) not in apart]
+    views = _halves([words for _, words in asked], random)
+    among = unit(np.asarray(model.encode_document(rest), np.float32))
+    found = [unit(np.asarray(model.encode_document(view), np.float32)) for view in views]
+    averaged = _Averaged(among, objective)
+    plain = [reciprocal_ranks(found[at], found[at + 1]) for at in (0, 2)]
+    means = [averaged(view) for view in found]
+    after = [reciprocal_ranks(means[at], means[at + 1]) for at in (0, 2)]
+    change = (after[0] + after[1] - plain[0] - plain[1]) / 2  # one value of each text: its two cuts are not independent
+    return Smoothing(
+        100 * float(np.mean(plain)), 100 * float(np.mean(after)), 100 * float(change.std() / np.sqrt(len(change)))
+    )
+
+
+def _halves(texts: Sequence[Sequence[str]], random: np.random.Generator) -> list[list[str]]:
+    """First and second half, and two random sets of words in their order: four lists of n texts."""
+    views: list[list[str]] = [[], [], [], []]
+    for words in texts:
+        middle = (len(words) + 1) // 2
+        one = set(random.permutation(len(words))[:middle].tolist())
+        views[0].append(" ".join(words[:middle]))
+        views[1].append(" ".join(words[middle:]))
+        views[2].append(" ".join(word for i, word in enumerate(words) if i in one))
+        views[3].append(" ".join(word for i, word in enumerate(words) if i not in one))
+    return views
+
+
+class _Averaged:
+    """Vectors (n, D) averaged with their nearest among M others, as an objective averages a text of its own."""
+
+    def __init__(self, among: Vectors, objective: Objective) -> None:
+        self.among = among
+        self.objective = objective
+        self.k = min(objective.neighborhood, len(among) - 1)
+        scores, rows = exact_nearest(among, among, self.k + 1)
+        scores = _without(scores, rows, np.arange(len(among)))
+        self.last = scores[:, -1]
+        self.scale = 1 - scores[:, min(SCALE_RANK, self.k) - 1]
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        scores, rows = exact_nearest(vectors, self.among, self.k)
+        around = Neighborhood(
+            own=vectors,
+            near=self.among[rows],
+            scores=scores,
+            farthest=self.last[rows],
+            scale=1 - scores[:, min(SCALE_RANK, self.k) - 1],
+            near_scale=self.scale[rows],
+        )
+        return self.objective.targets(around)
+
+
+def _without(scores: Vectors, rows: NDArray[np.int64], own: NDArray[np.int64]) -> Vectors:
+    """Scores (n, k + 1) without that of the own row, else without the last: (n, k)."""
+    at = np.where((rows == own[:, None]).any(1), (rows == own[:, None]).argmax(1), rows.shape[1] - 1)
+    kept = np.arange(rows.shape[1])[None, :] != at[:, None]
+    left: Vectors = scores[kept].reshape(len(scores), -1)
+    return left
