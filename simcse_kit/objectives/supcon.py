@@ -33,6 +33,7 @@ class SupCon(Objective):
     order: ClassVar[int] = 6
     modes: ClassVar[tuple[str, ...]] = ("sup",)
     labelled: ClassVar[bool] = True
+    shapes_vectors: ClassVar[bool] = True
 
     texts_per_class: int = setting(4, "Texts of a class in a batch, about.", at_least=2)
     dropout_views: bool = setting(

@@ -28,10 +28,11 @@ _ADAM_STATES = 2  # moments, each as large as the weights
 def warn_of_worse_search(config: TrainConfig, start: Loaded) -> None:
     """Say once that plain SimCSE harms the search of a model that is already a sentence encoder.
 
-    A teacher holds the model where it is (RankCSE with the start as teacher lost nothing), and another pooling than the
-    start's own begins from vectors that were never trained.
+    A teacher holds the model where it is (RankCSE with the start as teacher lost nothing), as do an objective's own
+    targets; another pooling than the start's own begins from vectors that were never trained.
     """
-    if config.mode != "unsup" or config.teacher or start.encoder.pooling != start.own_pooling:
+    taught = config.teacher or config.objective.neighborhood
+    if config.mode != "unsup" or taught or start.encoder.pooling != start.own_pooling:
         return
     say_once(
         f"{config.model} is already a sentence encoder, and `train unsup` on your own text usually makes its search "

@@ -45,10 +45,10 @@ def degrees(vectors: Vectors) -> list[float]:
 
 
 def test_targets_of_six_points_by_hand(tmp_path: Path) -> None:
-    """With one neighbour, a and b are each other's: both distances are their scale, so the weight is 1/e. The nearest
-    of c is b, whose nearest is a: c keeps its place. tan = sin 10 / (e + cos 10), 2.685 degrees.
+    """With one neighbour, a and b are each other's: both distances are their scale, so the weight is 1/e, and that
+    of the own vector 4. The nearest of c is b, whose nearest is a: c keeps its place. tan = sin 10 / (4e + cos 10).
     """
-    moved = math.degrees(math.atan2(math.sin(math.radians(10)), math.e + math.cos(math.radians(10))))
+    moved = math.degrees(math.atan2(math.sin(math.radians(10)), 4 * math.e + math.cos(math.radians(10))))
     expected = [moved, 10 - moved, 25, 90 + moved, 100 - moved, 115]
     assert degrees(targets_of(tmp_path / "one", neighbors=1)) == pytest.approx(expected, abs=2e-3)
 
@@ -61,7 +61,7 @@ def test_targets_equal_a_slow_reference(tmp_path: Path) -> None:
     scale = [1 - cosines[i, others[-1]] for i, others in enumerate(near)]  # fewer than seven: the farthest
     expected = []
     for i, others in enumerate(near):
-        total = vectors[i].copy()
+        total = 4 * vectors[i]
         for j in others:
             if i in near[j]:
                 total += math.exp(-(1 - cosines[i, j]) / math.sqrt(scale[i] * scale[j])) * vectors[j]
@@ -90,6 +90,7 @@ def test_the_mark_is_of_texts_teacher_and_settings() -> None:
         targets_mark(TEXTS[1:], "plane", kind()),
         targets_mark(["ab", *TEXTS[2:]], "plane", kind()),
         targets_mark(TEXTS, "plane", kind(neighbors=7)),
+        targets_mark(TEXTS, "plane", kind(own_weight=1.0)),
     ]
     assert len(set(marks)) == len(marks)
     assert marks[0] == targets_mark(list(TEXTS), "plane", kind())

@@ -215,7 +215,9 @@ def _harm_warnings(mode: str, data: Any, folder: Path, **settings: Any) -> list[
 def test_unsup_warns_where_the_start_is_a_sentence_encoder(
     bert: Path, sentences: list[str], triplets: list[Any], tmp_path: Path, hub_cache: Callable[..., None]
 ) -> None:
-    """Once, before training, with figures; not for raw encoders, labels, a teacher or vectors never trained."""
+    """Once, before training, with figures; not for raw encoders, labels, a teacher, targets of the start's own, or
+    vectors never trained.
+    """
     encoder, known, run = tmp_path / "encoder", "princeton-nlp/unsup-simcse-bert-base-uncased", tmp_path / "run"
     SimCSE(bert, pooling="mean", device="cpu").save(encoder)
     hub_cache(known, bert)
@@ -227,6 +229,7 @@ def test_unsup_warns_where_the_start_is_a_sentence_encoder(
     assert _harm_warnings("unsup", sentences, run, model=bert) == []
     assert _harm_warnings("unsup", sentences, run, model=encoder, pooling="cls_before_pooler") == []
     assert _harm_warnings("unsup", sentences, run, model=encoder, recipe="rankcse", teacher=(str(encoder),)) == []
+    assert _harm_warnings("unsup", sentences, run, model=encoder, objective="neighbors") == []
     assert _harm_warnings("sup", triplets, run, model=encoder) == []
 
 
