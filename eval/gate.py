@@ -3,7 +3,7 @@
 Short runs of many methods and strengths from one start model, on four domains whose labels tell P@10: banking77,
 clinc150, stackoverflow, and TREC's fine question types. A run trains on texts alone; 600 other texts give the signs.
 Results go to results/gate.json as they come, and runs that are there are skipped. The limit of a sign is chosen on
-three domains and tried on the fourth, for each domain in turn; see `confusion`.
+three domains and tried on the fourth, for each domain in turn, see ``gate_table.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from simcse_kit.evaluation.signs import SearchSigns, signs
 START = "all-MiniLM-L6-v2"
 DOMAINS = ("banking77", "clinc150", "stackoverflow", "trec")
 TRAINED, LOOKED_AT, ASKED = 4000, 600, 1000  # texts that train and are searched, that give the signs, that are queries
-HARM = -1.0  # P@10
 
 
 class Domain(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from simcse_kit.data import LabelledTexts, TextData, read_examples, read_scored_pairs, read_sentences
-from simcse_kit.distributed import World, barrier, world
+from simcse_kit.distributed import World, world
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
@@ -49,6 +50,7 @@ from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
 
 _TOLD = 500  # texts, from which on progress is shown
+_WAIT = 0.2  # seconds between two looks for targets that another process writes
 _COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
 TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]] | ScoredPairs | LabelledTexts
@@ -371,11 +373,13 @@ def set_targets(job: Job) -> None:
     folder, objective = job.output_dir / TARGETS, job.config.objective
     texts = list(dict.fromkeys(job.data.column(0)))  # as `numbered` counts them
     mark = targets_mark(texts, job.teacher.fingerprint(), objective)
-    if read_targets(folder, mark) is None and job.world.rank == 0:
-        write_targets(folder, mark, texts, job.teacher, objective, show_progress_bar=len(texts) > _TOLD)
-    barrier()
     vectors = read_targets(folder, mark)
-    assert vectors is not None
+    if vectors is None and job.world.rank == 0:
+        write_targets(folder, mark, texts, job.teacher, objective, show_progress_bar=len(texts) > _TOLD)
+    while vectors is None:  # a barrier gives up after minutes, and a million texts take hours
+        vectors = read_targets(folder, mark)
+        if vectors is None:
+            time.sleep(_WAIT)
     job.rows.teachers = [Targets(vectors, numbered([job.data.column(0)]))]
 
 

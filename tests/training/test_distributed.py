@@ -167,6 +167,21 @@ def test_each_rank_draws_for_itself(bert: Path, sentences: list[str], tmp_path: 
     assert first != second
 
 
+def _taught(sentences: list[str], folder: Path, run: Path, batch_size: int) -> Any:
+    settings: dict[str, Any] = {"objective": "neighbors", "neighbors": 3, "epochs": 2, "learning_rate": 0.01}
+    settings |= {"dropout": 0.0, "pooling": "mean", "device": "cpu", "bf16": False, "listener": None}
+    train_unsup(sentences, run, model=folder, batch_size=batch_size, **settings)
+    return SimCSE(run, device="cpu").encode(sentences)
+
+
+def test_ranks_learn_the_targets_of_the_first(bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    """Two processes with batch 4 end where one with batch 8 ends, and both read what one has written."""
+    alone = _taught(sentences, bert, tmp_path / "one", 8)
+    assert np.abs(SimCSE(bert, pooling="mean", device="cpu").encode(sentences) - alone).max() > 0.05
+    for found in on_ranks(2, _taught, sentences, bert, tmp_path / "two", 4):
+        np.testing.assert_allclose(found, alone, atol=1e-4)
+
+
 def _stops() -> list[bool]:
     rank = world().rank
     return [any_rank(rank == 1), any_rank(False), total(rank + 1) == 3]  # type: ignore[list-item]

@@ -1,0 +1,138 @@
+"""How often the gate of `adapt` sees harm, from results/gate.json: chosen on three domains, tried on the fourth."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from record import has, load
+
+HARM = -1.0  # P@10
+DRAWS = 10_000
+
+
+class Run(NamedTuple):
+    """A trained model beside its start model."""
+
+    domain: str
+    method: str
+    seed: int
+    change: float  # P@10
+    kept: dict[str, float]  # each sign after training, as a share of the start model's
+
+    @property
+    def harmed(self) -> bool:
+        """Whether more than a point is lost."""
+        return self.change < HARM
+
+
+class Confusion(NamedTuple):
+    """Runs by what happened to their search and what the gate said."""
+
+    caught: int
+    missed: int
+    alarms: int
+    passed: int
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], sign: str, limit: float) -> Confusion:
+        """The gate says harm where less of the sign than the limit is left."""
+        pairs = [(run.harmed, run.kept[sign] < limit) for run in runs]
+        return cls(*(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))))
+
+    def __add__(self, other: Confusion) -> Confusion:  # type: ignore[override]
+        return Confusion(*(one + two for one, two in zip(self, other, strict=True)))
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Harms that were caught, harmless runs that were stopped."""
+        harmed, harmless = self.caught + self.missed, self.alarms + self.passed
+        return self.caught / harmed if harmed else float("nan"), self.alarms / harmless if harmless else float("nan")
+
+
+def gate_runs() -> list[Run]:
+    """Every trained run of the file."""
+    rows: list[dict[str, Any]] = load("gate")["runs"] if has("gate") else []
+    starts = {row["domain"]: row for row in rows if row["method"] == "start"}
+    return [
+        Run(
+            row["domain"],
+            row["method"],
+            row["seed"],
+            row["p@10"] - starts[row["domain"]]["p@10"],
+            {name: value / starts[row["domain"]]["signs"][name] for name, value in row["signs"].items()},
+        )
+        for row in rows
+        if row["method"] != "start" and row["domain"] in starts
+    ]
+
+
+def best_limit(runs: Sequence[Run], sign: str) -> float:
+    """The limit with the fewest faults, in the middle of all that have as few.
+
+    >>> made = [Run("a", "m", 1, change, {"s": kept}) for change, kept in ((-5, 0.7), (-2, 0.8), (0, 1.0), (1, 1.2))]
+    >>> round(best_limit(made, "s"), 3)
+    0.9
+    """
+    values = sorted({run.kept[sign] for run in runs})
+    edges = [values[0] - 0.02, *values, values[-1] + 0.02]
+    between = [(low + high) / 2 for low, high in pairwise(edges)]
+    faults = [(found := Confusion.of(runs, sign, limit)).missed + found.alarms for limit in between]
+    return statistics.median([limit for limit, fault in zip(between, faults, strict=True) if fault == min(faults)])
+
+
+def by_domain(runs: Sequence[Run], sign: str, limit: float | None = None) -> dict[str, Confusion]:
+    """Each domain with the limit that was chosen on the others, or with one that is given."""
+    return {
+        domain: Confusion.of(
+            [run for run in runs if run.domain == domain],
+            sign,
+            best_limit([run for run in runs if run.domain != domain], sign) if limit is None else limit,
+        )
+        for domain in sorted({run.domain for run in runs})
+    }
+
+
+def intervals(found: dict[str, Confusion]) -> list[tuple[float, float]]:
+    """95 % intervals of both rates; whole domains are drawn, as the runs of one are alike."""
+    counts = np.array([list(one) for one in found.values()])  # (domains, 4)
+    drawn = np.random.default_rng(0).integers(len(counts), size=(DRAWS, len(counts)))
+    caught, missed, alarms, passed = counts[drawn].sum(1).T
+    with np.errstate(invalid="ignore"):
+        rates = caught / (caught + missed), alarms / (alarms + passed)
+    return [(float(low), float(high)) for low, high in (np.nanquantile(rate, [0.025, 0.975]) for rate in rates)]
+
+
+def gate_table(sign: str, limit: float) -> str:
+    """The confusion table of the gate that is used, and its rates with a domain left out."""
+    runs = gate_runs()
+    if not runs:
+        return ""
+    used, tried = by_domain(runs, sign, limit), by_domain(runs, sign)
+    lines = ["| domain | harmed, stopped | harmed, passed | harmless, stopped | harmless, passed |"]
+    lines.append(f"| --- |{' ---: |' * 4}")
+    lines += [f"| {domain} | {' | '.join(str(count) for count in one)} |" for domain, one in used.items()]
+    lines.append(f"| all, limit {limit:g} | {' | '.join(map(str, _total(used)))} |")
+    lines.append(f"| all, limit from the other domains | {' | '.join(map(str, _total(tried)))} |")
+    told = [
+        f"{name} {100 * rate:.0f} % (95 % interval {100 * low:.0f} to {100 * high:.0f})"
+        for name, rate, (low, high) in zip(
+            ("harms stopped", "false alarms"), _total(tried).rates, intervals(tried), strict=True
+        )
+    ]
+    head = (
+        f"{len(runs)} runs whose P@10 is known; harmed: it lost more than {-HARM:g} point. Stopped: less than "
+        f"{limit:g} of the start model's {sign} is left. With the limit chosen on the other three domains: "
+        f"{', '.join(told)}; whole domains are drawn ([gate.json](eval/results/gate.json), `python eval/gate.py`):"
+    )
+    return head + "\n\n" + "\n".join(lines)
+
+
+def _total(found: dict[str, Confusion]) -> Confusion:
+    total = Confusion(0, 0, 0, 0)
+    for one in found.values():
+        total = total + one
+    return total
