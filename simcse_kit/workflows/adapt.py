@@ -50,7 +50,8 @@ class AdaptResult:
         """Five lines: data, method, gate, figures, next."""
         source = "TEXTS" if self.source.startswith("<") else self.source  # of a list: <memory>
         held_out = f", {self.held_out:,} of them held out to check" if self.held_out else ""
-        dropped = f"; {self.dropped:,} rows without text, or that repeat another, left out" if self.dropped else ""
+        empty = "text or class" if self.method.name == "classes" else "text"
+        dropped = f"; {self.dropped:,} rows without {empty}, or that repeat another, left out" if self.dropped else ""
         return [
             ("data", f"{self.texts:,} distinct texts of {self.source}{held_out}{dropped}"),
             ("method", f"{self.method.words}; {self.training.steps:,} steps, {self.seconds:.0f} s"),
