@@ -88,6 +88,14 @@ class TrainConfig:
     epochs: float = setting(1.0, "Passes over the data.", above=0, panel="optimisation")
     batch_size: int = setting(64, "Rows a step and device: the others are the negatives.", panel="optimisation")
     learning_rate: float = setting(3e-5, "Falls linearly to 0.", above=0, panel="optimisation")
+    start_share: float = setting(
+        0.0,
+        "Share of the start model's weights in the saved model (WiSE-FT, Wortsman et al., 2022): it forgets less, and "
+        "few rows teach more.",
+        at_least=0,
+        below=1,
+        panel="optimisation",
+    )
     max_seq_length: int = setting(32, "Tokens, in training only; the saved model keeps its own.", panel="optimisation")
     no_duplicates: bool = setting(
         False, "Batches without equal texts; where they cannot be had, the loss masks them.", panel="optimisation"

@@ -48,7 +48,8 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(callback)
     first = trainer.is_world_process_zero()
-    start = _copy(trainer.saved.encoder) if first and job.select in _METRIC else {}  # of a resumed run too
+    share = job.config.start_share
+    start = _copy(trainer.saved.encoder) if first and (share or job.select in _METRIC) else {}  # of a resumed run too
     began = time.perf_counter()
     with _stop_after_step(callback), disk_full_named(job.output_dir):
         trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
@@ -73,6 +74,8 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
     if first:
         if result.start_was_better:
             _put_back(model.encoder, start)
+        elif share:
+            _put_back(model.encoder, start, share)
         if job.config.merge:
             merge_lora(model.encoder)
         check_target(model.encoder, job.output_dir)
@@ -110,11 +113,14 @@ def _copy(encoder: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _put_back(encoder: nn.Module, weights: dict[str, Tensor]) -> None:
+def _put_back(encoder: nn.Module, weights: dict[str, Tensor], share: float = 1.0) -> None:
+    """Weights in the place of an encoder's, or a share of them in a weighted mean with it."""
     with torch.no_grad():
         for name, weight in encoder.named_parameters():
-            if name in weights:
-                weight.copy_(weights[name])
+            if name not in weights:
+                continue
+            before = weights[name].to(weight)
+            weight.copy_(before if share == 1 else weight.lerp(before, share))
 
 
 def _trainer_class(job: Job) -> type[ContrastiveTrainer]:

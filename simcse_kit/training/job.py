@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,14 +42,10 @@ from simcse_kit.training.sampling import Cut, numbered
 from simcse_kit.training.selection import check_dropout_twins, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, settle
-from simcse_kit.training.targets import FOLDER as TARGETS
-from simcse_kit.training.targets import Targets, read_targets, targets_mark, write_targets
 from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
 from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
 
-_TOLD = 500  # texts, from which on progress is shown
-_WAIT = 0.2  # seconds between two looks for targets that another process writes
 _COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
 TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]] | ScoredPairs | LabelledTexts
@@ -87,7 +82,7 @@ class Job:
     @property
     def select(self) -> str:
         """How the best checkpoint is chosen: eval-data, dropout-twins or last."""
-        return self.config.select or ("last" if self.pairs is None else "eval-data")
+        return _selects(self.config, self.pairs)
 
 
 class _Read(NamedTuple):
@@ -176,9 +171,18 @@ def _read(settled: Settled, source: TrainData) -> _Read:
     pairs = _eval_pairs(settled.given.get("eval_data"))
     if config.select == "eval-data" and pairs is None:
         raise TrainingError("select eval-data needs eval_data (--eval-data): scored sentence pairs")
+    if config.start_share and _selects(config, pairs) != "last":
+        raise TrainingError(
+            "start_share changes weights after the last step, so no score chose what is saved: give it with select last"
+        )
     read = _rows_of_text(config, source, settled.given)
     data, held_out = _held_out(config, read.data)
     return read._replace(data=data, held_out=held_out, pairs=pairs)
+
+
+def _selects(config: TrainConfig, pairs: ScoredPairs | None) -> str:
+    """By what the saved weights are chosen."""
+    return config.select or ("last" if pairs is None else "eval-data")
 
 
 def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
@@ -362,25 +366,6 @@ def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingR
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
     )
-
-
-def set_targets(job: Job) -> None:
-    """Give the rows the targets that the objective makes from nearest texts: written by the first process of a run,
-    read again by the others and on resume. Comes after the run's folder is there; others are left as they are.
-    """
-    if job.teacher is None:
-        return
-    folder, objective = job.output_dir / TARGETS, job.config.objective
-    texts = list(dict.fromkeys(job.data.column(0)))  # as `numbered` counts them
-    mark = targets_mark(texts, job.teacher.fingerprint(), objective)
-    vectors = read_targets(folder, mark)
-    if vectors is None and job.world.rank == 0:
-        write_targets(folder, mark, texts, job.teacher, objective, show_progress_bar=len(texts) > _TOLD)
-    while vectors is None:  # a barrier gives up after minutes, and a million texts take hours
-        vectors = read_targets(folder, mark)
-        if vectors is None:
-            time.sleep(_WAIT)
-    job.rows.teachers = [Targets(vectors, numbered([job.data.column(0)]))]
 
 
 def _compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:

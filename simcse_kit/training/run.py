@@ -14,11 +14,12 @@ from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.fast import training_speedups
 from simcse_kit.evaluation.judgements import record_use
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.job import Job, TrainData, prepare, set_targets
+from simcse_kit.training.job import Job, TrainData, prepare
 from simcse_kit.training.plan import make_plan
 from simcse_kit.training.record import write_record
 from simcse_kit.training.settings import TrainSettings, check_known
 from simcse_kit.training.targets import FOLDER as TARGETS
+from simcse_kit.training.taught import set_targets
 from simcse_kit.training.trial import trial_step
 
 __all__ = ["TrainSettings", "train_sup", "train_unsup"]
