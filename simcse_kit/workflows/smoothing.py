@@ -20,8 +20,9 @@ from simcse_kit.objectives import SCALE_RANK, Neighborhood, Objective
 from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.types import Vectors
 
-ASKED = 500  # texts that are cut into halves, at most; a quarter of the texts where there are fewer than 2,000
 AMONG = 2_000  # texts whose vectors are averaged, at most
+_LEAST_AMONG = 500
+_WORDS = 60_000  # of these texts, about: fewer of them where they are long
 _SEED = 0
 _SURE = 2.0  # standard errors
 
@@ -47,7 +48,7 @@ class Smoothing(NamedTuple):
 def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoothing | None:
     """Search halves of texts, as they are and averaged with their neighbours among other texts.
 
-    Each text is cut twice: in the middle, and into two random sets of its words.
+    At most a quarter of `AMONG` texts are cut, each twice: in the middle, and into two random sets of its words.
 
     Args:
         model: of the vectors.
@@ -59,16 +60,19 @@ def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoo
     """
     random = np.random.default_rng(_SEED)
     order = random.permutation(len(texts))
-    cut = [(int(i), texts[i].split()) for i in order[: min(ASKED, len(texts) // 4)]]
+    long = float(np.mean([len(texts[i].split()) for i in order[:_LEAST_AMONG]]))
+    among = int(np.clip(_WORDS / max(long, 1.0), _LEAST_AMONG, AMONG))
+    asked_of = order[: min(among, len(texts)) // 4]
+    cut = [(int(i), texts[i].split()) for i in asked_of]
     asked = [(i, words) for i, words in cut if len(words) > 1]
     if len(asked) < 20:
         return None
     apart = {i for i, _ in asked}
-    rest = [texts[i] for i in order[: AMONG + ASKED] if int(i) not in apart]
+    rest = [texts[i] for i in order[: among + len(asked_of)] if int(i) not in apart]
     views = _halves([words for _, words in asked], random)
-    among = unit(np.asarray(model.encode_document(rest), np.float32))
+    vectors = unit(np.asarray(model.encode_document(rest), np.float32))
     found = [unit(np.asarray(model.encode_document(view), np.float32)) for view in views]
-    averaged = _Averaged(among, objective)
+    averaged = _Averaged(vectors, objective)
     plain = [reciprocal_ranks(found[at], found[at + 1]) for at in (0, 2)]
     means = [averaged(view) for view in found]
     after = [reciprocal_ranks(means[at], means[at + 1]) for at in (0, 2)]
