@@ -24,6 +24,14 @@ class Structured(NamedTuple):
     empty: int  # rows without any text, which were dropped
 
     @property
+    def rest(self) -> list[str]:
+        """Long parts without the short one that they begin with, as a text often repeats its title; may be empty."""
+        return [
+            long[len(short) :].lstrip(" .:-\n") if short and long.startswith(short) else long
+            for short, long in zip(self.short, self.long, strict=True)
+        ]
+
+    @property
     def whole(self) -> list[str]:
         """Both parts as one text, the short one first, as an index has them (BEIR's layout); not written twice."""
         return [

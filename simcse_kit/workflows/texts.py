@@ -67,7 +67,7 @@ def read_texts(
         return _plain(source)
     structured = None if columns is not None or text_column is not None else read_structured(source)
     if structured is not None:
-        parts = dict(zip(structured.whole, zip(structured.short, structured.long, strict=True), strict=True))
+        parts = dict(zip(structured.whole, zip(structured.short, structured.rest, strict=True), strict=True))
         rows = len(structured.short) + structured.empty
         texts, held_out = _split(list(parts), structured.source)
         both = [parts[text] for text in texts if all(parts[text])]

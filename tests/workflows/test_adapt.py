@@ -82,6 +82,13 @@ def test_a_body_that_begins_with_its_title_is_not_written_twice(tmp_path: Path) 
     assert read_texts(write(tmp_path / "rows.jsonl", rows)).texts[0] == "On cats 0. They sleep."
 
 
+def test_a_title_is_not_asked_of_a_body_that_repeats_it(tmp_path: Path) -> None:
+    """It would be found by its own words; a body that is nothing but the title teaches nothing."""
+    rows = [{"title": f"On cats {i}", "text": f"On cats {i} . They sleep."} for i in range(60)]
+    parts = read_texts(write(tmp_path / "rows.jsonl", [*rows, {"title": "On dogs", "text": "On dogs"}])).parts
+    assert parts == [(f"On cats {i}", "They sleep.") for i in range(60)]
+
+
 def test_held_out_texts_are_not_trained_on_and_stay_the_same() -> None:
     found, again = read_texts(TEXTS), read_texts(TEXTS)
     assert len(found.held_out) == len(TEXTS) // 10
