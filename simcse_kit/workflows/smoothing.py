@@ -42,7 +42,7 @@ class Smoothing(NamedTuple):
     @property
     def words(self) -> str:
         """In a line."""
-        return f"a half finds its text's other half at {self.own:.1f}, averaged with neighbours {self.mean:.1f}"
+        return f"mean reciprocal rank of a text's other half {self.own:.1f}, with averaged vectors {self.mean:.1f}"
 
 
 def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoothing | None:
