@@ -81,6 +81,25 @@ def method_figures() -> dict[str, dict[str, Any]]:
     }
 
 
+def harm_figures() -> dict[str, list[float]]:
+    """P@10 before and after plain SimCSE, on every domain with classes where it was measured."""
+    found = cells()
+    return {
+        domain: [round(mean(found[method, domain], domain), 1) for method in ("start", "simcse")]
+        for domain in CLASSES
+        if ("start", domain) in found and ("simcse", domain) in found
+    }
+
+
+def harm_line() -> str:
+    """For the README."""
+    told = [f"{domain} {before:.1f} before and {after:.1f} after" for domain, (before, after) in harm_figures().items()]
+    return (
+        "Measured on all-MiniLM-L6-v2 with mean pooling, without labels, the share of right answers among the ten\n"
+        f"nearest: {', '.join(told)}\n([adapt.json](eval/results/adapt.json))."
+    )
+
+
 def mean_gain(method: str = "adapt") -> float:
     """P@10 over the three domains with classes, beside the start."""
     found = cells()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapt_tables import adapt_table, method_figures
+from adapt_tables import adapt_table, harm_figures, harm_line, method_figures
 from lecture_tables import lecture_blocks
 from part_tables import part_blocks
 from record import has, load
@@ -28,6 +28,7 @@ README = HERE.parent / "README.md"
 LECTURE = HERE.parent / "examples" / "contrastive_learning.md"
 PAGE = HERE / "README.md"
 MEASURED = HERE.parent / "simcse_kit" / "training" / "measured.json"
+HARM = HERE.parent / "simcse_kit" / "training" / "harm.json"
 METHODS = HERE.parent / "simcse_kit" / "workflows" / "measured.json"
 START, END = "<!-- figures: eval/tables.py -->", "<!-- end of figures -->"
 TASKS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness", "avg")
@@ -319,9 +320,8 @@ def lecture() -> str:
 def readme() -> str:
     """The README with the figures that the results have, and the tables of the parts that there are."""
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
-    return pattern.sub(
-        lambda _: f"{START}\n\n{render()}\n\n{END}", with_blocks(README, part_blocks() | {"adapt": adapt_table()})
-    )
+    blocks = part_blocks() | {"adapt": adapt_table(), "harm": harm_line()}
+    return pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", with_blocks(README, blocks))
 
 
 def main() -> None:
@@ -330,6 +330,7 @@ def main() -> None:
         draw_encode()
     MEASURED.write_text(json.dumps(measured(), indent=2) + "\n", encoding="utf-8")
     METHODS.write_text(json.dumps(method_figures(), indent=2) + "\n", encoding="utf-8")
+    HARM.write_text(json.dumps(harm_figures(), indent=2) + "\n", encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")
     PAGE.write_text(results_page(render()), encoding="utf-8")
     LECTURE.write_text(lecture(), encoding="utf-8")
