@@ -20,8 +20,9 @@ _SHORT_PART = 0.5  # a title is less than half as long as its body, or it is no 
 _PASSAGES = 0.5  # share of the texts that have two sentences, from which on these teach
 _ROWS = 20_000  # texts in a run over all epochs
 _CLASS_BATCH = (64, 304)  # from and to; 4 texts of each class between
-_CLASS_ROWS = 80_000  # texts in a run over all epochs at most
-_CLASS_EPOCHS, _CLASS_EPOCHS_OF_FEW = 4.0, 40.0
+_CLASS_ROWS = 120_000  # texts in a run over all epochs at most
+_CLASS_EPOCHS, _CLASS_EPOCHS_OF_FEW = 6.0, 40.0
+_FEW = 32  # texts a class, below which they are few
 _TOKENS = 1 << 15  # of a step in memory at once: 3 GiB of a small encoder
 _LENGTHS = 0.99  # share of the texts that are read whole in training, as far as the model reads them
 _SAMPLE = 20_000  # texts whose tokens are counted
@@ -66,10 +67,11 @@ def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str, 
 
 
 def _classes(texts: Texts, model: SimCSE) -> Method:
-    """Few texts teach in large batches with more dropout; a part of the start's weights keeps what they do not say."""
+    """Few texts teach with more dropout and slowly; a part of the start's weights keeps what they do not say."""
     assert texts.labels is not None
     count, classes = len(texts.labels), len(set(texts.labels))
     whole = min(_CLASS_EPOCHS, _CLASS_ROWS / count)
+    few = count < _FEW * classes
     batch = int(np.clip(4 * classes, _CLASS_BATCH[0], min(_CLASS_BATCH[1], max(SMALLEST, count))))
     longest = _longest(_lengths(texts.texts, model), model)
     return Method(
@@ -81,10 +83,11 @@ def _classes(texts: Texts, model: SimCSE) -> Method:
             "objective": "supcon",
             "batch_size": batch,
             "epochs": float(np.clip(_ROWS / count, whole, _CLASS_EPOCHS_OF_FEW)),
-            "dropout": 0.2,
-            "start_share": 0.3,
+            "learning_rate": 5e-5 if few else 1e-4,
+            "start_share": 0.3 if few else 0.1,
             "max_seq_length": longest,
         }
+        | ({"dropout": 0.2} if few else {})
         | ({"mini_batch_tokens": _TOKENS} if batch * longest > _TOKENS else {}),
     )
 

@@ -27,17 +27,19 @@ class Lengths:
 
 
 @pytest.mark.parametrize(
-    ("texts", "classes", "tokens", "batch", "epochs", "in_parts"),
+    ("texts", "classes", "tokens", "batch", "epochs", "in_parts", "share"),
     [
-        (616, 77, 20, 304, 20_000 / 616, False),  # few of each: large batches, many epochs
-        (160, 20, 20, 80, 40, False),
-        (40, 2, 20, 40, 40, False),  # a step is at most all texts
-        (10_000, 77, 20, 304, 4, False),
-        (200_000, 50, 20, 200, 0.4, False),  # hours otherwise
-        (10_000, 77, 200, 304, 4, True),  # long texts do not fit at once
+        (616, 77, 20, 304, 20_000 / 616, False, 0.3),  # few of each: large batches, many epochs
+        (160, 20, 20, 80, 40, False, 0.3),
+        (40, 2, 20, 40, 40, False, 0.3),  # a step is at most all texts
+        (10_000, 77, 20, 304, 6, False, 0.1),
+        (200_000, 50, 20, 200, 0.6, False, 0.1),  # hours otherwise
+        (10_000, 77, 200, 304, 6, True, 0.1),  # long texts do not fit at once
     ],
 )
-def test_classes(texts: int, classes: int, tokens: int, batch: int, epochs: float, in_parts: bool) -> None:
+def test_classes(
+    texts: int, classes: int, tokens: int, batch: int, epochs: float, in_parts: bool, share: float
+) -> None:
     found = Texts(
         source="texts",
         texts=[f"text {i}" for i in range(texts)],
@@ -47,6 +49,8 @@ def test_classes(texts: int, classes: int, tokens: int, batch: int, epochs: floa
     method = choose_method(found, Lengths(tokens), None, "start", seed=1)  # type: ignore[arg-type]
     assert method.settings["batch_size"] == batch
     assert method.settings["epochs"] == pytest.approx(epochs)
+    assert method.settings["start_share"] == share
+    assert ("dropout" in method.settings) == (share == 0.3)
     assert ("mini_batch_tokens" in method.settings) == in_parts
 
 
