@@ -56,9 +56,6 @@ def _adapted(cell: Cell, texts: Any, **settings: Any) -> Trained:
         "gate": None if made.gate is None else made.gate.passed,
         "signs": {} if made.gate is None else {one.name: [one.before, one.after] for one in made.gate.changes},
     }
-    if made.kept_start:  # what the method itself did, for the record
-        last = sorted(cell.folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))[-1]
-        return SimCSE(last), told
     return SimCSE(cell.folder), told
 
 
