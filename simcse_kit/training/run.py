@@ -78,7 +78,8 @@ def run(
         write_record(output_dir, job.record)
         _record_queries(job)
     barrier()
-    set_targets(job)
+    if job.teacher is not None:
+        set_targets(job, job.teacher)
     with _speedups(job) as names:
         plan = make_plan(job, names)
         listener.started(plan)
