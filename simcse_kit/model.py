@@ -22,23 +22,20 @@ from simcse_kit.encoder.call import (
     QUERY,
     as_asked,
     check_options,
-    checked_texts,
-    embed_texts,
-    is_text,
     prompt_of,
-    prompt_tokens,
-    say_cut,
     with_prompt,
 )
 from simcse_kit.encoder.device import all_devices, pick_device
+from simcse_kit.encoder.embedding import EmbedsTexts
 from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import write_modules
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.precision import KeepsRanges, checked_ranges
 from simcse_kit.encoder.saving import upload, write_card
-from simcse_kit.encoder.tokens import TokenTable, tokenize
+from simcse_kit.encoder.texts import checked_texts, is_single, is_text
 from simcse_kit.errors import ModelError
 from simcse_kit.files import staged_folder
 from simcse_kit.losses.similarity import ArrayLike, similarity, similarity_pairwise
@@ -49,7 +46,7 @@ from simcse_kit.types import EncodeFn, Vectors
 logger = logging.getLogger(__name__)
 
 
-class SimCSE(OriginalToolMixin):
+class SimCSE(EmbedsTexts, KeepsRanges, OriginalToolMixin):
     """A sentence encoder: any HuggingFace backbone, a pooling, and a head where the pooling has one.
 
     Args:
@@ -198,6 +195,7 @@ class SimCSE(OriginalToolMixin):
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         precision: str = "float32",
+        ranges: ArrayLike | None = None,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
         normalize_embeddings: bool = False,
@@ -217,6 +215,8 @@ class SimCSE(OriginalToolMixin):
             batch_size: sentences in one forward pass; None: as many as make up a good number of tokens.
             show_progress_bar: None shows it where this logger's level is INFO or DEBUG.
             precision: how vectors are stored: float32, int8, uint8, binary, ubinary (1 bit a dimension, D/8 bytes).
+            ranges: smallest and largest value of each dimension (2, D), for int8 and uint8; None: the model's
+                ``int8_ranges``, else each vector by its own largest value, which becomes 127 (uint8: 255, 0 is 128).
             convert_to_numpy: a numpy array; False gives a list of tensors.
             convert_to_tensor: one tensor, on the model's device; goes before ``convert_to_numpy``.
             normalize_embeddings: scale to length 1, after any truncation.
@@ -228,13 +228,14 @@ class SimCSE(OriginalToolMixin):
 
         Raises:
             TypeError: an input that is not a string, with its index; an ``unknown`` argument, with the nearest one.
-            ValueError: a batch size, precision, dimension or prompt name that is not allowed.
+            ValueError: a batch size, precision, range, dimension or prompt name that is not allowed.
         """
         if unknown:
             check_keywords(unknown, keywords_of(SimCSE.encode), "encode", TypeError)
-        single = isinstance(sentences, str)
+        single = is_single(sentences)
         texts = checked_texts(sentences)
         check_options(batch_size, precision, truncate_dim)
+        ranges = self.int8_ranges if ranges is None else checked_ranges(ranges)
         several = None if device is None or isinstance(device, str | torch.device) else device
         if device is not None and several is None:
             self.to(device)  # type: ignore[arg-type]
@@ -250,6 +251,7 @@ class SimCSE(OriginalToolMixin):
             truncate_dim=self.settings.truncate_dim if truncate_dim is None else truncate_dim,
             normalize=normalize_embeddings,
             precision=precision,
+            ranges=ranges,
             numpy=convert_to_numpy,
             tensor=convert_to_tensor,
         )
@@ -279,52 +281,12 @@ class SimCSE(OriginalToolMixin):
         """
 
         def encode(sentences: Sequence[str]) -> Vectors:
-            vectors: Vectors = self.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
+            vectors: Vectors = self.encode(
+                checked_texts(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar
+            )
             return vectors
 
         return encode
-
-    def tokenize(self, sentences: Sequence[str], *, max_seq_length: int | None = None) -> TokenTable:
-        """Token ids of sentences, cut at ``max_seq_length`` (None: the model's)."""
-        texts = [text.lower() for text in sentences] if self.settings.do_lower_case else sentences
-        return tokenize(self.tokenizer, texts, self.max_seq_length if max_seq_length is None else max_seq_length)
-
-    def default_prompt(self) -> str:
-        """The prompt that `encode` puts before every text, "" for none."""
-        name = self.settings.default_prompt_name
-        return "" if name is None else prompt_of(self.settings, None, name)
-
-    def _embed(
-        self,
-        texts: list[str],
-        prompt: str,
-        batch_size: int | None,
-        bar: bool,
-        output_device: torch.device,
-        pool: Pool | None,
-    ) -> Tensor:
-        from tqdm.auto import tqdm
-
-        prompt_length = 0
-        if prompt and not self.settings.include_prompt:
-            prompt_length = prompt_tokens(prompt, self.tokenize, self.tokenizer.all_special_ids)
-        with tqdm(total=len(texts), desc="Encoding", unit="sentence", disable=not bar) as progress:
-            if pool is not None and texts:
-                vectors = pool.embed(texts, prompt=prompt, batch_size=batch_size, on_batch=progress.update)
-                return torch.from_numpy(vectors).to(output_device)
-            done = embed_texts(
-                texts,
-                lambda chunk: self.tokenize([prompt + text for text in chunk] if prompt else chunk),
-                self.backend,
-                self.encoder.dimension,
-                batch_size=batch_size,
-                prompt_length=prompt_length,
-                output_device=output_device,
-                on_batch=progress.update,
-            )
-        if done.truncated:
-            say_cut(done, len(texts), self.name, self.max_seq_length)
-        return done.vectors
 
     # Comparing
 

@@ -8,8 +8,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from simcse_kit.encoder.call import checked_texts
 from simcse_kit.encoder.pooling import recorded_pooling
+from simcse_kit.encoder.texts import checked_texts
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection
@@ -234,9 +234,10 @@ class SentenceIndex:
             SearchIndexError: no query, or a model that has changed since.
         """
         self._check_model(self._collection)
-        if not len(queries):
+        texts = checked_texts(queries)
+        if not texts:
             raise SearchIndexError("to tune by queries takes at least one")
-        self._collection.queries = normalized(np.array(self.model.encode_query(list(queries)), dtype=np.float32))
+        self._collection.queries = normalized(np.array(self.model.encode_query(texts), dtype=np.float32))
 
     def compact(self) -> Path:
         """Commit without the deleted sentences, and make the structure anew; it takes as long as building did."""
@@ -290,7 +291,7 @@ class SentenceIndex:
         self._check_model(now)
         if isinstance(queries, str):
             return now.search(self.model.encode_query([queries]), k, threshold, filter)[0]
-        return now.search(self.model.encode_query(list(queries)), k, threshold, filter)
+        return now.search(self.model.encode_query(checked_texts(queries)), k, threshold, filter)
 
     def search_vectors(
         self,

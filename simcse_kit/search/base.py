@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.checks import as_json, checked_ids, unit_vectors
+from simcse_kit.search.checks import as_json, checked_count, checked_ids, unit_vectors
 from simcse_kit.search.filters import Condition, parse_filter
 from simcse_kit.search.rows import Id, IndexRow, JsonObject
 from simcse_kit.search.store import Searched
@@ -255,8 +255,7 @@ class BaseCollection(ABC):
 
         ``filter``: a filter on the metadata (`filters`).
         """
-        if k < 1:
-            raise SearchIndexError(f"k must be at least 1; got {k}")
+        k = checked_count(k)
         check_threshold(threshold)
         now = self.now()
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
@@ -274,6 +273,7 @@ class BaseCollection(ABC):
     ) -> list[Hit]:
         """The ``k`` texts nearest to the one with this id, without it; as `search`."""
         now = self.now()
+        k = checked_count(k)
         found = now.search(now.vectors_of([id]), k + 1, threshold, filter)[0]
         return [hit for hit in found if hit.id != id][:k]
 

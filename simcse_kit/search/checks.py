@@ -35,6 +35,13 @@ def checked_ids(ids: Sequence[Id]) -> list[Id]:
     return checked
 
 
+def checked_count(k: object) -> int:
+    """The number of hits as a plain integer, of numpy's too; what is no integer, or below 1, is an error."""
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        raise SearchIndexError(f"k must be at least 1, an integer; got {k!r}")
+    return int(k)
+
+
 def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> list[str | None]:
     """The metadata of ``count`` texts as JSON."""
     if metadata is None:

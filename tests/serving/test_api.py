@@ -163,6 +163,25 @@ def test_info_says_what_is_served(client: TestClient) -> None:
     assert info["limits"] == {"k": 50, "sentences": 8, "characters": 400, "body_bytes": 20_000}
 
 
+@pytest.mark.parametrize("empty", ["", "  \n"])
+@pytest.mark.parametrize(
+    ("path", "field", "more"),
+    [
+        ("/v1/embeddings", "input", {"model": "tiny"}),
+        ("/embed", "inputs", {}),
+        ("/similarity", "sentences", {}),
+        ("/similarity", "others", {"sentences": ["a"]}),
+        ("/search", "queries", {}),
+        ("/add", "sentences", {}),
+    ],
+)
+def test_an_empty_text_is_named_by_its_place(
+    client: TestClient, path: str, field: str, more: dict[str, Any], empty: str
+) -> None:
+    found = refused(client, path, 422, **{field: ["A cat.", empty, "A dog."]}, **more)
+    assert found == f"{field}: text number 1 is empty"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "text"),
     [
