@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -41,6 +42,12 @@ class Pool:
             raise ModelError("several devices: the list is empty")
         if getattr(multiprocessing.current_process(), "_inheriting", False):  # it is still importing the script
             raise SystemExit(f"simcse_kit: {_UNGUARDED}")
+        main = sys.modules["__main__"]
+        file = getattr(main, "__file__", None)
+        if getattr(main, "__spec__", None) is None and file is not None and not os.path.isfile(file):  # as "<stdin>"
+            raise ModelError(
+                f"several processes need a script in a file, and this one came from {file}. Save it; then " + _UNGUARDED
+            )
         context = multiprocessing.get_context("spawn")  # a process that has used CUDA cannot be forked
         # By a queue, not as arguments: they are written before a process runs, and where it dies that never ends.
         self._waiting = context.Queue()
@@ -94,8 +101,8 @@ class Pool:
                     "a process that encodes has ended: was there too little memory for so many?"
                 ) from error
             raise ModelError(
-                f"a process that encodes has ended before its first text. Either {_UNGUARDED}\nor there is too little "
-                f"memory for {self._size} copies of the model."
+                f"a process that encodes has ended before its first text. A frequent cause: {_UNGUARDED}\nAnother "
+                f"one is too little memory: each process has a copy of the model ({self._size} here)."
             ) from None
         assert vectors is not None
         return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]))
