@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from simcse_kit.data.formats import TEXT_FORMATS, Rows, numbered_lines, starts_with_tabs, tab_rows
+from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.data.rows import BadRow, Row, RowProblem, shown
 from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows
 from simcse_kit.errors import DataError
@@ -158,6 +159,8 @@ def open_rows(
     least so many of them: the STS data sets are named that way. ``row_groups``: only these of a Parquet file.
     """
     options = {"skip_bad_rows": skip_bad_rows, "keep_blank": keep_blank}
+    if columns_of_table(source) is not None:
+        raise DataError(f"the source of the rows is {one_column(source)}; of several columns, give tuples")
     if not isinstance(source, str | Path):
         rows = memory_rows(source)
         yield Reading("<memory>", rows, unit="row", may_have_header=False, **options)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.errors import say_once
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -25,7 +26,7 @@ def is_text(value: Any) -> bool:
     >>> is_text("a"), is_text(["a", None]), is_text([]), is_text([[0.5, 1.0]]), is_text(np.zeros((0, 3)))
     (True, True, True, False, False)
     """
-    if is_single(value) or _columns_of(value) is not None:
+    if is_single(value) or columns_of_table(value) is not None:
         return True
     if isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind not in "OTU"):
         return False
@@ -39,9 +40,8 @@ def checked_texts(sentences: Any) -> list[str]:
     Raises:
         TypeError: a table, with its columns of text; or what is no string, with its place from 0.
     """
-    columns = _columns_of(sentences)
-    if columns is not None:
-        raise TypeError(_one_column(sentences, columns))
+    if columns_of_table(sentences) is not None:
+        raise TypeError(f"sentences is {one_column(sentences)}")
     if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
         raise TypeError(_not_texts(sentences))
     texts = [str(sentences)] if is_single(sentences) else _items(sentences)
@@ -70,34 +70,3 @@ def _items(value: Any) -> list[Any]:
 
 def _not_texts(value: Any) -> str:
     return f"sentences must be a string or a sequence of strings; got {type(value).__name__}"
-
-
-def _columns_of(value: Any) -> list[Any] | None:
-    """The columns' names of a table (pandas, polars, Arrow, a data set of the hub), None for anything else."""
-    if isinstance(value, str | list | tuple | np.ndarray | torch.Tensor):
-        return None
-    names = getattr(value, "column_names", None)
-    if names is None and hasattr(value, "dtypes"):  # of a Series too, which has no columns
-        names = getattr(value, "columns", None)
-    return None if names is None or callable(names) else list(names)
-
-
-def _one_column(table: Any, columns: list[Any]) -> str:
-    with_text = [name for name in columns if _holds_text(table, name)]
-    kind = type(table).__name__
-    if not with_text:
-        return f"sentences is a {kind} without a column of text; it has {', '.join(map(str, columns)) or 'none'}"
-    what = "column of text is" if len(with_text) == 1 else "columns of text are"
-    return (
-        f"sentences is a {kind}, a table; give one of its columns, as table[{with_text[0]!r}]. "
-        f"Its {what} {', '.join(map(str, with_text))}"
-    )
-
-
-def _holds_text(table: Any, name: Any) -> bool:
-    """Whether the first value that is not missing is a string."""
-    for item in table[name]:
-        value = item.as_py() if hasattr(item, "as_py") else item
-        if value is not None and value == value:  # NaN differs from itself
-            return isinstance(value, str)
-    return False

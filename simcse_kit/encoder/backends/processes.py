@@ -51,6 +51,7 @@ class Pool:
         context = multiprocessing.get_context("spawn")  # a process that has used CUDA cannot be forked
         # By a queue, not as arguments: they are written before a process runs, and where it dies that never ends.
         self._waiting = context.Queue()
+        self._waiting.cancel_join_thread()  # a copy that no process takes does not hold up the end of this one
         copy = pickle.dumps(model)
         for device in devices:
             self._waiting.put((str(device), copy))
@@ -67,7 +68,6 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(cancel_futures=True)
-        self._waiting.cancel_join_thread()  # a copy that no process took
         self._waiting.close()
 
     def embed(self, texts: Sequence[str], *, on_batch: OnBatch = None, **arguments: Any) -> Embedded:
