@@ -35,11 +35,11 @@ def checked_ids(ids: Sequence[Id]) -> list[Id]:
     return checked
 
 
-def checked_count(k: object) -> int:
-    """The number of hits as a plain integer, of numpy's too; what is no integer, or below 1, is an error."""
-    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise SearchIndexError(f"k must be at least 1, an integer; got {k!r}")
-    return int(k)
+def checked_count(count: object, what: str = "k") -> int:
+    """A number of rows as a plain integer, of numpy's too; what is no integer, or below 1, is an error."""
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise SearchIndexError(f"{what} must be at least 1, an integer; got {count!r}")
+    return int(count)
 
 
 def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> list[str | None]:

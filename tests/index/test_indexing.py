@@ -197,7 +197,12 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
     found = json.loads(run("search", "i", SENTENCES[4], "--filter", '{"lang": "de"}', "--format", "json", "-k", "50"))
     assert found["hits"][0]["text"] == SENTENCES[4]
     assert {hit["metadata"]["lang"] for hit in found["hits"]} == {"de"}
-    assert ("38, 0 deleted" if MILVUS else "38, 3 deleted ones not yet compacted") in run("index", "info", "i")
+    info = run("index", "info", "i")
+    assert ("38, 0 deleted" if MILVUS else "38, 3 deleted ones not yet compacted") in info
+    assert "lang (text), year (integer)" in info
+    assert "its fields are: lang (text), year (integer)" in run(
+        "search", "i", "x", "--filter", '{"size": 1}', fails=True
+    )
     assert ("Milvus tidies up" if MILVUS else "3 deleted rows removed") in run("index", "compact", "i")
     assert "is as it was written: 38 sentences" in run("index", "verify", "i")
     mined = run("mine", "i", "--threshold", "0.5", "--output", "pairs.jsonl")

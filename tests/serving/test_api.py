@@ -199,6 +199,7 @@ def test_an_empty_text_is_named_by_its_place(
         ("/search", {"queries": "a", "threshold": 2}, 422, "threshold"),
         ("/search", {"queries": "a", "treshold": 0.5}, 422, "treshold: extra inputs"),
         ("/search", {"queries": "a", "filter": {"$near": 1}}, 422, "$near is no operator"),
+        ("/search", {"queries": "a", "filter": {"size": 1}}, 422, "its fields are: number (integer), even (boolean)"),
         ("/search", {"queries": "a", "index": "other"}, 404, "there is no index 'other'; this server has 'things'"),
         ("/similar", {"id": 99}, 404, "there is no id 99"),
         ("/similar", {"id": 10**30}, 422, "id"),
