@@ -464,6 +464,7 @@ def _fail() -> None:
     raise OSError("no such model here")
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_is_the_callers() -> None:
     with Pool(_Unreadable(), ["cpu"]) as pool, pytest.raises(OSError, match="no such model here"):
         pool.embed(["a"])

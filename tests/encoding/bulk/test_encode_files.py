@@ -301,6 +301,20 @@ def test_vectors_that_are_not_what_was_written_are_encoded_again(
     np.testing.assert_allclose(read(interrupted), expected, atol=1e-5)
 
 
+def test_a_record_that_was_cut_off_does_not_count(interrupted: Path, model: SimCSE, corpus: Path) -> None:
+    records = interrupted.parent / f".{interrupted.name}.encoding" / "shards.jsonl"
+    first, second = records.read_bytes().splitlines(keepends=True)
+    records.write_bytes(first + second[:-1])  # the process died while it wrote: that shard does not count
+    assert encode_files(model, corpus, interrupted, shard_size=4).resumed_at == 4
+
+
+def test_a_record_that_is_no_json_is_named(interrupted: Path, model: SimCSE, corpus: Path) -> None:
+    records = interrupted.parent / f".{interrupted.name}.encoding" / "shards.jsonl"
+    records.write_bytes(b"{broken\n" + records.read_bytes())
+    with pytest.raises(DataError, match=r"shards\.jsonl, line 1 is damaged .*; delete"):
+        encode_files(model, corpus, interrupted, shard_size=4)
+
+
 def test_an_input_that_changes_between_the_two_readings_is_noticed(
     model: SimCSE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
