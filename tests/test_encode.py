@@ -353,6 +353,14 @@ def test_a_column_of_any_library_is_its_texts(model: SimCSE, form: str) -> None:
     np.testing.assert_array_equal(model.encoder_fn()(column), model.encode(texts))
 
 
+def test_a_generator_is_its_texts(model: SimCSE) -> None:
+    texts = SENTENCES[:3]
+    np.testing.assert_array_equal(model.encode(text for text in texts), model.encode(texts))
+    np.testing.assert_array_equal(
+        model.similarity((text for text in texts), texts[0]), model.similarity(texts, texts[0])
+    )
+
+
 def test_numpys_scalar_of_text_is_one_string(model: SimCSE) -> None:
     for scalar in (np.str_(SENTENCES[0]), np.array(SENTENCES[0]), np.array(SENTENCES[0], dtype=object)):
         np.testing.assert_array_equal(model.encode(scalar), model.encode(SENTENCES[0]))

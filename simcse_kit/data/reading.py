@@ -159,9 +159,9 @@ def open_rows(
     least so many of them: the STS data sets are named that way. ``row_groups``: only these of a Parquet file.
     """
     options = {"skip_bad_rows": skip_bad_rows, "keep_blank": keep_blank}
-    if columns_of_table(source) is not None:
-        raise DataError(f"the source of the rows is {one_column(source)}; of several columns, give tuples")
     if not isinstance(source, str | Path):
+        if columns_of_table(source) is not None:
+            raise DataError(f"the source of the rows is {one_column(source)}; of several columns, give tuples")
         rows = memory_rows(source)
         yield Reading("<memory>", rows, unit="row", may_have_header=False, **options)
         return

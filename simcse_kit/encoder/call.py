@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.encoder.backends.interface import Backend, OnBatch
 from simcse_kit.encoder.folder import Settings
 from simcse_kit.encoder.precision import PRECISIONS, quantized
@@ -21,12 +23,70 @@ from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import say_once
 from simcse_kit.losses.similarity import unit_length
 
+_HALF = re.compile("[\ud800-\udfff]")
 Embeddings = NDArray[Any] | Tensor | list[Tensor]
 CHUNK = 1 << 14  # texts that are sorted by length together: batches of one length, and tokens that fit in memory
 
 # Names of prompts, of sentence-transformers; the first that a model has is taken
 QUERY = ("query",)
 DOCUMENT = ("document", "passage", "corpus")
+
+
+def is_single(value: Any) -> bool:
+    """One string, numpy's scalar of one included."""
+    return isinstance(value, str) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "OTU")
+
+
+def is_text(value: Any) -> bool:
+    """One string or a column of strings, an empty list included: it has no vectors either. Vectors are not.
+
+    >>> is_text("a"), is_text(["a", None]), is_text([]), is_text([[0.5, 1.0]]), is_text(np.zeros((0, 3)))
+    (True, True, True, False, False)
+    """
+    if is_single(value) or columns_of_table(value) is not None:
+        return True
+    if isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind not in "OTU"):
+        return False
+    items = _items(value)
+    return not items or any(isinstance(item, str) for item in items)
+
+
+def checked_texts(sentences: Any) -> list[str]:
+    """The strings as a list, half surrogate pairs read as U+FFFD.
+
+    Raises:
+        TypeError: a table, with its columns of text; or what is no string, with its place from 0.
+    """
+    if not isinstance(sentences, str | list) and columns_of_table(sentences) is not None:
+        raise TypeError(f"sentences is {one_column(sentences)}")
+    if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
+        raise TypeError(_not_texts(sentences))
+    texts = [str(sentences)] if is_single(sentences) else _items(sentences)
+    halves = 0
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"sentences must be strings; sentences[{i}] is {type(text).__name__}: {str(text)[:60]!r}")
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                halves += 1
+                texts[i] = _HALF.sub("\ufffd", text)
+    if halves:
+        say_once(f"{halves} of {len(texts)} texts hold half of a surrogate pair, which is no text: read as U+FFFD")
+    return texts
+
+
+def _items(value: Any) -> list[Any]:
+    if hasattr(value, "to_pylist"):  # Arrow's columns, whose items are no strings
+        return list(value.to_pylist())
+    if not isinstance(value, Iterable):
+        raise TypeError(_not_texts(value))
+    return list(value)
+
+
+def _not_texts(value: Any) -> str:
+    return f"sentences must be a string or a sequence of strings; got {type(value).__name__}"
 
 
 def check_options(batch_size: int | None, precision: str, truncate_dim: int | None) -> None:

@@ -8,8 +8,8 @@ from typing import Any, overload
 
 import numpy as np
 
+from simcse_kit.encoder.call import checked_texts
 from simcse_kit.encoder.pooling import recorded_pooling
-from simcse_kit.encoder.texts import checked_texts
 from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection

@@ -272,7 +272,7 @@ class BaseCollection(ABC):
 
         ``filter``: a filter on the metadata (`filters`).
         """
-        k = checked_count(k)
+        k = k if type(k) is int and k > 0 else checked_count(k)
         check_threshold(threshold)
         now = self.now()
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
