@@ -8,28 +8,30 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Never
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.encoder.backends.choice import check_backend_device, check_processes, default_device, make_backend
-from simcse_kit.encoder.backends.interface import Backend
+from simcse_kit.encoder.backends.interface import Backend, OnBatch
 from simcse_kit.encoder.backends.processes import Pool
 from simcse_kit.encoder.backends.torch import TorchBackend
 from simcse_kit.encoder.call import (
     DOCUMENT,
     QUERY,
+    Embedded,
     as_asked,
     check_options,
     checked_texts,
     embed_texts,
-    is_text,
+    is_single,
     prompt_of,
     prompt_tokens,
+    reported,
     say_cut,
     with_prompt,
 )
+from simcse_kit.encoder.comparing import ComparesTexts
 from simcse_kit.encoder.device import all_devices, pick_device
 from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import write_modules
@@ -37,11 +39,12 @@ from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.precision import KeepsRanges, checked_ranges
 from simcse_kit.encoder.saving import upload, write_card
 from simcse_kit.encoder.tokens import TokenTable, tokenize
 from simcse_kit.errors import ModelError
 from simcse_kit.files import staged_folder
-from simcse_kit.losses.similarity import ArrayLike, similarity, similarity_pairwise
+from simcse_kit.losses.similarity import ArrayLike
 from simcse_kit.parts import check_keywords, keywords_of
 from simcse_kit.search.original_tool import OriginalToolMixin
 from simcse_kit.types import EncodeFn, Vectors
@@ -49,7 +52,7 @@ from simcse_kit.types import EncodeFn, Vectors
 logger = logging.getLogger(__name__)
 
 
-class SimCSE(OriginalToolMixin):
+class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
     """A sentence encoder: any HuggingFace backbone, a pooling, and a head where the pooling has one.
 
     Args:
@@ -198,6 +201,7 @@ class SimCSE(OriginalToolMixin):
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         precision: str = "float32",
+        ranges: ArrayLike | None = None,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
         normalize_embeddings: bool = False,
@@ -217,6 +221,8 @@ class SimCSE(OriginalToolMixin):
             batch_size: sentences in one forward pass; None: as many as make up a good number of tokens.
             show_progress_bar: None shows it where this logger's level is INFO or DEBUG.
             precision: how vectors are stored: float32, int8, uint8, binary, ubinary (1 bit a dimension, D/8 bytes).
+            ranges: smallest and largest value of each dimension (2, D), for int8 and uint8; None: the model's
+                ``int8_ranges``, else each vector by its own largest value, which becomes 127 (uint8: 255, 0 is 128).
             convert_to_numpy: a numpy array; False gives a list of tensors.
             convert_to_tensor: one tensor, on the model's device; goes before ``convert_to_numpy``.
             normalize_embeddings: scale to length 1, after any truncation.
@@ -228,13 +234,15 @@ class SimCSE(OriginalToolMixin):
 
         Raises:
             TypeError: an input that is not a string, with its index; an ``unknown`` argument, with the nearest one.
-            ValueError: a batch size, precision, dimension or prompt name that is not allowed.
+            ValueError: a batch size, precision, range, dimension or prompt name that is not allowed.
         """
         if unknown:
             check_keywords(unknown, keywords_of(SimCSE.encode), "encode", TypeError)
-        single = isinstance(sentences, str)
+        single = is_single(sentences)
         texts = checked_texts(sentences)
         check_options(batch_size, precision, truncate_dim)
+        if ranges is not None or "int8" in precision:
+            ranges = self.int8_ranges if ranges is None else checked_ranges(ranges)
         several = None if device is None or isinstance(device, str | torch.device) else device
         if device is not None and several is None:
             self.to(device)  # type: ignore[arg-type]
@@ -250,6 +258,7 @@ class SimCSE(OriginalToolMixin):
             truncate_dim=self.settings.truncate_dim if truncate_dim is None else truncate_dim,
             normalize=normalize_embeddings,
             precision=precision,
+            ranges=ranges,
             numpy=convert_to_numpy,
             tensor=convert_to_tensor,
         )
@@ -279,7 +288,9 @@ class SimCSE(OriginalToolMixin):
         """
 
         def encode(sentences: Sequence[str]) -> Vectors:
-            vectors: Vectors = self.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
+            vectors: Vectors = self.encode(
+                checked_texts(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar
+            )
             return vectors
 
         return encode
@@ -287,7 +298,9 @@ class SimCSE(OriginalToolMixin):
     def tokenize(self, sentences: Sequence[str], *, max_seq_length: int | None = None) -> TokenTable:
         """Token ids of sentences, cut at ``max_seq_length`` (None: the model's)."""
         texts = [text.lower() for text in sentences] if self.settings.do_lower_case else sentences
-        return tokenize(self.tokenizer, texts, self.max_seq_length if max_seq_length is None else max_seq_length)
+        return tokenize(
+            self.tokenizer, texts, self.settings.max_seq_length if max_seq_length is None else max_seq_length
+        )
 
     def default_prompt(self) -> str:
         """The prompt that `encode` puts before every text, "" for none."""
@@ -303,54 +316,36 @@ class SimCSE(OriginalToolMixin):
         output_device: torch.device,
         pool: Pool | None,
     ) -> Tensor:
-        from tqdm.auto import tqdm
+        with reported(len(texts), bar) as on_batch:
+            if pool is not None and texts:
+                done = pool.embed(texts, prompt=prompt, batch_size=batch_size, on_batch=on_batch)
+            else:
+                done = self.embed_here(texts, prompt, batch_size, output_device, on_batch)
+        say_cut(done.truncated, len(texts), self.name, self.settings.max_seq_length)
+        return done.vectors.to(output_device)
 
+    def embed_here(
+        self,
+        texts: Sequence[str],
+        prompt: str = "",
+        batch_size: int | None = None,
+        output_device: torch.device | None = None,
+        on_batch: OnBatch = None,
+    ) -> Embedded:
+        """Whole vectors (N, D) of checked texts in this process, and which texts were cut; says nothing."""
         prompt_length = 0
         if prompt and not self.settings.include_prompt:
             prompt_length = prompt_tokens(prompt, self.tokenize, self.tokenizer.all_special_ids)
-        with tqdm(total=len(texts), desc="Encoding", unit="sentence", disable=not bar) as progress:
-            if pool is not None and texts:
-                vectors = pool.embed(texts, prompt=prompt, batch_size=batch_size, on_batch=progress.update)
-                return torch.from_numpy(vectors).to(output_device)
-            done = embed_texts(
-                texts,
-                lambda chunk: self.tokenize([prompt + text for text in chunk] if prompt else chunk),
-                self.backend,
-                self.encoder.dimension,
-                batch_size=batch_size,
-                prompt_length=prompt_length,
-                output_device=output_device,
-                on_batch=progress.update,
-            )
-        if done.truncated:
-            say_cut(done, len(texts), self.name, self.max_seq_length)
-        return done.vectors
-
-    # Comparing
-
-    def similarity(
-        self,
-        a: str | Sequence[str] | ArrayLike,
-        b: str | Sequence[str] | ArrayLike,
-        device: str | torch.device | None = None,
-    ) -> Any:
-        """Similarity of strings (as in the original tool) or of vectors (as in sentence-transformers).
-
-        Vectors (N, D), (M, D) give a tensor (N, M), by the folder's ``similarity_fn_name``. Strings are encoded and
-        compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy;
-        vectors may stand for the strings of one side. ``device``: move the model there first.
-        """
-        if not is_text(a) and not is_text(b):
-            return similarity(a, b, self.settings.similarity_fn_name)
-        left, right = (np.asarray(self.encode(x, device=device)) if is_text(x) else np.asarray(x) for x in (a, b))  # type: ignore[arg-type]
-        matrix = similarity(left, right).numpy()
-        if left.ndim > 1:
-            return matrix
-        return float(matrix[0, 0]) if right.ndim == 1 else matrix[0]
-
-    def similarity_pairwise(self, a: ArrayLike, b: ArrayLike) -> Tensor:
-        """Similarity of row i with row i: (N, D), (N, D) -> (N,), by the folder's ``similarity_fn_name``."""
-        return similarity_pairwise(a, b, self.settings.similarity_fn_name)
+        return embed_texts(
+            texts,
+            lambda chunk: self.tokenize([prompt + text for text in chunk] if prompt else chunk),
+            self.backend,
+            self.encoder.dimension,
+            batch_size=batch_size,
+            prompt_length=prompt_length,
+            output_device=output_device or torch.device("cpu"),
+            on_batch=on_batch,
+        )
 
     # Keeping
 

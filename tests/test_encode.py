@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 
 import simcse_kit
 from simcse_kit import Notice, SimCSE
+from simcse_kit.encoder.backends.processes import Pool
 from support.plain import plain_vectors, unit
 from support.tiny import SENTENCES, make_model
 
@@ -116,12 +120,10 @@ SAME_AS_SENTENCE_TRANSFORMERS: list[dict[str, Any]] = [
     {"batch_size": 3},
     {"convert_to_tensor": True},
     {"convert_to_numpy": False},
-    {"precision": "int8"},
-    {"precision": "uint8"},
     {"precision": "binary"},
     {"precision": "ubinary"},
     {"precision": "ubinary", "convert_to_tensor": True},
-    {"precision": "int8", "convert_to_numpy": False},
+    {"precision": "binary", "convert_to_numpy": False},
 ]
 
 
@@ -134,9 +136,8 @@ def test_arguments_mean_what_they_mean_in_sentence_transformers(
     assert len(ours) == len(theirs)
     assert ours[0].dtype == theirs[0].dtype
     assert ours[0].shape == theirs[0].shape
-    close = 1 if "int8" in arguments.get("precision", "") else 1e-5  # a rounding of the last digit may flip a bucket
     for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(np.asarray(a, dtype=float), np.asarray(b, dtype=float), atol=close)
+        np.testing.assert_allclose(np.asarray(a, dtype=float), np.asarray(b, dtype=float), atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["encode_query", "encode_document"])
@@ -159,8 +160,8 @@ def test_texts_of_no_tokens(tiny_model: Callable[[str], Path]) -> None:
 def test_truncation_is_counted_and_said_once(model: SimCSE, tiny_model: Callable[[str], Path]) -> None:
     short = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", max_seq_length=8)
     texts = ["I lost my keys.", SENTENCES[17 + 4], SENTENCES[13]]
-    with pytest.warns(Notice, match=r"2 of 3 texts are longer than max_seq_length = 8"):
-        short.encode(texts)
+    with pytest.warns(Notice, match=r"3 of 4 texts are longer than max_seq_length = 8 and were cut to 8 tokens"):
+        short.encode([*texts, texts[1]])  # equal texts are encoded once, and were cut twice
     with warnings.catch_warnings(action="error"):
         short.encode(texts)
     ids = model.tokenize(texts).rows([1])[0]
@@ -278,7 +279,120 @@ def test_a_zero_vector_is_similar_to_nothing(model: SimCSE) -> None:
     assert model.similarity(np.zeros((1, 32)), np.ones((1, 32))).item() == 0
 
 
+@pytest.mark.parametrize("precision", ["int8", "uint8"])
+def test_a_text_has_the_same_bytes_in_every_call(model: SimCSE, precision: str) -> None:
+    whole = model.encode(SENTENCES, precision=precision)
+    np.testing.assert_array_equal(model.encode(SENTENCES[3:7], precision=precision), whole[3:7])
+    np.testing.assert_array_equal(model.encode(SENTENCES[3], precision=precision), whole[3])
+    signed = whole.astype(float) - (128 if precision == "uint8" else 0)
+    assert np.abs(signed).max(1).tolist() == [127] * len(SENTENCES)
+    cosines = unit(model.encode(SENTENCES)) @ unit(model.encode(SENTENCES)).T
+    np.testing.assert_allclose(unit(signed) @ unit(signed).T, cosines, atol=0.02)
+
+
+@pytest.mark.parametrize("precision", ["int8", "uint8"])
+def test_by_ranges_numbers_are_sentence_transformers_and_a_model_keeps_them(
+    model: SimCSE, precision: str, tmp_path: Path
+) -> None:
+    from sentence_transformers.util import quantize_embeddings
+
+    vectors = model.encode(SENTENCES)
+    ranges = np.stack([vectors[:20].min(0), vectors[:20].max(0)])  # of some: others are cut to them
+    expected = quantize_embeddings(vectors, precision=precision, ranges=ranges)
+    np.testing.assert_allclose(
+        model.encode(SENTENCES, precision=precision, ranges=ranges).astype(int), expected.astype(int), atol=1
+    )
+    model.save(tmp_path / "model")
+    kept = SimCSE(tmp_path / "model", device="cpu")
+    assert kept.int8_ranges is None
+    kept.int8_ranges = ranges
+    kept.save(tmp_path / "kept")
+    again = SimCSE(tmp_path / "kept", device="cpu")
+    np.testing.assert_array_equal(again.int8_ranges, ranges)
+    np.testing.assert_allclose(again.encode(SENTENCES, precision=precision).astype(int), expected.astype(int), atol=1)
+    with pytest.raises(ValueError, match=r"ranges are of 3 dimensions; the vectors have 32"):
+        model.encode("a", precision=precision, ranges=np.array([[0, 0, 0], [1, 1, 1]]))
+    for wrong in (np.zeros(32), [[1.0], [0.0]], [[0.0], [np.nan]]):
+        with pytest.raises(ValueError, match="ranges"):
+            model.encode("a", precision=precision, ranges=wrong)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_vectors_of_any_length_keep_their_cosines(model: SimCSE, scale: float) -> None:
+    vectors = model.encode(SENTENCES[:4])
+    scaled = vectors * np.float32(scale)
+    np.testing.assert_allclose(model.similarity(scaled, vectors), model.similarity(vectors, vectors), atol=1e-5)
+    np.testing.assert_allclose(model.similarity_pairwise(scaled, vectors), 1, atol=1e-5)
+
+
 # Odd input
+
+
+def _columns(texts: list[str]) -> dict[str, Callable[[], Any]]:
+    import pandas as pd
+    import pyarrow as pa
+    from datasets import Dataset
+
+    return {
+        "series": lambda: pd.Series(texts, index=range(100, 100 - len(texts), -1)),
+        "string series": lambda: pd.Series(texts, dtype="string"),
+        "categories": lambda: pd.Series(texts, dtype="category"),
+        "objects": lambda: np.array(texts, dtype=object),
+        "arrow": lambda: pa.array(texts),
+        "chunks": lambda: pa.chunked_array([texts[:2], texts[2:]]),
+        "data set": lambda: Dataset.from_dict({"t": texts})["t"],
+    }
+
+
+@pytest.mark.parametrize("form", ["series", "string series", "categories", "objects", "arrow", "chunks", "data set"])
+def test_a_column_of_any_library_is_its_texts(model: SimCSE, form: str) -> None:
+    texts = SENTENCES[:5]
+    column = _columns(texts)[form]()
+    np.testing.assert_array_equal(model.encode(column), model.encode(texts))
+    np.testing.assert_array_equal(model.similarity(column, texts[0]), model.similarity(texts, texts[0]))
+    np.testing.assert_array_equal(model.encoder_fn()(column), model.encode(texts))
+
+
+def test_a_generator_is_its_texts(model: SimCSE) -> None:
+    texts = SENTENCES[:3]
+    np.testing.assert_array_equal(model.encode(text for text in texts), model.encode(texts))
+    np.testing.assert_array_equal(
+        model.similarity((text for text in texts), texts[0]), model.similarity(texts, texts[0])
+    )
+
+
+def test_numpys_scalar_of_text_is_one_string(model: SimCSE) -> None:
+    for scalar in (np.str_(SENTENCES[0]), np.array(SENTENCES[0]), np.array(SENTENCES[0], dtype=object)):
+        np.testing.assert_array_equal(model.encode(scalar), model.encode(SENTENCES[0]))
+
+
+@pytest.mark.parametrize("form", ["pandas", "arrow", "data set"])
+def test_a_table_is_refused_and_its_columns_of_text_are_named(model: SimCSE, form: str) -> None:
+    import pandas as pd
+    import pyarrow as pa
+    from datasets import Dataset
+
+    cells = {"number": [1, 2], "body": [None, "a"], "title": ["b", "c"]}
+    make = {"pandas": pd.DataFrame, "arrow": pa.table, "data set": Dataset.from_dict}
+    table = make[form](cells)
+    text = r"is a \w+, a table; give one of its columns, as table\['body'\]. Its columns of text are body, title"
+    for call in (model.encode, model.encoder_fn(), lambda rows: model.similarity(rows, "a")):
+        with pytest.raises(TypeError, match=text):
+            call(table)
+    with pytest.raises(TypeError, match="without a column of text; it has number"):
+        model.encode(make[form]({"number": [1, 2]}))
+
+
+def test_missing_values_of_pandas_are_refused_with_their_place(model: SimCSE) -> None:
+    import pandas as pd
+
+    for missing in (None, float("nan"), pd.NA):
+        column = pd.Series(["a", missing, "b"], index=[7, 8, 9])
+        for call in (model.encode, lambda column: model.similarity(column, "a")):
+            with pytest.raises(TypeError, match=r"sentences\[1\] is"):
+                call(column)
+    with pytest.raises(TypeError, match="a string or a sequence of strings; got int"):
+        model.encode(5)
 
 
 @pytest.mark.parametrize("odd", [None, 3, 2.5, float("nan"), b"bytes", ["a", "list"], ("a",), np.float32("nan")])
@@ -345,6 +459,46 @@ def test_a_process_that_dies_is_an_error(model: SimCSE) -> None:
             process.kill()
         with pytest.raises(simcse_kit.ModelError, match="a process that encodes has ended"):
             model.encode(SENTENCES[:2], pool=pool)
+
+
+class _Unreadable:
+    """A model that a process cannot take."""
+
+    def __reduce__(self) -> Any:
+        return _fail, ()
+
+
+def _fail() -> None:
+    raise OSError("no such model here")
+
+
+@pytest.mark.slow
+def test_an_error_in_a_process_is_the_callers() -> None:
+    with Pool(_Unreadable(), ["cpu"]) as pool, pytest.raises(OSError, match="no such model here"):
+        pool.embed(["a"])
+
+
+_UNGUARDED = """
+import sys
+from simcse_kit import SimCSE
+model = SimCSE(sys.argv[1], pooling="mean", device="cpu")
+print(model.encode(["Rain.", "Yes."], device=["cpu"]).shape)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_ends_with_the_remedy(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(_UNGUARDED)
+    model = str(tiny_model("bert"))
+    run = partial(subprocess.run, capture_output=True, text=True, timeout=600)
+    found = run([sys.executable, str(tmp_path / "script.py"), model])
+    assert found.returncode == 1
+    assert 'if __name__ == "__main__":\n        vectors = model.encode(sentences' in found.stderr
+    assert found.stderr.count("Traceback") == 1
+    piped = run([sys.executable, "-", model], input=_UNGUARDED)
+    assert piped.returncode == 1
+    assert "this one came from <stdin>" in piped.stderr
+    assert piped.stderr.count("Traceback") == 1
 
 
 def test_an_unknown_keyword_is_an_error_that_names_the_nearest(model: SimCSE, tmp_path: Path) -> None:

@@ -243,6 +243,7 @@ def show_index(
                         ("not covered", f"{info.unindexed:,} rows, compared one by one"),
                     ]
                 ),
+                ("fields", _fields_of(info.fields)),
                 ("size", size),
                 ("model", info.model.get("name", "")),
                 ("pooling", info.model.get("pooling", "")),
@@ -250,6 +251,12 @@ def show_index(
             ]
         )
     )
+
+
+def _fields_of(fields: Any) -> str:
+    if fields is None:
+        return "not recorded: the index is of an older version"
+    return ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
 
 
 def verify_index(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from simcse_kit.data.formats import TEXT_FORMATS, Rows, numbered_lines, starts_with_tabs, tab_rows
+from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.data.rows import BadRow, Row, RowProblem, shown
 from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows
 from simcse_kit.errors import DataError
@@ -159,6 +160,8 @@ def open_rows(
     """
     options = {"skip_bad_rows": skip_bad_rows, "keep_blank": keep_blank}
     if not isinstance(source, str | Path):
+        if columns_of_table(source) is not None:
+            raise DataError(f"the source of the rows is {one_column(source)}; of several columns, give tuples")
         rows = memory_rows(source)
         yield Reading("<memory>", rows, unit="row", may_have_header=False, **options)
         return

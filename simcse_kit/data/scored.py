@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,8 +33,22 @@ SCORED_PAIRS = Wanted(
 )
 
 
+class KnownLayout(NamedTuple):
+    """Where a public data set has its pairs, whatever its header is called."""
+
+    width: int
+    cells: tuple[int, int, int]  # first sentence, second sentence, gold score
+
+
+SICK = KnownLayout(5, (1, 2, 3))  # pair_ID, sentence_A, sentence_B, relatedness_score, entailment_judgment
+
+
 def read_scored_pairs(
-    source: str | Path, *, columns: Sequence[str] | None = None, header: bool | None = None
+    source: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    known: KnownLayout | None = None,
 ) -> ScoredPairs:
     """Read N sentence pairs and their gold scores, (N,) float64, on whatever scale the source has.
 
@@ -41,7 +56,8 @@ def read_scored_pairs(
     files in every format of `read_sentences` with the columns sentence1, sentence2, score (also text1, text2;
     sentence_A, sentence_B; gold, label, similarity, relatedness_score, similarity_score) or those that `columns`
     names in this order. A `.csv` or `.tsv` file without header has three columns with the score last or first; the
-    last is taken where the first row has numbers in both.
+    last is taken where the first row has numbers in both. A file of the ``known`` data set whose header has other
+    names, such as translated ones, or none, is read by position where it has as many columns.
 
     A folder in BEIR's layout, such as `simcse_kit.judge` makes, gives a pair for each judged query and text.
 
@@ -51,18 +67,22 @@ def read_scored_pairs(
     if (Path(source) / QRELS).is_file():
         return read_judged_pairs(source)
     with open_rows(source, is_wanted=wanted_names(columns), tabs_for_cells=OWN_WIDTH) as reading:
-        pairs = reading.collect(_layout(reading, columns, header), _pair)
+        pairs = reading.collect(_layout(reading, columns, header, known), _pair)
         if not pairs:
             raise reading.nothing_left(SCORED_PAIRS.what)
         first, second, gold = zip(*pairs, strict=True)
         return ScoredPairs(list(first), list(second), np.array(gold, np.float64), reading.source, reading.empty)
 
 
-def _layout(reading: Reading, columns: Sequence[str] | None, header: bool | None) -> Layout:
+def _layout(reading: Reading, columns: Sequence[str] | None, header: bool | None, known: KnownLayout | None) -> Layout:
     check_columns(columns, header, SCORED_PAIRS.widths)
     if columns is not None:
         return by_given_names(reading, columns, SCORED_PAIRS.what)
     layout = by_known_names(reading, SCORED_PAIRS, header)
+    if layout is None and known is not None:
+        cells = reading.head(SCORED_PAIRS.what).cells
+        if len(cells) == known.width:
+            return Layout(known.cells, known.width, has_header=not _is_number(str(cells[known.cells[2]])))
     if layout is None and not header:
         layout = _by_position(reading.head(SCORED_PAIRS.what))
     if layout is None:

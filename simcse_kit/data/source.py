@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from simcse_kit.data.columns import by_given_names, folded, layout_of_text, wanted_names
+from simcse_kit.data.kinds import as_kind, breaks, decided_kinds, kind_of, value_in_json, value_in_text
 from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import BadRow, RowProblem, shown
 from simcse_kit.data.text import SENTENCES, text_of
@@ -37,7 +37,9 @@ class Source:
         files: as `files_of` finds them.
         columns: the one column of the text; None finds it, see `read_sentences`.
         id_column: strings or integers, in place of the rows' numbers.
-        metadata_columns: further ones; a number in a text file is a number, and an empty cell is left out.
+        metadata_columns: further ones; an empty cell is left out.
+        kinds: types of these, see `with_kinds`; of others, a cell of a text file that is a number is one.
+        known: types of these that an index has, which a cell must not break.
         header: whether the first row of `.csv` and `.tsv` files holds names; None finds out.
         skip_bad_rows: leave rows out that cannot be read, and list them in ``skipped``.
         first: number of the first row.
@@ -52,6 +54,8 @@ class Source:
     first: int = 0
     row_groups: range | None = None
     metadata_columns: Sequence[str] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.skipped: list[tuple[str, BadRow]] = []
@@ -77,6 +81,22 @@ class Source:
                 number += 1
             yield Shard([text for _, text, _ in batch], ids, digest.hexdigest(), [metadata for *_, metadata in batch])
 
+    def with_kinds(self, known: Mapping[str, str], on_row: Callable[[], object] = lambda: None) -> Source:
+        """These rows with a type for each metadata column, decided by reading all that have a text.
+
+        ``known``: types that an index has. ``on_row`` is called for each row that was read.
+        """
+
+        def rows() -> Iterator[dict[str, Any]]:
+            whole = replace(self, known=known)
+            for file in whole.files:
+                for _, text, metadata in whole._rows(file):
+                    on_row()
+                    if text:
+                        yield metadata
+
+        return replace(self, known=known, kinds=decided_kinds(self.metadata_columns, rows(), known))
+
     @property
     def _more(self) -> list[str]:
         """Columns beside the text's."""
@@ -94,7 +114,8 @@ class Source:
             file, is_wanted=wanted, skip_bad_rows=self.skip_bad_rows, keep_blank=True, row_groups=self.row_groups
         ) as reading:
             layout = self._layout(reading)
-            yield from reading.each(layout, self._found)
+            value_of = value_in_text if layout.names is None else value_in_json
+            yield from reading.each(layout, lambda cells: self._found(cells, value_of))
             self.skipped += [(file, row) for row in reading.skipped]
 
     def _layout(self, reading: Reading) -> Layout:
@@ -105,10 +126,23 @@ class Source:
         names = None if text.names is None or own.names is None else text.names + own.names
         return text._replace(positions=text.positions + own.positions, names=names)
 
-    def _found(self, cells: tuple[object, ...]) -> _Found:
+    def _found(self, cells: tuple[object, ...], value_of: Callable[[Any], Any]) -> _Found:
         text, *rest = cells
         identity = None if self.id_column is None else _id_of(rest.pop(0))
-        return identity, text_of(text), dict(_values(self.metadata_columns, rest))
+        return identity, text_of(text), dict(self._values(rest, value_of))
+
+    def _values(self, cells: Sequence[object], value_of: Callable[[Any], Any]) -> Iterator[tuple[str, Any]]:
+        for name, cell in zip(self.metadata_columns, cells, strict=True):
+            value = None if cell is None else value_of(cell)
+            if value is None:
+                continue
+            known = self.known.get(name, "null")
+            if known != "text" and breaks(known, kind_of(value)):
+                raise RowProblem(
+                    f"column {name} is of type {known} in this index, found {shown(value)}; change the value, or keep "
+                    "the column under another name"
+                )
+            yield name, as_kind(cell, value, self.kinds.get(name))
 
 
 _Found = tuple[Id | None, str, dict[str, Any]]
@@ -118,35 +152,6 @@ def _id_of(cell: object) -> Id:
     if not isinstance(cell, str | int) or isinstance(cell, bool) or cell == "":
         raise RowProblem(f"expected an id, a string or an integer, found {shown(cell)}")
     return cell
-
-
-def _values(names: Sequence[str], cells: Sequence[object]) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(names, cells, strict=True):
-        if isinstance(cell, str):
-            if cell := cell.strip():
-                yield name, _number(cell)
-        elif cell is not None:
-            try:
-                json.dumps(cell, allow_nan=False)
-            except (TypeError, ValueError):
-                cell = str(cell)  # a date, a decimal
-            yield name, cell
-
-
-def _number(text: str) -> str | int | float:
-    """What a cell of a text file says: 7 and 2.5 are numbers, 007 and 1e999 are texts.
-
-    >>> [_number(text) for text in ("7", "2.5", "007", "v2")]
-    [7, 2.5, '007', 'v2']
-    """
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        if str(number) == text and text not in ("inf", "nan", "-inf"):
-            return number
-    return text
 
 
 def count_rows(files: Sequence[str]) -> int | None:

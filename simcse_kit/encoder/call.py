@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,14 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.encoder.backends.interface import Backend, OnBatch
 from simcse_kit.encoder.folder import Settings
 from simcse_kit.encoder.precision import PRECISIONS, quantized
 from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import say_once
+from simcse_kit.losses.similarity import unit_length
 
-Embeddings = NDArray[Any] | Tensor | list[Tensor]
 _HALF = re.compile("[\ud800-\udfff]")
+Embeddings = NDArray[Any] | Tensor | list[Tensor]
 CHUNK = 1 << 14  # texts that are sorted by length together: batches of one length, and tokens that fit in memory
 
 # Names of prompts, of sentence-transformers; the first that a model has is taken
@@ -27,18 +32,36 @@ QUERY = ("query",)
 DOCUMENT = ("document", "passage", "corpus")
 
 
+def is_single(value: Any) -> bool:
+    """One string, numpy's scalar of one included."""
+    return isinstance(value, str) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "OTU")
+
+
 def is_text(value: Any) -> bool:
-    """One string or a sequence of strings, an empty list included: it has no vectors either."""
-    if isinstance(value, np.ndarray):
-        return bool(value.dtype.kind == "U")
-    return isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(item, str) for item in value))
+    """One string or a column of strings, an empty list included: it has no vectors either. Vectors are not.
+
+    >>> is_text("a"), is_text(["a", None]), is_text([]), is_text([[0.5, 1.0]]), is_text(np.zeros((0, 3)))
+    (True, True, True, False, False)
+    """
+    if is_single(value) or columns_of_table(value) is not None:
+        return True
+    if isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind not in "OTU"):
+        return False
+    items = _items(value)
+    return not items or any(isinstance(item, str) for item in items)
 
 
 def checked_texts(sentences: Any) -> list[str]:
-    """The strings as a list, half surrogate pairs read as U+FFFD; what is no string is a `TypeError` with its index."""
+    """The strings as a list, half surrogate pairs read as U+FFFD.
+
+    Raises:
+        TypeError: a table, with its columns of text; or what is no string, with its place from 0.
+    """
+    if not isinstance(sentences, str | list) and columns_of_table(sentences) is not None:
+        raise TypeError(f"sentences is {one_column(sentences)}")
     if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
-        raise TypeError(f"sentences must be a string or a sequence of strings; got {type(sentences).__name__}")
-    texts = [sentences] if isinstance(sentences, str) else list(sentences)
+        raise TypeError(_not_texts(sentences))
+    texts = [str(sentences)] if is_single(sentences) else _items(sentences)
     halves = 0
     for i, text in enumerate(texts):
         if not isinstance(text, str):
@@ -52,6 +75,18 @@ def checked_texts(sentences: Any) -> list[str]:
     if halves:
         say_once(f"{halves} of {len(texts)} texts hold half of a surrogate pair, which is no text: read as U+FFFD")
     return texts
+
+
+def _items(value: Any) -> list[Any]:
+    if hasattr(value, "to_pylist"):  # Arrow's columns, whose items are no strings
+        return list(value.to_pylist())
+    if not isinstance(value, Iterable):
+        raise TypeError(_not_texts(value))
+    return list(value)
+
+
+def _not_texts(value: Any) -> str:
+    return f"sentences must be a string or a sequence of strings; got {type(value).__name__}"
 
 
 def check_options(batch_size: int | None, precision: str, truncate_dim: int | None) -> None:
@@ -98,8 +133,65 @@ class Embedded(NamedTuple):
     """The vectors of N texts."""
 
     vectors: Tensor  # (N, D) float32
-    distinct: int  # texts
-    truncated: int  # of these, how many were longer than the limit and were cut
+    cut: NDArray[np.int64]  # numbers of the texts that were longer than the limit and were cut
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were cut, equal ones each."""
+        return len(self.cut)
+
+
+@dataclass
+class Heard:
+    """What the calls of `encode` in a block did, see `listening`."""
+
+    on_batch: OnBatch
+    truncated: int = 0  # texts that were cut
+
+
+_listener: ContextVar[Heard | None] = ContextVar("_listener", default=None)
+
+
+@contextmanager
+def listening(on_batch: OnBatch = None) -> Iterator[Heard]:
+    """Count what the calls of `encode` in this block cut, in place of a notice from each.
+
+    ``on_batch`` hears how many texts were done.
+    """
+    token = _listener.set(Heard(on_batch))
+    try:
+        yield _listener.get()  # type: ignore[misc]
+    finally:
+        _listener.reset(token)
+
+
+def moving(bar: Any, rows: int, texts: int) -> Callable[[int], None]:
+    """For ``on_batch``: moves a bar by ``rows`` while so many ``texts`` are encoded, which are these rows' texts."""
+    done = 0
+
+    def on_batch(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        bar.update(rows * done // texts - rows * before // texts)
+
+    return on_batch
+
+
+@contextmanager
+def reported(texts: int, bar: bool) -> Iterator[Callable[[int], None]]:
+    """A function that hears how many of N texts were done; it moves a bar, where one is shown."""
+    from tqdm.auto import tqdm
+
+    heard = _listener.get()
+    further = None if heard is None else heard.on_batch
+    with tqdm(total=texts, desc="Encoding", unit="sentence", disable=not bar) as progress:
+
+        def on_batch(count: int) -> None:
+            progress.update(count)
+            if further is not None:
+                further(count)
+
+        yield on_batch
 
 
 def embed_texts(
@@ -124,46 +216,55 @@ def embed_texts(
     if on_batch is not None and len(distinct) < len(texts):
         on_batch(len(texts) - len(distinct))
     out = torch.empty((len(distinct), dimension), dtype=torch.float32, device=output_device)
-    truncated = 0
+    cut = np.zeros(len(distinct), dtype=bool)
     with ThreadPoolExecutor(1) as ahead:
         tokens = tokenize(distinct[:CHUNK])
         for start in range(0, len(distinct), CHUNK):
             stop = start + CHUNK
             pending = ahead.submit(tokenize, distinct[stop : stop + CHUNK]) if stop < len(distinct) else None
-            truncated += tokens.truncated
+            cut[[start + number for number in tokens.cut]] = True
             backend.embed(
                 tokens, out[start:stop], batch_size=batch_size, prompt_length=prompt_length, on_batch=on_batch
             )
             if pending is not None:
                 tokens = pending.result()
     vectors = out if len(distinct) == len(texts) else out[torch.tensor(rows, device=output_device)]
-    return Embedded(vectors, len(distinct), truncated)
+    return Embedded(vectors, np.flatnonzero(cut[rows]))
 
 
-def say_cut(done: Embedded, texts: int, name: str, limit: int | None) -> None:
-    """A notice, once for a model and a limit, that of N texts some were longer and were cut."""
-    kind = "texts" if done.distinct == texts else "distinct texts"
-    say_once(
-        f"{done.truncated} of {done.distinct} {kind} are longer than max_seq_length = {limit} tokens "
-        "and were cut there",
-        key=f"cut: {name} at {limit}",
-    )
+def say_cut(truncated: int, texts: int, name: str, limit: int | None) -> None:
+    """A notice, once for a model and a limit, that of N texts some were longer and were cut; see `listening`."""
+    heard = _listener.get()
+    if heard is not None:
+        heard.truncated += truncated
+    elif truncated:
+        say_once(
+            f"{truncated:,} of {texts:,} texts are longer than max_seq_length = {limit} and were cut to {limit} tokens",
+            key=f"cut: {name} at {limit}",
+        )
 
 
 def as_asked(
-    vectors: Tensor, *, truncate_dim: int | None, normalize: bool, precision: str, numpy: bool, tensor: bool
+    vectors: Tensor,
+    *,
+    truncate_dim: int | None,
+    normalize: bool,
+    precision: str,
+    numpy: bool,
+    tensor: bool,
+    ranges: NDArray[np.float32] | None = None,
 ) -> Embeddings:
-    """Vectors (N, D) float32, cut, scaled, quantized and converted, in this order.
+    """Vectors (N, D) float32, cut, scaled, quantized (by ``ranges``, see `quantized`) and converted, in this order.
 
     ``tensor``: one tensor; else ``numpy``: an array; neither: a list of N tensors.
     """
     if truncate_dim is not None:
         vectors = vectors[:, :truncate_dim]
     if normalize:
-        vectors = torch.nn.functional.normalize(vectors, dim=-1)
+        vectors = unit_length(vectors)
     result: Embeddings = vectors
     if precision != "float32":
-        result = quantized(vectors, precision)
+        result = quantized(vectors, precision, ranges)
         if tensor or not numpy:
             result = torch.from_numpy(result)
     elif numpy and not tensor:

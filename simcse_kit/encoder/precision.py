@@ -5,18 +5,70 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
+RANGES = "int8_ranges"  # the name under which a model's record keeps them
 
 
-def quantized(vectors: Tensor, precision: str) -> NDArray[Any]:
-    """Vectors (N, D) float32 as sentence-transformers stores them: (N, D), or (N, D/8) for binary and ubinary."""
-    if len(vectors) == 0:
-        width = vectors.shape[1] // 8 if precision in ("binary", "ubinary") else vectors.shape[1]
-        return np.zeros((0, width), dtype="int8" if precision in ("int8", "binary") else "uint8")
-    from sentence_transformers.util import quantize_embeddings
+class KeepsRanges:
+    """The part of a model that keeps ranges for int8 in its record, which is saved with it."""
 
-    stored: NDArray[Any] = quantize_embeddings(vectors.cpu().numpy(), precision=precision)
-    return stored
+    record: dict[str, Any]
+
+    @property
+    def int8_ranges(self) -> NDArray[np.float32] | None:
+        """Smallest and largest value of each dimension (2, D) that int8 and uint8 stand for; None: each vector's own.
+
+        Set it to what the vectors of your texts have: ``np.stack([vectors.min(0), vectors.max(0)])``.
+        """
+        kept = self.record.get(RANGES)
+        return None if kept is None else np.asarray(kept, np.float32)
+
+    @int8_ranges.setter
+    def int8_ranges(self, ranges: ArrayLike | None) -> None:
+        if ranges is None:
+            self.record.pop(RANGES, None)
+        else:
+            self.record[RANGES] = checked_ranges(ranges).tolist()
+
+
+def checked_ranges(ranges: ArrayLike) -> NDArray[np.float32]:
+    """Ranges (2, D) that can be used; others are a `ValueError`."""
+    found = np.asarray(ranges, dtype=np.float32)
+    if found.ndim != 2 or len(found) != 2:
+        raise ValueError(f"ranges are the smallest and the largest value of each dimension, (2, D); got {found.shape}")
+    if not np.isfinite(found).all() or (found[0] > found[1]).any():
+        raise ValueError("ranges must be finite, and the smallest value no larger than the largest")
+    return found
+
+
+def quantized(vectors: Tensor, precision: str, ranges: NDArray[np.float32] | None = None) -> NDArray[Any]:
+    """Vectors (N, D) float32 as they are stored: (N, D), or (N, D/8) for binary and ubinary.
+
+    int8 and uint8 by ``ranges`` (2, D), as sentence-transformers does it; without, see `own_int8`, and uint8 is that
+    plus 128. So a text has the same numbers in every call.
+    """
+    values: NDArray[np.float32] = vectors.cpu().numpy()
+    if precision in ("binary", "ubinary"):
+        bits = np.packbits(values > 0, axis=1)
+        return bits if precision == "ubinary" else (bits.astype(np.int16) - 128).astype(np.int8)
+    if ranges is None:
+        signed = own_int8(values)
+        return signed if precision == "int8" else np.asarray(signed.astype(np.int16) + 128, np.uint8)
+    if ranges.shape[1] != values.shape[1]:
+        raise ValueError(f"ranges are of {ranges.shape[1]} dimensions; the vectors have {values.shape[1]}")
+    steps = np.where(ranges[1] > ranges[0], (ranges[1] - ranges[0]) / 255, 1)
+    found: NDArray[np.float32] = np.clip(np.floor((values - ranges[0]) / steps), 0, 255)
+    return found.astype(np.uint8) if precision == "uint8" else (found - 128).astype(np.int8)
+
+
+def own_int8(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Vectors (N, D), each by its own largest value, which becomes 127 or -127: cosines stay.
+
+    >>> own_int8(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32)).tolist()
+    [[64, -127], [0, 0]]
+    """
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    return np.rint(vectors / np.where(largest == 0, 1, largest) * 127).astype(np.int8)

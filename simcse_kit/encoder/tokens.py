@@ -21,6 +21,7 @@ class TokenTable(NamedTuple):
     flat: NDArray[np.int32]
     offsets: NDArray[np.int64]  # (N + 1,)
     truncated: int  # sentences that were longer than the limit and were cut
+    cut: Sequence[int] = ()  # their numbers
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -40,7 +41,8 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
     """
     parts: list[NDArray[np.int32]] = []
     lengths: list[int] = []
-    truncated = lost = 0
+    cut: list[int] = []
+    lost = 0
     for start in range(0, len(sentences), _CHUNK):
         batch = tokenizer(
             list(sentences[start : start + _CHUNK]),
@@ -56,30 +58,30 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
             parts.append(np.asarray(ids, dtype=np.int32))
             lengths.append(len(ids))
         if max_length is not None:
-            cut = _cut_characters(tokenizer, batch, sentences[start : start + _CHUNK], max_length)
-            truncated += len(cut)
-            lost += sum(cut)
+            found = _cut_characters(tokenizer, batch, sentences[start : start + _CHUNK], max_length)
+            cut += [start + number for number, _ in found]
+            lost += sum(characters for _, characters in found)
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    table = TokenTable(np.concatenate(parts) if parts else np.zeros(0, np.int32), offsets, truncated)
+    table = TokenTable(np.concatenate(parts) if parts else np.zeros(0, np.int32), offsets, len(cut), cut)
     characters = sum(map(_characters, sentences)) - lost
     _notice_foreign_vocabulary(tokenizer, table, characters)
     return table
 
 
-def _cut_characters(tokenizer: Any, batch: Any, sentences: Sequence[str], max_length: int) -> list[int]:
-    """Characters that were cut off, white space apart, of each sentence that was cut."""
+def _cut_characters(tokenizer: Any, batch: Any, sentences: Sequence[str], max_length: int) -> list[tuple[int, int]]:
+    """The number of each sentence that was cut, and the characters that it lost, white space apart."""
     if getattr(batch, "encodings", None):
         return [
-            _characters(text[max(end for _, end in encoding.offsets) :])
-            for text, encoding in zip(sentences, batch.encodings, strict=True)
+            (number, _characters(text[max(end for _, end in encoding.offsets) :]))
+            for number, (text, encoding) in enumerate(zip(sentences, batch.encodings, strict=True))
             if encoding.overflowing
         ]
     cut = []  # a tokenizer without Rust keeps no offsets
-    for text, ids in zip(sentences, batch["input_ids"], strict=True):
+    for number, (text, ids) in enumerate(zip(sentences, batch["input_ids"], strict=True)):
         whole = len(tokenizer(text, verbose=False)["input_ids"]) if len(ids) == max_length else len(ids)
         if whole > max_length:
-            cut.append(_characters(text) * (whole - max_length) // whole)
+            cut.append((number, _characters(text) * (whole - max_length) // whole))
     return cut
 
 

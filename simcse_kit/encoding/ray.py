@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source
+from simcse_kit.encoder.call import listening, say_cut
 from simcse_kit.encoding.bulk.encode import EncodeCounts
 from simcse_kit.encoding.bulk.formats import stored, width, write_parquet
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
@@ -124,11 +125,13 @@ def encode_with_ray(
             "normalize_embeddings": normalize_embeddings,
         },
     }
+    limit = own.max_seq_length
     del own  # the workers have their own
     rows = sum(task.rows for task in tasks)
     done = rows - sum(task.rows for task in left)
     _run(left, settings, address=address, workers=workers, done=done, rows=rows, bar=show_progress_bar)
-    blank = _check_whole(target, tasks)
+    blank, truncated = _check_whole(target, tasks)
+    say_cut(truncated, rows, str(model), limit)
     write_json(target / _RECORD, {"run": run, "finished": True})
     return EncodeCounts(
         files=len(files),
@@ -138,6 +141,7 @@ def encode_with_ray(
         blank=blank,
         skipped=0,
         resumed_at=done,
+        truncated=truncated,
     )
 
 
@@ -218,19 +222,20 @@ def _run(
             progress.update(result["rows"])
 
 
-def _check_whole(target: Path, tasks: list[Task]) -> int:
-    """How many rows were blank, by the files' own record; what lost workers had begun is removed."""
+def _check_whole(target: Path, tasks: list[Task]) -> tuple[int, int]:
+    """How many rows were blank and were cut, by the files' own record; what lost workers had begun is removed."""
     import pyarrow.parquet as pq
 
-    blank = 0
+    blank = truncated = 0
     for task in tasks:
         metadata = pq.ParquetFile(target / task.part).metadata
         if metadata.num_rows != task.rows:
             raise DataError(f"{target / task.part} holds {metadata.num_rows} rows, {task.rows} expected; delete it")
         blank += int(metadata.metadata[b"blank"])
+        truncated += int(metadata.metadata.get(b"truncated", 0))  # a part of an older version has none
     for path in target.glob(".part-*"):
         path.unlink()
-    return blank
+    return blank, truncated
 
 
 @contextmanager
@@ -289,7 +294,8 @@ class EncodeWorker:
             row_groups=range(task.first_group, task.end_group),
         )
         (shard,) = source.shards(task.rows)
-        vectors = stored(self.model.encode(shard.texts, **settings["encode"]), settings["precision"])
+        with listening() as heard:
+            vectors = stored(self.model.encode(shard.texts, **settings["encode"]), settings["precision"])
         target = Path(settings["output"]) / task.part
         part = target.with_name(f".{target.name}.{os.getpid()}")  # a lost worker may still write its own
         write_parquet(
@@ -304,6 +310,7 @@ class EncodeWorker:
                 "fingerprint": settings["fingerprint"],
                 "precision": settings["precision"],
                 "blank": str(shard.texts.count("")),
+                "truncated": str(heard.truncated),
             },
         )
         sync(part)

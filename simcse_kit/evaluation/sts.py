@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from simcse_kit.data import read_scored_pairs
+from simcse_kit.data.scored import SICK, KnownLayout
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.lines import lines_of, need
 from simcse_kit.evaluation.tasks import ScoredTask, Subset
@@ -48,7 +49,7 @@ def load_sts(data_dir: str | Path) -> list[ScoredTask]:
         for year, names in SUBSETS.items()
     ]
     benchmark = read_existing(_benchmark(root, "test"), STS_HELP)
-    sick = read_existing(root / "SICK" / "SICK_test_annotated.txt", STS_HELP)
+    sick = read_existing(root / "SICK" / "SICK_test_annotated.txt", STS_HELP, known=SICK)
     tasks.append(ScoredTask("STSBenchmark", (Subset("test", benchmark),)))
     tasks.append(ScoredTask("SICKRelatedness", (Subset("test", sick),)))
     return tasks
@@ -85,10 +86,10 @@ def senteval_root(data_dir: str | Path) -> Path:
     return nested if nested.is_dir() and not (folder / "STS").is_dir() else folder
 
 
-def read_existing(path: Path, help_text: str) -> ScoredPairs:
-    """The scored pairs of a file; where it is missing, an error that says how to get it."""
+def read_existing(path: Path, help_text: str, *, known: KnownLayout | None = None) -> ScoredPairs:
+    """The scored pairs of a file, of a ``known`` data set or not; a missing one is an error that says how to get it."""
     need(path, help_text)
-    pairs = read_scored_pairs(path)
+    pairs = read_scored_pairs(path, known=known)
     outside = np.flatnonzero((pairs.gold < 0) | (pairs.gold > TOP))
     if len(outside):
         i = int(outside[0])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
+from simcse_kit.encoder.call import listening, moving, say_cut
 from simcse_kit.errors import DataError, SearchIndexError
 from simcse_kit.files import sync
 from simcse_kit.index.passages import cut_passages
@@ -71,7 +72,8 @@ def build_index(
             ``milvus:tickets.db/NAME`` or ``milvus:http://host:19530/NAME``.
         columns: the one column of the text; None finds it, as `simcse_kit.data.read_sentences` does.
         id_column: strings or integers, each once; None numbers the rows from 0.
-        metadata_columns: columns that become metadata, to filter by.
+        metadata_columns: columns that become metadata, to filter by. A column is of one type, decided over all rows:
+            integer, float, boolean or text; one of several types stays text, which is said.
         header: whether the first row of `.csv` and `.tsv` files holds names; None finds out.
         skip_bad_rows: leave rows out that cannot be read, and count them.
         passages: cut texts that are longer than the model reads into overlapping passages. A row is a passage then; its
@@ -217,8 +219,11 @@ def _add(
         metadata_columns=metadata_columns,
     )
     total = count_rows(source.files) if how.show_progress_bar else None
+    if metadata_columns:
+        with tqdm(total=total, desc="Reading metadata", unit="row", disable=not how.show_progress_bar) as progress:
+            source = source.with_kinds(index.fields or {}, progress.update)
     there = len(index) if building else 0
-    pending = 0
+    pending = truncated = 0
     with tqdm(total=total, desc="Indexing", unit="row", disable=not how.show_progress_bar) as progress:
         for shard in source.shards(_READ):
             kept = [i for i, text in enumerate(shard.texts) if text]
@@ -233,17 +238,21 @@ def _add(
             new = rows
             if building:
                 new = _not_there(index, rows, tally["rows"], there)
-            index.add(*new, batch_size=how.batch_size)
+            with listening(moving(progress, len(shard.texts), len(new.texts))) as heard:
+                index.add(*new, batch_size=how.batch_size)
+            truncated += heard.truncated
             tally.update(rows=len(rows.texts), blank=len(shard.texts) - len(kept))
             pending += len(new.texts)
             if pending >= _COMMITTED or (building and pending):
                 index.save(structure=False)
                 pending = 0
-            progress.update(len(shard.texts))
+            if not new.texts:
+                progress.update(len(shard.texts))
     if not tally["rows"]:
         raise DataError(f"{', '.join(map(str, named))}: no row is left ({len(source.skipped)} skipped)")
     if tally["rows"] < there:
         raise SearchIndexError(f"the files have {tally['rows']} rows, and this build had {there} already; {_CHANGED}")
+    say_cut(truncated, tally["rows"], index.model.name, index.model.max_seq_length)
     index.save()
     return IndexCounts(len(source.files), tally["rows"], tally["blank"], len(source.skipped), tally["documents"])
 

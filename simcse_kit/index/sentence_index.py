@@ -234,9 +234,10 @@ class SentenceIndex:
             SearchIndexError: no query, or a model that has changed since.
         """
         self._check_model(self._collection)
-        if not len(queries):
+        texts = checked_texts(queries)
+        if not texts:
             raise SearchIndexError("to tune by queries takes at least one")
-        self._collection.queries = normalized(np.array(self.model.encode_query(list(queries)), dtype=np.float32))
+        self._collection.queries = normalized(np.array(self.model.encode_query(texts), dtype=np.float32))
 
     def compact(self) -> Path:
         """Commit without the deleted sentences, and make the structure anew; it takes as long as building did."""
@@ -280,7 +281,8 @@ class SentenceIndex:
 
         Args:
             filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
-                $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions.
+                $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions. A field that no
+                sentence has is an error, but for $exists.
 
         Raises:
             SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
@@ -290,7 +292,16 @@ class SentenceIndex:
         self._check_model(now)
         if isinstance(queries, str):
             return now.search(self.model.encode_query([queries]), k, threshold, filter)[0]
-        return now.search(self.model.encode_query(list(queries)), k, threshold, filter)
+        return now.search(self.model.encode_query(checked_texts(queries)), k, threshold, filter)
+
+    def check_filter(self, filter: Mapping[str, Any]) -> None:
+        """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""
+        self._collection.condition_of(filter)
+
+    @property
+    def fields(self) -> Mapping[str, str] | None:
+        """Type of each field of the metadata, such as integer or text; None: an index of an older version."""
+        return self._collection.fields
 
     def search_vectors(
         self,

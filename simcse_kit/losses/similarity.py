@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+_SMALLEST, _LARGEST = 1e-10, 1e15  # of a vector's numbers: between them, float32 holds their squares' sum
 ArrayLike = Tensor | NDArray[Any] | Sequence[Any]
 
 
@@ -31,19 +32,32 @@ def _both(a: ArrayLike, b: ArrayLike) -> tuple[Tensor, Tensor]:
     return left.to(dtype), right.to(dtype)
 
 
+def unit_length(vectors: Tensor) -> Tensor:
+    """The vectors (N, D) at length 1, of any length but 0, which stays: their squares may leave float32's range.
+
+    >>> (10 * unit_length(torch.tensor([[3e-30, 4e-30], [3e30, -4e30], [0.0, 0.0]]))).round().tolist()
+    [[6.0, 8.0], [6.0, -8.0], [0.0, 0.0]]
+    """
+    largest = vectors.abs().amax(-1, keepdim=True) if vectors.numel() else vectors
+    extreme = (largest > _LARGEST) | ((largest < _SMALLEST) & (largest > 0))
+    if extreme.any():
+        vectors = (vectors.double() / torch.where(extreme, largest, 1).double()).to(vectors.dtype)
+    return normalize(vectors, dim=-1)
+
+
 def cosine_similarity(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of every row with every row: (N, D), (M, D) -> (N, M); a zero vector gives 0."""
     return normalize(a, dim=-1) @ normalize(b, dim=-1).T
 
 
 SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cosine": cosine_similarity,
+    "cosine": lambda a, b: unit_length(a) @ unit_length(b).T,
     "dot": lambda a, b: a @ b.T,
     "euclidean": lambda a, b: -torch.cdist(a, b, p=2.0),
     "manhattan": lambda a, b: -torch.cdist(a, b, p=1.0),
 }
 PAIRWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cosine": lambda a, b: (normalize(a, dim=-1) * normalize(b, dim=-1)).sum(-1),
+    "cosine": lambda a, b: (unit_length(a) * unit_length(b)).sum(-1),
     "dot": lambda a, b: (a * b).sum(-1),
     "euclidean": lambda a, b: -(a - b).norm(dim=-1),
     "manhattan": lambda a, b: -(a - b).abs().sum(-1),

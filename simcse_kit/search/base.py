@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.checks import as_json, checked_ids, unit_vectors
+from simcse_kit.search.checks import as_json, checked_count, checked_ids, unit_vectors
+from simcse_kit.search.fields import Fields, check_fields, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
 from simcse_kit.search.rows import Id, IndexRow, JsonObject
 from simcse_kit.search.store import Searched
@@ -49,6 +50,7 @@ class IndexInfo:
     bytes: int  # on the disk, of the last commit
     generation: int
     model: dict[str, Any]
+    fields: Fields | None = None  # types of the metadata; None: not known, of an index of an older version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class Snapshot:
     model: dict[str, Any] = field(default_factory=dict)  # what the owner keeps about the model with the rows
     next_id: int = 0  # the first integer that was never an id
     id_type: type | None = None  # int or str; None: no row yet
+    fields: Fields | None = field(default_factory=dict)  # of the metadata; None: not known
 
 
 class BaseCollection(ABC):
@@ -137,15 +140,16 @@ class BaseCollection(ABC):
 
         Raises:
             SearchIndexError: an id that is taken, no integer or string, or not of the others' type; a wrong shape;
-                metadata that is no JSON object. Nothing is added then.
+                metadata that is no JSON object, or not of the fields' types. Nothing is added then.
         """
         unit = unit_vectors(texts, vectors, self.dimension)
         next_ = self.now()
         new = next_._new_ids(len(texts), ids)
         if taken := next_._taken(new):
             raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
+        fields = with_rows(next_.fields, metadata)
         next_._add(texts, unit, new, as_json(metadata, len(texts)))
-        self._snapshot = next_._snapshot
+        self._snapshot = replace(next_._snapshot, fields=fields)
         return new
 
     def update(
@@ -163,10 +167,11 @@ class BaseCollection(ABC):
         unit = unit_vectors(texts, vectors, self.dimension)
         next_ = self.now()
         same, objects = next_._new_ids(len(texts), ids), as_json(metadata, len(texts))
+        fields = with_rows(next_.fields, metadata)
         numbers = next_._numbers(same)
         next_._remove(numbers)
         next_._add(texts, unit, same, objects)
-        self._snapshot = next_._snapshot  # both at once
+        self._snapshot = replace(next_._snapshot, fields=fields)  # both at once
 
     def delete(self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
         """Delete the rows with these ids, or those whose metadata meet a filter; returns how many.
@@ -179,7 +184,7 @@ class BaseCollection(ABC):
         if ids is not None:
             numbers = self._numbers(list(dict.fromkeys(ids)))
         else:
-            numbers = self._matching(parse_filter(filter or {}))
+            numbers = self._matching(self.condition_of(filter or {}))
         self._remove(numbers)
         return len(numbers)
 
@@ -196,6 +201,18 @@ class BaseCollection(ABC):
             self._append(unit, ids, texts, metadata)
             next_id = max(self._next_id, 1 + max((i for i in ids if isinstance(i, int)), default=-1))
             self._snapshot = replace(self._snapshot, id_type=type(ids[0]), next_id=next_id)
+
+    def condition_of(self, filter: Mapping[str, Any]) -> Condition:
+        """The condition that a filter states; what cannot be read, or compares an unknown field, is an error."""
+        condition = parse_filter(filter)
+        if len(self):
+            check_fields(condition, self._snapshot.fields)
+        return condition
+
+    @property
+    def fields(self) -> Fields | None:
+        """Type of each field of the metadata; None: not known, of an index of an older version."""
+        return self._snapshot.fields
 
     def _new_ids(self, count: int, ids: Sequence[Id] | None) -> list[Id]:
         if ids is None:
@@ -255,8 +272,7 @@ class BaseCollection(ABC):
 
         ``filter``: a filter on the metadata (`filters`).
         """
-        if k < 1:
-            raise SearchIndexError(f"k must be at least 1; got {k}")
+        k = k if type(k) is int and k > 0 else checked_count(k)
         check_threshold(threshold)
         now = self.now()
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
@@ -264,7 +280,7 @@ class BaseCollection(ABC):
             raise SearchIndexError(
                 f"the index holds vectors of {now.dimension} dimensions; the query has {queries.shape[1]}"
             )
-        condition = None if filter is None else parse_filter(filter)
+        condition = None if filter is None else now.condition_of(filter)
         if not len(queries):
             return []
         return now._hits(normalized(queries), k, threshold, condition)
@@ -274,6 +290,7 @@ class BaseCollection(ABC):
     ) -> list[Hit]:
         """The ``k`` texts nearest to the one with this id, without it; as `search`."""
         now = self.now()
+        k = checked_count(k)
         found = now.search(now.vectors_of([id]), k + 1, threshold, filter)[0]
         return [hit for hit in found if hit.id != id][:k]
 

@@ -35,6 +35,13 @@ def checked_ids(ids: Sequence[Id]) -> list[Id]:
     return checked
 
 
+def checked_count(count: object, what: str = "k") -> int:
+    """A number of rows as a plain integer, of numpy's too; what is no integer, or below 1, is an error."""
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise SearchIndexError(f"{what} must be at least 1, an integer; got {count!r}")
+    return int(count)
+
+
 def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> list[str | None]:
     """The metadata of ``count`` texts as JSON."""
     if metadata is None:

@@ -147,6 +147,7 @@ class Collection(BaseCollection):
             bytes=0 if snapshot.folder is None else _bytes_of(snapshot.folder),
             generation=snapshot.generation,
             model=snapshot.model,
+            fields=snapshot.fields,
         )
 
     def refresh(self) -> bool:
@@ -307,6 +308,7 @@ class Collection(BaseCollection):
             model=self.model,
             segments=tuple(entries),
             structure=structure,
+            fields=None if self.fields is None else dict(self.fields),
         )
         commit(target, manifest)
         stamp = _stamp(target)  # before the lock is given back
@@ -344,6 +346,7 @@ class Collection(BaseCollection):
             model=manifest.model,
             next_id=manifest.next_id,
             id_type=(str if manifest.id_type == "str" else int) if len(content.live) else None,
+            fields=manifest.fields,
             content=content,
             folder=target,
             generation=manifest.generation,

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.base import BaseCollection, check_threshold
+from simcse_kit.search.checks import checked_count
 from simcse_kit.search.rows import IndexRow
 
 _BATCH = 1024  # rows searched at once
@@ -60,8 +60,7 @@ def mine(
     from tqdm.auto import tqdm
 
     check_threshold(threshold)
-    if neighbors < 1:
-        raise SearchIndexError(f"neighbors must be at least 1; got {neighbors}")
+    neighbors = checked_count(neighbors, "neighbors")
     collection = collection.now()  # its rows are read again later, by number
     found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     full = 0

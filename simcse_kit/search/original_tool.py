@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +53,18 @@ class OriginalToolMixin:
         A string gives [(sentence, score)], Q strings one such list each; `SearchIndexError` where there is no index.
         """
         single = isinstance(queries, str)
-        texts = [queries] if single else list(queries)
-        hits = self._index().search(self.encode(texts, device=device), top_k, threshold)
+        hits = self._index().search(self.encode([queries] if single else queries, device=device), top_k, threshold)
         answers = [[(hit.text, hit.score) for hit in found] for found in hits]
         return answers[0] if single else answers
 
     def _add(
         self, collection: Collection, source: str | Path | Sequence[str], device: str | None, batch_size: int
     ) -> None:
-        sentences = read_sentences(source).column(0) if isinstance(source, str | Path) else list(source)
-        collection.add(sentences, self.encode(sentences, batch_size=batch_size, device=device))
+        sentences = read_sentences(source).column(0) if isinstance(source, str | Path) else source
+        if isinstance(sentences, Iterator):
+            sentences = list(sentences)
+        vectors = self.encode(sentences, batch_size=batch_size, device=device)  # what is no text is an error here
+        collection.add([str(sentence) for sentence in sentences], vectors)
 
     def _index(self) -> Collection:
         if self._collection is None:

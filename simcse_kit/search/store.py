@@ -81,6 +81,7 @@ class Manifest:
     model: dict[str, Any]
     segments: tuple[SegmentEntry, ...]
     structure: StructureEntry | None
+    fields: dict[str, str] | None = None  # types of the metadata; None: written before they were kept
 
     def files(self) -> Iterator[FileEntry]:
         """Every file that it names."""
@@ -131,7 +132,8 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         vectors = entry["vectors"]
         return SegmentEntry(**entry | {"vectors": vectors and file(vectors), "rows": file(entry["rows"])})
 
-    given = {name: values[name] for name in Manifest.__dataclass_fields__}
+    given = {name: values[name] for name in Manifest.__dataclass_fields__ if name != "fields"}
+    given["fields"] = values.get("fields")
     for name in ("generation", "dimension", "count", "next_id"):
         if not isinstance(given[name], int):
             raise TypeError(f"{name} is no integer")

@@ -107,6 +107,11 @@ def normalized(vectors: Vectors) -> Vectors:
     """The same vectors, now of length 1, in place; a zero vector stays."""
     import faiss
 
+    if vectors.size:
+        largest = np.maximum(vectors.max(axis=1), -vectors.min(axis=1)).astype(np.float64)
+        extreme = (largest > 1e15) | ((largest < 1e-15) & (largest > 0))  # their squares leave float32's range
+        if extreme.any():
+            vectors[extreme] = vectors[extreme] / largest[extreme, None]
     faiss.normalize_L2(vectors)
     return vectors
 

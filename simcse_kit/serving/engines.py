@@ -17,7 +17,6 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import Hit
-from simcse_kit.search.filters import parse_filter
 from simcse_kit.search.vectors import normalized
 from simcse_kit.serving.batching import Batcher
 from simcse_kit.serving.metrics import Metrics
@@ -168,12 +167,12 @@ class IndexEngine:
         """Hits of unit query vectors (Q, D), as `SentenceIndex.search_vectors`.
 
         Raises:
-            SearchIndexError: a filter that cannot be read.
+            SearchIndexError: a filter that cannot be read, or that compares an unknown field.
             Busy: too much waits already.
             IndexFault: the index is damaged, or of another model by now.
         """
         if filter is not None:
-            parse_filter(filter)
+            self.index.check_filter(filter)
         condition = None if filter is None else json.dumps(filter)
         return await self._batcher.submit([_Query(vector, k, threshold, condition) for vector in vectors])
 

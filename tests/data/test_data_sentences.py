@@ -20,6 +20,16 @@ def sentences(source: Any, **options: Any) -> list[str]:
     return read_sentences(source, **options).column(0)
 
 
+def test_a_data_frame_is_refused_for_its_names_are_no_sentences() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"n": [1, 2], "body": pd.array([pd.NA, "a"], dtype="string")})
+    for read in (read_sentences, read_examples):
+        with pytest.raises(DataError, match=r"is a DataFrame, a table; .* table\['body'\]. Its column of text is body"):
+            read(frame)  # type: ignore[operator]
+    assert sentences(frame["body"][1:]) == ["a"]
+
+
 def test_blank_lines_are_dropped_and_counted(write: Write) -> None:
     data = read_sentences(write("a.txt", "\n  One sentence. \n \t\n\nTwo\tcells are one sentence here.\n\n"))
     assert data.column(0) == ["One sentence.", "Two\tcells are one sentence here."]

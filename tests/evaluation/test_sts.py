@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simcse_kit.data import read_scored_pairs
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation import SuiteResult, evaluate_sts, load_sts
 from simcse_kit.evaluation.download import PAIRS
@@ -105,6 +106,29 @@ def test_no_positive_pair_is_said(senteval: Path) -> None:
     result = evaluate_sts(encode_angles, senteval)
     assert math.isnan(result.alignment)
     assert result.notes == ("alignment is not defined: no pair has a gold score above 4",)
+
+
+@pytest.mark.parametrize("header", ["번호\t문장_가\t문장_나\t관련도\t판단\n", "a\tb\tc\td\te\n", ""])
+def test_a_translated_sick_is_read_by_position_as_in_senteval(senteval: Path, header: str) -> None:
+    expected = load_sts(senteval)[-1].subsets[0].pairs
+    path = senteval / "SICK" / "SICK_test_annotated.txt"
+    rows = path.read_text().partition("\n")[2]
+    path.write_text(header + rows, encoding="utf-8")
+    found = load_sts(senteval)[-1].subsets[0].pairs
+    assert (found.first, found.second, found.gold.tolist()) == (
+        expected.first,
+        expected.second,
+        expected.gold.tolist(),
+    )
+    with pytest.raises(DataError, match=r"5 column\(s\)"):  # elsewhere, nothing says that it is SICK
+        read_scored_pairs(path)
+
+
+def test_a_sick_of_another_width_is_refused(senteval: Path) -> None:
+    path = senteval / "SICK" / "SICK_test_annotated.txt"
+    path.write_text("x\ta\tb\tscore\n1\tangle 0\tangle 9\t4\n")
+    with pytest.raises(DataError, match=r"SICK_test_annotated\.txt, line 1: found 4 column"):
+        load_sts(senteval)
 
 
 @pytest.mark.parametrize(

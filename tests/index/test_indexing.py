@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,6 +62,28 @@ def test_columns_keep_their_types(model: SimCSE, tmp_path: Path, store: Store) -
             (7, "one", {"open": True, "tags": ["a"], "size": 1.5}),
             (8, "two", {"tags": [], "size": 2.0}),
         ]
+
+
+def test_the_bar_moves_by_batches(model: SimCSE, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In both readings: of the types, and of the texts."""
+    steps: dict[str, list[float]] = {}
+
+    def update(self: Any, n: float = 1) -> None:
+        if not self.disable:
+            steps.setdefault(self.desc, []).append(n)
+
+    monkeypatch.setattr("tqdm.auto.tqdm.update", update)
+    build_index(
+        model,
+        table,
+        tmp_path / "i",
+        columns=["text"],
+        metadata_columns=["year"],
+        batch_size=8,
+        show_progress_bar=True,
+    )
+    assert {name: sum(moved) for name, moved in steps.items()} == {"Reading metadata": 41, "Indexing": 41}
+    assert len(steps["Indexing"]) > 4
 
 
 def test_in_parts_is_at_once(
@@ -174,7 +197,12 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
     found = json.loads(run("search", "i", SENTENCES[4], "--filter", '{"lang": "de"}', "--format", "json", "-k", "50"))
     assert found["hits"][0]["text"] == SENTENCES[4]
     assert {hit["metadata"]["lang"] for hit in found["hits"]} == {"de"}
-    assert ("38, 0 deleted" if MILVUS else "38, 3 deleted ones not yet compacted") in run("index", "info", "i")
+    info = run("index", "info", "i")
+    assert ("38, 0 deleted" if MILVUS else "38, 3 deleted ones not yet compacted") in info
+    assert "lang (text), year (integer)" in info
+    assert "its fields are: lang (text), year (integer)" in run(
+        "search", "i", "x", "--filter", '{"size": 1}', fails=True
+    )
     assert ("Milvus tidies up" if MILVUS else "3 deleted rows removed") in run("index", "compact", "i")
     assert "is as it was written: 38 sentences" in run("index", "verify", "i")
     mined = run("mine", "i", "--threshold", "0.5", "--output", "pairs.jsonl")

@@ -25,7 +25,7 @@ def index(minilm: SimCSE, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sen
 def test_twins_are_mined_from_whatever_an_index_is_given_as(index: tuple[SentenceIndex, Path]) -> None:
     made, folder = index
     for given in (made, folder, str(folder), open_collection(folder)):
-        found = mine_pairs(given, threshold=0.9)
+        found = mine_pairs(given, threshold=0.9, neighbors=np.int64(50))
         assert sorted(map(tuple, found.rows.tolist())) == [(0, 2), (1, 3)]
         assert {frozenset((pair.first.text[:-1], pair.second.text[:-1])) for pair in found} == {
             frozenset(["A cat sleeps"]),
@@ -36,7 +36,7 @@ def test_twins_are_mined_from_whatever_an_index_is_given_as(index: tuple[Sentenc
 def test_clusters_keep_twins_together(index: tuple[SentenceIndex, Path]) -> None:
     made, folder = index
     for given in (made, folder):
-        found = cluster(given, 2, examples=1)
+        found = cluster(given, np.int64(2), examples=1)
         assert [one.size for one in found.clusters] == [2, 2]
         labels = dict(zip(found.numbers.tolist(), found.labels.tolist(), strict=True))
         assert labels[0] == labels[2] != labels[1] == labels[3]
@@ -46,6 +46,8 @@ def test_clusters_keep_twins_together(index: tuple[SentenceIndex, Path]) -> None
 def test_errors_are_those_of_the_index(index: tuple[SentenceIndex, Path], tmp_path: Path) -> None:
     with pytest.raises(SearchIndexError, match="n_clusters is from 1"):
         cluster(index[0], 5)
+    with pytest.raises(SearchIndexError, match="neighbors must be at least 1"):
+        mine_pairs(index[0], neighbors=0)
     with pytest.raises(SearchIndexError, match="does not exist"):
         mine_pairs(tmp_path / "nowhere")
 

@@ -53,6 +53,28 @@ def test_search_is_brute_force_cosine(
         np.testing.assert_allclose([hit.score for hit in hits], row[best], atol=1e-5)
 
 
+def test_numpys_integer_is_a_count(store: Store) -> None:
+    collection = filled(store)
+    expected = collection.search(vectors(2, 5), 3)
+    assert collection.search(vectors(2, 5), np.int64(3)) == expected
+    assert collection.similar(2, np.int32(3)) == collection.similar(2, 3)
+    for wrong in (2.5, True, "3", np.float32(3)):
+        with pytest.raises(SearchIndexError, match="k must be at least 1, an integer"):
+            collection.search(vectors(2, 5), wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_vectors_of_any_length_are_found_by_their_direction(scale: float, store: Store) -> None:
+    factor = np.float32(scale)
+    collection = store.new(6)
+    collection.add([f"text {i}" for i in range(20)], vectors(20) * factor)
+    for found, expected in zip(
+        collection.search(vectors(2, 5) * factor, 20), filled(store).search(vectors(2, 5), 20), strict=True
+    ):
+        assert [hit.id for hit in found] == [hit.id for hit in expected]
+        np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=1e-5)
+
+
 def test_queries_are_left_as_they_are_and_hits_are_plain_values(store: Store) -> None:
     queries = vectors(2, 5)
     before = queries.copy()

@@ -163,6 +163,25 @@ def test_info_says_what_is_served(client: TestClient) -> None:
     assert info["limits"] == {"k": 50, "sentences": 8, "characters": 400, "body_bytes": 20_000}
 
 
+@pytest.mark.parametrize("empty", ["", "  \n"])
+@pytest.mark.parametrize(
+    ("path", "field", "more"),
+    [
+        ("/v1/embeddings", "input", {"model": "tiny"}),
+        ("/embed", "inputs", {}),
+        ("/similarity", "sentences", {}),
+        ("/similarity", "others", {"sentences": ["a"]}),
+        ("/search", "queries", {}),
+        ("/add", "sentences", {}),
+    ],
+)
+def test_an_empty_text_is_named_by_its_place(
+    client: TestClient, path: str, field: str, more: dict[str, Any], empty: str
+) -> None:
+    found = refused(client, path, 422, **{field: ["A cat.", empty, "A dog."]}, **more)
+    assert found == f"{field}: text number 1 is empty"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "text"),
     [
@@ -180,6 +199,7 @@ def test_info_says_what_is_served(client: TestClient) -> None:
         ("/search", {"queries": "a", "threshold": 2}, 422, "threshold"),
         ("/search", {"queries": "a", "treshold": 0.5}, 422, "treshold: extra inputs"),
         ("/search", {"queries": "a", "filter": {"$near": 1}}, 422, "$near is no operator"),
+        ("/search", {"queries": "a", "filter": {"size": 1}}, 422, "its fields are: number (integer), even (boolean)"),
         ("/search", {"queries": "a", "index": "other"}, 404, "there is no index 'other'; this server has 'things'"),
         ("/similar", {"id": 99}, 404, "there is no id 99"),
         ("/similar", {"id": 10**30}, 422, "id"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,8 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from simcse_kit.encoder.backends.interface import OnBatch
+from simcse_kit.encoder.call import Embedded
 from simcse_kit.errors import ModelError
 
+_UNGUARDED = """the script starts processes, and each of them runs it again. Put what it does below a guard:
+
+    if __name__ == "__main__":
+        vectors = model.encode(sentences, device=[...])
+"""
 _CHUNKS = 8  # for each process: few enough to sort by length, enough to end together
 _MOST = 1 << 14  # texts in a chunk
 
@@ -33,15 +40,27 @@ class Pool:
     def __init__(self, model: Any, devices: Sequence[str | torch.device]) -> None:
         if not devices:
             raise ModelError("several devices: the list is empty")
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # it is still importing the script
+            raise SystemExit(f"simcse_kit: {_UNGUARDED}")
+        main = sys.modules["__main__"]
+        file = getattr(main, "__file__", None)
+        if getattr(main, "__spec__", None) is None and file is not None and not os.path.isfile(file):  # as "<stdin>"
+            raise ModelError(
+                f"several processes need a script in a file, and this one came from {file}. Save it; then " + _UNGUARDED
+            )
         context = multiprocessing.get_context("spawn")  # a process that has used CUDA cannot be forked
-        waiting = context.Queue()
+        # By a queue, not as arguments: they are written before a process runs, and where it dies that never ends.
+        self._waiting = context.Queue()
+        self._waiting.cancel_join_thread()  # a copy that no process takes does not hold up the end of this one
+        copy = pickle.dumps(model)
         for device in devices:
-            waiting.put(str(device))
+            self._waiting.put((str(device), copy))
         on_cpu = sum(torch.device(device).type == "cpu" for device in devices)
         threads = max(1, (os.cpu_count() or 1) // max(1, on_cpu))
         self._size = len(devices)
+        self._works = False  # whether any process has encoded
         self._executor = ProcessPoolExecutor(
-            self._size, mp_context=context, initializer=_start, initargs=(pickle.dumps(model), waiting, threads)
+            self._size, mp_context=context, initializer=_start, initargs=(self._waiting, threads)
         )
 
     def __enter__(self) -> Pool:
@@ -49,9 +68,10 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(cancel_futures=True)
+        self._waiting.close()
 
-    def embed(self, texts: Sequence[str], *, on_batch: OnBatch = None, **arguments: Any) -> NDArray[np.float32]:
-        """Vectors (N, D) of N texts in their order; ``arguments`` are those of `SimCSE.encode`."""
+    def embed(self, texts: Sequence[str], *, on_batch: OnBatch = None, **arguments: Any) -> Embedded:
+        """Vectors (N, D) of N texts in their order; ``arguments`` are those of `SimCSE.embed_here`."""
         numbers: dict[str, int] = {}
         rows = [numbers.setdefault(text, len(numbers)) for text in texts]
         distinct = list(numbers)
@@ -61,35 +81,52 @@ class Pool:
         size = max(1, min(_MOST, -(-len(order) // (_CHUNKS * self._size))))
         chunks = [order[start : start + size] for start in range(0, len(order), size)]
         vectors: NDArray[np.float32] | None = None
+        cut = np.zeros(len(distinct), dtype=bool)
         try:
             running = {
                 self._executor.submit(_encode, [distinct[i] for i in chunk], arguments): chunk for chunk in chunks
             }
             for future in as_completed(running):
-                found = future.result()
+                found, cut_here = future.result()
+                self._works = True
                 if vectors is None:
                     vectors = np.empty((len(distinct), found.shape[1]), np.float32)
                 vectors[running[future]] = found
+                cut[[running[future][number] for number in cut_here]] = True
                 if on_batch is not None:
                     on_batch(len(found))
         except BrokenProcessPool as error:
-            raise ModelError("a process that encodes has ended: was there too little memory for so many?") from error
+            if self._works:
+                raise ModelError(
+                    "a process that encodes has ended: was there too little memory for so many?"
+                ) from error
+            raise ModelError(
+                f"a process that encodes has ended before its first text. A frequent cause: {_UNGUARDED}\nAnother "
+                f"one is too little memory: each process has a copy of the model ({self._size} here)."
+            ) from None
         assert vectors is not None
-        return vectors[rows]
+        return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]))
 
 
-_model: Any = None
+_model: Any = None  # or the error that kept it from being there
 
 
-def _start(model: bytes, devices: Any, threads: int) -> None:
-    """Take a device and the model, once a process."""
+def _start(waiting: Any, threads: int) -> None:
+    """Take a device and the model, once a process; an error waits for the first texts, whose caller gets it."""
     global _model
-    device = torch.device(devices.get())
-    if device.type == "cpu":
-        torch.set_num_threads(threads)
-    _model = pickle.loads(model)
-    _model.to(device)
+    try:
+        device, model = waiting.get()
+        if torch.device(device).type == "cpu":
+            torch.set_num_threads(threads)
+        _model = pickle.loads(model)
+        _model.to(device)
+    except Exception as error:
+        _model = error
 
 
-def _encode(texts: list[str], arguments: dict[str, Any]) -> NDArray[np.float32]:
-    return np.asarray(_model.encode(texts, **arguments))
+def _encode(texts: list[str], arguments: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Vectors (N, D), and the numbers of the texts that were cut."""
+    if isinstance(_model, Exception):
+        raise _model
+    done = _model.embed_here(texts, **arguments)
+    return done.vectors.numpy(), done.cut

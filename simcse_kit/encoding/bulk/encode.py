@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, Never
 
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data.files import files_of
-from simcse_kit.data.source import Source, count_rows
+from simcse_kit.data.source import Shard, Source, count_rows
+from simcse_kit.encoder.call import listening, moving, say_cut
 from simcse_kit.encoding.bulk.formats import (
     FRONT,
     check_suffix,
@@ -45,6 +47,7 @@ class EncodeCounts(NamedTuple):
     blank: int  # of these, rows without a text, which encode as the empty text does
     skipped: int  # bad rows, only with skip_bad_rows
     resumed_at: int  # rows that an interrupted run had done
+    truncated: int = 0  # rows that are longer than the model reads, and were cut
 
 
 def encode_files(
@@ -131,22 +134,25 @@ def encode_files(
     }
     with disk_full_named(target), working_folder(target) as folder:
         journal = Journal(folder, run, front=task.front, replace=overwrite)
-        resumed_at = journal.progress.rows
-        if not (journal.progress.finished and target.exists()):
+        resumed_at = journal.rows
+        if not (journal.finished and target.exists() and not task.whole(journal).exists()):
             if target.exists() and not overwrite:
                 raise DataError(f"{target} is there already; name another file, or say --overwrite (overwrite=True)")
             task.encode_shards(journal, show_progress_bar=show_progress_bar)
-            if not journal.progress.rows:
+            if not journal.rows:
                 raise DataError(f"{', '.join(map(str, named))}: no row is left ({len(task.source.skipped)} skipped)")
             task.finish(journal)
+    truncated = sum(shard.truncated for shard in journal.shards)
+    say_cut(truncated, journal.rows, model.name, model.max_seq_length)
     return EncodeCounts(
         files=len(files),
         ignored_files=tally["ignored_files"],
         empty_files=tally["empty_files"],
-        rows=journal.progress.rows,
-        blank=journal.progress.blank,
+        rows=journal.rows,
+        blank=sum(shard.blank for shard in journal.shards),
         skipped=len(task.source.skipped),
         resumed_at=resumed_at,
+        truncated=truncated,
     )
 
 
@@ -193,34 +199,35 @@ class _Task:
         from tqdm.auto import tqdm
 
         total = count_rows(self.source.files) if show_progress_bar else None
-        seen = 0
+        seen, done = 0, journal.rows
         with tqdm(total=total, desc="Encoding", unit="row", disable=not show_progress_bar) as progress:
-            for shard in self.source.shards(self.shard_size):
-                before, seen = seen, seen + len(shard.texts)
-                done = journal.progress.rows
-                if seen <= done:
-                    if seen == done and shard.digest != journal.progress.digest:
+            for number, shard in enumerate(self.source.shards(self.shard_size)):
+                count = len(shard.texts)
+                seen += count
+                if number < len(journal.shards):
+                    if (count, shard.digest) != (journal.shards[number].rows, journal.shards[number].digest):
                         raise _changed(journal)
-                elif before == done:
+                    progress.update(count)
+                    continue
+                with listening(moving(progress, count, count)) as heard:
                     vectors = self.encode(shard.texts)
-                    journal.append(stored(vectors, self.precision), shard.digest, shard.texts.count(""))
-                else:
-                    raise _changed(journal)
-                progress.update(len(shard.texts))
-        if seen < journal.progress.rows:
+                journal.append(stored(vectors, self.precision), shard.digest, shard.texts.count(""), heard.truncated)
+        if seen < done:
             raise _changed(journal)
+
+    def whole(self, journal: Journal) -> Path:
+        """What becomes the output: the journal's vectors, or a file that is made of them."""
+        return journal.folder / "whole" if self.suffix == ".parquet" else journal.vectors
 
     def finish(self, journal: Journal) -> None:
         """Make the output of the journal's vectors; it appears under its name at one instant."""
-        rows, columns = journal.progress.rows, width(self.precision, self.dimension)
-        whole = journal.vectors
+        rows, columns = journal.rows, width(self.precision, self.dimension)
+        whole = self.whole(journal)
         if self.suffix == ".parquet":
-            whole = journal.folder / "whole"
-            again = replace(self.source)  # from the beginning
             write_parquet(
                 whole,
-                again.shards(self.shard_size),
-                journal.blocks(self.shard_size),
+                self._again(journal),
+                journal.blocks(),
                 columns=columns,
                 precision=self.precision,
                 texts=self.texts,
@@ -233,9 +240,17 @@ class _Task:
         os.replace(whole, self.target)
         sync(self.target.absolute().parent)
 
+    def _again(self, journal: Journal) -> Iterator[Shard]:
+        """The shards from the beginning, which must be those that were encoded."""
+        again = replace(self.source).shards(self.shard_size)
+        for shard, record in zip_longest(again, journal.shards):
+            if shard is None or record is None or shard.digest != record.digest:
+                raise _changed(journal)
+            yield shard
+
 
 def _changed(journal: Journal) -> DataError:
     return DataError(
-        f"the input has changed since an interrupted run encoded {journal.progress.rows} rows of it (kept in "
-        f"{journal.folder}): delete that folder, or give another output"
+        f"the input has changed since {journal.rows} rows of it were encoded (kept in {journal.folder}): delete that "
+        "folder, or give another output"
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data.source import Shard
+from simcse_kit.encoder.precision import own_int8
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 
@@ -34,8 +35,7 @@ def row_bytes(precision: FilePrecision, dimension: int) -> int:
 def stored(vectors: NDArray[np.float32], precision: FilePrecision) -> NDArray[Any]:
     """Vectors (N, D) float32 as they are stored: (N, D), or (N, D/8) for binary (sentence-transformers' packing)."""
     if precision == "int8":
-        largest = np.abs(vectors).max(axis=1, keepdims=True)
-        return np.rint(vectors * (127 / np.where(largest == 0, 1, largest))).astype(np.int8)
+        return own_int8(vectors)
     if precision == "binary":
         return (np.packbits(vectors > 0, axis=1).astype(np.int16) - 128).astype(np.int8)
     return vectors.astype(FILE_PRECISIONS[precision].dtype)

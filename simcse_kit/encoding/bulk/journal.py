@@ -7,35 +7,37 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
-from simcse_kit.errors import DataError
+from simcse_kit.errors import DataError, say_once
 from simcse_kit.files import only_writer, read_json, sync
 
 _RECORD = "journal.json"
+_SHARDS = "shards.jsonl"
 _VECTORS = "vectors"
+_READ = 1 << 20  # bytes that are compared at once
 
 
-@dataclass
-class Progress:
-    """What the record says."""
+class ShardRecord(NamedTuple):
+    """What is kept of a shard beside its vectors."""
 
-    run: dict[str, Any]  # what the vectors depend on
-    rows: int = 0  # whose vectors are on the disk
-    digest: str = ""  # of these rows, see `source.Shard`
+    rows: int
+    digest: str  # of the texts of all rows up to its end, see `source.Shard`
+    vectors: str  # hash of the vectors' bytes
     blank: int = 0  # rows without a text
-    finished: bool = False  # the output is whole, but for its name
+    truncated: int = 0  # rows that were longer than the model reads
 
 
 class Journal:
     """A folder beside the output. Between two calls of `append` a process may die at any instant.
 
-    ``front`` bytes before the vectors are left free, for a header.
+    ``front`` bytes before the vectors are left free, for a header. A shard counts when its record is there; one whose
+    vectors are not what its record says, and all after it, are encoded again, which is said.
     """
 
     def __init__(self, folder: Path, run: dict[str, Any], *, front: int, replace: bool = False) -> None:
@@ -43,65 +45,136 @@ class Journal:
         self.vectors = folder / _VECTORS
         self.front = front
         self._row_bytes = int(run["row_bytes"])
-        self.progress = self._found(run, replace=replace)
-        if self.vectors.exists() and not self.progress.finished:
-            os.truncate(self.vectors, self._end)  # what a shard that was cut off had written goes
+        self._run = run
+        self.finished = False  # the output is whole, but for its name
+        recorded = self._recorded() if self._is_found(replace=replace) else []
+        self.shards = recorded[: self._whole(recorded)]
+        if len(self.shards) < len(recorded):
+            self.finished = False
+            again = sum(shard.rows for shard in recorded[len(self.shards) :])
+            say_once(
+                f"{self.vectors} does not hold what an interrupted run wrote there from row {self.rows} on: the last "
+                f"{again} of its {self.rows + again} rows are encoded again"
+            )
+        if not self.finished:
+            self._keep_only(self.shards)
 
-    def _found(self, run: dict[str, Any], *, replace: bool) -> Progress:
-        """The progress of an interrupted run, or that of a new one; ``replace`` forgets a run of another kind."""
+    @property
+    def rows(self) -> int:
+        """Rows whose vectors are on the disk."""
+        return sum(shard.rows for shard in self.shards)
+
+    def _is_found(self, *, replace: bool) -> bool:
+        """Whether an interrupted run of this kind is there; ``replace`` forgets one of another kind."""
         record = self.folder / _RECORD
         if not record.is_file():
-            return Progress(run)
-        found = Progress(**read_json(record, DataError))
-        other = [name for name, value in run.items() if found.run.get(name) != value]
+            return False
+        found = read_json(record, DataError)
+        before = found.get("run", {})
+        other = [name for name, value in self._run.items() if before.get(name) != value]
         if not other:
-            return found
+            self.finished = found["finished"]
+            return True
         if not replace:
             name = other[0]
             raise DataError(
                 f"{self.folder} holds an interrupted run with another {name.replace('_', ' ')} "
-                f"({found.run.get(name)!r} then, {run[name]!r} now): go on as it began, or start anew with --overwrite "
-                "(overwrite=True)"
+                f"({before.get(name)!r} then, {self._run[name]!r} now): go on as it began, or start anew with "
+                "--overwrite (overwrite=True)"
             )
         for path in self.folder.iterdir():
             path.unlink()
-        return Progress(run)
+        return False
+
+    def _recorded(self) -> list[ShardRecord]:
+        """The records of shards, without one that was cut off."""
+        path = self.folder / _SHARDS
+        content = path.read_bytes() if path.is_file() else b""
+        shards = []
+        for line in content[: content.rfind(b"\n") + 1].splitlines():
+            try:
+                shards.append(ShardRecord(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise DataError(f"{path}, line {len(shards) + 1} is damaged ({error}); delete {self.folder}") from error
+        return shards
+
+    def _whole(self, shards: list[ShardRecord]) -> int:
+        """How many shards, from the first on, have the vectors that their records say."""
+        if not self.vectors.is_file():
+            return len(shards) if self.finished else 0
+        with self.vectors.open("rb") as file:
+            file.seek(self.front)
+            for number, shard in enumerate(shards):
+                if _hash_of(file, shard.rows * self._row_bytes) != shard.vectors:
+                    return number
+        return len(shards)
+
+    def _keep_only(self, shards: list[ShardRecord]) -> None:
+        """Cut off what is behind these: a shard that was being written, or what is damaged."""
+        ends = {
+            self.folder / _SHARDS: sum(len(_line(shard)) for shard in shards),
+            self.vectors: self._end,
+        }
+        for path, end in ends.items():
+            if path.exists() and path.stat().st_size > end:
+                os.truncate(path, end)
 
     @property
     def _end(self) -> int:
-        return self.front + self.progress.rows * self._row_bytes
+        return self.front + self.rows * self._row_bytes
 
-    def append(self, vectors: NDArray[Any], digest: str, blank: int) -> None:
-        """Keep a shard's vectors (M, ...); the digest is that of all rows up to its end, ``blank`` of M are blank."""
-        self.vectors.touch()
-        with self.vectors.open("r+b") as file:
-            file.seek(self._end)
-            file.write(np.ascontiguousarray(vectors).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        self.progress.rows += len(vectors)
-        self.progress.digest = digest
-        self.progress.blank += blank
-        self._write()
+    def append(self, vectors: NDArray[Any], digest: str, blank: int, truncated: int = 0) -> None:
+        """Keep a shard's vectors (M, ...) and what its record says, see `ShardRecord`."""
+        if not self.shards:
+            self._write()
+        content = np.ascontiguousarray(vectors).tobytes()
+        shard = ShardRecord(len(vectors), digest, xxhash.xxh3_128(content).hexdigest(), blank, truncated)
+        _put(self.vectors, self._end, content)
+        _put(self.folder / _SHARDS, sum(len(_line(one)) for one in self.shards), _line(shard))
+        if not self.shards:
+            sync(self.folder)
+        self.shards.append(shard)
 
     def finish(self) -> None:
         """From here on only the output's name is missing."""
-        self.progress.finished = True
+        self.finished = True
         self._write()
 
     def _write(self) -> None:
         part = self.folder / f"{_RECORD}.part"
-        part.write_text(json.dumps(asdict(self.progress)), encoding="utf-8")
+        part.write_text(json.dumps({"run": self._run, "finished": self.finished}), encoding="utf-8")
         sync(part)
         os.replace(part, self.folder / _RECORD)
         sync(self.folder)
 
-    def blocks(self, rows: int) -> Iterator[bytes]:
-        """The vectors' bytes, at most ``rows`` rows at a time."""
+    def blocks(self) -> Iterator[bytes]:
+        """The vectors' bytes of each shard."""
         with self.vectors.open("rb") as file:
             file.seek(self.front)
-            while block := file.read(rows * self._row_bytes):
-                yield block
+            for shard in self.shards:
+                yield file.read(shard.rows * self._row_bytes)
+
+
+def _line(shard: ShardRecord) -> bytes:
+    return json.dumps(shard._asdict()).encode() + b"\n"
+
+
+def _put(path: Path, at: int, content: bytes) -> None:
+    path.touch()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _hash_of(file: BinaryIO, size: int) -> str:
+    """Hash of the next bytes, of fewer where the file ends."""
+    found = xxhash.xxh3_128()
+    while size and (block := file.read(min(size, _READ))):
+        found.update(block)
+        size -= len(block)
+    return found.hexdigest()
 
 
 @contextmanager

@@ -90,6 +90,7 @@ class MilvusCollection(Overlay):
             self._snapshot,
             model=state.model,
             next_id=state.next_id,
+            fields=state.fields,
             id_type={"int": int, "str": str}[state.id_type] if self._stored else None,
         )
         self._reset(state.next_number)
@@ -209,6 +210,7 @@ class MilvusCollection(Overlay):
             model=self.model,
             build=self._building,
             searched=None if before is None else before.searched,
+            fields=None if self.fields is None else dict(self.fields),
         )
 
     def _create(self, remote: Remote) -> None:
@@ -339,4 +341,5 @@ class MilvusCollection(Overlay):
             bytes=0 if self._remote is None else self._remote.bytes_on_disk(),
             generation=0 if self._state is None else self._state.generation,
             model=self.model,
+            fields=self.fields,
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class State:
     model: dict[str, Any]
     build: str | None = None  # fingerprint of what is being built
     searched: dict[str, Any] | None = None  # `Searched`, where the kind was tuned
+    fields: dict[str, str] | None = None  # types of the metadata; None: noted before they were kept
 
     def to_json(self) -> str:
         """As the property holds it."""
@@ -76,7 +78,8 @@ class State:
                     f"{where} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this "
                     f"one reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index anew'}"
                 )
-            return cls(**{field.name: values[field.name] for field in fields(cls)})
+            values.setdefault("fields", None)
+            return cls(**{field.name: values[field.name] for field in dataclass_fields(cls)})
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, SearchIndexError):
                 raise

@@ -223,8 +223,8 @@ def test_chunks_and_duplicates(tiny_model: ModelFolder, monkeypatch: pytest.Monk
     )
     assert seen == SENTENCES[:11]
     assert sum(done) == len(texts)
-    assert found.distinct == 11
-    assert found.truncated == sum(len(SimCSE.tokenize(model, [t], max_seq_length=60).flat) > 8 for t in SENTENCES[:11])
+    lengths = model.tokenize(texts, max_seq_length=60).lengths
+    assert found.cut.tolist() == [number for number, length in enumerate(lengths) if length > 8]
     expected = np.stack([model.encode(text) for text in texts])
     np.testing.assert_allclose(found.vectors.numpy(), expected, atol=1e-6)
 

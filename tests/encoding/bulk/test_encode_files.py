@@ -20,7 +20,7 @@ import pytest
 import safetensors.numpy
 from typer.testing import CliRunner
 
-from simcse_kit import DataError, SimCSE, encode_files
+from simcse_kit import DataError, Notice, SimCSE, encode_files
 from simcse_kit.cli import app
 from simcse_kit.encoding.bulk.formats import stored
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS
@@ -193,20 +193,24 @@ def test_kill_9_and_go_on(tiny_model: Callable[[str], Path], model: SimCSE, tmp_
     encode_files(model, corpus, tmp_path / "whole.npy", shard_size=50)
     command = [sys.executable, "-m", "simcse_kit", "encode", str(tiny_model("bert")), str(corpus)]
     command += [str(tmp_path / "v.npy"), "--pooling", "mean", "--shard-size", "50", "--device", "cpu"]
-    record = tmp_path / ".v.npy.encoding" / "journal.json"
+    record = tmp_path / ".v.npy.encoding" / "shards.jsonl"
+
+    def done() -> int:
+        return 50 * record.read_bytes().count(b"\n") if record.is_file() else 0
+
     seen = 0
     for _ in range(3):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            if record.is_file() and json.loads(record.read_text())["rows"] > seen + 200:
+            if done() > seen + 200:
                 process.send_signal(signal.SIGKILL)
                 break
             time.sleep(0.001)
         process.wait()
         if (tmp_path / "v.npy").exists():
             break
-        seen = json.loads(record.read_text())["rows"]
+        seen = done()
     assert seen > 200
     subprocess.run(command, check=True, capture_output=True)
     np.testing.assert_allclose(read(tmp_path / "v.npy"), read(tmp_path / "whole.npy"), atol=1e-6)
@@ -267,7 +271,7 @@ def test_a_changed_input_is_noticed(line: int, interrupted: Path, model: SimCSE,
     lines[line] = "Something else."
     corpus.write_text("".join(f"{text}\n" for text in lines))
     if line < 8:
-        with pytest.raises(DataError, match="the input has changed since an interrupted run encoded 8 rows"):
+        with pytest.raises(DataError, match="the input has changed since 8 rows of it were encoded"):
             encode_files(model, corpus, interrupted, shard_size=4)
     else:
         assert encode_files(model, corpus, interrupted, shard_size=4).rows == len(TEXTS)
@@ -277,6 +281,101 @@ def test_a_shorter_input_is_noticed(interrupted: Path, model: SimCSE, corpus: Pa
     corpus.write_text("".join(f"{text}\n" for text in TEXTS[:6]))
     with pytest.raises(DataError, match="the input has changed"):
         encode_files(model, corpus, interrupted, shard_size=4)
+
+
+@pytest.mark.parametrize(("damage", "left"), [("short", 4), ("flipped", 0), ("gone", 0)])
+def test_vectors_that_are_not_what_was_written_are_encoded_again(
+    damage: str, left: int, interrupted: Path, model: SimCSE, corpus: Path, expected: np.ndarray
+) -> None:
+    vectors = interrupted.parent / f".{interrupted.name}.encoding" / "vectors"
+    content = bytearray(vectors.read_bytes())
+    if damage == "short":
+        vectors.write_bytes(content[:-1])
+    elif damage == "flipped":
+        content[4096] ^= 1
+        vectors.write_bytes(content)
+    else:
+        vectors.unlink()
+    with pytest.warns(Notice, match=f"from row {left} on: the last {8 - left} of its 8 rows are encoded again"):
+        assert encode_files(model, corpus, interrupted, shard_size=4).resumed_at == left
+    np.testing.assert_allclose(read(interrupted), expected, atol=1e-5)
+
+
+def test_a_record_that_was_cut_off_does_not_count(interrupted: Path, model: SimCSE, corpus: Path) -> None:
+    records = interrupted.parent / f".{interrupted.name}.encoding" / "shards.jsonl"
+    first, second = records.read_bytes().splitlines(keepends=True)
+    records.write_bytes(first + second[:-1])  # the process died while it wrote: that shard does not count
+    assert encode_files(model, corpus, interrupted, shard_size=4).resumed_at == 4
+
+
+def test_a_record_that_is_no_json_is_named(interrupted: Path, model: SimCSE, corpus: Path) -> None:
+    records = interrupted.parent / f".{interrupted.name}.encoding" / "shards.jsonl"
+    records.write_bytes(b"{broken\n" + records.read_bytes())
+    with pytest.raises(DataError, match=r"shards\.jsonl, line 1 is damaged .*; delete"):
+        encode_files(model, corpus, interrupted, shard_size=4)
+
+
+def test_an_input_that_changes_between_the_two_readings_is_noticed(
+    model: SimCSE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of .parquet, which is read again for ids and texts."""
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"text": TEXTS[:8]}), source)
+    encode = SimCSE.encode
+
+    def changing(self: SimCSE, texts: list[str], **more: Any) -> Any:
+        vectors = encode(self, texts, **more)
+        pq.write_table(pa.table({"text": [*TEXTS[:7], "Another one."]}), source)
+        return vectors
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimCSE, "encode", changing)
+        with pytest.raises(DataError, match="the input has changed since 8 rows of it were encoded"):
+            encode_files(model, source, tmp_path / "v.parquet", texts=True)
+    assert not (tmp_path / "v.parquet").exists()
+
+
+def test_a_replacement_that_was_killed_before_its_name_is_made(
+    model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old output still stands there, and it is not taken for the new one."""
+    for suffix in (".npy", ".parquet"):
+        output = tmp_path / f"v{suffix}"
+        encode_files(model, corpus, output)
+        replace = os.replace
+
+        def dying(source: Any, target: Any, output: Path = output, replace: Any = replace) -> None:
+            if Path(target) == output:
+                raise Killed
+            replace(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", dying)
+            with pytest.raises(Killed):
+                encode_files(model, corpus, output, normalize_embeddings=True, overwrite=True)
+        encode_files(model, corpus, output, normalize_embeddings=True, overwrite=True)
+        np.testing.assert_allclose(np.linalg.norm(read(output), axis=1), 1, atol=1e-5)
+
+
+def test_cut_rows_are_counted_over_all_shards(tiny_model: Callable[[str], Path], corpus: Path, tmp_path: Path) -> None:
+    short = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", max_seq_length=9)
+    lengths = short.tokenize([text.strip() for text in TEXTS], max_seq_length=60).lengths
+    cut = int((lengths > 9).sum())
+    with pytest.warns(Notice, match=f"{cut} of {len(TEXTS)} texts are longer than max_seq_length = 9"):
+        counts = encode_files(short, corpus, tmp_path / "v.npy", shard_size=4)
+    assert counts.truncated == cut
+
+
+def test_the_bar_moves_by_batches_not_by_shards(
+    model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[float] = []
+    monkeypatch.setattr(
+        "tqdm.auto.tqdm.update", lambda self, n=1: getattr(self, "unit", "") == "row" and steps.append(n)
+    )
+    encode_files(model, corpus, tmp_path / "v.npy", batch_size=2, show_progress_bar=True)
+    assert sum(steps) == len(TEXTS)
+    assert len(steps) > 5
 
 
 def test_one_process_at_a_time(model: SimCSE, corpus: Path, tmp_path: Path) -> None:

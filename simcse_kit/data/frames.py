@@ -1,0 +1,37 @@
+"""Tables of other libraries: pandas, polars, Arrow, data sets of the hub. None of them is imported here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def columns_of_table(value: Any) -> list[Any] | None:
+    """The names of a table's columns; None for anything else, a column too."""
+    if isinstance(value, str | list | tuple):
+        return None
+    names = getattr(value, "column_names", None)
+    if names is None and hasattr(value, "dtypes"):  # of a Series too, which has no columns
+        names = getattr(value, "columns", None)
+    return None if names is None or callable(names) else list(names)
+
+
+def one_column(table: Any) -> str:
+    """What an error says of a table that stands where a column of text should; it begins with "a"."""
+    columns, kind = columns_of_table(table) or [], type(table).__name__
+    with_text = [name for name in columns if _holds_text(table, name)]
+    if not with_text:
+        return f"a {kind} without a column of text; it has {', '.join(map(str, columns)) or 'none'}"
+    what = "column of text is" if len(with_text) == 1 else "columns of text are"
+    return (
+        f"a {kind}, a table; give one of its columns, as table[{with_text[0]!r}]. "
+        f"Its {what} {', '.join(map(str, with_text))}"
+    )
+
+
+def _holds_text(table: Any, name: Any) -> bool:
+    """Whether the first value that is not missing is a string."""
+    for item in table[name]:
+        value = item.as_py() if hasattr(item, "as_py") else item
+        if not (value is None or type(value).__name__ in ("NAType", "NaTType") or value != value):
+            return isinstance(value, str)
+    return False

@@ -1,0 +1,52 @@
+"""Which fields the metadata of an index have, and of what type: what comes first decides, and it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simcse_kit.data.kinds import breaks, joined, kind_of
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.filters import BooleanGroup, Compare, Condition, Exists
+
+Fields = Mapping[str, str]
+"""Type of each field: integer, float, boolean, text, object, null (nothing else was seen) or mixed."""
+
+
+def with_rows(fields: Fields | None, metadata: Sequence[Mapping[str, Any] | None] | None) -> dict[str, str] | None:
+    """The fields of an index with more rows; None: they are not known, as of an index of an older version.
+
+    Raises:
+        SearchIndexError: a value that breaks the type that its field has in the index, with its place.
+    """
+    if fields is None:
+        return None
+    found: dict[str, str] = {}
+    for number, row in enumerate(metadata or ()):
+        for key, value in (row or {}).items():
+            kind = kind_of(value)
+            if found.get(key) != kind:
+                known = fields.get(key, "null")
+                if breaks(known, kind):
+                    raise SearchIndexError(
+                        f"metadata number {number}: {key} is of type {known} in this index; got {value!r:.80}, which "
+                        f"is {kind}. Change the value, or keep it under another name"
+                    )
+                found[key] = joined(found.get(key, "null"), kind)
+    return {**fields, **{key: joined(fields.get(key, "null"), kind) for key, kind in found.items()}}
+
+
+def check_fields(condition: Condition, fields: Fields | None) -> None:
+    """A `SearchIndexError` where a condition compares a field that no row of the index has; $exists may ask for any."""
+    if fields is None or isinstance(condition, Exists):
+        return
+    if isinstance(condition, Compare):
+        if condition.path[0] not in fields:
+            there = ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
+            raise SearchIndexError(
+                f"the filter compares {condition.path[0]!r}, a field that no sentence of this index has; its fields "
+                f"are: {there}. Only $exists may ask for any"
+            )
+        return
+    for part in condition.parts if isinstance(condition, BooleanGroup) else (condition.part,):
+        check_fields(part, fields)
