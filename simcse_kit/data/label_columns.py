@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from simcse_kit.data.rows import shown
-from simcse_kit.errors import DataError
 
 _WORDS = {"gold", "score", "scores", "relevance", "relatedness", "rating", "quality", "judgment", "judgement"}
 _WORDS |= {"entailment", "target", "class"}
@@ -38,8 +37,8 @@ def ways_on(names: Sequence[str] | None = None) -> str:
     )
 
 
-def check_texts(rows: Sequence[tuple[str, ...]], source: str) -> None:
-    """Raise `DataError` where a column of pairs or triplets holds numbers, or the third a few values."""
+def fault_of_texts(rows: Sequence[tuple[str, ...]]) -> str | None:
+    """What is wrong where a column of pairs or triplets holds numbers, or the third a few values; else None."""
     sample = rows[:: max(1, len(rows) // _LOOKED_AT)]
     for place, column in enumerate(zip(*sample, strict=True), start=1):
         numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in column)
@@ -51,7 +50,8 @@ def check_texts(rows: Sequence[tuple[str, ...]], source: str) -> None:
             found = f"column 3 holds {len(values)} different values in {len(column)} rows"
         else:
             continue
-        raise DataError(
-            f"{source}: {found}, a label, a score or an id, and is no text to train on: the first row is "
-            f"{shown(rows[0])}; {ways_on()}"
+        return (
+            f"{found}, a label, a score or an id, and is no text to train on: the first row is {shown(rows[0])}; "
+            f"{ways_on()}"
         )
+    return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simcse_kit.data.columns import Wanted, find_examples, find_sentence, layout_of_text, wanted_names
-from simcse_kit.data.label_columns import check_texts
+from simcse_kit.data.label_columns import fault_of_texts
 from simcse_kit.data.reading import open_rows
 from simcse_kit.data.rows import BadRow, RowProblem, is_blank, shown
 
@@ -110,9 +110,7 @@ def read_examples(
     >>> read_examples([("A man sings.", "He sings.", "Nobody sings.")]).width
     3
     """
-    data = _read(source, EXAMPLES, columns, header, skip_bad_rows)
-    check_texts(data.rows, data.source)
-    return data
+    return _read(source, EXAMPLES, columns, header, skip_bad_rows)
 
 
 def _read(
@@ -127,6 +125,8 @@ def _read(
         rows = reading.collect(layout, texts_of)
         if not rows:
             raise reading.nothing_left(wanted.what)
+        if wanted.unlabelled and (fault := fault_of_texts(rows)):
+            raise reading.error(reading.head(wanted.what).line, fault)
         return TextData(rows=rows, source=reading.source, empty=reading.empty, skipped=tuple(reading.skipped))
 
 

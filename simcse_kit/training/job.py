@@ -221,8 +221,9 @@ def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSetting
         data = TextData(rows=rows, source=pairs.source, empty=pairs.dropped)
         check_differences(data)
         return _Read(data, data, gold=pairs.gold)
-    readers: dict[str, Callable[..., TextData]] = {"unsup": read_sentences, "sup": read_examples}
-    read = read_positives if settings.get("positives_only") else readers[config.mode]
+    read: Callable[..., TextData] = read_sentences
+    if config.mode == "sup":
+        read = read_positives if settings.get("positives_only") else read_examples
     data = read(source, columns=columns, header=header, skip_bad_rows=skip)
     check_differences(data)
     return _Read(data, data)

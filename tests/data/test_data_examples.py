@@ -99,7 +99,7 @@ def test_a_third_column_of_labels_is_refused(write: Write, values: list[str]) ->
     path = write("a.tsv", "".join("\t".join(row) + "\n" for row in rows))
     for source in (path, rows):
         with pytest.raises(
-            DataError, match=r"column 3 .*, a label, .*: the first row is 'What is 0\?, Which"
+            DataError, match=r"(line|row) 1: column 3 .*, a label, .*: the first row is 'What is 0\?, Which"
         ) as caught:
             read_examples(source)
         assert str(caught.value).endswith(WAYS.format("", "leave the column out"))
