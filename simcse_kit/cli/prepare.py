@@ -81,13 +81,24 @@ def prepare_sentences_command(
 def prepare_nli_command(
     files: Annotated[
         list[str],
-        typer.Argument(help="SNLI, MultiNLI, XNLI or KorNLI: .jsonl, .txt or .tsv, each also .gz.", metavar="FILES..."),
+        typer.Argument(
+            help="SNLI, MultiNLI, XNLI, ANLI, KLUE-NLI or KorNLI: .jsonl, .parquet, .csv, .txt or .tsv, each also .gz.",
+            metavar="FILES...",
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="The .csv file to write.", metavar="OUT")],
     combinations: Annotated[
         Combinations, typer.Option(help="one triplet a premise, as in the paper's file; or all of them.")
     ] = "one",
     language: Annotated[str | None, typer.Option(help="Only rows of this language (XNLI). Default: all.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="What labels mean, such as 0=contradiction,1=entailment,2=neutral; - for rows to leave out. Default: "
+            "the words themselves, 0=entailment,1=neutral,2=contradiction,-1=-, or their first letters.",
+            metavar="LABEL=MEANING,...",
+        ),
+    ] = None,
     seed: Seed = 42,
     skip_bad_rows: SkipBadRows = False,
     overwrite: Overwrite = False,
@@ -103,12 +114,21 @@ def prepare_nli_command(
         out,
         combinations=combinations,
         language=language,
+        labels=None if labels is None else _meanings(labels),
         seed=seed,
         skip_bad_rows=skip_bad_rows,
         overwrite=overwrite,
         show_progress_bar=True,
     )
     _tell(counts, out, "sup")
+
+
+def _meanings(text: str) -> dict[str, str]:
+    """``0=entailment,1=neutral`` as a mapping."""
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not parts or not all(label.strip() and sign for label, sign, _ in parts):
+        raise typer.BadParameter(f"--labels takes LABEL=MEANING with commas, such as 0=entailment; got {text!r}")
+    return {label: meaning for label, _, meaning in parts}
 
 
 def prepare_negatives_command(

@@ -67,7 +67,8 @@ _ROWS = {
     "unsup": FILE_HELP,
     "sup": "Rows of 2 or 3 sentences: .csv, .tsv, .jsonl or .parquet with columns sent0,sent1[,hard_neg] or "
     "anchor,positive[,negative], each also .gz; or hf:NAME[:split]. For --objective cosent and angle: scored pairs, "
-    "sentence1,sentence2,score. With --label-column: texts with a class each.",
+    "sentence1,sentence2,score. With --positives-only: the same, of which the pairs with the highest score are taken. "
+    "With --label-column: texts with a class each.",
 }
 _FIRST = ("model", "recipe")  # options that stand first
 
@@ -112,6 +113,7 @@ def train_command(mode: str) -> Callable[..., None]:
         _parameter("seeds", _panelled(str | None, "Optimisation", _SEEDS), None),
         _parameter("columns", _panelled(str | None, "Data", COLUMNS_HELP), None),
         *(_parameter(name, _panelled(str | None, "Data", text), None) for name, text in _LABELS[mode].items()),
+        *(_parameter(name, _panelled(bool, "Data", text, option), False) for name, option, text in _FLAGS[mode]),
         _parameter("header", _panelled(bool | None, "Data", HEADER_HELP, "--header/--no-header"), None),
         _parameter("skip_bad_rows", _panelled(bool, "Data", SKIP_HELP, "--skip-bad-rows"), False),
         _parameter("resume", _panelled(bool, "Output", _RESUME, "--resume"), False),
@@ -130,6 +132,14 @@ _LABELS: dict[str, dict[str, str]] = {
         "label_column": "Column with the class of each text. Chooses --objective supcon.",
         "text_column": "With --label-column: column with the texts. Default: text or sentence, or the only other.",
     },
+}
+_POSITIVES = (
+    "Of pairs with a label or a score each, take those with the highest one. --columns then names both texts and the "
+    "label."
+)
+_FLAGS: dict[str, list[tuple[str, str, str]]] = {
+    "unsup": [],
+    "sup": [("positives_only", "--positives-only", _POSITIVES)],
 }
 _EVAL_DATA = (
     "Scored sentence pairs, such as STS-B dev, or a folder of judged queries (see judge): the best checkpoint on them "

@@ -5,22 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from simcse_kit.data.reading import Layout, Reading
-from simcse_kit.data.rows import shown
+from simcse_kit.data.label_columns import is_label_name, ways_on
+from simcse_kit.data.reading import MEMORY, Layout, Reading, open_rows
+from simcse_kit.data.rows import Row, shown
 from simcse_kit.data.tables import IsWanted
 from simcse_kit.errors import DataError
 
 SINGLE_NAMES = ("text", "sentence", "sent", "sent0")
 EXAMPLE_FAMILIES = (("sent0", "sent1", "hard_neg"), ("anchor", "positive", "negative"))
-PAIR_FAMILIES = (("sentence1", "sentence2"), ("text1", "text2"), ("sentence_a", "sentence_b"))
+PAIR_FAMILIES = (
+    ("sentence1", "sentence2"),
+    ("text1", "text2"),
+    ("sentence_a", "sentence_b"),
+    ("question1", "question2"),
+)
 SCORE_NAMES = ("score", "gold", "similarity", "relatedness_score", "similarity_score")
-CLASS_OR_SCORE = "label"  # a score where there is no other, as in GLUE; beside one (SICK on the Hub) a class
+CLASS_OR_SCORE = ("label", "is_duplicate", "is_paraphrase")  # a score where there is no other, as in GLUE; beside one
+# (SICK on the Hub) a class
 
 KNOWN_NAMES = frozenset(
-    (*SINGLE_NAMES, *sum(EXAMPLE_FAMILIES, ()), *sum(PAIR_FAMILIES, ()), *SCORE_NAMES, CLASS_OR_SCORE)
+    (*SINGLE_NAMES, *sum(EXAMPLE_FAMILIES, ()), *sum(PAIR_FAMILIES, ()), *SCORE_NAMES, *CLASS_OR_SCORE)
 )
-NOT_BY_POSITION = frozenset((*SCORE_NAMES, CLASS_OR_SCORE, "hard_neg", "negative", "id", "idx", "index", "pair_id"))
+NOT_BY_POSITION = frozenset((*SCORE_NAMES, *CLASS_OR_SCORE, "hard_neg", "negative", "id", "idx", "index", "pair_id"))
 """Names that say what a column is for: it must not be taken for the second or third sentence of a row."""
 
 SENTENCE_MARK = re.compile(r"""[\s.,;:!?"'()。、，！？…]""")
@@ -36,6 +44,7 @@ class Wanted:
     known: str  # for the errors: the names that `find` finds
     advice: str  # for the errors: what to do with a file of another shape
     optional: frozenset[str] = frozenset()  # names that must be in all rows or in none
+    unlabelled: bool = False  # a column that is named like a label or a score is an error
 
 
 def folded(names: Iterable[object]) -> list[str]:
@@ -70,9 +79,14 @@ def find_examples(names: Sequence[str]) -> tuple[int, ...] | None:
 
 
 def find_scored(names: Sequence[str]) -> tuple[int, ...] | None:
-    """First sentence, second sentence, gold score."""
-    families = [family for family in PAIR_FAMILIES if set(family) <= set(names)]
-    scores = [name for name in SCORE_NAMES if name in names] or [name for name in (CLASS_OR_SCORE,) if name in names]
+    """First sentence, second sentence, gold score; those of a family of examples too, where it has no hard negative.
+
+    >>> find_scored(["label", "anchor", "positive"]), find_scored(["label", "anchor", "positive", "negative"])
+    ((1, 2, 0), None)
+    """
+    pairs = (*PAIR_FAMILIES, *(family[:2] for family in EXAMPLE_FAMILIES if family[2] not in names))
+    families = [family for family in pairs if set(family) <= set(names)]
+    scores = [name for name in SCORE_NAMES if name in names] or [name for name in CLASS_OR_SCORE if name in names]
     if len(families) != 1 or len(scores) != 1:
         return None
     chosen = (*families[0], scores[0])
@@ -120,16 +134,52 @@ def by_known_names(reading: Reading, wanted: Wanted, header: bool | None) -> Lay
     head = reading.head(wanted.what, is_header=header is True)
     if head.names is None and (header is False or not reading.may_have_header):
         return None
-    positions = wanted.find(folded(head.names or head.cells))
+    names = folded(head.names or head.cells)
+    positions = wanted.find(names)
     if positions is not None:
+        if wanted.unlabelled:
+            _check_labels(reading, head, positions)
         absent = wanted.optional - {*folded(head.names or ())}
         return _by_name(positions, head.names, len(head.cells))._replace(absent=absent)
     if head.names is not None:
         raise reading.error(
             head.line,
-            f"found the columns {', '.join(head.names)}; needed: {wanted.known}; {wanted.advice}",
+            f"found the columns {', '.join(head.names)}; needed: {wanted.known}; {wanted.advice}"
+            f"{example_row(reading.source)}",
         )
     return None
+
+
+def _check_labels(reading: Reading, head: Row, texts: Sequence[int]) -> None:
+    """Raise `DataError` where a column beside ``texts`` is named like a label: its rows are not all positives."""
+    names = [str(name).strip() for name in head.names or head.cells]
+    labels = [name for place, name in enumerate(names) if place not in texts and is_label_name(folded([name])[0])]
+    if labels:
+        pair = [names[place] for place in texts[:2]]
+        raise reading.error(
+            head.line,
+            f"column {labels[0]} is named like a label or a score, which pairs and triplets do not have; the columns "
+            f"are {', '.join(names)}{example_row(reading.source)}; "
+            f"{ways_on([*pair, labels[0]] if len(pair) == 2 else None)}",
+        )
+
+
+def example_row(source: str | Path) -> str:
+    """The first row with its names, for an error; empty where columns have no names, or no row can be read."""
+    if str(source) == MEMORY:
+        return ""
+    try:
+        with open_rows(source, is_wanted=lambda _: True, skip_bad_rows=True) as reading:
+            head = reading.head("rows")
+            if head.names is None and not reading.may_have_header:
+                return ""
+            names = head.names or head.cells
+            layout = Layout(tuple(range(len(names))), len(names), head.names, has_header=head.names is None)
+            cells: Sequence[object] = next(reading.each(layout, tuple), ())
+    except DataError:
+        return ""
+    row = ", ".join(f"{name}: {shown(cell)}" for name, cell in zip(names, cells, strict=False))
+    return f"; the first row is {row}" if row else ""
 
 
 def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | None, header: bool | None) -> Layout:
@@ -144,17 +194,32 @@ def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | No
     width = len(head.cells)
     if width not in wanted.widths:
         count = "1 column" if width == 1 else f"{width} columns"
-        raise reading.error(head.line, f"found {count} ({shown(head.cells)}); needed: {wanted.known}; {wanted.advice}")
-    if header and not reading.may_have_header:
-        raise DataError(f"{reading.source} cannot have a header line (--header): only .csv and .tsv files can")
-    if header and NOT_BY_POSITION & {*folded(head.cells)}:
-        names = ", ".join(map(str, head.cells))
-        raise reading.error(head.line, f"found the columns {names}; needed: {wanted.known}; {wanted.advice}")
-    told = header is not None or not reading.may_have_header
-    if not told and not any(SENTENCE_MARK.search(str(cell).strip()) for cell in head.cells):
         raise reading.error(
             head.line,
-            f"cannot tell whether {shown(head.cells)} is a header or the first row of data; say --header or "
-            "--no-header (header=True or False)",
+            f"found {count} ({shown(head.cells)}); needed: {wanted.known}; {wanted.advice}"
+            f"{example_row(reading.source) if width > 1 else ''}",
+        )
+    if header and not reading.may_have_header:
+        raise DataError(f"{reading.source} cannot have a header line (--header): only .csv and .tsv files can")
+    named = header is not False and reading.may_have_header and not any(_reads_like_text(cell) for cell in head.cells)
+    if named and wanted.unlabelled and any(map(is_label_name, folded(head.cells))):
+        texts = [place for place, name in enumerate(folded(head.cells)) if not is_label_name(name)]
+        _check_labels(reading, head, texts if len(texts) > 1 else range(0))
+    if header and (width > 1 or NOT_BY_POSITION & {*folded(head.cells)}):
+        names = ", ".join(map(str, head.cells))
+        raise reading.error(
+            head.line,
+            f"found the columns {names}; needed: {wanted.known}; {wanted.advice}{example_row(reading.source)}",
+        )
+    if named and header is None:
+        advice = "say --header or --no-header (header=True or False)"
+        if width > 1:
+            advice = "pick its columns with --columns, or say --no-header (header=False)" + example_row(reading.source)
+        raise reading.error(
+            head.line, f"cannot tell whether {shown(head.cells)} is a header or the first row of data; {advice}"
         )
     return Layout(tuple(range(width)), width, has_header=bool(header))
+
+
+def _reads_like_text(cell: object) -> bool:
+    return SENTENCE_MARK.search(str(cell).strip()) is not None

@@ -1,22 +1,29 @@
 r"""Text files to rows: numbered lines, and one small parser for each format. None of them stops at a bad row.
 
-A line ends at \n and nowhere else: U+2028, \x0b or \x85 are part of the text.
+A line ends at \n and nowhere else: U+2028, \x0b or \x85 are part of the text. In a file without \n it ends at \r.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import gzip
+import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import BinaryIO, NamedTuple
 
-from simcse_kit.data.rows import BadRow, Row, shown
-from simcse_kit.errors import DataError
+from simcse_kit.data.rows import BadRow, Row, is_blank, shown
+from simcse_kit.errors import DataError, say_once
 
 Rows = Iterator[Row | BadRow]
+
+LONGEST_LINE = 1 << 28  # bytes; longer ones, 4 GiB of zeros in a small .gz, would fill the memory
+_PEEK = 1 << 16  # bytes
+_MARK = "\ufeff"
 
 
 class Line(NamedTuple):
@@ -28,22 +35,64 @@ class Line(NamedTuple):
 
 
 def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
-    """Decode line by line, so that one bad byte costs one line; a UTF-8 byte-order mark is dropped."""
-    for number, raw in enumerate(stream, start=1):
+    """Decode line by line, so that one bad byte costs one line.
+
+    A UTF-8 byte-order mark is dropped, in mid-file too (files that were joined), which is said once.
+    """
+    for number, raw in enumerate(_raw_lines(stream, source), start=1):
         offset = 0
-        if number == 1:
-            if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise DataError(f"{source}, line 1: the file is UTF-16 (byte 0x{raw[0]:02x} first); save it as UTF-8")
-            if raw.startswith(codecs.BOM_UTF8):
-                offset = len(codecs.BOM_UTF8)
-                raw = raw[offset:]
+        if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(f"{source}, line 1: the file is UTF-16 (byte 0x{raw[0]:02x} first); save it as UTF-8")
+        if raw.startswith(codecs.BOM_UTF8):
+            offset = len(codecs.BOM_UTF8)
+            raw = raw[offset:]
+        if len(raw) > LONGEST_LINE:
+            yield Line(number, "", f"the line is longer than {LONGEST_LINE >> 20} MiB; a text is a line")
+            continue
         try:
-            line = Line(number, raw.decode())
+            text = raw.decode()
         except UnicodeDecodeError as error:
             byte, position = raw[error.start], error.start + 1 + offset
             flaw = f"invalid UTF-8: byte 0x{byte:02x} at position {position} of the line; save the file as UTF-8"
-            line = Line(number, raw.decode(errors="surrogateescape"), flaw)
-        yield line
+            yield Line(number, raw.decode(errors="surrogateescape"), flaw)
+            continue
+        if _MARK in text:
+            before, _, after = text.partition(_MARK)
+            text = text.replace(_MARK, "")
+            if not is_blank(before) and not is_blank(after):
+                say_once(
+                    f"{source}, line {number}: a byte-order mark in mid-line is left out; where files were joined, two "
+                    "texts may stand in one line",
+                    key=f"byte-order mark: {source}",
+                )
+        yield Line(number, text)
+
+
+def _raw_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
+    """The lines with their ends; of one that is longer than `LONGEST_LINE` only so much as shows that."""
+    start = stream.peek(_PEEK)[:_PEEK] if isinstance(stream, io.BufferedReader | gzip.GzipFile) else b""
+    if b"\r" in start.rstrip(b"\r\n") and b"\n" not in start:
+        say_once(f"{source}: lines end with a carriage return alone, as on old Macs; each is a line")
+        yield from _carriage_returns(stream)
+        return
+    for raw in iter(partial(stream.readline, LONGEST_LINE + 1), b""):
+        yield raw
+        if len(raw) > LONGEST_LINE:  # the rest of the line, unseen
+            while raw and not raw.endswith(b"\n"):
+                raw = stream.readline(_PEEK)
+
+
+def _carriage_returns(stream: BinaryIO) -> Iterator[bytes]:
+    r"""Lines that end in \r, \n or both, with \n as their end."""
+    rest = b""
+    while block := stream.read(_PEEK):
+        *lines, rest = (rest + block).splitlines(keepends=True)  # the last may go on, or its \r have a \n
+        for line in lines:
+            yield line.rstrip(b"\r\n") + b"\n"
+        if len(rest) > LONGEST_LINE:
+            break
+    if rest:
+        yield rest.removesuffix(b"\r")
 
 
 def without_end(text: str) -> str:
@@ -74,14 +123,14 @@ def tab_rows(lines: Iterator[Line]) -> Rows:
         yield BadRow(number, flaw) if flaw else Row(number, tuple(without_end(text).split("\t")))
 
 
-def csv_rows(lines: Iterator[Line]) -> Rows:
-    """`.csv` as RFC 4180 has it: a quoted cell may hold commas, doubled quotes and line ends.
+def csv_rows(lines: Iterator[Line], delimiter: str = ",") -> Rows:
+    """`.csv` as RFC 4180 has it: a quoted cell may hold delimiters, doubled quotes and line ends.
 
     A record that breaks the quoting is reported at the line where it starts, and reading goes on with the line
     after that one: a quote that is never closed costs its own line, not the rest of the file.
     """
     feed = _Feed(lines)
-    records = csv.reader(feed, strict=True)
+    records = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         feed.taken.clear()
         try:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from simcse_kit.data.columns import SINGLE_NAMES, by_given_names, find_sentence, folded
+from simcse_kit.data.columns import SINGLE_NAMES, by_given_names, example_row, find_sentence, folded
 from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import RowProblem, shown
 from simcse_kit.data.text import text_of
@@ -47,7 +46,9 @@ def read_labelled(source: str | Path, *, label_column: str = "label", text_colum
         try:
             layout = _layout(reading, label_column, text_column)
         except DataError as error:
-            raise DataError(f"{error}{_example(source)}") from None
+            if example := example_row(source):
+                example += "; name columns with --label-column and --text-column"
+            raise DataError(f"{error}{example}") from None
         rows = reading.collect(layout, _labelled)
     kept = [(text, label) for text, label in rows if text and label]
     without_text = reading.empty + sum(not text for text, _ in rows)
@@ -77,20 +78,6 @@ def _layout(reading: Reading, label_column: str, text_column: str | None) -> Lay
             )
         text_column = others[found[0]]
     return by_given_names(reading, [text_column, label_column], LABELLED)
-
-
-def _example(source: str | Path) -> str:
-    """The first row with its names and what to do, for an error; empty where columns have no names."""
-    with open_rows(source, is_wanted=lambda _: True, skip_bad_rows=True) as reading:
-        head = reading.head(LABELLED)
-        if head.names is None and not reading.may_have_header:
-            return ""
-        names = head.names or head.cells
-        layout = Layout(tuple(range(len(names))), len(names), head.names, has_header=head.names is None)
-        cells: Sequence[object] = next(reading.each(layout, tuple), ())
-    row = ", ".join(f"{name}: {shown(cell)}" for name, cell in zip(names, cells, strict=False))
-    shape = f"; the first row is {row}" if row else ""
-    return f"{shape}; name columns with --label-column and --text-column"
 
 
 def _labelled(cells: tuple[object, ...]) -> tuple[str, str]:

@@ -8,18 +8,21 @@ import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
-from simcse_kit.data.formats import TEXT_FORMATS, Rows, numbered_lines, starts_with_tabs, tab_rows
+from simcse_kit.data.delimiters import check_tabs, find_delimiter
+from simcse_kit.data.formats import TEXT_FORMATS, Rows, csv_rows, numbered_lines, starts_with_tabs, tab_rows
 from simcse_kit.data.frames import columns_of_table, one_column
-from simcse_kit.data.rows import BadRow, Row, RowProblem, shown
+from simcse_kit.data.rows import BadRow, Row, RowProblem, is_blank, shown
 from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows
-from simcse_kit.errors import DataError
+from simcse_kit.errors import DataError, say_once
 
 T = TypeVar("T")
 
 SUFFIXES = (*TEXT_FORMATS, ".parquet")
+MEMORY = "<memory>"  # the source of rows that were given as a sequence
 
 
 class Layout(NamedTuple):
@@ -133,7 +136,17 @@ class Reading:
         yield from self._before
         if self._head is not None and not has_header:
             yield self._head
-        yield from self._rows
+        if self._head is None or not has_header:
+            yield from self._rows
+            return
+        for row in self._rows:
+            if isinstance(row, Row) and row.cells == self._head.cells:
+                say_once(
+                    f"{self.source}, {self._unit} {row.line}: the header again, as in files that were joined; left out",
+                    key=f"header again: {self.source}",
+                )
+                continue
+            yield row
 
     def _reject(self, row: BadRow) -> None:
         if not self._skip_bad_rows:
@@ -163,7 +176,7 @@ def open_rows(
         if columns_of_table(source) is not None:
             raise DataError(f"the source of the rows is {one_column(source)}; of several columns, give tuples")
         rows = memory_rows(source)
-        yield Reading("<memory>", rows, unit="row", may_have_header=False, **options)
+        yield Reading(MEMORY, rows, unit="row", may_have_header=False, **options)
         return
     name = str(source)
     if name.startswith("hf:"):
@@ -184,6 +197,11 @@ def open_rows(
             if tabs_for_cells and suffix in (".txt", ".csv"):
                 tabbed, lines = starts_with_tabs(lines, tabs_for_cells)
                 parse = tab_rows if tabbed or suffix == ".txt" else parse
+            if parse is csv_rows:
+                delimiter, lines = find_delimiter(lines, name)
+                parse = tab_rows if delimiter == "\t" else partial(csv_rows, delimiter=delimiter)
+            elif suffix == ".tsv":
+                lines = check_tabs(lines, name)
             may_have_header = suffix in (".csv", ".tsv") or parse is tab_rows
             yield Reading(name, parse(lines), unit="line", may_have_header=may_have_header, **options)
     except EOFError as error:
@@ -225,5 +243,5 @@ def _columns(count: int) -> str:
 
 
 def _is_blank(cells: Sequence[object]) -> bool:
-    """Whether there is nothing but white space. A null is not blank: it is a fault in the data."""
-    return all(isinstance(cell, str) and (not cell or cell.isspace()) for cell in cells)
+    """Whether there is nothing to see. A null is not blank: it is a fault in the data."""
+    return all(isinstance(cell, str) and is_blank(cell) for cell in cells)

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
+
+# Control characters, what Unicode calls ignorable by default, and Braille's blank.
+_UNSEEN = (
+    r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
+)
+_SEEN = re.compile(rf"[^\s{_UNSEEN}]")
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to see: white space, zero-width and control characters alone.
+
+    >>> is_blank(""), is_blank("\u200b \ufeff"), is_blank("\u200ba")
+    (True, True, False)
+    """
+    return _SEEN.search(text) is None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simcse_kit.data.columns import Wanted, by_given_names, by_known_names, check_columns, find_scored, wanted_names
+from simcse_kit.data.columns import (
+    Wanted,
+    by_given_names,
+    by_known_names,
+    check_columns,
+    example_row,
+    find_scored,
+    wanted_names,
+)
 from simcse_kit.data.judged import QRELS, read_judged_pairs
 from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import Row, RowProblem, shown
@@ -20,8 +28,9 @@ STSB_WIDTH = 7  # genre, file, year, id, score, sentence 1, sentence 2; some row
 STSB_CELLS = (5, 6, 4)
 OWN_WIDTH = 3
 LAYOUTS = (
-    "sentence1, sentence2, score (or text1, text2; sentence_A, sentence_B; gold, label, similarity) in a header, "
-    "three columns with the score last or first, or the 7 columns of the STS Benchmark"
+    "sentence1, sentence2, score (or text1, text2; sentence_A, sentence_B; question1, question2; gold, label, "
+    "similarity, is_duplicate) in a header, three columns with the score last or first, or the 7 columns of the STS "
+    "Benchmark"
 )
 
 SCORED_PAIRS = Wanted(
@@ -29,7 +38,7 @@ SCORED_PAIRS = Wanted(
     widths=(3,),
     find=find_scored,
     known=LAYOUTS,
-    advice="or rename the columns: sentence1, sentence2, score",
+    advice="or name the columns with --columns first,second,score, or rename them",
 )
 
 
@@ -67,14 +76,17 @@ def read_scored_pairs(
     if (Path(source) / QRELS).is_file():
         return read_judged_pairs(source)
     with open_rows(source, is_wanted=wanted_names(columns), tabs_for_cells=OWN_WIDTH) as reading:
-        pairs = reading.collect(_layout(reading, columns, header, known), _pair)
+        pairs = reading.collect(layout_of_scores(reading, columns, header, known), pair_of)
         if not pairs:
             raise reading.nothing_left(SCORED_PAIRS.what)
         first, second, gold = zip(*pairs, strict=True)
         return ScoredPairs(list(first), list(second), np.array(gold, np.float64), reading.source, reading.empty)
 
 
-def _layout(reading: Reading, columns: Sequence[str] | None, header: bool | None, known: KnownLayout | None) -> Layout:
+def layout_of_scores(
+    reading: Reading, columns: Sequence[str] | None, header: bool | None, known: KnownLayout | None = None
+) -> Layout:
+    """Where first sentence, second sentence and score stand; raises `DataError` where that is not clear."""
     check_columns(columns, header, SCORED_PAIRS.widths)
     if columns is not None:
         return by_given_names(reading, columns, SCORED_PAIRS.what)
@@ -89,7 +101,8 @@ def _layout(reading: Reading, columns: Sequence[str] | None, header: bool | None
         head = reading.head(SCORED_PAIRS.what)
         raise reading.error(
             head.line,
-            f"found {len(head.cells)} column(s): {shown(head.cells)}; needed: {LAYOUTS}; {SCORED_PAIRS.advice}",
+            f"found {len(head.cells)} column(s): {shown(head.cells)}; needed: {LAYOUTS}; {SCORED_PAIRS.advice}"
+            f"{example_row(reading.source)}",
         )
     return layout
 
@@ -121,7 +134,8 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _pair(cells: tuple[object, ...]) -> tuple[str, str, float] | None:
+def pair_of(cells: tuple[object, ...]) -> tuple[str, str, float] | None:
+    """Both sentences and their score; None where there is no score."""
     score = cells[2]
     if score is None or (isinstance(score, str) and not score.strip()):
         return None
@@ -137,7 +151,9 @@ def _gold(cell: object) -> float:
     try:
         gold = float(cell)
     except (ValueError, OverflowError):
-        raise RowProblem(f"expected a number as gold score, found {shown(cell)}") from None
+        comma = isinstance(cell, str) and _is_number(cell.replace(",", "."))
+        hint = "; a decimal comma must be a point" if comma else ""
+        raise RowProblem(f"expected a number as gold score, found {shown(cell)}{hint}") from None
     if not math.isfinite(gold):
         raise RowProblem(f"the gold score must be finite, found {shown(cell)}")
     return gold

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simcse_kit.data.columns import Wanted, find_examples, find_sentence, layout_of_text, wanted_names
+from simcse_kit.data.label_columns import fault_of_texts
 from simcse_kit.data.reading import open_rows
-from simcse_kit.data.rows import BadRow, RowProblem, shown
+from simcse_kit.data.rows import BadRow, RowProblem, is_blank, shown
 
 SENTENCES = Wanted(
     what="sentences",
@@ -25,6 +26,7 @@ EXAMPLES = Wanted(
     known="2 or 3 columns, such as sent0, sent1[, hard_neg] or anchor, positive[, negative]",
     advice="pick the columns with --columns; single sentences are for `simcse-kit train unsup`",
     optional=frozenset(("hard_neg", "negative")),
+    unlabelled=True,
 )
 
 
@@ -99,8 +101,11 @@ def read_examples(
 
     Sources, `header`, `skip_bad_rows` and errors are those of `read_sentences`, but for `.txt`, which holds no
     columns. The columns are those named in `columns`, else sent0, sent1[, hard_neg] or anchor, positive[, negative]
-    (others, such as id or label, are then ignored), else the first two or three of a file with just so many. A row
-    with only some cells empty is a bad row.
+    (others, such as id, are then ignored), else the first two or three of a file with just so many and no header. A
+    row with only some cells empty is a bad row.
+
+    A column that is named like a label or a score, or that holds numbers, is an error: not every row is a positive
+    then. `columns` takes every row, `read_positives` those with the highest label.
 
     >>> read_examples([("A man sings.", "He sings.", "Nobody sings.")]).width
     3
@@ -120,11 +125,13 @@ def _read(
         rows = reading.collect(layout, texts_of)
         if not rows:
             raise reading.nothing_left(wanted.what)
+        if wanted.unlabelled and (fault := fault_of_texts(rows)):
+            raise reading.error(reading.head(wanted.what).line, fault)
         return TextData(rows=rows, source=reading.source, empty=reading.empty, skipped=tuple(reading.skipped))
 
 
 def text_of(cell: object) -> str:
-    """The cell stripped at both ends; raises `RowProblem` for anything but sound text."""
+    """The cell stripped at both ends, "" where nothing can be seen; raises `RowProblem` for anything but sound text."""
     if not isinstance(cell, str):
         raise RowProblem(f"expected a string, found {shown(cell)}")
     if not cell.isascii():
@@ -133,7 +140,7 @@ def text_of(cell: object) -> str:
         except UnicodeEncodeError as error:  # JSON can spell "\ud83d" without its second half
             half = cell[error.start]
             raise RowProblem(f"half a surrogate pair ({half!r}) is not text: {shown(cell)}") from None
-    return cell.strip()
+    return "" if is_blank(cell) else cell.strip()
 
 
 def texts_of(cells: Sequence[object]) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from simcse_kit.errors import say_once
 
 _CHUNK = 8192  # sentences that go to the tokenizer at once
+_CHARACTERS = 256  # of a text for each token that is kept: what is behind them would cost memory and be cut anyway
 
 
 class TokenTable(NamedTuple):
@@ -43,6 +44,9 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
     lengths: list[int] = []
     cut: list[int] = []
     lost = 0
+    whole, most = sentences, _CHARACTERS * (max_length or 0)
+    if max_length is not None and any(len(sentence) > most for sentence in sentences):
+        sentences = [sentence[:most] for sentence in sentences]
     for start in range(0, len(sentences), _CHUNK):
         batch = tokenizer(
             list(sentences[start : start + _CHUNK]),
@@ -61,6 +65,9 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
             found = _cut_characters(tokenizer, batch, sentences[start : start + _CHUNK], max_length)
             cut += [start + number for number, _ in found]
             lost += sum(characters for _, characters in found)
+    if max_length is not None and sentences is not whole:  # long words may be so few tokens that the rest would fit
+        pairs = enumerate(zip(whole, lengths, strict=True))
+        cut = sorted({*cut, *(i for i, (text, length) in pairs if len(text) > most and length < max_length)})
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     table = TokenTable(np.concatenate(parts) if parts else np.zeros(0, np.int32), offsets, len(cut), cut)

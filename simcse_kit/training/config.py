@@ -279,6 +279,9 @@ def make_config(mode: str, settings: Mapping[str, Any], *, labelled: bool = Fals
     _check_labels(mode, kind, labelled)
     if settings.get("text_column") and not labelled:
         raise TrainingError("text_column needs label_column (--label-column); for other rows give columns")
+    if settings.get("positives_only") and (mode == "unsup" or kind.labelled or kind.scored):
+        where = "train unsup" if mode == "unsup" else f"objective {kind.name}"
+        raise TrainingError(f"positives_only (--positives-only) is for pairs with a label each, not for {where}")
     if kind.labelled and "no_duplicates" not in given:
         values["no_duplicates"] = False  # a repeat of a text with its class is left out when the texts are read
     _check_owners(kind, values)

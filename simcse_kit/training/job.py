@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simcse_kit.data import LabelledTexts, TextData, read_examples, read_scored_pairs, read_sentences
+from simcse_kit.data import (
+    LabelledTexts,
+    TextData,
+    read_examples,
+    read_positives,
+    read_scored_pairs,
+    read_sentences,
+)
 from simcse_kit.distributed import World, world
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
@@ -28,7 +35,8 @@ from simcse_kit.training.labelled import labelled_rows
 from simcse_kit.training.launched import check_checkpoint, sharded
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
-    check_eval_data,
+    check_differences,
+    check_gold,
     check_overwrite,
     check_rows,
     check_space,
@@ -189,7 +197,7 @@ def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
     if source is None:
         return None
     pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source)
-    check_eval_data(pairs)
+    check_gold(pairs, "a rank correlation needs different ones")
     return pairs
 
 
@@ -197,6 +205,7 @@ def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSetting
     """Rows of text; of scored pairs the gold scores too, of texts with classes the classes."""
     if config.objective.labelled:
         found = labelled_rows(config.objective, source, settings)
+        check_differences(found.data)
         return _Read(found.whole, found.data, labels=found.labels)
     columns, header, skip = settings.get("columns"), settings.get("header"), settings.get("skip_bad_rows", False)
     if config.objective.scored:
@@ -207,11 +216,16 @@ def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSetting
         if skip:
             raise TrainingError("skip_bad_rows is not supported for scored pairs: mend the row that the error names")
         pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source, columns=columns, header=header)
+        check_gold(pairs, f"objective {config.objective.name} learns from scores that differ")
         rows: list[tuple[str, ...]] = list(zip(pairs.first, pairs.second, strict=True))
         data = TextData(rows=rows, source=pairs.source, empty=pairs.dropped)
+        check_differences(data)
         return _Read(data, data, gold=pairs.gold)
-    read = read_sentences if config.mode == "unsup" else read_examples
-    data = read(source, columns=columns, header=header, skip_bad_rows=skip)  # type: ignore[arg-type]
+    read: Callable[..., TextData] = read_sentences
+    if config.mode == "sup":
+        read = read_positives if settings.get("positives_only") else read_examples
+    data = read(source, columns=columns, header=header, skip_bad_rows=skip)
+    check_differences(data)
     return _Read(data, data)
 
 

@@ -13,6 +13,7 @@ from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.objectives import Objective
 from simcse_kit.training.settings import TrainSettings
 
+_NAMED = 5  # classes that a notice names
 _READ_BY_NAME = ("columns", "header", "skip_bad_rows")  # which mean nothing here
 
 
@@ -40,11 +41,13 @@ def labelled_rows(objective: Objective, source: Any, given: TrainSettings) -> Cl
     pairs = list(zip(read.texts, read.labels, strict=True))
     kept = list(dict.fromkeys(pairs))
     counts = Counter(label for _, label in kept)
-    alone = {label for label, count in counts.items() if count == 1 and len(objective.views(1)) == 1}
+    once = [label for label, count in counts.items() if count == 1]
+    alone = set(once if len(objective.views(1)) == 1 else [])
     rows = [(text, label) for text, label in kept if label not in alone]
     numbers = {label: number for number, label in enumerate(dict.fromkeys(label for _, label in rows))}
     _check_classes(read.source, counts, numbers)
-    _tell(read, repeats=len(pairs) - len(kept), alone=len(alone), several=len(rows) - len({text for text, _ in rows}))
+    _tell_once(read.source, once, left_out=bool(alone))
+    _tell(read, repeats=len(pairs) - len(kept), several=len(rows) - len({text for text, _ in rows}))
     empty = read.without_text + read.without_label
     return ClassRows(
         TextData(rows=[(text,) for text, _ in rows], source=read.source, empty=empty),
@@ -89,11 +92,20 @@ def _check_classes(source: str, counts: Counter[str], kept: dict[str, int]) -> N
     )
 
 
-def _tell(read: LabelledTexts, *, repeats: int, alone: int, several: int) -> None:
+def _tell_once(source: str, once: list[str], *, left_out: bool) -> None:
+    """Say which classes have a single text, and what becomes of it."""
+    if not once:
+        return
+    names = ", ".join(f"{label!r:.40}" for label in once[:_NAMED]) + (", ..." if len(once) > _NAMED else "")
+    what = "a class with one text has" if len(once) == 1 else f"{len(once)} classes with one text each have"
+    kept = "left out (--dropout-views keeps them)" if left_out else "their own dropout twins are their positives"
+    say_once(f"{source}: {what} no pairs to learn from ({names}): {kept}")
+
+
+def _tell(read: LabelledTexts, *, repeats: int, several: int) -> None:
     found = {
         f"{read.without_label} texts without a class": read.without_label,
         f"{repeats} repeats of a text with its class": repeats,
-        f"{alone} texts alone in their class (--dropout-views keeps them)": alone,
     }
     left_out = ", ".join(text for text, count in found.items() if count)
     if left_out:

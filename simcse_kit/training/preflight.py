@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from simcse_kit.data import TextData
+from simcse_kit.data.rows import shown
 from simcse_kit.distributed import World
 from simcse_kit.encoder.load import Loaded
 from simcse_kit.errors import MissingExtraError, TrainingError, say_once
@@ -133,13 +135,28 @@ def check_widths(config: TrainConfig, dimension: int) -> None:
         raise TrainingError(f"--matryoshka-dims: the vectors have {dimension} dimensions, fewer than {wider[0]}")
 
 
-def check_eval_data(pairs: ScoredPairs) -> None:
-    """Checkpoints can be ranked by these pairs."""
+def check_gold(pairs: ScoredPairs, reason: str) -> None:
+    """The pairs have different gold scores; ``reason`` says why they must."""
     if np.ptp(pairs.gold) == 0:
         raise TrainingError(
-            f"{pairs.source}: all {len(pairs.gold)} pairs have the gold score {pairs.gold[0]:g}; "
-            "a rank correlation needs different ones"
+            f"{pairs.source}: all {len(pairs.gold)} pairs have the gold score {pairs.gold[0]:g}; {reason}"
         )
+
+
+def check_differences(data: TextData) -> None:
+    """Texts differ from row to row, and the columns of a row from each other: else there is nothing to learn."""
+    rows = len(data)
+    if all(row == data.rows[0] for row in data.rows) and rows > 1:
+        raise TrainingError(
+            f"{data.source}: all {rows} rows are {shown(data.rows[0])}; a model learns from texts that differ"
+        )
+    for first, second in combinations(range(data.width), 2):
+        if all(row[first] == row[second] for row in data.rows):
+            raise TrainingError(
+                f"{data.source}: columns {first + 1} and {second + 1} are equal in each of the {rows} rows, such as "
+                f"{shown(data.rows[0])}; a pair needs two different texts, and texts alone are for `simcse-kit train "
+                "unsup`"
+            )
 
 
 def check_space(output_dir: Path, objective: ContrastiveModel, *, checkpoints: int) -> None:

@@ -37,6 +37,7 @@ _READING = (
     "columns",
     "label_column",
     "text_column",
+    "positives_only",
     "header",
     "skip_bad_rows",
     "trust_remote_code",

@@ -19,6 +19,7 @@ RUN_OPTIONS = {
     "columns": "names of the columns of the data",
     "label_column": "name of the column with the class of each text; chooses the objective supcon",
     "text_column": "with label_column: name of the column with the texts",
+    "positives_only": "of pairs with a label each, take those with the highest one",
     "header": "whether the first row of the data holds names",
     "skip_bad_rows": "skip rows that cannot be used, and count them",
     "resume": "go on from the last checkpoint in the output folder",

@@ -25,8 +25,7 @@ Write = Callable[[str, str | bytes], Path]
         ("sent0,sent1", "a,b", ("a", "b")),
         ("sent0,sent1,hard_neg", "a,b,c", ("a", "b", "c")),
         ("Anchor,POSITIVE,negative", "a,b,c", ("a", "b", "c")),
-        ("id,negative,positive,label,anchor", "1,c,b,x,a", ("a", "b", "c")),
-        ("anchor,positive,label", "a,b,1", ("a", "b")),
+        ("id,negative,positive,url,anchor", "1,c,b,x,a", ("a", "b", "c")),
     ],
 )
 def test_families_of_names(write: Write, header_line: str, row: str, expected: tuple[str, ...]) -> None:
@@ -37,12 +36,87 @@ def test_families_of_names(write: Write, header_line: str, row: str, expected: t
 def test_without_header_cells_count(write: Write) -> None:
     assert read_examples(write("a.tsv", 'He said "no.\tHe refused.\n')).rows == [('He said "no.', "He refused.")]
     assert read_examples(write("a.csv", "x,y,z\nd,e,f\n"), header=False).rows == [("x", "y", "z"), ("d", "e", "f")]
-    assert read_examples(write("a.csv", "x,y,z\nd,e,f\n"), header=True).rows == [("d", "e", "f")]
-    with pytest.raises(DataError, match=r"cannot tell whether 'x, y, z' .*--header or --no-header"):
-        read_examples(write("a.csv", "x,y,z\nd,e,f\n"))
 
 
-@pytest.mark.parametrize("names", ["sentence1,sentence2,score", "sent0,hard_neg", "id,a,b"])
+def test_a_header_without_known_names_asks_for_columns(write: Write) -> None:
+    """By position, the category would become the hard negative."""
+    path = write("a.csv", "ticket,text,category\nIt broke.,Mend it.,repair\n")
+    shown = r".*--columns.*; the first row is ticket: 'It broke\.', text: 'Mend it\.', category: 'repair'$"
+    with pytest.raises(DataError, match=rf"line 1: found the columns ticket, text, category;{shown}"):
+        read_examples(path, header=True)
+    with pytest.raises(DataError, match=rf"cannot tell whether 'ticket, text, category'{shown}"):
+        read_examples(path)
+    assert read_examples(path, columns=("ticket", "text")).rows == [("It broke.", "Mend it.")]
+    with pytest.raises(DataError, match=r"found the columns question, answer; .*the first row is question: 'a'"):
+        read_examples(write("b.tsv", "question\tanswer\na\tb\n"), header=True)
+    with pytest.raises(DataError, match=r"found 4 columns .*; the first row is id: '1', a: 'b', c: 'd', e: 'f'$"):
+        read_examples(write("c.csv", "id,a,c,e\n1,b,d,f\n"))
+
+
+WAYS = (
+    "--objective cosent{0} learns from scored pairs; --positives-only{0} takes the rows with the highest label; {1} "
+    "to take every row as a positive"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "question1,question2,is_duplicate\nWhat?,Which?,0\n"),
+        ("a.csv", "id,Anchor,positive,Gold label\n7,What?,Which?,0\n"),
+        ("a.tsv", "anchor\tpositive\tnegative\tsimilarity_score\nWhat?\tWhich?\tWho?\t0.5\n"),
+        ("a.jsonl", '{"anchor": "What?", "positive": "Which?", "label": 0}\n'),
+        ("a.jsonl", '{"sent0": "What?", "sent1": "Which?", "score": 0.5}\n'),
+        ("a.parquet", '{"anchor": "What?", "positive": "Which?", "quality": 0.5}\n'),
+    ],
+)
+def test_a_column_named_like_a_label_is_refused(write: Write, tmp_path: Path, name: str, content: str) -> None:
+    """Its non-duplicates would be positives."""
+    path = write(name, content)
+    names = list(json.loads(content)) if content.startswith("{") else content.partition("\n")[0].split(",")
+    if name == "a.parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        pq.write_table(pytest.importorskip("pyarrow").Table.from_pylist([json.loads(content)]), path)
+    names = [cell for part in names for cell in part.split("\t")]
+    pair = [
+        cell for cell in names if cell.casefold() in ("question1", "question2", "anchor", "positive", "sent0", "sent1")
+    ]
+    ways = WAYS.format(f" --columns {','.join([*pair, names[-1]])}", f"--columns {','.join(pair)}")
+    for header in (None,) if content.startswith("{") else (None, True):
+        with pytest.raises(DataError, match=rf"{name}, \w+ 1: column {names[-1]} is named like a label") as caught:
+            read_examples(path, header=header)
+        assert str(caught.value).endswith(ways)
+        assert f"the columns are {', '.join(names)}; the first row is {names[0]}: " in str(caught.value)
+    assert read_examples(path, columns=pair).rows == [("What?", "Which?")]
+
+
+TEXTS = [(f"What is {i}?", f"Which is {i}?") for i in range(16)]
+
+
+@pytest.mark.parametrize("values", [["0", "1"], ["3.5", "4,5"], ["duplicate", "other"], ["entailment", "neutral", "x"]])
+def test_a_third_column_of_labels_is_refused(write: Write, values: list[str]) -> None:
+    rows = [(a, b, values[i % len(values)]) for i, (a, b) in enumerate(TEXTS)]
+    path = write("a.tsv", "".join("\t".join(row) + "\n" for row in rows))
+    for source in (path, rows):
+        with pytest.raises(
+            DataError, match=r"(line|row) 1: column 3 .*, a label, .*: the first row is 'What is 0\?, Which"
+        ) as caught:
+            read_examples(source)
+        assert str(caught.value).endswith(WAYS.format("", "leave the column out"))
+
+
+def test_ids_and_labels_stand_in_any_column(write: Write) -> None:
+    for order in ([2, 0, 1], [0, 2, 1]):
+        rows = [[(str(i), *pair)[(place + 1) % 3] for place in order] for i, pair in enumerate(TEXTS)]
+        with pytest.raises(DataError, match=rf"column {order.index(2) + 1} of 3 holds numbers"):
+            read_examples(write("a.tsv", "".join("\t".join(row) + "\n" for row in rows)))
+    with pytest.raises(DataError, match="column 2 of 2 holds numbers"):
+        read_examples(write("b.csv", "a,b\nx y,1\nz,2\n"), columns=("a", "b"))
+    numbers = [(a, b, "1984" if i < 8 else f"Who is {i}?") for i, (a, b) in enumerate(TEXTS)]
+    assert len(read_examples(numbers)) == 16  # texts of which some are numbers
+
+
+@pytest.mark.parametrize("names", ["sentence1,sentence2,source", "sent0,hard_neg", "id,a,b"])
 def test_position_does_not_overrule_a_name(write: Write, names: str) -> None:
     row = ",".join("a" for _ in names.split(","))
     with pytest.raises(DataError, match=r"found the columns .*--columns"):
@@ -163,8 +237,9 @@ def test_sequences_of_tuples() -> None:
         read_examples(["one sentence"])
 
 
-cell = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")).map(str.strip).filter(bool)
-tables = st.integers(2, 3).flatmap(lambda width: st.lists(st.tuples(*[cell] * width), min_size=1))
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff;|\t")  # these may be delimiters
+cell = st.text(characters).map(lambda text: f"a{text}".strip())  # no numbers: these are labels
+tables = st.integers(2, 3).flatmap(lambda width: st.lists(st.tuples(*[cell] * width), min_size=1, max_size=7))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)

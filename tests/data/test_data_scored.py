@@ -58,7 +58,7 @@ def test_names_of_own_files(write: Write, names: str) -> None:
 def test_a_label_beside_a_score_is_a_class(write: Write) -> None:
     pairs = read_scored_pairs(write("a.csv", "label,sentence_A,sentence_B,relatedness_score\n2,a,b,4.5\n"))
     assert pairs.gold.tolist() == [4.5]
-    with pytest.raises(DataError, match=r"line 1: found 4 column.*rename the columns"):
+    with pytest.raises(DataError, match=r"line 1: found 4 column.*or rename them"):
         read_scored_pairs(write("a.csv", "score,sentence_A,sentence_B,relatedness_score\n2,a,b,4.5\n"))
 
 

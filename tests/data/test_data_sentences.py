@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simcse_kit.data import BadRow, TextData, read_examples, read_sentences, sample_sentences_path
+from simcse_kit.data.rows import is_blank
 from simcse_kit.errors import DataError
 
 Write = Callable[[str, str | bytes], Path]
@@ -198,7 +199,8 @@ def test_the_sample_reads() -> None:
     assert len(read_sentences(sample_sentences_path())) > 100
 
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\ufeff")).map(str.strip).filter(bool)
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\ufeff")
+text = st.text(characters).map(str.strip).filter(lambda text: not is_blank(text))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)

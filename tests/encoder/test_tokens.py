@@ -92,6 +92,24 @@ def test_what_is_cut_is_counted_exactly(limit: int, monkeypatch: pytest.MonkeyPa
     assert tokenize(slow, SENTENCES, limit).truncated == table.truncated
 
 
+def test_a_giant_text_is_cut_before_it_becomes_tokens() -> None:
+    """The tokens are those of the whole text; the tokenizer never sees more of it than it may keep."""
+    tokenizer = make_tokenizer("bert")
+    seen: list[int] = []
+
+    def watched(texts: list[str], **arguments: Any) -> Any:
+        seen.extend(map(len, texts))
+        return tokenizer(texts, **arguments)
+
+    watched.num_special_tokens_to_add = tokenizer.num_special_tokens_to_add  # type: ignore[attr-defined]
+    giant = f"{SENTENCES[0]} " * 2000
+    table = tokenize(watched, [giant, SENTENCES[1], "x" * 20_000], 16)
+    assert max(seen) == 16 * 256
+    assert table.truncated == 2  # the long word is one unknown token, and what may stand behind it is not seen
+    whole = tokenizer([giant, SENTENCES[1]], truncation=True, max_length=16)["input_ids"]
+    assert [row.tolist() for row in table.rows(range(2))] == whole
+
+
 def test_tokenizing_leaves_the_tokenizer_as_it_was(tiny_model: Callable[[str], Path]) -> None:
     tokenizer = make_tokenizer("bert")
     before = tokenizer(SENTENCES)["input_ids"]

@@ -60,17 +60,24 @@ def same_weights(one: Path, other: Path) -> bool:
 
 def test_repeats_and_single_texts_are_left_out_and_said_once() -> None:
     texts, labels = ["a", "b", "a", "c", "d", "e", " "], ["x", "x", "x", "y", "y", "z", "x"]
-    with pytest.warns(
-        Notice, match=r"made: left out are 1 repeats of a text .*, 1 texts alone in their class \(--drop"
+    with (
+        pytest.warns(Notice, match=r"made: left out are 1 repeats of a text with its class$"),
+        pytest.warns(Notice, match=r"made: a class with one text has no pairs .* \('z'\): left out \(--dropout-views"),
     ):
         found = rows_of(texts, labels)
     assert found.data.rows == [("a",), ("b",), ("c",), ("d",)]
     assert found.labels.tolist() == [0, 0, 1, 1]
     assert found.data.empty == 1
     assert len(found.whole) == 6  # the record is of the file
-    with pytest.warns(Notice, match="1 repeats of a text with its class$"):
+    with (
+        pytest.warns(Notice, match="1 repeats of a text with its class$"),
+        pytest.warns(Notice, match=r"\('z'\): their own dropout twins are their positives"),
+    ):
         kept = rows_of(texts, labels, dropout_views=True)
     assert kept.labels.tolist() == [0, 0, 1, 1, 2]
+    once = [f"class {i}" for i in range(9)]
+    with pytest.warns(Notice, match=r"9 classes with one text each have no pairs .* 'class 4', \.\.\.\): left out"):
+        rows_of(["a", "b", "c", "d", *once], ["x", "x", "y", "y", *once])
 
 
 def test_texts_without_a_class_are_counted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from simcse_kit import SimCSE, errors, train_sup, train_unsup
+from simcse_kit import SimCSE, errors, repeat_run, train_sup, train_unsup
+from simcse_kit.data import LabelledTexts
 from simcse_kit.distributed import World
 from simcse_kit.errors import DataError, MissingExtraError, ModelError, Notice, TrainingError
 from simcse_kit.training.harm import measured_harm
@@ -20,9 +22,11 @@ from simcse_kit.training.job import prepare
 from simcse_kit.training.preflight import check_device, check_space
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.types import ScoredPairs
+from support.commands import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 SMALL: dict[str, Any] = {"batch_size": 8, "device": "cpu"}
+_SHORT = ["--batch-size", 8, "--epochs", 1, "--device", "cpu", "--no-bf16"]
 
 
 def unsup_fails(error: type[Exception], message: str, data: Any, folder: Path, **settings: Any) -> None:
@@ -96,6 +100,70 @@ def test_evaluation_data_that_ranks_nothing(bert: Path, sentences: list[str], tm
     flat = ScoredPairs(sentences[:3], sentences[3:6], np.full(3, 4.0), "flat.tsv")
     message = "flat.tsv: all 3 pairs have the gold score 4"
     unsup_fails(TrainingError, message, sentences, tmp_path / "run", model=bert, eval_data=flat)
+
+
+@pytest.mark.parametrize("objective", ["cosent", "angle"])
+def test_scores_that_do_not_differ(objective: str, bert: Path, sentences: list[str], tmp_path: Path) -> None:
+    flat = ScoredPairs(sentences[:16], sentences[16:32], np.full(16, 3.0), "flat.tsv")
+    with pytest.raises(TrainingError, match=f"flat.tsv: all 16 pairs have the gold score 3; objective {objective}"):
+        train_sup(flat, tmp_path / "run", model=bert, objective=objective, **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_texts_that_do_not_differ(sentences: list[str], tmp_path: Path) -> None:
+    """A bad file is an error before a model is looked for."""
+    run, nowhere = tmp_path / "run", tmp_path / "nothing here"
+    a, b, c = sentences[:16], sentences[16:32], sentences[24:40]
+    unsup_fails(
+        TrainingError, "all 16 rows are '.*'; a model learns from texts that differ", a[:1] * 16, run, model=nowhere
+    )
+    unsup_fails(ModelError, "no folder", a[:1] * 15 + b[:1], run, model=nowhere)
+    gold = np.linspace(0, 5, 16)
+    cases: list[tuple[str, Any]] = [
+        ("all 16 rows are ", [(a[0], b[0])] * 16),
+        (
+            "columns 1 and 2 are equal in each of the 16 rows, such as .*`simcse-kit train unsup`",
+            zip(a, a, strict=True),
+        ),
+        ("columns 1 and 2 are equal", zip(a, a, b, strict=True)),
+        ("columns 2 and 3 are equal", zip(a, b, b, strict=True)),
+        ("columns 1 and 3 are equal", zip(a, b, a, strict=True)),
+    ]
+    for message, rows in cases:
+        with pytest.raises(TrainingError, match=f"<memory>: {message}"):
+            train_sup(list(rows), run, model=nowhere, **SMALL)
+    with pytest.raises(TrainingError, match=r"same\.tsv: columns 1 and 2 are equal"):
+        train_sup(ScoredPairs(a, a, gold, "same.tsv"), run, model=nowhere, objective="cosent", **SMALL)
+    classes = LabelledTexts(a[:1] * 16, [str(i % 2) for i in range(16)], "one.tsv")
+    with pytest.raises(TrainingError, match=r"one\.tsv: "):
+        train_sup(classes, run, model=nowhere, **SMALL)
+    with pytest.raises(ModelError, match="no folder"):
+        train_sup([*zip(a[1:], b[1:], c[1:], strict=True), (a[0], a[0], a[0])], run, model=nowhere, **SMALL)
+    assert not run.exists()
+
+
+def test_positives_only_trains_on_the_rows_with_the_highest_label(
+    bert: Path, sentences: list[str], tmp_path: Path
+) -> None:
+    rows = [(a, b, "1") for a, b in zip(sentences[:16], sentences[16:32], strict=True)]
+    data = tmp_path / "labelled.tsv"
+    data.write_text("".join("\t".join(row) + f"\n{row[1]}\t{row[0]}\t0\n" for row in rows), encoding="utf-8")
+    with pytest.raises(DataError, match=r"column 3 of 3 holds numbers.*--objective cosent.*--positives-only"):
+        train_sup(data, tmp_path / "run", model=bert, **SMALL)
+    done = run("train", "sup", data, "--positives-only", "--output-dir", tmp_path / "run", "--model", bert, *_SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "16 of 32 rows have the highest label, 1" in " ".join(done.stderr.split())
+    plain = prepare("sup", [row[:2] for row in rows], tmp_path / "other", TrainSettings(**(SMALL | {"model": bert})))
+    record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
+    assert record["data"]["sha256"] == plain.record["data"]["sha256"]
+    assert record["data"]["reading"]["positives_only"] is True
+    repeat_run(tmp_path / "run", tmp_path / "again", device="cpu")
+    for settings in ({"objective": "cosent"}, {"label_column": "label"}):
+        with pytest.raises(TrainingError, match=r"positives_only .* pairs with a label each, not for objective"):
+            train_sup(data, tmp_path / "no", model=bert, positives_only=True, **settings, **SMALL)
+    unsup_fails(
+        TrainingError, "positives_only .* not for train unsup", data, tmp_path / "no", model=bert, positives_only=True
+    )
 
 
 def test_output_folders(bert: Path, sentences: list[str], tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_draws_go_by_seed_epoch_and_row_alone(bert: Path, sentences: list[str]) 
 
 
 def test_repetition_never_grows_past_the_model(bert: Path) -> None:
-    texts = [" ".join(["cat"] * 70)] * 8
+    texts = [" ".join(["cat"] * (70 + i)) for i in range(8)]
     job = ready("unsup", texts, bert, augmentation="repetition", max_seq_length=64)
     rows = views_of(job, [Item(epoch, 0) for epoch in range(20)])[1]
     assert {len(row) for row in rows} == {64}

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from simcse_kit.data.columns import by_given_names, wanted_names
+from simcse_kit.data.columns import by_given_names, example_row, folded, wanted_names
 from simcse_kit.data.prepare.output import check_new_file, write_triplets
 from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import RowProblem, shown
 from simcse_kit.data.text import text_of
-from simcse_kit.errors import DataError
+from simcse_kit.errors import DataError, say_once
 
-COLUMNS = ("sentence1", "sentence2", "gold_label")
-OTHER_COLUMNS = ("premise", "hypo", "label")  # of XNLI's translated training files
-_OTHER_LABELS = {"contradictory": "contradiction"}  # there
+PREMISES = ("sentence1", "premise", "context")
+HYPOTHESES = ("sentence2", "hypothesis", "hypo")  # hypo: XNLI's translated training files
+LABEL_COLUMNS = ("gold_label", "label")
 LANGUAGE = "language"
 LABELS = ("entailment", "neutral", "contradiction")
 UNLABELLED = "-"  # the annotators did not agree
+SPELLINGS = {label: label for label in (*LABELS, UNLABELLED)} | {"contradictory": "contradiction"}
+"""Labels as words, without case."""
+CODES = {"0": "entailment", "1": "neutral", "2": "contradiction", "-1": UNLABELLED} | {
+    label[0]: label for label in LABELS
+}
+"""Labels as most data sets number them, and ANLI's letters."""
 Combinations = Literal["one", "all"]
 COMBINATIONS = get_args(Combinations)
 
@@ -51,6 +57,7 @@ def prepare_nli(
     *,
     combinations: Combinations = "one",
     language: str | None = None,
+    labels: Mapping[str, str] | None = None,
     seed: int = 42,
     skip_bad_rows: bool = False,
     overwrite: bool = False,
@@ -59,12 +66,15 @@ def prepare_nli(
     """Write (premise, entailed hypothesis, contradicted hypothesis) rows: sent0, sent1, hard_neg.
 
     Args:
-        sources: SNLI, MultiNLI, XNLI or KorNLI files: `.jsonl`, or `.txt` and `.tsv` with a header and cells between
-            tabs (quotes are part of the text), each also with `.gz`; the columns are sentence1, sentence2, gold_label
-            (XNLI's translated training files: premise, hypo, label).
+        sources: SNLI, MultiNLI, XNLI, ANLI, KLUE-NLI or KorNLI files: `.jsonl`, `.parquet`, `.csv`, or `.txt` and
+            `.tsv` with a header and cells between tabs (quotes are part of the text), each also with `.gz`. The columns
+            are premise (or sentence1, context), hypothesis (sentence2, hypo) and label (gold_label).
         output: a `.csv` file, for `simcse_kit.data.read_examples`.
         combinations: ``one`` triplet a premise, drawn by ``seed``, as in the paper's file; or ``all``.
         language: only rows with this in their column ``language`` (XNLI); None takes every row.
+        labels: what the labels in the files mean: entailment, neutral, contradiction, or - for a row to leave out.
+            None: these words, 0 = entailment, 1 = neutral, 2 = contradiction, -1 = -, and e, n, c; which of these
+            was used is said once.
         seed: random seed of the draw.
         skip_bad_rows: leave out and count what cannot be read, instead of a `DataError`.
         overwrite: replace ``output``.
@@ -78,12 +88,13 @@ def prepare_nli(
 
     if combinations not in COMBINATIONS:
         raise DataError(f"combinations must be one of {', '.join(COMBINATIONS)}; got {combinations!r}")
+    meanings = SPELLINGS | (CODES if labels is None else _given(labels))
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     target = Path(output)
     check_new_file(target, named, suffix=".csv", overwrite=overwrite)
     tally: Counter[str] = Counter()
     premises: dict[str, _Hypotheses] = {}
-    rows = (row for source in named for row in _rows(source, language, skip_bad_rows, tally))
+    rows = (row for source in named for row in _rows(source, language, meanings, skip_bad_rows, tally))
     for premise, hypothesis, label in tqdm(rows, desc="Reading", unit="row", disable=not show_progress_bar):
         _collect(premises.setdefault(premise, _Hypotheses({}, {})), hypothesis, label, tally)
     tally["premises"] = len(premises)
@@ -97,24 +108,38 @@ def prepare_nli(
     return TripletCounts(**{name: tally[name] for name in TripletCounts._fields})
 
 
+def _given(labels: Mapping[str, str]) -> dict[str, str]:
+    """The user's meanings, checked."""
+    found = {str(label).strip().casefold(): str(meaning).strip().casefold() for label, meaning in labels.items()}
+    for label, meaning in found.items():
+        if meaning not in (*LABELS, UNLABELLED):
+            raise DataError(
+                f"labels (--labels): {label} must mean one of {', '.join(LABELS)}, or {UNLABELLED}; got {meaning!r}"
+            )
+    return found
+
+
 def _rows(
-    source: str | Path, language: str | None, skip_bad_rows: bool, tally: Counter[str]
+    source: str | Path, language: str | None, meanings: Mapping[str, str], skip_bad_rows: bool, tally: Counter[str]
 ) -> Iterator[tuple[str, str, str]]:
-    wanted = COLUMNS if language is None else (*COLUMNS, LANGUAGE)
     others: Counter[str] = Counter()
+    used: dict[str, str] = {}
     rows = 0
     with open_rows(
         source,
-        is_wanted=wanted_names((*wanted, *OTHER_COLUMNS)),
+        is_wanted=wanted_names((*PREMISES, *HYPOTHESES, *LABEL_COLUMNS, LANGUAGE)),
         skip_bad_rows=skip_bad_rows,
-        tabs_for_cells=len(COLUMNS),
+        tabs_for_cells=3,
     ) as reading:
-        for premise, hypothesis, label, spoken in reading.each(_layout(reading, wanted), _cells):
+        layout = _layout(reading, language)
+        for premise, hypothesis, label, spoken in reading.each(layout, lambda cells: _cells(cells, meanings)):
             if language is not None and spoken != language:
                 others[spoken] += 1
                 continue
             rows += 1
-            yield premise, hypothesis, label
+            used[label] = meanings[label]
+            yield premise, hypothesis, meanings[label]
+        _tell_labels(source, used)
         if not rows and others:
             raise DataError(
                 f"{source} holds no row of the language {language!r} (--language); it holds {', '.join(sorted(others))}"
@@ -125,25 +150,57 @@ def _rows(
         tally["bad_rows"] += len(reading.skipped)
 
 
-def _layout(reading: Reading, wanted: Sequence[str]) -> Layout:
-    head = [str(cell).strip() for cell in reading.head("NLI rows").names or reading.head("NLI rows").cells]
-    if COLUMNS[0] not in head and set(OTHER_COLUMNS) <= set(head):
-        wanted = OTHER_COLUMNS + tuple(wanted[len(COLUMNS) :])
-    layout = by_given_names(reading, wanted, "NLI rows")
+def _tell_labels(source: str | Path, used: Mapping[str, str]) -> None:
+    """Say what labels were taken for that do not say it themselves."""
+    if any(label not in SPELLINGS for label in used):
+        mapping = ", ".join(f"{label}={meaning}" for label, meaning in sorted(used.items()))
+        say_once(f"{source}: labels are read as {mapping}; --labels with other meanings changes that")
+
+
+def _layout(reading: Reading, language: str | None) -> Layout:
+    head = reading.head("NLI rows")
+    names = folded(head.names or head.cells)
+    wanted = [_first(options, names) for options in (PREMISES, HYPOTHESES, LABEL_COLUMNS)]
+    if None in wanted and head.names is None and not reading.may_have_header:
+        wanted = [PREMISES[0]]  # which raises an error: there are no names
+    elif None in wanted:
+        columns = ", ".join(str(name).strip() for name in head.names or head.cells)
+        raise reading.error(
+            head.line,
+            f"needed are the columns {' or '.join(PREMISES)}; {' or '.join(HYPOTHESES)}; {' or '.join(LABEL_COLUMNS)}; "
+            f"the columns are {columns}{example_row(reading.source)}",
+        )
+    chosen = [*filter(None, wanted), *([] if language is None else [LANGUAGE])]
+    layout = by_given_names(reading, chosen, "NLI rows")
     # MultiNLI and XNLI have further cells behind, not the same number in every row.
     return layout._replace(width=max(layout.positions) + 1, more_allowed=True)
 
 
-def _cells(cells: tuple[object, ...]) -> tuple[str, str, str, str] | None:
-    premise, hypothesis, label, spoken = (text_of(cell) for cell in (*cells, "")[:4])
-    label = _OTHER_LABELS.get(label, label)
+def _first(options: Sequence[str], names: Sequence[str]) -> str | None:
+    return next((name for name in options if name in names), None)
+
+
+def _cells(cells: tuple[object, ...], meanings: Mapping[str, str]) -> tuple[str, str, str, str] | None:
+    """Premise, hypothesis, label as a key of ``meanings``, language."""
+    premise, hypothesis, spoken = (text_of(cell) for cell in (*cells[:2], *cells[3:], "")[:3])
     if not premise and not hypothesis:
         return None
-    if label != UNLABELLED and label not in LABELS:
-        raise RowProblem(f"gold_label must be one of {', '.join(LABELS)}, or {UNLABELLED}; found {shown(label)}")
+    label = _label(cells[2])
+    if label not in meanings:
+        known = ", ".join(dict.fromkeys(meanings))
+        raise RowProblem(f"the label must be one of {known}; found {shown(cells[2])}; say what it means with --labels")
     if not premise or not hypothesis:
-        raise RowProblem(f"{'sentence2' if premise else 'sentence1'} is empty: {shown((premise, hypothesis, label))}")
+        raise RowProblem(
+            f"the {'hypothesis' if premise else 'premise'} is empty: {shown((premise, hypothesis, label))}"
+        )
     return premise, hypothesis, label, spoken
+
+
+def _label(cell: object) -> str:
+    """A label as text without case; a whole number as its digits."""
+    if (isinstance(cell, int) and not isinstance(cell, bool)) or (isinstance(cell, float) and cell.is_integer()):
+        return str(int(cell))
+    return text_of(cell).casefold()
 
 
 def _collect(known: _Hypotheses, hypothesis: str, label: str, tally: Counter[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import pytest
 
 from simcse_kit.data import read_examples
 from simcse_kit.data.prepare import prepare_nli
-from simcse_kit.errors import DataError
+from simcse_kit.errors import DataError, Notice
+from support.commands import run
 
 MAN = "A man plays."
 DOG = 'The "big" dog, it runs.'
@@ -145,9 +147,10 @@ def test_a_language_is_picked_where_there_are_several(tmp_path: Path) -> None:
     [
         (
             f"{MAN}\tHe plays.\tentailed",
-            "gold_label must be one of entailment, neutral, contradiction, or -; found 'entailed'",
+            "the label must be one of entailment, neutral, contradiction, -, contradictory, 0, 1, 2, -1, e, n, c; "
+            "found 'entailed'; say what it means with --labels",
         ),
-        (f"{MAN}\t\tneutral", "sentence2 is empty"),
+        (f"{MAN}\t\tneutral", "the hypothesis is empty"),
         (f"{MAN}\tHe plays.", "expected 3 columns, found 2"),
     ],
 )
@@ -164,7 +167,11 @@ def test_a_bad_row_names_file_and_line_or_is_counted(tmp_path: Path, row: str, s
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "sts.tsv").write_text("sentence1\tsentence2\tscore\nA man.\tHe.\t3\n", encoding="utf-8")
-    with pytest.raises(DataError, match="no column named 'gold_label'; the columns are sentence1, sentence2, score"):
+    missing = (
+        r"sts\.tsv, line 1: needed are the columns .* gold_label or label; the columns are sentence1, sentence2, "
+        r"score; the first row is sentence1: 'A man\.', sentence2: 'He\.', score: '3'"
+    )
+    with pytest.raises(DataError, match=missing):
         prepare_nli(tmp_path / "sts.tsv", tmp_path / "out.csv")
     (tmp_path / "few.tsv").write_text("sentence1\tsentence2\tgold_label\nA man.\tHe.\tentailment\n", encoding="utf-8")
     with pytest.raises(DataError, match="no premise has both"):
@@ -173,3 +180,69 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
         prepare_nli(tmp_path / "few.tsv", tmp_path / "out.csv", combinations="two")
     with pytest.raises(DataError, match=r"must end in \.csv"):
         prepare_nli(tmp_path / "few.tsv", tmp_path / "out.txt")
+
+
+NUMBERS = {"entailment": 0, "neutral": 1, "contradiction": 2, "-": -1}
+
+
+def as_numbered(path: Path, names: tuple[str, str, str] = ("premise", "hypothesis", "label")) -> Path:
+    """As the data sets of the Hub have it: SNLI, MultiNLI, XNLI, KLUE-NLI."""
+    rows = [dict(zip(names, (a, b, NUMBERS[label]), strict=True)) for a, b, label in ROWS]
+    if path.suffix == ".parquet":
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])
+@pytest.mark.parametrize("names", [("premise", "hypothesis", "label"), ("Context", "Hypothesis", "Label")])
+def test_numbered_labels_are_read_and_the_mapping_is_said(
+    tmp_path: Path, name: str, names: tuple[str, str, str]
+) -> None:
+    said = rf"{name}: labels are read as -1=-, 0=entailment, 1=neutral, 2=contradiction; --labels"
+    with pytest.warns(Notice, match=said):
+        counts = prepare_nli(as_numbered(tmp_path / name, names), tmp_path / "out.csv", combinations="all")
+    assert read_examples(tmp_path / "out.csv").rows == ALL
+    assert (counts.rows, counts.unlabelled) == (10, 1)
+
+
+def test_letters_and_capitals_of_anli_and_sick(tmp_path: Path) -> None:
+    for spelled in (lambda label: label[0], str.upper, str.title):
+        rows = [json.dumps({"context": a, "hypothesis": b, "label": spelled(label)}) + "\n" for a, b, label in ROWS]
+        (tmp_path / "a.jsonl").write_text("".join(rows), encoding="utf-8")
+        prepare_nli(tmp_path / "a.jsonl", tmp_path / "out.csv", combinations="all", overwrite=True)
+        assert read_examples(tmp_path / "out.csv").rows == ALL
+
+
+def test_other_meanings_override_the_numbers(tmp_path: Path) -> None:
+    """Swapping two labels swaps the positives with the hard negatives."""
+    source = as_numbered(tmp_path / "a.jsonl")
+    swapped = {"0": "contradiction", "1": "neutral", "2": "Entailment", "-1": "-"}
+    prepare_nli(source, tmp_path / "out.csv", combinations="all", labels=swapped)
+    rows = read_examples(tmp_path / "out.csv").rows
+    assert sorted((a, c, b) for a, b, c in rows) == sorted(ALL)
+    with pytest.raises(DataError, match=r"a\.jsonl, line 1: the label must be one of .*contradictory, 1; found 0"):
+        prepare_nli(source, tmp_path / "out.csv", labels={"1": "entailment"}, overwrite=True)
+    with pytest.raises(DataError, match=r"--labels\): 0 must mean one of entailment, .*; got 'yes'"):
+        prepare_nli(source, tmp_path / "out.csv", labels={"0": "yes"}, overwrite=True)
+
+
+def test_the_command_takes_meanings(tmp_path: Path) -> None:
+    source = as_numbered(tmp_path / "a.jsonl")
+    done = run(
+        "prepare", "nli", source, tmp_path / "out.csv", "--labels", "2=entailment,1=neutral,0=contradiction,-1=-"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "labels are read as -1=-, 0=contradiction, 1=neutral, 2=entailment" in " ".join(done.stderr.split())
+    done = run("prepare", "nli", source, tmp_path / "two.csv", "--labels", "entailment")
+    assert done.returncode == 2
+    assert "LABEL=MEANING" in done.stderr

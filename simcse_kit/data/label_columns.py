@@ -1,0 +1,57 @@
+"""Labels and scores among the columns of pairs: they are no text, and what they mark as different is no positive."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from simcse_kit.data.rows import shown
+
+_WORDS = {"gold", "score", "scores", "relevance", "relatedness", "rating", "quality", "judgment", "judgement"}
+_WORDS |= {"entailment", "target", "class"}
+_PARTS = re.compile(r"label|duplicate|paraphras|similar")
+_NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?%?", re.IGNORECASE)
+_LOOKED_AT = 1000  # rows, evenly spread
+_FEW_VALUES = 5  # of a third column that may be a label, each at least `_REPEATED` times on average
+_REPEATED = 4
+_LONGEST_VALUE = 30  # characters
+
+
+def is_label_name(name: str) -> bool:
+    """Whether a folded column name is that of a label or a score.
+
+    >>> [is_label_name(name) for name in ("is_duplicate", "gold_label", "score", "text", "negative")]
+    [True, True, True, False, False]
+    """
+    return bool(_PARTS.search(name)) or not _WORDS.isdisjoint(re.split(r"[\W_]+", name))
+
+
+def ways_on(names: Sequence[str] | None = None) -> str:
+    """What to do with rows that have a label; ``names`` of both texts and the label, where there are any."""
+    pair, every = "", "leave the column out"
+    if names is not None:
+        pair, every = f" --columns {','.join(names)}", f"--columns {','.join(names[:2])}"
+    return (
+        f"--objective cosent{pair} learns from scored pairs; --positives-only{pair} takes the rows with the highest "
+        f"label; {every} to take every row as a positive"
+    )
+
+
+def fault_of_texts(rows: Sequence[tuple[str, ...]]) -> str | None:
+    """What is wrong where a column of pairs or triplets holds numbers, or the third a few values; else None."""
+    sample = rows[:: max(1, len(rows) // _LOOKED_AT)]
+    for place, column in enumerate(zip(*sample, strict=True), start=1):
+        numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in column)
+        values = set(column)
+        few = len(values) <= _FEW_VALUES and len(column) >= _REPEATED * max(2, len(values))
+        if 2 * numbers > len(column):
+            found = f"column {place} of {len(sample[0])} holds numbers"
+        elif place == 3 and few and max(map(len, values)) <= _LONGEST_VALUE:
+            found = f"column 3 holds {len(values)} different values in {len(column)} rows"
+        else:
+            continue
+        return (
+            f"{found}, a label, a score or an id, and is no text to train on: the first row is {shown(rows[0])}; "
+            f"{ways_on()}"
+        )
+    return None
