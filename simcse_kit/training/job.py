@@ -78,7 +78,7 @@ class Job:
     compiles: bool  # by torch.compile
     record: dict[str, Any]  # run.json
     checkpoint: Path | None  # to go on from
-    overwrite: bool
+    resume: bool
 
     @property
     def select(self) -> str:
@@ -160,7 +160,7 @@ def prepare(
         compiles=_compiles(config, settled.device, steps),
         record=start.record,
         checkpoint=start.checkpoint,
-        overwrite=settled.overwrite,
+        resume=settled.resume,
     )
 
 

@@ -26,18 +26,19 @@ def working_folder(target: Path, *, resume: bool, overwrite: bool) -> Path:
 
 
 @contextmanager
-def run_folder(target: Path, folder: Path, *, overwrite: bool) -> Iterator[None]:
+def run_folder(target: Path, folder: Path, *, resume: bool) -> Iterator[None]:
     """Keep a run's folder to this process; where it works in another one, that becomes ``target`` at the end.
 
     Raises:
         TrainingError: another process is training in ``target``.
     """
     with owned(target, lambda who: _busy(target, who)):
-        if folder != target and overwrite:
+        if not resume:
             for place in _places(target):
-                shutil.rmtree(place, ignore_errors=True)
-            folder.mkdir()
-            (folder / MARK).touch()
+                shutil.rmtree(place, ignore_errors=True)  # of a run that was to replace another one, and was given up
+            if folder != target:
+                folder.mkdir()
+                (folder / MARK).touch()
         yield
         if folder != target:
             replace_folder(folder, target)

@@ -74,7 +74,7 @@ def run(
     from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are told before
 
     join(job.model.device)  # every process has passed its checks
-    with run_folder(job.target, job.output_dir, overwrite=job.overwrite) if first else nullcontext():
+    with run_folder(job.target, job.output_dir, resume=job.resume) if first else nullcontext():
         if first:
             _begin(job)
         barrier()

@@ -153,7 +153,7 @@ def adapt(
     figures_before = _figures(start, found, judgements)
     del start
     train = train_unsup if method.mode == "unsup" else train_sup
-    with nullcontext() if folder == target else run_folder(target, folder, overwrite=overwrite):
+    with nullcontext() if folder == target else run_folder(target, folder, resume=resume):
         result = train(
             method.data,
             folder,

@@ -29,7 +29,8 @@ _FILES = [
 
 @pytest.fixture(scope="module")
 def settings(bert: Path) -> dict[str, Any]:
-    return {"model": bert, "batch_size": 8, "epochs": 2, "eval_steps": 3, "learning_rate": 1e-3, "device": "cpu"}
+    given = {"model": bert, "batch_size": 8, "epochs": 2, "eval_steps": 3, "learning_rate": 1e-3}
+    return given | {"device": "cpu", "bf16": False}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def finished(settings: dict[str, Any], sentences: list[str], tmp_path_factory: p
     import torch
 
     torch.set_num_threads(1)
-    train_unsup(sentences, run, bf16=False, **settings)
+    train_unsup(sentences, run, **settings)
     return run
 
 
