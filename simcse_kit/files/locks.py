@@ -32,8 +32,11 @@ def only_writer(folder: Path, busy: SimCSEKitError) -> Iterator[None]:
     """Keep a folder to this process; where another one has it, ``busy`` is raised."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if try_lock(descriptor) is False:
+        held = try_lock(descriptor)
+        if held is False:
             raise busy
+        if held is None:
+            _say_no_locks(folder)
         yield
     finally:
         os.close(descriptor)
@@ -77,7 +80,7 @@ def owned(folder: Path, busy: Callable[[str], SimCSEKitError]) -> Iterator[None]
             break
         os.close(descriptor)  # its owner has just removed it
     if held is None:
-        say_once(f"the file system of {folder} has no locks: a second process at work there would not be noticed")
+        _say_no_locks(folder)
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps({"process": os.getpid(), "host": platform.node()}).encode())
@@ -89,6 +92,10 @@ def owned(folder: Path, busy: Callable[[str], SimCSEKitError]) -> Iterator[None]
         if made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _say_no_locks(folder: Path) -> None:
+    say_once(f"the file system of {folder} has no locks: a second process at work there would not be noticed")
 
 
 def owner(folder: Path) -> str | None:

@@ -1,8 +1,9 @@
 """A folder's files change at one instant, for whoever dies when.
 
 Where the system can exchange two folders (renameat2's RENAME_EXCHANGE, macOS's RENAME_SWAP), the new folder gets links
-to all that stays, and is exchanged for the old one. Elsewhere, and where nothing old would be lost, a journal is put
-into the folder by one rename: from then on the files are the new ones, for whoever loads the folder next completes it.
+to all that stays, and is exchanged for the old one. Elsewhere, where nothing old would be lost, or where very many files
+stay, a journal is put into the folder by one rename: from then on the files are the new ones, for whoever loads the
+folder next completes it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from simcse_kit.files.locks import LOCK, changing
 JOURNAL = ".placing"
 MARK = ".unfinished"  # in a folder that is to replace another one, see `replace_folder`
 _STEPS = ".steps.json"  # of a journal
+_LINKED = 10_000  # files of a folder that is exchanged, at most: each gets a link
 
 
 class Steps(NamedTuple):
@@ -54,10 +56,10 @@ def put(staging: Path, target: Path, replaces: Callable[[str], bool]) -> None:
             place = sorted(new, key=lambda path: (path.count("/"), path), reverse=True)  # config.json comes late
             old = _files(target, but=staging)
             steps = Steps(place, sorted(path for path in old if path not in new and replaces(path)))
-            loses = bool(steps.remove) or not new.isdisjoint(old)
+            exchanges = (bool(steps.remove) or not new.isdisjoint(old)) and len(old) <= _LINKED
             if len(place) == 1 and not steps.remove:
                 _place(staging, target, steps)
-            elif not (loses and _exchange_keeping(staging, target, steps)):
+            elif not (exchanges and _exchange_keeping(staging, target, steps)):
                 _by_journal(staging, target, steps)
             sync(target)
             return
