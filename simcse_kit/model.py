@@ -34,7 +34,7 @@ from simcse_kit.encoder.call import (
 from simcse_kit.encoder.comparing import ComparesTexts
 from simcse_kit.encoder.device import all_devices, pick_device
 from simcse_kit.encoder.fingerprint import fingerprint
-from simcse_kit.encoder.folder import write_modules
+from simcse_kit.encoder.folder import is_model_file, write_modules
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target
@@ -352,7 +352,9 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
     def save(self, folder: str | Path) -> None:
         """Write a folder that `SimCSE`, sentence-transformers and (without a head) ``AutoModel`` load, vectors equal.
 
-        The folder appears whole or not at all; in a folder that exists, files of the same name are replaced.
+        The folder appears whole or not at all. In a folder that exists, the files of its model are replaced at one
+        instant and all others stay: a process that is killed leaves the old model or the new one, and of two that save
+        at once one wins.
         Of a model with LoRA adapters they alone are written, with the name of their base model; after
         `simcse_kit.encoder.lora.merge_lora` it is a whole model again.
 
@@ -364,7 +366,7 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
         if target.is_file():
             raise ModelError(f"{target} is a file; a model is saved as a folder")
         check_target(self.encoder, target)
-        with staged_folder(target) as staging:
+        with staged_folder(target, replaces=is_model_file) as staging:
             self.write(staging)
 
     def write(self, folder: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,18 @@ from simcse_kit import SimCSEKitError
 from simcse_kit.errors import ModelError
 from simcse_kit.files import (
     DiskFullError,
+    complete,
     disk_full_named,
     existing_parent,
     free_bytes,
     read_json,
+    replacing,
+    staged_file,
     staged_folder,
     write_json,
 )
+from support import replace_and_die
+from support.marks import fast
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -69,11 +77,165 @@ def test_failure_changes_nothing(tmp_path: Path, exists: bool, failure: BaseExce
 
 
 def test_leftovers_of_a_killed_run_are_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / ".m.staging").mkdir()
-    (tmp_path / ".m.staging" / "half").write_text("half")
-    with staged_folder(tmp_path / "m") as staging:
-        (staging / "a").write_text("1")
+    for place in (tmp_path / ".m.staging", tmp_path / ".m.staging-0123abcd", tmp_path / "m" / ".staging-0123abcd"):
+        place.mkdir(parents=True)
+        (place / "half").write_text("half")
+    with staged_folder(tmp_path / "m") as folder:
+        (folder / "a").write_text("1")
     assert content(tmp_path) == {"m/a": "1"}
+
+
+def test_a_folder_aside_stays_while_its_writer_lives(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "m") as first:
+        (first / "a").write_text("first")
+        with staged_folder(tmp_path / "m") as second:
+            (second / "a").write_text("second")
+        assert content(tmp_path / "m") == {"a": "second"}
+    assert content(tmp_path) == {"m/a": "first"}
+
+
+@pytest.fixture(params=["exchange", "journal"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With the system's exchange of two folders, and without."""
+    if request.param == "journal":
+        monkeypatch.setattr(replacing, "_exchange_function", lambda: None)
+    return str(request.param)
+
+
+_WAYS = ["exchange", "journal", "first", "overwrite", "overwrite-journal"]
+
+
+@pytest.mark.parametrize("way", fast(["exchange"], of=_WAYS))
+def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new(way: str, tmp_path: Path) -> None:
+    command = [sys.executable, replace_and_die.__file__, str(tmp_path / "place"), way]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_writers_at_once_leave_one_of_them(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each writes twenty files of one text; the reader after them finds one text only, and what was there before."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    target = tmp_path / "m"
+    target.mkdir()
+    (target / "mine").write_text("mine")
+
+    def write(text: str) -> None:
+        for _ in range(5):
+            with staged_folder(target) as folder:
+                for number in range(20):
+                    (folder / f"{number}").write_text(text)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, "abcd"))
+    found = content(tmp_path)
+    assert found.pop("m/mine") == "mine"
+    assert len(found) == 20
+    assert len(set(found.values())) == 1
+
+
+def test_what_stays_is_the_very_file_and_folder(way: str, tmp_path: Path) -> None:
+    """A process that writes into a folder of the user's, or holds a lock on it, goes on in the same one."""
+    target = tmp_path / "m"
+    (target / "notes").mkdir(parents=True)
+    (target / "link").symlink_to("nowhere")
+    target.chmod(0o700)
+    for name in ("a", "b", "mine", "notes/mine"):
+        (target / name).write_text("old")
+    before = {name: (target / name).lstat().st_ino for name in ("mine", "notes", "notes/mine", "link")}
+    with staged_folder(target, replaces=lambda path: path == "b") as folder:
+        (folder / "a").write_text("new")
+        (folder / "c").write_text("new")
+    assert {name: (target / name).lstat().st_ino for name in before} == before
+    assert content(target) == {"a": "new", "c": "new", "mine": "old", "notes/mine": "old"}
+    assert (target / "link").readlink() == Path("nowhere")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+
+
+def test_what_comes_while_folders_are_exchanged_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, exchange = tmp_path / "m", replacing.exchange
+    (target / "notes").mkdir(parents=True)
+    for name in ("a", "changed"):
+        (target / name).write_text("old")
+
+    def late(one: Path, other: Path) -> None:
+        if other == target:
+            (target / "part").write_text("late")
+            os.replace(target / "part", target / "changed")
+            for name in ("new", "notes/new"):
+                (target / name).write_text("late")
+        exchange(one, other)
+
+    monkeypatch.setattr(replacing, "exchange", late)
+    with staged_folder(target) as folder:
+        (folder / "a").write_text("new")
+        (folder / "b").write_text("new")
+    assert content(target) == {"a": "new", "b": "new", "changed": "late", "new": "late", "notes/new": "late"}
+
+
+def test_a_process_inside_the_folder_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "m"
+    target.mkdir()
+    (target / "a").write_text("old")
+    monkeypatch.chdir(target)
+    with staged_folder(Path()) as folder:
+        (folder / "a").write_text("new")
+        (folder / "b").write_text("new")
+    assert sorted(os.listdir()) == ["a", "b"]
+    assert content(tmp_path) == {"m/a": "new", "m/b": "new"}
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a").write_text("old")
+    (tmp_path / "m").symlink_to("real")
+    with staged_folder(tmp_path / "m") as folder:
+        (folder / "a").write_text("new")
+        (folder / "b").write_text("new")
+    assert (tmp_path / "m").is_symlink()
+    assert content(tmp_path / "real") == {"a": "new", "b": "new"}
+
+
+def test_a_mounted_folder_is_written_inside(small_disk: Path | None) -> None:
+    """Nothing beside it is on its disk."""
+    if small_disk is None:
+        pytest.skip("needs the right to mount")
+    (small_disk / "a").write_text("old")
+    with staged_folder(small_disk) as folder:
+        assert folder.parent == small_disk
+        (folder / "a").write_text("new")
+        (folder / "b").write_text("new")
+    assert content(small_disk) == {"a": "new", "b": "new"}
+    assert [path.name for path in small_disk.parent.iterdir()] == ["disk"]
+
+
+def test_a_folder_without_a_journal_is_only_looked_at(tmp_path: Path) -> None:
+    before = tmp_path.stat()
+    complete(tmp_path)
+    assert tmp_path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_modes_follow_the_umask(umask: int, tmp_path: Path) -> None:
+    """safetensors makes files of mode 0600, SQLite of 0644."""
+    import sqlite3
+
+    import torch
+    from safetensors.torch import save_file
+
+    before = os.umask(umask)
+    try:
+        with staged_folder(tmp_path / "m") as folder:
+            (folder / "sub").mkdir(mode=0o700)
+            save_file({"a": torch.zeros(1)}, folder / "sub" / "weights")
+            with sqlite3.connect(folder / "rows") as rows:
+                rows.execute("create table t (a)")
+        with staged_file(tmp_path / "file") as folder:
+            save_file({"a": torch.zeros(1)}, folder / "file")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    file, folder_mode = 0o666 & ~umask, 0o777 & ~umask
+    assert modes == {"m": folder_mode, "sub": folder_mode, "weights": file, "rows": file, "file": file}
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def adapt_model(
     seed: Annotated[int, typer.Option(help="Random seed of the training.", min=0)] = 42,
     device: Device = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that OUTPUT_DIR holds.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that OUTPUT_DIR holds.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run that OUTPUT_DIR holds, when ready.")
+    ] = False,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Adapt a sentence encoder to your own texts, so that search among them gets better.

@@ -147,7 +147,7 @@ _EVAL_DATA = (
 )
 _SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
 _RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
-_OVERWRITE = "Replace the run that OUTPUT_DIR holds."
+_OVERWRITE = "Replace the run that OUTPUT_DIR holds, when the new one is ready."
 
 
 def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,24 @@ from simcse_kit.files import read_json, write_json
 
 RECORD = "simcse_kit.json"
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
+
+_OF_A_MODEL = re.compile(  # by their path in the folder; transformers' and sentence-transformers' names
+    r"modules\.json|README\.md|simcse_kit\.json|config\.json|generation_config\.json|config_sentence_transformers\.json"
+    r"|sentence_\w+_config\.json|model(-\d+-of-\d+)?\.safetensors|pytorch_model(-\d+-of-\d+)?\.bin"
+    r"|(model\.safetensors|pytorch_model\.bin)\.index\.json|adapter_config\.json|adapter_model\.(safetensors|bin)"
+    r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt"
+    r"|chat_template\.jinja|(spiece|sentencepiece\.bpe|tokenizer)\.model"
+    r"|\d+_[A-Z]\w*/(config\.json|wordembedding_config\.json|model\.safetensors|pytorch_model\.bin)"
+)
+
+
+def is_model_file(path: str) -> bool:
+    """Whether a file of a model's folder belongs to the model, so that one that is saved there replaces or removes it.
+
+    >>> is_model_file("2_Dense/config.json"), is_model_file("checkpoint-3/config.json"), is_model_file("notes.txt")
+    (True, False, False)
+    """
+    return _OF_A_MODEL.fullmatch(path) is not None
 
 
 @dataclass

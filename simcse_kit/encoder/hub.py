@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from simcse_kit.encoder.known import KNOWN_POOLINGS, packaged_model
 from simcse_kit.errors import ModelError
+from simcse_kit.files import complete
 
 _SENTENCE_TRANSFORMERS = "sentence-transformers/"
 _SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*_*/pytorch_model.bin"]
@@ -34,6 +35,7 @@ def resolve(
     name = str(name_or_path)
     path = Path(name).expanduser()
     if path.is_dir():
+        _complete(path)
         if not any((path / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
             raise ModelError(f"{name} is a folder but not a model: it holds neither config.json nor modules.json")
         return ModelSource(name, path, None)
@@ -46,6 +48,17 @@ def resolve(
         raise ModelError(f"no folder {name}, and it is not a hub name (owner/name) either")
     folder = _download(name, revision, local_files_only, trust_remote_code)
     return ModelSource(name, folder, KNOWN_POOLINGS.get(name))
+
+
+def _complete(folder: Path) -> None:
+    """Where a model was being replaced when its writer was killed, its new files come into their places."""
+    try:
+        complete(folder)
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: a model was being saved there when its process ended, and the rest cannot be done now: "
+            f"{error}. Load it once as a user who may write there"
+        ) from error
 
 
 def _candidates(name: str) -> list[str]:

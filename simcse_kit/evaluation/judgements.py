@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 from simcse_kit.data.judged import QRELS
 from simcse_kit.errors import DataError
 from simcse_kit.files import (
+    at_work,
     disk_full_named,
     only_writer,
     read_json,
@@ -199,7 +200,7 @@ def open_judgements(folder: str | Path, about: JudgedSystems, corpus: Mapping[st
     if root.is_file():
         raise DataError(f"{root} is a file; name a folder")
     if not (root / ABOUT).is_file():
-        if root.is_dir() and any(path.name != ".staging" for path in root.iterdir()):
+        if root.is_dir() and not all(map(at_work, root.iterdir())):
             raise DataError(
                 f"{root} is not empty and no folder of judgements ({ABOUT} is missing); name another folder"
             )
@@ -242,6 +243,7 @@ def record_use(
     purpose: Literal["training", "selection"],
     folder: str | Path | None = None,
     start: str | Path | None = None,
+    by: str | Path | None = None,
 ) -> None:
     """Write down that a run uses queries, for `used_queries` of the run's folder and of the folder of judgements.
 
@@ -251,9 +253,10 @@ def record_use(
         purpose: what for.
         folder: of judgements, where they come from.
         start: folder of the model that the run begins with: what that one used is in this one too.
+        by: the folder that the run's model will have, where it is another one.
     """
-    by = str(Path(run).absolute())
-    used = [UsedQuery(text_id(text), text, purpose, by) for text in dict.fromkeys(queries)]
+    name = str(Path(by or run).absolute())
+    used = [UsedQuery(text_id(text), text, purpose, name) for text in dict.fromkeys(queries)]
     if folder is not None and (Path(folder) / ABOUT).is_file():
         _add_used(Path(folder), used)
     _add_used(Path(run), [*used, *(used_queries(start).values() if start is not None else ())])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.files import disk_full_named, read_json, sync, write_json
+from simcse_kit.files import disk_full_named, follow_umask, read_json, sync, write_json
 from simcse_kit.search.blocks import BlockFile, checksum, file_checksum
 
 MANIFEST = "manifest.json"
@@ -208,6 +208,7 @@ def commit(folder: Path, manifest: Manifest) -> None:
     """Make files that are written, under new names, the folder's at one instant; `one_writer` is held."""
     for entry in manifest.files():
         if f"-{manifest.generation:06d}." in entry.name:
+            follow_umask(folder / entry.name)  # SQLite has a mode of its own
             sync(folder / entry.name)
     values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(manifest)
     values = json.loads(json.dumps(values))  # as it will be read: tuples become lists

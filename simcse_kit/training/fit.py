@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerState, TrainingArguments
 
 from simcse_kit.distributed import barrier
-from simcse_kit.encoder.lora import check_target, merge_lora
+from simcse_kit.encoder.lora import merge_lora
 from simcse_kit.errors import TrainingInterrupted
-from simcse_kit.files import disk_full_named, staged_folder
+from simcse_kit.files import disk_full_named
 from simcse_kit.model import SimCSE
 from simcse_kit.training.checkpoints import checkpoint_name
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
@@ -78,7 +78,6 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
             _put_back(model.encoder, start, share)
         if job.config.merge:
             merge_lora(model.encoder)
-        check_target(model.encoder, job.output_dir)
         _save(model, result, job.select)
     barrier()
     return result
@@ -136,8 +135,7 @@ def _save(model: SimCSE, result: TrainResult, select: str) -> None:
     if result.best_score is not None:
         name = f"eval_{_METRIC[select]}"
         model.record["scores"] = {name: result.best_score, f"{name}_at_start": result.start_score}
-    with staged_folder(result.output_dir) as staging:
-        model.write(staging)
+    model.save(result.output_dir)
 
 
 def _scorer(job: Job) -> Score | None:

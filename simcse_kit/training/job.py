@@ -28,7 +28,7 @@ from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.model import SimCSE
 from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.training.batches import GROUPS, TrainingRows
-from simcse_kit.training.checkpoints import checkpoints
+from simcse_kit.training.checkpoints import last_whole
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.fitted import epoch_of, fit_to_rows, steps_of
 from simcse_kit.training.labelled import labelled_rows
@@ -66,7 +66,8 @@ class Job:
     config: TrainConfig
     world: World
     sharded: bool  # under FSDP
-    output_dir: Path
+    target: Path  # the output folder
+    output_dir: Path  # where the run works: the same, or another one until it can replace what `target` holds
     data: TextData  # to train on
     labels: NDArray[np.int64] | None  # class numbers of texts with classes, (N,)
     held_out: list[str]  # sentences that rank the checkpoints; empty unless asked for
@@ -85,7 +86,7 @@ class Job:
     compiles: bool  # by torch.compile
     record: dict[str, Any]  # run.json
     checkpoint: Path | None  # to go on from
-    overwrite: bool
+    resume: bool
 
     @property
     def select(self) -> str:
@@ -147,7 +148,8 @@ def prepare(
         config=config,
         world=settled.world,
         sharded=settled.sharded,
-        output_dir=output_dir,
+        target=output_dir,
+        output_dir=settled.output_dir,
         data=read.data,
         labels=read.labels,
         held_out=read.held_out,
@@ -166,7 +168,7 @@ def prepare(
         compiles=_compiles(config, settled.device, steps),
         record=start.record,
         checkpoint=start.checkpoint,
-        overwrite=settled.overwrite,
+        resume=settled.resume,
     )
 
 
@@ -256,7 +258,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
     loaded = _load(settled)
     if settled.overwrite:
         guides = [teacher_name(name) for name in config.teacher]
-        check_overwrite(output_dir, [config.model, loaded.folder, *guides, source, given.get("eval_data")])
+        check_overwrite(settled.target, [config.model, loaded.folder, *guides, source, given.get("eval_data")])
     model = SimCSE.from_loaded(loaded, name=config.model, device=settled.device)
     if model.max_seq_length is not None and config.max_seq_length > model.max_seq_length:
         say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
@@ -274,6 +276,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         teachers={name: teacher.fingerprint() for name, teacher in teachers.items()},
         ranks=settled.world.size,
         precision="bfloat16" if settled.bf16 else "float32",
+        device=settled.device.type,
     )
     model.record = model_record(record)
     if expected is not None:
@@ -341,12 +344,12 @@ def _teachers(config: TrainConfig, settings: TrainSettings, model: SimCSE) -> di
 def _last_checkpoint(output_dir: Path, record: dict[str, Any]) -> Path | None:
     """Where a run that is resumed goes on; None where it has no checkpoint yet."""
     check_same_run(output_dir, record)
-    done = checkpoints(output_dir)
-    if not done:
+    found = last_whole(output_dir)
+    if found is None:
         say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts from its first step")
         return None
-    check_checkpoint(done[-1])
-    return done[-1]
+    check_checkpoint(found)
+    return found
 
 
 def _cuts_features(config: TrainConfig) -> bool:

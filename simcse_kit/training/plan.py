@@ -15,7 +15,7 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
     return TrainPlan(
         mode=config.mode,
         model=config.model,
-        output_dir=job.output_dir,
+        output_dir=job.target,
         rows=len(data),
         columns=data.width,
         empty=data.empty,

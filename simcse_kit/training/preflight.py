@@ -15,9 +15,9 @@ from simcse_kit.data.rows import shown
 from simcse_kit.distributed import World
 from simcse_kit.encoder.load import Loaded
 from simcse_kit.errors import MissingExtraError, TrainingError, say_once
-from simcse_kit.files import existing_parent, free_bytes
+from simcse_kit.files import at_work, existing_parent, free_bytes
 from simcse_kit.training.batches import TrainingRows
-from simcse_kit.training.checkpoints import STAGING
+from simcse_kit.training.checkpoints import KEPT
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.harm import measured_harm
 from simcse_kit.training.objective import ContrastiveModel
@@ -64,7 +64,7 @@ def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
         raise TrainingError("--resume goes on with a run, --overwrite starts it anew: give one of them")
     if output_dir.is_file():
         raise TrainingError(f"output folder {output_dir} is a file")
-    holds = output_dir.is_dir() and any(path.name != STAGING for path in output_dir.iterdir())
+    holds = output_dir.is_dir() and not all(map(at_work, output_dir.iterdir()))
     if holds and not (resume or overwrite):
         raise TrainingError(f"{output_dir} is not empty; --resume goes on with a run, --overwrite starts it anew")
     if holds and not (output_dir / RUN_RECORD).is_file():
@@ -79,7 +79,7 @@ def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def check_overwrite(output_dir: Path, reads: Sequence[object]) -> None:
-    """Nothing that the run reads lies in the folder that it would delete."""
+    """Nothing that the run reads lies in the folder that it replaces."""
     target = output_dir.resolve()
     for source in reads:
         if isinstance(source, str | Path) and Path(source).resolve().is_relative_to(target):
@@ -163,7 +163,7 @@ def check_space(output_dir: Path, objective: ContrastiveModel, *, checkpoints: i
     """The disk holds the model and its checkpoints, those included that an earlier life of the run left."""
     weights = sum(p.numel() * p.element_size() for p in objective.parameters())
     checkpoint = weights * (2 + _ADAM_STATES)  # the model, and once more with what trains beside it
-    needed = weights + min(checkpoints, 3) * checkpoint  # the last, the best, and the one being written
+    needed = weights + min(checkpoints, KEPT + 1) * checkpoint  # those that are kept, and the one being written
     held = sum(path.lstat().st_size for path in output_dir.rglob("*")) if output_dir.is_dir() else 0
     free = free_bytes(output_dir)
     if held + free < needed:

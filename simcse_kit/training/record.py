@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from simcse_kit.data import TextData
-from simcse_kit.errors import TrainingError
+from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.parts import own_name
 from simcse_kit.training.config import COMMON, TrainConfig, needs
@@ -25,6 +25,7 @@ from simcse_kit.types import ScoredPairs
 
 RUN_RECORD = "run.json"
 METRICS = "metrics.jsonl"
+_LIFE = ("versions", "machine", "device", "commit")  # what may change when a run is resumed
 _FREE_TO_CHANGE = {"device", "report_to"}  # between a run and its resumption
 _OUTSIDE = (
     "mode",
@@ -56,10 +57,12 @@ def run_record(
     teachers: Mapping[str, str],
     ranks: int,
     precision: str,
+    device: str,
 ) -> dict[str, Any]:
     """What ``run.json`` says; ``data`` is the whole file, ``labels`` are the classes of what is trained on,
     ``given`` how it was to be read, ``start`` the fingerprint of
-    the model to start from, ``teachers`` those of the teachers by name, ``precision`` what is multiplied in.
+    the model to start from, ``teachers`` those of the teachers by name, ``precision`` what is multiplied in, ``device``
+    its kind.
     """
     arguments = json.loads(json.dumps(config.flat()))  # as it will be read back: tuples are lists there
     reading = {name: given[name] for name in _READING if given.get(name) is not None}
@@ -76,6 +79,7 @@ def run_record(
         },
         "processes": ranks,
         "precision": precision,
+        "device": device,
         "versions": versions(),
         "commit": _commit(),
         "machine": machine(),
@@ -163,6 +167,36 @@ def _check_models(before: dict[str, Any], now: dict[str, Any], message: str) -> 
     for name, was, found in zip(now["teachers"], *marks, strict=False):
         if was != found:
             raise TrainingError(message.format(f"the teacher {name}"))
+
+
+def resumed_record(output_dir: Path, record: dict[str, Any], *, step: int) -> dict[str, Any]:
+    """The record of a run that goes on after a step; another machine or other versions are added, and said."""
+    before = run_of(output_dir)
+    if before is None:
+        return record
+    kept = record | {name: before[name] for name in (*_LIFE, "resumed") if name in before}
+    lives = [before, *before.get("resumed", [])]
+    other = differences(lives[-1], record)
+    if not other:
+        return kept
+    say_once(
+        f"--resume: not as the run was until step {step}: {'; '.join(other)}. Its end will not be bit-equal to that of "
+        "a run that was never stopped"
+    )
+    life = {"after_step": step} | {name: record[name] for name in _LIFE}
+    return kept | {"resumed": [*before.get("resumed", []), life]}
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Of versions, machine and device between two records, in words: on others the same run has other bits."""
+    found = []
+    for name in ("versions", "machine", "device"):
+        was, is_now = (record.get(name) or {} for record in (before, now))
+        was, is_now = (part if isinstance(part, dict) else {name: part} for part in (was, is_now))
+        for key in sorted({*was, *is_now}):
+            if was.get(key) != is_now.get(key):
+                found.append(f"{key} {was.get(key, 'none')} then, {is_now.get(key, 'none')} now")
+    return found
 
 
 def machine() -> dict[str, Any]:

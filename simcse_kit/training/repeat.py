@@ -11,7 +11,7 @@ from simcse_kit.files import read_json
 from simcse_kit.objectives import OBJECTIVES
 from simcse_kit.training.config import COMMON, part_settings
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.record import RUN_RECORD, machine, versions
+from simcse_kit.training.record import RUN_RECORD, differences, machine, versions
 from simcse_kit.training.run import run
 from simcse_kit.training.teachers import teacher_name, teacher_pooling
 
@@ -71,19 +71,17 @@ def _where(before: dict[str, Any], key: str, record: Path) -> str:
 
 
 def _tell_versions(before: dict[str, Any]) -> None:
-    now = versions()
-    other = [
-        f"{name} {was} then, {now.get(name, 'none')} now"
-        for name, was in before["versions"].items()
-        if now.get(name) != was
-    ]
+    now = {"versions": versions(), "machine": machine()}
+    other = differences({"versions": before["versions"], "machine": now["machine"]}, now)
     if other:
         say_once(f"--repeat: other versions than the run's, so the result may differ: {'; '.join(other)}")
-    if machine() != before["machine"]:
+    if now["machine"] != before["machine"]:
         say_once(
             "--repeat: another machine or number of threads, so bits may differ: "
-            f"{before['machine']} then, {machine()} now"
+            f"{before['machine']} then, {now['machine']} now"
         )
+    if before.get("resumed"):
+        say_once("--repeat: the run was resumed on other versions, another machine or threads, so bits may differ")
 
 
 def _moved(name: str, path: str | None) -> str:

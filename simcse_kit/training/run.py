@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from simcse_kit.distributed import barrier, join
 from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.fast import training_speedups
 from simcse_kit.evaluation.judgements import record_use
+from simcse_kit.training.checkpoints import checkpoints, remove_checkpoints, step_of
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, TrainData, prepare
+from simcse_kit.training.output import run_folder
 from simcse_kit.training.plan import make_plan
-from simcse_kit.training.record import write_record
+from simcse_kit.training.record import resumed_record, write_record
 from simcse_kit.training.settings import TrainSettings, check_known
 from simcse_kit.training.targets import FOLDER as TARGETS
 from simcse_kit.training.taught import set_targets
@@ -72,22 +74,33 @@ def run(
     from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are told before
 
     join(job.model.device)  # every process has passed its checks
-    if first:
-        if job.overwrite and output_dir.exists():
-            shutil.rmtree(output_dir)
-        write_record(output_dir, job.record)
-        _record_queries(job)
+    with run_folder(job.target, job.output_dir, resume=job.resume) if first else nullcontext():
+        if first:
+            _begin(job)
+        barrier()
+        if job.teacher is not None:
+            set_targets(job, job.teacher)
+        with _speedups(job) as names:
+            plan = make_plan(job, names)
+            listener.started(plan)
+            result = fit(job, plan, listener)
+        if first:
+            shutil.rmtree(job.output_dir / TARGETS, ignore_errors=True)
     barrier()
-    if job.teacher is not None:
-        set_targets(job, job.teacher)
-    with _speedups(job) as names:
-        plan = make_plan(job, names)
-        listener.started(plan)
-        result = fit(job, plan, listener)
-    if first:
-        shutil.rmtree(output_dir / TARGETS, ignore_errors=True)
+    result = result._replace(output_dir=output_dir)
     listener.finished(result)
     return result
+
+
+def _begin(job: Job) -> None:
+    """Write down what the run is; of one that goes on, remove the damaged checkpoints after the one that is whole."""
+    record, run = job.record, job.output_dir
+    if job.checkpoint is not None:
+        step = step_of(job.checkpoint)
+        record = resumed_record(run, record, step=step)
+        remove_checkpoints(run, {later for later in map(step_of, checkpoints(run)) if later > step})
+    write_record(run, record)
+    _record_queries(job)
 
 
 def _record_queries(job: Job) -> None:
@@ -95,7 +108,7 @@ def _record_queries(job: Job) -> None:
     judged = job.pairs if job.pairs is not None and job.select == "eval-data" else None
     folder = judged.source if judged is not None and (Path(judged.source) / QRELS).is_file() else None
     queries = judged.first if judged is not None and folder is not None else []
-    record_use(job.output_dir, queries, purpose="selection", folder=folder, start=job.config.model)
+    record_use(job.output_dir, queries, purpose="selection", folder=folder, start=job.config.model, by=job.target)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from simcse_kit.encoder.device import pick_device
 from simcse_kit.errors import TrainingError
 from simcse_kit.training.config import TrainConfig, make_config
 from simcse_kit.training.launched import check_sharding, sharded
+from simcse_kit.training.output import check_owner, working_folder
 from simcse_kit.training.preflight import check_device, check_output, check_report
 from simcse_kit.training.recipes import mode_defaults
 from simcse_kit.training.record import run_of
@@ -24,7 +25,8 @@ class Settled(NamedTuple):
 
     config: TrainConfig
     given: TrainSettings  # as the caller gave them: how data and models are read
-    output_dir: Path
+    target: Path  # as the caller named it
+    output_dir: Path  # where the run works, see `working_folder`
     resume: bool
     overwrite: bool
     world: World
@@ -43,16 +45,20 @@ def settle(
     config = make_config(mode, given, labelled=labelled)
     here = world()
     resume, overwrite = given.get("resume", False), given.get("overwrite", False)
+    if here.rank == 0:
+        check_owner(output_dir)
     check_output(output_dir, resume=resume, overwrite=overwrite)
+    folder = working_folder(output_dir, resume=resume, overwrite=overwrite)
     check_report(config.report_to)
     device = _device(config.device, here)
     check_device(device, here)
     check_sharding(config, device)
-    earlier = run_of(output_dir) if resume and expected is None else expected
+    earlier = run_of(folder) if resume and expected is None else expected
     return Settled(
         config=config,
         given=given,
-        output_dir=output_dir,
+        target=output_dir,
+        output_dir=folder,
         resume=resume,
         overwrite=overwrite,
         world=here,

@@ -17,7 +17,6 @@ from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import rotate_checkpoints
 
 from simcse_kit.distributed import any_rank, barrier, from_first
 from simcse_kit.encoder.lora import has_lora
@@ -25,7 +24,7 @@ from simcse_kit.errors import TrainingError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
 from simcse_kit.training.batches import TrainingRows
-from simcse_kit.training.checkpoints import STAGING, checkpoint_name
+from simcse_kit.training.checkpoints import STAGING, STATE, checkpoint_name, damage, rotate_checkpoints, seal_checkpoint
 from simcse_kit.training.class_batches import ClassBatches
 from simcse_kit.training.events import TrainListener
 from simcse_kit.training.gradcache import cached_step
@@ -37,8 +36,6 @@ from simcse_kit.training.selection import Score
 
 _TEMPERATURE_RATE = 1e-2  # of the logarithm; falls to 0 like the others'
 ENCODER = "sentence.encoder."  # before the encoder's names
-_KEPT = 2  # checkpoints: the last and the best
-_STATE = "trainer_state.json"
 _ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "left_out_negatives", "temperature")
 TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
 
@@ -215,9 +212,8 @@ class ContrastiveTrainer(Trainer):
                 barrier()  # every rank has put its random state there
                 if self.args.should_save:
                     self.state.best_model_checkpoint = None  # a place that a moved run would not have
-                    self.state.save_to_json(str(staging / name / _STATE))
-                    for path in (staging / name).rglob("*"):
-                        sync(path)
+                    self.state.save_to_json(str(staging / name / STATE))
+                    seal_checkpoint(staging / name)
                     os.rename(staging / name, self.run / name)
                     sync(self.run)
         finally:
@@ -226,7 +222,7 @@ class ContrastiveTrainer(Trainer):
                 shutil.rmtree(staging, ignore_errors=True)
         self.state.best_model_checkpoint = self._best_checkpoint()
         if self.args.should_save:
-            rotate_checkpoints(str(self.run), _KEPT, self.state.best_model_checkpoint)
+            rotate_checkpoints(self.run)
         barrier()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
@@ -249,7 +245,11 @@ class ContrastiveTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         assert self.state.best_model_checkpoint is not None
-        self._load(Path(self.state.best_model_checkpoint))
+        best = Path(self.state.best_model_checkpoint)
+        found = damage(best)
+        if found is not None:
+            raise TrainingError(f"{best}, the best checkpoint, is damaged since it was written: {found}")
+        self._load(best)
 
     def _load(self, checkpoint: Path) -> None:
         import safetensors.torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from simcse_kit.evaluation.gate import Gate, gate
 from simcse_kit.evaluation.labels import Labelled
 from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns, signs
-from simcse_kit.files import staged_folder, write_json
+from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.preflight import check_output
+from simcse_kit.training.output import check_owner, run_folder, working_folder
+from simcse_kit.training.preflight import check_output, check_overwrite
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.workflows.measured import measured_methods
 from simcse_kit.workflows.methods import Method, choose_method
@@ -128,8 +130,12 @@ def adapt(
             been created then.
     """
     began = time.perf_counter()
-    folder = Path(output_dir)
-    check_output(folder, resume=resume, overwrite=overwrite)
+    target = Path(output_dir)
+    check_owner(target)
+    check_output(target, resume=resume, overwrite=overwrite)
+    folder = working_folder(target, resume=resume, overwrite=overwrite)
+    if overwrite:
+        check_overwrite(target, [model, teacher, texts, judgements])
     found = read_texts(
         texts,
         label_column=label_column,
@@ -147,45 +153,45 @@ def adapt(
     figures_before = _figures(start, found, judgements)
     del start
     train = train_unsup if method.mode == "unsup" else train_sup
-    result = train(
-        method.data,
-        folder,
-        model=str(model),
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-        listener=listener,
-        select="last",
-        **method.settings,
-        **how,
-    )
-    trained = SimCSE(folder, **how)  # type: ignore[arg-type]
-    after = _signs(trained, found)
-    checked = None if before is None or after is None else gate(before, after)
-    figures_after = _figures(trained, found, judgements)
-    results = None if figures_before is None or figures_after is None else (figures_before, figures_after)
-    figures = None if results is None else compare(results[:1], results[1:])[0]
-    harmed = checked is not None and not checked.passed
-    kept_start = harmed if figures is None else figures.verdict != "better"
-    if kept_start:
-        _keep(SimCSE(model, **how), folder)  # type: ignore[arg-type]
-    adapted = AdaptResult(
-        output_dir=folder,
-        start=str(model),
-        texts=found.count,
-        source=found.source,
-        held_out=len(found.held_out),
-        dropped=found.dropped,
-        method=method,
-        training=result,
-        gate=checked,
-        figures=figures,
-        results=results,
-        measured_on=_measured_on(found, judgements) if figures else "",
-        kept_start=kept_start,
-        seconds=time.perf_counter() - began,
-    )
-    _record(adapted)
+    with nullcontext() if folder == target else run_folder(target, folder, resume=resume):
+        result = train(
+            method.data,
+            folder,
+            model=str(model),
+            seed=seed,
+            resume=resume,
+            listener=listener,
+            select="last",
+            **method.settings,
+            **how,
+        )
+        trained = SimCSE(folder, **how)  # type: ignore[arg-type]
+        after = _signs(trained, found)
+        checked = None if before is None or after is None else gate(before, after)
+        figures_after = _figures(trained, found, judgements)
+        results = None if figures_before is None or figures_after is None else (figures_before, figures_after)
+        figures = None if results is None else compare(results[:1], results[1:])[0]
+        harmed = checked is not None and not checked.passed
+        kept_start = harmed if figures is None else figures.verdict != "better"
+        if kept_start:
+            SimCSE(model, **how).save(folder)  # type: ignore[arg-type]  # the checkpoints stay
+        adapted = AdaptResult(
+            output_dir=target,
+            start=str(model),
+            texts=found.count,
+            source=found.source,
+            held_out=len(found.held_out),
+            dropped=found.dropped,
+            method=method,
+            training=result._replace(output_dir=target),
+            gate=checked,
+            figures=figures,
+            results=results,
+            measured_on=_measured_on(found, judgements) if figures else "",
+            kept_start=kept_start,
+            seconds=time.perf_counter() - began,
+        )
+        _record(adapted, folder)
     return adapted
 
 
@@ -234,13 +240,7 @@ def _check_judgements(judgements: str | Path, texts: Texts) -> None:
         )
 
 
-def _keep(start: SimCSE, folder: Path) -> None:
-    """Put the start model's files in the place of the trained model's; the run's checkpoints stay."""
-    with staged_folder(folder) as staging:
-        start.write(staging)
-
-
-def _record(made: AdaptResult) -> None:
+def _record(made: AdaptResult, folder: Path) -> None:
     written: dict[str, Any] = {
         "source": made.source,
         "texts": made.texts,
@@ -257,4 +257,4 @@ def _record(made: AdaptResult) -> None:
         "lines": dict(made.lines()),
         "seconds": round(made.seconds, 1),
     }
-    write_json(made.output_dir / RECORD, written)
+    write_json(folder / RECORD, written)

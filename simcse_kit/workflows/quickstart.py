@@ -83,6 +83,7 @@ def quickstart(
         SentenceIndex.build(SimCSE(model), searched, show_progress_bar=len(searched) > 500)
         for model in (name, folder / "model")
     ]
+    shutil.rmtree(folder / "index", ignore_errors=True)  # an earlier quickstart's
     indexes[1].save(folder / "index")
     answers = {query: tuple(_hits(index, query) for index in indexes) for query in queries}
     found = QuickstartResult(
@@ -134,7 +135,6 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
             raise TrainingError(
                 f"{folder} holds an earlier quickstart; --overwrite replaces it, --output-dir goes elsewhere"
             )
-        shutil.rmtree(folder / "index", ignore_errors=True)
 
 
 def score_rows(made: AdaptResult) -> list[list[str]]:

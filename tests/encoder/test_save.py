@@ -210,3 +210,78 @@ def test_torch_is_left_as_it_was(tiny_model: Callable[[str], Path], tmp_path: Pa
         model.encode(["The cat."])
         model.save(tmp_path / "m")
     assert torch.equal(state, torch.get_rng_state())
+
+
+# Over another model
+
+
+def test_nothing_of_the_model_before_is_left(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
+) -> None:
+    """Of another architecture, with a Dense and other tokenizer files; what is not a model's stays."""
+    target = tmp_path / "m"
+    SimCSE(tiny_model("bert"), pooling="cls", device="cpu").save(target)
+    others = {"run.json": "{}", "vocabulary.txt": "mine", "checkpoint-3/config.json": "{}", "2_Dense/notes.txt": "mine"}
+    for name, text in others.items():
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text(text)
+    (target / "vocab.txt").write_text("old")
+    model = SimCSE(tiny_model("roberta"), pooling="mean", device="cpu")
+    model.save(target)
+    model.save(tmp_path / "alone")
+    found = {path.relative_to(target).as_posix(): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    for name, text in others.items():
+        assert found.pop(name).decode() == text
+    alone = tmp_path / "alone"
+    assert found == {
+        path.relative_to(alone).as_posix(): path.read_bytes() for path in alone.rglob("*") if path.is_file()
+    }
+    assert (SimCSE(target, device="cpu").encode(sentences) == model.encode(sentences)).all()
+
+
+def test_a_load_completes_what_a_killed_writer_began(
+    tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an exchange of folders: the journal is in place, and half the files are not yet."""
+    from simcse_kit.files import replacing
+
+    target = tmp_path / "m"
+    SimCSE(tiny_model("bert"), pooling="cls", device="cpu").save(target)
+    model = SimCSE(tiny_model("roberta"), pooling="mean", device="cpu")
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replacing, "_exchange_function", lambda: None)
+        patch.setattr(replacing, "_place", killed)
+        with pytest.raises(KeyboardInterrupt):
+            model.save(target)
+    assert list(target.glob(".placing-*"))
+    assert (SimCSE(target, device="cpu").encode(sentences) == model.encode(sentences)).all()
+    assert not list(target.glob(".*"))
+    assert not (target / "2_Dense").exists()
+
+
+def test_a_load_that_cannot_complete_is_an_error(
+    tiny_model: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("simcse_kit.encoder.hub.complete", denied)
+    with pytest.raises(ModelError, match=r"a model was being saved there when its process ended.* Permission denied"):
+        SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+
+
+def test_two_that_save_at_once(tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    models = [
+        SimCSE(tiny_model(kind), pooling=pool, device="cpu") for kind, pool in (("bert", "cls"), ("roberta", "mean"))
+    ]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda model: [model.save(tmp_path / "m") for _ in range(3)], models))
+    found = SimCSE(tmp_path / "m", device="cpu").encode(sentences)
+    assert any(np.array_equal(found, model.encode(sentences)) for model in models)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]

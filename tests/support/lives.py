@@ -108,10 +108,10 @@ def _arm(death: Death) -> None:
     elif death.where == "renamed":
         rotate = trainer.rotate_checkpoints
 
-        def rotate_or_die(run: str, kept: int, best: str | None) -> None:
-            if (Path(run) / f"checkpoint-{death.step}").is_dir():
+        def rotate_or_die(run: Path) -> None:
+            if (run / f"checkpoint-{death.step}").is_dir():
                 die()
-            rotate(run, kept, best)
+            rotate(run)
 
         trainer.rotate_checkpoints = rotate_or_die
     elif death.where == "model":

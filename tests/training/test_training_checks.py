@@ -258,7 +258,7 @@ def test_only_the_first_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
         check_device(torch.device("cuda:1"), alone)
 
 
-@pytest.mark.parametrize(("checkpoints", "kept"), [(1, 1), (2, 2), (3, 3), (50, 3)])
+@pytest.mark.parametrize(("checkpoints", "kept"), [(1, 1), (2, 2), (3, 3), (50, 4)])
 def test_the_space_asked_for_is_that_of_the_checkpoints_to_come(
     checkpoints: int, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

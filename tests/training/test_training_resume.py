@@ -370,8 +370,8 @@ def test_the_checkpoint_is_the_model_of_its_step(bert: Path, triplets: list[Any]
         assert not any("head" in name for name in safetensors.torch.load_file(run / "model.safetensors"))
 
 
-def test_checkpoints_are_the_last_and_the_best(uninterrupted: Path, tiny_model: Callable[[str], Path]) -> None:
+def test_three_checkpoints_are_kept(uninterrupted: Path, tiny_model: Callable[[str], Path]) -> None:
     best = json.loads((uninterrupted / "simcse_kit.json").read_text())["best_step"]
     names = {path.name for path in checkpoints(uninterrupted)}
-    assert {f"checkpoint-{STEPS}", f"checkpoint-{best}"} <= names
-    assert len(names) == 2
+    assert {f"checkpoint-{STEPS}", "checkpoint-9", f"checkpoint-{best}"} <= names
+    assert len(names) <= 3

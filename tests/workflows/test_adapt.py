@@ -119,6 +119,38 @@ def test_the_start_model_is_kept_where_the_gate_fails(
     assert json.loads((tmp_path / "out" / "adapt.json").read_text(encoding="utf-8"))["kept_start"]
 
 
+def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop after the training, before the record: the folder is as it was, and `resume` goes on with the new run."""
+    rows = [{"title": f"{text} {i}", "text": " ".join(SENTENCES[i : i + 8])} for i, text in enumerate(SENTENCES)]
+    path, out = (
+        write(tmp_path / "corpus.jsonl", rows + [{**row, "title": row["title"] + "!"} for row in rows]),
+        tmp_path,
+    )
+
+    def content() -> dict[str, bytes]:
+        return {str(file): file.read_bytes() for file in (out / "out").rglob("*") if file.is_file()}
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    adapt(path, start, out / "out", device="cpu")
+    before = content()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(path, start, out / "out", device="cpu", seed=1, overwrite=True)
+    assert content() == before
+    made = adapt(path, start, out / "out", device="cpu", seed=1, resume=True)
+    assert made.output_dir == made.training.output_dir == out / "out"
+    assert content().keys() == before.keys()
+    assert json.loads((out / "out" / "run.json").read_text(encoding="utf-8"))["arguments"]["seed"] == 1
+    assert sorted(file.name for file in out.iterdir()) == ["corpus.jsonl", "out"]
+    with pytest.raises(TrainingError, match=r"--overwrite would delete .*out, which this run needs"):
+        adapt(path, out / "out", out / "out", device="cpu", overwrite=True)
+
+
 def judged(folder: Path, texts: list[str]) -> Path:
     """Ten queries, each answered by one of the texts."""
     (folder / "qrels").mkdir(parents=True)

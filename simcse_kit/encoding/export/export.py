@@ -11,6 +11,7 @@ from simcse_kit.data.scored import read_scored_pairs
 from simcse_kit.encoding.export.check import ExportCheck, check_export
 from simcse_kit.encoding.export.part import EXPORT_FORMATS
 from simcse_kit.errors import ModelError
+from simcse_kit.files import follow_umask
 from simcse_kit.model import SimCSE
 from simcse_kit.types import ScoredPairs
 
@@ -59,6 +60,7 @@ def export_model(
     existed = target.exists()
     try:
         encode = form().write(model, target, calibration)
+        follow_umask(target)
         return check_export(model.encoder_fn(), encode, target, check_pairs)
     except BaseException:
         if not existed:

@@ -1,0 +1,38 @@
+"""Writing that survives: a folder or a file appears whole or not at all, whoever else writes and whenever one dies."""
+
+from simcse_kit.files.disk import (
+    DiskFullError,
+    disk_full_named,
+    existing_parent,
+    follow_umask,
+    free_bytes,
+    read_json,
+    sync,
+    sync_all,
+    write_json,
+)
+from simcse_kit.files.locks import only_writer, owned, owner
+from simcse_kit.files.replacing import MARK, complete, replace_folder
+from simcse_kit.files.staging import at_work, staged_file, staged_folder, write_json_lines
+
+__all__ = [
+    "MARK",
+    "DiskFullError",
+    "at_work",
+    "complete",
+    "disk_full_named",
+    "existing_parent",
+    "follow_umask",
+    "free_bytes",
+    "only_writer",
+    "owned",
+    "owner",
+    "read_json",
+    "replace_folder",
+    "staged_file",
+    "staged_folder",
+    "sync",
+    "sync_all",
+    "write_json",
+    "write_json_lines",
+]

@@ -1,0 +1,107 @@
+"""Files and their modes, and a full disk as an error with a name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.errors import SimCSEKitError
+
+
+class DiskFullError(SimCSEKitError, OSError):
+    """The disk (or the quota) was full while writing; what was there before is untouched."""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that people can read, in UTF-8."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, error: type[SimCSEKitError] = SimCSEKitError) -> Any:
+    """Read JSON; a missing or broken file is an ``error`` with its name."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise error(f"{path} is missing") from cause
+    except (UnicodeDecodeError, json.JSONDecodeError) as cause:
+        raise error(f"{path} is not JSON: {cause}") from cause
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder entry to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def follow_umask(path: Path) -> None:
+    """Give all below a folder, or a file, the mode that the system gives new ones.
+
+    safetensors writes weights with mode 0600, SQLite with 0644. The mode is that of a file made beside, so that the
+    umask counts and a folder's own rules do too.
+    """
+    within = path if path.is_dir() else path.parent
+    probe = within / f".mode-{secrets.token_hex(4)}"
+    probe.mkdir()
+    folder_mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.rmdir()
+    probe.touch()
+    file_mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for found in path.rglob("*") if path.is_dir() else (path,):
+        mode = folder_mode if found.is_dir() else file_mode
+        if not found.is_symlink() and stat.S_IMODE(found.stat().st_mode) != mode:
+            found.chmod(mode)
+
+
+def sync_all(folder: Path) -> None:
+    """Flush a folder and all below it to the disk."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            sync(path)
+
+
+@contextlib.contextmanager
+def disk_full_named(target: Path) -> Iterator[None]:
+    """Turn every library's way of saying that the disk is full into one error that names the place."""
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_full(error, target):
+            raise DiskFullError(
+                f"no space left on the disk of {target} (free: {free_bytes(target) / 2**20:.0f} MiB); "
+                "what was complete there is untouched"
+            ) from error
+        raise
+
+
+def _is_disk_full(error: BaseException, target: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    text = str(error)
+    if "No space left" in text or "os error 28" in text:  # safetensors, pyarrow
+        return True
+    return isinstance(error, RuntimeError) and free_bytes(target) < 2**20  # torch.save does not say why it failed
+
+
+def existing_parent(path: Path) -> Path:
+    """The path itself, or its nearest parent that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the disk that holds (or would hold) ``path``."""
+    return shutil.disk_usage(existing_parent(path)).free

@@ -1,0 +1,101 @@
+"""A folder or a file is written aside and put into its place when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.files.disk import disk_full_named, follow_umask, sync, sync_all
+from simcse_kit.files.locks import LOCK, try_lock
+from simcse_kit.files.replacing import JOURNAL, MARK, beside, put
+
+_STAGING = ".staging"
+
+
+def at_work(path: Path) -> bool:
+    """Whether an entry of a folder is of a writer at work there, or of one that was killed: no content of anyone."""
+    return path.name in (LOCK, MARK) or path.name.startswith((_STAGING, JOURNAL))
+
+
+@contextlib.contextmanager
+def staged_folder(target: Path, *, replaces: Callable[[str], bool] = lambda path: False) -> Iterator[Path]:
+    """Write into a folder aside; on success it becomes ``target``, on any failure nothing there has changed.
+
+    Where ``target`` exists, the new files take the place of their namesakes and of all others that ``replaces`` says,
+    by their path in the folder; the rest stays. A kill at any instant leaves the old files or the new ones, and of two
+    writers at once one wins; see `replacing`.
+    """
+    target = Path(os.path.realpath(target))
+    with _aside(target, within=target.is_dir()) as staging:
+        yield staging
+        follow_umask(staging)
+        sync_all(staging)
+        put(staging, target, replaces)
+
+
+@contextlib.contextmanager
+def staged_file(target: Path) -> Iterator[Path]:
+    """A folder aside to work in: the file there with the name of ``target`` becomes it on success, the rest goes."""
+    with _aside(target) as staging:
+        yield staging
+        follow_umask(staging / target.name)
+        sync(staging / target.name)
+        os.replace(staging / target.name, target)
+        sync(target.parent)
+
+
+def write_json_lines(target: Path, values: Iterable[Any]) -> None:
+    """Write a `.jsonl` file, there whole or not at all."""
+    with staged_file(target) as folder, (folder / target.name).open("w", encoding="utf-8") as file:
+        for value in values:
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def _aside(target: Path, *, within: bool = False) -> Iterator[Path]:
+    """A new folder on the disk of ``target``, gone at the end: beside it, or inside where nothing can be beside.
+
+    It is locked while its writer lives, so that the next one can remove what a killed one left.
+    """
+    _remove_leftovers(target)
+    with disk_full_named(target), contextlib.ExitStack() as closing:
+        staging, descriptor = _new(target, within=within)
+        closing.callback(os.close, descriptor)
+        closing.callback(shutil.rmtree, staging, ignore_errors=True)
+        yield staging
+
+
+def _new(target: Path, *, within: bool) -> tuple[Path, int]:
+    """A folder of its own name, and its locked descriptor."""
+    while True:
+        name = f"{_STAGING}-{secrets.token_hex(4)}"
+        made = target / name if within else target.parent / f".{target.name}{name}"
+        made.mkdir(parents=True)
+        with contextlib.suppress(FileNotFoundError):  # another writer has taken it for a leftover
+            descriptor = os.open(made, os.O_RDONLY)
+            if try_lock(descriptor) is not False:
+                return (beside(target, made) if within else made), descriptor
+            os.close(descriptor)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what writers of ``target`` left that are no longer alive."""
+    for place, name in ((target.parent, f".{target.name}{_STAGING}"), (target, _STAGING)):
+        form = re.compile(re.escape(name) + "(-[0-9a-f]{8})?")
+        for path in list(place.iterdir()) if place.is_dir() else []:
+            if not form.fullmatch(path.name):
+                continue
+            with contextlib.suppress(OSError):  # its writer has just finished
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    if try_lock(descriptor):
+                        shutil.rmtree(path)
+                finally:
+                    os.close(descriptor)

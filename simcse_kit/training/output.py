@@ -1,0 +1,66 @@
+"""Where a run works: in its output folder, or, where it is to replace an earlier run, beside it until it is ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from simcse_kit.errors import TrainingError
+from simcse_kit.files import MARK, owned, owner, replace_folder
+
+_NAME = ".overwriting"
+
+
+def working_folder(target: Path, *, resume: bool, overwrite: bool) -> Path:
+    """The folder that a run works in: ``target``, or another one where ``target`` holds a run that is replaced.
+
+    A run that was stopped while it replaced another one is gone on with where it is.
+    """
+    places = _places(target)
+    if overwrite and target.is_dir() and any(target.iterdir()):
+        return places[0]
+    return next((place for place in places if resume and (place / MARK).is_file()), target)
+
+
+@contextmanager
+def run_folder(target: Path, folder: Path, *, resume: bool) -> Iterator[None]:
+    """Keep a run's folder to this process; where it works in another one, that becomes ``target`` at the end.
+
+    Raises:
+        TrainingError: another process is training in ``target``.
+    """
+    with owned(target, lambda who: _busy(target, who)):
+        if not resume:
+            for place in _places(target):
+                shutil.rmtree(place, ignore_errors=True)  # of a run that was to replace another one, and was given up
+            if folder != target:
+                folder.mkdir()
+                (folder / MARK).touch()
+        yield
+        if folder != target:
+            replace_folder(folder, target)
+
+
+def check_owner(target: Path) -> None:
+    """No other process is training there."""
+    who = owner(target)
+    if who is not None:
+        raise _busy(target, who)
+
+
+def _busy(target: Path, who: str) -> TrainingError:
+    return TrainingError(
+        f"another run is training in {target}: {who}. Wait until it has ended, or choose another output folder"
+    )
+
+
+def _places(target: Path) -> list[Path]:
+    """Beside the target; first inside it where it is a disk of its own, or its parent cannot be written to."""
+    real = Path(os.path.realpath(target))
+    places = [real.parent / f".{real.name}{_NAME}", real / _NAME]
+    if real.is_dir() and (real.stat().st_dev != real.parent.stat().st_dev or not os.access(real.parent, os.W_OK)):
+        places.reverse()
+    return places

@@ -1,0 +1,164 @@
+"""Checkpoints are checked before use; where the last is damaged, the run goes on from the one before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simcse_kit import errors, train_unsup
+from simcse_kit.errors import Notice, TrainingError
+from simcse_kit.training import record
+from simcse_kit.training.checkpoints import checkpoints, damage, rotate_checkpoints, seal_checkpoint
+from simcse_kit.types import ScoredPairs
+from support.marks import fast
+
+_FILES = [
+    "training.safetensors",
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+    "files.json",
+    "model.safetensors",
+]
+
+
+@pytest.fixture(scope="module")
+def settings(bert: Path) -> dict[str, Any]:
+    given = {"model": bert, "batch_size": 8, "epochs": 2, "eval_steps": 3, "learning_rate": 1e-3}
+    return given | {"device": "cpu", "bf16": False}
+
+
+@pytest.fixture(scope="module")
+def finished(settings: dict[str, Any], sentences: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ten steps: checkpoints 9 and 10."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    import torch
+
+    torch.set_num_threads(1)
+    train_unsup(sentences, run, **settings)
+    return run
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    errors._said.clear()
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def again(run: Path, sentences: list[str], settings: dict[str, Any]) -> None:
+    train_unsup(sentences, run, resume=True, **settings)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", fast(["optimizer.pt", "rng_state.pth"], of=_FILES))
+def test_a_missing_file(name: str, run: Path, finished: Path, sentences: list[str], settings: dict[str, Any]) -> None:
+    """Three of them were resumed from without a word, to another end."""
+    (run / "checkpoint-10" / name).unlink()
+    with pytest.warns(Notice, match=rf"checkpoint-10 is damaged: {name} is missing.* goes on from .*checkpoint-9"):
+        again(run, sentences, settings)
+    for same in ("model.safetensors", "checkpoint-10/training.safetensors"):
+        assert (run / same).read_bytes() == (finished / same).read_bytes()
+    assert [path.name for path in checkpoints(run)] == ["checkpoint-9", "checkpoint-10"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"), [(cut, r"has \d+ bytes in place of \d+"), (flip, "has another hash than when")]
+)
+@pytest.mark.parametrize("name", _FILES[:-2])
+def test_a_damaged_file_is_found(spoil: Any, message: str, name: str, run: Path) -> None:
+    import re
+
+    assert damage(run / "checkpoint-10") is None
+    spoil(run / "checkpoint-10" / name)
+    assert re.search(f"{name} {message}", damage(run / "checkpoint-10") or "")
+
+
+def test_none_is_whole(run: Path, sentences: list[str], settings: dict[str, Any]) -> None:
+    for step in (9, 10):
+        cut(run / f"checkpoint-{step}/optimizer.pt")
+    with pytest.raises(TrainingError, match=r"no checkpoint of .*run can be gone on from: .*checkpoint-10 is damaged"):
+        again(run, sentences, settings)
+
+
+def test_the_best_is_checked_too(
+    settings: dict[str, Any], sentences: list[str], pairs: ScoredPairs, tmp_path: Path
+) -> None:
+    """Its weights are what the run may end with."""
+    for step, best in ((3, 3), (6, 3), (9, 3)):
+        made(tmp_path, step, best)
+    assert last(tmp_path) == "checkpoint-9"
+    cut(tmp_path / "checkpoint-3/weights")
+    with pytest.raises(TrainingError, match="in checkpoint-3, the best until then, weights has"):
+        last(tmp_path)
+
+
+def last(run: Path) -> str:
+    from simcse_kit.training.checkpoints import last_whole
+
+    found = last_whole(run)
+    assert found is not None
+    return found.name
+
+
+def made(run: Path, step: int, best: int | None) -> None:
+    folder = run / f"checkpoint-{step}"
+    folder.mkdir()
+    (folder / "trainer_state.json").write_text(json.dumps({"best_global_step": best}))
+    (folder / "weights").write_text("12345678")
+    seal_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("bests", "kept"),
+    [
+        ([None, None, None, None], [3, 4]),
+        ([1, 1, 1, 1], [1, 3, 4]),
+        ([1, 2, 2, 2], [2, 3, 4]),
+        ([1, 1, 1, 4], [1, 3, 4]),  # the one before has a best of its own: without it, it could not be gone on from
+        ([1, 1, 3, 3], [3, 4]),
+    ],
+)
+def test_three_are_kept(bests: list[int | None], kept: list[int], tmp_path: Path) -> None:
+    """The last, the one before, the best; whichever of the two last is lost, the other has its best."""
+    for step, best in enumerate(bests, start=1):
+        made(tmp_path, step, best)
+        rotate_checkpoints(tmp_path)
+    assert [path.name for path in checkpoints(tmp_path)] == [f"checkpoint-{step}" for step in kept]
+    assert not (tmp_path / ".staging").exists()
+
+
+def test_another_machine_is_said(
+    run: Path, sentences: list[str], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "machine", lambda: {"processor": "another", "threads": 64})
+        with pytest.warns(
+            Notice, match=r"--resume: not as the run was until step 10: .*threads 1 then, 64 now. .*not be bit-equal"
+        ):
+            again(run, sentences, settings)
+    written = json.loads((run / "run.json").read_text())
+    assert written["machine"]["threads"] == 1
+    assert [(life["after_step"], life["machine"]["threads"]) for life in written["resumed"]] == [(10, 64)]
+
+
+def test_the_same_machine_is_not_said(
+    run: Path, sentences: list[str], settings: dict[str, Any], recwarn: pytest.WarningsRecorder
+) -> None:
+    before = (run / "run.json").read_text()
+    again(run, sentences, settings)
+    assert not [warning for warning in recwarn if "--resume" in str(warning.message)]
+    assert (run / "run.json").read_text() == before
