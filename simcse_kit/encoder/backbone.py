@@ -149,8 +149,9 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
 
     check_sizes(folder, config)
     config.architectures = None  # a class of the original project; saving writes the real one
+    auto: Any = AutoModel
     with quiet_transformers():
-        model: Any = AutoModel.from_config(config, dtype=torch.float32)
+        model = auto.from_config(config, dtype=torch.float32)
     model.name_or_path = str(folder)  # as from_pretrained does
     missing, unexpected = fill(model, state, folder)
     _require(folder, [key for key in missing if not key.startswith("pooler")])

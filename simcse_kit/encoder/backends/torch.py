@@ -138,6 +138,7 @@ class _Bfloat16Linear(nn.Linear):
 
 def _whole_again(encoder: Encoder) -> None:
     """Let layers that multiplied in bfloat16, for a backend before this one, multiply in float32 again."""
+    module: Any
     for module in encoder.modules():
         if type(module) is _Bfloat16Linear:
             module.__class__ = nn.Linear

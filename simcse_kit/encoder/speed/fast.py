@@ -94,7 +94,7 @@ def sparse_word_gradient(backbone: Any) -> Iterator[bool]:
     table = word_table(backbone)
     fits = type(table) is nn.Embedding and table.max_norm is None and not table.scale_grad_by_freq
     try:
-        with other_class([table] if fits else [], lambda _: _SparseEmbedding) as changed:
+        with other_class([table] if table is not None and fits else [], lambda _: _SparseEmbedding) as changed:
             yield changed
     finally:
         if table is not None and (hook := table.weight.__dict__.pop("simcse_kit_densify", None)):
