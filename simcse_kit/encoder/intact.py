@@ -26,7 +26,8 @@ def check_sizes(folder: Path, config: Any) -> None:
     """A `ModelError` for a size in config.json that no model has: building it would take all memory."""
     for name, most in _MOST.items():
         value = getattr(config, name, None)
-        if isinstance(value, int | float) and not 0 <= value <= most:
+        least = -1 if name == "max_position_embeddings" else 0  # XLNet's: as many as one likes
+        if isinstance(value, int | float) and not least <= value <= most:
             shown = f"{value:,}" if abs(value) < 1e30 else f"{value:.3g}"
             raise ModelError(
                 f"{folder / 'config.json'}: {name} is {shown}; 0 to {most:,} is possible. The file is damaged: fetch "

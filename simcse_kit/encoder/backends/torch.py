@@ -138,8 +138,8 @@ class _Bfloat16Linear(nn.Linear):
 
 def _whole_again(encoder: Encoder) -> None:
     """Let layers that multiplied in bfloat16, for a backend before this one, multiply in float32 again."""
-    module: Any
     for module in encoder.modules():
         if type(module) is _Bfloat16Linear:
-            module.__class__ = nn.Linear
-            module.__dict__.pop("_kept", None)
+            plain: Any = module
+            plain.__class__ = nn.Linear
+            plain.__dict__.pop("_kept", None)
