@@ -28,7 +28,6 @@ from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.encoder.pooling import pooling_name, recorded_pooling
 from simcse_kit.encoder.probing import settle_padding
-from simcse_kit.encoder.tokens import tokenize
 from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
 from simcse_kit.files import read_json
 
@@ -110,13 +109,7 @@ def load_encoder(
     settings = modules.settings if modules else Settings()
     _settle_length(settings, tokenizer, encoder.backbone)
     encoder.eval()
-    settle_padding(
-        encoder,
-        lambda texts: tokenize(tokenizer, texts, settings.max_seq_length),
-        tokenizer.pad_token_id,
-        name=source.name,
-        identity=lambda: fingerprint(encoder, tokenizer, settings),
-    )
+    settle_padding(encoder, tokenizer, name=source.name, identity=lambda: fingerprint(encoder, tokenizer, settings))
     named = modules.pooling if modules else source.known_pooling
     return Loaded(encoder, tokenizer, settings, origin, named, record, base)
 

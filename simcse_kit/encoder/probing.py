@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.encoder.cache import cache_folder
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.tokens import TokenTable, pad
@@ -45,17 +46,25 @@ def is_sound(encoder: Encoder) -> bool:
     return encoder.config.model_type in SOUND and type(backbone).__module__.startswith("transformers.")
 
 
-def settle_padding(
-    encoder: Encoder, tokenize: Callable[[Any], TokenTable], pad_id: int, *, name: str, identity: Callable[[], str]
-) -> None:
+def probe_tokens(encoder: Encoder, tokenizer: Any) -> TokenTable:
+    """Token ids of a short text and a longer one, cut at the backbone's positions.
+
+    Not by `tokenize`, which would find English strange to a vocabulary of another language.
+    """
+    limit = max_positions(encoder.backbone)
+    ids = tokenizer(list(_TEXTS), truncation=limit is not None, max_length=limit, verbose=False)["input_ids"]
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    return TokenTable(np.concatenate([np.asarray(row, dtype=np.int32) for row in ids]), offsets, 0)
+
+
+def settle_padding(encoder: Encoder, tokenizer: Any, *, name: str, identity: Callable[[], str]) -> None:
     """Set ``encoder.pads``: whether a text's vector stays as it is beside a longer one, which the batch pads it to.
 
     Where it does not, batches hold texts of one length, and that is said.
 
     Args:
         encoder: what is tried, in float32 and evaluation mode.
-        tokenize: texts to token ids.
-        pad_id: fills up the shorter text.
+        tokenizer: of the model.
         name: of the model, for the notice.
         identity: the model's fingerprint, under which the answer is kept in the user's cache.
 
@@ -64,13 +73,16 @@ def settle_padding(
     """
     if is_sound(encoder):
         return
+    if _attends_by_length(encoder.backbone):
+        encoder.pads = False
+        return
     import transformers
 
     path = cache_folder() / "padding" / f"{identity()}-{transformers.__version__}.json"
     try:
         cosine = float(read_json(path)["cosine"])
     except (OSError, SimCSEKitError, KeyError, TypeError, ValueError):  # not tried yet, or not readable
-        cosine = beside_a_longer_one(encoder, tokenize(_TEXTS), pad_id, name)
+        cosine = beside_a_longer_one(encoder, probe_tokens(encoder, tokenizer), tokenizer.pad_token_id, name)
         _keep(path, cosine)
     encoder.pads = cosine > 1 - _BESIDE
     if not encoder.pads:
@@ -79,6 +91,22 @@ def settle_padding(
             f"{cosine:.4f}), because padding is not masked everywhere. So each batch holds texts of one length here. "
             "sentence-transformers gives the same vectors with batch_size=1"
         )
+
+
+def _attends_by_length(backbone: Any) -> bool:
+    """Whether it is a BigBird, whose attention is sparse for long batches and full for short ones.
+
+    A short batch leaves it full for all that come after: that is put back, so that a text's vector does not depend on
+    the texts before it.
+    """
+    if getattr(backbone, "attention_type", None) != "block_sparse":
+        return False
+    backbone.register_forward_pre_hook(_sparse_again)
+    return True
+
+
+def _sparse_again(backbone: Any, _: Any) -> None:
+    backbone.set_attention_type("block_sparse")
 
 
 def _keep(path: Any, cosine: float) -> None:
@@ -123,28 +151,24 @@ def half_fault(encoder: Encoder, embed: Callable[[], Tensor], exact: Callable[[]
     return None if cosine > _HALF else f"its vectors have a cosine of {cosine:.3f} with those in float32"
 
 
-def half_fault_in_training(encoder: Encoder, tokens: TokenTable, pad_id: int) -> str | None:
+def half_fault_in_training(encoder: Encoder, tokenizer: Any) -> str | None:
     """The same for states in training mode under autocast."""
     if is_sound(encoder):
         return None
     device = next(encoder.parameters()).device
+    rows, pad_id = probe_tokens(encoder, tokenizer).rows([0, 1]), tokenizer.pad_token_id
     with left_as_it_was(encoder), torch.no_grad():
         encoder.train()
         try:
-            _states(encoder, tokens.rows([0, 1]), pad_id, device)
+            _states(encoder, rows, pad_id, device)
         except Exception:
             return None
         try:
             with torch.autocast(device.type, torch.bfloat16):
-                states = _states(encoder, tokens.rows([0, 1]), pad_id, device)
+                states = _states(encoder, rows, pad_id, device)
         except Exception as error:
             return _reason(error)
     return None if bool(torch.isfinite(states).all()) else "its states are no finite numbers"
-
-
-def probe_texts() -> list[str]:
-    """A short text and a longer one."""
-    return list(_TEXTS)
 
 
 @contextmanager
@@ -153,8 +177,7 @@ def left_as_it_was(encoder: Encoder) -> Iterator[None]:
     device = next(encoder.parameters()).device
     training = {module: module.training for module in encoder.modules()}
     states = random.getstate(), np.random.get_state()
-    number = [torch.accelerator.current_device_index()] if device.type != "cpu" else []
-    with torch.random.fork_rng(number, device_type=device.type if number else "cuda"):
+    with torch.random.fork_rng([torch.cuda.current_device()] if device.type == "cuda" else []):
         try:
             yield
         finally:

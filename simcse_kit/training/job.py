@@ -16,7 +16,7 @@ from simcse_kit.distributed import World, world
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
-from simcse_kit.encoder.probing import half_fault_in_training, probe_texts
+from simcse_kit.encoder.probing import half_fault_in_training
 from simcse_kit.encoder.speed.fast import packs
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.model import SimCSE
@@ -295,7 +295,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
 def _runs_in_bfloat16(model: SimCSE) -> bool:
     """Whether training steps of this backbone do; where not, that is said, and the run is in float32."""
     encoder = model.encoder
-    fault = half_fault_in_training(encoder, model.tokenize(probe_texts()), model.tokenizer.pad_token_id)
+    fault = half_fault_in_training(encoder, model.tokenizer)
     if fault is not None:
         say_once(
             f"{model.name}: {type(encoder.backbone).__name__} does not train in bfloat16 ({fault}), so it trains in "

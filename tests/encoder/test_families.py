@@ -17,11 +17,11 @@ from simcse_kit import ModelError, SimCSE, train_unsup
 from simcse_kit.encoder import probing
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import load_encoder
-from simcse_kit.encoder.probing import half_fault_in_training, probe_texts
+from simcse_kit.encoder.probing import half_fault_in_training
 from simcse_kit.errors import Notice
-from support.families import make_family
+from support.families import SETTINGS, make_family
 from support.marks import fast
-from support.tiny import SENTENCES
+from support.tiny import SENTENCES, save_model
 
 Family = Callable[[str], Path]
 NOT_MASKED = ["fnet", "canine", "nystromformer", "yoso", "convbert", "mobilebert"]
@@ -80,6 +80,30 @@ def test_masked_padding_changes_nothing(name: str, family: Family) -> None:
     np.testing.assert_allclose(model.encode(TEXTS), np.stack([model.encode(text) for text in TEXTS]), atol=1e-5)
 
 
+def test_a_vector_does_not_depend_on_the_texts_before(family: Family) -> None:
+    model = SimCSE(family("big_bird"), pooling="mean", device="cpu")
+    long = " ".join(SENTENCES[:30])  # BigBird's attention is sparse for it, and full for a short text
+    expected = model.encode(long)
+    short = model.encode(SENTENCES[0])
+    np.testing.assert_allclose(model.encode(long), expected, atol=1e-6)
+    np.testing.assert_allclose(model.encode([SENTENCES[0], long]), [short, expected], atol=1e-5)
+
+
+def test_a_vocabulary_of_another_language_is_not_blamed(tiny_model: Family, tmp_path: Path) -> None:
+    from transformers import BertJapaneseTokenizer, ConvBertConfig
+
+    letters = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz雨が降る"]
+    (tmp_path / "vocab.txt").write_text("\n".join(letters) + "\n", encoding="utf-8")
+    tokenizer = BertJapaneseTokenizer(
+        str(tmp_path / "vocab.txt"), word_tokenizer_type="basic", subword_tokenizer_type="character"
+    )
+    sizes = SETTINGS["convbert"][1](tokenizer) | {"max_position_embeddings": 256}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        SimCSE(save_model(ConvBertConfig(**sizes), tokenizer, tmp_path / "ja"), pooling="mean", device="cpu")
+    assert "hardly fits" not in said(caught)
+
+
 def test_the_probe_leaves_random_states_and_is_kept(
     cache: Path, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +124,7 @@ def test_a_sound_family_is_not_tried(tiny_model: Family, monkeypatch: pytest.Mon
     model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", dtype="bfloat16")
     assert model.encoder.pads
     assert model.backend.dtype == "bfloat16"
-    assert half_fault_in_training(model.encoder, model.tokenize(probe_texts()), 0) is None
+    assert half_fault_in_training(model.encoder, model.tokenizer) is None
 
 
 def test_a_cache_that_cannot_be_written_is_no_trouble(

@@ -68,6 +68,10 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "mobilebert": ("MobileBertConfig", lambda tok: _sizes(tok, embedding_size=16, intra_bottleneck_size=32)),
     "nystromformer": ("NystromformerConfig", lambda tok: _sizes(tok, num_landmarks=64, segment_means_seq_len=64)),
     "yoso": ("YosoConfig", _sizes),
+    "big_bird": (
+        "BigBirdConfig",
+        lambda tok: _sizes(tok, max_position_embeddings=256, block_size=8, num_random_blocks=1),
+    ),
 }
 
 

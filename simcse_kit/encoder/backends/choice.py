@@ -18,8 +18,9 @@ from simcse_kit.encoder.backends.part import (
     check_processes,
     default_device,
 )
+from simcse_kit.encoder.backends.torch import TorchBackend
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.probing import half_fault, is_sound, probe_texts
+from simcse_kit.encoder.probing import half_fault, is_sound, probe_tokens
 from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import ModelError, say_once
 
@@ -64,15 +65,15 @@ def make_backend(
         tokenize=tokenize,
         calibration=calibration,
     )
-    if dtype != "bfloat16" or is_sound(encoder):
+    if dtype != "bfloat16" or "float32" not in part.dtypes or is_sound(encoder):
         return part().make(request)
-    return _tried(part, request)
+    return _tried(part, request, probe_tokens(encoder, tokenizer))
 
 
-def _tried(part: type[EncodeBackend], request: BackendRequest) -> Backend:
+def _tried(part: type[EncodeBackend], request: BackendRequest, tokens: TokenTable) -> Backend:
     """A backend in bfloat16 where a few texts come out right; else in float32, and that is said."""
-    encoder, tokens = request.encoder, request.tokenize(probe_texts())
-    exact, half = part().make(request._replace(dtype="float32")), part().make(request)
+    encoder = request.encoder
+    exact, half = TorchBackend(encoder, request.pad_id), part().make(request)
     fault = half_fault(encoder, lambda: _vectors(half, encoder, tokens), lambda: _vectors(exact, encoder, tokens))
     if fault is None:
         return half
