@@ -30,6 +30,8 @@ from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.files import read_json, write_json
 
 RECORD = "simcse_kit.json"
+_OLD_TRANSFORMERS = ("ALBERT", "BERT", "CamemBERT", "DistilBERT", "RoBERTa", "T5", "XLMRoBERTa", "XLNet")
+"""What sentence-transformers before 0.3 called its Transformer, by the backbone."""
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
 
 
@@ -78,7 +80,7 @@ def _read_modules(folder: Path, recorded: str | None) -> SentenceTransformersFol
     for entry in sorted(read_json(folder / "modules.json", ModelError), key=lambda entry: entry["idx"]):
         kind = entry["type"].rsplit(".", 1)[-1]
         path = inside(folder, entry["path"], "modules.json")
-        if kind == "Transformer":
+        if kind == "Transformer" or kind in _OLD_TRANSFORMERS:
             transformer = path
             _read_transformer(path, settings)
         elif kind == "WeightedLayerPooling":
