@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from family_table import families_table
 from record import RESULTS
 
 HERE = Path(__file__).parent
@@ -26,7 +27,8 @@ def results_page(figures: str) -> str:
     scripts = ["## Scripts", "", "| command | measures |", "| --- | --- |", *_scripts()]
     sources = ["## Where each figure comes from", "", *_sources()]
     figures = figures.replace("(eval/results", "(results")
-    return "\n".join([_INTRO, "", *scripts, "", "## Figures", "", figures.strip(), "", *sources]) + "\n"
+    parts = [_INTRO, "", *scripts, "", "## Figures", "", figures.strip(), "", *families_table(), *sources]
+    return "\n".join(parts) + "\n"
 
 
 def _scripts() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.errors import ModelError, TrainingError
+from simcse_kit.encoder.intact import check_finite, check_sizes, inside
+from simcse_kit.errors import MissingExtraError, ModelError, TrainingError
+from simcse_kit.files import read_json
 
 _WEIGHTS = "model.safetensors"
 _OLD_WEIGHTS = "pytorch_model.bin"
 BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # one layer code under several names
 PACKED = "simcse_kit_packed"  # our attention over batches without padding, in transformers' table
+_SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}  # package: module
 _NOT_TENSORS = (
     "broken, or more than tensors: torch.load(weights_only=True) refuses it, and nothing else is unpickled here"
 )
@@ -28,6 +32,21 @@ class PoolerDense(NamedTuple):
     prefix: str  # where it lies in the backbone's weights: "pooler.dense", or "pooler" in ALBERT
     weight: Tensor  # (D, D)
     bias: Tensor  # (D,)
+
+
+class Whole(NamedTuple):
+    """An encoder-decoder model whose encoder has no class of its own (BART)."""
+
+    architecture: str  # its class
+    names: dict[str, str]  # of the encoder's weights, there by here
+
+
+class _NoPooler(nn.Module):
+    """In the place of a pooler, which some backbones call unasked; nothing of its result is used."""
+
+    def forward(self, states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Whatever comes, as it is."""
+        return states
 
 
 class Backbone(NamedTuple):
@@ -61,8 +80,9 @@ def load_config(folder: Path, *, trust_remote_code: bool = False, dropout: float
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: config.json cannot be used: {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:  # its checks of types and values raise a family of their own
+        _refuse_own_code(folder, "config.json", trust_remote_code, error)
+        raise ModelError(f"{folder}: config.json cannot be used: {_first_line(error)}") from error
     config.output_hidden_states = False  # asked for call by call, where a pooling needs them
     if dropout is not None:
         set_dropout(config, dropout)
@@ -73,6 +93,8 @@ def is_causal(config: Any) -> bool:
     """Whether a token of this architecture sees only those before it: a decoder that transformers has no encoder of."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
+    if getattr(config, "is_encoder_decoder", False):  # its encoder alone is used
+        return False
     return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
 
 
@@ -93,33 +115,41 @@ def set_dropout(config: Any, probability: float) -> None:
 
 
 def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False) -> Backbone:
-    """Build the backbone and load its weights in float32; a missing weight is an error, the pooler's excepted."""
-    from transformers import AutoModel, AutoModelForTextEncoding
+    """Build the backbone and load its weights in float32; a missing weight is an error, the pooler's excepted.
 
-    auto: Any = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
+    Of an encoder-decoder model it is the encoder. Weights that are not finite are an error too.
+    """
+    check_sizes(folder, config)
+    given: dict[str, Any] = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+    alone = _encoder_class(config)
     try:
         with quiet_transformers():
-            model, info = auto.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
-            )
+            if alone is not None:
+                model, info = alone.from_pretrained(folder, **given)
+            else:
+                from transformers import AutoModel
+
+                model, info = AutoModel.from_pretrained(folder, trust_remote_code=trust_remote_code, **given)
     except pickle.UnpicklingError as error:
         raise ModelError(f"{folder / _OLD_WEIGHTS}: {_NOT_TENSORS}") from error
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError, TypeError, OverflowError) as error:
         raise ModelError(f"{folder}: the weights cannot be loaded: {_first_line(error)}") from error
-    _require(folder, [key for key in info["missing_keys"] if not key.startswith("pooler")])
+    missing = [key for key in info["missing_keys"] if not key.startswith("pooler")]
+    if alone is None and getattr(config, "is_encoder_decoder", False):
+        model = _encoder_of(model)
+        missing = [key for key in missing if not key.startswith("decoder")]
+    _require(folder, missing)
+    check_finite(folder, model)
     return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in info["missing_keys"]))
 
 
 def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backbone:
     """Build the backbone from a config and given weights (bare names, as in ``BertModel``)."""
-    from transformers import AutoModel, AutoModelForTextEncoding
+    from transformers import AutoModel
 
-    auto: Any = AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
+    check_sizes(folder, config)
     config.architectures = None  # a class of the original project; saving writes the real one
+    auto: Any = AutoModel
     with quiet_transformers():
         model = auto.from_config(config, dtype=torch.float32)
     model.name_or_path = str(folder)  # as from_pretrained does
@@ -128,6 +158,7 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
     strange = [key for key in unexpected if not key.endswith("position_ids")]
     if strange:
         raise ModelError(f"{folder}: weights that no {type(model).__name__} has: {', '.join(strange[:5])}")
+    check_finite(folder, model)
     return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in missing))
 
 
@@ -148,6 +179,39 @@ def _require(folder: Path, missing: list[str]) -> None:
         )
 
 
+def _encoder_class(config: Any) -> Any:
+    """transformers' class for the encoder alone of an encoder-decoder family (T5EncoderModel); None: there is none.
+
+    It is asked for by the family: the saved config of such an encoder no longer says ``is_encoder_decoder``.
+    """
+    import transformers
+
+    kind = type(config)
+    if not kind.__module__.startswith("transformers."):
+        return None
+    return getattr(transformers, f"{kind.__name__.removesuffix('Config')}EncoderModel", None)
+
+
+def _encoder_of(whole: Any) -> Any:
+    """The encoder of a whole encoder-decoder model, with its weights' names there (`Whole`), for saving."""
+    encoder = whole.get_encoder()
+    names = {id(tensor): name for name, tensor in (*whole.named_parameters(), *whole.named_buffers())}
+    inner = (*encoder.named_parameters(), *encoder.named_buffers())
+    encoder.name_or_path = whole.name_or_path
+    encoder.simcse_kit_whole = Whole(type(whole).__name__, {name: names[id(tensor)] for name, tensor in inner})
+    return encoder
+
+
+def whole_of(backbone: Any) -> Whole | None:
+    """The whole model that a backbone is the encoder of; None where it is a model of its own."""
+    return getattr(backbone, "simcse_kit_whole", None)
+
+
+def is_encoder_of(config: Any, backbone: Any) -> bool:
+    """Whether a backbone is the encoder of an encoder-decoder family, which ``AutoModel`` loads with its decoder."""
+    return whole_of(backbone) is not None or _encoder_class(config) is not None
+
+
 def _take_pooler(model: Any, *, pooler_loaded: bool) -> Backbone:
     """Take the backbone's pooler off: a pooled vector is made in one place, by `Encoder`."""
     model.config.use_cache = False  # a decoder's cache is of no use for one pass over a sentence
@@ -159,32 +223,61 @@ def _take_pooler(model: Any, *, pooler_loaded: bool) -> Backbone:
         linear = pooler if isinstance(pooler, nn.Linear) else getattr(pooler, "dense", None)
         if isinstance(linear, nn.Linear) and pooler_loaded:
             dense = PoolerDense(prefix, linear.weight.detach().clone(), linear.bias.detach().clone())
-        model.pooler = None
+        model.pooler = _NoPooler()
     return Backbone(model, dense, prefix)
 
 
 def read_state(folder: Path) -> dict[str, Tensor]:
-    """A folder's weights by name: safetensors, or an old ``pytorch_model.bin`` read with ``weights_only=True``."""
+    """A folder's weights by name: safetensors, or an old ``pytorch_model.bin`` read with ``weights_only=True``.
+
+    Either may lie in shards that an index file names.
+    """
+    for name in (_WEIGHTS, _OLD_WEIGHTS):
+        if (folder / name).is_file():
+            return _read_weights(folder / name)
+        if (folder / f"{name}.index.json").is_file():
+            shards = sorted(set(_weight_map(folder, name).values()))
+            return {
+                key: tensor
+                for shard in shards
+                for key, tensor in _read_weights(inside(folder, shard, f"{name}.index.json")).items()
+            }
+    raise ModelError(f"{folder}: no {_WEIGHTS} (nor {_OLD_WEIGHTS})")
+
+
+def _weight_map(folder: Path, name: str) -> dict[str, str]:
+    """The shard of each weight, as the index of a weights file says."""
+    path = folder / f"{name}.index.json"
+    found = read_json(path, ModelError)
+    try:
+        return {str(key): str(value) for key, value in found["weight_map"].items()}
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{path}: no weight_map, which says the shard of each weight") from error
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in one file."""
     import safetensors.torch
 
-    if (folder / _WEIGHTS).is_file():
-        return dict(safetensors.torch.load_file(folder / _WEIGHTS))
-    path = folder / _OLD_WEIGHTS
     if not path.is_file():
-        raise ModelError(f"{folder}: no {_WEIGHTS} (nor {_OLD_WEIGHTS})")
+        raise ModelError(f"{path} is missing, one of the shards that the index file names")
     try:
+        if path.suffix == ".safetensors":
+            return dict(safetensors.torch.load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except safetensors.SafetensorError as error:
+        raise ModelError(f"{path}: broken or cut off: {error}") from error
     except Exception as error:  # torch raises pickle's, zip's and its own
         raise ModelError(f"{path}: {_NOT_TENSORS}") from error
     return {str(key): value for key, value in state.items()}
 
 
 def state_keys(folder: Path) -> set[str]:
-    """Names of the weights in ``model.safetensors``, without reading them; empty where there is none."""
+    """Names of the weights in ``model.safetensors`` or its shards, without reading them; empty where there is none."""
     from safetensors import SafetensorError, safe_open
 
     if not (folder / _WEIGHTS).is_file():
-        return set()
+        return set(_weight_map(folder, _WEIGHTS)) if (folder / f"{_WEIGHTS}.index.json").is_file() else set()
     try:
         with safe_open(folder / _WEIGHTS, "pt") as file:
             return set(file.keys())
@@ -199,9 +292,19 @@ def max_positions(model: Any) -> int | None:
     """
     limit = getattr(model.config, "max_position_embeddings", None)
     for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
-            limit = module.num_embeddings - module.padding_idx - 1
+        padding, weight = getattr(module, "padding_idx", None), getattr(module, "weight", None)
+        if name.endswith("position_embeddings") and padding is not None and weight is not None:  # I-BERT's has a class
+            limit = len(weight) - padding - 1  # of its own
     return int(limit) if isinstance(limit, int) and limit > 0 else None
+
+
+def word_table(backbone: Any) -> nn.Embedding | None:
+    """The table of word embeddings; None where the backbone has none (CANINE hashes characters)."""
+    try:
+        table = backbone.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    return table if isinstance(table, nn.Embedding) else None
 
 
 def first_position(backbone: nn.Module) -> int | None:
@@ -218,6 +321,17 @@ def first_position(backbone: nn.Module) -> int | None:
     return None
 
 
+def _refuse_own_code(folder: Path, file: str, trusted: bool, cause: Exception) -> None:
+    """A `ModelError` that names the option, where a file of the folder names code of its own, which was not run."""
+    path = folder / file
+    if trusted or not path.is_file() or "auto_map" not in read_json(path, ModelError):
+        return
+    raise ModelError(
+        f"{folder}: the model brings Python code of its own ({file} names it under auto_map), which was not run. Read "
+        "that code; if you trust it, pass trust_remote_code=True, on the command line --trust-remote-code"
+    ) from cause
+
+
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The folder's tokenizer, padding on the right; a decoder's without a pad token pads with its end token.
 
@@ -230,6 +344,8 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # tokenizers raises bare Exception
+        _refuse_own_code(folder, "tokenizer_config.json", trust_remote_code, error)
+        _name_sentencepiece(folder, error)
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {_first_line(error)}") from error
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
@@ -237,6 +353,24 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     if tokenizer.pad_token is None:
         raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token to pad with")
     return tokenizer
+
+
+def _name_sentencepiece(folder: Path, cause: Exception) -> None:
+    """A `MissingExtraError` where the tokenizer is a sentencepiece model alone, and what reads it is not installed."""
+    models = sorted(path.name for path in folder.glob("*.model"))
+    lacking = [package for package, module in _SENTENCEPIECE.items() if not _installed(module)]
+    if models and lacking and not (folder / "tokenizer.json").is_file():
+        raise MissingExtraError(
+            f"{folder}: its tokenizer is {models[0]} alone, without a tokenizer.json; reading it needs: "
+            f"pip install {' '.join(lacking)}"
+        ) from cause
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent
+        return False
 
 
 def _first_line(error: BaseException) -> str:

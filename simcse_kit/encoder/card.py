@@ -24,6 +24,7 @@ def model_card(
     *,
     length: int | None = None,
     plain: bool = False,
+    portable: bool = True,
     adapters: bool = False,
 ) -> str:
     """README text for a folder whose ``simcse_kit.json`` is ``record``.
@@ -35,6 +36,7 @@ def model_card(
         length: longest input in tokens.
         plain: nothing comes before the backbone or after the pooling but a scaling to length 1, so that transformers
             alone gives the same vectors.
+        portable: sentence-transformers reads the backbone as it is meant.
         adapters: of LoRA, without their base.
     """
     from jinja2 import Environment
@@ -51,7 +53,7 @@ def model_card(
         dimension=dimension,
         length=length,
         pooled=pooler.snippet if pooler is not None and plain and not adapters else None,
-        portable=pooler is None or pooler.st_mode is not None,
+        portable=portable and (pooler is None or pooler.st_mode is not None),
         own=pooling if is_named(pooling) else None,
         why="LoRA adapters have to be put onto their base model first"
         if adapters

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from simcse_kit.encoder.backbone import quiet_transformers, read_state
+from simcse_kit.encoder.backbone import quiet_transformers, read_state, whole_of
 from simcse_kit.encoder.folder_pooling import (
     NOT_PORTABLE,
     LayerWeights,
@@ -23,6 +23,7 @@ from simcse_kit.encoder.folder_pooling import (
     read_word_weights,
     write_pooling,
 )
+from simcse_kit.encoder.intact import inside
 from simcse_kit.encoder.lora import ADAPTER, has_lora, write_adapter
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
 from simcse_kit.encoder.template import portable
@@ -30,6 +31,8 @@ from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.files import read_json, write_json
 
 RECORD = "simcse_kit.json"
+_OLD_TRANSFORMERS = ("ALBERT", "BERT", "CamemBERT", "DistilBERT", "RoBERTa", "T5", "XLMRoBERTa", "XLNet")
+"""What sentence-transformers before 0.3 called its Transformer, by the backbone."""
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
 
 _OF_A_MODEL = re.compile(  # by their path in the folder; transformers' and sentence-transformers' names
@@ -95,8 +98,8 @@ def _read_modules(folder: Path, recorded: str | None) -> SentenceTransformersFol
     settings = Settings()
     for entry in sorted(read_json(folder / "modules.json", ModelError), key=lambda entry: entry["idx"]):
         kind = entry["type"].rsplit(".", 1)[-1]
-        path = folder / entry["path"]
-        if kind == "Transformer":
+        path = inside(folder, entry["path"], "modules.json")
+        if kind == "Transformer" or kind in _OLD_TRANSFORMERS:
             transformer = path
             _read_transformer(path, settings)
         elif kind == "WeightedLayerPooling":
@@ -259,8 +262,14 @@ def _write_backbone(folder: Path, encoder: Encoder) -> None:
         state[f"{prefix}.bias"] = head.linear.bias.detach().cpu()
     elif head is None and encoder.spare_pooler is not None:
         state |= encoder.spare_pooler
+    whole = whole_of(backbone)
+    if whole is not None:
+        state = {whole.names.get(name, name): tensor for name, tensor in state.items()}
     with quiet_transformers():
         backbone.save_pretrained(folder, state_dict=state)
+    if whole is not None:  # transformers has no class that loads the encoder alone
+        config = read_json(folder / "config.json", ModelError)
+        write_json(folder / "config.json", config | {"architectures": [whole.architecture]})
 
 
 def _write_dense(path: Path, dense: Dense) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from simcse_kit.encoder.backbone import read_state
+from simcse_kit.encoder.backbone import read_state, whole_of
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
@@ -152,11 +152,10 @@ def layered(encoder: Encoder) -> bool:
 def write_pooling(folder: Path, encoder: Encoder, tokenizer: Any, include_prompt: bool) -> list[tuple[str, str]]:
     """Write the modules of the encoder's pooling, beside the Transformer at the root; type and folder of each."""
     pooler, modules = encoder.pooler, []
-    if pooler.st_mode is None:
-        say_once(
-            f"sentence-transformers has no pooling like {encoder.pooling}: it does not load the model that is saved; "
-            "SimCSE does"
-        )
+    whole = whole_of(encoder.backbone)
+    if pooler.st_mode is None or whole is not None:
+        lacks = f"has no pooling like {encoder.pooling}" if whole is None else f"reads {whole.architecture}'s decoder"
+        say_once(f"sentence-transformers {lacks}: it does not load the model that is saved; SimCSE does")
         (folder / "1_Pooling").mkdir()
         write_json(folder / "1_Pooling" / "config.json", {"pooling": encoder.pooling})
         return [(NOT_PORTABLE, "1_Pooling")]

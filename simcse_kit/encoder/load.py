@@ -20,12 +20,14 @@ from simcse_kit.encoder.backbone import (
     read_state,
     state_keys,
 )
+from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import RECORD, SentenceTransformersFolder, Settings, read_modules
 from simcse_kit.encoder.hub import ModelSource
 from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_lora
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.encoder.pooling import pooling_name, recorded_pooling
+from simcse_kit.encoder.probing import settle_padding
 from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
 from simcse_kit.files import read_json
 
@@ -106,8 +108,10 @@ def load_encoder(
     encoder.mask_id = _mask_id(source, modules, chosen, tokenizer)
     settings = modules.settings if modules else Settings()
     _settle_length(settings, tokenizer, encoder.backbone)
+    encoder.eval()
+    settle_padding(encoder, tokenizer, name=source.name, identity=lambda: fingerprint(encoder, tokenizer, settings))
     named = modules.pooling if modules else source.known_pooling
-    return Loaded(encoder.eval(), tokenizer, settings, origin, named, record, base)
+    return Loaded(encoder, tokenizer, settings, origin, named, record, base)
 
 
 def _choose_pooling(

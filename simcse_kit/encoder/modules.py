@@ -94,6 +94,7 @@ class Encoder(nn.Module):
         self.pooler: Pooler = POOLERS.get(pooling)
         self.pooler_prefix = pooler_prefix  # where this architecture's own weights would keep the head
         self.spare_pooler = spare_pooler  # the start model's, of no effect here
+        self.pads = True  # False: padding changes this backbone's vectors, so that a batch holds texts of one length
         self.mask_id = mask_id  # the tokenizer's mask token, for a pooling that reads it
         self._first_position = first_position(backbone)
         self.run: Callable[..., Any] | None = None  # what runs the backbone in training steps, where not it itself

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from simcse_kit.encoder.backbone import is_encoder_of, whole_of
 from simcse_kit.encoder.call import prompt_of
 from simcse_kit.encoder.card import model_card
 from simcse_kit.encoder.folder import RECORD, Settings
@@ -25,7 +26,9 @@ def write_card(folder: Path, encoder: Encoder, settings: Settings, record: dict[
         dimension,
         length=settings.max_seq_length,
         plain=all(isinstance(module, Normalize) for module in encoder.post)
-        and not (settings.do_lower_case or prompt_of(settings, None, None)),
+        and not (settings.do_lower_case or prompt_of(settings, None, None))
+        and not is_encoder_of(encoder.config, encoder.backbone),
+        portable=whole_of(encoder.backbone) is None,
         adapters=has_lora(encoder),
     )
     with staged_file(folder / RECORD) as staging:

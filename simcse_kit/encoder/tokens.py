@@ -160,17 +160,20 @@ class Packing(NamedTuple):
 
 
 def length_batches(
-    lengths: NDArray[np.int64], batch_size: int | None = None, max_tokens: int | None = None
+    lengths: NDArray[np.int64], batch_size: int | None = None, max_tokens: int | None = None, *, pads: bool = True
 ) -> Iterator[NDArray[np.int64]]:
     """Indices in batches, longest sentences first, of one exact length where there are enough.
 
     A batch holds at most ``batch_size`` sentences and ``max_tokens`` tokens with padding, at least one sentence. It
-    ends at a change of length once it is half full: fuller batches pay for padding, emptier ones for calls.
+    ends at a change of length once it is half full: fuller batches pay for padding, emptier ones for calls. Without
+    ``pads`` it ends at every change of length, and nothing is padded.
 
     >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), 4)]
     [[1, 3, 4], [0, 2], [5]]
     >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), max_tokens=18)]
     [[1, 3], [4], [0, 2], [5]]
+    >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), pads=False)]
+    [[1, 3, 4], [0, 2], [5]]
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
@@ -179,7 +182,7 @@ def length_batches(
         if max_tokens is not None:
             room = max(1, min(room, max_tokens // int(lengths[order[start]])))
         stop = min(start + room, len(order))
-        for i in range(start + max(1, room // 2), stop):
+        for i in range(start + (max(1, room // 2) if pads else 1), stop):
             if lengths[order[i]] != lengths[order[i - 1]]:
                 stop = i
                 break
@@ -194,3 +197,13 @@ def length_groups(lengths: NDArray[np.int64], groups: int) -> list[NDArray[np.in
     """
     order = np.argsort(lengths, kind="stable")
     return [part for part in np.array_split(order, max(1, min(groups, len(order)))) if len(part)]
+
+
+def of_one_length(lengths: NDArray[np.int64], groups: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+    """Groups of indices, sorted by length each, cut at every change of length.
+
+    >>> [part.tolist() for part in of_one_length(np.array([3, 5, 3, 5, 7]), [np.array([0, 2, 1]), np.array([3, 4])])]
+    [[0, 2], [1], [3], [4]]
+    """
+    cut = [np.split(part, np.flatnonzero(np.diff(lengths[part])) + 1) for part in groups]
+    return [part for parts in cut for part in parts]

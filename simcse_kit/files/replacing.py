@@ -1,8 +1,8 @@
 """A folder's files change at one instant, for whoever dies when.
 
 Where the system can exchange two folders (renameat2's RENAME_EXCHANGE, macOS's RENAME_SWAP), the new folder gets links
-to all that stays, and is exchanged for the old one. Elsewhere, where nothing old would be lost, or where very many files
-stay, a journal is put into the folder by one rename: from then on the files are the new ones, for whoever loads the
+to all that stays, and is exchanged for the old one. Elsewhere, where nothing old would be lost, or where very many
+files stay, a journal is put into the folder by one rename: from then on the files are the new ones, for whoever loads the
 folder next completes it.
 """
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from simcse_kit.encoder.tokens import Packing, TokenTable, length_groups, pad
+from simcse_kit.encoder.tokens import Packing, TokenTable, length_groups, of_one_length, pad
 from simcse_kit.training.sampling import Item
 from simcse_kit.training.targets import Targets
 
@@ -39,6 +39,7 @@ class TrainingRows(Dataset[Item]):
         labels: (N,) class numbers of texts with classes.
         teachers: (N, V, D) vectors of the texts by each teacher.
         packs: where a group is padded, it also says how to pack it.
+        pads: whether a group may hold sentences of several lengths, see `Encoder.pads`.
         groups: how many a batch has, where nothing bounds them.
         mini_batch_size, mini_batch_tokens: bounds of a group, in sentences or in tokens with padding.
     """
@@ -56,6 +57,7 @@ class TrainingRows(Dataset[Item]):
         labels: NDArray[np.int64] | None = None,
         teachers: Sequence[NDArray[np.float32] | Targets] = (),
         packs: bool = False,
+        pads: bool = True,
         groups: int = GROUPS["cpu"],
         mini_batch_size: int | None = None,
         mini_batch_tokens: int | None = None,
@@ -70,6 +72,7 @@ class TrainingRows(Dataset[Item]):
         self.labels = labels
         self.teachers = list(teachers)
         self.packs = packs
+        self.pads = pads
         self.groups = groups
         self.mini_batch_size = mini_batch_size
         self.mini_batch_tokens = mini_batch_tokens
@@ -120,7 +123,12 @@ class TrainingRows(Dataset[Item]):
         ]
 
     def _groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Indices of the groups: a few for one pass after the other, or as many as their bounds ask for."""
+        """Indices of the groups; where nothing may be padded, of one length each."""
+        groups = self._sized_groups(lengths)
+        return groups if self.pads else of_one_length(lengths, groups)
+
+    def _sized_groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """A few for one pass after the other, or as many as their bounds ask for."""
         if self.mini_batch_tokens is not None:
             return _token_groups(lengths, self.mini_batch_tokens)
         if self.mini_batch_size is not None:

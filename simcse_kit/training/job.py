@@ -23,6 +23,7 @@ from simcse_kit.distributed import World, world
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
+from simcse_kit.encoder.probing import half_fault_in_training
 from simcse_kit.encoder.speed.fast import packs
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.model import SimCSE
@@ -164,7 +165,7 @@ def prepare(
         epoch=epoch_of(config, *rows_here),
         steps=steps,
         fitted=fitted.chosen,
-        bf16=settled.bf16,
+        bf16=objective.bf16,
         compiles=_compiles(config, settled.device, steps),
         record=start.record,
         checkpoint=start.checkpoint,
@@ -264,6 +265,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
         config = replace(config, max_seq_length=model.max_seq_length)
     check_widths(config, model.encoder.dimension)
+    bf16 = settled.bf16 and _runs_in_bfloat16(model)
     warn_of_worse_search(config, loaded)
     teachers = _teachers(config, given, model)
     record = run_record(
@@ -275,7 +277,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         start=model.fingerprint(),
         teachers={name: teacher.fingerprint() for name, teacher in teachers.items()},
         ranks=settled.world.size,
-        precision="bfloat16" if settled.bf16 else "float32",
+        precision="bfloat16" if bf16 else "float32",
         device=settled.device.type,
     )
     model.record = model_record(record)
@@ -286,7 +288,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         add_lora(model.encoder, config.lora_rank)
     if config.gradient_checkpointing:
         set_gradient_checkpointing(model.encoder)
-    objective = build_objective(model.encoder, model.tokenizer, config, loaded.folder, bf16=settled.bf16)
+    objective = build_objective(model.encoder, model.tokenizer, config, loaded.folder, bf16=bf16)
     objective = objective.to(settled.device)
     form = text_form(model, config)
     if read.held_out:
@@ -305,6 +307,18 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         record=record,
         checkpoint=checkpoint,
     )
+
+
+def _runs_in_bfloat16(model: SimCSE) -> bool:
+    """Whether training steps of this backbone do; where not, that is said, and the run is in float32."""
+    encoder = model.encoder
+    fault = half_fault_in_training(encoder, model.tokenizer)
+    if fault is not None:
+        say_once(
+            f"{model.name}: {type(encoder.backbone).__name__} does not train in bfloat16 ({fault}), so it trains in "
+            "float32"
+        )
+    return fault is None
 
 
 def _load(settled: Settled) -> Loaded:
@@ -379,6 +393,7 @@ def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingR
         if config.objective.neighborhood
         else [teacher_vectors(teacher, data, show_progress_bar=first) for teacher in start.teachers],
         packs=start.packs,
+        pads=model.encoder.pads,
         groups=GROUPS.get(model.device.type, 1),
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,

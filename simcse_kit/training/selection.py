@@ -116,7 +116,7 @@ def _with_dropout(model: SimCSE, sentences: Sequence[str], max_seq_length: int, 
         torch.manual_seed(seed)
         encoder.train()
         try:
-            for indices in length_batches(tokens.lengths, 128):
+            for indices in length_batches(tokens.lengths, 128, pads=encoder.pads):
                 ids, mask = pad(tokens.rows(indices), model.tokenizer.pad_token_id)
                 vectors = encoder(ids.to(device), None if mask is None else mask.to(device))
                 out[torch.from_numpy(indices)] = vectors.float().cpu()

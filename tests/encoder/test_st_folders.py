@@ -97,6 +97,14 @@ def test_dense(st_folder: Any, sentences: list[str], mode: str, dense: dict[str,
     check(tmp_path / "ours", theirs, sentences)
 
 
+def test_a_folder_of_the_first_versions(st_folder: Any, sentences: list[str]) -> None:
+    folder, theirs = st_folder()
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["type"] = "sentence_transformers.models.BERT"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    check(folder, theirs, sentences)
+
+
 def test_several_modules_after_the_pooling(st_folder: Any, sentences: list[str], tmp_path: Path) -> None:
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 

@@ -190,12 +190,17 @@ def randomise(module: torch.nn.Module, *, seed: int = 0) -> None:
 
 def make_model(kind: str, folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     """Save a random model with its tokenizer in ``folder``; ``changes`` go into the config."""
-    from transformers import AutoModel
-
     tokenizer = make_tokenizer(kind)
     config = make_config(kind, tokenizer)
     for name, value in changes.items():
         setattr(config, name, value)
+    return save_model(config, tokenizer, folder, seed=seed)
+
+
+def save_model(config: Any, tokenizer: Any, folder: Path, *, seed: int = 0) -> Path:
+    """Save a random model of a config with its tokenizer in ``folder``."""
+    from transformers import AutoModel
+
     torch.manual_seed(seed)
     model = AutoModel.from_config(config)
     randomise(model, seed=seed)

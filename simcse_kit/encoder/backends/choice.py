@@ -6,18 +6,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from simcse_kit.encoder.backends.dtypes import choose_dtype
 from simcse_kit.encoder.backends.interface import Backend
 from simcse_kit.encoder.backends.part import (
     BACKENDS,
     BackendRequest,
+    EncodeBackend,
     check_backend_device,
     check_processes,
     default_device,
 )
+from simcse_kit.encoder.backends.torch import TorchBackend
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.probing import half_fault, is_sound, probe_tokens
 from simcse_kit.encoder.tokens import TokenTable
-from simcse_kit.errors import ModelError
+from simcse_kit.errors import ModelError, say_once
 
 __all__ = ["check_backend_device", "check_processes", "default_device", "make_backend"]
 
@@ -50,15 +55,36 @@ def make_backend(
         those = dict.fromkeys(one for backend in BACKENDS for one in backend.calibrated)
         raise ModelError(f"calibration sentences are for dtype {', '.join(those)}; got dtype {dtype}")
     check_backend_device(part, device)
-    return part().make(
-        BackendRequest(
-            encoder=encoder,
-            pad_id=tokenizer.pad_token_id,
-            dtype=dtype,
-            model_name=model_name,
-            folder=folder,
-            fingerprint=fingerprint,
-            tokenize=tokenize,
-            calibration=calibration,
-        )
+    request = BackendRequest(
+        encoder=encoder,
+        pad_id=tokenizer.pad_token_id,
+        dtype=dtype,
+        model_name=model_name,
+        folder=folder,
+        fingerprint=fingerprint,
+        tokenize=tokenize,
+        calibration=calibration,
     )
+    if dtype != "bfloat16" or "float32" not in part.dtypes or is_sound(encoder):
+        return part().make(request)
+    return _tried(part, request, probe_tokens(encoder, tokenizer))
+
+
+def _tried(part: type[EncodeBackend], request: BackendRequest, tokens: TokenTable) -> Backend:
+    """A backend in bfloat16 where a few texts come out right; else in float32, and that is said."""
+    encoder = request.encoder
+    exact, half = TorchBackend(encoder, request.pad_id), part().make(request)
+    fault = half_fault(encoder, lambda: _vectors(half, encoder, tokens), lambda: _vectors(exact, encoder, tokens))
+    if fault is None:
+        return half
+    say_once(
+        f"{request.model_name}: {type(encoder.backbone).__name__} does not run in bfloat16 ({fault}), so it runs in "
+        "float32"
+    )
+    return part().make(request._replace(dtype="float32"))
+
+
+def _vectors(backend: Backend, encoder: Encoder, tokens: TokenTable) -> torch.Tensor:
+    out = torch.empty(len(tokens.lengths), encoder.dimension)
+    backend.embed(tokens, out)
+    return out

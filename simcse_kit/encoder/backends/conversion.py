@@ -17,10 +17,11 @@ from torch import nn
 from simcse_kit.encoder.backends.openvino import feed, inputs_of
 from simcse_kit.encoder.backends.runtime import core, guest, import_openvino
 from simcse_kit.encoder.backends.tracing import Run, Traced, example, quiet, trace
+from simcse_kit.encoder.cache import cache_folder
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.tokens import TokenTable, length_batches
-from simcse_kit.errors import ModelError, require_extra
-from simcse_kit.files import read_json, staged_folder, write_json
+from simcse_kit.errors import ModelError, require_extra, say_once
+from simcse_kit.files import DiskFullError, read_json, staged_folder, write_json
 
 MODEL = "encoder.xml"  # pooling and head included, unlike the openvino_model.xml of sentence-transformers
 FOLDER = "openvino"
@@ -43,11 +44,6 @@ def require_openvino(dtype: str = "float32") -> None:
     """A `MissingExtraError` where the extra is not installed."""
     needed = ["openvino"] + (["nncf"] if dtype == "int8" else [])
     require_extra("openvino", needed, f"backend openvino in {dtype}")
-
-
-def cache_folder() -> Path:
-    """The user's cache: ``$XDG_CACHE_HOME/simcse-kit``, else ``~/.cache/simcse-kit``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simcse-kit"
 
 
 def conversion_cache(
@@ -80,7 +76,7 @@ def load(cache: ConversionCache) -> Any:
     """
     exported = {"format", "model"} | ({"calibration"} if cache.by_calibration else set())
     for folder, names in ((cache.exported, exported), (cache.cached, set(cache.key))):
-        if (folder / _RECORD).is_file():
+        if os.path.isfile(folder / _RECORD):  # False where the cache may not be looked into, too
             record = read_json(folder / _RECORD, ModelError)
             same = all(record["key"].get(name) == cache.key[name] for name in names)
             if same and record["files"] == _files(folder):
@@ -96,6 +92,20 @@ def save(model: Any, cache: ConversionCache, target: Path | None = None) -> None
     with staged_folder(target) as staging:
         openvino.save_model(model, staging / MODEL, compress_to_fp16=False)
         write_json(staging / _RECORD, {"key": cache.key, "files": _files(staging)})
+
+
+def keep(model: Any, cache: ConversionCache) -> None:
+    """`save` into the cache; where it cannot be written, that is said, and the next process converts again."""
+    try:
+        save(model, cache)
+    except DiskFullError:
+        raise
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        say_once(
+            f"the converted model cannot be kept in {cache.cached.parent} ({reason}), so each process converts it "
+            "again. Set XDG_CACHE_HOME to a folder that can be written"
+        )
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -144,7 +154,9 @@ def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> A
     first half in float: as much, and slower by 7 %).
     """
     inputs = inputs_of(model)
-    batches = [feed(tokens, indices, pad_id, inputs) for indices in length_batches(tokens.lengths, _BATCH)]
+    batches = [
+        feed(tokens, indices, pad_id, inputs) for indices in length_batches(tokens.lengths, _BATCH, pads=encoder.pads)
+    ]
     order = np.random.default_rng(0).permutation(len(batches))
     narrowing = [
         name

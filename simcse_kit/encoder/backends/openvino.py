@@ -29,12 +29,14 @@ class OpenVinoBackend:
         pad_id: fills up shorter sentences.
         dtype: float32, bfloat16 or int8. An int8 model has layers that stay in float: these multiply in bfloat16 where
             ``bfloat16`` says that the processor can.
+        pads: whether a batch may hold texts of several lengths, see `Encoder.pads`.
     """
 
     name = "openvino"
 
-    def __init__(self, model: Any, pad_id: int, dtype: str, *, bfloat16: bool) -> None:
+    def __init__(self, model: Any, pad_id: int, dtype: str, *, bfloat16: bool, pads: bool = True) -> None:
         self.pad_id = pad_id
+        self._pads = pads
         self.dtype = dtype
         self._half = dtype == "bfloat16" or (dtype == "int8" and bfloat16)
         self._model = model
@@ -71,7 +73,7 @@ class OpenVinoBackend:
                 on_batch(len(indices))
 
         with self._lock:
-            batches = list(length_batches(tokens.lengths, batch_size or BATCH_SIZE))
+            batches = list(length_batches(tokens.lengths, batch_size or BATCH_SIZE, pads=self._pads))
             if len(batches) == 1:
                 self._one.infer(feed(tokens, batches[0], self.pad_id, self._inputs, prompt_length))
                 take(self._one, batches[0])

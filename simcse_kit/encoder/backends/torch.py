@@ -38,6 +38,8 @@ class TorchBackend:
         self.dtype = dtype
         self.plain = is_plain()  # a model that is loaded while speed is off stays plain
         self._fast: FastBackbone | None = None
+        if dtype == "float32":
+            _whole_again(encoder)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_fast": None}  # made again from the weights, in an order of this processor's
@@ -66,7 +68,7 @@ class TorchBackend:
                 packs = device.type == "cuda" and not self.plain and can_pack(encoder.backbone)
                 if packs:
                     stack.enter_context(packed_attention(encoder.backbone))
-                for indices in length_batches(tokens.lengths, batch_size, max_tokens):
+                for indices in length_batches(tokens.lengths, batch_size, max_tokens, pads=encoder.pads):
                     ids, mask = pad(tokens.rows(indices), self.pad_id)
                     pool_mask = without_prompt(ids, mask, prompt_length) if prompt_length else None
                     packing = Packing.of(tokens.lengths[indices].tolist()) if packs else None
@@ -132,3 +134,12 @@ class _Bfloat16Linear(nn.Linear):
 
     def _get_name(self) -> str:
         return "Linear"
+
+
+def _whole_again(encoder: Encoder) -> None:
+    """Let layers that multiplied in bfloat16, for a backend before this one, multiply in float32 again."""
+    for module in encoder.modules():
+        if type(module) is _Bfloat16Linear:
+            plain: Any = module
+            plain.__class__ = nn.Linear
+            plain.__dict__.pop("_kept", None)

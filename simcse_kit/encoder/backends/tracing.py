@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from simcse_kit.encoder.backbone import quiet_transformers
+from simcse_kit.encoder.backbone import quiet_transformers, word_table
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError
 
 _TOLERANCE = 1e-4  # greatest difference of unit vectors between a graph and the encoder
 _SHAPES = ((1, 5), (3, 9), (2, 30))  # batches on which they are compared; the trace saw another
+_CHARACTERS = 128  # ids of a backbone without a word table, which reads characters
 _NO_STATISTICS = {"CI": "true", "NNCF_CI": "1"}
 _LOGGERS = ("nncf", "torch.onnx", "onnxscript", "onnx_ir")
 
@@ -75,7 +76,8 @@ def trace(encoder: Encoder, convert: Callable[[Encoder], tuple[Graph, Run]], *, 
 def example(encoder: Encoder, size: int = 2, width: int = 17) -> tuple[Tensor, Tensor]:
     """Random ids (B, L), their mask (B, L) with one sentence cut short, the mask token where one is needed."""
     generator = torch.Generator().manual_seed(size * 1000 + width)
-    vocabulary = int(encoder.backbone.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    table = word_table(encoder.backbone)
+    vocabulary = _CHARACTERS if table is None else table.num_embeddings
     ids = torch.randint(vocabulary // 2, vocabulary, (size, width), generator=generator)
     mask = torch.ones_like(ids)
     mask[-1, width - width // 3 :] = 0

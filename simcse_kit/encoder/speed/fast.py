@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from simcse_kit import distributed
-from simcse_kit.encoder.backbone import BERT_LIKE
+from simcse_kit.encoder.backbone import BERT_LIKE, word_table
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.poolers import OUTPUT
 from simcse_kit.encoder.speed import is_plain
@@ -91,13 +91,13 @@ def sparse_word_gradient(backbone: Any) -> Iterator[bool]:
 
     Optimizers see the dense gradient that they would have seen. Not for weights that processes exchange gradients of.
     """
-    table = backbone.get_input_embeddings()
+    table = word_table(backbone)
     fits = type(table) is nn.Embedding and table.max_norm is None and not table.scale_grad_by_freq
     try:
-        with other_class([table] if fits else [], lambda _: _SparseEmbedding) as changed:
+        with other_class([table] if table is not None and fits else [], lambda _: _SparseEmbedding) as changed:
             yield changed
     finally:
-        if fits and (hook := table.weight.__dict__.pop("simcse_kit_densify", None)):
+        if table is not None and (hook := table.weight.__dict__.pop("simcse_kit_densify", None)):
             hook.remove()
 
 

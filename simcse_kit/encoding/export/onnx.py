@@ -103,7 +103,7 @@ class OnnxModel:
         prompt = self.model.default_prompt()
         tokens = self.model.tokenize([prompt + text for text in sentences])
         out = np.empty((len(sentences), self.model.encoder.dimension), np.float32)
-        for indices in length_batches(tokens.lengths, _BATCH_SIZE):
+        for indices in length_batches(tokens.lengths, _BATCH_SIZE, pads=self.model.encoder.pads):
             out[indices] = _vectors(
                 self._session, feed(tokens, indices, self.model.tokenizer.pad_token_id, set(INPUTS))
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from simcse_kit.errors import TrainingError
 from simcse_kit.objectives._base import AUGMENTATIONS, Augmentation
 from simcse_kit.parts.papers import YAN_2021
 
@@ -30,7 +31,12 @@ def feature_cutoff(embeddings: Tensor, rate: float = 0.2) -> Tensor:
 @contextmanager
 def cutting_features(backbone: Any, rate: float = 0.2) -> Iterator[None]:
     """`feature_cutoff` of a backbone's token embeddings, in every forward pass inside the ``with``."""
-    embeddings = backbone.get_input_embeddings()
+    try:
+        embeddings = backbone.get_input_embeddings()
+    except NotImplementedError as error:
+        raise TrainingError(
+            f"augmentation cutoff needs a table of word embeddings, and {type(backbone).__name__} has none"
+        ) from error
     handle = embeddings.register_forward_hook(lambda module, inputs, output: feature_cutoff(output, rate))
     try:
         yield

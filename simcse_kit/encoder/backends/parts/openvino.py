@@ -45,6 +45,6 @@ class OpenVino(EncodeBackend):
                 pad_id=request.pad_id,
                 calibration=None if calibration is None else request.tokenize(calibration),
             )
-            conversion.save(model, cache)
+            conversion.keep(model, cache)
         able = multiplies_bfloat16(next(request.encoder.parameters()).device)
-        return OpenVinoBackend(model, request.pad_id, dtype, bfloat16=able)
+        return OpenVinoBackend(model, request.pad_id, dtype, bfloat16=able, pads=request.encoder.pads)

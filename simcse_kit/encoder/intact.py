@@ -1,0 +1,53 @@
+"""Whether a model folder can be what it says, before its numbers and paths are followed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from simcse_kit.errors import ModelError
+
+_MOST = {  # far above any published model, and far below what takes hours or all memory to build
+    "num_hidden_layers": 1 << 12,
+    "num_attention_heads": 1 << 14,
+    "hidden_size": 1 << 17,
+    "intermediate_size": 1 << 21,
+    "vocab_size": 1 << 24,
+    "type_vocab_size": 1 << 16,
+    "max_position_embeddings": 1 << 27,
+}
+
+
+def check_sizes(folder: Path, config: Any) -> None:
+    """A `ModelError` for a size in config.json that no model has: building it would take all memory."""
+    for name, most in _MOST.items():
+        value = getattr(config, name, None)
+        least = -1 if name == "max_position_embeddings" else 0  # XLNet's: as many as one likes
+        if isinstance(value, int | float) and not least <= value <= most:
+            shown = f"{value:,}" if abs(value) < 1e30 else f"{value:.3g}"
+            raise ModelError(
+                f"{folder / 'config.json'}: {name} is {shown}; 0 to {most:,} is possible. The file is damaged: fetch "
+                "it again"
+            )
+
+
+def check_finite(folder: Path, module: nn.Module) -> None:
+    """A `ModelError` for weights that are NaN or infinite: every vector would be NaN."""
+    for name, weight in module.named_parameters():
+        if not bool(torch.isfinite(weight.detach().sum())) and not bool(torch.isfinite(weight).all()):
+            raise ModelError(
+                f"{folder}: the weight {name} holds NaN or infinite numbers, so vectors would be NaN. The file is "
+                "damaged, or the run that wrote it had diverged: fetch it again, or take an earlier checkpoint"
+            )
+
+
+def inside(folder: Path, path: str, file: str) -> Path:
+    """The path that a ``file`` of the folder names in it; a `ModelError` where it leads out of the folder."""
+    lexical = os.path.normpath(str(path).replace("\\", "/"))
+    if os.path.isabs(lexical) or lexical.split("/")[0] == "..":
+        raise ModelError(f"{folder / file}: the path {path!r} leaves the folder, and nothing outside is read; mend it")
+    return folder / path
