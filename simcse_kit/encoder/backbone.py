@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.encoder.intact import check_finite, check_sizes, inside
+from simcse_kit.encoder.intact import check_sizes, check_weights, inside
 from simcse_kit.errors import MissingExtraError, ModelError, TrainingError
 from simcse_kit.files import read_json
 
@@ -139,7 +139,7 @@ def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False)
         model = _encoder_of(model)
         missing = [key for key in missing if not key.startswith("decoder")]
     _require(folder, missing)
-    check_finite(folder, model)
+    check_weights(folder, model)
     return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in info["missing_keys"]))
 
 
@@ -158,7 +158,7 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
     strange = [key for key in unexpected if not key.endswith("position_ids")]
     if strange:
         raise ModelError(f"{folder}: weights that no {type(model).__name__} has: {', '.join(strange[:5])}")
-    check_finite(folder, model)
+    check_weights(folder, model)
     return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in missing))
 
 

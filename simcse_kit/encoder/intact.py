@@ -35,7 +35,7 @@ def check_sizes(folder: Path, config: Any) -> None:
             )
 
 
-def check_finite(folder: Path, module: nn.Module) -> None:
+def check_weights(folder: Path, module: nn.Module) -> None:
     """A `ModelError` for weights that are NaN or infinite: every vector would be NaN."""
     for name, weight in module.named_parameters():
         if not bool(torch.isfinite(weight.detach().sum())) and not bool(torch.isfinite(weight).all()):

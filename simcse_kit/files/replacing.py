@@ -2,8 +2,8 @@
 
 Where the system can exchange two folders (renameat2's RENAME_EXCHANGE, macOS's RENAME_SWAP), the new folder gets links
 to all that stays, and is exchanged for the old one. Elsewhere, where nothing old would be lost, or where very many
-files stay, a journal is put into the folder by one rename: from then on the files are the new ones, for whoever loads the
-folder next completes it.
+files stay, a journal is put into the folder by one rename: from then on the files are the new ones, for whoever loads
+the folder next completes it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def complete(folder: Path) -> None:
             _complete(folder)
 
 
-def beside(target: Path, inside: Path) -> Path:
+def moved_beside(target: Path, inside: Path) -> Path:
     """Move an empty folder out of ``target``; where it cannot be (a mount, a parent of others) it stays inside."""
     outside = target.parent / f".{target.name}{inside.name}"
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from simcse_kit.files.disk import disk_full_named, follow_umask, sync, sync_all
 from simcse_kit.files.locks import LOCK, try_lock
-from simcse_kit.files.replacing import JOURNAL, MARK, beside, put
+from simcse_kit.files.replacing import JOURNAL, MARK, moved_beside, put
 
 _STAGING = ".staging"
 
@@ -81,7 +81,7 @@ def _new(target: Path, *, within: bool) -> tuple[Path, int]:
         with contextlib.suppress(FileNotFoundError):  # another writer has taken it for a leftover
             descriptor = os.open(made, os.O_RDONLY)
             if try_lock(descriptor) is not False:
-                return (beside(target, made) if within else made), descriptor
+                return (moved_beside(target, made) if within else made), descriptor
             os.close(descriptor)
 
 

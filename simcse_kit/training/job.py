@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from simcse_kit.data import (
@@ -19,7 +18,7 @@ from simcse_kit.data import (
     read_scored_pairs,
     read_sentences,
 )
-from simcse_kit.distributed import World, world
+from simcse_kit.distributed import World
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
@@ -33,7 +32,7 @@ from simcse_kit.training.checkpoints import last_whole
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.fitted import epoch_of, fit_to_rows, steps_of
 from simcse_kit.training.labelled import labelled_rows
-from simcse_kit.training.launched import check_checkpoint, sharded
+from simcse_kit.training.launched import check_checkpoint
 from simcse_kit.training.objective import ContrastiveModel, build_objective
 from simcse_kit.training.preflight import (
     check_differences,
@@ -50,12 +49,10 @@ from simcse_kit.training.record import check_repeats, check_same_run, model_reco
 from simcse_kit.training.sampling import Cut, numbered
 from simcse_kit.training.selection import check_dropout_twins, hold_out
 from simcse_kit.training.settings import TrainSettings
-from simcse_kit.training.settled import Settled, settle
+from simcse_kit.training.settled import Settled, compiles, settle
 from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
 from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
-
-_COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
 TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]] | ScoredPairs | LabelledTexts
 
@@ -166,7 +163,7 @@ def prepare(
         steps=steps,
         fitted=fitted.chosen,
         bf16=objective.bf16,
-        compiles=_compiles(config, settled.device, steps),
+        compiles=compiles(config, settled.device, steps),
         record=start.record,
         checkpoint=start.checkpoint,
         resume=settled.resume,
@@ -398,15 +395,3 @@ def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingR
         mini_batch_size=config.mini_batch_size,
         mini_batch_tokens=config.mini_batch_tokens,
     )
-
-
-def _compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:
-    """Whether steps go through ``torch.compile``: as asked, else where there are enough to pay for it."""
-    if config.torch_compile is not None:
-        if config.torch_compile and device.type == "cpu":
-            raise TrainingError("torch_compile is for accelerators: the CPU's own shortcuts cannot be compiled")
-        return config.torch_compile
-    if device.type != "cuda" or steps <= _COMPILED_STEPS:
-        return False
-    alone = world().size == 1 and not sharded()  # DDP compiles in a way of its own, which was never tried here
-    return alone and not config.embeds_twice  # compiled dropout cannot be drawn again

@@ -14,7 +14,7 @@ from simcse_kit.files import MARK, owned, owner, replace_folder
 _NAME = ".overwriting"
 
 
-def working_folder(target: Path, *, resume: bool, overwrite: bool) -> Path:
+def folder_of_run(target: Path, *, resume: bool, overwrite: bool) -> Path:
     """The folder that a run works in: ``target``, or another one where ``target`` holds a run that is replaced.
 
     A run that was stopped while it replaced another one is gone on with where it is.

@@ -13,11 +13,13 @@ from simcse_kit.encoder.device import pick_device
 from simcse_kit.errors import TrainingError
 from simcse_kit.training.config import TrainConfig, make_config
 from simcse_kit.training.launched import check_sharding, sharded
-from simcse_kit.training.output import check_owner, working_folder
+from simcse_kit.training.output import check_owner, folder_of_run
 from simcse_kit.training.preflight import check_device, check_output, check_report
 from simcse_kit.training.recipes import mode_defaults
 from simcse_kit.training.record import run_of
 from simcse_kit.training.settings import TrainSettings
+
+_COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
 
 
 class Settled(NamedTuple):
@@ -26,7 +28,7 @@ class Settled(NamedTuple):
     config: TrainConfig
     given: TrainSettings  # as the caller gave them: how data and models are read
     target: Path  # as the caller named it
-    output_dir: Path  # where the run works, see `working_folder`
+    output_dir: Path  # where the run works, see `folder_of_run`
     resume: bool
     overwrite: bool
     world: World
@@ -48,7 +50,7 @@ def settle(
     if here.rank == 0:
         check_owner(output_dir)
     check_output(output_dir, resume=resume, overwrite=overwrite)
-    folder = working_folder(output_dir, resume=resume, overwrite=overwrite)
+    folder = folder_of_run(output_dir, resume=resume, overwrite=overwrite)
     check_report(config.report_to)
     device = _device(config.device, here)
     check_device(device, here)
@@ -90,3 +92,15 @@ def _uses_bf16(asked: bool | None, device: torch.device, earlier: dict[str, Any]
     if earlier is not None and "precision" in earlier:
         return bool(earlier["precision"] == "bfloat16")
     return multiplies_bfloat16(device)
+
+
+def compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:
+    """Whether steps go through ``torch.compile``: as asked, else where there are enough to pay for it."""
+    if config.torch_compile is not None:
+        if config.torch_compile and device.type == "cpu":
+            raise TrainingError("torch_compile is for accelerators: the CPU's own shortcuts cannot be compiled")
+        return config.torch_compile
+    if device.type != "cuda" or steps <= _COMPILED_STEPS:
+        return False
+    alone = world().size == 1 and not sharded()  # DDP compiles in a way of its own, which was never tried here
+    return alone and not config.embeds_twice  # compiled dropout cannot be drawn again

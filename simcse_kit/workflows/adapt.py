@@ -19,7 +19,7 @@ from simcse_kit.evaluation.signs import SearchSigns, signs
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.output import check_owner, run_folder, working_folder
+from simcse_kit.training.output import check_owner, folder_of_run, run_folder
 from simcse_kit.training.preflight import check_output, check_overwrite
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.workflows.measured import measured_methods
@@ -133,7 +133,7 @@ def adapt(
     target = Path(output_dir)
     check_owner(target)
     check_output(target, resume=resume, overwrite=overwrite)
-    folder = working_folder(target, resume=resume, overwrite=overwrite)
+    folder = folder_of_run(target, resume=resume, overwrite=overwrite)
     if overwrite:
         check_overwrite(target, [model, teacher, texts, judgements])
     found = read_texts(

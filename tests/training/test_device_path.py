@@ -16,7 +16,7 @@ from torch import Tensor
 from simcse_kit import TrainingError, TrainListener, train_unsup
 from simcse_kit.encoder.speed.packed import packed_attention
 from simcse_kit.errors import TrainingInterrupted
-from simcse_kit.training import fit, job
+from simcse_kit.training import fit, settled
 from simcse_kit.training.config import make_config
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare
@@ -171,10 +171,10 @@ def test_what_is_compiled_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long runs of one process on CUDA that embed each batch once."""
     plain = make_config("unsup", {"model": "m"})
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert job._compiles(plain, cuda, 2001)
-    assert not job._compiles(plain, cuda, 2000)
-    assert not job._compiles(plain, cpu, 2001)
-    assert not job._compiles(make_config("unsup", {"model": "m", "mini_batch_size": 8}), cuda, 2001)
-    assert not job._compiles(make_config("unsup", {"model": "m", "torch_compile": False}), cuda, 2001)
+    assert settled.compiles(plain, cuda, 2001)
+    assert not settled.compiles(plain, cuda, 2000)
+    assert not settled.compiles(plain, cpu, 2001)
+    assert not settled.compiles(make_config("unsup", {"model": "m", "mini_batch_size": 8}), cuda, 2001)
+    assert not settled.compiles(make_config("unsup", {"model": "m", "torch_compile": False}), cuda, 2001)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not job._compiles(plain, cuda, 2001)
+    assert not settled.compiles(plain, cuda, 2001)

@@ -268,8 +268,8 @@ def test_a_decoder_s_default_is_its_last_token(tiny_model: Any, sentences: list[
 
 
 def test_equal_texts_are_no_negatives_through_the_queue(bert: Path, sentences: list[str]) -> None:
-    """One text alone: neither its batch nor the queue holds a negative."""
-    job = ready("unsup", [sentences[0]] * 40, bert, momentum_queue=2.0, bf16=False)
+    """One text alone: neither its batch nor the queue holds a negative; the other text is in no batch here."""
+    job = ready("unsup", [sentences[0]] * 39 + [sentences[1]], bert, momentum_queue=2.0, bf16=False)
     for epoch in range(2):
         batch = job.rows.collate([Item(epoch, row) for row in range(8)])
         assert float(job.objective.train()(WholeBatch.of(**batch)).detach()) == 0
