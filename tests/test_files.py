@@ -133,6 +133,27 @@ def test_two_writers_at_once_leave_one_of_them(way: str, tmp_path: Path, monkeyp
     assert len(set(found.values())) == 1
 
 
+def test_a_folder_that_went_with_what_another_writer_replaced_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is inside the target for a moment, and the target may be exchanged for another folder just then."""
+    target = tmp_path / "m"
+    target.mkdir()
+    tried: list[Path] = []
+
+    def moved(target: Path, inside: Path) -> Path:
+        tried.append(inside)
+        if len(tried) == 1:
+            inside.rmdir()
+        return inside
+
+    monkeypatch.setattr("simcse_kit.files.staging.moved_beside", moved)
+    with staged_folder(target) as folder:
+        (folder / "a").write_text("new")
+    assert len(tried) == 2
+    assert (target / "a").read_text() == "new"
+
+
 def test_what_stays_is_the_very_file_and_folder(way: str, tmp_path: Path) -> None:
     """A process that writes into a folder of the user's, or holds a lock on it, goes on in the same one."""
     target = tmp_path / "m"

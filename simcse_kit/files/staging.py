@@ -81,7 +81,9 @@ def _new(target: Path, *, within: bool) -> tuple[Path, int]:
         with contextlib.suppress(FileNotFoundError):  # another writer has taken it for a leftover
             descriptor = os.open(made, os.O_RDONLY)
             if try_lock(descriptor) is not False:
-                return (moved_beside(target, made) if within else made), descriptor
+                staging = moved_beside(target, made) if within else made
+                if staging.exists():  # else it went with the folder that another writer has just replaced
+                    return staging, descriptor
             os.close(descriptor)
 
 
