@@ -98,44 +98,34 @@ def _neighborhood(count: int) -> Neighbors:
 
 
 def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, looked_at: Smoothing | None) -> Method:
-    count = len(texts.texts)
-    epochs = float(np.clip(_ROWS / count, 0.1, 2.0))
-    batch = _batch_size(count, epochs, 64)
     whose = "their own model's" if teacher is None else f"{teacher}'s"
     why = "" if looked_at is None else f" ({looked_at.words})"
-    return Method(
-        name="neighbors",
-        words=f"neighbour distillation: each text learns the mean of its nearest texts' vectors, {whose}{why}",
-        mode="unsup",
-        data=texts.texts,
-        settings={
-            "objective": "neighbors",
-            "neighbors": _neighborhood(count).neighbors,
-            "batch_size": batch,
-            "epochs": max(epochs, STEPS * batch / count),
-            "max_seq_length": _longest(_lengths(texts.texts, model), model),
-        }
-        | ({} if teacher is None else {"teacher": teacher})
-        | _prompts(model),
-    )
+    words = f"neighbour distillation: each text learns the mean of its nearest texts' vectors, {whose}{why}"
+    settings = {"objective": "neighbors", "neighbors": _neighborhood(len(texts.texts)).neighbors}
+    return _texts("neighbors", words, texts, model, 2.0, settings | ({} if teacher is None else {"teacher": teacher}))
 
 
 def _order(texts: Texts, model: SimCSE, teacher: str, looked_at: Smoothing) -> Method:
     """Texts of one sentence that neighbours would blur."""
+    words = f"RankCSE: each text learns the order in which {teacher} has the others ({looked_at.words})"
+    return _texts("order", words, texts, model, 1.0, {"recipe": "rankcse", "teacher": teacher})
+
+
+def _texts(name: str, words: str, texts: Texts, model: SimCSE, most_epochs: float, settings: dict[str, Any]) -> Method:
+    """Texts alone, `_ROWS` of them in a run and `STEPS` steps at least."""
     count = len(texts.texts)
-    epochs = float(np.clip(_ROWS / count, 0.1, 1.0))
+    epochs = float(np.clip(_ROWS / count, 0.1, most_epochs))
     batch = _batch_size(count, epochs, 64)
     return Method(
-        name="order",
-        words=f"RankCSE: each text learns the order in which {teacher} has the others ({looked_at.words})",
+        name=name,
+        words=words,
         mode="unsup",
         data=texts.texts,
-        settings={
-            "recipe": "rankcse",
+        settings=settings
+        | {
             "batch_size": batch,
             "epochs": max(epochs, STEPS * batch / count),
             "max_seq_length": _longest(_lengths(texts.texts, model), model),
-            "teacher": teacher,
         }
         | _prompts(model),
     )
