@@ -132,7 +132,4 @@ def gate_table(sign: str, limit: float) -> str:
 
 
 def _total(found: dict[str, Confusion]) -> Confusion:
-    total = Confusion(0, 0, 0, 0)
-    for one in found.values():
-        total = total + one
-    return total
+    return sum(found.values(), Confusion(0, 0, 0, 0))

@@ -61,11 +61,19 @@ def _views(texts: Sequence[str], seed: int) -> list[list[str]]:
     for text in texts:
         words = text.split() or [text]
         kept = [word for word, chance in zip(words, random.random(len(words)), strict=True) if chance > DROPPED]
-        middle = (len(words) + 1) // 2
-        views[0].append(" ".join(kept or words))
-        views[1].append(" ".join(words[:middle]))
-        views[2].append(" ".join(words[middle:] or words))
+        for view, part in zip(views, (" ".join(kept or words), *halves(words)), strict=True):
+            view.append(part)
     return views
+
+
+def halves(words: Sequence[str]) -> tuple[str, str]:
+    """The first half of a text's words and the second; of one word, both are this word.
+
+    >>> halves(["a", "b", "c"]), halves(["a"])
+    (('a b', 'c'), ('a', 'a'))
+    """
+    middle = (len(words) + 1) // 2
+    return " ".join(words[:middle]), " ".join(words[middle:] or words)
 
 
 def nearest_others(vectors: Vectors, k: int = NEAREST) -> NDArray[np.intp]:

@@ -7,6 +7,7 @@ lose each other.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.evaluation.metrics import unit
-from simcse_kit.evaluation.signs import reciprocal_ranks
+from simcse_kit.evaluation.signs import halves, reciprocal_ranks
 from simcse_kit.model import SimCSE
 from simcse_kit.objectives import SCALE_RANK, Neighborhood, Objective
 from simcse_kit.search.vectors import exact_nearest
@@ -84,15 +85,12 @@ def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoo
 
 def _halves(texts: Sequence[Sequence[str]], random: np.random.Generator) -> list[list[str]]:
     """First and second half, and two random sets of words in their order: four lists of n texts."""
-    views: list[list[str]] = [[], [], [], []]
+    cut = []
     for words in texts:
-        middle = (len(words) + 1) // 2
-        one = set(random.permutation(len(words))[:middle].tolist())
-        views[0].append(" ".join(words[:middle]))
-        views[1].append(" ".join(words[middle:]))
-        views[2].append(" ".join(word for i, word in enumerate(words) if i in one))
-        views[3].append(" ".join(word for i, word in enumerate(words) if i not in one))
-    return views
+        one = np.isin(np.arange(len(words)), random.permutation(len(words))[: (len(words) + 1) // 2])
+        drawn = [" ".join(itertools.compress(words, chosen)) for chosen in (one, ~one)]
+        cut.append((*halves(words), *drawn))
+    return [list(view) for view in zip(*cut, strict=True)]
 
 
 class _Averaged:
