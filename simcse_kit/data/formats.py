@@ -69,7 +69,7 @@ def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
 
 
 def _raw_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
-    """The lines with their ends; of one that is longer than `LONGEST_LINE` only so much as shows that."""
+    """The lines with their ends; of one that is longer than `LONGEST_LINE` its beginning alone."""
     start = stream.peek(_PEEK)[:_PEEK] if isinstance(stream, io.BufferedReader | gzip.GzipFile) else b""
     if b"\r" in start.rstrip(b"\r\n") and b"\n" not in start:
         say_once(f"{source}: lines end with a carriage return alone, as on old Macs; each is a line")

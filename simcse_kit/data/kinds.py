@@ -15,7 +15,7 @@ from simcse_kit.data.rows import RowProblem, shown
 from simcse_kit.errors import say_once
 
 _KINDS = {bool: "boolean", int: "integer", float: "float", str: "text", type(None): "null"}
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # JSON's: 007 is none
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # as JSON has it, which 007 is not
 
 
 def kind_of(value: Any) -> str:

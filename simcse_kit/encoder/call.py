@@ -166,7 +166,7 @@ def listening(on_batch: OnBatch = None) -> Iterator[Heard]:
 
 
 def moving(bar: Any, rows: int, texts: int) -> Callable[[int], None]:
-    """For ``on_batch``: moves a bar by ``rows`` while so many ``texts`` are encoded, which are these rows' texts."""
+    """For ``on_batch``: moves a bar by ``rows`` while the ``texts`` of these rows are encoded; both are numbers."""
     done = 0
 
     def on_batch(count: int) -> None:

@@ -23,7 +23,7 @@ def with_rows(fields: Fields | None, metadata: Sequence[Mapping[str, Any] | None
         return None
     found: dict[str, str] = {}
     for number, row in enumerate(metadata or ()):
-        for key, value in row.items() if isinstance(row, Mapping) else ():  # what is none is refused elsewhere
+        for key, value in row.items() if isinstance(row, Mapping) else ():  # `as_json` raises for other values
             kind = kind_of(value)
             if found.get(key) != kind:
                 known = fields.get(key, "null")

@@ -98,7 +98,7 @@ class Pool:
         except BrokenProcessPool as error:
             if self._works:
                 raise ModelError(
-                    "a process that encodes has ended: was there too little memory for so many?"
+                    "a process that encodes has ended: there may be too little memory for this number of processes"
                 ) from error
             raise ModelError(
                 f"a process that encodes has ended before its first text. A frequent cause: {_UNGUARDED}\nAnother "

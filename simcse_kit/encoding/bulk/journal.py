@@ -79,7 +79,7 @@ class Journal:
             name = other[0]
             raise DataError(
                 f"{self.folder} holds an interrupted run with another {name.replace('_', ' ')} "
-                f"({before.get(name)!r} then, {self._run[name]!r} now): go on as it began, or start anew with "
+                f"({before.get(name)!r} then, {self._run[name]!r} now): go on as it began, or start again with "
                 "--overwrite (overwrite=True)"
             )
         for path in self.folder.iterdir():
