@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from adapt import few
-from adapt_tables import CLASSES, START
+from adapt_tables import CLASSES, LOSSES, OWN_LOSS, START
 from record import data_folder, has, load, write_result
 
 from simcse_kit import SimCSE, adapt, evaluate_labels
@@ -28,7 +27,6 @@ from simcse_kit.data import LabelledTexts, read_labelled
 from simcse_kit.encoder.known import packaged_model
 from simcse_kit.types import EncodeFn
 
-OWN = "adapt"
 RATE = 2e-5  # sentence-transformers' own in its examples
 Peer = Callable[[Any, LabelledTexts, np.random.Generator], tuple[dict[str, list[Any]], Any]]  # its columns, its loss
 
@@ -65,9 +63,9 @@ def _triplets(model: Any, rows: LabelledTexts, random: np.random.Generator) -> t
     return {"text": rows.texts, "label": [numbers[name] for name in rows.labels]}, BatchAllTripletLoss(model)
 
 
-PEERS: dict[str, Peer] = {"MultipleNegativesRankingLoss": _ranking, "BatchAllTripletLoss": _triplets}
-_SAMPLERS = {"MultipleNegativesRankingLoss": "no_duplicates", "BatchAllTripletLoss": "group_by_label"}
-_TEXTS_A_ROW = {"MultipleNegativesRankingLoss": 2, "BatchAllTripletLoss": 1}
+PEERS: dict[str, Peer] = dict(zip(LOSSES, (_ranking, _triplets), strict=True))
+_SAMPLERS = dict(zip(LOSSES, ("no_duplicates", "group_by_label"), strict=True))
+_TEXTS_A_ROW = dict(zip(LOSSES, (2, 1), strict=True))
 
 
 def _peer(name: str, rows: LabelledTexts, budget: Budget, rate: float, seed: int, folder: Path) -> EncodeFn:
@@ -113,28 +111,6 @@ def _own(rows: LabelledTexts, seed: int, folder: Path) -> tuple[EncodeFn, Budget
     return SimCSE(folder).encoder_fn(), Budget(made.training.steps, settings["batch_size"], rate, longest)
 
 
-def table() -> str:
-    """A line for each loss: mean P@10 over the seeds, of a peer the better learning rate."""
-    rows = load("label_losses")["cells"] if has("label_losses") else []
-    if not rows:
-        return ""
-    wholes = [whole for whole in ("8 a class", "all") if any(row["texts"] == whole for row in rows)]
-    columns = [(whole, domain) for whole in wholes for domain in CLASSES]
-    lines = [
-        f"| | {' | '.join(f'{domain}, {whole}' for whole, domain in columns)} |",
-        f"| --- |{' ---: |' * len(columns)}",
-    ]
-    for name in (OWN, *PEERS):
-        shown = []
-        for whole, domain in columns:
-            here = [row for row in rows if (row["texts"], row["domain"], row["loss"]) == (whole, domain, name)]
-            rates = sorted({row["learning_rate"] for row in here})
-            means = [statistics.fmean(row["p@10"] for row in here if row["learning_rate"] == rate) for rate in rates]
-            shown.append(f"{max(means):.1f}" if means else "")
-        lines.append(f"| {'`adapt` (SupCon)' if name == OWN else name} | {' | '.join(shown)} |")
-    return "\n".join(lines)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Train and measure the cells that are not there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -171,10 +147,10 @@ def _measure(domain: str, whole: str, seed: int, losses: Sequence[str]) -> None:
     work = Path(tempfile.mkdtemp(prefix="losses-"))
     try:
         began = time.perf_counter()
-        if not found(OWN):
+        if not found(OWN_LOSS):
             encode, budget = _own(rows, seed, work / "own")
-            keep(OWN, budget, budget.learning_rate, encode, time.perf_counter() - began)
-        own = found(OWN)[0]
+            keep(OWN_LOSS, budget, budget.learning_rate, encode, time.perf_counter() - began)
+        own = found(OWN_LOSS)[0]
         budget = Budget(*(own[name] for name in Budget._fields))
         for loss in losses:
             for rate in (RATE, budget.learning_rate):
