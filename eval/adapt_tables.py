@@ -56,11 +56,11 @@ def adapt_table() -> str:
     return (
         "Start all-MiniLM-L6-v2; mean over the seeds. STS: average of the seven tasks, mean over the domains\n"
         "([adapt.json](eval/results/adapt.json); more methods and the spread in [eval/README.md](eval/README.md)):\n\n"
-        + "\n".join(_methods(START, SHORT))
+        + "\n".join(_methods(START, SHORT, spread=False))
     )
 
 
-def _methods(start: str, methods: Sequence[str]) -> Iterator[str]:
+def _methods(start: str, methods: Sequence[str], *, spread: bool = True) -> Iterator[str]:
     """A line for each method that was measured, a column for each domain."""
     found = cells(start)
     domains = [domain for domain in _SCORE if ("start", domain) in found]
@@ -71,18 +71,18 @@ def _methods(start: str, methods: Sequence[str]) -> Iterator[str]:
         if any(own):
             counts = sorted({len(one) for one in own if one})
             seeds = "" if method in ("start", "averaged-index") else " or ".join(map(str, counts))  # by domain
-            shown = [_score(one, domain) for one, domain in zip(own, domains, strict=True)]
+            shown = [_score(one, domain, spread) for one, domain in zip(own, domains, strict=True)]
             sts = _sts(start, method, [cell for one in own for cell in one])
             yield f"| {ROWS[method]} | {' | '.join([*shown, sts, seeds])} |"
 
 
-def _score(found: list[dict[str, Any]], domain: str) -> str:
-    """Mean over the seeds, and the lowest and highest of them."""
+def _score(found: list[dict[str, Any]], domain: str, spread: bool) -> str:
+    """Mean over the seeds; with their lowest and highest."""
     if not found:
         return ""
     scores = [cell["scores"][_SCORE[domain]] for cell in found]
-    spread = f" ({min(scores):.1f}–{max(scores):.1f})" if len(scores) > 1 else ""
-    return f"{mean(found, domain):.1f}{spread}"
+    ends = f" ({min(scores):.1f}–{max(scores):.1f})" if spread and len(scores) > 1 else ""
+    return f"{mean(found, domain):.1f}{ends}"
 
 
 def _sts(start: str, method: str, found: list[dict[str, Any]]) -> str:
@@ -202,7 +202,7 @@ def judging_line() -> str:
         return ""
     found = load("judging")
     return (
-        f"Judging {found['queries']} queries: {found['hits']} hits, {found['words']:,} words to read, {found['keys']} keys, "
-        f"{found['program_seconds']:g} s of the program's own; about {found['minutes']:g} minutes at 238 words a minute and "
-        "a second a key ([judging.json](eval/results/judging.json))."
+        f"Judging {found['queries']} queries: {found['hits']} hits, {found['words']:,} words to read, {found['keys']} "
+        f"keys, {found['program_seconds']:g} s of the program's own; about {found['minutes']:g} minutes at 238 words "
+        "a minute and a second a key ([judging.json](eval/results/judging.json))."
     )
