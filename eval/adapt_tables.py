@@ -204,5 +204,5 @@ def judging_line() -> str:
     return (
         f"Judging {found['queries']} queries: {found['hits']} hits, {found['words']:,} words to read, {found['keys']} "
         f"keys, {found['program_seconds']:g} s of the program's own; about {found['minutes']:g} minutes at 238 words "
-        "a minute and a second a key ([judging.json](eval/results/judging.json))."
+        "a minute and 0.28 s a key ([judging.json](eval/results/judging.json))."
     )
