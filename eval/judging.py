@@ -3,8 +3,8 @@
 Two models, MiniLM and MiniLM adapted to the sample's texts with their matters, are judged on the sample's queries. The
 sample's own judgements play the person: what they call relevant is marked. What is measured is the program's own time
 and what there is to read and to press; the person's time is reckoned from these, with the mean silent reading rate of
-English non-fiction (238 words a minute, Brysbaert, 2019) and the time for a key of somebody who does not type for a living
-(0.28 s, Card, Moran and Newell, 1980).
+English non-fiction (238 words a minute, Brysbaert, 2019) and the time that a key takes somebody who does not type for a
+living (0.28 s, Card, Moran and Newell, 1980).
 """
 
 from __future__ import annotations
