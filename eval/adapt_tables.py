@@ -143,7 +143,7 @@ def adapt_page() -> list[str]:
         f"From {start} ([adapt.json](eval/results/adapt.json)):\n\n" + "\n".join(_methods(start, tuple(ROWS)))
         for start in starts
     ]
-    parts += [gate_table("transitivity", LEAST_TRANSITIVITY), losses_table(), speed_line(), judging_line()]
+    parts += [gate_table({"transitivity": LEAST_TRANSITIVITY}), losses_table(), speed_line(), judging_line()]
     return ["## Adapting to one's own text", "", *(line for part in parts if part for line in (part, ""))]
 
 
