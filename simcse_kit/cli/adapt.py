@@ -90,6 +90,7 @@ def adapt_model(
         )
     finally:
         listener.close()
-    out().print(facts([(name, escaped(text)) for name, text in made.lines()]))
+    out().print(facts(made.lines()))
     if made.kept_start:
-        err().print(f"[yellow]{escaped(output_dir)} holds the start model: the adapted one is not clearly better[/]")
+        why = "the gate failed" if made.figures is None else "the adapted one is not clearly better"
+        err().print(f"[yellow]{escaped(output_dir)} holds the start model: {why}[/]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
-from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
+from simcse_kit.errors import ModelError, TrainingError, UnknownPoolingError
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
 from simcse_kit.evaluation.labels import Labelled
@@ -35,10 +36,7 @@ class AdaptResult:
 
     output_dir: Path
     start: str
-    texts: int  # distinct ones
-    source: str
-    held_out: int
-    dropped: int  # rows without text or class, or that repeat another
+    texts: Texts
     method: Method
     training: TrainResult
     gate: Gate | None  # None below 500 texts, where nothing can be held out
@@ -50,17 +48,24 @@ class AdaptResult:
 
     def lines(self) -> list[tuple[str, str]]:
         """Five lines: data, method, gate, figures, next."""
-        source = "TEXTS" if self.source.startswith("<") else self.source  # of a list: <memory>
-        held_out = f", {self.held_out:,} of them held out to check" if self.held_out else ""
-        empty = "text or class" if self.method.name == "classes" else "text"
-        dropped = f"; {self.dropped:,} rows without {empty}, or that repeat another, left out" if self.dropped else ""
+        texts, (file, options) = self.texts, self._file()
+        held_out = f", {len(texts.held_out):,} of them held out to check" if texts.held_out else ""
+        empty = "text or class" if texts.labels is not None else "text"
+        dropped = f"; {texts.dropped:,} rows without {empty}, or that repeat another, left out" if texts.dropped else ""
+        header = [] if texts.header is None else ["--header" if texts.header else "--no-header"]
+        build = ["simcse-kit", "index", "build", str(self.output_dir), file, "my-index", *options, *header]
         return [
-            ("data", f"{self.texts:,} distinct texts of {self.source}{held_out}{dropped}"),
+            ("data", f"{texts.count:,} distinct texts of {texts.source}{held_out}{dropped}"),
             ("method", f"{self.method.words}; {self.training.steps:,} steps, {self.seconds:.0f} s"),
             ("gate", self._gate()),
             ("figures", self._figures()),
-            ("next", f"simcse-kit index build {self.output_dir} {source} my-index"),
+            ("next", shlex.join(build)),
         ]
+
+    def _file(self) -> tuple[str, list[str]]:
+        """How another command names the texts: the file, and options."""
+        file = "TEXTS" if self.texts.source.startswith("<") else self.texts.source  # of a list: <memory>
+        return file, [] if self.texts.column is None else ["--columns", self.texts.column]
 
     def _gate(self) -> str:
         if self.gate is None:
@@ -70,9 +75,15 @@ class AdaptResult:
     def _figures(self) -> str:
         kept = "; the start model is kept" if self.kept_start else ""
         if self.figures is None:
-            known = measured_methods().get(self.method.name)
-            told = "" if known is None or self.kept_start else f"; {known.words()}"
-            return f"none of your own{told}{kept}. Judge: simcse-kit judge {self.start} {self.output_dir} TEXTS"
+            few = f"below {GATED} texts none are held out to measure on"
+            none = "none: " + ("no judgements and no classes" if self.texts.labels is None else few)
+            if self.kept_start:
+                return none + kept
+            taught = self.method.settings.get("teacher", self.start) != self.start
+            known = None if taught else measured_methods().get(self.method.name)
+            file, options = self._file()
+            judge = ["simcse-kit", "judge", self.start, str(self.output_dir), file, "--output", "judged", *options]
+            return f"{none}{'' if known is None else f'; {known.words()}'}. To measure: {shlex.join(judge)}"
         found, (low, high) = self.figures, self.figures.interval
         return (
             f"{found.score} on {self.measured_on}: {found.first:.1f} before, {found.second:.1f} after, difference "
@@ -136,16 +147,18 @@ def adapt(
     folder = folder_of_run(target, resume=resume, overwrite=overwrite)
     if overwrite:
         check_overwrite(target, [model, teacher, texts, judgements])
+    judged = () if judgements is None else _judged_queries(judgements)
     found = read_texts(
         texts,
+        queries=judged,
         label_column=label_column,
         text_column=text_column,
         columns=columns,
         header=header,
         skip_bad_rows=skip_bad_rows,
     )
-    if judgements is not None:
-        _check_judgements(judgements, found)
+    if teacher is not None and found.labels is not None:
+        raise TrainingError("a teacher is for texts without classes, which teach by themselves; give one of the two")
     how = {"device": device, "trust_remote_code": trust_remote_code, "local_files_only": local_files_only}
     start = _sentence_encoder(model, how)
     method = choose_method(found, start, None if teacher is None else str(teacher), str(model), seed)
@@ -178,10 +191,7 @@ def adapt(
         adapted = AdaptResult(
             output_dir=target,
             start=str(model),
-            texts=found.count,
-            source=found.source,
-            held_out=len(found.held_out),
-            dropped=found.dropped,
+            texts=found,
             method=method,
             training=result._replace(output_dir=target),
             gate=checked,
@@ -228,24 +238,18 @@ def _measured_on(texts: Texts, judgements: str | Path | None) -> str:
     return f"{len(texts.held_out):,} held-out texts with classes"
 
 
-def _check_judgements(judgements: str | Path, texts: Texts) -> None:
-    """The judgements can be read; queries that are texts to train on are counted and said once."""
+def _judged_queries(judgements: str | Path) -> list[str]:
+    """Texts of the queries that measure the result; a `DataError` where the folder cannot be read."""
     loaded = load_retrieval(judgements)
-    seen = {*texts.texts}
-    inside = sum(query in seen for name, query in loaded.queries.items() if name in loaded.relevance)
-    if inside:
-        say_once(
-            f"{inside:,} of {len(loaded.relevance):,} judged queries are among the texts to train on, so the figures "
-            "flatter: leave them out of the texts"
-        )
+    return [loaded.queries[name] for name in loaded.relevance]
 
 
 def _record(made: AdaptResult, folder: Path) -> None:
     written: dict[str, Any] = {
-        "source": made.source,
-        "texts": made.texts,
-        "held_out": made.held_out,
-        "dropped": made.dropped,
+        "source": made.texts.source,
+        "texts": made.texts.count,
+        "held_out": len(made.texts.held_out),
+        "dropped": made.texts.dropped,
         "method": made.method.name,
         "settings": made.method.settings,
         "steps": made.training.steps,
