@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
-from simcse_kit.errors import ModelError, TrainingError, UnknownPoolingError
+from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
+from simcse_kit.evaluation.judgements import text_id, used_queries
 from simcse_kit.evaluation.labels import Labelled
 from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns, signs
+from simcse_kit.evaluation.used import without_used
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
@@ -147,7 +149,7 @@ def adapt(
     folder = folder_of_run(target, resume=resume, overwrite=overwrite)
     if overwrite:
         check_overwrite(target, [model, teacher, texts, judgements])
-    judged = () if judgements is None else _judged_queries(judgements)
+    judged = [] if judgements is None else _judged_queries(judgements, model)
     found = read_texts(
         texts,
         queries=judged,
@@ -163,7 +165,7 @@ def adapt(
     start = _sentence_encoder(model, how)
     method = choose_method(found, start, None if teacher is None else str(teacher), str(model), seed)
     before = _signs(start, found)
-    figures_before = _figures(start, found, judgements)
+    figures_before = _figures(start, found, judgements, model)
     del start
     train = train_unsup if method.mode == "unsup" else train_sup
     with nullcontext() if folder == target else run_folder(target, folder, resume=resume):
@@ -181,7 +183,7 @@ def adapt(
         trained = SimCSE(folder, **how)  # type: ignore[arg-type]
         after = _signs(trained, found)
         checked = None if before is None or after is None else gate(before, after)
-        figures_after = _figures(trained, found, judgements)
+        figures_after = _figures(trained, found, judgements, model)
         results = None if figures_before is None or figures_after is None else (figures_before, figures_after)
         figures = None if results is None else compare(results[:1], results[1:])[0]
         harmed = checked is not None and not checked.passed
@@ -220,10 +222,12 @@ def _signs(model: SimCSE, texts: Texts) -> SearchSigns | None:
     return signs(model.encode_document, texts.held_out) if texts.held_out else None
 
 
-def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None) -> SuiteResult | None:
-    """The user's own measure of a model: judgements, else held-out texts with classes among the others."""
+def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None, start: str | Path) -> SuiteResult | None:
+    """The user's own measure of a model: judgements that the start model has not used, else held-out texts with classes
+    among the others.
+    """
     if judgements is not None:
-        return evaluate_retrieval(model.encoder_fn(), judgements)
+        return without_used(evaluate_retrieval(model.encoder_fn(), judgements), [start])
     if texts.labels is None or texts.held_out_labels is None or not texts.held_out:
         return None
     held_out = LabelledTexts(texts.held_out, texts.held_out_labels, texts.source)
@@ -238,10 +242,21 @@ def _measured_on(texts: Texts, judgements: str | Path | None) -> str:
     return f"{len(texts.held_out):,} held-out texts with classes"
 
 
-def _judged_queries(judgements: str | Path) -> list[str]:
-    """Texts of the queries that measure the result; a `DataError` where the folder cannot be read."""
+def _judged_queries(judgements: str | Path, start: str | Path) -> list[str]:
+    """Texts of the queries that measure the result, which are those that the start model has not used.
+
+    Raises:
+        DataError: the folder cannot be read, or there is none.
+    """
     loaded = load_retrieval(judgements)
-    return [loaded.queries[name] for name in loaded.relevance]
+    used = used_queries(start)
+    queries = [query for name in loaded.relevance if text_id(query := loaded.queries[name]) not in used]
+    if left_out := len(loaded.relevance) - len(queries):
+        said = f"{left_out:,} of {len(loaded.relevance):,} judged queries were used to train or select {start}"
+        if not queries:
+            raise DataError(f"{judgements}: {said}, so they cannot measure what comes of it; judge other queries")
+        say_once(f"{judgements}: {said}; they do not count")
+    return queries
 
 
 def _record(made: AdaptResult, folder: Path) -> None:

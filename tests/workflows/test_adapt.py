@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from simcse_kit import SimCSE, adapt
 from simcse_kit.data import LabelledTexts
 from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
+from simcse_kit.evaluation.judgements import record_use
+from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns
 from simcse_kit.workflows import adapt as module
 from simcse_kit.workflows.texts import read_texts
@@ -174,6 +177,22 @@ def test_judgements_decide(start: Path, tmp_path: Path) -> None:
     line = dict(made.lines())["figures"]
     assert made.figures.verdict in line
     assert "95 % interval" in line
+
+
+def test_queries_that_the_start_model_has_used_do_not_measure(start: Path, tmp_path: Path) -> None:
+    folder = judged(tmp_path / "judged", TEXTS[:60])
+    queries = [*load_retrieval(folder).queries.values()]
+    used = shutil.copytree(start, tmp_path / "used")
+    record_use(used, queries[:4], purpose="selection")
+    with pytest.warns(Notice, match="of 10 judged queries were used to train or select .*used; they do not count"):
+        left = module._judged_queries(folder, used)
+    assert set(left) == {*queries} - {*queries[:4]}
+    found = module._figures(SimCSE(used, device="cpu"), read_texts(TEXTS), folder, used)
+    assert found is not None
+    assert set(found.outcomes[0].texts[0]) == set(left)
+    record_use(used, queries, purpose="selection")
+    with pytest.raises(DataError, match=r"10 of 10 judged queries were used .* judge other queries"):
+        adapt(TEXTS[:60], used, tmp_path / "out", judgements=folder)
 
 
 def test_judged_queries_do_not_train(tmp_path: Path) -> None:
