@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
-from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
+from simcse_kit.errors import DataError, ModelError, TrainingError, TrainingInterrupted, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
 from simcse_kit.evaluation.judgements import text_id, used_queries
@@ -123,10 +123,11 @@ def adapt(
         texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
         model: folder or name of the sentence encoder to start from.
         output_dir: becomes the model; the training run lies inside it, and ``adapt.json`` says what was done.
-        teacher: a larger sentence encoder whose vectors teach in place of the start model's.
+        teacher: a larger sentence encoder that teaches in place of the start model; not with classes.
         label_column: column of the texts' classes.
-        text_column: column of the texts, where there are classes.
-        judgements: a folder in BEIR's layout whose queries measure the result. They neither train nor select.
+        text_column: column of the texts, with ``label_column``.
+        judgements: a folder in BEIR's layout whose queries measure the result: they say whether it may take the start
+            model's place. Texts that are one of them do not train.
         columns, header, skip_bad_rows: see `simcse_kit.train_unsup`.
         seed: random seed of the training; what is held out does not depend on it.
         device: torch device; None is the first accelerator, else the CPU.
@@ -141,6 +142,7 @@ def adapt(
         ModelError: the start model cannot be loaded, or it has no pooling.
         TrainingError: fewer than 50 distinct texts, one class alone, or an output folder that is not fit. Nothing has
             been created then.
+        TrainingInterrupted: the user stopped it; ``resume`` goes on.
     """
     began = time.perf_counter()
     target = Path(output_dir)
@@ -168,7 +170,7 @@ def adapt(
     figures_before = _figures(start, found, judgements, model)
     del start
     train = train_unsup if method.mode == "unsup" else train_sup
-    with nullcontext() if folder == target else run_folder(target, folder, resume=resume):
+    with _going_on(target), nullcontext() if folder == target else run_folder(target, folder, resume=resume):
         result = train(
             method.data,
             folder,
@@ -205,6 +207,15 @@ def adapt(
         )
         _record(adapted, folder)
     return adapted
+
+
+@contextmanager
+def _going_on(target: Path) -> Iterator[None]:
+    """Say after Ctrl-C that the run can go on, whatever it was at."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(f"stopped; --resume goes on with the run in {target}") from None
 
 
 def _sentence_encoder(model: str | Path, how: dict[str, Any]) -> SimCSE:

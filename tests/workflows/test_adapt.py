@@ -14,7 +14,7 @@ import pytest
 
 from simcse_kit import SimCSE, adapt
 from simcse_kit.data import LabelledTexts
-from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
+from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError, TrainingInterrupted
 from simcse_kit.evaluation.judgements import record_use
 from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns
@@ -145,7 +145,7 @@ def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
     before = content()
     with monkeypatch.context() as patch:
         patch.setattr(module, "_record", killed)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(TrainingInterrupted, match=r"stopped; --resume goes on with the run in .*out$"):
             adapt(path, start, out / "out", device="cpu", seed=1, overwrite=True)
     assert content() == before
     made = adapt(path, start, out / "out", device="cpu", seed=1, resume=True)
