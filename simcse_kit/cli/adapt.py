@@ -72,6 +72,7 @@ def adapt_model(
     """
     from simcse_kit.cli.console import err, escaped, facts, out
     from simcse_kit.cli.progress import TerminalListener
+    from simcse_kit.errors import TrainingInterrupted
     from simcse_kit.workflows.adapt import adapt
 
     listener = TerminalListener()
@@ -94,6 +95,8 @@ def adapt_model(
             trust_remote_code=trust_remote_code,
             listener=listener,
         )
+    except KeyboardInterrupt:  # outside of the steps, which say it themselves
+        raise TrainingInterrupted(f"stopped; --resume goes on with the run in {output_dir}") from None
     finally:
         listener.close()
     out().print(facts(made.lines()))

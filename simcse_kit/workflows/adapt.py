@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
-from simcse_kit.errors import DataError, ModelError, TrainingError, TrainingInterrupted, UnknownPoolingError, say_once
+from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
 from simcse_kit.evaluation.judgements import text_id, used_queries
@@ -142,7 +142,7 @@ def adapt(
         ModelError: the start model cannot be loaded, or it has no pooling.
         TrainingError: fewer than 50 distinct texts, one class alone, or an output folder that is not fit. Nothing has
             been created then.
-        TrainingInterrupted: the user stopped it; ``resume`` goes on.
+        TrainingInterrupted: the user stopped the training; ``resume`` goes on.
     """
     began = time.perf_counter()
     target = Path(output_dir)
@@ -170,7 +170,7 @@ def adapt(
     figures_before = _figures(start, found, judgements, model)
     del start
     train = train_unsup if method.mode == "unsup" else train_sup
-    with _going_on(target), nullcontext() if folder == target else run_folder(target, folder, resume=resume):
+    with nullcontext() if folder == target else run_folder(target, folder, resume=resume):
         result = train(
             method.data,
             folder,
@@ -207,15 +207,6 @@ def adapt(
         )
         _record(adapted, folder)
     return adapted
-
-
-@contextmanager
-def _going_on(target: Path) -> Iterator[None]:
-    """Say after Ctrl-C that the run can go on, whatever it was at."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise TrainingInterrupted(f"stopped; --resume goes on with the run in {target}") from None
 
 
 def _sentence_encoder(model: str | Path, how: dict[str, Any]) -> SimCSE:

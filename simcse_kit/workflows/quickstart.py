@@ -195,7 +195,7 @@ def _report(made: QuickstartResult) -> None:
                     )
                     for side, when in enumerate(("before", "after"))
                 ),
-                Section(title="The run", facts=dict(adapted.lines())),
+                Section(title="The run", facts=dict(adapted.lines()[:-1])),
             ],
         ),
     )

@@ -14,7 +14,7 @@ import pytest
 
 from simcse_kit import SimCSE, adapt
 from simcse_kit.data import LabelledTexts
-from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError, TrainingInterrupted
+from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
 from simcse_kit.evaluation.judgements import record_use
 from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns
@@ -145,7 +145,7 @@ def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
     before = content()
     with monkeypatch.context() as patch:
         patch.setattr(module, "_record", killed)
-        with pytest.raises(TrainingInterrupted, match=r"stopped; --resume goes on with the run in .*out$"):
+        with pytest.raises(KeyboardInterrupt):
             adapt(path, start, out / "out", device="cpu", seed=1, overwrite=True)
     assert content() == before
     made = adapt(path, start, out / "out", device="cpu", seed=1, resume=True)
@@ -283,6 +283,16 @@ def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
     again = run(*asked)
     assert again.returncode == 1
     assert "not empty" in again.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: Any, **settings: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "adapt", stopped)
+    done = run("adapt", "texts.txt", "--output-dir", tmp_path / "out")
+    assert done.returncode == 130
+    assert done.stderr.strip() == f"stopped; --resume goes on with the run in {tmp_path / 'out'}"
 
 
 def test_prompts_of_the_start_model_are_kept_and_used(start: Path, tmp_path: Path) -> None:
