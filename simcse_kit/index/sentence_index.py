@@ -133,7 +133,7 @@ class SentenceIndex:
                 f"{shown} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
                 f"{made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got {model.name} "
                 f"(pooling {model.pooling}, {model.max_seq_length} tokens, {model.fingerprint()[:12]}). "
-                "Use that model, or build the index anew with this one"
+                "Use that model, or build the index again with this one"
             )
         return cls(model, collection)
 
@@ -240,7 +240,7 @@ class SentenceIndex:
         self._collection.queries = normalized(np.array(self.model.encode_query(texts), dtype=np.float32))
 
     def compact(self) -> Path:
-        """Commit without the deleted sentences, and make the structure anew; it takes as long as building did."""
+        """Commit without the deleted sentences, and make the structure again; it takes as long as building did."""
         return self._collection.compact()
 
     def verify(self) -> None:
@@ -357,7 +357,7 @@ class SentenceIndex:
         if self.model.fingerprint() != collection.model["fingerprint"]:
             raise SearchIndexError(
                 f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
-                "it; build the index anew"
+                "it; build the index again"
             )
 
 

@@ -44,7 +44,7 @@ class Smoothing(NamedTuple):
     @property
     def words(self) -> str:
         """In a line."""
-        return f"mean reciprocal rank of a text's other half {self.own:.1f}, with averaged vectors {self.mean:.1f}"
+        return f"halves of a text find each other: reciprocal rank {self.own:.1f}, by averaged vectors {self.mean:.1f}"
 
 
 def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoothing | None:
