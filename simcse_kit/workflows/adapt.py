@@ -22,7 +22,7 @@ from simcse_kit.evaluation.used import without_used
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.output import check_owner, folder_of_run, run_folder
+from simcse_kit.training.output import check_owner, check_stopped, folder_of_run, run_folder
 from simcse_kit.training.preflight import check_output, check_overwrite
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.workflows.measured import measured_methods
@@ -122,7 +122,7 @@ def adapt(
     Args:
         texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
         model: folder or name of the sentence encoder to start from.
-        output_dir: becomes the model; the training run lies inside it, and ``adapt.json`` says what was done.
+        output_dir: becomes the model when it has been checked; ``adapt.json`` says what was done.
         teacher: a larger sentence encoder that teaches in place of the start model; not with classes.
         label_column: column of the texts' classes.
         text_column: column of the texts, with ``label_column``.
@@ -148,7 +148,9 @@ def adapt(
     target = Path(output_dir)
     check_owner(target)
     check_output(target, resume=resume, overwrite=overwrite)
-    folder = folder_of_run(target, resume=resume, overwrite=overwrite)
+    if not (resume or overwrite):
+        check_stopped(target)
+    folder = folder_of_run(target, resume=resume, overwrite=overwrite, apart=True)
     if overwrite:
         check_overwrite(target, [model, teacher, texts, judgements])
     judged = [] if judgements is None else _judged_queries(judgements, model)

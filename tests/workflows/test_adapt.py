@@ -157,6 +157,28 @@ def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
         adapt(path, out / "out", out / "out", device="cpu", overwrite=True)
 
 
+def test_a_run_that_is_stopped_before_its_check_leaves_no_model(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What training made could be worse than the start model: nobody is to take it for the result."""
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "gate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(TEXTS, start, out, device="cpu")
+    assert not out.is_dir() or not [*out.iterdir()]
+    with pytest.raises(TrainingError, match=r"a run for .*out was stopped; it lies in .*\.out\.running"):
+        adapt(TEXTS, start, out, device="cpu")
+    made = adapt(TEXTS, start, out, device="cpu", resume=True)
+    assert (out / "adapt.json").is_file()
+    assert made.training.output_dir == out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
 def judged(folder: Path, texts: list[str]) -> Path:
     """Ten queries, each answered by one of the texts."""
     (folder / "qrels").mkdir(parents=True)
