@@ -33,6 +33,18 @@ class KeepsRanges:
         else:
             self.record[RANGES] = checked_ranges(ranges).tolist()
 
+    def ranges_for(self, precision: str, ranges: ArrayLike | None, width: int) -> NDArray[np.float32] | None:
+        """What int8 and uint8 of vectors of this width stand for: ``ranges``, else the model's; None for others.
+
+        Ranges that cannot be used, or are of another width, are a `ValueError`.
+        """
+        found = self.int8_ranges if ranges is None else checked_ranges(ranges)
+        if "int8" not in precision or found is None:
+            return None
+        if found.shape[1] != width:
+            raise ValueError(f"ranges are of {found.shape[1]} dimensions; the vectors have {width}")
+        return found
+
 
 def checked_ranges(ranges: ArrayLike) -> NDArray[np.float32]:
     """Ranges (2, D) that can be used; others are a `ValueError`."""
@@ -57,8 +69,6 @@ def quantized(vectors: Tensor, precision: str, ranges: NDArray[np.float32] | Non
     if ranges is None:
         signed = own_int8(values)
         return signed if precision == "int8" else np.asarray(signed.astype(np.int16) + 128, np.uint8)
-    if ranges.shape[1] != values.shape[1]:
-        raise ValueError(f"ranges are of {ranges.shape[1]} dimensions; the vectors have {values.shape[1]}")
     steps = np.where(ranges[1] > ranges[0], (ranges[1] - ranges[0]) / 255, 1)
     found: NDArray[np.float32] = np.clip(np.floor((values - ranges[0]) / steps), 0, 255)
     return found.astype(np.uint8) if precision == "uint8" else (found - 128).astype(np.int8)
