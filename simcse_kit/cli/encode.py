@@ -41,7 +41,7 @@ def encode_corpus(
     precision: Annotated[
         FilePrecision,
         typer.Option(
-            help="How vectors are stored; int8 goes by the model's int8_ranges, else by each vector; binary keeps signs."
+            help="How vectors are stored; int8 by the model's int8_ranges, else each to its own; binary: signs."
         ),
     ] = "float32",
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
