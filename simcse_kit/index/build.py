@@ -253,7 +253,7 @@ def _add(
     if tally["rows"] < there:
         raise SearchIndexError(f"the files have {tally['rows']} rows, and this build had {there} already; {_CHANGED}")
     say_cut(truncated, tally["rows"], index.model.name, index.model.max_seq_length)
-    index.save()
+    index.save(show_progress_bar=how.show_progress_bar)
     return IndexCounts(len(source.files), tally["rows"], tally["blank"], len(source.skipped), tally["documents"])
 
 
