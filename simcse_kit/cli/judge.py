@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, Pooling, columns_of
+from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, Pooling, TrustIndex, columns_of
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation.judging import Question
@@ -46,6 +46,7 @@ def judge_systems(
     device: Device = None,
     backend: BackendOption = "torch",
     dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
 ) -> None:
     """Say which hits are relevant, not knowing which system found them, and see which of two systems is better.
 
@@ -88,6 +89,7 @@ def judge_systems(
             device=device,
             backend=backend,
             dtype=dtype,
+            trust_remote_code=trust_remote_code,
         )
     if not screen.left:
         err().print("there is no further query")

@@ -110,7 +110,8 @@ def _damage_without_list(checkpoint: Path) -> str | None:
             return f"{path.name} is cut off or damaged"
         try:
             if path.suffix == ".safetensors":
-                safetensors.safe_open(path, "np").keys()
+                with safetensors.safe_open(path, "np"):
+                    pass
             elif path.suffix == ".json":
                 read_json(path, TrainingError)
         except (safetensors.SafetensorError, TrainingError) as error:
