@@ -105,6 +105,7 @@ def make(family: str, folder: Path, texts: Sequence[str]) -> Path:
         for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
             del sizes[name]
     config = AutoConfig.for_model(family, **sizes | named)
+    config.architectures = config.architectures or []  # Funnel has two, and looks for its own here
     torch.manual_seed(0)
     auto: Callable[[Any], Any] = AutoModel.from_config
     model = auto(config)
