@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from simcse_kit.errors import ModelError
+
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 RANGES = "int8_ranges"  # the name under which a model's record keeps them
 
@@ -24,7 +26,10 @@ class KeepsRanges:
         Set it to what the vectors of your texts have: ``np.stack([vectors.min(0), vectors.max(0)])``.
         """
         kept = self.record.get(RANGES)
-        return None if kept is None else np.asarray(kept, np.float32)
+        try:
+            return None if kept is None else checked_ranges(kept)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"the model's {RANGES} cannot be used: {error}. Set them again, or to None") from error
 
     @int8_ranges.setter
     def int8_ranges(self, ranges: ArrayLike | None) -> None:
@@ -38,8 +43,9 @@ class KeepsRanges:
 
         Ranges that cannot be used, or are of another width, are a `ValueError`.
         """
-        found = self.int8_ranges if ranges is None else checked_ranges(ranges)
-        if "int8" not in precision or found is None:
+        quantizes = "int8" in precision
+        found = checked_ranges(ranges) if ranges is not None else self.int8_ranges if quantizes else None
+        if found is None or not quantizes:
             return None
         if found.shape[1] != width:
             raise ValueError(f"ranges are of {found.shape[1]} dimensions; the vectors have {width}")

@@ -32,6 +32,50 @@ def change(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
+@pytest.mark.parametrize("more", [(), ("spiece.model",)])
+def test_a_folder_without_its_vocabulary_is_refused(more: tuple[str, ...], folder: Path) -> None:
+    """transformers makes a vocabulary of special tokens alone, in which every text is the same."""
+    for path in [*folder.glob("*token*"), *folder.glob("vocab*")]:
+        path.unlink()
+    for name in more:
+        (folder / name).write_bytes(b"\x0a\x00")
+    with pytest.raises(ModelError, match=r"finds no vocabulary there \(vocab\.txt or tokenizer\.json\)"):
+        SimCSE(folder, pooling="mean", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "values", [{"num_attention_heads": 0}, {"hidden_act": "nope"}, {"pad_token_id": 10**9}, {"intermediate_size": 40}]
+)
+def test_a_config_that_its_weights_do_not_fit(values: dict[str, object], folder: Path) -> None:
+    change(folder / "config.json", **values)
+    with pytest.raises(ModelError, match=r"the weights cannot be loaded by this config\.json: "):
+        SimCSE(folder, pooling="mean", device="cpu")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "3", ""])
+def test_json_of_another_form(content: str, model_folder: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "simcse_kit.json"):
+        copy = Path(shutil.copytree(model_folder, tmp_path / name))
+        (copy / name).write_text(content)
+        with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+            SimCSE(copy, device="cpu")
+
+
+def test_limits_and_ranges_that_are_none(model_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "copy"))
+    for odd in ("long", -3, 0, True):
+        change(copy / "sentence_bert_config.json", max_seq_length=odd)
+        with pytest.raises(ModelError, match=r"max_seq_length must be a number of tokens, at least 1, or null; got"):
+            SimCSE(copy, device="cpu")
+    change(copy / "sentence_bert_config.json", max_seq_length=1e99)
+    change(copy / "simcse_kit.json", int8_ranges="x")
+    model = SimCSE(copy, device="cpu")
+    assert model.max_seq_length == SimCSE(model_folder, device="cpu").encoder.backbone.config.max_position_embeddings
+    np.testing.assert_allclose(model.encode("a"), SimCSE(model_folder, device="cpu").encode("a"), atol=1e-6)
+    with pytest.raises(ModelError, match="int8_ranges cannot be used"):
+        model.encode("a", precision="int8")
+
+
 def shard(folder: Path, state: dict[str, torch.Tensor], name: str) -> None:
     """Write weights in two shards and their index file."""
     stem, ending = name.rsplit(".", 1)
