@@ -73,7 +73,7 @@ def check_storable(text: str, what: str) -> None:
         ) from error
 
 
-def check_finite(vectors: Vectors, what: str) -> None:
+def check_finite_vectors(vectors: Vectors, what: str) -> None:
     """An error for a vector of (N, D) with NaN or infinite numbers; ``what`` it is of."""
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
@@ -85,7 +85,7 @@ def unit_vectors(texts: Sequence[str], vectors: Vectors, dimension: int) -> Vect
     unit = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
     if unit.shape != (len(texts), dimension) and len(texts):
         raise SearchIndexError(f"{len(texts)} texts need vectors of ({len(texts)}, {dimension}); got {unit.shape}")
-    check_finite(unit, "text")
+    check_finite_vectors(unit, "text")
     for number, text in enumerate(texts):
         check_storable(text, f"text number {number}")
     return normalized(unit)
