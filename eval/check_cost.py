@@ -45,6 +45,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 LOADING: dict[str, Callable[..., Any]] = {
     "encoder.backbone.check_sizes": _nothing,
+    "encoder.backbone.check_vocabulary": _nothing,
     "encoder.backbone.check_weights": _nothing,
     "encoder.load.settle_padding": _nothing,
 }
@@ -59,6 +60,7 @@ ENCODING: dict[str, Callable[..., Any]] = {
 }
 TRAINING: dict[str, Callable[..., Any]] = {
     "data.columns._check_labels": _nothing,
+    "data.reading.check_lines": lambda lines, source: lines,
     "data.reading.find_delimiter": lambda lines, source: Separated(",", lines),
     "data.text.fault_of_texts": _nothing,
     "training.checkpoints._mark": lambda path: FileMark(path.stat().st_size, ""),
