@@ -55,9 +55,8 @@ def tried(family: str, folder: Path) -> dict[str, str]:
                 found[name] = attempt()
             except Exception as error:
                 lines = _COLOUR.sub("", str(error).strip() or type(error).__name__).splitlines()
-                found[name] = (
-                    "no: " + lines[0].partition(" This is step")[0].replace(str(folder / "made"), family)[:200]
-                )
+                reason = lines[0].partition(" This is step")[0].replace(str(folder / "made"), family)
+                found[name] = "no: " + reason[:200]
 
     def model(**settings: Any) -> SimCSE:
         return SimCSE(made, pooling=pooling, **{"device": "cpu"} | settings)
