@@ -104,7 +104,10 @@ def make(family: str, folder: Path, texts: Sequence[str]) -> Path:
     if "d_model" in named or "emb_dim" in named or "dim" in named or "n_embd" in named:  # other names for all sizes
         for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
             del sizes[name]
+    if family == "xlnet":  # any length is allowed, and a limit is an error
+        del sizes["max_position_embeddings"]
     config = AutoConfig.for_model(family, **sizes | named)
+    config.architectures = config.architectures or []  # Funnel has two, and looks for its own here
     torch.manual_seed(0)
     auto: Callable[[Any], Any] = AutoModel.from_config
     model = auto(config)

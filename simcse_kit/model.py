@@ -39,7 +39,7 @@ from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import check_target
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.precision import KeepsRanges, checked_ranges
+from simcse_kit.encoder.precision import KeepsRanges
 from simcse_kit.encoder.saving import upload, write_card
 from simcse_kit.encoder.tokens import TokenTable, tokenize
 from simcse_kit.errors import ModelError
@@ -241,8 +241,9 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
         single = is_single(sentences)
         texts = checked_texts(sentences)
         check_options(batch_size, precision, truncate_dim)
-        if ranges is not None or "int8" in precision:
-            ranges = self.int8_ranges if ranges is None else checked_ranges(ranges)
+        truncate_dim = self.settings.truncate_dim if truncate_dim is None else truncate_dim
+        width = min(truncate_dim or self.encoder.dimension, self.encoder.dimension)
+        ranges = self.ranges_for(precision, ranges, width)
         several = None if device is None or isinstance(device, str | torch.device) else device
         if device is not None and several is None:
             self.to(device)  # type: ignore[arg-type]
@@ -255,7 +256,7 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
             vectors = self._embed(texts, prompt, batch_size, show_progress_bar, output_device, processes)
         result = as_asked(
             vectors,
-            truncate_dim=self.settings.truncate_dim if truncate_dim is None else truncate_dim,
+            truncate_dim=truncate_dim,
             normalize=normalize_embeddings,
             precision=precision,
             ranges=ranges,

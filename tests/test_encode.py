@@ -366,6 +366,23 @@ def test_numpys_scalar_of_text_is_one_string(model: SimCSE) -> None:
         np.testing.assert_array_equal(model.encode(scalar), model.encode(SENTENCES[0]))
 
 
+def test_polars_columns_are_their_texts_and_its_tables_are_refused(model: SimCSE) -> None:
+    polars = pytest.importorskip("polars")
+    texts = SENTENCES[:4]
+    table = polars.DataFrame({"number": [1, 2, 3, 4], "body": texts})
+    for column in (table["body"], polars.Series(texts, dtype=polars.Categorical)):
+        np.testing.assert_array_equal(model.encode(column), model.encode(texts))
+        np.testing.assert_array_equal(model.similarity(column, texts[0]), model.similarity(texts, texts[0]))
+    with pytest.raises(TypeError, match=r"sentences\[1\] is NoneType"):
+        model.encode(polars.Series(["a", None]))
+    with pytest.raises(TypeError, match=r"as table\['body'\]. Its column of text is body"):
+        model.encode(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(TypeError, match=r"a LazyFrame, a table; collect one of its .* It has number, body"):
+            model.encode(table.lazy())
+
+
 @pytest.mark.parametrize("form", ["pandas", "arrow", "data set"])
 def test_a_table_is_refused_and_its_columns_of_text_are_named(model: SimCSE, form: str) -> None:
     import pandas as pd

@@ -39,7 +39,10 @@ def encode_corpus(
         ),
     ],
     precision: Annotated[
-        FilePrecision, typer.Option(help="How vectors are stored; int8 scales each to its own, binary keeps the signs.")
+        FilePrecision,
+        typer.Option(
+            help="How vectors are stored; int8 by the model's int8_ranges, else each to its own; binary: signs."
+        ),
     ] = "float32",
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
     texts: Annotated[bool, typer.Option("--texts", help="Write the texts too (.parquet).")] = False,

@@ -285,6 +285,7 @@ def compact_index(
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection
+    from simcse_kit.search.making import making_shown
 
     collection: Any
     address = index_address(index, store, uri, token)
@@ -294,7 +295,8 @@ def compact_index(
         collection = SentenceIndex.open(address, model, trust_remote_code=trust_remote_code)
         collection.tune_by(_queries_of(queries))
     before = collection.info()
-    collection.compact()
+    with making_shown(True):
+        collection.compact()
     after = collection.info()
     if address.uri is not None:
         out().print(f"{escaped(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")

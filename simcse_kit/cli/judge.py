@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, Pooling, columns_of
+from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, Pooling, TrustIndex, columns_of
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation.judging import Question
@@ -49,6 +49,7 @@ def judge_systems(
     device: Device = None,
     backend: BackendOption = "torch",
     dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
 ) -> None:
     """Mark relevant hits without seeing which system found them; the verdict says which of the two is better.
 
@@ -91,6 +92,7 @@ def judge_systems(
             device=device,
             backend=backend,
             dtype=dtype,
+            trust_remote_code=trust_remote_code,
         )
     if not screen.left:
         err().print("all queries are judged or skipped")

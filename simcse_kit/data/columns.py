@@ -145,7 +145,7 @@ def by_known_names(reading: Reading, wanted: Wanted, header: bool | None) -> Lay
         raise reading.error(
             head.line,
             f"found the columns {', '.join(head.names)}; needed: {wanted.known}; {wanted.advice}"
-            f"{example_row(reading.source)}",
+            f"{example_row(reading.source)}{_ways_on(wanted, head.names)}",
         )
     return None
 
@@ -164,9 +164,18 @@ def _check_labels(reading: Reading, head: Row, texts: Sequence[int]) -> None:
         )
 
 
+def _ways_on(wanted: Wanted, names: Sequence[object]) -> str:
+    """What to do with labelled pairs, for an error about these columns; empty where none is named like a label."""
+    known = folded(names)
+    if not wanted.unlabelled or not any(map(is_label_name, known)):
+        return ""
+    places = find_scored(known)
+    return f"; {ways_on(None if places is None else [str(names[place]).strip() for place in places])}"
+
+
 def example_row(source: str | Path) -> str:
     """The first row with its names, for an error; empty where columns have no names, or no row can be read."""
-    if str(source) == MEMORY:
+    if str(source) == MEMORY or str(source).removesuffix(".gz").endswith(".txt"):
         return ""
     try:
         with open_rows(source, is_wanted=lambda _: True, skip_bad_rows=True) as reading:
@@ -194,10 +203,12 @@ def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | No
     width = len(head.cells)
     if width not in wanted.widths:
         count = "1 column" if width == 1 else f"{width} columns"
+        bare = width > 1 and reading.may_have_header and any(map(_reads_like_text, head.cells))
+        names = " (by the names in a header; there seems to be none: add a line with them)" if bare else ""
         raise reading.error(
             head.line,
-            f"found {count} ({shown(head.cells)}); needed: {wanted.known}; {wanted.advice}"
-            f"{example_row(reading.source) if width > 1 else ''}",
+            f"found {count} ({shown(head.cells)}); needed: {wanted.known}; {wanted.advice}{names}"
+            f"{example_row(reading.source) if width > 1 else ''}{_ways_on(wanted, head.cells)}",
         )
     if header and not reading.may_have_header:
         raise DataError(f"{reading.source} cannot have a header line (--header): only .csv and .tsv files can")
@@ -209,7 +220,8 @@ def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | No
         names = ", ".join(map(str, head.cells))
         raise reading.error(
             head.line,
-            f"found the columns {names}; needed: {wanted.known}; {wanted.advice}{example_row(reading.source)}",
+            f"found the columns {names}; needed: {wanted.known}; {wanted.advice}{example_row(reading.source)}"
+            f"{_ways_on(wanted, head.cells)}",
         )
     if named and header is None:
         advice = "say --header or --no-header (header=True or False)"

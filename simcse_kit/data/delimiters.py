@@ -15,6 +15,8 @@ from simcse_kit.errors import DataError, say_once
 NAMES = {";": "semicolons", "|": "vertical bars", "\t": "tabs"}
 _LINES = 50  # that are looked at
 _FEWEST = 2  # records that must agree: one alone may be a sentence with a semicolon
+_FEWEST_SENTENCES = 3  # in which it may be chance
+_NUMBER = re.compile(r"[-+]?\d+")
 _SAID_FIRST = re.compile(r'"?sep=([,;|\t])"?\s*', re.IGNORECASE)  # as Excel writes it
 
 
@@ -61,6 +63,32 @@ def check_tabs(lines: Iterator[Line], source: str) -> Iterator[Line]:
             f"{source}, line {first[0].number}: {NAMES[others[0]]} separate the cells, and no tab is there "
             f"({shown(without_end(first[0].text))}); name the file .csv, or .txt where a line is a sentence"
         )
+    return chain(first, lines)
+
+
+def check_lines(lines: Iterator[Line], source: str) -> Iterator[Line]:
+    """The lines of a `.txt` file, each a sentence whatever it holds; says so where the first ones look like a table.
+
+    Raises `DataError` where each begins with a number as its first cell, which is no part of a sentence.
+    """
+    first = list(islice(lines, _LINES))
+    cells = {delimiter: _width(first, delimiter) for delimiter in NAMES} if len(first) >= _FEWEST_SENTENCES else {}
+    delimiter = next((delimiter for delimiter, width in cells.items() if width > 1), None)
+    if delimiter is None:
+        return chain(first, lines)
+    what, line = NAMES[delimiter], shown(without_end(first[0].text))
+    other = ".tsv" if delimiter == "\t" else ".csv"
+    rows = [line.text.split(delimiter) for line in first if line.text.strip()]
+    if all(_NUMBER.fullmatch(cells[0].strip()) for cells in rows):
+        raise DataError(
+            f"{source}, line {first[0].number}: each line begins with a number, and {what} separate it from the rest "
+            f"({line}), but in a .txt file a line is one sentence; name the file {other}, and pick the column of the "
+            "text with --columns"
+        )
+    say_once(
+        f"{source}: {what} stand equally often in each of the first lines ({line}), but in a .txt file a line is one "
+        f"sentence; if they separate columns, name the file {other}"
+    )
     return chain(first, lines)
 
 

@@ -1,6 +1,7 @@
 r"""Text files to rows: numbered lines, and one small parser for each format. None of them stops at a bad row.
 
-A line ends at \n and nowhere else: U+2028, \x0b or \x85 are part of the text. In a file without \n it ends at \r.
+A line ends at \n and nowhere else: U+2028, \x0b or \x85 are part of the text. In a file that begins with more \r
+than \n it ends at \r too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ Rows = Iterator[Row | BadRow]
 
 LONGEST_LINE = 1 << 28  # bytes; longer ones, 4 GiB of zeros in a small .gz, would fill the memory
 _PEEK = 1 << 16  # bytes
+_FEWEST_BYTES = 8  # to tell an encoding by
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MARK = "\ufeff"
 
 
@@ -41,7 +44,7 @@ def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
     """
     for number, raw in enumerate(_raw_lines(stream, source), start=1):
         offset = 0
-        if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if number == 1 and raw.startswith(_UTF16):
             raise DataError(f"{source}, line 1: the file is UTF-16 (byte 0x{raw[0]:02x} first); save it as UTF-8")
         if raw.startswith(codecs.BOM_UTF8):
             offset = len(codecs.BOM_UTF8)
@@ -56,6 +59,12 @@ def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
             flaw = f"invalid UTF-8: byte 0x{byte:02x} at position {position} of the line; save the file as UTF-8"
             yield Line(number, raw.decode(errors="surrogateescape"), flaw)
             continue
+        if "\r" in text.rstrip("\r\n"):
+            say_once(
+                f"{source}, line {number}: a carriage return in mid-line stays in the text; where it should end a "
+                "line, save the file with line ends of one kind",
+                key=f"carriage return: {source}",
+            )
         if _MARK in text:
             before, _, after = text.partition(_MARK)
             text = text.replace(_MARK, "")
@@ -71,7 +80,10 @@ def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
 def _raw_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
     """The lines with their ends; of one that is longer than `LONGEST_LINE` its beginning alone."""
     start = stream.peek(_PEEK)[:_PEEK] if isinstance(stream, io.BufferedReader | gzip.GzipFile) else b""
-    if b"\r" in start.rstrip(b"\r\n") and b"\n" not in start:
+    if _is_utf16(start):
+        raise DataError(f"{source}, line 1: every other byte is 0, as in UTF-16; save the file as UTF-8")
+    alone = start.rstrip(b"\r\n").replace(b"\r\n", b"").count(b"\r")
+    if alone > start.count(b"\n"):
         say_once(f"{source}: lines end with a carriage return alone, as on old Macs; each is a line")
         yield from _carriage_returns(stream)
         return
@@ -80,6 +92,18 @@ def _raw_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
         if len(raw) > LONGEST_LINE:  # the rest of the line, unseen
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(_PEEK)
+
+
+def _is_utf16(start: bytes) -> bool:
+    r"""Whether bytes are Latin text in UTF-16 without its mark: every other one is 0.
+
+    >>> _is_utf16("Rain fell.".encode("utf-16-be")), _is_utf16(b"\0\0\0\0\0\0\0\0"), _is_utf16(b"Rain fell.")
+    (True, False, False)
+    """
+    if len(start) < _FEWEST_BYTES or start.startswith(_UTF16):
+        return False
+    fewer, more = sorted(start[first::2].count(b"\0") / len(start) for first in (0, 1))
+    return fewer < 0.05 and more > 0.4
 
 
 def _carriage_returns(stream: BinaryIO) -> Iterator[bytes]:

@@ -9,6 +9,8 @@ def columns_of_table(value: Any) -> list[Any] | None:
     """The names of a table's columns; None for anything else, a column too."""
     if isinstance(value, str | list | tuple):
         return None
+    if hasattr(value, "collect_schema"):  # polars' tables; of a lazy one, names alone cost less than `columns`
+        return list(value.collect_schema().names())
     names = getattr(value, "column_names", None)
     if names is None and hasattr(value, "dtypes"):  # of a Series too, which has no columns
         names = getattr(value, "columns", None)
@@ -18,7 +20,10 @@ def columns_of_table(value: Any) -> list[Any] | None:
 def one_column(table: Any) -> str:
     """What an error says of a table that stands where a column of text should; it begins with "a"."""
     columns, kind = columns_of_table(table) or [], type(table).__name__
-    with_text = [name for name in columns if _holds_text(table, name)]
+    try:
+        with_text = [name for name in columns if _holds_text(table, name)]
+    except TypeError:  # its values are not here yet (polars' LazyFrame, Spark)
+        return f"a {kind}, a table; collect one of its columns into a list. It has {', '.join(map(str, columns))}"
     if not with_text:
         return f"a {kind} without a column of text; it has {', '.join(map(str, columns)) or 'none'}"
     what = "column of text is" if len(with_text) == 1 else "columns of text are"

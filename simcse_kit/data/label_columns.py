@@ -15,6 +15,10 @@ _LOOKED_AT = 1000  # rows, evenly spread
 _FEW_VALUES = 5  # of a third column that may be a label, each at least `_REPEATED` times on average
 _REPEATED = 4
 _LONGEST_VALUE = 30  # characters
+_LABELS = {"true", "false", "yes", "no", "y", "n", "t", "f", "positive", "negative", "entailment", "neutral"}
+_LABELS |= {"contradiction", "not_entailment", "duplicate", "paraphrase", "similar", "different", "same", "equivalent"}
+_LABELS |= {f"{no}{label}" for label in _LABELS for no in ("not ", "not_", "non-", "no_")}
+"""Values that are labels in however few rows."""
 
 
 def is_label_name(name: str) -> bool:
@@ -44,6 +48,7 @@ def fault_of_texts(rows: Sequence[tuple[str, ...]]) -> str | None:
         numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in column)
         values = set(column)
         few = len(values) <= _FEW_VALUES and len(column) >= _REPEATED * max(2, len(values))
+        few = few or {value.casefold() for value in values} <= _LABELS
         if 2 * numbers > len(column):
             found = f"column {place} of {len(sample[0])} holds numbers"
         elif place == 3 and few and max(map(len, values)) <= _LONGEST_VALUE:

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
-from simcse_kit.data.delimiters import check_tabs, find_delimiter
-from simcse_kit.data.formats import TEXT_FORMATS, Rows, csv_rows, numbered_lines, starts_with_tabs, tab_rows
+from simcse_kit.data.delimiters import check_lines, check_tabs, find_delimiter
+from simcse_kit.data.formats import TEXT_FORMATS, Rows, csv_rows, numbered_lines, starts_with_tabs, tab_rows, text_rows
 from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.data.rows import BadRow, Row, RowProblem, is_blank, shown
 from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows
@@ -202,6 +202,8 @@ def open_rows(
                 parse = tab_rows if delimiter == "\t" else partial(csv_rows, delimiter=delimiter)
             elif suffix == ".tsv":
                 lines = check_tabs(lines, name)
+            elif parse is text_rows:
+                lines = check_lines(lines, name)
             may_have_header = suffix in (".csv", ".tsv") or parse is tab_rows
             yield Reading(name, parse(lines), unit="line", may_have_header=may_have_header, **options)
     except EOFError as error:

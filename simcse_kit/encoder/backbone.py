@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.encoder.intact import check_sizes, check_weights, inside
+from simcse_kit.encoder.intact import check_sizes, check_vocabulary, check_weights, inside
 from simcse_kit.errors import MissingExtraError, ModelError, TrainingError
 from simcse_kit.files import read_json
 
@@ -20,6 +20,7 @@ _WEIGHTS = "model.safetensors"
 _OLD_WEIGHTS = "pytorch_model.bin"
 BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # one layer code under several names
 PACKED = "simcse_kit_packed"  # our attention over batches without padding, in transformers' table
+_OTHER_SHAPE = "a weight has another shape there"
 _SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}  # package: module
 _NOT_TENSORS = (
     "broken, or more than tensors: torch.load(weights_only=True) refuses it, and nothing else is unpickled here"
@@ -132,8 +133,9 @@ def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False)
                 model, info = AutoModel.from_pretrained(folder, trust_remote_code=trust_remote_code, **given)
     except pickle.UnpicklingError as error:
         raise ModelError(f"{folder / _OLD_WEIGHTS}: {_NOT_TENSORS}") from error
-    except (OSError, ValueError, RuntimeError, MemoryError, TypeError, OverflowError) as error:
-        raise ModelError(f"{folder}: the weights cannot be loaded: {_first_line(error)}") from error
+    except Exception as error:  # what the architecture's code makes of a value that it did not expect
+        reason = _OTHER_SHAPE if "ignore_mismatched_sizes" in str(error) else _first_line(error)
+        raise ModelError(f"{folder}: the weights cannot be loaded by this config.json: {reason}") from error
     missing = [key for key in info["missing_keys"] if not key.startswith("pooler")]
     if alone is None and getattr(config, "is_encoder_decoder", False):
         model = _encoder_of(model)
@@ -324,7 +326,8 @@ def first_position(backbone: nn.Module) -> int | None:
 def _refuse_own_code(folder: Path, file: str, trusted: bool, cause: Exception) -> None:
     """A `ModelError` that names the option, where a file of the folder names code of its own, which was not run."""
     path = folder / file
-    if trusted or not path.is_file() or "auto_map" not in read_json(path, ModelError):
+    found = {} if trusted or not path.is_file() else read_json(path, ModelError)
+    if not isinstance(found, dict) or "auto_map" not in found:
         return
     raise ModelError(
         f"{folder}: the model brings Python code of its own ({file} names it under auto_map), which was not run. Read "
@@ -347,6 +350,7 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
         _refuse_own_code(folder, "tokenizer_config.json", trust_remote_code, error)
         _name_sentencepiece(folder, error)
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {_first_line(error)}") from error
+    check_vocabulary(folder, tokenizer)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token if tokenizer.eos_token is not None else tokenizer.unk_token

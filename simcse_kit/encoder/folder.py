@@ -31,6 +31,7 @@ from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.files import read_json, write_json
 
 RECORD = "simcse_kit.json"
+_NO_LIMIT = 1e9  # tokens
 _OLD_TRANSFORMERS = ("ALBERT", "BERT", "CamemBERT", "DistilBERT", "RoBERTa", "T5", "XLMRoBERTa", "XLNet")
 """What sentence-transformers before 0.3 called its Transformer, by the backbone."""
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
@@ -138,13 +139,28 @@ def _read_transformer(path: Path, settings: Settings) -> None:
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"):
         if (path / f"sentence_{name}_config.json").is_file():
             values = read_json(path / f"sentence_{name}_config.json", ModelError)
-            settings.max_seq_length = values.get("max_seq_length")
+            settings.max_seq_length = _length(values.get("max_seq_length"), path / f"sentence_{name}_config.json")
             settings.do_lower_case = bool(values.get("do_lower_case", False))
             if values.get("module_output_name", "token_embeddings") != "token_embeddings":
                 raise UnsupportedModelError(
                     f"{path}: the Transformer does not give token embeddings; its kind is not supported"
                 )
             return
+
+
+def _length(value: Any, file: Path) -> int | None:
+    """A limit in tokens; one above any model's stands for none."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
+        raise ModelError(f"{file}: max_seq_length must be a number of tokens, at least 1, or null; got {value!r}")
+    return None if value is None or value > _NO_LIMIT else int(value)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What our own file in a model's folder says; nothing where it is not there."""
+    found = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
+    if not isinstance(found, dict):
+        raise ModelError(f"{folder / RECORD}: expected a JSON object, found {found!r:.60}")
+    return found
 
 
 def _hands_layers_on(transformer: Path | None) -> bool:

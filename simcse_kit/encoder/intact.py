@@ -45,6 +45,17 @@ def check_weights(folder: Path, module: nn.Module) -> None:
             )
 
 
+def check_vocabulary(folder: Path, tokenizer: Any) -> None:
+    """A `ModelError` where no file of the vocabulary is there: transformers makes one in which each word is unknown."""
+    kind = type(tokenizer)
+    names = [*getattr(kind, "vocab_files_names", {}).values()]
+    if names and kind.__module__.startswith("transformers.") and not any((folder / name).is_file() for name in names):
+        raise ModelError(
+            f"{folder}: {kind.__name__} finds no vocabulary there ({' or '.join(names)}), so each word would be "
+            "unknown; fetch the tokenizer's files too"
+        )
+
+
 def inside(folder: Path, path: str, file: str) -> Path:
     """The path that a ``file`` of the folder names in it; a `ModelError` where it leads out of the folder."""
     lexical = os.path.normpath(str(path).replace("\\", "/"))

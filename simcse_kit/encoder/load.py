@@ -21,7 +21,7 @@ from simcse_kit.encoder.backbone import (
     state_keys,
 )
 from simcse_kit.encoder.fingerprint import fingerprint
-from simcse_kit.encoder.folder import RECORD, SentenceTransformersFolder, Settings, read_modules
+from simcse_kit.encoder.folder import SentenceTransformersFolder, Settings, read_modules, read_record
 from simcse_kit.encoder.hub import ModelSource
 from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_lora
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
@@ -29,7 +29,6 @@ from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.encoder.pooling import pooling_name, recorded_pooling
 from simcse_kit.encoder.probing import settle_padding
 from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
-from simcse_kit.files import read_json
 
 _ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
 _OF_DECODERS = "last_token"  # the default of a decoder, whose last token alone has seen all others
@@ -67,7 +66,7 @@ def load_encoder(
     first, from the hub unless ``local_files_only``.
     """
     folder = source.folder
-    record = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
+    record = read_record(folder)
     modules = read_modules(folder, record.get("pooling")) if (folder / "modules.json").is_file() else None
     where = modules.transformer if modules else folder
     base = base_folder(where, local_files_only=local_files_only, trust_remote_code=trust_remote_code)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from simcse_kit.errors import ModelError
+
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 RANGES = "int8_ranges"  # the name under which a model's record keeps them
 
@@ -24,7 +26,10 @@ class KeepsRanges:
         Set it to what the vectors of your texts have: ``np.stack([vectors.min(0), vectors.max(0)])``.
         """
         kept = self.record.get(RANGES)
-        return None if kept is None else np.asarray(kept, np.float32)
+        try:
+            return None if kept is None else checked_ranges(kept)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"the model's {RANGES} cannot be used: {error}. Set them again, or to None") from error
 
     @int8_ranges.setter
     def int8_ranges(self, ranges: ArrayLike | None) -> None:
@@ -32,6 +37,19 @@ class KeepsRanges:
             self.record.pop(RANGES, None)
         else:
             self.record[RANGES] = checked_ranges(ranges).tolist()
+
+    def ranges_for(self, precision: str, ranges: ArrayLike | None, width: int) -> NDArray[np.float32] | None:
+        """What int8 and uint8 of vectors of this width stand for: ``ranges``, else the model's; None for others.
+
+        Ranges that cannot be used, or are of another width, are a `ValueError`.
+        """
+        quantizes = "int8" in precision
+        found = checked_ranges(ranges) if ranges is not None else self.int8_ranges if quantizes else None
+        if found is None or not quantizes:
+            return None
+        if found.shape[1] != width:
+            raise ValueError(f"ranges are of {found.shape[1]} dimensions; the vectors have {width}")
+        return found
 
 
 def checked_ranges(ranges: ArrayLike) -> NDArray[np.float32]:
@@ -57,8 +75,6 @@ def quantized(vectors: Tensor, precision: str, ranges: NDArray[np.float32] | Non
     if ranges is None:
         signed = own_int8(values)
         return signed if precision == "int8" else np.asarray(signed.astype(np.int16) + 128, np.uint8)
-    if ranges.shape[1] != values.shape[1]:
-        raise ValueError(f"ranges are of {ranges.shape[1]} dimensions; the vectors have {values.shape[1]}")
     steps = np.where(ranges[1] > ranges[0], (ranges[1] - ranges[0]) / 255, 1)
     found: NDArray[np.float32] = np.clip(np.floor((values - ranges[0]) / steps), 0, 255)
     return found.astype(np.uint8) if precision == "uint8" else (found - 128).astype(np.int8)

@@ -19,10 +19,11 @@ from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source
 from simcse_kit.encoder.call import listening, say_cut
 from simcse_kit.encoding.bulk.encode import EncodeCounts
-from simcse_kit.encoding.bulk.formats import stored, width, write_parquet
+from simcse_kit.encoding.bulk.formats import hash_of_ranges, stored, width, write_parquet
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError, ModelError, SimCSEKitError, require_extra
 from simcse_kit.files import read_json, sync, write_json
+from simcse_kit.losses.similarity import ArrayLike
 from simcse_kit.model import SimCSE
 
 _RECORD = "_simcse_kit.json"  # readers of Parquet folders pass over names with an underscore
@@ -53,6 +54,7 @@ def encode_with_ray(
     workers: int | None = None,
     load: dict[str, Any] | None = None,
     precision: FilePrecision = "float32",
+    ranges: ArrayLike | None = None,
     normalize_embeddings: bool = False,
     texts: bool = False,
     columns: Sequence[str] | None = None,
@@ -75,7 +77,7 @@ def encode_with_ray(
         address: of a Ray cluster, ``auto`` for the one that this machine belongs to; None starts Ray here.
         workers: how many models encode at once; None: one on each accelerator, else on each core.
         load: further arguments of `SimCSE`.
-        precision: and ``normalize_embeddings``, ``texts``, ``columns``, ``id_column``, ``prompt_name``,
+        precision: and ``ranges``, ``normalize_embeddings``, ``texts``, ``columns``, ``id_column``, ``prompt_name``,
             ``batch_size``: as in `encode_files`.
         task_rows: about how many rows a task has: a task is whole row groups.
         overwrite: replace what is in ``output``.
@@ -92,12 +94,14 @@ def encode_with_ray(
     tally: Counter[str] = Counter()
     files = files_of([source] if isinstance(source, str | Path) else list(source), tally)
     own = SimCSE(model, **(load or {}))
+    ranges = own.ranges_for(precision, ranges, own.get_embedding_dimension())
     run = {
         "model": own.fingerprint(),
         "backend": f"{own.backend.name} {own.backend.dtype}",
         "prompt_name": prompt_name,
         "normalize_embeddings": normalize_embeddings,
         "precision": precision,
+        "int8_ranges": hash_of_ranges(ranges),
         "texts": texts,
         "columns": None if columns is None else list(columns),
         "id_column": id_column,
@@ -123,6 +127,7 @@ def encode_with_ray(
             "prompt_name": prompt_name,
             "batch_size": batch_size,
             "normalize_embeddings": normalize_embeddings,
+            "ranges": ranges,
         },
     }
     limit = own.max_seq_length
@@ -295,7 +300,7 @@ class EncodeWorker:
         )
         (shard,) = source.shards(task.rows)
         with listening() as heard:
-            vectors = stored(self.model.encode(shard.texts, **settings["encode"]), settings["precision"])
+            vectors = stored(self.model.encode, shard.texts, settings["precision"], **settings["encode"])
         target = Path(settings["output"]) / task.part
         part = target.with_name(f".{target.name}.{os.getpid()}")  # a lost worker may still write its own
         write_parquet(

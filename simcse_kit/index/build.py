@@ -169,12 +169,15 @@ def add_files(
     language: str = "en",
     batch_size: int | None = None,
     show_progress_bar: bool = False,
+    trust_remote_code: bool = False,
 ) -> IndexCounts:
     """Encode files into an index that has a folder, and commit; arguments and errors are those of `build_index`.
 
-    ``index`` may be its address. Many rows are several commits, 262,144 rows each, so that memory is bounded.
+    ``index`` may be its address, which is opened with ``trust_remote_code`` (see `SentenceIndex.open`). Many rows are
+    several commits, 262,144 rows each, so that memory is bounded.
     """
-    index = index if isinstance(index, SentenceIndex) else SentenceIndex.open(index)
+    if not isinstance(index, SentenceIndex):
+        index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
     if passages and id_column is None and len(index):
         raise SearchIndexError("to add passages to an index that has some, name the documents' ids: --id-column")
     how = _Reading(
@@ -253,7 +256,7 @@ def _add(
     if tally["rows"] < there:
         raise SearchIndexError(f"the files have {tally['rows']} rows, and this build had {there} already; {_CHANGED}")
     say_cut(truncated, tally["rows"], index.model.name, index.model.max_seq_length)
-    index.save()
+    index.save(show_progress_bar=how.show_progress_bar)
     return IndexCounts(len(source.files), tally["rows"], tally["blank"], len(source.skipped), tally["documents"])
 
 

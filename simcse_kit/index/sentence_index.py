@@ -14,6 +14,7 @@ from simcse_kit.errors import ModelError, SearchIndexError
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection
 from simcse_kit.search.address import Address, index_address, masked
+from simcse_kit.search.making import making_shown
 from simcse_kit.search.stores import at_address
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import normalized
@@ -205,13 +206,20 @@ class SentenceIndex:
         texts = checked_texts(sentences)
         return texts, self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
 
-    def save(self, folder: str | Path | Address | None = None, *, structure: bool = True) -> Path:
+    def save(
+        self,
+        folder: str | Path | Address | None = None,
+        *,
+        structure: bool = True,
+        show_progress_bar: bool = False,
+    ) -> Path:
         """Commit to ``folder`` (None: where it was opened or saved last), at one instant; returns the folder.
 
         ``folder`` may be an address as in `build`: of Milvus, the rows are copied there, and the index is that one from
         now on. Of an index in Milvus it may be another collection's name; of Milvus, the name is returned.
 
-        ``structure`` False leaves the making of a first structure (see ``kind`` of `build`) to a later commit.
+        ``structure`` False leaves the making of a first structure (see ``kind`` of `build`) to a later commit;
+        ``show_progress_bar`` shows bars while one is made.
 
         Raises:
             SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
@@ -219,10 +227,11 @@ class SentenceIndex:
         """
         if folder is None:
             folder = self._place if self._collection.folder is None else None
-        if folder is None:
-            return self._collection.save(structure=structure)
-        self._collection, path = at_address(self._collection, folder)
-        return self._collection.save(path, structure=structure)
+        path = None
+        if folder is not None:
+            self._collection, path = at_address(self._collection, folder)
+        with making_shown(show_progress_bar):
+            return self._collection.save(path, structure=structure)
 
     def tune_by(self, queries: Sequence[str]) -> None:
         """Let the structure that the next `save` or `compact` makes find the target recall for queries like these.
@@ -239,9 +248,10 @@ class SentenceIndex:
             raise SearchIndexError("to tune by queries takes at least one")
         self._collection.queries = normalized(np.array(self.model.encode_query(texts), dtype=np.float32))
 
-    def compact(self) -> Path:
+    def compact(self, *, show_progress_bar: bool = False) -> Path:
         """Commit without the deleted sentences, and make the structure again; it takes as long as building did."""
-        return self._collection.compact()
+        with making_shown(show_progress_bar):
+            return self._collection.compact()
 
     def verify(self) -> None:
         """Read all of the last commit and compare it with its checksums; a difference is a `SearchIndexError`."""

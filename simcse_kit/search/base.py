@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.checks import as_json, checked_count, checked_ids, unit_vectors
+from simcse_kit.search.checks import as_json, check_finite_vectors, checked_count, checked_ids, unit_vectors
 from simcse_kit.search.fields import Fields, check_fields, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
 from simcse_kit.search.rows import Id, IndexRow, JsonObject
@@ -283,6 +283,7 @@ class BaseCollection(ABC):
         condition = None if filter is None else now.condition_of(filter)
         if not len(queries):
             return []
+        check_finite_vectors(queries, "query")
         return now._hits(normalized(queries), k, threshold, condition)
 
     def similar(

@@ -73,13 +73,19 @@ def check_storable(text: str, what: str) -> None:
         ) from error
 
 
+def check_finite_vectors(vectors: Vectors, what: str) -> None:
+    """An error for a vector of (N, D) with NaN or infinite numbers; ``what`` it is of."""
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        raise SearchIndexError(f"the vector of {what} number {int(np.argmin(finite))} is not finite")
+
+
 def unit_vectors(texts: Sequence[str], vectors: Vectors, dimension: int) -> Vectors:
     """A copy of vectors (N, D) at length 1, for N texts that can be stored; a zero vector stays."""
     unit = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
     if unit.shape != (len(texts), dimension) and len(texts):
         raise SearchIndexError(f"{len(texts)} texts need vectors of ({len(texts)}, {dimension}); got {unit.shape}")
-    if not np.isfinite(unit).all():
-        raise SearchIndexError(f"the vector of text number {int(np.argmin(np.isfinite(unit).all(1)))} is not finite")
+    check_finite_vectors(unit, "text")
     for number, text in enumerate(texts):
         check_storable(text, f"text number {number}")
     return normalized(unit)

@@ -31,6 +31,7 @@ from simcse_kit.search.store import (
     commit,
     committing,
     file_name,
+    generation_of,
     one_writer,
     read_manifest,
 )
@@ -174,12 +175,12 @@ class Collection(BaseCollection):
             content, described = self._content, self._content.described
             new = content.changed
             missing = structure and described is None and self._wants_structure(len(content))
-            if generation > 1 and not new and not missing:
+            if (target / MANIFEST).is_file() and not new and not missing:
                 return target
             with committing(target):
                 entries = [segment.entry for segment in content.segments]
-                if target != self.folder:
-                    self._copy_to(target, [*entries, *([described] if described else [])])
+                if entries and target != self.folder:
+                    self._copy_to(target)
                 if new:
                     deleted = content.newly_deleted()
                     kept = len(entries) - to_merge(content.segments, content.pending.count + len(deleted))
@@ -250,19 +251,26 @@ class Collection(BaseCollection):
                     f"{target} was changed by somebody else since it was opened (commit {on_disk}, opened at "
                     f"{self._snapshot.generation}); open it again"
                 )
-            return on_disk + 1
+            return max(on_disk, self._newest()) + 1
         if target.is_dir() and any(target.iterdir()):
             raise SearchIndexError(f"{target} is not empty and not an index; choose another folder")
-        return 1
+        return self._newest() + 1
 
-    def _copy_to(self, target: Path, entries: Sequence[SegmentEntry | StructureEntry]) -> None:
-        for entry in entries:
-            files = [entry.vectors, entry.rows] if isinstance(entry, SegmentEntry) else [entry.file]
-            for file in files:
-                if file is not None:
-                    assert self.folder is not None
-                    shutil.copyfile(self.folder / file.name, target / file.name)
-                    sync(target / file.name)
+    def _newest(self) -> int:
+        """The highest number in its files' names; of a copy it may be above its commit's, and must not come again."""
+        return max((generation_of(file.name) for file in self._files()), default=0)
+
+    def _files(self) -> Iterator[FileEntry]:
+        for segment in self._content.segments:
+            yield from filter(None, (segment.entry.vectors, segment.entry.rows))
+        if self._content.described is not None:
+            yield self._content.described.file
+
+    def _copy_to(self, target: Path) -> None:
+        assert self.folder is not None
+        for file in self._files():
+            shutil.copyfile(self.folder / file.name, target / file.name)
+            sync(target / file.name)
 
     def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
         """Make, tune and write a structure over all vectors."""

@@ -9,6 +9,7 @@ from simcse_kit.data.kinds import breaks, joined, kind_of
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.filters import BooleanGroup, Compare, Condition, Exists
 
+_PLAIN = ("integer", "float", "boolean", "text")
 Fields = Mapping[str, str]
 """Type of each field: integer, float, boolean, text, object, null (nothing else was seen) or mixed."""
 
@@ -37,7 +38,10 @@ def with_rows(fields: Fields | None, metadata: Sequence[Mapping[str, Any] | None
 
 
 def check_fields(condition: Condition, fields: Fields | None) -> None:
-    """A `SearchIndexError` where a condition compares a field that no row of the index has; $exists may ask for any."""
+    """A `SearchIndexError` where a condition compares a field that no row of the index has, or with another type.
+
+    $exists may ask for any.
+    """
     if fields is None or isinstance(condition, Exists):
         return
     if isinstance(condition, Compare):
@@ -46,6 +50,12 @@ def check_fields(condition: Condition, fields: Fields | None) -> None:
             raise SearchIndexError(
                 f"the filter compares {condition.path[0]!r}, a field that no sentence of this index has; its fields "
                 f"are: {there}. Only $exists may ask for any"
+            )
+        known, kind = fields[condition.path[0]], kind_of(condition.value)
+        if len(condition.path) == 1 and known in _PLAIN and breaks(known, kind):
+            raise SearchIndexError(
+                f"the filter compares {condition.path[0]!r}, which is {known} in this index, with "
+                f"{condition.value!r:.80}, which is {kind}: no sentence can meet that"
             )
         return
     for part in condition.parts if isinstance(condition, BooleanGroup) else (condition.part,):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -223,6 +224,16 @@ def commit(folder: Path, manifest: Manifest) -> None:
 def file_name(stem: str, generation: int) -> str:
     """Name of a commit's file; ``stem`` is one of `STEMS`."""
     return f"{stem}-{generation:06d}.{ {'vectors': 'f32', 'rows': 'sqlite', 'structure': 'faiss'}[stem] }"
+
+
+def generation_of(name: str) -> int:
+    """The generation in a name of `file_name`.
+
+    >>> generation_of(file_name("rows", 12))
+    12
+    """
+    found = re.search(r"-(\d+)\.", name)
+    return 0 if found is None else int(found[1])
 
 
 def _clear(folder: Path) -> None:

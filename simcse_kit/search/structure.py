@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.blocks import BlockFile
 from simcse_kit.search.kinds import KINDS, ApproximateKind, IndexKind, get_kind
+from simcse_kit.search.making import making
 from simcse_kit.search.vectors import Mask, VectorParts
 from simcse_kit.types import Vectors
 
@@ -20,6 +21,7 @@ TARGET_RECALL = 0.99
 TOP = 10  # recall is of so many
 _QUERIES = 1000  # at most, to tune by
 _CANDIDATES = (10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000)
+_ADDED = 1 << 14  # rows between two steps of the bar
 _CERTAIN = 2  # standard errors: 97 % of the samples of queries
 _EQUAL = 1e-6  # rows whose scores differ by less are equally good answers
 
@@ -64,15 +66,18 @@ class Structure:
     def build(cls, kind: ApproximateKind, vectors: VectorParts, *, hold_out: bool = True, seed: int = 0) -> Structure:
         """Train on a part of the vectors, and add all; of a graph all but the last ones, see `tune`."""
         held_out = min(_QUERIES, len(vectors) // 10) if hold_out and kind.tuned_by_new_rows else 0
-        empty = cls(kind, kind.create(vectors, seed), 0, Setting(1, TOP))
+        with making(f"Training {kind.name}"):
+            empty = cls(kind, kind.create(vectors, seed), 0, Setting(1, TOP))
         return empty.extended(vectors, len(vectors) - held_out)
 
     def extended(self, vectors: VectorParts, rows: int) -> Structure:
         """With the rows up to number ``rows`` added."""
-        for start, chunk in vectors.chunks(self.rows):
-            part = chunk[: max(0, rows - start)]
-            if len(part):
-                self.kind.add(self.index, part)
+        with making("Adding rows", max(0, rows - self.rows)) as added:
+            for start, chunk in vectors.chunks(self.rows, _ADDED):
+                part = chunk[: max(0, rows - start)]
+                if len(part):
+                    self.kind.add(self.index, part)
+                    added(len(part))
         return Structure(self.kind, self.index, rows, self.setting)
 
     @classmethod
@@ -111,7 +116,8 @@ def build_tuned(
     Of the rows themselves, or of unit ``queries`` (Q, D).
     """
     structure = Structure.build(kind, vectors, hold_out=queries is None)
-    tuned = tune(structure, vectors, target, queries=queries)
+    with making(f"Tuning {kind.name} to a recall of {target:g}"):
+        tuned = tune(structure, vectors, target, queries=queries)
     return structure.extended(vectors, len(vectors)), tuned
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simcse_kit.data.rows import is_blank
 from simcse_kit.serving.engines import IndexEngine, ModelEngine
 from simcse_kit.serving.errors import ApiError
 from simcse_kit.serving.metrics import Metrics
@@ -42,7 +43,7 @@ class ServerState:
                 422, f"{what}: {len(texts)} texts; one request takes at most {self.limits.sentences}, send several"
             )
         for number, text in enumerate(texts):
-            if not text.strip():
+            if is_blank(text):
                 raise ApiError(422, f"{what}: text number {number} is empty")
             if len(text) > self.limits.characters:
                 raise ApiError(

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +21,11 @@ from simcse_kit.search.blocks import file_checksum
 
 STAGING = ".staging"
 STATE = "trainer_state.json"
+TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
 KEPT = 3  # the last, the one before, the best
 _FILES = "files.json"
+_NEEDED = (STATE, "optimizer*", "scheduler.pt", "rng_state*.pth", TRAINING_WEIGHTS, "*model*.safetensors")
+_ARCHIVES = (".pt", ".pth", ".bin")  # of torch: a zip archive, whose end says what is in it
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -77,7 +81,9 @@ def damage(checkpoint: Path) -> str | None:
     if not checkpoint.is_dir():
         return f"{checkpoint.name} is missing"
     if not (checkpoint / _FILES).is_file():
-        return f"{_FILES} is missing (an earlier simcse_kit wrote none)"
+        earlier = [path for path in checkpoints(checkpoint.parent) if step_of(path) < step_of(checkpoint)]
+        listed = any((path / _FILES).is_file() for path in earlier)
+        return f"{_FILES} is missing" if listed else _damage_without_list(checkpoint)
     try:
         marks = {name: FileMark(**mark) for name, mark in read_json(checkpoint / _FILES, TrainingError).items()}
         for name, mark in marks.items():
@@ -89,6 +95,27 @@ def damage(checkpoint: Path) -> str | None:
                 return f"{name} has another hash than when it was written"
     except (TrainingError, TypeError, AttributeError, OSError) as error:
         return f"{_FILES} or what it lists cannot be read: {error}"
+    return None
+
+
+def _damage_without_list(checkpoint: Path) -> str | None:
+    """Of a checkpoint that an earlier version wrote: what is not there, or has no proper end."""
+    import safetensors
+
+    for pattern in _NEEDED:
+        if not any(checkpoint.glob(pattern)):
+            return f"{pattern.replace('*', '')} is missing"
+    for path in checkpoint.iterdir():
+        if path.suffix in _ARCHIVES and not zipfile.is_zipfile(path):
+            return f"{path.name} is cut off or damaged"
+        try:
+            if path.suffix == ".safetensors":
+                with safetensors.safe_open(path, "np"):
+                    pass
+            elif path.suffix == ".json":
+                read_json(path, TrainingError)
+        except (safetensors.SafetensorError, TrainingError) as error:
+            return f"{path.name} cannot be read: {error}"
     return None
 
 
@@ -104,6 +131,11 @@ def last_whole(run: Path) -> Path | None:
         if found is None:
             if damaged:
                 say_once(f"--resume: {'; '.join(damaged)}. The run goes on from {checkpoint}, the one before")
+            if not (checkpoint / _FILES).is_file():
+                say_once(
+                    f"--resume: {checkpoint} has no {_FILES}, which earlier versions did not write: its files are "
+                    "there and whole in form, but whether they are as they were written cannot be told"
+                )
             return checkpoint
         damaged.append(f"{checkpoint} is damaged: {found}")
     if damaged:

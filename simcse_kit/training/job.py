@@ -219,7 +219,7 @@ def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSetting
         check_gold(pairs, f"objective {config.objective.name} learns from scores that differ")
         rows: list[tuple[str, ...]] = list(zip(pairs.first, pairs.second, strict=True))
         data = TextData(rows=rows, source=pairs.source, empty=pairs.dropped)
-        check_differences(data)
+        check_differences(data, scored=True)
         return _Read(data, data, gold=pairs.gold)
     read: Callable[..., TextData] = read_sentences
     if config.mode == "sup":

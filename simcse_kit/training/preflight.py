@@ -25,6 +25,7 @@ from simcse_kit.training.record import RUN_RECORD
 from simcse_kit.training.sampling import Item
 from simcse_kit.types import ScoredPairs
 
+_MANY = 20  # one row in so many is worth a word
 _ADAM_STATES = 2  # moments, each as large as the weights
 
 
@@ -49,7 +50,7 @@ def warn_of_worse_search(config: TrainConfig, start: Loaded) -> None:
 def tell_repeats(data: TextData, config: TrainConfig) -> None:
     """Say once that many rows are the same."""
     repeats = len(data) - len(set(data.rows))
-    if repeats > len(data) // 20:
+    if repeats > len(data) // _MANY:
         where = "in different batches, as far as there are batches"
         apart = f"they are put {where}" if config.no_duplicates else f"--no-duplicates puts them {where}"
         say_once(
@@ -143,15 +144,30 @@ def check_gold(pairs: ScoredPairs, reason: str) -> None:
         )
 
 
-def check_differences(data: TextData) -> None:
-    """Texts differ from row to row, and the columns of a row from each other: else there is nothing to learn."""
+def check_differences(data: TextData, *, scored: bool = False) -> None:
+    """Texts differ from row to row, and the columns of a row from each other: else there is nothing to learn.
+
+    ``scored``: one text may stand in every row, as a query whose answers are scored. Many rows of equal texts are said.
+    """
     rows = len(data)
     if all(row == data.rows[0] for row in data.rows) and rows > 1:
         raise TrainingError(
             f"{data.source}: all {rows} rows are {shown(data.rows[0])}; a model learns from texts that differ"
         )
+    for place in range(0 if scored or data.width == 1 else 2):
+        if all(row[place] == data.rows[0][place] for row in data.rows) and rows > 1:
+            raise TrainingError(
+                f"{data.source}: column {place + 1} is {shown(data.rows[0][place])} in each of the {rows} rows, so no "
+                "row tells more than another what belongs together; pick two columns of texts with --columns"
+            )
     for first, second in combinations(range(data.width), 2):
-        if all(row[first] == row[second] for row in data.rows):
+        equal = sum(row[first] == row[second] for row in data.rows)
+        if rows > equal > rows // _MANY:
+            say_once(
+                f"{data.source}: columns {first + 1} and {second + 1} are equal in {equal} of the {rows} rows, which "
+                "teach nothing or the wrong thing"
+            )
+        if equal == rows:
             raise TrainingError(
                 f"{data.source}: columns {first + 1} and {second + 1} are equal in each of the {rows} rows, such as "
                 f"{shown(data.rows[0])}; a pair needs two different texts, and texts alone are for `simcse-kit train "

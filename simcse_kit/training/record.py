@@ -19,7 +19,7 @@ from simcse_kit.data import TextData
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.parts import own_name
-from simcse_kit.training.config import COMMON, TrainConfig, needs
+from simcse_kit.training.config import COMMON, TrainConfig, needs, part_settings
 from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
 
@@ -136,8 +136,10 @@ def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
     changed = f"--resume: {{}} has changed since the run in {output_dir} began"
     check_same_data(before, record, changed)  # first: settings that were chosen for the rows differ with them
     settings = {field.name: field for field in COMMON}
+    defaults = {field.name: field.default for field in (*COMMON, *part_settings().values())}
     for key, value in record["arguments"].items():
-        was = before["arguments"].get(key)
+        # A setting that the run's version did not have was what its default does.
+        was = before["arguments"].get(key, json.loads(json.dumps(defaults.get(key), default=str)))
         was = own_name(settings[key], was) if key in settings else was
         if key not in _FREE_TO_CHANGE and was != value:
             raise TrainingError(f"--resume: {key} was {was!r} in the run that {output_dir} holds, now it is {value!r}")
@@ -192,6 +194,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Of versions, machine and device between two records, in words: on others the same run has other bits."""
     found = []
     for name in ("versions", "machine", "device"):
+        if name not in before:  # of a version that did not write it
+            continue
         was, is_now = (record.get(name) or {} for record in (before, now))
         was, is_now = (part if isinstance(part, dict) else {name: part} for part in (was, is_now))
         for key in sorted({*was, *is_now}):

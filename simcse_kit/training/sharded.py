@@ -20,9 +20,10 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 
 from simcse_kit.errors import say_once
 from simcse_kit.model import SimCSE
+from simcse_kit.training.checkpoints import TRAINING_WEIGHTS
 from simcse_kit.training.objective import ContrastiveModel
 from simcse_kit.training.sampling import EpochBatches
-from simcse_kit.training.trainer import ENCODER, TRAINING_WEIGHTS, ContrastiveTrainer, checkpoint_mismatch, trained
+from simcse_kit.training.trainer import ENCODER, ContrastiveTrainer, checkpoint_mismatch, trained
 
 _SCHEDULER = "scheduler.pt"  # the trainer's name for it
 

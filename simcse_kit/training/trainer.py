@@ -24,7 +24,15 @@ from simcse_kit.errors import TrainingError
 from simcse_kit.files import disk_full_named, sync
 from simcse_kit.model import SimCSE
 from simcse_kit.training.batches import TrainingRows
-from simcse_kit.training.checkpoints import STAGING, STATE, checkpoint_name, damage, rotate_checkpoints, seal_checkpoint
+from simcse_kit.training.checkpoints import (
+    STAGING,
+    STATE,
+    TRAINING_WEIGHTS,
+    checkpoint_name,
+    damage,
+    rotate_checkpoints,
+    seal_checkpoint,
+)
 from simcse_kit.training.class_batches import ClassBatches
 from simcse_kit.training.events import TrainListener
 from simcse_kit.training.gradcache import cached_step
@@ -37,7 +45,6 @@ from simcse_kit.training.selection import Score
 _TEMPERATURE_RATE = 1e-2  # of the logarithm; falls to 0 like the others'
 ENCODER = "sentence.encoder."  # before the encoder's names
 _ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "left_out_negatives", "temperature")
-TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
 
 
 class _Batches(DataLoader[Any]):

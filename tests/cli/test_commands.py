@@ -36,6 +36,21 @@ def app() -> Iterator[typer.Typer]:
     cli.app.registered_commands, cli.app.registered_groups, cli.app.order = before
 
 
+def commands_of(command: Any, name: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Every command with its parameters."""
+    for key, inner in getattr(command, "commands", {}).items():
+        yield from commands_of(inner, f"{name} {key}".strip())
+    if not getattr(command, "commands", {}):
+        yield name, {parameter.name for parameter in command.params}
+
+
+def test_what_opens_a_model_or_an_index_can_trust_its_code() -> None:
+    opens = {"model", "models", "index", "target", "targets", "first", "second"}
+    commands = {name: names for name, names in commands_of(typer.main.get_command(cli.app)) if opens & names}
+    assert len(commands) > 15
+    assert [name for name, names in commands.items() if "trust_remote_code" not in names] == []
+
+
 def test_a_new_command_stands_in_the_help(app: typer.Typer) -> None:
     before = help_of()
     app.command("first-new", help="One that no other list names.")(lambda: None)

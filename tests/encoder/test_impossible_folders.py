@@ -7,13 +7,14 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from simcse_kit import MissingExtraError, ModelError, SentenceIndex, SimCSE
+from simcse_kit import MissingExtraError, ModelError, SearchIndexError, SentenceIndex, SimCSE, add_files
 from simcse_kit.encoder import backbone
 from support.commands import run
 from support.tiny import SENTENCES
@@ -29,6 +30,50 @@ def folder(tiny_model: TinyModel, tmp_path: Path) -> Path:
 
 def change(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize("more", [(), ("spiece.model",)])
+def test_a_folder_without_its_vocabulary_is_refused(more: tuple[str, ...], folder: Path) -> None:
+    """transformers makes a vocabulary of special tokens alone, in which every text is the same."""
+    for path in [*folder.glob("*token*"), *folder.glob("vocab*")]:
+        path.unlink()
+    for name in more:
+        (folder / name).write_bytes(b"\x0a\x00")
+    with pytest.raises(ModelError, match=r"finds no vocabulary there \(vocab\.txt or tokenizer\.json\)"):
+        SimCSE(folder, pooling="mean", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "values", [{"num_attention_heads": 0}, {"hidden_act": "nope"}, {"pad_token_id": 10**9}, {"intermediate_size": 40}]
+)
+def test_a_config_that_its_weights_do_not_fit(values: dict[str, object], folder: Path) -> None:
+    change(folder / "config.json", **values)
+    with pytest.raises(ModelError, match=r"the weights cannot be loaded by this config\.json: "):
+        SimCSE(folder, pooling="mean", device="cpu")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "3", ""])
+def test_json_of_another_form(content: str, model_folder: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "simcse_kit.json"):
+        copy = Path(shutil.copytree(model_folder, tmp_path / name))
+        (copy / name).write_text(content)
+        with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+            SimCSE(copy, device="cpu")
+
+
+def test_limits_and_ranges_that_are_none(model_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "copy"))
+    for odd in ("long", -3, 0, True):
+        change(copy / "sentence_bert_config.json", max_seq_length=odd)
+        with pytest.raises(ModelError, match=r"max_seq_length must be a number of tokens, at least 1, or null; got"):
+            SimCSE(copy, device="cpu")
+    change(copy / "sentence_bert_config.json", max_seq_length=1e99)
+    change(copy / "simcse_kit.json", int8_ranges="x")
+    model = SimCSE(copy, device="cpu")
+    assert model.max_seq_length == SimCSE(model_folder, device="cpu").encoder.backbone.config.max_position_embeddings
+    np.testing.assert_allclose(model.encode("a"), SimCSE(model_folder, device="cpu").encode("a"), atol=1e-6)
+    with pytest.raises(ModelError, match="int8_ranges cannot be used"):
+        model.encode("a", precision="int8")
 
 
 def shard(folder: Path, state: dict[str, torch.Tensor], name: str) -> None:
@@ -150,11 +195,45 @@ def test_code_of_the_models_own_is_run_when_it_is_trusted(
     SentenceIndex.build(model, SENTENCES).save(tmp_path / "index")
     (tmp_path / "more.txt").write_text("A new line.\n")
     index, more = tmp_path / "index", tmp_path / "more.txt"
-    for command in (["search", index, "a man"], ["index", "add", index, more]):
-        refused = run(*command)
+    with pytest.raises(SearchIndexError, match="trust_remote_code=True"):
+        add_files(index, more)
+    assert add_files(index, more, trust_remote_code=True).rows == 1
+    for command in (["search", index, "a man"], ["index", "add", index, more], ["encode", own_code, more, "v.npy"]):
+        arguments = [*command, "--pooling", "mean"] if command[0] == "encode" else command
+        refused = run(*arguments, cwd=tmp_path)
         assert refused.returncode != 0
         assert "--trust-remote-code" in refused.stdout + refused.stderr
-        assert run(*command, "--trust-remote-code").returncode == 0
+        assert run(*arguments, "--trust-remote-code", cwd=tmp_path).returncode == 0
+
+
+def test_a_server_runs_the_models_own_code_when_it_is_trusted(
+    own_code: Path, tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an index's model and of a model that is served by itself, which was saved."""
+    pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = SimCSE(own_code, pooling="mean", device="cpu", trust_remote_code=True)
+    model.save(tmp_path / "saved")
+    SentenceIndex.build(model, SENTENCES).save(tmp_path / "index")
+    plain = SimCSE(tiny_model("bert"), pooling="mean", device="cpu").encode(SENTENCES[:2], normalize_embeddings=True)
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server.config.app))
+    for command in (["serve", tmp_path / "index"], ["serve", tmp_path / "saved"], ["demo", tmp_path / "index"]):
+        arguments = [*command, "--port", "0", *(["--no-browser"] if command[0] == "demo" else [])]
+        refused = run(*arguments)
+        assert refused.returncode == 1
+        assert "--trust-remote-code" in " ".join(refused.stderr.split())
+        done = run(*arguments, "--trust-remote-code")
+        assert done.returncode == 0, done.stderr
+    assert len(served) == 3
+    with TestClient(served[1], base_url="http://localhost") as client:
+        answer = client.post("/v1/embeddings", json={"input": SENTENCES[:2], "model": "saved"}).json()
+    assert ((np.array([row["embedding"] for row in answer["data"]]) * plain).sum(1) > 0.999).all()
+    with TestClient(served[0], base_url="http://localhost") as client:
+        found = client.post("/search", json={"queries": SENTENCES[3], "k": 1}).json()
+    assert SENTENCES[3] in str(found)
 
 
 def test_a_cache_that_cannot_be_written_is_said(

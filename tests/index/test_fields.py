@@ -116,6 +116,10 @@ def test_a_filter_on_an_unknown_field_names_the_fields(model: SimCSE, tmp_path: 
                 opened.delete(filter=condition)
         assert opened.search("x", filter={"year": {"$exists": True}}) == []
         assert [hit.id for hit in opened.search("x", filter={"tag.kind": "a"})] == [0]
+        for value in ("2.5", True, {"$in": [2.5, "1"]}, {"$ne": "1"}, {"$gt": "0"}):
+            with pytest.raises(SearchIndexError, match=r"compares .n., which is float .* no sentence"):
+                opened.search("x", filter={"n": value})
+        assert [hit.id for hit in opened.search("x", filter={"n": 1})] == [0]  # numbers of any kind
 
 
 def test_an_index_of_before_the_fields_were_kept_has_no_such_check(

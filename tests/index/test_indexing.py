@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from simcse_kit import DataError, SearchIndexError, SentenceIndex, SimCSE, add_files, build_index
 from simcse_kit.cli import app
+from simcse_kit.search.kinds._factory import FactoryKind
 from support import commands
 from support.stores import MILVUS, Store
 from support.tiny import SENTENCES
@@ -84,6 +86,42 @@ def test_the_bar_moves_by_batches(model: SimCSE, table: Path, tmp_path: Path, mo
     )
     assert {name: sum(moved) for name, moved in steps.items()} == {"Reading metadata": 41, "Indexing": 41}
     assert len(steps["Indexing"]) > 4
+
+
+@pytest.mark.parametrize("kind", ["int8", "hnsw"])
+def test_bars_move_while_the_structure_is_made(
+    kind: str, model: SimCSE, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row is counted once as it is added; a clock runs while FAISS trains and tunes."""
+    monkeypatch.setattr("simcse_kit.search.structure._ADDED", 10)
+    monkeypatch.setattr("simcse_kit.search.making._SECOND", 1e-3)
+    create = FactoryKind.create
+
+    def slowly(self: FactoryKind, *given: Any) -> Any:
+        time.sleep(0.05)
+        return create(self, *given)
+
+    monkeypatch.setattr(FactoryKind, "create", slowly)
+    moved: list[tuple[str, float]] = []
+    ticks: list[str] = []
+    bars = "tqdm.auto.tqdm"
+    monkeypatch.setattr(f"{bars}.update", lambda self, n=1: not self.disable and moved.append((self.desc, n)))
+    monkeypatch.setattr(f"{bars}.refresh", lambda self, *_, **__: ticks.append(self.desc))
+
+    def added() -> list[float]:
+        return [count for what, count in moved if what.startswith("Adding rows")]
+
+    (tmp_path / "a.txt").write_text("\n".join(sentences), encoding="utf-8")
+    index, _ = build_index(model, tmp_path / "a.txt", tmp_path / "i", kind=kind, show_progress_bar=True)
+    assert sum(added()) == len(sentences)
+    assert max(added()) <= 10
+    assert ticks.count(f"Training {kind}") > 5
+    before = len(ticks), len(moved)
+    index.save(tmp_path / "copy")
+    index.compact()
+    assert (len(ticks), len(moved)) == before  # where no bar is asked for
+    index.compact(show_progress_bar=True)
+    assert sum(added()) == 2 * len(sentences)
 
 
 def test_in_parts_is_at_once(

@@ -145,6 +145,9 @@ def test_wrong_shapes_and_values(store: Store) -> None:
         store.new(6).add(["a", "b"], vectors(1))
     with pytest.raises(SearchIndexError, match="text number 1 is not finite"):
         store.new(6).add(["a", "b"], vectors(2) * np.array([[1], [np.nan]]))
+    for odd in (np.nan, np.inf):
+        with pytest.raises(SearchIndexError, match="the vector of query number 1 is not finite"):
+            filled(store).search(vectors(2) * np.array([[1], [odd]]))
     with pytest.raises(SearchIndexError, match="6 dimensions; the query has 5"):
         filled(store).search(vectors(1)[:, :5])
     with pytest.raises(SearchIndexError, match="k must be at least 1"):

@@ -72,6 +72,30 @@ def test_a_commit_that_fails_leaves_the_last_one(
     assert texts(Collection.open(tmp_path / "i"))[-1] == "new"
 
 
+@pytest.mark.parametrize("change", ["add", "delete", "compact"])
+def test_what_a_copy_commits_takes_the_place_of_none_of_its_files(change: str, tmp_path: Path) -> None:
+    """The copy holds files of several commits, whose numbers its own commits must not use again."""
+    collection = filled(40)
+    collection.save(tmp_path / "i")
+    collection.add(["more"], vectors(1, 7))
+    collection.save()
+    before = snapshot(tmp_path / "i")
+    collection.save(tmp_path / "copy")
+    expected = texts(collection)
+    for number in range(4):
+        if change == "add":
+            collection.add([f"new {number}"], vectors(1, 20 + number))
+            expected.append(f"new {number}")
+        else:
+            collection.delete([number])
+            expected.remove(f"text {number}")
+        collection.compact() if change == "compact" else collection.save()
+        again = Collection.open(tmp_path / "copy")
+        again.verify()
+        assert texts(again) == texts(collection) == expected
+    assert snapshot(tmp_path / "i") == before
+
+
 def test_a_failure_after_the_rename_does_not_undo_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the rename on the new manifest is there, so its files must be too."""
     collection = filled()

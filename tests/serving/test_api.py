@@ -190,6 +190,7 @@ def test_an_empty_text_is_named_by_its_place(
         ("/v1/embeddings", {"input": [], "model": "tiny"}, 422, "input"),
         ("/v1/embeddings", {"input": [17, 4], "model": "tiny"}, 422, "input"),
         ("/v1/embeddings", {"input": " ", "model": "tiny"}, 422, "text number 0 is empty"),
+        ("/v1/embeddings", {"input": ["a", "\u200b\ufeff"], "model": "tiny"}, 422, "text number 1 is empty"),
         ("/v1/embeddings", {"input": "a", "model": "tiny", "dimensions": 33}, 422, "gives vectors of 32; got 33"),
         ("/embed", {"inputs": ["a"] * 9}, 422, "9 texts; one request takes at most 8"),
         ("/embed", {"inputs": "x" * 401}, 422, "has 401 characters; at most 400"),

@@ -87,6 +87,51 @@ def test_a_damaged_file_is_found(spoil: Any, message: str, name: str, run: Path)
     assert re.search(f"{name} {message}", damage(run / "checkpoint-10") or "")
 
 
+@pytest.fixture
+def early(run: Path) -> Path:
+    """A run as version 0.1.0 left it: no lists of files, and fewer settings."""
+    for step in (9, 10):
+        (run / f"checkpoint-{step}/files.json").unlink()
+    written = json.loads((run / "run.json").read_text())
+    for name in ("prompts", "start_share", "neighbors", "texts_per_class"):
+        del written["arguments"][name]
+    del written["device"]
+    (run / "run.json").write_text(json.dumps(written))
+    return run
+
+
+def test_a_run_of_an_earlier_version_goes_on(
+    early: Path, finished: Path, sentences: list[str], settings: dict[str, Any]
+) -> None:
+    shutil.rmtree(early / "checkpoint-10")
+    with pytest.warns(Notice, match=r"checkpoint-9 has no files.json, which earlier versions did not write") as said:
+        again(early, sentences, settings)
+    assert not [notice for notice in said if "not as the run was" in str(notice.message)]
+    for same in ("model.safetensors", "checkpoint-10/training.safetensors"):
+        assert (early / same).read_bytes() == (finished / same).read_bytes()
+    assert damage(early / "checkpoint-10") is None
+    (early / "checkpoint-10/files.json").unlink()
+    (early / "checkpoint-10/optimizer.pt").unlink()
+    assert damage(early / "checkpoint-10") == "optimizer is missing"
+
+
+@pytest.mark.parametrize("name", _FILES[:-2])
+def test_of_an_earlier_version_what_is_cut_off_is_found(name: str, early: Path) -> None:
+    assert damage(early / "checkpoint-10") is None
+    cut(early / f"checkpoint-10/{name}")
+    assert name in (damage(early / "checkpoint-10") or "")
+    (early / f"checkpoint-10/{name}").unlink()
+    assert "is missing" in (damage(early / "checkpoint-10") or "")
+    assert last(early) == "checkpoint-9"
+
+
+def test_of_an_earlier_version_other_settings_are_refused(
+    early: Path, sentences: list[str], settings: dict[str, Any]
+) -> None:
+    with pytest.raises(TrainingError, match=r"start_share was 0.0 in the run that"):
+        again(early, sentences, settings | {"start_share": 0.5})
+
+
 def test_none_is_whole(run: Path, sentences: list[str], settings: dict[str, Any]) -> None:
     for step in (9, 10):
         cut(run / f"checkpoint-{step}/optimizer.pt")

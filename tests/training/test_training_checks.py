@@ -128,12 +128,23 @@ def test_texts_that_do_not_differ(sentences: list[str], tmp_path: Path) -> None:
         ("columns 1 and 2 are equal", zip(a, a, b, strict=True)),
         ("columns 2 and 3 are equal", zip(a, b, b, strict=True)),
         ("columns 1 and 3 are equal", zip(a, b, a, strict=True)),
+        ("column 1 is '.*' in each of the 16 rows", [(c[0], text) for text in a]),
+        ("column 2 is '.*' in each of the 16 rows", [(text, c[0]) for text in a]),
     ]
     for message, rows in cases:
         with pytest.raises(TrainingError, match=f"<memory>: {message}"):
             train_sup(list(rows), run, model=nowhere, **SMALL)
     with pytest.raises(TrainingError, match=r"same\.tsv: columns 1 and 2 are equal"):
         train_sup(ScoredPairs(a, a, gold, "same.tsv"), run, model=nowhere, objective="cosent", **SMALL)
+    query = ScoredPairs(a[:1] * 16, b, gold, "query.tsv")  # scored answers to one query: they do differ
+    with pytest.raises(ModelError, match="no folder"):
+        train_sup(query, run, model=nowhere, objective="cosent", **SMALL)
+    some = [*zip(a[:6], a[:6], strict=True), *zip(a[6:], b[6:], strict=True)]
+    with (
+        pytest.warns(Notice, match="columns 1 and 2 are equal in 6 of the 16 rows"),
+        pytest.raises(ModelError, match="no folder"),
+    ):
+        train_sup(some, run, model=nowhere, **SMALL)
     classes = LabelledTexts(a[:1] * 16, [str(i % 2) for i in range(16)], "one.tsv")
     with pytest.raises(TrainingError, match=r"one\.tsv: "):
         train_sup(classes, run, model=nowhere, **SMALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ CODES = {"0": "entailment", "1": "neutral", "2": "contradiction", "-1": UNLABELL
     label[0]: label for label in LABELS
 }
 """Labels as most data sets number them, and ANLI's letters."""
+_WHOLE = re.compile(r"-?[0-9]+\.0+")  # as pandas writes integers beside empty cells
 Combinations = Literal["one", "all"]
 COMBINATIONS = get_args(Combinations)
 
@@ -197,10 +199,11 @@ def _cells(cells: tuple[object, ...], meanings: Mapping[str, str]) -> tuple[str,
 
 
 def _label(cell: object) -> str:
-    """A label as text without case; a whole number as its digits."""
+    """A label as text without case; a whole number, 1.0 too, as its digits."""
     if (isinstance(cell, int) and not isinstance(cell, bool)) or (isinstance(cell, float) and cell.is_integer()):
         return str(int(cell))
-    return text_of(cell).casefold()
+    text = text_of(cell).casefold()
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def _collect(known: _Hypotheses, hypothesis: str, label: str, tally: Counter[str]) -> None:

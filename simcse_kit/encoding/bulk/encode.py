@@ -11,7 +11,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, Never
 
-import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data.files import files_of
@@ -20,6 +19,7 @@ from simcse_kit.encoder.call import listening, moving, say_cut
 from simcse_kit.encoding.bulk.formats import (
     FRONT,
     check_suffix,
+    hash_of_ranges,
     header_bytes,
     row_bytes,
     stored,
@@ -31,6 +31,7 @@ from simcse_kit.encoding.bulk.journal import Journal, working_folder
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 from simcse_kit.files import disk_full_named, sync
+from simcse_kit.losses.similarity import ArrayLike
 from simcse_kit.model import SimCSE
 from simcse_kit.parts import check_keywords, keywords_of
 
@@ -56,6 +57,7 @@ def encode_files(
     output: str | Path,
     *,
     precision: FilePrecision = "float32",
+    ranges: ArrayLike | None = None,
     normalize_embeddings: bool = False,
     texts: bool = False,
     columns: Sequence[str] | None = None,
@@ -80,8 +82,10 @@ def encode_files(
         source: files (formats as `simcse_kit.data.read_sentences`), or folders of such.
         output: ``.npy`` (N, D), for ``np.load(mmap_mode="r")``; ``.safetensors``, the tensor ``vectors``; ``.parquet``
             with the columns id, text (if asked for) and vector.
-        precision: float32, float16, int8 (each vector scaled to its own largest value: cosines stay) or binary (a bit
-            a dimension, D/8 bytes, packed as sentence-transformers does).
+        precision: float32, float16, int8 or binary (a bit a dimension, D/8 bytes, packed as sentence-transformers
+            does).
+        ranges: for int8, as in `SimCSE.encode`: smallest and largest value of each dimension (2, D); None: the model's
+            ``int8_ranges``, else each vector by its own largest value, which leaves cosines as they are.
         normalize_embeddings: scale to length 1 before.
         texts: write the texts too (.parquet).
         columns: the name of the text's column; None finds it.
@@ -98,6 +102,7 @@ def encode_files(
         DataError: a file, row or argument that cannot be used, or an interrupted run on other data, another model or
             with other arguments.
         DiskFullError: no room; the finished shards stay, and the same call goes on.
+        ValueError: ranges that cannot be used.
         TypeError: an ``unknown`` argument, with the nearest one.
     """
     check_keywords(unknown, keywords_of(encode_files), "encode_files", TypeError)
@@ -105,10 +110,15 @@ def encode_files(
     named = [source] if isinstance(source, str | Path) else list(source)
     tally: Counter[str] = Counter()
     files = files_of(named, tally)
+    ranges = model.ranges_for(precision, ranges, model.get_embedding_dimension())
     task = _Task(
         Source(files, columns, id_column, header, skip_bad_rows),
         partial(
-            model.encode, prompt_name=prompt_name, batch_size=batch_size, normalize_embeddings=normalize_embeddings
+            model.encode,
+            prompt_name=prompt_name,
+            batch_size=batch_size,
+            normalize_embeddings=normalize_embeddings,
+            ranges=ranges,
         ),
         target,
         shard_size,
@@ -124,6 +134,7 @@ def encode_files(
         "prompt_name": prompt_name,
         "normalize_embeddings": normalize_embeddings,
         "precision": precision,
+        "int8_ranges": hash_of_ranges(ranges),
         "row_bytes": row_bytes(precision, task.dimension),
         "format": target.suffix.lower(),
         "shard_size": shard_size,
@@ -161,7 +172,7 @@ class _Task:
     """What `encode_files` was asked for."""
 
     source: Source
-    encode: Callable[[list[str]], NDArray[np.float32]]
+    encode: Callable[..., NDArray[Any]]
     target: Path
     shard_size: int
     precision: FilePrecision
@@ -210,8 +221,8 @@ class _Task:
                     progress.update(count)
                     continue
                 with listening(moving(progress, count, count)) as heard:
-                    vectors = self.encode(shard.texts)
-                journal.append(stored(vectors, self.precision), shard.digest, shard.texts.count(""), heard.truncated)
+                    vectors = stored(self.encode, shard.texts, self.precision)
+                journal.append(vectors, shard.digest, shard.texts.count(""), heard.truncated)
         if seen < done:
             raise _changed(journal)
 

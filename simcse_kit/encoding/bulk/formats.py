@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from simcse_kit.data.source import Shard
-from simcse_kit.encoder.precision import own_int8
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 
@@ -32,13 +32,20 @@ def row_bytes(precision: FilePrecision, dimension: int) -> int:
     return width(precision, dimension) * np.dtype(FILE_PRECISIONS[precision].dtype).itemsize
 
 
-def stored(vectors: NDArray[np.float32], precision: FilePrecision) -> NDArray[Any]:
-    """Vectors (N, D) float32 as they are stored: (N, D), or (N, D/8) for binary (sentence-transformers' packing)."""
-    if precision == "int8":
-        return own_int8(vectors)
-    if precision == "binary":
-        return (np.packbits(vectors > 0, axis=1).astype(np.int16) - 128).astype(np.int8)
-    return vectors.astype(FILE_PRECISIONS[precision].dtype)
+def stored(
+    encode: Callable[..., NDArray[Any]], texts: list[str], precision: FilePrecision, **arguments: Any
+) -> NDArray[Any]:
+    """Vectors of N texts as they are stored: (N, D), or (N, D/8) for binary (sentence-transformers' packing).
+
+    ``encode`` and ``arguments``: of `SimCSE.encode`.
+    """
+    how = FILE_PRECISIONS[precision]
+    return encode(texts, precision=how.encoded, **arguments).astype(how.dtype, copy=False)
+
+
+def hash_of_ranges(ranges: NDArray[np.float32] | None) -> str | None:
+    """What a run that goes on compares of its ranges (2, D) for int8."""
+    return None if ranges is None else xxhash.xxh3_128_hexdigest(ranges.tobytes())
 
 
 def check_suffix(output: Path) -> None:

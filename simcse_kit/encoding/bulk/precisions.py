@@ -13,12 +13,13 @@ class VectorFormat(NamedTuple):
     dtype: str  # numpy's name
     safetensors: str
     per_byte: int  # dimensions in a byte, 0 where a dimension takes one or more
+    encoded: str  # precision of `SimCSE.encode` that it is made from
 
 
 FILE_PRECISIONS: dict[FilePrecision, VectorFormat] = {
-    "float32": VectorFormat("float32", "F32", 0),
-    "float16": VectorFormat("float16", "F16", 0),
-    "int8": VectorFormat("int8", "I8", 0),
-    "binary": VectorFormat("int8", "I8", 8),
+    "float32": VectorFormat("float32", "F32", 0, "float32"),
+    "float16": VectorFormat("float16", "F16", 0, "float32"),
+    "int8": VectorFormat("int8", "I8", 0, "int8"),
+    "binary": VectorFormat("int8", "I8", 8, "binary"),
 }
-"""int8 is each vector's own: its largest value becomes 127, which leaves cosines as they are."""
+"""int8 is by the ranges given or the model's, else each vector's own: its largest value becomes 127; cosines stay."""

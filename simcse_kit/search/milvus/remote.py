@@ -11,6 +11,7 @@ from typing import Any
 from simcse_kit.errors import SearchIndexError, require_extra
 from simcse_kit.search.address import Address, check_name, masked, secrets_of
 from simcse_kit.search.kinds import MilvusIndex
+from simcse_kit.search.making import making
 from simcse_kit.search.milvus.filters import literal
 from simcse_kit.search.milvus.schema import PROPERTY, State, index_of, schema_of
 from simcse_kit.search.rows import Id
@@ -262,16 +263,17 @@ class Remote:
 
     def settle(self) -> None:
         """Write what has come, and wait until the index has all of it."""
-        self._call("flush", timeout=None)
-        if self.connection.lite:  # it indexes aside and does not say when; loading does it at once
-            self._call("release_collection")
-            self.load()
-            return
-        began = time.monotonic()
-        while int(self._call("describe_index", index_name="vector").get("pending_index_rows", 0) or 0):
-            if time.monotonic() - began > _LONGEST:
-                raise SearchIndexError(f"{self}: the index is not ready after {_LONGEST / 3600:g} hours")
-            time.sleep(1)
+        with making("Milvus makes its index"):
+            self._call("flush", timeout=None)
+            if self.connection.lite:  # it indexes aside and does not say when; loading does it at once
+                self._call("release_collection")
+                self.load()
+                return
+            began = time.monotonic()
+            while int(self._call("describe_index", index_name="vector").get("pending_index_rows", 0) or 0):
+                if time.monotonic() - began > _LONGEST:
+                    raise SearchIndexError(f"{self}: the index is not ready after {_LONGEST / 3600:g} hours")
+                time.sleep(1)
 
 
 def _bytes(record: dict[str, Any]) -> int:

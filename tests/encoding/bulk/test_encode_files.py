@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 
 from simcse_kit import DataError, Notice, SimCSE, encode_files
 from simcse_kit.cli import app
-from simcse_kit.encoding.bulk.formats import stored
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS
 from simcse_kit.files import DiskFullError
 from support.tiny import SENTENCES
@@ -87,9 +86,46 @@ def test_precisions(precision: str, model: SimCSE, expected: np.ndarray, corpus:
     np.testing.assert_array_equal(read(tmp_path / "v.parquet"), found)
 
 
-def test_int8_by_hand() -> None:
-    vectors = np.array([[0.5, -1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 1.0, -2.0]], np.float32)
-    assert stored(vectors, "int8").tolist() == [[64, -127, 0], [0, 0, 0], [127, 64, -127]]
+def test_int8_is_that_of_encode_by_the_ranges_given_or_the_models(
+    model_folder: Path, model: SimCSE, expected: np.ndarray, corpus: Path, tmp_path: Path
+) -> None:
+    texts = [text.strip() for text in TEXTS]
+    ranges = np.stack([expected[:9].min(0), expected[:9].max(0)])
+    keeps = SimCSE(model_folder, pooling="mean", device="cpu")
+    keeps.int8_ranges = ranges
+    whole = keeps.encode(texts, precision="int8").astype(int)
+    assert not np.array_equal(whole, model.encode(texts, precision="int8"))
+    for name, one, given in (("own", model, None), ("given", model, ranges), ("kept", keeps, None)):
+        encode_files(one, corpus, tmp_path / f"{name}.npy", precision="int8", ranges=given, shard_size=4)
+        found = read(tmp_path / f"{name}.npy").astype(int)
+        np.testing.assert_allclose(found, one.encode(texts, precision="int8", ranges=given).astype(int), atol=1)
+        assert (np.abs(found - whole).max() <= 1) == (name != "own")
+    with pytest.raises(ValueError, match="ranges are of 3 dimensions; the vectors have 32"):
+        encode_files(model, corpus, tmp_path / "wrong.npy", precision="int8", ranges=np.zeros((2, 3)))
+    assert not (tmp_path / "wrong.npy").exists()
+    assert not left_behind(tmp_path)
+
+
+def test_a_run_with_other_ranges_is_not_gone_on_with(
+    model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, calls = SimCSE.encode, []
+
+    def failing(self: SimCSE, *given: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return encode(self, *given, **more)
+
+    options: dict[str, Any] = {"precision": "int8", "shard_size": 4}
+    ranges = np.stack([np.full(32, -2.0), np.full(32, 2.0)])
+    with monkeypatch.context() as patch:
+        patch.setattr(SimCSE, "encode", failing)
+        with pytest.raises(KeyboardInterrupt):
+            encode_files(model, corpus, tmp_path / "v.npy", ranges=ranges, **options)
+    with pytest.raises(DataError, match="another int8 ranges"):
+        encode_files(model, corpus, tmp_path / "v.npy", ranges=ranges / 2, **options)
+    assert encode_files(model, corpus, tmp_path / "v.npy", ranges=ranges, **options).resumed_at == 8
 
 
 def test_parquet_holds_ids_and_texts(model: SimCSE, expected: np.ndarray, tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Bars for the making of a search structure: training, adding, tuning."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_shown: ContextVar[bool] = ContextVar("_shown", default=False)
+_SECOND = 1.0
+_CLOCK = "{desc}: {elapsed}"  # of a bar whose end is not known
+
+
+@contextmanager
+def making_shown(show: bool) -> Iterator[None]:
+    """Whether bars are shown for the structures that are made in this block."""
+    token = _shown.set(show)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+@contextmanager
+def making(what: str, total: int | None = None, unit: str = "row") -> Iterator[Callable[[int], object]]:
+    """A bar over a part of the work, and the function that moves it; a clock where ``total`` is None, nothing at 0.
+
+    FAISS says nothing while it trains: the clock of every bar goes on each second.
+    """
+    from tqdm.auto import tqdm
+
+    if not _shown.get() or total == 0:
+        yield lambda count: None
+        return
+    ended = threading.Event()
+    with tqdm(total=total, desc=what, unit=unit, bar_format=None if total else _CLOCK) as progress:
+
+        def tick() -> None:
+            while not ended.wait(_SECOND):
+                progress.refresh()
+
+        clock = threading.Thread(target=tick, daemon=True)
+        clock.start()
+        try:
+            yield progress.update
+        finally:
+            ended.set()
+            clock.join()
