@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simcse_kit.encoder.speed.kernels import keep_few_kernels
 from simcse_kit.errors import require_extra
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
@@ -155,6 +156,7 @@ def serve(
     from simcse_kit.serving.reloading import Reloading
     from simcse_kit.serving.running import run
 
+    keep_few_kernels()
     limits = limits or Limits()
     if reload_on_hangup and judgements is not None:
         raise ServeError("a server that judges is not reloaded: what was judged belongs to the indexes as they are")
