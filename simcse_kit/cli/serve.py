@@ -10,14 +10,54 @@ import typer
 from simcse_kit.cli.index import Store, Token, Uri
 from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
 
-Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine it needs --api-key or --no-auth.")]
+
+def _visible(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Say that others see a key on the command line."""
+    from simcse_kit.errors import say_once
+
+    source = context.get_parameter_source(str(parameter.name))
+    if source is not None and source.name == "COMMANDLINE":
+        say_once("every user of this machine can see --api-key KEY (ps); use --api-key-file or SIMCSE_KIT_API_KEY")
+    return value
+
+
+Host = Annotated[
+    str, typer.Option(help="Address to listen on; beyond this machine it needs --api-key-file or --no-auth.")
+]
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        help="What requests must bear: Authorization: Bearer KEY.", envvar="SIMCSE_KIT_API_KEY", metavar="KEY"
+        help="API key that clients must send: Authorization: Bearer KEY. On the command line every user of this "
+        "machine can see it (ps): use --api-key-file, or the environment variable.",
+        envvar="SIMCSE_KIT_API_KEY",
+        metavar="KEY",
+        callback=_visible,
     ),
 ]
+ApiKeyFile = Annotated[
+    Path | None,
+    typer.Option(help="File of API keys, one in a line; any of them will do.", metavar="FILE"),
+]
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Let everybody ask who reaches the address.")]
+AllowedHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Name under which clients reach the server, such as search.example.org of a proxy before it: the headers "
+        "Host and Origin may have it. May be given several times.",
+        metavar="NAME",
+    ),
+]
+RootPath = Annotated[
+    str, typer.Option(help="Path under which a proxy shows the server, such as /search.", metavar="PATH")
+]
+TrustedProxy = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. Default: none. "
+        "May be given several times.",
+        metavar="IP",
+    ),
+]
 
 
 def serve_targets(
@@ -32,8 +72,20 @@ def serve_targets(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     api_key: ApiKey = None,
+    api_key_file: ApiKeyFile = None,
     no_auth: NoAuth = False,
+    allowed_host: AllowedHost = None,
+    root_path: RootPath = "",
+    trusted_proxy: TrustedProxy = None,
     writable: Annotated[bool, typer.Option("--writable", help="Let POST /add add sentences to the indexes.")] = False,
+    strict_dimensions: Annotated[
+        bool,
+        typer.Option(
+            "--strict-dimensions",
+            help="Refuse requests that cut vectors (dimensions) of a model that is not known to be trained for it "
+            "(Matryoshka). Default: answer, and say it once in the log.",
+        ),
+    ] = False,
     max_sentences: Annotated[int, typer.Option(help="Sentences in one request.", min=1)] = 2048,
     max_queue: Annotated[int, typer.Option(help="Sentences that may wait; more get 429.", min=1)] = 8192,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.", min=0.1)] = 60,
@@ -46,6 +98,9 @@ def serve_targets(
     token: Token = None,
 ) -> None:
     """Serve models and indexes over HTTP: OpenAI's embeddings, search, metrics; /docs describes it.
+
+    It listens at once; /health answers 503 until everything is loaded. SIGHUP opens indexes, models and API keys again,
+    from the disk only; SIGTERM and Ctrl-C let the requests under way end.
 
     Example: simcse-kit serve tickets-index my-model
     """
@@ -69,7 +124,13 @@ def serve_targets(
         host=host,
         port=port,
         api_key=api_key,
+        api_key_file=api_key_file,
         no_auth=no_auth,
+        allowed_hosts=allowed_host or (),
+        root_path=root_path,
+        trusted_proxies=trusted_proxy or (),
+        strict_dimensions=strict_dimensions,
+        reload_on_hangup=True,
         limits=Limits(sentences=max_sentences, queue=max_queue, seconds=timeout),
         writable=writable,
         on_start=say,
@@ -101,10 +162,17 @@ def run_demo(
     sentences: Annotated[str | None, typer.Option(help="Index these first. " + FILE_HELP, metavar="FILE")] = None,
     columns: Columns = None,
     model: Annotated[str, typer.Option(help="Model for --sentences: a folder or hub name.")] = "all-MiniLM-L6-v2",
+    writable: Annotated[
+        bool,
+        typer.Option(
+            "--writable", help="Let the page add sentences to INDEX and --compare, as to what demo has indexed."
+        ),
+    ] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     host: Host = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Port. Default: 8000, or a free one.", min=0, max=65535)] = None,
     api_key: ApiKey = None,
+    api_key_file: ApiKeyFile = None,
     no_auth: NoAuth = False,
     device: Device = None,
     backend: BackendOption = "torch",
@@ -125,10 +193,11 @@ def run_demo(
 
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the demo")
     from simcse_kit.model import SimCSE
-    from simcse_kit.serving import Started, check_access, free_port, open_targets, serve
+    from simcse_kit.serving import Started, check_access, free_port, open_targets, read_api_keys, serve
     from simcse_kit.serving.demo import demo_index
 
-    check_access(host, api_key, no_auth)
+    keys = [] if api_key is None else [api_key]
+    check_access(host, [*keys, *(read_api_keys(api_key_file) if api_key_file is not None else [])], no_auth)
     if index is not None and sentences is not None:
         raise SimCSEKitError("demo takes an index or --sentences, one of the two")
     if queries is not None and judge is None:
@@ -167,8 +236,9 @@ def run_demo(
         host=host,
         port=free_port(host, 8000) if port is None else port,
         api_key=api_key,
+        api_key_file=api_key_file,
         no_auth=no_auth,
-        writable=True,
+        writable=writable or judge is not None or tuple(opened),  # the user's own indexes only where they say so
         judgements=judge,
         queries=queries,
         on_start=show,

@@ -97,6 +97,7 @@ class SentenceIndex:
         backend: str = "torch",
         dtype: str = "float32",
         trust_remote_code: bool = False,
+        local_files_only: bool = False,
         store: str | None = None,
         uri: str | None = None,
         token: str | None = None,
@@ -105,7 +106,7 @@ class SentenceIndex:
 
         ``folder`` may be the address of a collection of Milvus, see `build`. ``store``, ``uri`` and ``token`` are the
         old way, with the collection's name as ``folder``.
-        ``device``, ``backend`` and ``dtype`` are those of `SimCSE`, for a model that is loaded here.
+        ``device``, ``backend``, ``dtype`` and ``local_files_only`` are those of `SimCSE`, for a model that is loaded.
         ``trust_remote_code``: run code that the model brings, or that the index names as its kind, module:attribute.
 
         Raises:
@@ -124,6 +125,7 @@ class SentenceIndex:
                     device=device,
                     backend=backend,
                     dtype=dtype,
+                    local_files_only=local_files_only,
                     trust_remote_code=trust_remote_code,
                 )
             except ModelError as error:
@@ -140,6 +142,10 @@ class SentenceIndex:
 
     def __len__(self) -> int:
         return len(self._collection)
+
+    def now(self) -> SentenceIndex:
+        """This index at this instant, to read from: later changes are not in it. Of Milvus, the index itself."""
+        return SentenceIndex(self.model, self._collection.now())
 
     @property
     def folder(self) -> Path | None:

@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simcse_kit.serving.app import create_app
     from simcse_kit.serving.server import Started, free_port, open_targets, serve
-    from simcse_kit.serving.settings import Limits, ServeError, check_access
+    from simcse_kit.serving.settings import Limits, ServeError, check_access, read_api_keys
 
-__all__ = ["Limits", "ServeError", "Started", "check_access", "create_app", "free_port", "open_targets", "serve"]
+__all__ = [
+    "Limits",
+    "ServeError",
+    "Started",
+    "check_access",
+    "create_app",
+    "free_port",
+    "open_targets",
+    "read_api_keys",
+    "serve",
+]
 
 _HOME = {
     "create_app": "app",
     **dict.fromkeys(("Started", "free_port", "open_targets", "serve"), "server"),
-    **dict.fromkeys(("Limits", "ServeError", "check_access"), "settings"),
+    **dict.fromkeys(("Limits", "ServeError", "check_access", "read_api_keys"), "settings"),
 }
 
 

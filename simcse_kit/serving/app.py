@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +14,14 @@ from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.serving.embedding import embedding_routes
 from simcse_kit.serving.engines import IndexEngine, ModelEngine, target_name
-from simcse_kit.serving.errors import RESPONSES, add_handlers
+from simcse_kit.serving.errors import RESPONSES, ApiError, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
 from simcse_kit.serving.judging import JudgeEngine, judge_routes
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.page import add_pages
 from simcse_kit.serving.schemas import HealthBody
 from simcse_kit.serving.searching import search_routes
-from simcse_kit.serving.settings import Limits, ServeError
+from simcse_kit.serving.settings import Limits, ServeError, check_root_path
 from simcse_kit.serving.state import ServerState
 
 _DESCRIPTION = """Sentence embeddings and semantic search. Requests of all clients are batched together.
@@ -33,10 +34,13 @@ def create_app(
     indexes: Mapping[str, SentenceIndex] | None = None,
     models: Mapping[str, SimCSE] | None = None,
     *,
-    api_key: str | None = None,
+    api_key: str | Sequence[str] | None = None,
     host: str = "127.0.0.1",
+    allowed_hosts: Sequence[str] = (),
+    root_path: str = "",
     limits: Limits | None = None,
-    writable: bool = False,
+    writable: bool | Collection[str] = False,
+    strict_dimensions: bool = False,
     judgements: str | Path | None = None,
     queries: str | Path | Iterable[str] | None = None,
 ) -> FastAPI:
@@ -45,10 +49,13 @@ def create_app(
     Args:
         indexes: are searched at ``/search``, and shown on the page at ``/``.
         models: give vectors.
-        api_key: what requests must bear; None: none.
+        api_key: API key that clients must send as a bearer token, or several of which any will do; None: none.
         host: where it will be bound, for the check of the Host header on the loopback.
+        allowed_hosts: more names of the server, such as that of a proxy's site, for the checks of Host and Origin.
+        root_path: path under which a proxy shows the server, such as ``/search``.
         limits: of requests.
-        writable: ``/add`` may add to the indexes, and commit where they have a folder.
+        writable: ``/add`` may add to the indexes, and commit where they have a folder; or the names of such indexes.
+        strict_dimensions: refuse ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
         judgements: a folder; ``/judge`` asks which hits of the two indexes are relevant, and saves it there. It takes
             ``writable``, and nothing is added meanwhile.
         queries: that are asked, as in `simcse_kit.judge`.
@@ -57,6 +64,7 @@ def create_app(
         ServeError: neither an index nor a model; or judgements without ``writable`` or two indexes of the same texts.
         DataError: the folder holds something else than judgements of these two.
     """
+    check_root_path(root_path)
     limits, metrics = limits or Limits(), Metrics()
     if not indexes and not models:
         raise ServeError("there is nothing to serve; name an index or a model")
@@ -80,22 +88,32 @@ def create_app(
             engine_of(target_name(index.model.name), index.model),
             limits,
             metrics,
-            writable=writable and judgements is None,
+            writable=judgements is None and (writable if isinstance(writable, bool) else name in writable),
         )
         for name, index in (indexes or {}).items()
     }
     judged = None if judgements is None else JudgeEngine([*index_engines.values()], judgements, queries)
-    served = ServerState(model_engines, index_engines, limits, metrics, judged is not None)
+    served = ServerState(
+        model_engines,
+        index_engines,
+        limits,
+        metrics,
+        can_judge=judged is not None,
+        strict_dimensions=strict_dimensions,
+    )
 
-    @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
-        yield
+    def close() -> None:
         if judged is not None:
             judged.close()
         for index in index_engines.values():
             index.close()
         for model in model_engines.values():
             model.close()
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(close)  # it may wait for what is under way
 
     app = FastAPI(
         title="simcse_kit",
@@ -112,18 +130,29 @@ def create_app(
     app.include_router(search_routes(served))
     if judged is not None:
         app.include_router(judge_routes(served, judged))
-    app.include_router(_status_routes(metrics))
-    paths = OPEN.union(app.openapi()["paths"])
-    app.add_middleware(Guard, api_key=api_key, host=host, limits=limits, paths=paths, metrics=metrics)
+    app.include_router(_status_routes(served))
+    app.add_middleware(
+        Guard,
+        api_keys=[] if api_key is None else [api_key] if isinstance(api_key, str) else api_key,
+        host=host,
+        allowed_hosts=allowed_hosts,
+        root_path=root_path,
+        limits=limits,
+        paths=OPEN.union(app.openapi()["paths"]),
+        metrics=metrics,
+    )
     return app
 
 
-def _status_routes(metrics: Metrics) -> APIRouter:
+def _status_routes(served: ServerState) -> APIRouter:
     router = APIRouter(responses=RESPONSES, tags=["status"])
+    metrics = served.metrics
 
     @router.get("/health")
     async def health() -> HealthBody:
-        """Whether the server answers."""
+        """Whether the server answers and every worker runs; 503 where one does not, and while models are loaded."""
+        if not served.alive:
+            raise ApiError(503, "a worker of this server has ended; its log says why. Start it again")
         return HealthBody()
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

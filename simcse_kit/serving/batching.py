@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -14,9 +15,15 @@ _GATHER = 0.01  # seconds, at most
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+log = logging.getLogger("simcse_kit.serving")
+
 
 class Busy(Exception):
     """More waits than may."""
+
+
+class WorkerError(Exception):
+    """A batch ended in what is no `Exception`, such as a panic of native code, which is the cause of this error."""
 
 
 class Batcher(Generic[Item, Result]):
@@ -52,6 +59,7 @@ class Batcher(Generic[Item, Result]):
         self._changed = threading.Condition()
         self._closed = False
         self._before = (0, 0.0)  # items of the last batch, and its seconds
+        self._parts: list[tuple[_Job[Item, Result], list[Item]]] = []  # that run now
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -59,6 +67,11 @@ class Batcher(Generic[Item, Result]):
     def waiting(self) -> int:
         """Items that no batch has taken yet."""
         return self._waiting
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
         """The results of ``items``, in their order; whoever is cancelled while waiting is not run any more.
@@ -77,36 +90,50 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify()
         return await job.future
 
-    def close(self) -> None:
-        """Run what waits, then end the thread."""
+    def close(self, seconds: float | None = None) -> None:
+        """Run what waits, then end the thread; it is left alone where it takes longer than ``seconds``."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _work(self) -> None:
-        while parts := self._next_batch():
-            size = sum(len(part) for _, part in parts)
-            self._on_batch(size)
-            began = time.perf_counter()
+        """Run batches until it is closed, whatever one of them ends in."""
+        while True:
             try:
-                results = iter(self._run([item for _, part in parts for item in part]))
-                for job, part in parts:
-                    job.results += [next(results) for _ in part]
-            except Exception as error:
-                for job, part in parts:
-                    self._run_alone(job, part, error if len(parts) == 1 else None)
-            for job, _ in parts:
-                job.settle()
-            self._before = (size, time.perf_counter() - began)
+                while parts := self._next_batch():
+                    self._run_batch(parts)
+                return
+            except BaseException as error:
+                log.exception("the worker %r failed and goes on", self._thread.name)
+                for job, _ in self._parts:
+                    job.fail(error)
+                    job.settle()
 
-    def _run_alone(self, job: _Job[Item, Result], part: list[Item], error: Exception | None) -> None:
+    def _run_batch(self, parts: list[tuple[_Job[Item, Result], list[Item]]]) -> None:
+        self._parts = parts
+        size = sum(len(part) for _, part in parts)
+        self._on_batch(size)
+        began = time.perf_counter()
+        try:
+            results = iter(self._run([item for _, part in parts for item in part]))
+            for job, part in parts:
+                job.results += [next(results) for _ in part]
+        except BaseException as error:
+            for job, part in parts:
+                self._run_alone(job, part, error if len(parts) == 1 else None)
+        for job, _ in parts:
+            job.settle()
+        self._before = (size, time.perf_counter() - began)
+        self._parts = []
+
+    def _run_alone(self, job: _Job[Item, Result], part: list[Item], error: BaseException | None) -> None:
         try:
             if error is not None:
                 raise error
             job.results += self._run(part)
-        except Exception as own:
-            job.error = own
+        except BaseException as own:
+            job.fail(own)
 
     def _next_batch(self) -> list[tuple[_Job[Item, Result], list[Item]]]:
         """Jobs with those of their items that run now; none when it is over."""
@@ -161,6 +188,14 @@ class _Job(Generic[Item, Result]):
     def cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.future.cancelled()
+
+    def fail(self, error: BaseException) -> None:
+        """Keep what its caller is told instead of results."""
+        if isinstance(error, Exception):
+            self.error = error
+        else:
+            self.error = WorkerError(f"{type(error).__name__}: {error}")
+            self.error.__cause__ = error
 
     def settle(self) -> None:
         """Tell the caller, once there is something to tell."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
+from simcse_kit.serving.bodies import bounded_route
 from simcse_kit.serving.engines import EmbeddedTexts, ModelEngine, normalized_copy
 from simcse_kit.serving.errors import RESPONSES, ApiError
 from simcse_kit.serving.schemas import (
@@ -24,19 +25,24 @@ from simcse_kit.serving.state import ServerState
 
 def embedding_routes(served: ServerState) -> APIRouter:
     """The routes, for the models that are served."""
-    router = APIRouter(responses=RESPONSES)
+    router = APIRouter(responses=RESPONSES, route_class=bounded_route(served.limits.json_tokens))
 
     @router.get("/v1/models", tags=["OpenAI"])
     async def models() -> ModelCards:
         """The names of the models that are served."""
         return ModelCards(data=[ModelCard(id=name) for name in served.models])
 
+    @router.get("/v1/models/{name:path}", tags=["OpenAI"])
+    async def one_model(name: str) -> ModelCard:
+        """One of the models that are served."""
+        return ModelCard(id=served.model(name).name)
+
     @router.post("/v1/embeddings", response_model=EmbeddingsResponse, tags=["OpenAI"])
     async def embeddings(request: EmbeddingsRequest) -> Response:
         """Unit vectors of texts, as OpenAI's clients ask for them; a text longer than the model reads is an error."""
         engine = served.model(request.model)
         texts = served.texts(request.input, "input")
-        width = _width(engine, request.dimensions)
+        width = served.width(engine, request.dimensions)
         embedded = await engine.embed(texts)
         _refuse_long(embedded, engine, 422, "input")
         vectors = normalized_copy(embedded.vectors[:, :width])
@@ -60,6 +66,7 @@ def embedding_routes(served: ServerState) -> APIRouter:
             }
         )
 
+    @router.post("/", response_model=list[list[float]], tags=["text-embeddings-inference"])
     @router.post("/embed", response_model=list[list[float]], tags=["text-embeddings-inference"])
     async def embed(request: EmbedRequest) -> Response:
         """Vectors of texts, as text-embeddings-inference gives them."""
@@ -68,34 +75,27 @@ def embedding_routes(served: ServerState) -> APIRouter:
         if request.prompt_name is not None and request.prompt_name not in engine.model.prompts:
             known = ", ".join(engine.model.prompts) or "none"
             raise ApiError(422, f"prompt_name: {engine.name} has the prompts {known}; got {request.prompt_name!r}")
-        width = _width(engine, request.dimensions)
+        width = served.width(engine, request.dimensions)
         embedded = await engine.embed(texts, prompt_name=request.prompt_name)
         if not request.truncate:
             _refuse_long(embedded, engine, 413, "inputs", ', or send "truncate": true')
         vectors = embedded.vectors[:, :width]
-        return _json((normalized_copy(vectors) if request.normalize else vectors).tolist())
+        return _json((vectors if request.normalize is False else normalized_copy(vectors)).tolist())
 
-    @router.post("/similarity", tags=["similarity"])
-    async def similarity(request: SimilarityRequest) -> Similarity:
+    @router.post("/similarity", response_model=Similarity, tags=["similarity"])
+    async def similarity(request: SimilarityRequest) -> Response:
         """Cosines between texts: a row for each of ``sentences``."""
         engine = served.model(request.model) if request.index is None else served.index(request.index).model
         first = served.texts(request.sentences, "sentences")
         second = [] if request.others is None else served.texts(request.others, "others")
+        served.check_cosines(len(first), len(second or first))
         embedded = await engine.embed([*first, *second])
         rows = embedded.unit[: len(first)]
         columns = embedded.unit[len(first) :] if second else rows
-        return Similarity(
-            model=engine.name, scores=(rows @ columns.T).clip(-1, 1).tolist(), truncated=len(embedded.truncated)
-        )
+        scores = (rows @ columns.T).clip(-1, 1).tolist()
+        return _json({"model": engine.name, "scores": scores, "truncated": len(embedded.truncated)})
 
     return router
-
-
-def _width(engine: ModelEngine, dimensions: int | None) -> int:
-    width = engine.width
-    if dimensions is not None and dimensions > width:
-        raise ApiError(422, f"dimensions: {engine.name} gives vectors of {width}; got {dimensions}")
-    return dimensions or width
 
 
 def _refuse_long(embedded: EmbeddedTexts, engine: ModelEngine, status: int, what: str, hint: str = "") -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 
+from simcse_kit.encoder.matryoshka import is_matryoshka
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
@@ -24,9 +27,15 @@ from simcse_kit.serving.projection import CorpusMap, available_methods
 from simcse_kit.serving.settings import Limits
 from simcse_kit.types import Vectors
 
+log = logging.getLogger("simcse_kit.serving")
+
 _LARGEST = 256  # sentences in one batch: a quarter of a second of a small model on two cores
 _ENDLESS = 2**30  # tokens: nothing is cut
 _SEARCHED = 64  # queries that are searched at once
+
+
+class ModelFault(Exception):
+    """The model gives no vectors for the texts."""
 
 
 class _Text(NamedTuple):
@@ -75,6 +84,18 @@ class ModelEngine:
         """Numbers in a vector."""
         return self._width
 
+    @cached_property
+    def is_matryoshka(self) -> bool:
+        """Whether it is known to be trained so that vectors may be cut; said once in the log where it is not."""
+        known = is_matryoshka(self.model.name, self.model.record, self.model.encoder.config)
+        if not known:
+            log.warning(
+                "a client cuts vectors (dimensions) of %s, which is not known to be trained for it (Matryoshka): they "
+                "may find much less; --strict-dimensions refuses that",
+                self.name,
+            )
+        return known
+
     async def embed(
         self, texts: Sequence[str], kind: str | None = None, prompt_name: str | None = None
     ) -> EmbeddedTexts:
@@ -105,10 +126,17 @@ class ModelEngine:
             numbers = [number for number, text in enumerate(texts) if text.prompt == prompt]
             own = [texts[number].text for number in numbers]
             vectors = self.model.encode(own, prompt=prompt)
+            if not np.isfinite(vectors).all():
+                raise ModelFault(f"{self.name} gives vectors with numbers that are not finite; are its weights whole?")
             lengths = self.model.tokenize([prompt + text for text in own], max_seq_length=_ENDLESS).lengths
             for number, vector, tokens in zip(numbers, vectors, lengths, strict=True):
                 results[number] = _Encoded(vector, int(tokens))
         return results  # type: ignore[return-value]
+
+    @property
+    def alive(self) -> bool:
+        """Whether its worker runs."""
+        return self._batcher.alive
 
     def close(self) -> None:
         """Finish what waits."""
@@ -139,8 +167,19 @@ class _Query(NamedTuple):
     filter: str | None  # as JSON: equal ones are searched together
 
 
+class _Addition(NamedTuple):
+    sentences: Sequence[str]
+    vectors: Vectors  # (N, D)
+    ids: Sequence[int | str] | None
+    metadata: Sequence[Mapping[str, Any] | None] | None
+
+
 class IndexEngine:
-    """An index that many requests share; one thread at a time touches it."""
+    """An index that many requests share.
+
+    One thread at a time writes. Searches read a view, the last commit that was read, and never wait for a writer: of
+    this process or of another one, which keeps the folder to itself for as long as a compaction takes.
+    """
 
     def __init__(
         self, name: str, index: SentenceIndex, model: ModelEngine, limits: Limits, metrics: Metrics, *, writable: bool
@@ -149,12 +188,27 @@ class IndexEngine:
         self.index = index
         self.model = model
         self.writable = writable
-        self._lock = threading.Lock()
+        self._seconds = limits.seconds
+        self._lock = threading.Lock()  # of ``index``
+        self._view = index.now()
         self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had then
         self._batcher: Batcher[_Query, list[Hit]] = Batcher(
             self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
         )
-        metrics.rows.labels(name).set_function(lambda: len(index))
+        self._adder: Batcher[_Addition, list[int | str]] = Batcher(
+            self._write, name=f"add {name}", largest=1, waiting=limits.additions
+        )
+        metrics.rows.labels(name).set_function(lambda: len(self._view))
+
+    @property
+    def view(self) -> SentenceIndex:
+        """The last commit that was read."""
+        return self._view
+
+    @property
+    def alive(self) -> bool:
+        """Whether its workers run."""
+        return self._batcher.alive and self._adder.alive
 
     @property
     def maps(self) -> list[str]:
@@ -172,18 +226,18 @@ class IndexEngine:
             IndexFault: the index is damaged, or of another model by now.
         """
         if filter is not None:
-            self.index.check_filter(filter)
+            self._view.check_filter(filter)
         condition = None if filter is None else json.dumps(filter)
         return await self._batcher.submit([_Query(vector, k, threshold, condition) for vector in vectors])
 
     def _run(self, queries: list[_Query]) -> list[list[Hit]]:
         results: list[list[Hit]] = [[] for _ in queries]
-        with self._lock, _fault():
-            self.index.refresh()
+        with _fault():
+            index = self._latest()
             for shared in {query[1:] for query in queries}:
                 numbers = [number for number, query in enumerate(queries) if query[1:] == shared]
                 k, threshold, condition = shared
-                found = self.index.search_vectors(
+                found = index.search_vectors(
                     np.stack([queries[number].vector for number in numbers]),
                     k,
                     threshold,
@@ -193,14 +247,19 @@ class IndexEngine:
                     results[number] = hits
         return results
 
+    def _latest(self) -> SentenceIndex:
+        """The last commit; while this process writes, the one before."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self.index.refresh()
+                self._view = self.index.now()
+            finally:
+                self._lock.release()
+        return self._view
+
     async def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
         """Unit vectors (n, D) of rows; one that is not there is a `SearchIndexError`."""
-
-        def read() -> Vectors:
-            with self._lock:
-                return self.index.vectors_of(ids)
-
-        return await asyncio.to_thread(read)
+        return await asyncio.to_thread(lambda: self._view.vectors_of(ids))
 
     async def add(
         self,
@@ -213,23 +272,32 @@ class IndexEngine:
 
         Raises:
             SearchIndexError: an id that is taken, or what `SentenceIndex.add` refuses.
+            Busy: too many additions wait already.
             IndexFault: it cannot be committed.
             DiskFullError: no room; nothing was added.
         """
+        return (await self._adder.submit([_Addition(sentences, vectors, ids, metadata)]))[0]
 
-        def write() -> list[int | str]:
-            with self._lock:
-                with _fault():
-                    self.index.refresh()
-                chosen = ids
-                if chosen is None and self.index.id_type is str:
-                    chosen = [f"added-{uuid4().hex[:12]}" for _ in sentences]
-                made = self.index.add_vectors(sentences, vectors, chosen, metadata)
-                if self.index.folder is not None:
-                    self._commit(made)
-                return made
+    def _write(self, additions: list[_Addition]) -> list[list[int | str]]:
+        return [self._add(*addition) for addition in additions]
 
-        return await asyncio.to_thread(write)
+    def _add(
+        self,
+        sentences: Sequence[str],
+        vectors: Vectors,
+        ids: Sequence[int | str] | None,
+        metadata: Sequence[Mapping[str, Any] | None] | None,
+    ) -> list[int | str]:
+        with self._lock:
+            with _fault():
+                self.index.refresh()
+            if ids is None and self.index.id_type is str:
+                ids = [f"added-{uuid4().hex[:12]}" for _ in sentences]
+            made = self.index.add_vectors(sentences, vectors, ids, metadata)
+            if self.index.folder is not None:
+                self._commit(made)
+            self._view = self.index.now()
+            return made
 
     def _commit(self, made: Sequence[int | str]) -> None:
         try:
@@ -242,26 +310,38 @@ class IndexEngine:
     def map(self, method: str) -> CorpusMap | None:
         """The map by a method of `maps`, or None while it is being made, which this begins."""
         task = self._mapping(method)
-        return task.result() if task.done() else None
+        if not task.done():
+            return None
+        self._forget_failed(method)
+        return task.result()
 
     async def drawn(self, method: str) -> CorpusMap:
         """The map, waited for; PCA takes a moment."""
-        return await asyncio.shield(self._mapping(method))
+        try:
+            return await asyncio.shield(self._mapping(method))
+        finally:
+            self._forget_failed(method)
+
+    def _forget_failed(self, method: str) -> None:
+        """A map that failed is said once, and made again for the next request."""
+        task = self._maps[method][1] if method in self._maps else None
+        if task is not None and task.done() and (task.cancelled() or task.exception() is not None):
+            del self._maps[method]
 
     def _mapping(self, method: str) -> asyncio.Task[CorpusMap]:
-        """PCA's map is made anew for an index that has changed; the others take too long for that."""
-        count = len(self.index)
+        """PCA's map is made again for an index that has changed; the others take too long for that."""
+        count = len(self._view)
         if method not in self._maps or (method == "pca" and self._maps[method][0] != count):
             self._maps[method] = (count, asyncio.create_task(asyncio.to_thread(self._draw, method)))
         return self._maps[method][1]
 
     def _draw(self, method: str) -> CorpusMap:
-        with self._lock:
-            rows, vectors = self.index.sample(CorpusMap.LARGEST)
-        return CorpusMap.fit(rows, vectors, method)
+        with _fault():
+            return CorpusMap.fit(*self._view.sample(CorpusMap.LARGEST), method)
 
     def close(self) -> None:
-        """Finish what waits."""
+        """Finish what waits; an addition that waits for another process's commit is left after a request's time."""
+        self._adder.close(self._seconds)
         self._batcher.close()
 
 

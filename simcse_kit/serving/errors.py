@@ -11,15 +11,18 @@ from starlette.exceptions import HTTPException
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.files import DiskFullError
 from simcse_kit.serving.batching import Busy
+from simcse_kit.serving.engines import ModelFault
 from simcse_kit.serving.guard import error_body
 from simcse_kit.serving.schemas import Error
 
 _TYPES = {
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
     429: "busy",
-    403: "forbidden",
+    500: "server_error",
+    503: "unavailable",
     507: "disk_full",
 }
 _WORDS = {
@@ -37,7 +40,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         413: "Larger than the server reads, or longer than the model.",
         422: "Something in the request is not as it has to be; the message says what.",
         429: "Too much waits already; the header Retry-After says when to try again.",
-        503: "It took too long.",
+        431: "The headers are larger than the server reads.",
+        500: "The server's fault; its log says more.",
+        503: "It took too long, or the server cannot answer now.",
         507: "The server's disk is full; nothing was added.",
     }.items()
 }
@@ -75,7 +80,11 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Busy)
     async def busy(request: Request, error: Busy) -> Response:
-        return _answer(429, "too many sentences wait already; try again in a second", headers={"Retry-After": "1"})
+        return _answer(429, "too much waits already; try again in a second", headers={"Retry-After": "1"})
+
+    @app.exception_handler(ModelFault)
+    async def model(request: Request, error: ModelFault) -> Response:
+        return _answer(500, str(error))
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
@@ -89,8 +98,6 @@ def add_handlers(app: FastAPI) -> None:
 
 def _in_words(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "body")
-    if error["type"] == "json_invalid":
-        return f"the body is not JSON (at character {where})"
-    text = str(error["msg"])
+    text = str(error["msg"]).removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
     return f"{where}: {text}" if where else f"the body: {text}"

@@ -7,7 +7,8 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.exceptions import HTTPException
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.settings import LOOPBACK, Limits
 
+# What may be read, not sent, without a key
 OPEN = frozenset({"/", "/health", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"})
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -35,14 +37,37 @@ def error_body(message: str, kind: str, code: str | None = None) -> bytes:
     return json.dumps({"error": {"message": message, "type": kind, "code": code}}).encode()
 
 
+class ErrorAnswer(NamedTuple):
+    """An answer that no route makes."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def error_answer(status: int, message: str, kind: str) -> ErrorAnswer:
+    """Headers and body of an error."""
+    body = error_body(message, kind)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if status in (408, 503):
+        headers.append((b"retry-after", b"1"))
+    if status in (400, 401, 403, 408, 413, 431):
+        headers.append((b"connection", b"close"))  # what was not read is not the next request
+    return ErrorAnswer([*headers, *_HEADERS, _NO_CONTENT], body)
+
+
 class Guard:
     """ASGI middleware around the whole application.
 
     Args:
         app: the application.
-        api_key: the key that requests must bear, but for the page, its description and /health; None: no key.
+        api_keys: one of which requests must bear, except those that read what is `OPEN`; none: no key is needed.
         host: where the server is bound; on the loopback, requests must be addressed to it by one of its own names, so
             that no other site's name that leads here (DNS rebinding) is answered.
+        allowed_hosts: more names, such as that of a proxy's site: requests may be addressed to them, and come from
+            their pages. With any of them the Host header is checked on every address.
+        root_path: where a proxy shows the server; it may remove that from paths or leave it.
         limits: of a request's size, and of the time from its first byte to its answer.
         paths: that the application knows; others are counted together.
         metrics: where requests are counted.
@@ -52,15 +77,19 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        api_key: str | None,
+        api_keys: Sequence[str],
         host: str,
+        allowed_hosts: Sequence[str],
+        root_path: str,
         limits: Limits,
         paths: Iterable[str],
         metrics: Metrics,
     ) -> None:
         self.app = app
-        self._key = None if api_key is None else api_key.encode()
-        self._names = frozenset((*LOOPBACK, host)) if host in LOOPBACK else None
+        self._keys = [key.encode() for key in api_keys]
+        self._allowed = frozenset(name.lower() for name in allowed_hosts)
+        self._names = {*LOOPBACK, host, *self._allowed} if host in LOOPBACK or self._allowed else None
+        self._root = root_path
         self._limits = limits
         self._paths = frozenset(paths)
         self._metrics = metrics
@@ -69,6 +98,13 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        root = scope.get("root_path") or self._root
+        path = scope["path"]
+        if root and path not in self._paths and (path + "/").startswith(root + "/"):  # the proxy left it
+            path = path[len(root) :] or "/"
+        head = scope["method"] == "HEAD"  # GET without the body
+        method = "GET" if head else scope["method"]
+        inner = {**scope, "method": method, "root_path": root, "path": root + path}
         started, status, size = time.perf_counter(), 0, 0
         whole = False  # the request has come in
 
@@ -88,47 +124,55 @@ class Guard:
                 names = {name for name, _ in message["headers"]}
                 more = [*_HEADERS, *([] if b"content-security-policy" in names else [_NO_CONTENT])]
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in names)]
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            refused = self._refusal(scope)
+            refused = self._refusal(scope, method, path)
             if refused is not None:
-                await _answer(sent, *refused)
+                await send_error(sent, *refused)
                 return
             async with asyncio.timeout(self._limits.seconds):
-                await self.app(scope, received, sent)
+                await self.app(inner, received, sent)
         except TimeoutError:
             if not status:
                 text = f"took longer than {self._limits.seconds:g} s"
                 if whole:
-                    await _answer(sent, 503, f"the answer {text}; ask for less, or again", "timeout")
+                    hint = "; it may still be added" if path == "/add" else ""
+                    await send_error(sent, 503, f"the answer {text}; ask for less, or again{hint}", "timeout")
                 else:
-                    await _answer(sent, 408, f"the request {text} to come in", "timeout")
+                    await send_error(sent, 408, f"the request {text} to come in", "timeout")
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
             if not status:
-                await _answer(sent, 500, "internal error; the server's log says more", "server_error")
+                await send_error(sent, 500, "internal error; the server's log says more", "server_error")
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
-            method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
-            self._metrics.requests.labels(path, method, status).inc()
-            self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
+            route = getattr(inner.get("route"), "path_format", path)
+            route = route if route in self._paths else "other"
+            asked = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
+            self._metrics.requests.labels(route, asked, status).inc()
+            self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+    def _refusal(self, scope: Scope, method: str, path: str) -> tuple[int, str, str] | None:
         headers = dict(scope["headers"])
         addressed = headers.get(b"host", b"").decode("latin-1")
         if self._names is not None and _split(f"//{addressed}").hostname not in self._names:
-            return 403, f"this server answers to {', '.join(sorted(self._names))} only", "forbidden"
-        origin = headers.get(b"origin")
-        if origin is not None and (not addressed or _split(origin.decode("latin-1")).netloc != addressed):
-            return 403, "another site's page may not ask this server", "forbidden"
+            names = ", ".join(sorted(self._names))
+            return 403, f"this server answers to {names} only; --allowed-host NAME adds a name", "forbidden"
+        if b"origin" in headers:
+            origin = _split(headers[b"origin"].decode("latin-1"))
+            if not (addressed and origin.netloc == addressed) and origin.hostname not in self._allowed:
+                text = "another site's page may not ask this server; --allowed-host NAME allows the pages of a site"
+                return 403, text, "forbidden"
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._limits.body_bytes:
             return 413, TOO_LARGE.format(self._limits.body_bytes), "too_large"
-        if self._key is None or scope["path"] in OPEN:
+        if not self._keys or (method == "GET" and path in OPEN):
             return None
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
+        known = [hmac.compare_digest(given.strip(), key) for key in self._keys]  # all: the time says nothing
+        if scheme.lower() != b"bearer" or not any(known):
             return 401, "an API key is needed: Authorization: Bearer KEY", "unauthorized"
         return None
 
@@ -141,14 +185,8 @@ def _split(url: str) -> SplitResult:
         return urlsplit("")
 
 
-async def _answer(send: Send, status: int, message: str, kind: str) -> None:
-    body = error_body(message, kind)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if status in (408, 503):
-        headers.append((b"retry-after", b"1"))
-    if status in (401, 403, 408, 413):
-        headers.append((b"connection", b"close"))  # the body that was not read is not the next request
+async def send_error(send: Send, status: int, message: str, kind: str) -> None:
+    """Answer with an error."""
+    headers, body = error_answer(status, message, kind)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.judging import Judging
 from simcse_kit.index.judging import corpus_of, index_side, judging, take
+from simcse_kit.serving.bodies import bounded_route
 from simcse_kit.serving.engines import IndexEngine
 from simcse_kit.serving.errors import RESPONSES, ApiError
 from simcse_kit.serving.schemas import JudgeBody, JudgeHit, JudgeQuery, JudgeRequest
@@ -86,7 +87,7 @@ class JudgeEngine:
 
 def judge_routes(served: ServerState, judged: JudgeEngine) -> APIRouter:
     """The routes, where hits are judged."""
-    router = APIRouter(responses=RESPONSES, tags=["judge"])
+    router = APIRouter(responses=RESPONSES, tags=["judge"], route_class=bounded_route(served.limits.json_tokens))
 
     @router.get("/judge")
     async def question() -> JudgeBody:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
 from simcse_kit.serving.errors import ApiError
@@ -58,13 +58,14 @@ def add_pages(app: FastAPI, *, page: bool) -> None:
         return Response(text, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
+    async def docs(request: Request) -> Response:
         _assets()
+        root = request.scope["root_path"]
         response = get_swagger_ui_html(
-            openapi_url="/openapi.json",
+            openapi_url=f"{root}/openapi.json",
             title=f"{app.title}: API",
-            swagger_js_url="/docs/swagger-ui-bundle.js",
-            swagger_css_url="/docs/swagger-ui.css",
+            swagger_js_url=f"{root}/docs/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}/docs/swagger-ui.css",
             swagger_favicon_url="data:,",
         )
         scripts = [hash_source(text) for kind, text in _INLINE.findall(bytes(response.body).decode()) if text.strip()]

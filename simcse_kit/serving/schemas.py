@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Text = Annotated[str, StringConstraints(strict=True)]
+Texts = Annotated[list[Text], Field(min_length=1, fail_fast=True)]  # a list names its first wrong item only
 IdField = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
 Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -18,6 +18,13 @@ class _Request(BaseModel):
     """A misspelt field is an error, not a setting that is ignored."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > 2 * len(cls.model_fields):  # each unknown one would be an error
+            raise ValueError(f"it has {len(value)} fields; this request knows {', '.join(cls.model_fields)}")
+        return value
 
 
 class ErrorBody(BaseModel):
@@ -37,12 +44,22 @@ class Error(BaseModel):
 class EmbeddingsRequest(BaseModel):
     """OpenAI's request for embeddings; what it has beyond these is ignored."""
 
-    input: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="A text or some; token ids are refused, for they are of another model's vocabulary."
+    input: Text | Texts = Field(
+        description="A text or several; token ids are refused, because they belong to another model's vocabulary."
     )
     model: Text = Field(description="A name that GET /v1/models gives.")
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Count | None = Field(None, description="Keep so many of the first numbers of each vector.")
+    encoding_format: Literal["float", "base64"] | None = Field(None, description="Null is float.")
+    dimensions: Count | None = Field(None, description="Keep only this many of the first numbers of each vector.")
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if isinstance(value, list) and value and isinstance(value[0], int | list):
+            raise ValueError(
+                "token ids belong to another model's vocabulary; send texts (LangChain: "
+                "OpenAIEmbeddings(..., check_embedding_ctx_length=False))"
+            )
+        return value
 
 
 class Embedding(BaseModel):
@@ -88,12 +105,14 @@ class ModelCards(BaseModel):
 class EmbedRequest(_Request):
     """text-embeddings-inference's request."""
 
-    inputs: Text | Annotated[list[Text], Field(min_length=1)]
-    normalize: Annotated[bool, Field(strict=True)] = True
-    truncate: Annotated[bool, Field(strict=True)] = Field(
-        False, description="Cut texts that are longer than the model reads; otherwise they are an error."
+    inputs: Text | Texts
+    normalize: Annotated[bool, Field(strict=True)] | None = Field(None, description="Null is true.")
+    truncate: Annotated[bool, Field(strict=True)] | None = Field(
+        None, description="Cut texts that are longer than the model reads; otherwise they are an error."
     )
-    truncation_direction: Literal["right"] = "right"
+    truncation_direction: Literal["right", "Right"] | None = Field(
+        None, description="Where texts are cut: at their end."
+    )
     prompt_name: Text | None = Field(None, description="One of the model's prompts, put before each text.")
     dimensions: Count | None = None
     model: Text | None = Field(None, description="A name that GET /v1/models gives; the first where there is none.")
@@ -102,8 +121,8 @@ class EmbedRequest(_Request):
 class SimilarityRequest(_Request):
     """Cosines of all pairs of ``sentences``, or of each of them with each of ``others``."""
 
-    sentences: Annotated[list[Text], Field(min_length=1)]
-    others: Annotated[list[Text], Field(min_length=1)] | None = None
+    sentences: Texts
+    others: Texts | None = None
     model: Text | None = Field(None, description="A name that GET /v1/models gives; the first where there is none.")
     index: Text | None = Field(None, description="The model of this index.")
 
@@ -125,17 +144,11 @@ class _Search(_Request):
     index: Text | None = Field(None, description="A name that GET /info gives; the first where there is none.")
     map: Literal["pca", "umap"] | None = Field(None, description="Say where the hits lie on this map.")
 
-    @field_validator("filter")
-    @classmethod
-    def _is_text(cls, value: Any) -> Any:
-        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is a ValueError
-        return value
-
 
 class SearchRequest(_Search):
     """What to look for."""
 
-    queries: Text | list[Text]
+    queries: Text | Annotated[list[Text], Field(fail_fast=True)]
 
 
 class SimilarRequest(_Search):
@@ -168,9 +181,9 @@ class Found(BaseModel):
 class AddRequest(_Request):
     """Sentences to add to an index."""
 
-    sentences: Annotated[list[Text], Field(min_length=1)]
-    ids: list[IdField] | None = None
-    metadata: list[dict[str, Any] | None] | None = None
+    sentences: Texts
+    ids: Annotated[list[IdField], Field(fail_fast=True)] | None = None
+    metadata: Annotated[list[dict[str, Any] | None], Field(fail_fast=True)] | None = None
     index: Text | None = None
 
 
@@ -198,12 +211,22 @@ class IndexCard(BaseModel):
 
 
 class Limit(BaseModel):
-    """What one request may ask for."""
+    """What one request, and all together, may ask for: `Limits`."""
 
-    k: int
+    body_bytes: int
+    json_tokens: int
+    header_bytes: int
+    header_seconds: float
+    seconds: float
+    connections: int
     sentences: int
     characters: int
-    body_bytes: int
+    k: int
+    hits: int
+    cosines: int
+    answer_bytes: int
+    queue: int
+    additions: int
 
 
 class Info(BaseModel):
@@ -271,6 +294,6 @@ class Computing(BaseModel):
 
 
 class HealthBody(BaseModel):
-    """The server answers."""
+    """The server answers, and what it serves works."""
 
     status: Literal["ok"] = "ok"

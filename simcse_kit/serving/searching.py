@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
+from pydantic_core import to_json
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search import Hit
+from simcse_kit.serving.bodies import bounded_route
 from simcse_kit.serving.engines import IndexEngine
 from simcse_kit.serving.errors import RESPONSES, ApiError
 from simcse_kit.serving.projection import CorpusMap
@@ -19,7 +22,6 @@ from simcse_kit.serving.schemas import (
     AddRequest,
     Computing,
     Found,
-    HitBody,
     IndexCard,
     Info,
     Limit,
@@ -35,36 +37,33 @@ _SHORT = 160  # characters of a text on the map
 
 def search_routes(served: ServerState) -> APIRouter:
     """The routes, for the indexes that are served."""
-    router = APIRouter(responses=RESPONSES, tags=["search"])
+    router = APIRouter(responses=RESPONSES, tags=["search"], route_class=bounded_route(served.limits.json_tokens))
 
     @router.get("/info")
     async def info() -> Info:
         """What is served: indexes, models, limits."""
-        limits = served.limits
         return Info(
             name="simcse_kit",
             version=version("simcse-kit"),
             models=list(served.models),
             indexes=[_card(engine) for engine in served.indexes.values()],
-            limits=Limit(
-                k=limits.k, sentences=limits.sentences, characters=limits.characters, body_bytes=limits.body_bytes
-            ),
+            limits=Limit(**vars(served.limits)),
             can_judge=served.can_judge,
         )
 
-    @router.post("/search")
-    async def search(request: SearchRequest) -> Found:
+    @router.post("/search", response_model=Found)
+    async def search(request: SearchRequest) -> Response:
         """The sentences that mean most nearly the same as each query."""
         started = time.perf_counter()
         engine = served.index(request.index)
-        k = served.hits(request.k)
         queries = served.texts(request.queries, "queries")
+        k = served.hits(request.k, len(queries))
         embedded = await engine.model.embed(queries, "query")
         hits = await engine.search(embedded.unit, k, request.threshold, request.filter)
-        return await _found(engine, embedded.unit, hits, request.map, started, len(embedded.truncated))
+        return await found(engine, embedded.unit, hits, request.map, started, len(embedded.truncated))
 
-    @router.post("/similar")
-    async def similar(request: SimilarRequest) -> Found:
+    @router.post("/similar", response_model=Found)
+    async def similar(request: SimilarRequest) -> Response:
         """The sentences most similar to one of the index, without it."""
         started = time.perf_counter()
         engine = served.index(request.index)
@@ -73,9 +72,9 @@ def search_routes(served: ServerState) -> APIRouter:
             vector = await engine.vectors_of([request.id])
         except SearchIndexError as error:
             raise ApiError(404, str(error)) from error
-        found = (await engine.search(vector, k + 1, request.threshold, request.filter))[0]
-        hits = [hit for hit in found if hit.id != request.id][:k]
-        return await _found(engine, vector, [hits], request.map, started, 0)
+        near = (await engine.search(vector, k + 1, request.threshold, request.filter))[0]
+        hits = [hit for hit in near if hit.id != request.id][:k]
+        return await found(engine, vector, [hits], request.map, started, 0)
 
     @router.post("/add")
     async def add(request: AddRequest) -> Added:
@@ -86,7 +85,7 @@ def search_routes(served: ServerState) -> APIRouter:
         sentences = served.texts(request.sentences, "sentences")
         embedded = await engine.model.embed(sentences, "document")
         ids = await engine.add(sentences, embedded.vectors, request.ids, request.metadata)
-        return Added(index=engine.name, ids=ids, count=len(engine.index), truncated=len(embedded.truncated))
+        return Added(index=engine.name, ids=ids, count=len(engine.view), truncated=len(embedded.truncated))
 
     @router.get("/map", response_model=MapBody, responses={202: {"model": Computing}})
     async def draw(
@@ -94,25 +93,70 @@ def search_routes(served: ServerState) -> APIRouter:
     ) -> Any:
         """A map of at most 5,000 sentences, drawn at random; 202 while it is being made."""
         engine = served.index(index)
-        found = await _map(engine, method)
-        if found is None:
+        drawn = await _map(engine, method)
+        if drawn is None:
             response.status_code = 202
             return Response(Computing().model_dump_json(), 202, media_type="application/json")
         return MapBody(
-            method=found.method,
-            points=_points(found.points),
-            ids=[row.id for row in found.rows],
-            texts=[row.text if len(row.text) <= _SHORT else row.text[: _SHORT - 1] + "…" for row in found.rows],
-            shown=len(found.rows),
-            count=len(engine.index),
-            explained=found.explained,
+            method=drawn.method,
+            points=_points(drawn.points),
+            ids=[row.id for row in drawn.rows],
+            texts=[row.text if len(row.text) <= _SHORT else row.text[: _SHORT - 1] + "…" for row in drawn.rows],
+            shown=len(drawn.rows),
+            count=len(engine.view),
+            explained=drawn.explained,
         )
+
+    async def found(
+        engine: IndexEngine,
+        queries: Vectors,
+        hits: Sequence[Sequence[Hit]],
+        method: str | None,
+        started: float,
+        truncated: int,
+    ) -> Response:
+        places = None if method is None else await _map(engine, method)
+        bodies = [[_hit_body(hit) for hit in row] for row in hits]
+        points: list[Any] = [None] * len(queries)
+        if places is not None:
+            points = _points(places.place(queries))
+            await _place(bodies, places, engine)
+        rows, size = [], 0
+        for row in bodies:  # one by one, so that no more is made than the limit and one row
+            rows.append(to_json(row))
+            served.check_answer(size := size + len(rows[-1]))
+        rest = {
+            "index": engine.name,
+            "model": engine.model.name,
+            "milliseconds": round(1000 * (time.perf_counter() - started), 3),
+            "points": points,
+            "truncated": truncated,
+        }
+        content = b'{"hits":[%s],%s' % (b",".join(rows), to_json(rest)[1:])
+        return Response(content, media_type="application/json")
 
     return router
 
 
+def _hit_body(hit: Hit) -> dict[str, Any]:
+    """A `HitBody`; the point comes later."""
+    score = min(1.0, max(-1.0, hit.score))
+    return {"id": hit.id, "text": hit.text, "score": score, "metadata": hit.metadata, "point": None}
+
+
+async def _place(bodies: Sequence[Sequence[dict[str, Any]]], places: CorpusMap, engine: IndexEngine) -> None:
+    """Put the points of hits on the map; one that was deleted in the meantime has none."""
+    flat = [body for row in bodies for body in row]
+    if not flat:
+        return
+    with suppress(SearchIndexError):
+        vectors = await engine.vectors_of([body["id"] for body in flat])
+        for body, point in zip(flat, _points(places.place(vectors)), strict=True):
+            body["point"] = point
+
+
 def _card(engine: IndexEngine) -> IndexCard:
-    info = engine.index.info()
+    info = engine.view.info()
     return IndexCard(
         name=engine.name,
         model=engine.model.name,
@@ -131,37 +175,6 @@ async def _map(engine: IndexEngine, method: str) -> CorpusMap | None:
     if method not in engine.maps:
         raise ApiError(422, f"map: {method} needs: pip install 'simcse-kit[umap]'")
     return await engine.drawn(method) if method == "pca" else engine.map(method)
-
-
-async def _found(
-    engine: IndexEngine,
-    queries: Vectors,
-    hits: Sequence[Sequence[Hit]],
-    method: str | None,
-    started: float,
-    truncated: int,
-) -> Found:
-    places = None if method is None else await _map(engine, method)
-    bodies = [
-        [HitBody(id=hit.id, text=hit.text, score=min(1.0, max(-1.0, hit.score)), metadata=hit.metadata) for hit in row]
-        for row in hits
-    ]
-    points: list[Any] = [None] * len(queries)
-    if places is not None:
-        points = _points(places.place(queries))
-        flat = [body for row in bodies for body in row]
-        if flat:
-            vectors = await engine.vectors_of([body.id for body in flat])
-            for body, point in zip(flat, _points(places.place(vectors)), strict=True):
-                body.point = point
-    return Found(
-        index=engine.name,
-        model=engine.model.name,
-        milliseconds=round(1000 * (time.perf_counter() - started), 3),
-        hits=bodies,
-        points=points,
-        truncated=truncated,
-    )
 
 
 def _points(points: Vectors) -> list[list[float]]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simcse_kit.encoder.speed.kernels import keep_few_kernels
 from simcse_kit.errors import require_extra
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import open_collection
 from simcse_kit.search.address import Address, index_address, masked
 from simcse_kit.search.store import MANIFEST
-from simcse_kit.serving.settings import Limits, ServeError, check_access
+from simcse_kit.serving.settings import Limits, ServeError, check_access, check_root_path, read_api_keys
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 class Started(NamedTuple):
@@ -33,6 +37,7 @@ def open_targets(
     backend: str = "torch",
     dtype: str = "float32",
     trust_remote_code: bool = False,
+    local_files_only: bool = False,
     store: str | None = None,
     uri: str | None = None,
     token: str | None = None,
@@ -41,8 +46,9 @@ def open_targets(
 
     An address is a folder or a collection of Milvus, see `SentenceIndex.build`. ``indexes`` and ``models`` are open
     already, and come first. An index takes a model that is loaded already, where it is its own. ``device``,
-    ``backend`` and ``dtype`` are those of `SimCSE`, for every model that is loaded here; ``trust_remote_code`` is that
-    of `SentenceIndex.open`. With ``store="milvus"``, the old way, every target is a collection's name.
+    ``backend``, ``dtype`` and ``local_files_only`` are those of `SimCSE`, for every model that is loaded here;
+    ``trust_remote_code`` is that of `SentenceIndex.open`. With ``store="milvus"``, the old way, every target is a
+    collection's name.
 
     Raises:
         ServeError: two of one name.
@@ -50,7 +56,13 @@ def open_targets(
     """
     from simcse_kit.serving.engines import target_name
 
-    how = {"device": device, "backend": backend, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    how = {
+        "device": device,
+        "backend": backend,
+        "dtype": dtype,
+        "trust_remote_code": trust_remote_code,
+        "local_files_only": local_files_only,
+    }
     found, loaded = dict(indexes or {}), dict(models or {})
     for target in [targets] if isinstance(targets, str) else targets:
         given, equals, path = target.partition("=")
@@ -86,9 +98,15 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     api_key: str | None = None,
+    api_key_file: str | Path | None = None,
     no_auth: bool = False,
+    allowed_hosts: Sequence[str] = (),
+    root_path: str = "",
+    trusted_proxies: Sequence[str] = (),
     limits: Limits | None = None,
-    writable: bool = False,
+    writable: bool | Collection[str] = False,
+    strict_dimensions: bool = False,
+    reload_on_hangup: bool = False,
     judgements: str | Path | None = None,
     queries: str | Path | Iterable[str] | None = None,
     on_start: Callable[[Started], object] = lambda started: None,
@@ -110,13 +128,21 @@ def serve(
         host: where to listen; beyond this machine a key is needed, or ``no_auth``.
         port: 0 takes a free one.
         api_key: API key that clients must send as a bearer token.
+        api_key_file: file of such keys, one in a line; any of them will do.
         no_auth: let everybody ask who reaches the host.
+        allowed_hosts: names under which clients reach the server beside its own, such as that of a proxy's site: the
+            headers Host and Origin may have them. With any of them Host is checked on every address.
+        root_path: path under which a proxy shows the server, such as ``/search``.
+        trusted_proxies: addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
         limits: of requests, see `simcse_kit.serving.Limits`.
-        writable: ``/add`` may add to the indexes, and commit where they have a folder.
+        writable: ``/add`` may add to the indexes, and commit where they have a folder; or the names of such indexes.
+        strict_dimensions: refuse ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
+        reload_on_hangup: SIGHUP opens the targets again, from the disk only, and reads ``api_key_file``; requests
+            under way end with what was there before. It is for ``targets``, and not with ``judgements``.
         judgements: a folder; the page asks which hits of the two indexes are relevant, and saves it there. It takes
             ``writable``, and nothing is added meanwhile.
         queries: that are asked, as in `judge`.
-        on_start: called once it answers, with the URL and the names of what it serves.
+        on_start: called when everything is loaded, with the URL and the names of what it serves; again after a reload.
 
     Raises:
         MissingExtraError: the extra ``serve`` is not installed.
@@ -126,57 +152,71 @@ def serve(
         DataError: the folder of judgements holds something else.
     """
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
-    import uvicorn
-
     from simcse_kit.serving.app import create_app
+    from simcse_kit.serving.reloading import Reloading
+    from simcse_kit.serving.running import run
 
+    keep_few_kernels()
     limits = limits or Limits()
-    check_access(host, api_key, no_auth)
-    found, loaded = open_targets(
-        targets,
-        indexes=indexes,
-        models=models,
-        device=device,
-        backend=backend,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        store=store,
-        uri=uri,
-        token=token,
-    )
-    app = create_app(
-        found,
-        loaded,
-        api_key=api_key,
-        host=host,
-        limits=limits,
-        writable=writable,
-        judgements=judgements,
-        queries=queries,
-    )
+    if reload_on_hangup and judgements is not None:
+        raise ServeError("a server that judges is not reloaded: what was judged belongs to the indexes as they are")
+    check_root_path(root_path)
+
+    def read_keys() -> list[str]:
+        keys = [] if api_key is None else [api_key]
+        keys += [] if api_key_file is None else read_api_keys(api_key_file)
+        check_access(host, keys, no_auth)
+        return keys
+
+    read_keys()  # an error before anything listens
     bound = _bind(host, port)
-    address = f"[{host}]" if ":" in host else host
-    url = f"http://{address}:{bound.getsockname()[1]}"
+    started: Started | None = None
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                on_start(Started(url, tuple(found), tuple(loaded)))
+    def load() -> FastAPI:
+        nonlocal started
+        keys = read_keys()
+        found, loaded = open_targets(
+            targets,
+            indexes=indexes,
+            models=models,
+            device=device,
+            backend=backend,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            local_files_only=started is not None,
+            store=store,
+            uri=uri,
+            token=token,
+        )
+        app = create_app(
+            found,
+            loaded,
+            api_key=keys,
+            host=host,
+            allowed_hosts=allowed_hosts,
+            root_path=root_path,
+            limits=limits,
+            writable=writable,
+            strict_dimensions=strict_dimensions,
+            judgements=judgements,
+            queries=queries,
+        )
+        address = f"[{host}]" if ":" in host else host
+        started = Started(f"http://{address}:{bound.getsockname()[1]}", tuple(found), tuple(loaded))
+        return app
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=round(limits.seconds) + 1,
-        h11_max_incomplete_event_size=64 * 1024,
+    def loaded_now() -> None:
+        assert started is not None
+        on_start(started)
+
+    run(
+        Reloading(load, limits.seconds),
+        bound,
+        limits=limits,
+        trusted_proxies=trusted_proxies,
+        reload_on_hangup=reload_on_hangup,
+        on_load=loaded_now,
     )
-    try:
-        Server(config).run(sockets=[bound])
-    finally:
-        bound.close()
 
 
 def free_port(host: str, wanted: int) -> int:

@@ -22,6 +22,14 @@ class ServerState:
     limits: Limits
     metrics: Metrics
     can_judge: bool = False  # whether hits are judged
+    strict_dimensions: bool = False  # vectors of a model that is not known to be Matryoshka are not cut
+
+    @property
+    def alive(self) -> bool:
+        """Whether every worker runs."""
+        return all(model.alive for model in self.models.values()) and all(
+            index.alive for index in self.indexes.values()
+        )
 
     def model(self, name: str | None) -> ModelEngine:
         """A model by name; None is the first."""
@@ -53,11 +61,49 @@ class ServerState:
                 )
         return texts
 
-    def hits(self, k: int) -> int:
-        """A number of hits that may be asked for."""
+    def width(self, engine: ModelEngine, dimensions: int | None) -> int:
+        """How many numbers of each vector are given."""
+        if dimensions is None or dimensions == engine.width:
+            return engine.width
+        if dimensions > engine.width:
+            raise ApiError(422, f"dimensions: {engine.name} gives vectors of {engine.width}; got {dimensions}")
+        if not engine.is_matryoshka and self.strict_dimensions:
+            raise ApiError(
+                422,
+                f"dimensions: {engine.name} is not known to be trained for fewer dimensions (Matryoshka), and this "
+                f"server cuts only such models (--strict-dimensions); leave dimensions out, for {engine.width}",
+            )
+        return dimensions
+
+    def hits(self, k: int, queries: int = 1) -> int:
+        """A number of hits that may be asked for, for each of so many queries."""
         if k > self.limits.k:
             raise ApiError(422, f"k: at most {self.limits.k}; got {k}")
+        if k * queries > self.limits.hits:
+            raise ApiError(
+                422,
+                f"queries: {queries} times k = {k} are {k * queries} hits; one request gets at most "
+                f"{self.limits.hits}, send several",
+            )
         return k
+
+    def check_answer(self, size: int) -> None:
+        """Refuse an answer of more bytes than a request gets."""
+        if size > self.limits.answer_bytes:
+            raise ApiError(
+                422,
+                f"the answer is larger than the {self.limits.answer_bytes} bytes that one request gets; ask for fewer "
+                "hits, or send several requests",
+            )
+
+    def check_cosines(self, rows: int, columns: int) -> None:
+        """Refuse more pairs of texts than one request may compare."""
+        if rows * columns > self.limits.cosines:
+            raise ApiError(
+                422,
+                f"sentences: {rows} times {columns} are {rows * columns} cosines; one request gets at most "
+                f"{self.limits.cosines}, send several",
+            )
 
 
 def _named(things: Mapping[str, Any], name: str | None, what: str, code: str) -> Any:

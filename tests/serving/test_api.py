@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import fcntl
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,10 @@ from fastapi.testclient import TestClient
 from simcse_kit import SentenceIndex, SimCSE
 from simcse_kit.files import DiskFullError
 from simcse_kit.serving import Limits, ServeError, create_app
+from simcse_kit.serving.batching import Batcher
 from support.plain import unit
 
-SMALL = Limits(body_bytes=20_000, sentences=8, characters=400, k=50)
+SMALL = Limits(body_bytes=20_000, sentences=8, characters=400, k=50, hits=200, cosines=40, answer_bytes=30_000)
 
 
 @pytest.fixture
@@ -67,6 +71,41 @@ def test_embed_is_text_embeddings_inference(client: TestClient, model: SimCSE, s
     finally:
         del model.prompts["query"]
     assert "has the prompts document; got 'query'" in refused(client, "/embed", 422, inputs="a", prompt_name="query")
+
+
+def test_openais_clients_send_nulls_and_ask_for_one_model(client: TestClient, sentences: list[str]) -> None:
+    plain = post(client, "/v1/embeddings", input=sentences[:2], model="tiny")
+    nulls = {"encoding_format": None, "dimensions": None, "user": None, "input_type": "query"}
+    assert post(client, "/v1/embeddings", input=sentences[:2], model="tiny", **nulls) == plain
+    (card,) = client.get("/v1/models").json()["data"]
+    assert client.get("/v1/models/tiny").json() == card
+    missing = client.get("/v1/models/org/gpt").json()["error"]
+    assert missing["code"] == "model_not_found"
+    assert "there is no model 'org/gpt'" in missing["message"]
+
+
+def test_text_embeddings_inferences_client_is_answered(client: TestClient, sentences: list[str]) -> None:
+    plain = post(client, "/embed", inputs=sentences[:2])
+    body = {"truncate": None, "normalize": None, "truncation_direction": "Right", "prompt_name": None}
+    for path in ("/embed", "/"):
+        assert post(client, path, inputs=sentences[:2], **body) == plain
+    assert "truncation_direction" in refused(client, "/", 422, inputs="a", truncation_direction="Left")
+
+
+def test_vectors_that_are_cut_are_said_or_refused(
+    client: TestClient, model: SimCSE, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        assert len(post(client, "/embed", inputs="a", dimensions=5)[0]) == 5
+    assert len(post(client, "/embed", inputs="a", dimensions=32)[0]) == 32
+    assert caplog.text.count("not known to be trained for it (Matryoshka)") == 1
+    strict = create_app(models={"tiny": model}, strict_dimensions=True)
+    with TestClient(strict, base_url="http://localhost") as made:
+        assert "leave dimensions out, for 32" in refused(made, "/embed", 422, inputs="a", dimensions=5)
+        assert len(post(made, "/embed", inputs="a", dimensions=32)[0]) == 32
+    monkeypatch.setitem(model.record, "training", {"matryoshka_dims": [16, 8]})
+    with TestClient(create_app(models={"tiny": model}, strict_dimensions=True), base_url="http://localhost") as made:
+        assert len(post(made, "/embed", inputs="a", dimensions=5)[0]) == 5
 
 
 def test_a_vector_that_is_not_normalized(client: TestClient, model: SimCSE, sentences: list[str]) -> None:
@@ -160,7 +199,7 @@ def test_info_says_what_is_served(client: TestClient) -> None:
     assert info["models"] == ["tiny"]
     (card,) = info["indexes"]
     assert (card["name"], card["model"], card["count"], card["kind"]) == ("things", "tiny", 41, "flat")
-    assert info["limits"] == {"k": 50, "sentences": 8, "characters": 400, "body_bytes": 20_000}
+    assert info["limits"] == vars(SMALL)
 
 
 @pytest.mark.parametrize("empty", ["", "  \n"])
@@ -188,13 +227,17 @@ def test_an_empty_text_is_named_by_its_place(
         ("/v1/embeddings", {"input": "a", "model": "gpt"}, 404, "there is no model 'gpt'; this server has 'tiny'"),
         ("/v1/embeddings", {"input": "a"}, 422, "model: field required"),
         ("/v1/embeddings", {"input": [], "model": "tiny"}, 422, "input"),
-        ("/v1/embeddings", {"input": [17, 4], "model": "tiny"}, 422, "input"),
+        ("/v1/embeddings", {"input": [17, 4], "model": "tiny"}, 422, "check_embedding_ctx_length=False"),
+        ("/v1/embeddings", {"input": [[17], [4]], "model": "tiny"}, 422, "check_embedding_ctx_length=False"),
         ("/v1/embeddings", {"input": " ", "model": "tiny"}, 422, "text number 0 is empty"),
         ("/v1/embeddings", {"input": ["a", "\u200b\ufeff"], "model": "tiny"}, 422, "text number 1 is empty"),
         ("/v1/embeddings", {"input": "a", "model": "tiny", "dimensions": 33}, 422, "gives vectors of 32; got 33"),
         ("/embed", {"inputs": ["a"] * 9}, 422, "9 texts; one request takes at most 8"),
         ("/embed", {"inputs": "x" * 401}, 422, "has 401 characters; at most 400"),
         ("/search", {"queries": "a", "k": 51}, 422, "k: at most 50; got 51"),
+        ("/search", {"queries": ["a"] * 5, "k": 41}, 422, "5 times k = 41 are 205 hits; one request gets at most 200"),
+        ("/similarity", {"sentences": ["a"] * 7}, 422, "7 times 7 are 49 cosines; one request gets at most 40"),
+        ("/similarity", {"sentences": ["a"] * 6, "others": ["b"] * 7}, 422, "6 times 7 are 42 cosines"),
         ("/search", {"queries": "a", "k": 0}, 422, "k: input should be greater"),
         ("/search", {"queries": "a", "k": "5"}, 422, "k: input should be a valid integer"),
         ("/search", {"queries": "a", "threshold": 2}, 422, "threshold"),
@@ -278,6 +321,52 @@ def test_an_index_that_is_damaged_tells_no_path(client: TestClient, index: Sente
     assert answer.status_code == 500
     assert str(index.folder) not in answer.text
     assert post(client, "/similarity", sentences=["a", "b"])  # the rest goes on
+
+
+def test_an_answer_has_a_largest_size(client: TestClient, index: SentenceIndex) -> None:
+    post(client, "/add", sentences=["cat " * 90] * 8)
+    assert "larger than the 30000 bytes" in refused(client, "/search", 422, queries=["cat " * 30] * 8, k=25)
+    assert len(post(client, "/search", queries="cat", k=25)["hits"][0]) == 25
+
+
+def test_searches_wait_for_no_writer(client: TestClient, index: SentenceIndex, sentences: list[str]) -> None:
+    """Another process keeps the folder to itself, as a compaction does for minutes."""
+    assert index.folder is not None
+    added: list[Any] = []
+    descriptor = os.open(index.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        adding = threading.Thread(target=lambda: added.append(post(client, "/add", sentences=["A zebra."])))
+        adding.start()
+        for _ in range(20):
+            assert post(client, "/search", queries=sentences[3], k=1, map="pca")["hits"][0][0]["text"] == sentences[3]
+            assert post(client, "/similar", id=3, k=1)["hits"]
+            assert client.get("/info").json()["indexes"][0]["count"] == 41
+        assert added == []
+        hits = post(client, "/search", queries="A zebra.", k=50)["hits"][0]
+        assert "A zebra." not in {hit["text"] for hit in hits}  # it is not committed
+    finally:
+        os.close(descriptor)
+    adding.join(60)
+    assert added[0]["count"] == 42
+    assert post(client, "/search", queries="A zebra.", k=1)["hits"][0][0]["text"] == "A zebra."
+
+
+def test_a_map_that_failed_is_made_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.linalg.eigh", lambda matrix: 1 / 0)
+        assert client.get("/map").status_code == 500
+    assert client.get("/map").json()["shown"] == 41
+
+
+def test_health_says_when_a_worker_has_ended(model: SimCSE, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TestClient(create_app(models={"tiny": model}), base_url="http://localhost") as client:
+        assert client.get("/health").json() == {"status": "ok"}
+        with monkeypatch.context() as patch:
+            patch.setattr(Batcher, "alive", False)
+            answer = client.get("/health")
+        assert answer.status_code == 503
+        assert "worker" in answer.json()["error"]["message"]
 
 
 def test_a_full_disk_adds_nothing(client: TestClient, index: SentenceIndex, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simcse_kit.serving.batching import Batcher, Busy
+from simcse_kit.serving.batching import Batcher, Busy, WorkerError
 
 
 class Recorder:
@@ -105,6 +105,59 @@ def test_a_bad_request_fails_alone() -> None:
             assert await made.submit([5]) == [10]  # and it goes on
 
     asyncio.run(main())
+
+
+def test_a_worker_outlives_what_is_no_exception(caplog: pytest.LogCaptureFixture) -> None:
+    """As a panic of native code is; the others of its batch get their results, and the next batch runs."""
+
+    class Panic(BaseException):
+        pass
+
+    def run(items: list[int]) -> list[int]:
+        opened.wait(10)
+        if 13 in items:
+            raise Panic("a panic")
+        return [2 * item for item in items]
+
+    opened = threading.Event()
+
+    async def main() -> None:
+        made: Batcher[int, int] = Batcher(run, name="test", largest=8, waiting=10)
+        first = asyncio.create_task(made.submit([0]))
+        await asyncio.sleep(0.05)
+        jobs = [asyncio.create_task(made.submit([item])) for item in (1, 13, 2)]
+        await asyncio.sleep(0.05)
+        opened.set()
+        await first
+        found = await asyncio.gather(*jobs, return_exceptions=True)
+        assert (found[0], found[2]) == ([2], [4])
+        assert isinstance(found[1], WorkerError)
+        assert isinstance(found[1].__cause__, Panic)
+        assert made.alive
+        assert await made.submit([5]) == [10]
+        made.close()
+        assert not made.alive
+
+    asyncio.run(main())
+
+
+def test_a_worker_goes_on_where_its_own_code_fails(caplog: pytest.LogCaptureFixture) -> None:
+    sizes: list[int] = []
+
+    def count(size: int) -> None:
+        sizes.append(size)
+        if len(sizes) == 1:
+            raise SystemExit("the counter")
+
+    async def main() -> None:
+        made: Batcher[int, int] = Batcher(lambda items: items, name="test", largest=8, waiting=10, on_batch=count)
+        with pytest.raises(WorkerError, match="SystemExit: the counter"):
+            await made.submit([1])
+        assert await made.submit([2]) == [2]
+        made.close()
+
+    asyncio.run(main())
+    assert "the worker 'test' failed and goes on" in caplog.text
 
 
 def test_too_much_is_refused_and_room_comes_back() -> None:

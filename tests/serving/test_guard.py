@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from simcse_kit import SimCSE
-from simcse_kit.serving import Limits, ServeError, check_access, create_app
+from simcse_kit.serving import Limits, ServeError, check_access, create_app, read_api_keys
 
 KEY = "s3cret-key"
 
@@ -74,6 +75,79 @@ def test_a_foreign_name_of_this_machine_is_not_answered(ask: Callable[..., Any],
         assert client.get("/health", headers={"host": "[::1]:8000"}).status_code == 200
     with ask(host="0.0.0.0") as client:
         assert client.get("/health", headers={"host": host}).status_code == 200
+
+
+def test_behind_a_proxy_its_name_is_allowed(ask: Callable[..., Any]) -> None:
+    """nginx sends its upstream's name as Host, or with `proxy_set_header Host $host` its own; Origin is its own."""
+    name = "search.example.org"
+    with ask(allowed_hosts=["Search.Example.org"]) as client:
+        for host in ("127.0.0.1:8000", name, f"{name}:8443"):
+            headers = {"host": host, "origin": f"https://{name}"}
+            assert client.post("/embed", json={"inputs": "a"}, headers=headers).is_success
+            headers["origin"] = f"https://evil.{name}"
+            assert client.post("/embed", json={"inputs": "a"}, headers=headers).status_code == 403
+        refused = client.get("/health", headers={"host": "evil.example"})
+        assert refused.status_code == 403
+        assert "--allowed-host" in refused.json()["error"]["message"]
+    with ask(host="0.0.0.0", allowed_hosts=[name]) as client:  # where names are given, they are all there are
+        assert client.get("/health", headers={"host": "evil.example"}).status_code == 403
+        assert client.get("/health", headers={"host": name}).is_success
+
+
+@pytest.mark.parametrize("prefix", ["", "/tickets"])
+def test_under_a_path_of_a_proxy_that_removes_it_or_not(ask: Callable[..., Any], prefix: str) -> None:
+    with ask(root_path="/tickets", api_key=KEY) as client:
+        assert client.get(f"{prefix}/health").is_success
+        assert client.post(f"{prefix}/embed", json={"inputs": "a"}).status_code == 401
+        headers = {"authorization": f"Bearer {KEY}"}
+        assert client.post(f"{prefix}/embed", json={"inputs": "a"}, headers=headers).is_success
+        assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": "/tickets"}]
+        assert '"/tickets/openapi.json"' in client.get(f"{prefix}/docs").text.replace("'", '"')
+        assert client.get("/ticketsandmore").status_code == 401
+        assert 'path="/embed"' in client.get(f"{prefix}/metrics", headers=headers).text
+
+
+@pytest.mark.parametrize("path", ["search", "/search/", "/"])
+def test_a_root_path_is_one(ask: Callable[..., Any], path: str) -> None:
+    with pytest.raises(ServeError, match="begins with a slash and does not end with one"):
+        ask(root_path=path)
+
+
+def test_any_of_several_keys_will_do(ask: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"# of the shop\n{KEY}\n\n  other-key  \n", encoding="utf-8")
+    keys = read_api_keys(tmp_path / "keys")
+    assert keys == [KEY, "other-key"]
+    with ask(api_key=keys) as client:
+        for key, status in ((KEY, 200), ("other-key", 200), ("# of the shop", 401), ("", 401)):
+            assert client.get("/info", headers={"authorization": f"Bearer {key}"}).status_code == status
+
+
+@pytest.mark.parametrize("content", [None, "", "# nothing\n", b"\xff\xfe"])
+def test_a_file_without_keys_opens_no_server(tmp_path: Path, content: str | bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ServeError, match=r"keys .* cannot be read|holds no API key"):
+        read_api_keys(tmp_path / "keys")
+
+
+def test_a_key_opens_what_may_be_read_only(ask: Callable[..., Any]) -> None:
+    """`POST /` is text-embeddings-inference's; that the page is open does not open it."""
+    with ask(api_key=KEY) as client:
+        for path in ("/", "/health", "/docs", "/openapi.json"):
+            assert client.post(path, json={"inputs": "a"}).status_code == 401
+        for path in ("/health", "/docs", "/openapi.json"):
+            assert client.head(path).status_code == 200
+        assert client.head("/info").status_code == 401
+
+
+def test_head_is_get_without_its_body(ask: Callable[..., Any]) -> None:
+    with ask() as client:
+        for path in ("/health", "/info", "/docs", "/v1/models", "/metrics", "/nothing", "/search"):
+            got, headed = client.get(path), client.head(path)
+            assert headed.status_code == got.status_code
+            assert headed.content == b""
+            assert headed.headers["content-type"] == got.headers["content-type"]
+        assert 'method="HEAD"' in client.get("/metrics").text
 
 
 def test_another_sites_page_may_not_ask(ask: Callable[..., Any]) -> None:

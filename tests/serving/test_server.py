@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -11,54 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import numpy as np
 import openai
 import pytest
-from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
 from simcse_kit.serving import ServeError, open_targets, serve
 from support.commands import run
 from support.plain import unit
-
-ROOT = Path(__file__).parents[2]
-
-
-class Running(NamedTuple):
-    url: str
-    line: str  # in which the command said so
-    process: subprocess.Popen[str]
-
-
-@contextmanager
-def running(*arguments: str, command: str = "serve", folder: Path | None = None) -> Iterator[Running]:
-    """``simcse-kit serve`` on a free port, once it answers; killed at the end where it still runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "simcse_kit", command, *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    )
-    assert process.stderr is not None
-    said: list[str] = []
-    try:
-        for line in process.stderr:
-            said.append(line)
-            if found := re.search(r"(http://\S+?)[ ,)]", line):
-                break
-        else:
-            pytest.fail("".join(said))
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield Running(found[1], line, process)
-    finally:
-        process.kill()
-        process.wait()
+from support.server import Running, in_thread, running
 
 
 @pytest.fixture(scope="module")
@@ -102,22 +66,18 @@ def test_the_command_says_what_it_serves(server: Running) -> None:
     assert server.line.startswith(f"serving index things at {server.url} (API: {server.url}/docs)")
 
 
-def test_targets_are_served_beside_what_is_open(
-    folder: Path, sentences: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_targets_are_served_beside_what_is_open(folder: Path, sentences: list[str]) -> None:
     """As the command does; the model of both indexes is loaded once, so one is served."""
-    served: list[Any] = []
-    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server.config.app))
     index = SentenceIndex.open(folder / "index", device="cpu")
-    serve({"open": index}, targets=[f"things={folder / 'index'}"], port=0, device="cpu")
-    serve(targets=str(folder / "index"), port=0, device="cpu")
-    both, one = (TestClient(app, base_url="http://127.0.0.1") for app in served)
-    assert [model["id"] for model in both.get("/v1/models").json()["data"]] == ["model"]
-    for client, name in ((both, "open"), (both, "things"), (one, "index")):
-        answer = client.post("/search", json={"queries": sentences[3], "k": 1, "index": name}).json()
-        assert answer["hits"][0][0]["text"] == sentences[3]
+    target = f"things={folder / 'index'}"
+    with in_thread({"open": index}, targets=[target], device="cpu") as started:
+        assert started.indexes == ("open", "things")
+        assert [one["id"] for one in httpx.get(f"{started.url}/v1/models").json()["data"]] == ["model"]
+        for name in started.indexes:
+            answer = httpx.post(f"{started.url}/search", json={"queries": sentences[3], "k": 1, "index": name}).json()
+            assert answer["hits"][0][0]["text"] == sentences[3]
     with pytest.raises(ServeError, match="two are called 'things'"):
-        serve({"things": index}, targets=[f"things={folder / 'index'}"])
+        serve({"things": index}, targets=[target], port=0)
 
 
 @pytest.mark.slow

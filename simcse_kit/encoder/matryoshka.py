@@ -1,0 +1,27 @@
+"""Whether a model was trained so that the first numbers of its vectors are vectors of their own (Matryoshka)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simcse_kit.encoder.hub import resolve
+from simcse_kit.errors import ModelError
+
+
+def is_matryoshka(name: str, record: dict[str, Any], config: Any) -> bool:
+    """Whether a model is known to be one: by its own record, by its configuration, or by the text of its card.
+
+    Args:
+        name: its folder or hub name; only what is on the disk is read.
+        record: of ``simcse_kit.json``.
+        config: of the backbone; ``is_matryoshka`` and ``matryoshka_dimensions`` are what vLLM reads.
+    """
+    if record.get("training", {}).get("matryoshka_dims"):
+        return True
+    if getattr(config, "is_matryoshka", False) or getattr(config, "matryoshka_dimensions", None):
+        return True
+    try:
+        card = (resolve(name, local_files_only=True).folder / "README.md").read_text(encoding="utf-8")
+    except (ModelError, OSError, UnicodeDecodeError):
+        return False
+    return "matryoshka" in card.lower()
