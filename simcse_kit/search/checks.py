@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from simcse_kit.data.bounds import bounded_json
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.rows import Id
 from simcse_kit.search.vectors import normalized
@@ -53,9 +53,9 @@ def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> 
         if value is not None and not isinstance(value, Mapping):
             raise SearchIndexError(f"metadata number {number} is a JSON object or None; got {value!r:.80}")
         try:
-            text = None if value is None else json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SearchIndexError(f"metadata number {number} cannot be written as JSON: {error}") from error
+            text = None if value is None else bounded_json(value)
+        except (TypeError, ValueError) as error:
+            raise SearchIndexError(f"metadata number {number} cannot be stored: {error}") from error
         check_storable(text or "", f"metadata number {number}")
         if text is not None and _NUL.search(text):
             raise SearchIndexError(f"metadata number {number} has a NUL character, at which filters end; remove it")
