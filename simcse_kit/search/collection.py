@@ -16,7 +16,6 @@ from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.files import sync
 from simcse_kit.search.address import parse_address
 from simcse_kit.search.base import BaseCollection, Hit, IndexInfo, Snapshot
-from simcse_kit.search.blocks import seal
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
@@ -24,7 +23,7 @@ from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
 from simcse_kit.search.store import (
     MANIFEST,
-    FileEntry,
+    ForMore,
     Manifest,
     SegmentEntry,
     StructureEntry,
@@ -33,8 +32,10 @@ from simcse_kit.search.store import (
     file_name,
     one_writer,
     read_manifest,
+    sealed,
 )
-from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kinds
+from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, resolve_kinds
+from simcse_kit.search.tuning import build_tuned
 from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
@@ -128,7 +129,7 @@ class Collection(BaseCollection):
         numbers = np.flatnonzero(content.live)
         for at in range(0, len(numbers), batch):
             own = numbers[at : at + batch]
-            found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), content.live)
+            found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), content.live, own=True)
             scores = np.where(found.rows == own[:, None], -np.inf, found.scores)  # itself goes last
             yield own, merged([Nearest(scores, np.where(found.rows == own[:, None], -1, found.rows))], k)
 
@@ -187,7 +188,7 @@ class Collection(BaseCollection):
                     entries[kept:] = [write_segment(target, generation, merged, content.pending, deleted)]
                 if missing:
                     described = self._structure(target, generation, content.vectors)
-                self._commit(target, generation, entries, described)
+                self._commit(target, generation, entries, described, self._content.pending.start)
         rest = self._content.unindexed
         if described is not None and rest > max(AUTO_FLAT, described.rows // 4):
             say_once(
@@ -198,7 +199,16 @@ class Collection(BaseCollection):
         return target
 
     def _wants_structure(self, count: int) -> bool:
-        return count > 1 and isinstance(resolve_kinds(self.kind, count)[0], ApproximateKind)
+        kind = resolve_kinds(self.kind, count)[0]
+        if count < 2 or not isinstance(kind, ApproximateKind):
+            return False
+        if count < (least := kind.least_rows(self.dimension)):
+            say_once(
+                f"{kind.name} needs {least} rows; with {count}, every vector is compared",
+                key=f"few rows: {kind.name}",
+            )
+            return False
+        return True
 
     def compact(self) -> Path:
         """Commit without the deleted rows, and with a structure over all that is left; costs the index's size."""
@@ -217,7 +227,7 @@ class Collection(BaseCollection):
                 vectors = VectorParts([open_segment(target, entry, self.dimension).part], self.dimension)
                 wanted = self._wants_structure(entry.count)
                 described = self._structure(target, generation, vectors) if wanted else None
-                self._commit(target, generation, [entry], described)
+                self._commit(target, generation, [entry], described, 0)
         return target
 
     def verify(self) -> None:
@@ -268,7 +278,7 @@ class Collection(BaseCollection):
         """Make, tune and write a structure over all vectors."""
         for kind in resolve_kinds(self.kind, len(vectors)):
             assert isinstance(kind, ApproximateKind)
-            structure, tuned = build_tuned(kind, vectors, self.target_recall, self.queries)
+            structure, tuned, more = build_tuned(kind, vectors, self.target_recall, self.queries)
             if tuned.recall >= self.target_recall:
                 break
         name = kind.name if self.kind == "auto" else self.kind
@@ -280,7 +290,6 @@ class Collection(BaseCollection):
             )
         path = target / file_name("structure", generation)
         structure.write(path)
-        size, table = seal(path)
         return StructureEntry(
             kind=name,
             rows=structure.rows,
@@ -289,12 +298,19 @@ class Collection(BaseCollection):
             recall=tuned.recall,
             queries=tuned.queries,
             given=self.queries is not None,
-            file=FileEntry(path.name, size, table),
+            file=sealed(path),
+            more=tuple(ForMore(**one.setting._asdict(), recall=one.recall) for one in more),
         )
 
     def _commit(
-        self, target: Path, generation: int, entries: Sequence[SegmentEntry], structure: StructureEntry | None
+        self,
+        target: Path,
+        generation: int,
+        entries: Sequence[SegmentEntry],
+        structure: StructureEntry | None,
+        new: int,
     ) -> None:
+        """Commit files that are written, after reading them as everybody will; ``new``: number of the first new row."""
         rows = sum(entry.count for entry in entries)
         manifest = Manifest(
             generation=generation,
@@ -310,10 +326,11 @@ class Collection(BaseCollection):
             structure=structure,
             fields=None if self.fields is None else dict(self.fields),
         )
-        commit(target, manifest)
-        stamp = _stamp(target)  # before the lock is given back
         before = self._content if target == self.folder else None
         content = Content.open(target, manifest, before)
+        content.read_rows(new)
+        commit(target, manifest)
+        stamp = _stamp(target)  # before the lock is given back
         self._snapshot = replace(self._snapshot, content=content, folder=target, generation=generation, stamp=stamp)
 
     @classmethod

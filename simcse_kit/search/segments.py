@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.blocks import file_checksum, seal
+from simcse_kit.errors import DamagedIndexError
 from simcse_kit.search.rows import Id, RowTable
-from simcse_kit.search.store import FileEntry, SegmentEntry, check_whole, checked_path, file_name, open_blocks
+from simcse_kit.search.store import SegmentEntry, file_name, open_file, open_rows, sealed
 from simcse_kit.search.vectors import Mask, VectorPart, VectorParts
 from simcse_kit.types import Vectors
 
@@ -69,11 +68,11 @@ def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
     """The segment of an entry; its file of vectors is mapped, its rows are read when they are asked for."""
     vectors, file = np.zeros((0, dimension), np.float32), None
     if entry.vectors is not None:
-        file = open_blocks(folder, entry.vectors)
+        file = open_file(folder, entry.vectors)
         if entry.vectors.bytes != 4 * dimension * entry.count:
-            raise SearchIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
+            raise DamagedIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
         vectors = file.content.view(np.float32).reshape(entry.count, dimension)
-    rows = RowTable.open(checked_path(folder, entry.rows))
+    rows = RowTable.open(open_rows(folder, entry.rows))
     return Segment(entry.start, entry.count, rows, VectorPart(entry.start, vectors, file), entry)
 
 
@@ -81,9 +80,9 @@ def verify_segment(folder: Path, segment: Segment) -> None:
     """Read all of a segment's files; a difference from what was written is an error by name."""
     if segment.part.file is not None:
         segment.part.file.verify()
-    check_whole(folder, segment.entry.rows)
+    open_file(folder, segment.entry.rows).verify()
     if segment.rows.verify() != list(range(segment.start, segment.start + segment.count)):
-        raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
+        raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
 
 
 def to_merge(segments: Sequence[Segment], new: int) -> int:
@@ -126,12 +125,10 @@ def _described(folder: Path, generation: int, start: int, deleted: int, chunks: 
             count += len(chunk)
     vectors = None
     if count:
-        size, table = seal(path)
-        vectors = FileEntry(path.name, size, table)
+        vectors = sealed(path)
     else:
         path.unlink()
-    rows_path = folder / file_name("rows", generation)
-    rows = FileEntry(rows_path.name, rows_path.stat().st_size, file_checksum(rows_path))
+    rows = sealed(folder / file_name("rows", generation))
     return SegmentEntry(start=start, count=count, deleted=deleted, vectors=vectors, rows=rows)
 
 

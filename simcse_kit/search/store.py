@@ -15,15 +15,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from simcse_kit.errors import SearchIndexError
+from simcse_kit.errors import DamagedIndexError, SearchIndexError
 from simcse_kit.files import disk_full_named, follow_umask, read_json, sync, write_json
-from simcse_kit.search.blocks import BlockFile, checksum, file_checksum
+from simcse_kit.search.blocks import BlockFile, checksum, seal
 
 MANIFEST = "manifest.json"
-FORMAT = "simcse_kit.index.sentence_index"
-FORMAT_VERSION = 2
+FORMAT = "simcse_kit.index"
+FORMAT_VERSION = 3
+_FORMATS = (FORMAT, "simcse_kit.index.sentence_index")  # the second was written between 0.1.0 and 0.2.0
+_OLDEST = 2  # of 0.1.0: without tables behind rows, without settings for more than 10 hits
 STEMS = ("vectors", "rows", "structure")
-_CHECKED_WHOLE = 1 << 24  # bytes of a file that is read to be checked when it is opened
+_CHECKED_AT_ONCE = 1 << 24  # bytes of a file of rows that is checked when it is opened
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class FileEntry:
     """A file of a commit."""
 
     name: str
-    bytes: int  # of a block file: of its content, without the table
-    checksum: str  # xxh3; of a block file: of its table
+    bytes: int  # of its content, without the table
+    checksum: str  # xxh3 of its table
+    whole: bool = False  # as 0.1.0 wrote rows: there is no table, and the checksum is of the whole file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class SegmentEntry:
     count: int
     deleted: int
     vectors: FileEntry | None  # block file of (count, dimension) float32; None where there are no rows
-    rows: FileEntry  # SQLite
+    rows: FileEntry  # block file of SQLite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +63,21 @@ class Searched:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForMore:
+    """What finds up to ``k`` hits, where these are more than 10."""
+
+    k: int
+    effort: int
+    candidates: int
+    recall: float  # of the ``k`` nearest
+
+
+@dataclass(frozen=True, kw_only=True)
 class StructureEntry(Searched):
     """The same, in a block file."""
 
     file: FileEntry
+    more: tuple[ForMore, ...] | None = None  # by ``k``; for others every vector is compared. None: 0.1.0 measured none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,35 +116,43 @@ def read_manifest(folder: Path) -> Manifest:
         what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
         raise SearchIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")
     values = read_json(path, SearchIndexError)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    if not isinstance(values, dict) or values.get("format") not in _FORMATS:
         raise SearchIndexError(f"{path} is not the manifest of an index")
     try:
         version = int(values["format_version"])
-        if version != FORMAT_VERSION:
+        if not _OLDEST <= version <= FORMAT_VERSION:
             newer = version > FORMAT_VERSION
             raise SearchIndexError(
                 f"{folder} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this one "
-                f"reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index anew'}"
+                f"reads {_OLDEST} to {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
             )
         if values["checksum"] != _own_checksum(values):
-            raise SearchIndexError(f"{path} is damaged: its content is not what its checksum says")
+            raise DamagedIndexError(f"{path} is damaged: its content is not what its checksum says")
         return _manifest(values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, SearchIndexError):
             raise
-        raise SearchIndexError(f"{path} is damaged: {error!r}") from error
+        raise DamagedIndexError(f"{path} is damaged: {error!r}") from error
 
 
 def _manifest(values: dict[str, Any]) -> Manifest:
-    def file(entry: dict[str, Any]) -> FileEntry:
-        made = FileEntry(**entry)
+    old = values["format_version"] == _OLDEST
+
+    def file(entry: dict[str, Any], **more: Any) -> FileEntry:
+        made = FileEntry(**entry | more)
         if made.name != Path(made.name).name:
             raise ValueError(f"{made.name} is no file of this folder")
         return made
 
     def segment(entry: dict[str, Any]) -> SegmentEntry:
         vectors = entry["vectors"]
-        return SegmentEntry(**entry | {"vectors": vectors and file(vectors), "rows": file(entry["rows"])})
+        rows = file(entry["rows"], whole=True) if old else file(entry["rows"])
+        return SegmentEntry(**entry | {"vectors": vectors and file(vectors), "rows": rows})
+
+    def described(entry: dict[str, Any]) -> StructureEntry:
+        more = entry.get("more")
+        more = None if more is None else tuple(ForMore(**one) for one in more)
+        return StructureEntry(**entry | {"file": file(entry["file"]), "more": more})
 
     given = {name: values[name] for name in Manifest.__dataclass_fields__ if name != "fields"}
     given["fields"] = values.get("fields")
@@ -142,7 +164,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         **given
         | {
             "segments": tuple(map(segment, given["segments"])),
-            "structure": structure and StructureEntry(**structure | {"file": file(structure["file"])}),
+            "structure": structure and described(structure),
         }
     )
 
@@ -152,32 +174,20 @@ def _own_checksum(values: dict[str, Any]) -> str:
     return checksum(json.dumps(rest, sort_keys=True).encode())
 
 
-def _existing(folder: Path, entry: FileEntry) -> Path:
+def open_file(folder: Path, entry: FileEntry) -> BlockFile:
+    """A file, mapped; it is there, and its length and table are the manifest's."""
     path = folder / entry.name
     if not path.is_file():
-        raise SearchIndexError(f"{path} is missing, and the manifest names it")
-    return path
+        raise DamagedIndexError(f"{path} is missing, and the manifest names it")
+    return (BlockFile.open_whole if entry.whole else BlockFile.open)(path, entry.bytes, entry.checksum)
 
 
-def open_blocks(folder: Path, entry: FileEntry) -> BlockFile:
-    """A block file, mapped; it is there, and its length and table are the manifest's."""
-    return BlockFile(_existing(folder, entry), entry.bytes, entry.checksum)
-
-
-def checked_path(folder: Path, entry: FileEntry) -> Path:
-    """Path of a file that is there; its length and, where it is not large, its checksum are the manifest's."""
-    path = _existing(folder, entry)
-    if (found := path.stat().st_size) != entry.bytes:
-        raise SearchIndexError(f"{path} is damaged: {found} bytes, the manifest says {entry.bytes}")
-    if entry.bytes <= _CHECKED_WHOLE:
-        check_whole(folder, entry)
-    return path
-
-
-def check_whole(folder: Path, entry: FileEntry) -> None:
-    """Read a file that is no block file, and compare its checksum with the manifest's."""
-    if file_checksum(folder / entry.name) != entry.checksum:
-        raise SearchIndexError(f"{folder / entry.name} is damaged: its checksum is not the manifest's")
+def open_rows(folder: Path, entry: FileEntry) -> BlockFile:
+    """A file of rows, which is all checked where it is not large."""
+    file = open_file(folder, entry)
+    if entry.bytes <= _CHECKED_AT_ONCE:
+        file.verify()
+    return file
 
 
 @contextlib.contextmanager
@@ -218,6 +228,12 @@ def commit(folder: Path, manifest: Manifest) -> None:
     sync(folder)
     os.replace(aside, folder / MANIFEST)
     sync(folder)
+
+
+def sealed(path: Path) -> FileEntry:
+    """A new file as the entry of a manifest: it becomes a block file."""
+    size, table = seal(path)
+    return FileEntry(path.name, size, table)
 
 
 def file_name(stem: str, generation: int) -> str:

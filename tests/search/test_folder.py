@@ -37,7 +37,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 FAILURES = [("replace", "os", 1), ("write_json", "store", 1)]  # what fails, where, and at which call of a commit
-FAILURES += [("seal", "segments", 1), ("file_checksum", "segments", 1)]
+FAILURES += [("sealed", "segments", nth) for nth in (1, 2)]
 FAILURES += [("sync", "store", nth) for nth in (1, 2, 3, 4)]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from simcse_kit.search.blocks import BlockFile
     from simcse_kit.search.vectors import VectorParts
     from simcse_kit.types import Vectors
 
@@ -51,6 +52,10 @@ class ApproximateKind(IndexKind, ABC):
     """
 
     tuned_by_new_rows: ClassVar[bool] = False  # a structure finds a row that it has more easily than a new one
+
+    def least_rows(self, dimension: int) -> int:
+        """Rows that a structure is made of at least; of fewer, every vector is compared."""
+        return 2
 
     @abstractmethod
     def create(self, vectors: VectorParts, seed: int) -> Any:
@@ -93,9 +98,13 @@ class ApproximateKind(IndexKind, ABC):
 
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
-    def checked_bytes(self, size: int) -> int:
-        """Of a file of ``size`` bytes, the first ones that must be right before it is read: where wrong ones crash."""
+    def checked_bytes(self, size: int, rows: int, dimension: int) -> int:
+        """Of a file of ``size`` bytes, the first ones that must be right before it is read: what is not only mapped."""
         return size
+
+    def checking(self, structure: Any, file: BlockFile, checked: int) -> Any:
+        """The structure, which checks what it reads of its file behind the ``checked`` bytes; here that is nothing."""
+        return structure
 
 
 KINDS: Family[Any] = Family("an index's kind", "simcse_kit.search.kinds", SearchIndexError, IndexKind)
