@@ -106,7 +106,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    add_handlers(app)
+    add_handlers(app, served.without_paths)
     add_pages(app, page=bool(index_engines))
     app.include_router(embedding_routes(served))
     app.include_router(search_routes(served))

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from simcse_kit.errors import SearchIndexError
+from simcse_kit.errors import DamagedIndexError, SearchIndexError, SlowFilterError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import Hit
@@ -121,14 +121,17 @@ def normalized_copy(vectors: Vectors) -> Vectors:
 
 
 class IndexFault(Exception):
-    """The index cannot answer, and it is not the request's fault: the log says why, the answer does not."""
+    """The index cannot answer, and it is not the request's fault."""
 
 
 @contextmanager
-def _fault() -> Iterator[None]:
+def _fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
+    """``kind``: the errors that are not the request's fault."""
     try:
         yield
-    except SearchIndexError as error:
+    except SlowFilterError:
+        raise
+    except kind as error:
         raise IndexFault(str(error)) from error
 
 
@@ -167,7 +170,7 @@ class IndexEngine:
         """Hits of unit query vectors (Q, D), as `SentenceIndex.search_vectors`.
 
         Raises:
-            SearchIndexError: a filter that cannot be read, or that compares an unknown field.
+            SearchIndexError: a filter that cannot be read, takes too long, or compares an unknown field.
             Busy: too much waits already.
             IndexFault: the index is damaged, or of another model by now.
         """
@@ -197,7 +200,7 @@ class IndexEngine:
         """Unit vectors (n, D) of rows; one that is not there is a `SearchIndexError`."""
 
         def read() -> Vectors:
-            with self._lock:
+            with self._lock, _fault(DamagedIndexError):
                 return self.index.vectors_of(ids)
 
         return await asyncio.to_thread(read)

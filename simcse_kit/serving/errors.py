@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,10 +13,14 @@ from starlette.exceptions import HTTPException
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.files import DiskFullError
 from simcse_kit.serving.batching import Busy
+from simcse_kit.serving.engines import IndexFault
 from simcse_kit.serving.guard import error_body
 from simcse_kit.serving.schemas import Error
 
+log = logging.getLogger("simcse_kit.serving")
+
 _TYPES = {
+    500: "server_error",
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
@@ -58,8 +64,8 @@ def _answer(status: int, message: str, code: str | None = None, headers: dict[st
     return Response(body, status, headers, media_type="application/json")
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error of the routes in one form."""
+def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
+    """Answer every error of the routes in one form; ``without_paths`` takes the server's folders out of a text."""
 
     @app.exception_handler(ApiError)
     async def api(request: Request, error: ApiError) -> Response:
@@ -67,7 +73,12 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(SearchIndexError)
     async def index(request: Request, error: SearchIndexError) -> Response:
-        return _answer(422, str(error))
+        return _answer(422, without_paths(str(error)))
+
+    @app.exception_handler(IndexFault)
+    async def fault(request: Request, error: IndexFault) -> Response:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        return _answer(500, without_paths(str(error)))
 
     @app.exception_handler(DiskFullError)
     async def full(request: Request, error: DiskFullError) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,14 @@ class ServerState:
     limits: Limits
     metrics: Metrics
     can_judge: bool = False  # whether hits are judged
+
+    def without_paths(self, text: str) -> str:
+        """A text in which folders of this server have the names that clients know."""
+        names = {str(engine.index.folder): name for name, engine in self.indexes.items()}
+        names |= {engine.model.name: name for name, engine in self.models.items()}
+        for folder in sorted((name for name in names if os.sep in name), key=len, reverse=True):
+            text = text.replace(folder, names[folder])
+        return text
 
     def model(self, name: str | None) -> ModelEngine:
         """A model by name; None is the first."""
