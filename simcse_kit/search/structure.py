@@ -49,6 +49,7 @@ class Structure:
         self.index = index
         self.rows = rows
         self.settings = settings  # for ever more hits
+        self._file: BlockFile | None = None
 
     @classmethod
     def build(cls, kind: ApproximateKind, vectors: VectorParts, *, hold_out: bool = True, seed: int = 0) -> Structure:
@@ -73,10 +74,12 @@ class Structure:
         checked = kind.checked_bytes(len(file.content), rows, dimension)
         file.check(0, checked)
         try:
-            index = kind.checking(kind.read(file.path), file, checked)
+            index = kind.checking(kind.read(file.content), file, checked)
         except RuntimeError as error:
             raise DamagedIndexError(f"{file.path} is damaged: {error}") from error
-        return cls(kind, index, rows, settings)
+        opened = cls(kind, index, rows, settings)
+        opened._file = file  # FAISS reads its memory
+        return opened
 
     def write(self, path: Path) -> None:
         """Write to a file, which is not yet a block file."""

@@ -64,6 +64,20 @@ def test_columns_keep_their_types(model: SimCSE, tmp_path: Path, store: Store) -
         ]
 
 
+def test_metadata_beyond_the_bounds_are_named_by_their_line(model: SimCSE, tmp_path: Path, store: Store) -> None:
+    deep: Any = 1
+    for _ in range(70):
+        deep = [deep]
+    rows = [{"text": f"Sentence {n}.", "about": {"n": n}} for n in range(3)]
+    rows[1]["about"] = {"deep": deep}
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    given: dict[str, Any] = {"columns": ["text"], "metadata_columns": ["about"], **store.options}
+    with pytest.raises(DataError, match=r"t\.jsonl.*line 2.*at most 64 objects and lists inside one another"):
+        build_index(model, tmp_path / "t.jsonl", store.place("i"), **given)
+    index, counts = build_index(model, tmp_path / "t.jsonl", store.place("j"), skip_bad_rows=True, **given)
+    assert (len(index), counts.skipped) == (2, 1)
+
+
 def test_the_bar_moves_by_batches(model: SimCSE, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In both readings: of the types, and of the texts."""
     steps: dict[str, list[float]] = {}

@@ -39,7 +39,7 @@ def opened(kind: InvertedLists, file: BlockFile) -> Structure:
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_those_of_the_structure_itself(kind: str, tmp_path: Path) -> None:
     made, file = written(kind, tmp_path / "f")
-    plain = made.read(tmp_path / "f")
+    plain = made.read(file.content)
     structure = opened(made, file)
     assert isinstance(structure.index, CheckedLists)
     allowed = np.arange(COUNT) % 3 > 0

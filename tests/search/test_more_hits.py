@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simcse_kit import Notice, SearchIndexError, errors
+from simcse_kit import Notice, SearchIndexError
 from simcse_kit.search import KINDS, Collection
 from simcse_kit.search.structure import Setting
 
@@ -65,7 +65,6 @@ def test_as_many_hits_come_as_there_are_although_a_list_holds_fewer(tmp_path: Pa
 
 @pytest.mark.parametrize("kind", ["pq", "IVF50,Flat", "HNSW8_PQ4", "IVF2,PQ4x8"])
 def test_a_structure_waits_until_there_are_rows_enough(kind: str, tmp_path: Path) -> None:
-    errors._said.clear()
     with pytest.warns(Notice, match=r"needs \d+ rows; with 5, every vector"):
         index = filled(kind, tmp_path / "i", 5)
     assert index.info().structure is None

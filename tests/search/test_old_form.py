@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simcse_kit import Notice, SearchIndexError, errors
+from simcse_kit import Notice, SearchIndexError
 from simcse_kit.errors import DamagedIndexError
 from simcse_kit.search import Collection, store
 
@@ -111,7 +111,6 @@ def test_a_row_that_poisoned_it_is_named_and_can_go(folder: Path) -> None:
 
 
 def test_more_hits_than_it_was_tuned_for_compare_every_vector(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    errors._said.clear()
     monkeypatch.setattr("simcse_kit.search.content.AUTO_FLAT", 0)  # else so few rows are compared one by one
     index = Collection.open(folder)
     index.delete(["deep"])
