@@ -111,7 +111,7 @@ def mapped(content: Bytes) -> Any:
     """What FAISS reads bytes by, without a copy of what it need not change."""
     import faiss
 
-    return faiss.ZeroCopyIOReader(faiss.swig_ptr(content), len(content))
+    return faiss.ZeroCopyIOReader(faiss.swig_ptr(content), len(content))  # type: ignore[attr-defined]
 
 
 KINDS: Family[Any] = Family("an index's kind", "simcse_kit.search.kinds", SearchIndexError, IndexKind)
