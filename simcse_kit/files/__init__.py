@@ -2,6 +2,7 @@
 
 from simcse_kit.files.disk import (
     DiskFullError,
+    as_written,
     disk_full_named,
     existing_parent,
     follow_umask,
@@ -18,6 +19,7 @@ from simcse_kit.files.staging import at_work, staged_file, staged_folder, write_
 __all__ = [
     "MARK",
     "DiskFullError",
+    "as_written",
     "at_work",
     "complete",
     "disk_full_named",
