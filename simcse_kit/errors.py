@@ -40,6 +40,10 @@ class SearchIndexError(SimCSEKitError, ValueError):
     """An index folder cannot be read, or does not fit the model or the call."""
 
 
+class IndexChangedError(SearchIndexError):
+    """An index was changed, removed or made with another model by somebody else since it was opened: open it again."""
+
+
 class MissingExtraError(SimCSEKitError, ImportError):
     """An optional package is not installed; the text names the install command."""
 

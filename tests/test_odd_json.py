@@ -41,9 +41,11 @@ def test_a_folder_in_the_place_of_a_file_is_an_error_by_name(tmp_path: Path) -> 
     (tmp_path / "odd.json").mkdir()
     with pytest.raises(ModelError, match=r"odd\.json cannot be read: Is a directory"):
         read_json(tmp_path / "odd.json", ModelError)
+
+
+def test_an_error_of_ours_is_not_wrapped_again(tmp_path: Path) -> None:
+    (tmp_path / "odd.json").write_text("{}")
     with pytest.raises(ModelError, match=r"odd\.json is not .* dict, not list"), as_written(tmp_path, ModelError):
-        (tmp_path / "odd.json").rmdir()
-        (tmp_path / "odd.json").write_text("{}")
         read_json(tmp_path / "odd.json", ModelError, list)
 
 
@@ -79,7 +81,7 @@ def test_a_journal_touches_nothing_outside_its_folder(outside: str, step: str, t
     (journal / "link" / "victim").write_text("theirs")
     (journal / "victim").write_text("theirs")
     (journal / ".steps.json").write_text(json.dumps({"place": [], "remove": []} | {step: [name]}))
-    with pytest.raises(SimCSEKitError, match="link out of the folder|not in its folder"):
+    with pytest.raises(SimCSEKitError, match=r"link out of the folder|not in its folder"):
         complete(model)
     assert (tmp_path / "victim").read_text() == "mine"
 

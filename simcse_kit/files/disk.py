@@ -51,6 +51,14 @@ def as_written(path: Path, error: type[SimCSEKitError] = SimCSEKitError) -> Iter
         raise error(f"{path} is damaged, or of another version of simcse_kit: {cause!r}") from cause
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and its parents, where they are missing; their entries are flushed to the disk."""
+    new = [parent for parent in (path, *path.parents) if not parent.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in new:
+        sync(made.parent)
+
+
 def sync(path: Path) -> None:
     """Flush a file or folder entry to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -12,28 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.errors import SearchIndexError, say_once
+from simcse_kit.errors import IndexChangedError, SearchIndexError, say_once
 from simcse_kit.files import sync
 from simcse_kit.search.address import parse_address
 from simcse_kit.search.base import BaseCollection, Hit, IndexInfo, Snapshot
 from simcse_kit.search.blocks import seal
+from simcse_kit.search.commits import NewCommit, commit, committing, last_commit, one_writer
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
-from simcse_kit.search.store import (
-    MANIFEST,
-    FileEntry,
-    Manifest,
-    SegmentEntry,
-    StructureEntry,
-    commit,
-    committing,
-    file_name,
-    one_writer,
-    read_manifest,
-)
+from simcse_kit.search.store import MANIFEST, FileEntry, Manifest, SegmentEntry, StructureEntry, is_file, read_manifest
 from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kinds
 from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
@@ -46,7 +36,8 @@ class FolderSnapshot(Snapshot):
     content: Content
     folder: Path | None = None
     generation: int = 0  # of the commit in ``folder`` that the content started from
-    stamp: tuple[int, int] | None = None  # `_stamp` of that commit
+    commit: str | None = None  # its id
+    stamp: tuple[int, ...] | None = None  # `_stamp` of it
 
 
 class Collection(BaseCollection):
@@ -144,7 +135,7 @@ class Collection(BaseCollection):
             structure=content.described,
             unindexed=content.unindexed,
             segments=len(content.segments),
-            bytes=0 if snapshot.folder is None else _bytes_of(snapshot.folder),
+            bytes=0 if snapshot.folder is None else _bytes_of(snapshot.folder, content),
             generation=snapshot.generation,
             model=snapshot.model,
             fields=snapshot.fields,
@@ -169,25 +160,25 @@ class Collection(BaseCollection):
             DiskFullError: no space.
         """
         target = self._target(folder)
-        with one_writer(target):
-            generation = self._next_generation(target)
+        opened = self._opened(target)
+        with one_writer(target, opened=opened is not None):
+            before = last_commit(target, opened)
             content, described = self._content, self._content.described
-            new = content.changed
+            changed = content.changed
             missing = structure and described is None and self._wants_structure(len(content))
-            if generation > 1 and not new and not missing:
+            if before is not None and not changed and not missing:
                 return target
-            with committing(target):
+            with committing(target, before) as new:
                 entries = [segment.entry for segment in content.segments]
                 if target != self.folder:
-                    self._copy_to(target, [*entries, *([described] if described else [])])
-                if new:
+                    entries, described = self._copied(new, entries, described)
+                if changed:
                     deleted = content.newly_deleted()
                     kept = len(entries) - to_merge(content.segments, content.pending.count + len(deleted))
-                    merged = content.segments[kept:]
-                    entries[kept:] = [write_segment(target, generation, merged, content.pending, deleted)]
+                    entries[kept:] = [write_segment(new, content.segments[kept:], content.pending, deleted)]
                 if missing:
-                    described = self._structure(target, generation, content.vectors)
-                self._commit(target, generation, entries, described)
+                    described = self._structure(new, content.vectors)
+                self._commit(new, entries, described)
         rest = self._content.unindexed
         if described is not None and rest > max(AUTO_FLAT, described.rows // 4):
             say_once(
@@ -210,14 +201,14 @@ class Collection(BaseCollection):
                 "simcse-kit index compact --queries FILE",
                 key=f"queries: {target}",
             )
-        with one_writer(target):
-            generation, content = self._next_generation(target), self._content
-            with committing(target):
-                entry = compacted(target, generation, content.segments, content.vectors, content.live)
+        with one_writer(target, opened=True):
+            before, content = last_commit(target, self._opened(target)), self._content
+            with committing(target, before) as new:
+                entry = compacted(new, content.segments, content.vectors, content.live)
                 vectors = VectorParts([open_segment(target, entry, self.dimension).part], self.dimension)
                 wanted = self._wants_structure(entry.count)
-                described = self._structure(target, generation, vectors) if wanted else None
-                self._commit(target, generation, [entry], described)
+                described = self._structure(new, vectors) if wanted else None
+                self._commit(new, [entry], described)
         return target
 
     def verify(self) -> None:
@@ -234,37 +225,37 @@ class Collection(BaseCollection):
             raise SearchIndexError(f"a Collection is saved to a folder; got {place}: SentenceIndex.save goes there")
         target = Path(folder).absolute() if folder is not None else self.folder
         assert target is not None
-        if target.is_file():
+        if is_file(target):
             raise SearchIndexError(f"{target} is a file; an index is a folder")
         return target
 
-    def _next_generation(self, target: Path) -> int:
-        if (target / MANIFEST).is_file():
-            on_disk = read_manifest(target).generation
-            if target != self.folder:
-                raise SearchIndexError(
-                    f"{target} already holds an index; open it and add to it, or choose another folder"
-                )
-            if on_disk != self._snapshot.generation:
-                raise SearchIndexError(
-                    f"{target} was changed by somebody else since it was opened (commit {on_disk}, opened at "
-                    f"{self._snapshot.generation}); open it again"
-                )
-            return on_disk + 1
-        if target.is_dir() and any(target.iterdir()):
-            raise SearchIndexError(f"{target} is not empty and not an index; choose another folder")
-        return 1
+    def _opened(self, target: Path) -> str | None:
+        """Id of the commit in ``target`` that the content started from."""
+        return self._snapshot.commit if target == self.folder else None
 
-    def _copy_to(self, target: Path, entries: Sequence[SegmentEntry | StructureEntry]) -> None:
-        for entry in entries:
-            files = [entry.vectors, entry.rows] if isinstance(entry, SegmentEntry) else [entry.file]
-            for file in files:
-                if file is not None:
-                    assert self.folder is not None
-                    shutil.copyfile(self.folder / file.name, target / file.name)
-                    sync(target / file.name)
+    def _copied(
+        self, new: NewCommit, entries: Sequence[SegmentEntry], structure: StructureEntry | None
+    ) -> tuple[list[SegmentEntry], StructureEntry | None]:
+        """Copy the files of the last commit to another folder; the entries of the copies."""
 
-    def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
+        def copied(file: FileEntry) -> FileEntry:
+            assert self.folder is not None
+            source, target = self.folder / file.name, new.copied(file.name)
+            try:
+                with source.open("rb") as old, target.open("xb") as copy:
+                    shutil.copyfileobj(old, copy)
+            except FileNotFoundError as error:
+                raise IndexChangedError(f"{source} is gone: somebody changed the index; open it again") from error
+            sync(target)
+            return replace(file, name=target.name)
+
+        segments = [
+            replace(entry, vectors=entry.vectors and copied(entry.vectors), rows=copied(entry.rows))
+            for entry in entries
+        ]
+        return segments, structure and replace(structure, file=copied(structure.file))
+
+    def _structure(self, new: NewCommit, vectors: VectorParts) -> StructureEntry:
         """Make, tune and write a structure over all vectors."""
         for kind in resolve_kinds(self.kind, len(vectors)):
             assert isinstance(kind, ApproximateKind)
@@ -276,9 +267,10 @@ class Collection(BaseCollection):
             say_once(
                 f"{name} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "
                 f"{self.target_recall} that was asked for; another kind may: --kind int8 or --kind hnsw",
-                key=f"recall: {target}",
+                key=f"recall: {new.folder}",
             )
-        path = target / file_name("structure", generation)
+        path = new.path("structure")
+        path.touch(exist_ok=False)  # FAISS would write through a link
         structure.write(path)
         size, table = seal(path)
         return StructureEntry(
@@ -292,12 +284,12 @@ class Collection(BaseCollection):
             file=FileEntry(path.name, size, table),
         )
 
-    def _commit(
-        self, target: Path, generation: int, entries: Sequence[SegmentEntry], structure: StructureEntry | None
-    ) -> None:
+    def _commit(self, new: NewCommit, entries: Sequence[SegmentEntry], structure: StructureEntry | None) -> None:
         rows = sum(entry.count for entry in entries)
         manifest = Manifest(
-            generation=generation,
+            generation=new.generation,
+            identity=new.identity,
+            commit=new.id,
             dimension=self.dimension,
             count=rows - sum(entry.deleted for entry in entries),
             next_id=self._next_id,
@@ -310,11 +302,17 @@ class Collection(BaseCollection):
             structure=structure,
             fields=None if self.fields is None else dict(self.fields),
         )
-        commit(target, manifest)
-        stamp = _stamp(target)  # before the lock is given back
-        before = self._content if target == self.folder else None
-        content = Content.open(target, manifest, before)
-        self._snapshot = replace(self._snapshot, content=content, folder=target, generation=generation, stamp=stamp)
+        before = self._content if new.folder == self.folder else None
+        content = Content.open(new.folder, manifest, before)  # what was written is read back before it counts
+        commit(new, manifest)
+        self._snapshot = replace(
+            self._snapshot,
+            content=content,
+            folder=new.folder,
+            generation=new.generation,
+            commit=new.id,
+            stamp=_stamp(new.folder),  # before the lock is given back
+        )
 
     @classmethod
     def open(cls, folder: str | Path, *, trust_remote_code: bool = False) -> Collection:
@@ -336,7 +334,7 @@ class Collection(BaseCollection):
             try:
                 content = Content.open(target, manifest)
             except (SearchIndexError, OSError):
-                if read_manifest(target).generation == manifest.generation:
+                if read_manifest(target).commit == manifest.commit:
                     raise  # else a writer committed meanwhile, and took the old files away
             else:
                 break
@@ -350,23 +348,24 @@ class Collection(BaseCollection):
             content=content,
             folder=target,
             generation=manifest.generation,
+            commit=manifest.commit,
             stamp=seen,
         )
         return collection
 
 
-def _stamp(folder: Path) -> tuple[int, int] | None:
+def _stamp(folder: Path) -> tuple[int, ...] | None:
     """What changes with every commit, without reading it; None where there is none."""
     try:
         found = (folder / MANIFEST).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
-def _bytes_of(folder: Path) -> int:
+def _bytes_of(folder: Path, content: Content) -> int:
     total = 0
-    for path in folder.iterdir():
+    for name in (MANIFEST, *(entry.name for entry in content.files())):
         with contextlib.suppress(FileNotFoundError):  # a writer may take an old commit's files away
-            total += path.stat().st_size
+            total += (folder / name).stat().st_size
     return total

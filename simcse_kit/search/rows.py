@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ CREATE INDEX by_id ON rows (id);
 CREATE TABLE deleted (row INTEGER PRIMARY KEY);
 """
 _MANY = 500  # values in one statement
+_LONGEST = 504  # bytes of a path that SQLite opens
 
 
 class IndexRow(NamedTuple):
@@ -54,6 +56,7 @@ class RowTable:
     @classmethod
     def open(cls, path: Path) -> RowTable:
         """A file, which must not change while it is open."""
+        _check_length(path)
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with _named(str(path)):
             connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
@@ -64,8 +67,9 @@ class RowTable:
     @classmethod
     @contextmanager
     def create(cls, path: Path) -> Iterator[RowTable]:
-        """A new file, closed at the end; the caller makes it durable."""
-        path.unlink(missing_ok=True)
+        """A new file, which is not there yet, closed at the end; the caller makes it durable."""
+        _check_length(path)
+        path.touch(exist_ok=False)
         with _named(str(path)):
             connection = sqlite3.connect(path)
             try:
@@ -153,6 +157,13 @@ class RowTable:
                 part = values[at : at + _MANY]
                 marks = ",".join("?" * len(part))
                 yield from self._connection.execute(f"SELECT {columns} FROM rows WHERE {key} IN ({marks})", part)
+
+
+def _check_length(path: Path) -> None:
+    if (size := len(os.fsencode(os.path.realpath(path)))) > _LONGEST:
+        raise SearchIndexError(
+            f"{path}: the path has {size} bytes, and SQLite opens at most {_LONGEST}: move the index"
+        )
 
 
 def _checksum(id_: Id, text: str, metadata: str | None) -> int:
