@@ -16,8 +16,9 @@ from simcse_kit.data.source import Source, count_rows
 from simcse_kit.encoder.call import listening, moving, say_cut
 from simcse_kit.errors import DataError, SearchIndexError
 from simcse_kit.files import sync
+from simcse_kit.index.models import about_model
 from simcse_kit.index.passages import cut_passages
-from simcse_kit.index.sentence_index import SentenceIndex, about_model
+from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search.address import Address, index_address
 from simcse_kit.search.collection import Collection

@@ -9,8 +9,8 @@ from typing import Any, overload
 import numpy as np
 
 from simcse_kit.encoder.call import checked_texts
-from simcse_kit.encoder.pooling import recorded_pooling
-from simcse_kit.errors import ModelError, SearchIndexError
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.index.models import about_model, model_of
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection
 from simcse_kit.search.address import Address, index_address, masked
@@ -111,30 +111,15 @@ class SentenceIndex:
             SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
         """
         collection = open_collection(folder, trust_remote_code=trust_remote_code, store=store, uri=uri, token=token)
-        shown = masked(folder)
-        made_with = collection.model
-        if not isinstance(model, SimCSE):
-            name = made_with["name"] if model is None else model
-            try:
-                model = SimCSE(
-                    name,
-                    pooling=recorded_pooling(made_with["pooling"], trust_remote_code=trust_remote_code),
-                    max_seq_length=made_with["max_seq_length"],
-                    device=device,
-                    backend=backend,
-                    dtype=dtype,
-                    trust_remote_code=trust_remote_code,
-                )
-            except ModelError as error:
-                hint = "; where it has moved, name it (--model)" if model is None else ""
-                raise SearchIndexError(f"{shown}: its model {name} cannot be loaded: {error}{hint}") from error
-        if model.fingerprint() != made_with["fingerprint"]:
-            raise SearchIndexError(
-                f"{shown} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
-                f"{made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got {model.name} "
-                f"(pooling {model.pooling}, {model.max_seq_length} tokens, {model.fingerprint()[:12]}). "
-                "Use that model, or build the index anew with this one"
-            )
+        model = model_of(
+            collection.model,
+            masked(folder),
+            model,
+            device=device,
+            backend=backend,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+        )
         return cls(model, collection)
 
     def __len__(self) -> int:
@@ -359,14 +344,3 @@ class SentenceIndex:
                 f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
                 "it; build the index anew"
             )
-
-
-def about_model(model: SimCSE) -> dict[str, Any]:
-    """What an index keeps about its model: enough to load it again, and to know another."""
-    folder = Path(model.name)
-    return {
-        "name": str(folder.absolute()) if folder.is_dir() else model.name,
-        "pooling": model.pooling,
-        "max_seq_length": model.max_seq_length,
-        "fingerprint": model.fingerprint(),
-    }

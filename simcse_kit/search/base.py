@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,55 +15,11 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.checks import as_json, checked_count, checked_ids, unit_vectors
 from simcse_kit.search.fields import Fields, check_fields, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
-from simcse_kit.search.rows import Id, IndexRow, JsonObject
-from simcse_kit.search.store import Searched
+from simcse_kit.search.rows import Id, IndexRow
+from simcse_kit.search.snapshot import Hit, IndexInfo, Snapshot
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Nearest, normalized
 from simcse_kit.types import Vectors
-
-
-class Hit(NamedTuple):
-    """One answer: what is stored, and the cosine with the query."""
-
-    id: Id
-    text: str
-    score: float
-    metadata: JsonObject | None = None
-
-    @classmethod
-    def of(cls, row: IndexRow, score: float) -> Hit:
-        """A row that was found."""
-        return cls(row.id, row.text, float(score), row.metadata)
-
-
-@dataclass(frozen=True)
-class IndexInfo:
-    """What an index holds."""
-
-    count: int
-    deleted: int  # rows that `Collection.compact` would remove
-    dimension: int
-    kind: str  # as asked for
-    structure: Searched | None  # None: every search is exact
-    unindexed: int  # rows behind the structure, which are compared one by one
-    segments: int
-    bytes: int  # on the disk, of the last commit
-    generation: int
-    model: dict[str, Any]
-    fields: Fields | None = None  # types of the metadata; None: not known, of an index of an older version
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """What an index is at one instant: a reader takes it once, a writer replaces it as a whole."""
-
-    dimension: int
-    kind: str  # as asked for
-    target_recall: float
-    model: dict[str, Any] = field(default_factory=dict)  # what the owner keeps about the model with the rows
-    next_id: int = 0  # the first integer that was never an id
-    id_type: type | None = None  # int or str; None: no row yet
-    fields: Fields | None = field(default_factory=dict)  # of the metadata; None: not known
 
 
 class BaseCollection(ABC):

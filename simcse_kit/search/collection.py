@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from simcse_kit.errors import IndexChangedError, SearchIndexError, say_once
 from simcse_kit.files import sync
 from simcse_kit.search.address import parse_address
-from simcse_kit.search.base import BaseCollection, Hit, IndexInfo, Snapshot
+from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.blocks import seal
 from simcse_kit.search.commits import NewCommit, commit, committing, last_commit, one_writer
 from simcse_kit.search.content import Content
@@ -23,6 +23,7 @@ from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
+from simcse_kit.search.snapshot import Hit, IndexInfo, Snapshot
 from simcse_kit.search.store import MANIFEST, FileEntry, Manifest, SegmentEntry, StructureEntry, is_file, read_manifest
 from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kinds
 from simcse_kit.search.vectors import Nearest, VectorParts, merged

@@ -10,11 +10,11 @@ import numpy as np
 
 from simcse_kit.errors import SearchIndexError, say_once
 from simcse_kit.search.address import check_name
-from simcse_kit.search.base import IndexInfo
 from simcse_kit.search.milvus.overlay import Overlay
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote
 from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
 from simcse_kit.search.milvus.searching import beside, drawn, tune_effort
+from simcse_kit.search.snapshot import IndexInfo
 from simcse_kit.search.structure import TARGET_RECALL
 
 _AGAIN = 4  # a kind is tuned again when there are so many times the rows

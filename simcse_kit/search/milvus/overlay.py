@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.base import BaseCollection, Hit
+from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.milvus.filters import to_milvus
@@ -18,6 +18,7 @@ from simcse_kit.search.milvus.remote import BATCH_ROWS, Remote, is_lite
 from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, milvus_index, row_of
 from simcse_kit.search.milvus.searching import Searching, nearest
 from simcse_kit.search.rows import Id, IndexRow
+from simcse_kit.search.snapshot import Hit
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Mask, Nearest, merged
 from simcse_kit.types import Vectors
