@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,34 @@ def about_model(model: SimCSE) -> dict[str, Any]:
         "max_seq_length": model.max_seq_length,
         "fingerprint": model.fingerprint(),
     }
+
+
+def fingerprint_of(model: SimCSE, made_with: dict[str, Any]) -> str:
+    """A model's fingerprint, which is its index's.
+
+    Raises:
+        SearchIndexError: it has been trained on, or its length or prompts were set, since it made the index.
+    """
+    fingerprint = model.fingerprint()
+    if fingerprint != made_with["fingerprint"]:
+        raise SearchIndexError(
+            f"the model {model.name} has changed (weights, length or prompts) since this index was made with it; build "
+            "the index anew"
+        )
+    return fingerprint
+
+
+def model_on_disk(made_with: dict[str, Any], index: str, models: Sequence[SimCSE]) -> SimCSE:
+    """The one of ``models`` that `about_model` described, else that one from the disk, run as the first of them is.
+
+    Nothing is downloaded, and no code that comes with it is run; errors as of `model_of`.
+    """
+    for model in models:
+        if model.fingerprint() == made_with.get("fingerprint"):
+            return model
+    first = models[0]
+    how = {"device": first.device, "backend": first.backend.name, "dtype": first.backend.dtype}
+    return model_of(made_with, index, None, local_files_only=True, **how)
 
 
 def model_of(

@@ -17,6 +17,7 @@ from simcse_kit.files import sync
 from simcse_kit.search.address import parse_address
 from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.blocks import seal
+from simcse_kit.search.checks import check_same_model
 from simcse_kit.search.commits import NewCommit, commit, committing, last_commit, one_writer
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
@@ -142,13 +143,25 @@ class Collection(BaseCollection):
             fields=snapshot.fields,
         )
 
-    def refresh(self) -> bool:
-        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it."""
+    def refresh(self, *, discard: bool = False) -> bool:
+        """See `BaseCollection.refresh`."""
         snapshot = self._snapshot
-        if snapshot.folder is None or snapshot.content.changed or _stamp(snapshot.folder) == snapshot.stamp:
+        if snapshot.folder is None or (snapshot.content.changed and not discard):
             return False
-        self._snapshot = Collection._open(snapshot.folder, {snapshot.kind})._snapshot
+        found = _stamp(snapshot.folder)
+        if found is None:
+            raise IndexChangedError(
+                f"{snapshot.folder} holds no index any more; somebody removed it since it was opened"
+            )
+        if found == snapshot.stamp and not snapshot.content.changed:
+            return False
+        self._snapshot = Collection._open(snapshot.folder, {snapshot.kind}, before=self.now())._snapshot
         return True
+
+    def reopened(self) -> Collection:
+        """See `BaseCollection.reopened`."""
+        assert self.folder is not None
+        return Collection.open(self.folder)
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
         """Commit to ``folder`` (None: where it was opened or saved last); on any failure the last commit stays.
@@ -324,16 +337,20 @@ class Collection(BaseCollection):
         return cls._open(Path(folder).absolute(), set(), trust_remote_code=trust_remote_code)
 
     @classmethod
-    def _open(cls, target: Path, known: set[str], *, trust_remote_code: bool = False) -> Collection:
-        """``known``: kinds that somebody gave, whatever code they are."""
+    def _open(
+        cls, target: Path, known: set[str], *, trust_remote_code: bool = False, before: Collection | None = None
+    ) -> Collection:
+        """``known``: kinds that somebody gave, whatever code they are. ``before``: an earlier commit."""
         while True:
             seen = _stamp(target)
             manifest = read_manifest(target)
+            if before is not None:
+                check_same_model(before._snapshot, manifest.model, manifest.dimension, target)
             kinds = {manifest.kind, *([manifest.structure.kind] if manifest.structure else [])}
             for name in kinds - known - {"auto"}:
                 get_kind(name, recorded=True, trust_remote_code=trust_remote_code)
             try:
-                content = Content.open(target, manifest)
+                content = Content.open(target, manifest, None if before is None else before._content)
             except (SearchIndexError, OSError):
                 if read_manifest(target).commit == manifest.commit:
                     raise  # else a writer committed meanwhile, and took the old files away

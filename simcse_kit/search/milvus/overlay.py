@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,12 @@ class Overlay(BaseCollection):
         self._pending = Content.empty(self.dimension)  # its numbers are from 0
         self._hidden: set[int] = set()  # rows there that are deleted, or replaced by a pending one
         self._sent = 0  # pending rows that a save which failed has sent
+
+    def fork(self) -> Self:
+        """See `BaseCollection.fork`."""
+        made = super().fork()
+        made._hidden = set(self._hidden)
+        return made
 
     @property
     def uri(self) -> str | None:
