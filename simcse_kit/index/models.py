@@ -46,7 +46,7 @@ def model_on_disk(made_with: dict[str, Any], index: str, models: Sequence[SimCSE
         if model.fingerprint() == made_with.get("fingerprint"):
             return model
     first = models[0]
-    how = {"device": first.device, "backend": first.backend.name, "dtype": first.backend.dtype}
+    how: dict[str, Any] = {"device": first.device, "backend": first.backend.name, "dtype": first.backend.dtype}
     return model_of(made_with, index, None, local_files_only=True, **how)
 
 

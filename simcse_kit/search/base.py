@@ -348,7 +348,7 @@ class BaseCollection(ABC):
 
     @abstractmethod
     def reopened(self) -> BaseCollection:
-        """What is in its place now, whatever it is; no code that it names is run."""
+        """What is in its place now, whatever it is; no code that it alone names is run."""
 
     def fork(self) -> Self:
         """A writer beside this index, whose changes are its own until `adopt` takes them over."""

@@ -161,7 +161,7 @@ class Collection(BaseCollection):
     def reopened(self) -> Collection:
         """See `BaseCollection.reopened`."""
         assert self.folder is not None
-        return Collection.open(self.folder)
+        return Collection._open(self.folder, {self.kind})
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
         """Commit to ``folder`` (None: where it was opened or saved last); on any failure the last commit stays.

@@ -63,7 +63,8 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def api(request: Request, error: ApiError) -> Response:
-        return _answer(error.status, error.message, error.code)
+        headers = {"Retry-After": "1"} if error.status == 503 else None
+        return _answer(error.status, error.message, error.code, headers)
 
     @app.exception_handler(SearchIndexError)
     async def index(request: Request, error: SearchIndexError) -> Response:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simcse_kit.serving.engines import IndexEngine, ModelEngine
+from simcse_kit.serving.engines import ModelEngine
 from simcse_kit.serving.errors import ApiError
+from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.settings import Limits
 
 
@@ -16,11 +18,16 @@ from simcse_kit.serving.settings import Limits
 class ServerState:
     """Models and indexes by name, in the order in which they were given."""
 
-    models: Mapping[str, ModelEngine]
+    engines: ModelEngines
     indexes: Mapping[str, IndexEngine]
     limits: Limits
     metrics: Metrics
     can_judge: bool = False  # whether hits are judged
+
+    @property
+    def models(self) -> Mapping[str, ModelEngine]:
+        """The models that are served now."""
+        return self.engines.now
 
     def model(self, name: str | None) -> ModelEngine:
         """A model by name; None is the first."""
