@@ -68,9 +68,12 @@ def owned(folder: Path, busy: Callable[[str], SimCSEKitError]) -> Iterator[None]
     the error from words for the process that has it. A folder that was made and is empty at the end goes.
     """
     path, made = folder / LOCK, not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:  # another process has just removed the folder
+            continue
         held = try_lock(descriptor)
         if held is False:
             who = _who(path)
