@@ -13,7 +13,7 @@ from simcse_kit.files.disk import (
     sync_all,
     write_json,
 )
-from simcse_kit.files.locks import changing, only_writer, owned, owner
+from simcse_kit.files.locks import changing, leads_to, only_writer, owned, owner
 from simcse_kit.files.replacing import MARK, complete, replace_folder
 from simcse_kit.files.staging import at_work, staged_file, staged_folder, write_json_lines
 
@@ -28,6 +28,7 @@ __all__ = [
     "existing_parent",
     "follow_umask",
     "free_bytes",
+    "leads_to",
     "make_folder",
     "only_writer",
     "owned",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -148,7 +149,7 @@ class Collection(BaseCollection):
         snapshot = self._snapshot
         if snapshot.folder is None or (snapshot.content.changed and not discard):
             return False
-        found = _stamp(snapshot.folder)
+        found = _stamp(snapshot.folder / MANIFEST)
         if found is None:
             raise IndexChangedError(
                 f"{snapshot.folder} holds no index any more; somebody removed it since it was opened"
@@ -175,14 +176,14 @@ class Collection(BaseCollection):
         """
         target = self._target(folder)
         opened = self._opened(target)
-        with one_writer(target, opened=opened is not None):
+        with one_writer(target, opened=opened is not None) as descriptor:
             before = last_commit(target, opened)
             content, described = self._content, self._content.described
             changed = content.changed
             missing = structure and described is None and self._wants_structure(len(content))
             if before is not None and not changed and not missing:
                 return target
-            with committing(target, before) as new:
+            with committing(target, descriptor, before, self._snapshot.generation) as new:
                 entries = [segment.entry for segment in content.segments]
                 if target != self.folder:
                     entries, described = self._copied(new, entries, described)
@@ -215,9 +216,9 @@ class Collection(BaseCollection):
                 "simcse-kit index compact --queries FILE",
                 key=f"queries: {target}",
             )
-        with one_writer(target, opened=True):
+        with one_writer(target, opened=True) as descriptor:
             before, content = last_commit(target, self._opened(target)), self._content
-            with committing(target, before) as new:
+            with committing(target, descriptor, before) as new:
                 entry = compacted(new, content.segments, content.vectors, content.live)
                 vectors = VectorParts([open_segment(target, entry, self.dimension).part], self.dimension)
                 wanted = self._wants_structure(entry.count)
@@ -325,7 +326,7 @@ class Collection(BaseCollection):
             folder=new.folder,
             generation=new.generation,
             commit=new.id,
-            stamp=_stamp(new.folder),  # before the lock is given back
+            stamp=_stamp(MANIFEST, new.descriptor),  # before the lock is given back
         )
 
     @classmethod
@@ -342,7 +343,7 @@ class Collection(BaseCollection):
     ) -> Collection:
         """``known``: kinds that somebody gave, whatever code they are. ``before``: an earlier commit."""
         while True:
-            seen = _stamp(target)
+            seen = _stamp(target / MANIFEST)
             manifest = read_manifest(target)
             if before is not None:
                 check_same_model(before._snapshot, manifest.model, manifest.dimension, target)
@@ -372,10 +373,10 @@ class Collection(BaseCollection):
         return collection
 
 
-def _stamp(folder: Path) -> tuple[int, ...] | None:
-    """What changes with every commit, without reading it; None where there is none."""
+def _stamp(manifest: Path | str, within: int | None = None) -> tuple[int, ...] | None:
+    """What changes with every commit, without reading it; None: there is none. ``within``: descriptor of its folder."""
     try:
-        found = (folder / MANIFEST).stat()
+        found = os.stat(manifest, dir_fd=within)
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size

@@ -12,17 +12,19 @@ written through a link.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from simcse_kit.errors import IndexChangedError, SearchIndexError
-from simcse_kit.files import changing, disk_full_named, follow_umask, make_folder, sync, write_json
+from simcse_kit.files import changing, disk_full_named, leads_to, make_folder, sync
 from simcse_kit.search.store import FORMAT, FORMAT_VERSION, MANIFEST, Manifest, own_checksum, read_manifest
 
 _SUFFIXES = {"vectors": "f32", "rows": "sqlite", "structure": "faiss", "manifest": "json"}
@@ -34,6 +36,7 @@ class NewCommit(NamedTuple):
     """A commit that is being written."""
 
     folder: Path
+    descriptor: int  # of the folder that is locked: another one may come into its place
     generation: int
     identity: str  # of the index
     id: str
@@ -49,8 +52,10 @@ class NewCommit(NamedTuple):
 
 
 @contextlib.contextmanager
-def one_writer(folder: Path, *, opened: bool) -> Iterator[None]:
-    """Wait for other writers, and keep the folder, which is made unless it was ``opened``; a reader needs no lock.
+def one_writer(folder: Path, *, opened: bool) -> Iterator[int]:
+    """Wait for other writers, and keep the folder, which is made unless it was ``opened``; its descriptor.
+
+    A reader needs no lock.
 
     Raises:
         IndexChangedError: it was opened and is not there any more.
@@ -61,13 +66,13 @@ def one_writer(folder: Path, *, opened: bool) -> Iterator[None]:
             if not opened:
                 make_folder(folder)
             holding = contextlib.ExitStack()
-            holding.enter_context(changing(folder))
+            descriptor = holding.enter_context(changing(folder))
         except FileNotFoundError as error:
             raise IndexChangedError(f"{folder} was removed since it was opened; save to another place") from error
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise SearchIndexError(f"{folder} cannot be an index: {error.strerror}") from error
     with holding:
-        yield
+        yield descriptor
 
 
 def last_commit(folder: Path, opened: str | None) -> Manifest | None:
@@ -99,10 +104,15 @@ def last_commit(folder: Path, opened: str | None) -> Manifest | None:
 
 
 @contextlib.contextmanager
-def committing(folder: Path, before: Manifest | None) -> Iterator[NewCommit]:
-    """Around the writing of files and `commit`, where ``before`` is the last one; `one_writer` is held.
+def committing(folder: Path, descriptor: int, before: Manifest | None, generation: int = 0) -> Iterator[NewCommit]:
+    """Around the writing of files and `commit`, where ``before`` is the last one; ``descriptor`` of `one_writer`.
+
+    ``generation``: of the index that a first commit copies; its files keep their numbers.
 
     A full disk has its name, and files of the index that its manifest does not name are removed.
+
+    Raises:
+        IndexChangedError: somebody took the folder away while it was written.
     """
     clear(folder)
     identity = None if before is None else before.identity
@@ -112,26 +122,34 @@ def committing(folder: Path, before: Manifest | None) -> Iterator[NewCommit]:
                 identity = secrets.token_hex(8)
                 (folder / _INTENT.format(identity)).touch(exist_ok=False)
                 sync(folder)
-            yield NewCommit(folder, 1 if before is None else before.generation + 1, identity, secrets.token_hex(8))
+            generation = generation if before is None else before.generation
+            yield NewCommit(folder, descriptor, generation + 1, identity, secrets.token_hex(8))
+        except (OSError, SearchIndexError) as error:
+            if not leads_to(folder, descriptor) or (before is not None and not (folder / MANIFEST).exists()):
+                raise IndexChangedError(f"{folder} was removed by somebody else while it was written") from error
+            raise
         finally:
-            clear(folder, before)
+            if folder.is_dir():
+                clear(folder, before)
 
 
 def commit(new: NewCommit, manifest: Manifest) -> None:
     """Make files that are written the folder's at one instant."""
-    folder, aside = new.folder, new.path("manifest")
     for entry in manifest.files():
         if f"-{new.generation:06d}-" in entry.name:
-            follow_umask(folder / entry.name)  # SQLite has a mode of its own
-            sync(folder / entry.name)
+            sync(new.folder / entry.name)
     values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(manifest)
     values = json.loads(json.dumps(values))  # as it will be read: tuples become lists
-    aside.touch(exist_ok=False)
-    write_json(aside, values | {"checksum": own_checksum(values)})
-    sync(aside)
-    sync(folder)
-    os.replace(aside, folder / MANIFEST)
-    sync(folder)
+    aside, within = new.path("manifest").name, new.descriptor
+    with open(aside, "x", encoding="utf-8", opener=partial(os.open, dir_fd=within, mode=0o666)) as file:
+        json.dump(values | {"checksum": own_checksum(values)}, file, indent=2, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.fsync(within)
+    if not leads_to(new.folder, within):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(new.folder))
+    os.replace(aside, MANIFEST, src_dir_fd=within, dst_dir_fd=within)
+    os.fsync(within)
 
 
 def clear(folder: Path, before: Manifest | None = None) -> None:

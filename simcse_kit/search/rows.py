@@ -69,7 +69,7 @@ class RowTable:
     def create(cls, path: Path) -> Iterator[RowTable]:
         """A new file, which is not there yet, closed at the end; the caller makes it durable."""
         _check_length(path)
-        path.touch(exist_ok=False)
+        path.touch(exist_ok=False)  # with the mode that the umask says: SQLite has one of its own
         with _named(str(path)):
             connection = sqlite3.connect(path)
             try:

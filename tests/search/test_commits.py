@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from simcse_kit import IndexChangedError, SearchIndexError
-from simcse_kit.search import Collection
+from simcse_kit.search import Collection, collection
 from simcse_kit.search.store import own_checksum
 
 
@@ -22,9 +22,9 @@ def vectors(count: int, seed: int = 0) -> np.ndarray:
 
 
 def filled(count: int, seed: int = 0) -> Collection:
-    collection = Collection(6)
-    collection.add([f"text {i}" for i in range(count)], vectors(count, seed))
-    return collection
+    made = Collection(6)
+    made.add([f"text {i}" for i in range(count)], vectors(count, seed))
+    return made
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -61,20 +61,37 @@ def test_a_commit_writes_what_was_added(tmp_path: Path) -> None:
 
 
 def test_many_small_commits_are_few_files(tmp_path: Path) -> None:
-    collection = filled(4)
-    collection.save(tmp_path / "i")
+    made = filled(4)
+    made.save(tmp_path / "i")
     for i in range(100):
-        collection.add([f"one {i}"], vectors(1, i))
-        collection.save()
-    assert collection.info().segments <= 9  # about the logarithm
+        made.add([f"one {i}"], vectors(1, i))
+        made.save()
+    assert made.info().segments <= 9  # about the logarithm
     assert len(Collection.open(tmp_path / "i")) == 104
     for i in range(50):
-        collection.delete([i])
-        collection.save()
-    assert collection.info().segments <= 12
+        made.delete([i])
+        made.save()
+    assert made.info().segments <= 12
     assert [row.id for row, _ in Collection.open(tmp_path / "i").rows()] == list(range(50, 104))
-    files = 1 + sum(1 for _ in collection._content.files())
+    files = 1 + sum(1 for _ in made._content.files())
     assert len(list((tmp_path / "i").iterdir())) == files
+
+
+def test_a_copy_goes_on_like_any_index(tmp_path: Path) -> None:
+    """Its files have other names than those of its later commits."""
+    made = filled(3000)
+    made.save(tmp_path / "i")
+    for i in range(3):
+        made.add([f"one {i}"], vectors(1, i))
+        made.save()
+    made.save(tmp_path / "copy")
+    copy = Collection.open(tmp_path / "copy")
+    for i in range(6):
+        copy.add([f"other {i}"], vectors(1, i))
+        copy.save()
+    copy.verify()
+    assert len(Collection.open(tmp_path / "copy")) == 3009
+    assert len(Collection.open(tmp_path / "i")) == 3003
 
 
 # Over what it is made
@@ -140,6 +157,39 @@ def test_a_stale_writer_gets_an_error_and_writes_nothing(
         Collection.open(folder).verify()
 
 
+@pytest.mark.parametrize("moment", ["write_segment", "compacted", "commit", "replace"])
+def test_a_folder_that_is_exchanged_while_it_is_written_is_left_alone(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is on the old folder; the new index in its place gets nothing."""
+    folder = tmp_path / "i"
+    filled(20).save(folder)
+    filled(7, seed=3).save(tmp_path / "next")
+    before = content(tmp_path / "next")
+    writer = Collection.open(folder)
+    writer.delete([0])
+    module = os if moment == "replace" else collection
+    real = getattr(module, moment)
+
+    def exchanged(*arguments: object, **named: object) -> object:
+        folder.rename(tmp_path / "old")
+        (tmp_path / "next").rename(folder)
+        return real(*arguments, **named)
+
+    if moment == "compacted":
+        writer.save()
+    monkeypatch.setattr(module, moment, exchanged)
+    if moment == "replace":  # it was checked just before: the commit is in the folder that was locked
+        writer.save()
+        with pytest.raises(IndexChangedError, match="changed by somebody else"):
+            writer.compact()
+    else:
+        with pytest.raises(IndexChangedError, match="removed by somebody else while it was written"):
+            writer.compact() if moment == "compacted" else writer.save()
+    assert content(folder) == before
+    Collection.open(tmp_path / "old").verify()
+
+
 def test_a_stale_writer_cannot_copy_what_it_no_longer_has(tmp_path: Path) -> None:
     filled(20).save(tmp_path / "i")
     writer = Collection.open(tmp_path / "i")
@@ -154,11 +204,9 @@ def test_a_reader_that_meets_a_rebuilt_index_reads_one_of_the_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another index of the same size, with the same number of commits, comes between manifest and files."""
-    from simcse_kit.search import collection as module
-
     filled(20).save(tmp_path / "i")
     filled(20, seed=4).save(tmp_path / "other")
-    real, calls = module.read_manifest, []
+    real, calls = collection.read_manifest, []
 
     def read(folder: Path) -> object:
         manifest = real(folder)
@@ -168,7 +216,7 @@ def test_a_reader_that_meets_a_rebuilt_index_reads_one_of_the_two(
         calls.append(folder)
         return manifest
 
-    monkeypatch.setattr(module, "read_manifest", read)
+    monkeypatch.setattr(collection, "read_manifest", read)
     found = Collection.open(tmp_path / "i")
     found.verify()
     np.testing.assert_array_equal(found.vectors_of([3]), Collection.open(tmp_path / "other").vectors_of([3]))
@@ -216,27 +264,27 @@ MINE += [".writing-of-mine", ".writing-0123456789abcdef", "rows-000002-012345678
 
 def test_a_commit_leaves_the_files_of_others_alone(tmp_path: Path) -> None:
     folder = tmp_path / "i"
-    collection = filled(20)
-    collection.save(folder)
+    made = filled(20)
+    made.save(folder)
     for name in MINE:
         (folder / name).write_text("mine")
     (own,) = folder.glob("rows-000001-*")
     copy = folder / f"{own.name}.bak"
     shutil.copy(own, copy)
-    bytes_before = collection.info().bytes
-    collection.add(["new"], vectors(1, 5))
-    collection.save()
-    collection.compact()
+    bytes_before = made.info().bytes
+    made.add(["new"], vectors(1, 5))
+    made.save()
+    made.compact()
     assert all((folder / name).read_text() == "mine" for name in MINE)
     assert copy.exists()
-    assert collection.info().bytes < 2 * bytes_before  # theirs are not counted
+    assert made.info().bytes < 2 * bytes_before  # theirs are not counted
     Collection.open(folder).verify()
 
 
 def test_nothing_is_written_through_a_link_in_the_folder(tmp_path: Path) -> None:
     folder, victim = tmp_path / "i", tmp_path / "victim"
-    collection = filled(20)
-    collection.save(folder)
+    made = filled(20)
+    made.save(folder)
     victim.write_text("mine")
     (own,) = folder.glob("rows-000001-*")
     identity = own.stem.rpartition("-")[2]
@@ -244,9 +292,9 @@ def test_nothing_is_written_through_a_link_in_the_folder(tmp_path: Path) -> None
     names += [f"manifest-000002-{identity}.json", "manifest.json.new", "rows-000002.sqlite", "vectors-000002.f32"]
     for name in names:
         (folder / name).symlink_to(victim)
-    collection.add(["new"], vectors(1, 5))
-    collection.save()
-    collection.compact()
+    made.add(["new"], vectors(1, 5))
+    made.save()
+    made.compact()
     assert victim.read_text() == "mine"
     Collection.open(folder).verify()
 

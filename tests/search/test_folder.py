@@ -15,7 +15,7 @@ import pytest
 
 from simcse_kit import SearchIndexError
 from simcse_kit.files import DiskFullError
-from simcse_kit.search import Collection, commits, segments, store
+from simcse_kit.search import Collection, segments, store
 
 
 def vectors(count: int, seed: int = 0, dimension: int = 6) -> np.ndarray:
@@ -36,9 +36,9 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-FAILURES = [("replace", "os", 1), ("write_json", "commits", 1)]  # what fails, where, and at which call of a commit
+FAILURES = [("replace", "os", 1)]  # what fails, where, and at which call of a commit
 FAILURES += [("seal", "segments", 1), ("file_checksum", "segments", 1)]
-FAILURES += [("sync", "commits", nth) for nth in (1, 2, 3, 4)]
+FAILURES += [("fsync", "os", nth) for nth in (1, 2, 3, 4)]  # vectors, rows, manifest, folder
 
 
 @pytest.mark.parametrize(("name", "where", "nth"), FAILURES)
@@ -50,16 +50,16 @@ def test_a_commit_that_fails_leaves_the_last_one(
     collection.save(tmp_path / "i")
     before = snapshot(tmp_path / "i")
     collection.add(["new"], vectors(1, 7))
-    target: Any = {"os": os, "commits": commits, "segments": segments}[where]
+    target: Any = {"os": os, "segments": segments}[where]
     real: Callable[..., Any] = getattr(target, name)
     calls = 0
 
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == nth:
             raise failure
-        return real(*arguments)
+        return real(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(target, name, failing)
@@ -78,21 +78,21 @@ def test_a_failure_after_the_rename_does_not_undo_the_commit(tmp_path: Path, mon
     collection.save(tmp_path / "i")
     collection.add(["new"], vectors(1, 7))
     replaced = False
-    real_replace, real_sync = os.replace, commits.sync
+    real_replace, real_sync = os.replace, os.fsync
 
-    def replace(*arguments: Any) -> None:
+    def replace(*arguments: Any, **named: Any) -> None:
         nonlocal replaced
-        real_replace(*arguments)
+        real_replace(*arguments, **named)
         replaced = True
 
-    def sync(path: Path) -> None:
+    def sync(descriptor: int) -> None:
         if replaced:
             raise OSError(errno.EIO, "broken disk")
-        real_sync(path)
+        real_sync(descriptor)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", replace)
-        patch.setattr(commits, "sync", sync)
+        patch.setattr(os, "fsync", sync)
         with pytest.raises(OSError, match="broken disk"):
             collection.save()
     assert len(Collection.open(tmp_path / "i")) == 21
