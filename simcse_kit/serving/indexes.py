@@ -165,7 +165,7 @@ class IndexEngine:
             try:
                 return await once()
             except IndexChangedError as error:
-                log.warning("index %s: %s", self.name, error)
+                log.info("index %s: %s", self.name, error)
         raise ApiError(503, f"the index {self.name} is changed all the time; try again")
 
     async def _search(
@@ -213,8 +213,10 @@ class IndexEngine:
                 log.warning("index %s: %s", self.name, error)
                 self._not_before = time.monotonic() + _AGAIN
             else:
-                self.model = self._models.exchange(self.model, index.model)
+                before = self.model
+                self.model = self._models.exchange(before, index.model)
                 self.index, self._maps = index, {}
+                self._models.close_unused(before)  # whoever finds it closed looks at `model` again
                 return
         raise ApiError(
             503,

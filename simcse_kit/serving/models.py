@@ -32,15 +32,17 @@ class ModelEngines:
             return self._used(model, self.now)
 
     def exchange(self, before: ModelEngine, model: SimCSE) -> ModelEngine:
-        """The engine of an index that has another model now; the old one goes where nobody else uses it."""
+        """The engine of an index that has another model now; the old name goes where nobody else uses that one."""
         with self._lock:
             self._users[before] -= 1
-            unused = not self._users[before]
-            kept = {name: engine for name, engine in self.now.items() if not (unused and engine is before)}
-            engine = self._used(model, kept)
-        if unused:
-            before.close()  # what waits is finished first
-        return engine
+            kept = {name: engine for name, engine in self.now.items() if self._users[engine]}
+            return self._used(model, kept)
+
+    def close_unused(self, engine: ModelEngine) -> None:
+        """Finish what waits for an engine that nobody uses any more."""
+        if not self._users[engine]:
+            engine.close()
+            del self._users[engine]
 
     def _used(self, model: SimCSE, others: Mapping[str, ModelEngine]) -> ModelEngine:
         """The engine of a model, one of the ``others`` or a new one beside them, with one user more."""
