@@ -32,7 +32,7 @@ def fingerprint_of(model: SimCSE, made_with: dict[str, Any]) -> str:
     if fingerprint != made_with["fingerprint"]:
         raise SearchIndexError(
             f"the model {model.name} has changed (weights, length or prompts) since this index was made with it; build "
-            "the index anew"
+            "the index again"
         )
     return fingerprint
 
@@ -83,6 +83,6 @@ def model_of(
             f"{index} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
             f"{made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got {model.name} "
             f"(pooling {model.pooling}, {model.max_seq_length} tokens, {model.fingerprint()[:12]}). "
-            "Use that model, or build the index anew with this one"
+            "Use that model, or build the index again with this one"
         )
     return model

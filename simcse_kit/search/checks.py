@@ -70,7 +70,7 @@ def check_fingerprint(made_with: Mapping[str, Any], fingerprint: str | None) -> 
     if fingerprint is not None and fingerprint != own:
         raise IndexChangedError(
             f"the vectors are of another model (fingerprint {fingerprint[:12]}) than the index (fingerprint "
-            f"{str(own)[:12]}): it was made anew since it was opened, or the model has changed; open it again"
+            f"{str(own)[:12]}): it was made again since it was opened, or the model has changed; open it again"
         )
 
 
@@ -78,7 +78,7 @@ def check_same_model(before: Snapshot, model: Mapping[str, Any], dimension: int,
     """An `IndexChangedError` where a later commit is of another model: its vectors mean something else."""
     if (model.get("fingerprint"), dimension) != (before.model.get("fingerprint"), before.dimension):
         raise IndexChangedError(
-            f"{where} was made anew by somebody else since it was opened, with another model "
+            f"{where} was made again by somebody else since it was opened, with another model "
             f"({model.get('name', 'no name')}, {dimension} dimensions); open it again"
         )
 

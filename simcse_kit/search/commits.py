@@ -162,7 +162,7 @@ def clear(folder: Path, before: Manifest | None = None) -> None:
         try:
             current = read_manifest(folder)
         except SearchIndexError:
-            return  # whoever opens it is told
+            return  # opening it is an error by name
     kept = set() if current is None else {entry.name for entry in current.files()}
     names = {path.name for path in folder.iterdir()}
     intents = [name for name in names if _is_intent(folder / name)]

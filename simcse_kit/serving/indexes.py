@@ -1,4 +1,4 @@
-"""Indexes as the server runs them: searched in common batches, added to, and read anew when others change them."""
+"""Indexes as the server runs them: searched in common batches, added to, and read again when others change them."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ class IndexEngine:
         return await asyncio.shield(self._mapping(method))
 
     def _mapping(self, method: str) -> asyncio.Task[CorpusMap]:
-        """PCA's map is made anew for an index that has changed; the others take too long for that."""
+        """PCA's map is made again for an index that has changed; the others take too long for that."""
         count, maps = len(self.index), self._maps
         if method not in maps or (method == "pca" and maps[method][0] != count):
             maps[method] = (count, asyncio.create_task(asyncio.to_thread(self._draw, method)))
