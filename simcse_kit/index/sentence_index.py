@@ -230,7 +230,7 @@ class SentenceIndex:
         self._collection.queries = normalized(np.array(self.model.encode_query(texts), dtype=np.float32))
 
     def compact(self) -> Path:
-        """Commit without the deleted sentences, and make the structure anew; it takes as long as building did."""
+        """Commit without the deleted sentences, and make the structure again; it takes as long as building did."""
         return self._collection.compact()
 
     def verify(self) -> None:

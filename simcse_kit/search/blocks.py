@@ -93,7 +93,7 @@ class BlockFile:
             if xxhash.xxh3_64_intdigest(data.data) != self._sums[block]:
                 raise SearchIndexError(
                     f"{self.path} is damaged: bytes {block * BLOCK} to {block * BLOCK + len(data)} are not what was "
-                    "written; build the index anew, or put a copy back"
+                    "written; build the index again, or put a copy back"
                 )
             self._unchecked[block] = False
         if not self._unchecked.any():

@@ -198,7 +198,7 @@ class Collection(BaseCollection):
         if described is not None and rest > max(AUTO_FLAT, described.rows // 4):
             say_once(
                 f"{rest} of {len(self._content.live)} rows of {target} were added since its structure was made, and "
-                "are compared one by one; compact makes it anew: simcse-kit index compact",
+                "are compared one by one; compact makes it again: simcse-kit index compact",
                 key=f"unindexed: {target}",
             )
         return target

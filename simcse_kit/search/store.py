@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
             newer = version > FORMAT_VERSION
             raise SearchIndexError(
                 f"{folder} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this one "
-                f"reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index anew'}"
+                f"reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
             )
         if values["checksum"] != own_checksum(values):
             raise SearchIndexError(f"{path} is damaged: its content is not what its checksum says")

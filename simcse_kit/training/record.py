@@ -137,6 +137,8 @@ def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
 
 
 def _check_same(before: dict[str, Any], output_dir: Path, record: dict[str, Any]) -> None:
+    changed = f"--resume: {{}} has changed since the run in {output_dir} began"
+    check_same_data(before, record, changed)  # first: settings that were chosen for the rows differ with them
     settings = {field.name: field for field in COMMON}
     for key, value in record["arguments"].items():
         was = before["arguments"].get(key)
@@ -148,8 +150,7 @@ def _check_same(before: dict[str, Any], output_dir: Path, record: dict[str, Any]
             f"--resume: the run in {output_dir} had {before.get('processes', 1)} processes, now there are "
             f"{record['processes']}: the batches would be others"
         )
-    _check_models(before, record, f"--resume: {{}} has changed since the run in {output_dir} began")
-    check_same_data(before, record, f"--resume: {{}} has changed since the run in {output_dir} began")
+    _check_models(before, record, changed)
 
 
 def check_repeats(before: dict[str, Any], record: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ class State:
                 newer = version > FORMAT_VERSION
                 raise SearchIndexError(
                     f"{where} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this "
-                    f"one reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index anew'}"
+                    f"one reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
                 )
             values = {"fields": None, "commit": ""} | values
             return cls(**{field.name: values[field.name] for field in dataclass_fields(cls)})
