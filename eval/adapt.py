@@ -79,29 +79,25 @@ def _neighbour_pairs(cell: Cell) -> Trained:
     return SimCSE(cell.folder), {"steps": result.steps}
 
 
-def _few(cell: Cell) -> LabelledTexts:
-    """`FEW` texts of each class, drawn by the seed."""
+def _classes(cell: Cell) -> LabelledTexts:
     assert cell.labelled is not None
-    random = np.random.default_rng(cell.seed)
-    labels = np.array(cell.labelled.labels)
-    kept = [i for name in sorted(set(cell.labelled.labels)) for i in random.permutation(np.flatnonzero(labels == name))]
-    counts: dict[str, int] = {}
-    chosen = []
-    for i in kept:
-        counts[labels[i]] = counts.get(labels[i], 0) + 1
-        if counts[labels[i]] <= FEW:
-            chosen.append(int(i))
-    return LabelledTexts(
-        [cell.labelled.texts[i] for i in chosen], [cell.labelled.labels[i] for i in chosen], cell.labelled.source
-    )
+    return cell.labelled
+
+
+def few(labelled: LabelledTexts, seed: int) -> LabelledTexts:
+    """`FEW` texts of each class, drawn by the seed."""
+    random = np.random.default_rng(seed)
+    labels = np.array(labelled.labels)
+    rows = [int(i) for name in sorted(set(labels)) for i in random.permutation(np.flatnonzero(labels == name))[:FEW]]
+    return LabelledTexts([labelled.texts[i] for i in rows], [labelled.labels[i] for i in rows], labelled.source)
 
 
 METHODS: dict[str, Callable[[Cell], Trained]] = {
     "start": lambda cell: (SimCSE(cell.start), {}),
     "adapt": lambda cell: _adapted(cell, cell.texts),
     "adapt-teacher": lambda cell: _adapted(cell, cell.texts, teacher=cell.teacher),
-    "adapt-labels": lambda cell: _adapted(cell, cell.labelled),
-    "adapt-labels-few": lambda cell: _adapted(cell, _few(cell)),
+    "adapt-labels": lambda cell: _adapted(cell, _classes(cell)),
+    "adapt-labels-few": lambda cell: _adapted(cell, few(_classes(cell), cell.seed)),
     "simcse": lambda cell: _plain(cell),
     "rankcse": lambda cell: _plain(cell, recipe="rankcse", teacher=cell.start),
     "neighbour-pairs": _neighbour_pairs,

@@ -117,6 +117,7 @@ def denoising(start: str, texts: Sequence[str], folder: Path, seed: int) -> Any:
             report_to="none",
             disable_tqdm=True,
             bf16=True,
+            use_cpu=not torch.cuda.is_available(),
         ),
         train_dataset=rows,
         loss=DenoisingAutoEncoderLoss(model, decoder_name_or_path=place, tie_encoder_decoder=True),

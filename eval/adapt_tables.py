@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gate_table import gate_table
 from record import has, load
+
+from simcse_kit.evaluation.gate import LEAST_TRANSITIVITY
 
 START = "all-MiniLM-L6-v2"
 CLASSES = ("banking77", "clinc150", "stackoverflow")
 DOCUMENTS = ("cranfield",)
 
+LOSSES = ("MultipleNegativesRankingLoss", "BatchAllTripletLoss")
+OWN_LOSS = "adapt"
+
+SHORT = ("start", "simcse", "adapt", "adapt-teacher", "adapt-labels-few", "adapt-labels")
 ROWS = {
     "start": "start, as it is",
     "simcse": "plain SimCSE (`train unsup`)",
@@ -44,34 +52,42 @@ def mean(found: list[dict[str, Any]], domain: str) -> float:
 
 
 def adapt_table() -> str:
+    """The README's: what a user can choose."""
+    return (
+        "Start all-MiniLM-L6-v2; mean over the seeds. STS: average of the seven tasks, mean over the domains\n"
+        "([adapt.json](eval/results/adapt.json); more methods and the spread in [eval/README.md](eval/README.md)):\n\n"
+        + "\n".join(_methods(START, SHORT, spread=False))
+    )
+
+
+def _methods(start: str, methods: Sequence[str], *, spread: bool = True) -> Iterator[str]:
     """A line for each method that was measured, a column for each domain."""
-    found = cells()
-    if not found:
-        return ""
+    found = cells(start)
     domains = [domain for domain in _SCORE if ("start", domain) in found]
-    lines = [
-        f"| | {' | '.join(f'{domain}, {_SHOWN[_SCORE[domain]]}' for domain in domains)} | STS | seeds |",
-        f"| --- |{' ---: |' * (len(domains) + 2)}",
-    ]
-    for method, title in ROWS.items():
+    yield f"| | {' | '.join(f'{domain}, {_SHOWN[_SCORE[domain]]}' for domain in domains)} | STS | seeds |"
+    yield f"| --- |{' ---: |' * (len(domains) + 2)}"
+    for method in methods:
         own = [found.get((method, domain), []) for domain in domains]
         if any(own):
-            shown = [f"{mean(one, domain):.1f}" if one else "" for one, domain in zip(own, domains, strict=True)]
             counts = sorted({len(one) for one in own if one})
-            seeds = " or ".join(map(str, counts))  # by domain
-            shown += [_sts(method, [cell for one in own for cell in one])]
-            shown += ["" if method in ("start", "averaged-index") else seeds]
-            lines.append(f"| {title} | {' | '.join(shown)} |")
-    head = (
-        "Start all-MiniLM-L6-v2; mean over the seeds of what was measured so far. STS: average of the seven tasks,\n"
-        "mean over the domains (`python eval/adapt.py --sts`, [adapt.json](eval/results/adapt.json)):"
-    )
-    return head + "\n\n" + "\n".join(lines)
+            seeds = "" if method in ("start", "averaged-index") else " or ".join(map(str, counts))  # by domain
+            shown = [_score(one, domain, spread) for one, domain in zip(own, domains, strict=True)]
+            sts = _sts(start, method, [cell for one in own for cell in one])
+            yield f"| {ROWS[method]} | {' | '.join([*shown, sts, seeds])} |"
 
 
-def _sts(method: str, found: list[dict[str, Any]]) -> str:
+def _score(found: list[dict[str, Any]], domain: str, spread: bool) -> str:
+    """Mean over the seeds; with their lowest and highest."""
+    if not found:
+        return ""
+    scores = [cell["scores"][_SCORE[domain]] for cell in found]
+    ends = f" ({min(scores):.1f}–{max(scores):.1f})" if spread and len(scores) > 1 else ""
+    return f"{mean(found, domain):.1f}{ends}"
+
+
+def _sts(start: str, method: str, found: list[dict[str, Any]]) -> str:
     """What is left of STS; the start's own stands in sts.json."""
-    if method == "start":
+    if method == "start" and start == START:
         return f"{load('sts')['results'][0]['scores']['avg']:.1f}"
     known = [cell["sts"] for cell in found if "sts" in cell]
     return f"{statistics.fmean(known):.1f}" if known else ""
@@ -117,4 +133,76 @@ def mean_gain(method: str = "adapt") -> float:
     found = cells()
     return statistics.fmean(
         mean(found[method, domain], domain) - mean(found["start", domain], domain) for domain in CLASSES
+    )
+
+
+def adapt_page() -> list[str]:
+    """What eval/README.md has of `adapt`: every method, other start models, the gate, losses for classes, its time."""
+    starts = sorted({cell["start"] for cell in load("adapt")["cells"]}, key=lambda name: name != START)
+    parts = [
+        f"From {start} ([adapt.json](eval/results/adapt.json)):\n\n" + "\n".join(_methods(start, tuple(ROWS)))
+        for start in starts
+    ]
+    parts += [gate_table({"transitivity": LEAST_TRANSITIVITY}), losses_table(), speed_line(), judging_line()]
+    return ["## Adapting to one's own text", "", *(line for part in parts if part for line in (part, ""))]
+
+
+def losses_table() -> str:
+    """A line for each loss: mean P@10 over the seeds, of sentence-transformers the better of two learning rates."""
+    rows = load("label_losses")["cells"] if has("label_losses") else []
+    columns = [
+        (texts, domain)
+        for texts in ("8 a class", "all")
+        for domain in CLASSES
+        if any((row["texts"], row["domain"]) == (texts, domain) for row in rows)
+    ]
+    if not columns:
+        return ""
+    lines = [
+        f"| | {' | '.join(f'{domain}, {texts}' for texts, domain in columns)} |",
+        f"| --- |{' ---: |' * len(columns)}",
+    ]
+    for name in (OWN_LOSS, *LOSSES):
+        shown = []
+        for column in columns:
+            here = [row for row in rows if (row["texts"], row["domain"]) == column and row["loss"] == name]
+            rates = sorted({row["learning_rate"] for row in here})
+            means = [statistics.fmean(row["p@10"] for row in here if row["learning_rate"] == rate) for rate in rates]
+            shown.append(f"{max(means):.1f}" if means else "")
+        lines.append(
+            f"| {'`adapt` (SupCon)' if name == OWN_LOSS else f'sentence-transformers, {name}'} | {' | '.join(shown)} |"
+        )
+    seeds = len({row["seed"] for row in rows})
+    head = (
+        f"Classes beside sentence-transformers: the same texts, start, steps and texts in a step; P@10, {seeds} seeds, "
+        "of theirs the better of two learning rates ([label_losses.json](eval/results/label_losses.json)):"
+    )
+    return head + "\n\n" + "\n".join(lines)
+
+
+def speed_line() -> str:
+    """Seconds for 10,000 texts, and where they go."""
+    runs = load("adapt_speed")["runs"] if has("adapt_speed") else []
+    if not runs:
+        return ""
+    whole = statistics.median(run["seconds"] for run in runs)
+    shares = [
+        f"{name} {100 * statistics.median(run['parts'][name] / run['seconds'] for run in runs):.0f} %"
+        for name in ("training", "targets", "gate", "choosing")
+    ]
+    return (
+        f"10,000 short texts, no teacher, two quiet cores: {whole:.0f} s, median of {len(runs)} domains "
+        f"({', '.join(shares)}; [adapt_speed.json](eval/results/adapt_speed.json))."
+    )
+
+
+def judging_line() -> str:
+    """What thirty judged queries take."""
+    if not has("judging"):
+        return ""
+    found = load("judging")
+    return (
+        f"Judging {found['queries']} queries: {found['hits']} hits, {found['words']:,} words to read, {found['keys']} "
+        f"keys, {found['program_seconds']:g} s of the program's own; about {found['minutes']:g} minutes at 238 words "
+        "a minute and 0.28 s a key ([judging.json](eval/results/judging.json))."
     )

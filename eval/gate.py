@@ -105,6 +105,7 @@ METHODS: dict[str, Run] = {
     "simcse-cls": _unsup(epochs=0.5, pooling="cls"),
     "neighbors-one": _neighbors(neighbors=1, learning_rate=5e-5, epochs=1),
     "arccse": _unsup(epochs=0.5, recipe="arccse"),
+    "neighbors-blurred": _neighbors(neighbors=300, own_weight=0.0, learning_rate=2e-4, epochs=2),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -38,9 +38,9 @@ class Confusion(NamedTuple):
     passed: int
 
     @classmethod
-    def of(cls, runs: Sequence[Run], sign: str, limit: float) -> Confusion:
-        """The gate says harm where less of the sign than the limit is left."""
-        pairs = [(run.harmed, run.kept[sign] < limit) for run in runs]
+    def of(cls, runs: Sequence[Run], limits: Mapping[str, float]) -> Confusion:
+        """The gate says harm where less of a sign than its limit is left."""
+        pairs = [(run.harmed, any(run.kept[sign] < limit for sign, limit in limits.items())) for run in runs]
         return cls(*(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))))
 
     def __add__(self, other: Confusion) -> Confusion:  # type: ignore[override]
@@ -70,27 +70,34 @@ def gate_runs() -> list[Run]:
     ]
 
 
-def best_limit(runs: Sequence[Run], sign: str) -> float:
-    """The limit with the fewest faults, in the middle of all that have as few.
+def best_limits(runs: Sequence[Run], signs: Sequence[str]) -> dict[str, float]:
+    """For one sign after the other the limit with the fewest faults, in the middle of all that have as few.
 
     >>> made = [Run("a", "m", 1, change, {"s": kept}) for change, kept in ((-5, 0.7), (-2, 0.8), (0, 1.0), (1, 1.2))]
-    >>> round(best_limit(made, "s"), 3)
-    0.9
+    >>> {sign: round(limit, 3) for sign, limit in best_limits(made, ["s"]).items()}
+    {'s': 0.9}
     """
-    values = sorted({run.kept[sign] for run in runs})
-    edges = [values[0] - 0.02, *values, values[-1] + 0.02]
-    between = [(low + high) / 2 for low, high in pairwise(edges)]
-    faults = [(found := Confusion.of(runs, sign, limit)).missed + found.alarms for limit in between]
-    return statistics.median([limit for limit, fault in zip(between, faults, strict=True) if fault == min(faults)])
+    found: dict[str, float] = {}
+    for sign in signs:
+        values = sorted({run.kept[sign] for run in runs})
+        edges = [values[0] - 0.02, *values, values[-1] + 0.02]
+        between = [(low + high) / 2 for low, high in pairwise(edges)]
+        tried = [Confusion.of(runs, found | {sign: limit}) for limit in between]
+        faults = [one.missed + one.alarms for one in tried]
+        found[sign] = statistics.median(
+            [limit for limit, fault in zip(between, faults, strict=True) if fault == min(faults)]
+        )
+    return found
 
 
-def by_domain(runs: Sequence[Run], sign: str, limit: float | None = None) -> dict[str, Confusion]:
-    """Each domain with the limit that was chosen on the others, or with one that is given."""
+def by_domain(
+    runs: Sequence[Run], signs: Sequence[str], limits: Mapping[str, float] | None = None
+) -> dict[str, Confusion]:
+    """Each domain with the limits that were chosen on the others, or with those that are given."""
     return {
         domain: Confusion.of(
             [run for run in runs if run.domain == domain],
-            sign,
-            best_limit([run for run in runs if run.domain != domain], sign) if limit is None else limit,
+            limits or best_limits([run for run in runs if run.domain != domain], signs),
         )
         for domain in sorted({run.domain for run in runs})
     }
@@ -106,27 +113,28 @@ def intervals(found: dict[str, Confusion]) -> list[tuple[float, float]]:
     return [(float(low), float(high)) for low, high in (np.nanquantile(rate, [0.025, 0.975]) for rate in rates)]
 
 
-def gate_table(sign: str, limit: float) -> str:
+def gate_table(limits: Mapping[str, float]) -> str:
     """The confusion table of the gate that is used, and its rates with a domain left out."""
     runs = gate_runs()
     if not runs:
         return ""
-    used, tried = by_domain(runs, sign, limit), by_domain(runs, sign)
+    used, tried = by_domain(runs, list(limits), limits), by_domain(runs, list(limits))
     lines = ["| domain | harmed, stopped | harmed, passed | harmless, stopped | harmless, passed |"]
     lines.append(f"| --- |{' ---: |' * 4}")
     lines += [f"| {domain} | {' | '.join(str(count) for count in one)} |" for domain, one in used.items()]
-    lines.append(f"| all, limit {limit:g} | {' | '.join(map(str, _total(used)))} |")
-    lines.append(f"| all, limit from the other domains | {' | '.join(map(str, _total(tried)))} |")
+    lines.append(f"| all, the limits in use | {' | '.join(map(str, _total(used)))} |")
+    lines.append(f"| all, limits from the other domains | {' | '.join(map(str, _total(tried)))} |")
     told = [
         f"{name} {100 * rate:.0f} % (95 % interval {100 * low:.0f} to {100 * high:.0f})"
         for name, rate, (low, high) in zip(
             ("harms stopped", "false alarms"), _total(tried).rates, intervals(tried), strict=True
         )
     ]
+    shares = " or ".join(f"{100 * limit:g} % of its {sign}" for sign, limit in limits.items())
     head = (
-        f"{len(runs)} runs whose P@10 is known; harmed: it lost more than {-HARM:g} point. Stopped: less than "
-        f"{limit:g} of the start model's {sign} is left. With the limit chosen on the other three domains: "
-        f"{', '.join(told)}; whole domains are drawn ([gate.json](eval/results/gate.json), `python eval/gate.py`):"
+        f"{len(runs)} runs whose P@10 is known; harmed: it lost more than {-HARM:g} point. Stopped: the model "
+        f"kept less than {shares}. With limits chosen on the other domains: {', '.join(told)}; whole domains are drawn "
+        "([gate.json](eval/results/gate.json), `python eval/gate.py`):"
     )
     return head + "\n\n" + "\n".join(lines)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from adapt_tables import adapt_page
 from family_table import families_table
 from record import RESULTS
 
@@ -26,9 +27,20 @@ def results_page(figures: str) -> str:
     """The whole page, around the figures that the README shows too."""
     scripts = ["## Scripts", "", "| command | measures |", "| --- | --- |", *_scripts()]
     sources = ["## Where each figure comes from", "", *_sources()]
-    figures = figures.replace("(eval/results", "(results")
-    parts = [_INTRO, "", *scripts, "", "## Figures", "", figures.strip(), "", *families_table(), *sources]
-    return "\n".join(parts) + "\n"
+    parts = [
+        _INTRO,
+        "",
+        *scripts,
+        "",
+        "## Figures",
+        "",
+        figures.strip(),
+        "",
+        *adapt_page(),
+        *families_table(),
+        *sources,
+    ]
+    return "\n".join(parts).replace("(eval/results", "(results") + "\n"
 
 
 def _scripts() -> Iterator[str]:

@@ -48,6 +48,10 @@ class SlowFilterError(SearchIndexError):
     """A filter was stopped: it took longer than it may."""
 
 
+class IndexChangedError(SearchIndexError):
+    """An index was changed, removed or made with another model by somebody else since it was opened: open it again."""
+
+
 class MissingExtraError(SimCSEKitError, ImportError):
     """An optional package is not installed; the text names the install command."""
 

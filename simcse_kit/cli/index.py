@@ -281,7 +281,7 @@ def compact_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Leave deleted sentences out for good, and make the structure that is searched anew."""
+    """Leave deleted sentences out for good, and make the search structure again."""
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection

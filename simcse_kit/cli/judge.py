@@ -21,15 +21,18 @@ _STEPS: dict[str, JudgeKey] = {"\r": "next", "\n": "next", "s": "skip", "u": "un
 _KEYS = "Enter next   s skip   u undo   w whole texts   q quit"
 _CUT = 300  # characters of a hit
 _TYPED = "-"
-_SYSTEM = "A model (folder or hub name), or the address of an index of TEXTS."
+_SYSTEM = "A model (folder or hub name), or the address of an index of the TEXTS."
 
 
 def judge_systems(
     first: Annotated[str, typer.Argument(help=_SYSTEM, metavar="A")],
-    second: Annotated[str, typer.Argument(help="The other one, likewise.", metavar="B")],
+    second: Annotated[str, typer.Argument(help="The system to compare it with: the same choices.", metavar="B")],
     texts: Annotated[str, typer.Argument(help="What is searched. " + FILE_HELP, metavar="TEXTS")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the judgements; made, or gone on with.", metavar="FOLDER")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder of the judgements: a new one, or one to go on with.", metavar="FOLDER"
+        ),
     ],
     queries: Annotated[
         str | None,
@@ -47,7 +50,7 @@ def judge_systems(
     backend: BackendOption = "torch",
     dtype: Dtype = "float32",
 ) -> None:
-    """Say which hits are relevant, not knowing which system found them, and see which of two systems is better.
+    """Mark relevant hits without seeing which system found them; the verdict says which of the two is better.
 
     Each query shows the hits of both in one shuffled list. Digits mark the relevant ones, Enter goes on; every mark is
     saved at once, and the same command goes on where it stopped. The interval of the difference holds at every look:
@@ -90,7 +93,7 @@ def judge_systems(
             dtype=dtype,
         )
     if not screen.left:
-        err().print("there is no further query")
+        err().print("all queries are judged or skipped")
     for line in verdict.lines():
         out().print(escaped(line))
     out().print(f"next: simcse-kit eval MODEL --suite retrieval --data {escaped(output)}", style="dim")

@@ -91,7 +91,11 @@ def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     dropped = f", {plan.empty} empty dropped" if plan.empty else ""
     dropped += f", {plan.skipped} bad rows skipped" if plan.skipped else ""
     dropped += f", {plan.held_out} sentences held out" if plan.held_out else ""
-    cut = f", {plan.truncated} sentences cut at {plan.max_seq_length} tokens" if plan.truncated else ""
+    cut = (
+        f", {plan.truncated} sentence{'s' * (plan.truncated != 1)} cut at {plan.max_seq_length} tokens"
+        if plan.truncated
+        else ""
+    )
     head = _HEADS[plan.train_head]
     batch = f"{plan.batch_size}{fitted['batch_size']}" + (
         f" on each of {plan.devices} devices" if plan.devices > 1 else ""

@@ -41,7 +41,7 @@ def run_quickstart(
         console.print()
     if made.used < made.texts:
         console.print(f"of {made.texts:,} distinct texts, a random {made.used:,} were used\n")
-    console.print(facts([(name, escaped(text)) for name, text in adapted.lines()[:-1]]))
+    console.print(facts(adapted.lines()[:-1]))
     for query, hits in made.answers.items():
         console.print()
         console.print(f"[bold]{escaped(query)}[/]")

@@ -23,6 +23,7 @@ class LabelledTexts(NamedTuple):
     source: str  # the file or data set as the user named it
     without_text: int = 0  # rows that were left out, blank ones among them
     without_label: int = 0  # the same, of those with a text
+    column: str | None = None  # of the file that holds the texts
 
 
 def read_labelled(source: str | Path, *, label_column: str = "label", text_column: str | None = None) -> LabelledTexts:
@@ -44,7 +45,7 @@ def read_labelled(source: str | Path, *, label_column: str = "label", text_colum
             raise DataError(f"text and label are one column, {label_column!r}; name two")
     with open_rows(source, is_wanted=lambda name: wanted is None or name.strip().casefold() in wanted) as reading:
         try:
-            layout = _layout(reading, label_column, text_column)
+            column, layout = _layout(reading, label_column, text_column)
         except DataError as error:
             if example := example_row(source):
                 example += "; name columns with --label-column and --text-column"
@@ -59,11 +60,12 @@ def read_labelled(source: str | Path, *, label_column: str = "label", text_colum
             "label were left out)"
         )
     return LabelledTexts(
-        [text for text, _ in kept], [label for _, label in kept], reading.source, without_text, without_label
+        [text for text, _ in kept], [label for _, label in kept], reading.source, without_text, without_label, column
     )
 
 
-def _layout(reading: Reading, label_column: str, text_column: str | None) -> Layout:
+def _layout(reading: Reading, label_column: str, text_column: str | None) -> tuple[str, Layout]:
+    """The column of the texts, and where text and label stand."""
     (label,) = by_given_names(reading, [label_column], LABELLED).positions
     head = reading.head(LABELLED)
     names = [str(name).strip() for name in head.names or head.cells]
@@ -77,7 +79,7 @@ def _layout(reading: Reading, label_column: str, text_column: str | None) -> Lay
                 f"{', '.join(names)}",
             )
         text_column = others[found[0]]
-    return by_given_names(reading, [text_column, label_column], LABELLED)
+    return text_column, by_given_names(reading, [text_column, label_column], LABELLED)
 
 
 def _labelled(cells: tuple[object, ...]) -> tuple[str, str]:

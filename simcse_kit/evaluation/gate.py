@@ -39,7 +39,9 @@ class Gate(NamedTuple):
     def line(self) -> str:
         """In words."""
         (first, *_) = self.changes
-        moved = f"neighbourhoods hold together {first.after:.1f} %, before {first.before:.1f} %"
+        moved = (
+            f"pairs of a text's neighbours that are neighbours: {first.before:.1f} % before, {first.after:.1f} % after"
+        )
         how = "passed" if self.passed else "failed: search would probably be worse"
         return f"{how} ({moved}; {self.texts:,} held-out texts)"
 

@@ -133,7 +133,7 @@ def load_labels(data: str | Path, *, label_column: str = "label", text_column: s
     counts = Counter(loaded.searched.labels)
     if not any(counts[label] > loaded.alone for label in loaded.queries.labels):
         raise DataError(
-            f"{loaded.searched.source}: no two texts have one label (--label-column {label_column})"
+            f"{loaded.searched.source}: each text has a label of its own (--label-column {label_column})"
             if loaded.alone
             else f"no label of {loaded.queries.source} is in {loaded.searched.source}; a label of the first is "
             f"{loaded.queries.labels[0]!r:.100}, one of the second {loaded.searched.labels[0]!r:.100}"

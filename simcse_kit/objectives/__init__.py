@@ -4,7 +4,6 @@ from simcse_kit.objectives._base import (
     AUGMENTATIONS,
     COLDEST,
     OBJECTIVES,
-    SCALE_RANK,
     TERMS,
     WARMEST,
     Augmentation,
@@ -13,6 +12,7 @@ from simcse_kit.objectives._base import (
     Objective,
     Term,
     Vocabulary,
+    local_scale,
 )
 from simcse_kit.objectives._guided import Guided
 
@@ -20,7 +20,6 @@ __all__ = [
     "AUGMENTATIONS",
     "COLDEST",
     "OBJECTIVES",
-    "SCALE_RANK",
     "TERMS",
     "WARMEST",
     "Augmentation",
@@ -30,4 +29,5 @@ __all__ = [
     "Objective",
     "Term",
     "Vocabulary",
+    "local_scale",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simcse_kit.types import Vectors
 
 COLDEST, WARMEST = 0.01, 1.0  # of a learned temperature: CLIP (Radford et al., 2021) clamps its scale at 100
-SCALE_RANK = 7  # the neighbour whose distance is a text's local scale (Zelnik-Manor and Perona, 2004)
+_SCALE_RANK = 7  # the neighbour whose distance is a text's local scale (Zelnik-Manor and Perona, 2004)
 
 
 class LossBatch(NamedTuple):
@@ -46,8 +46,22 @@ class Neighborhood(NamedTuple):
     near: Vectors  # (b, k, D)
     scores: Vectors  # (b, k): cosines
     farthest: Vectors  # (b, k): cosine of each near text with its own k-th nearest
-    scale: Vectors  # (b,): 1 - cosine with the `SCALE_RANK`-th nearest
+    scale: Vectors  # (b,): see `local_scale`
     near_scale: Vectors  # (b, k): the same of the near texts
+
+
+def local_scale(scores: Vectors) -> Vectors:
+    """1 - cosine with the `_SCALE_RANK`-th nearest, or with the last there is: (n, k), best first -> (n,).
+
+    >>> import numpy as np
+    >>> local_scale(np.array([[0.75, 0.5, -np.inf]], dtype=np.float32))
+    array([0.5], dtype=float32)
+    """
+    import numpy as np
+
+    there = np.clip(np.isfinite(scores).sum(1), 1, _SCALE_RANK)
+    found: Vectors = 1 - np.take_along_axis(scores, there[:, None] - 1, 1)[:, 0]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

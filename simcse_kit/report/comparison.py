@@ -17,6 +17,7 @@ from simcse_kit.encoding.embedders import Embedder, open_embedder
 from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation import Difference, Interval, Suite, SuiteResult, compare, evaluate, intervals
 from simcse_kit.evaluation.suite import name_of, suite_of
+from simcse_kit.evaluation.used import without_used
 from simcse_kit.report.recording import check_recordable, record_evaluation
 from simcse_kit.training.seeds import seed_models
 from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
@@ -106,6 +107,8 @@ def compare_models(
 ) -> Comparison:
     """Measure several models on the same suites, and compare each with the first (paired bootstrap).
 
+    Judged queries with which one of the models was trained or selected do not count, and a note says how many they are.
+
     Args:
         models: whatever `open_embedder` takes; a folder of `train_seeds` is one recipe under several seeds.
         data: what all suites take, or suite to data.
@@ -128,8 +131,9 @@ def compare_models(
     if not given:
         raise SimCSEKitError("name at least one model to measure")
     groups: list[list[str | Path]] = [[*seed_models(name)] or [name] for name in given]
+    every = [member for members in groups for member in members]
     if record:
-        for member in (member for members in groups for member in members):
+        for member in every:
             check_recordable(member)
     measured: list[Measurement] = []
     for number, (name, members) in enumerate(zip(given, groups, strict=True)):
@@ -143,7 +147,9 @@ def compare_models(
                 bar = (options or {}).get(suite, {}).get("show_progress_bar", show_progress_bar)
                 with model.full_length():
                     result = evaluate(asked, part, places[suite], show_progress_bar=bar)
-                result = replace(result, suite=suite)  # an object of the user's own goes by the path that was given
+                result = replace(
+                    without_used(result, every), suite=suite
+                )  # an object of the user's own goes by the path that was given
                 results.append(result)
                 one = Measurement(
                     number=number,

@@ -14,7 +14,7 @@ from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
-from simcse_kit.search.store import Manifest, StructureEntry, open_file
+from simcse_kit.search.store import FileEntry, Manifest, StructureEntry, open_file
 from simcse_kit.search.structure import AUTO_FLAT, Setting, Structure
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
@@ -75,6 +75,13 @@ class Content:
             )
         pending = Pending.empty(rows, manifest.dimension)
         return cls(manifest.dimension, tuple(segments), pending, live, live, 0, structure, wanted)
+
+    def files(self) -> Iterator[FileEntry]:
+        """The files of the last commit that it reads."""
+        for segment in self.segments:
+            yield from segment.entry.files()
+        if self.described is not None:
+            yield self.described.file
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.live))

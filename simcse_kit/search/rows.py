@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ CREATE TABLE deleted (row INTEGER PRIMARY KEY);
 """
 _MANY = 500  # values in one statement
 _READ = 1000  # rows that are read at once
+_LONGEST = 504  # bytes of a path that SQLite opens
 
 
 class IndexRow(NamedTuple):
@@ -62,7 +64,9 @@ class RowTable:
     @classmethod
     @contextmanager
     def create(cls, path: Path) -> Iterator[RowTable]:
-        """A new file, closed at the end; the caller makes it durable."""
+        """A new file, which is not there yet, closed at the end; the caller makes it durable."""
+        _check_length(path)
+        path.touch(exist_ok=False)  # with the mode that the umask says: SQLite has one of its own
         with named(str(path)), OneConnection.to_new_file(path, _SCHEMA) as database:
             yield cls(database, str(path))
 
@@ -185,6 +189,13 @@ class RowTable:
             with self._connection() as connection:
                 found = connection.execute(f"SELECT {columns} FROM rows WHERE {key} IN ({marks})", part).fetchall()
             yield from found
+
+
+def _check_length(path: Path) -> None:
+    if (size := len(os.fsencode(os.path.realpath(path)))) > _LONGEST:
+        raise SearchIndexError(
+            f"{path}: the path has {size} bytes, and SQLite opens at most {_LONGEST}: move the index"
+        )
 
 
 def _checksum(id_: Id, text: str, metadata: str | None) -> int:

@@ -109,8 +109,7 @@ class OneConnection(Database):
     @classmethod
     @contextlib.contextmanager
     def to_new_file(cls, path: Path, schema: str) -> Iterator[OneConnection]:
-        """A new database in a file, closed at the end; the caller makes it durable."""
-        path.unlink(missing_ok=True)
+        """A new database in an empty file, closed at the end; the caller makes it durable."""
         connection = apsw.Connection(str(path))
         try:
             connection.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + schema).fetchall()

@@ -1,22 +1,19 @@
-"""An index folder: one manifest that names the files of one commit.
+"""An index folder as it is read: one manifest that names the files of one commit.
 
-A commit writes new files beside the old ones, flushes them, and then replaces ``manifest.json`` by a rename; until that
-instant the folder is the old commit, from it on the new one. What only the old one named goes last. Files never change
-once they are written, so a reader keeps what it has opened.
+Files never change once they are written, so a reader keeps what it has opened; `commits` writes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
+import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.errors import DamagedIndexError, SearchIndexError
-from simcse_kit.files import disk_full_named, follow_umask, read_json, sync, write_json
+from simcse_kit.files import read_json
 from simcse_kit.search.blocks import BlockFile, checksum, seal
 
 MANIFEST = "manifest.json"
@@ -24,8 +21,8 @@ FORMAT = "simcse_kit.index"
 FORMAT_VERSION = 3
 _FORMATS = (FORMAT, "simcse_kit.index.sentence_index")  # the second was written between 0.1.0 and 0.2.0
 _OLDEST = 2  # of 0.1.0: without tables behind rows, without settings for more than 10 hits
-STEMS = ("vectors", "rows", "structure")
 _CHECKED_AT_ONCE = 1 << 24  # bytes of a file of rows that is checked when it is opened
+_OPTIONAL = ("fields", "identity", "commit")  # of the manifest: 0.1.0 wrote none
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,11 @@ class SegmentEntry:
     deleted: int
     vectors: FileEntry | None  # block file of (count, dimension) float32; None where there are no rows
     rows: FileEntry  # block file of SQLite
+
+    def files(self) -> Iterator[FileEntry]:
+        """Those that it names."""
+        yield from ([self.vectors] if self.vectors is not None else [])
+        yield self.rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,21 +98,29 @@ class Manifest:
     segments: tuple[SegmentEntry, ...]
     structure: StructureEntry | None
     fields: dict[str, str] | None = None  # types of the metadata; None: written before they were kept
+    identity: str | None = None  # of the index, at random: its files have it in their names; None: 0.1.0's
+    commit: str = ""  # of this commit, at random; of 0.1.0's the checksum
 
     def files(self) -> Iterator[FileEntry]:
         """Every file that it names."""
         for segment in self.segments:
-            if segment.vectors is not None:
-                yield segment.vectors
-            yield segment.rows
+            yield from segment.files()
         if self.structure is not None:
             yield self.structure.file
+
+
+def is_file(place: Path) -> bool:
+    """Whether there is a file where an index may be; a place that cannot be is an error."""
+    try:
+        return place.is_file()
+    except OSError as error:  # a name is too long
+        raise SearchIndexError(f"{place} cannot be an index: {error.strerror}") from error
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The last commit of a folder; what is not an index, damaged, or newer than this code, is an error by name."""
     path = folder / MANIFEST
-    if folder.is_file():
+    if is_file(folder):
         raise SearchIndexError(f"{folder} is a file; an index is a folder, made with: simcse-kit index build")
     if not path.is_file():
         what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
@@ -126,7 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{folder} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this one "
                 f"reads {_OLDEST} to {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
             )
-        if values["checksum"] != _own_checksum(values):
+        if values["checksum"] != own_checksum(values):
             raise DamagedIndexError(f"{path} is damaged: its content is not what its checksum says")
         return _manifest(values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -154,8 +164,11 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         more = None if more is None else tuple(ForMore(**one) for one in more)
         return StructureEntry(**entry | {"file": file(entry["file"]), "more": more})
 
-    given = {name: values[name] for name in Manifest.__dataclass_fields__ if name != "fields"}
-    given["fields"] = values.get("fields")
+    given = {name: values[name] for name in Manifest.__dataclass_fields__ if name not in _OPTIONAL}
+    given |= {name: values.get(name) for name in _OPTIONAL}
+    given["commit"] = given["commit"] or values["checksum"]
+    if given["identity"] is not None and not re.fullmatch("[0-9a-f]{16}", given["identity"]):
+        raise ValueError(f"{given['identity']!r} is no identity")
     for name in ("generation", "dimension", "count", "next_id"):
         if not isinstance(given[name], int):
             raise TypeError(f"{name} is no integer")
@@ -169,7 +182,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     )
 
 
-def _own_checksum(values: dict[str, Any]) -> str:
+def own_checksum(values: dict[str, Any]) -> str:
     rest = {name: value for name, value in values.items() if name != "checksum"}
     return checksum(json.dumps(rest, sort_keys=True).encode())
 
@@ -190,67 +203,7 @@ def open_rows(folder: Path, entry: FileEntry) -> BlockFile:
     return file
 
 
-@contextlib.contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
-    """Make the folder where it is missing, and let other writers wait; a reader needs no lock."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # ends with the process, however that ends
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def committing(folder: Path) -> Iterator[None]:
-    """Around the writing of files and `commit`: a full disk has its name, and what no manifest names is removed."""
-    try:
-        with disk_full_named(folder):
-            yield
-    finally:
-        _clear(folder)
-
-
-def commit(folder: Path, manifest: Manifest) -> None:
-    """Make files that are written, under new names, the folder's at one instant; `one_writer` is held."""
-    for entry in manifest.files():
-        if f"-{manifest.generation:06d}." in entry.name:
-            follow_umask(folder / entry.name)  # SQLite has a mode of its own
-            sync(folder / entry.name)
-    values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(manifest)
-    values = json.loads(json.dumps(values))  # as it will be read: tuples become lists
-    aside = folder / (MANIFEST + ".new")
-    write_json(aside, values | {"checksum": _own_checksum(values)})
-    sync(aside)
-    sync(folder)
-    os.replace(aside, folder / MANIFEST)
-    sync(folder)
-
-
 def sealed(path: Path) -> FileEntry:
     """A new file as the entry of a manifest: it becomes a block file."""
     size, table = seal(path)
     return FileEntry(path.name, size, table)
-
-
-def file_name(stem: str, generation: int) -> str:
-    """Name of a commit's file; ``stem`` is one of `STEMS`."""
-    return f"{stem}-{generation:06d}.{ {'vectors': 'f32', 'rows': 'sqlite', 'structure': 'faiss'}[stem] }"
-
-
-def _clear(folder: Path) -> None:
-    """Remove the files of our names that the manifest on disk does not name: an old commit's, or a failed one's."""
-    current = {MANIFEST}
-    if (folder / MANIFEST).is_file():
-        try:
-            current |= {entry.name for entry in read_manifest(folder).files()}
-        except SearchIndexError:
-            return  # whoever opens it is told
-    ours = (*(f"{stem}-" for stem in STEMS), MANIFEST)
-    for path in folder.iterdir():
-        if path.name not in current and path.name.startswith(ours):
-            with contextlib.suppress(OSError):
-                path.unlink()

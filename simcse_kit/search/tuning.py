@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.errors import say_once
 from simcse_kit.search.kinds import ApproximateKind
-from simcse_kit.search.structure import QUERIES, TARGET_RECALL, TOP, Setting, Structure
+from simcse_kit.search.store import ForMore, StructureEntry, sealed
+from simcse_kit.search.structure import QUERIES, TARGET_RECALL, TOP, Setting, Structure, resolve_kinds
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts
 from simcse_kit.types import Vectors
 
@@ -37,6 +40,35 @@ class _Asked(NamedTuple):
     vectors: Vectors  # (Q, D)
     rows: NDArray[np.int64]  # (Q,) the row that is the query itself; -1 for none
     scores: Vectors  # (Q, k) of the k nearest rows but itself, best first
+
+
+def write_tuned(path: Path, name: str, vectors: VectorParts, target: float, queries: Vectors | None) -> StructureEntry:
+    """Make, tune and write a structure of the kind ``name`` over all vectors."""
+    for kind in resolve_kinds(name, len(vectors)):
+        assert isinstance(kind, ApproximateKind)
+        structure, tuned, more = build_tuned(kind, vectors, target, queries)
+        if tuned.recall >= target:
+            break
+    name = kind.name if name == "auto" else name
+    if tuned.recall < target:
+        say_once(
+            f"{name} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of {target} that was "
+            "asked for; another kind may: --kind int8 or --kind hnsw",
+            key=f"recall: {path.parent}",
+        )
+    path.touch(exist_ok=False)  # FAISS would write through a link
+    structure.write(path)
+    return StructureEntry(
+        kind=name,
+        rows=structure.rows,
+        effort=tuned.setting.effort,
+        candidates=tuned.setting.candidates,
+        recall=tuned.recall,
+        queries=tuned.queries,
+        given=queries is not None,
+        file=sealed(path),
+        more=tuple(ForMore(**one.setting._asdict(), recall=one.recall) for one in more),
+    )
 
 
 def build_tuned(

@@ -12,11 +12,12 @@ from fastapi import APIRouter, FastAPI, Response
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.serving.embedding import embedding_routes
-from simcse_kit.serving.engines import IndexEngine, ModelEngine, target_name
 from simcse_kit.serving.errors import RESPONSES, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
+from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.judging import JudgeEngine, judge_routes
 from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.page import add_pages
 from simcse_kit.serving.schemas import HealthBody
 from simcse_kit.serving.searching import search_routes
@@ -62,30 +63,21 @@ def create_app(
         raise ServeError("there is nothing to serve; name an index or a model")
     if judgements is not None and not writable:
         raise ServeError("judging writes into its folder; make the server writable")
-    model_engines: dict[str, ModelEngine] = {}
-    of_model: dict[int, ModelEngine] = {}
-
-    def engine_of(name: str, encoder: SimCSE) -> ModelEngine:
-        if id(encoder) not in of_model:
-            unique = name if name not in model_engines else f"{name}-{len(model_engines)}"
-            of_model[id(encoder)] = model_engines[unique] = ModelEngine(unique, encoder, limits, metrics)
-        return of_model[id(encoder)]
-
-    for name, encoder in (models or {}).items():
-        engine_of(name, encoder)
+    engines = ModelEngines(models or {}, limits, metrics)
     index_engines = {
         name: IndexEngine(
             name,
             index,
-            engine_of(target_name(index.model.name), index.model),
+            engines,
             limits,
             metrics,
             writable=writable and judgements is None,
+            follows=judgements is None,
         )
         for name, index in (indexes or {}).items()
     }
     judged = None if judgements is None else JudgeEngine([*index_engines.values()], judgements, queries)
-    served = ServerState(model_engines, index_engines, limits, metrics, judged is not None)
+    served = ServerState(engines, index_engines, limits, metrics, judged is not None)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -94,8 +86,7 @@ def create_app(
             judged.close()
         for index in index_engines.values():
             index.close()
-        for model in model_engines.values():
-            model.close()
+        engines.close()
 
     app = FastAPI(
         title="simcse_kit",

@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.files import DiskFullError
 from simcse_kit.serving.batching import Busy
-from simcse_kit.serving.engines import IndexFault
 from simcse_kit.serving.guard import error_body
 from simcse_kit.serving.schemas import Error
 
@@ -59,6 +58,10 @@ class ApiError(Exception):
         self.code = code
 
 
+class IndexFault(Exception):
+    """The index cannot answer, and it is not the request's fault."""
+
+
 def _answer(status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None) -> Response:
     body = error_body(message, _TYPES.get(status, "invalid_request_error"), code)
     return Response(body, status, headers, media_type="application/json")
@@ -69,7 +72,8 @@ def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
 
     @app.exception_handler(ApiError)
     async def api(request: Request, error: ApiError) -> Response:
-        return _answer(error.status, error.message, error.code)
+        headers = {"Retry-After": "1"} if error.status == 503 else None
+        return _answer(error.status, error.message, error.code, headers)
 
     @app.exception_handler(SearchIndexError)
     async def index(request: Request, error: SearchIndexError) -> Response:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from simcse_kit.errors import SearchIndexError
-from simcse_kit.search import Hit
-from simcse_kit.serving.engines import IndexEngine
 from simcse_kit.serving.errors import RESPONSES, ApiError
+from simcse_kit.serving.indexes import Asked, IndexEngine
 from simcse_kit.serving.projection import CorpusMap
 from simcse_kit.serving.schemas import (
     Added,
@@ -59,9 +56,8 @@ def search_routes(served: ServerState) -> APIRouter:
         engine = served.index(request.index)
         k = served.hits(request.k)
         queries = served.texts(request.queries, "queries")
-        embedded = await engine.model.embed(queries, "query")
-        hits = await engine.search(embedded.unit, k, request.threshold, request.filter)
-        return await _found(engine, embedded.unit, hits, request.map, started, len(embedded.truncated))
+        asked = await engine.ask(queries, k, request.threshold, request.filter)
+        return await _found(engine, asked, request.map, started)
 
     @router.post("/similar")
     async def similar(request: SimilarRequest) -> Found:
@@ -69,13 +65,8 @@ def search_routes(served: ServerState) -> APIRouter:
         started = time.perf_counter()
         engine = served.index(request.index)
         k = served.hits(request.k)
-        try:
-            vector = await engine.vectors_of([request.id])
-        except SearchIndexError as error:
-            raise ApiError(404, str(error)) from error
-        found = (await engine.search(vector, k + 1, request.threshold, request.filter))[0]
-        hits = [hit for hit in found if hit.id != request.id][:k]
-        return await _found(engine, vector, [hits], request.map, started, 0)
+        asked = await engine.similar(request.id, k, request.threshold, request.filter)
+        return await _found(engine, asked, request.map, started)
 
     @router.post("/add")
     async def add(request: AddRequest) -> Added:
@@ -84,9 +75,8 @@ def search_routes(served: ServerState) -> APIRouter:
         if not engine.writable:
             raise ApiError(403, f"the index {engine.name} is for reading; start with --writable, without --judge")
         sentences = served.texts(request.sentences, "sentences")
-        embedded = await engine.model.embed(sentences, "document")
-        ids = await engine.add(sentences, embedded.vectors, request.ids, request.metadata)
-        return Added(index=engine.name, ids=ids, count=len(engine.index), truncated=len(embedded.truncated))
+        added = await engine.add(sentences, request.ids, request.metadata)
+        return Added(index=engine.name, ids=added.ids, count=len(engine.index), truncated=added.truncated)
 
     @router.get("/map", response_model=MapBody, responses={202: {"model": Computing}})
     async def draw(
@@ -133,34 +123,30 @@ async def _map(engine: IndexEngine, method: str) -> CorpusMap | None:
     return await engine.drawn(method) if method == "pca" else engine.map(method)
 
 
-async def _found(
-    engine: IndexEngine,
-    queries: Vectors,
-    hits: Sequence[Sequence[Hit]],
-    method: str | None,
-    started: float,
-    truncated: int,
-) -> Found:
+async def _found(engine: IndexEngine, asked: Asked, method: str | None, started: float) -> Found:
     places = None if method is None else await _map(engine, method)
+    if places is not None and places.fingerprint != asked.fingerprint:
+        places = None  # the index became another model's between search and map
     bodies = [
         [HitBody(id=hit.id, text=hit.text, score=min(1.0, max(-1.0, hit.score)), metadata=hit.metadata) for hit in row]
-        for row in hits
+        for row in asked.hits
     ]
-    points: list[Any] = [None] * len(queries)
+    points: list[Any] = [None] * len(asked.vectors)
     if places is not None:
-        points = _points(places.place(queries))
+        points = _points(places.place(asked.vectors))
         flat = [body for row in bodies for body in row]
         if flat:
-            vectors = await engine.vectors_of([body.id for body in flat])
-            for body, point in zip(flat, _points(places.place(vectors)), strict=True):
-                body.point = point
+            rows = await engine.vectors_of([body.id for body in flat])
+            if rows.fingerprint == places.fingerprint:
+                for body, point in zip(flat, _points(places.place(rows.vectors)), strict=True):
+                    body.point = point
     return Found(
         index=engine.name,
         model=engine.model.name,
         milliseconds=round(1000 * (time.perf_counter() - started), 3),
         hits=bodies,
         points=points,
-        truncated=truncated,
+        truncated=asked.truncated,
     )
 
 

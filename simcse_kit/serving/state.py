@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simcse_kit.serving.engines import IndexEngine, ModelEngine
+from simcse_kit.serving.engines import ModelEngine
 from simcse_kit.serving.errors import ApiError
+from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.settings import Limits
 
 
@@ -17,11 +19,16 @@ from simcse_kit.serving.settings import Limits
 class ServerState:
     """Models and indexes by name, in the order in which they were given."""
 
-    models: Mapping[str, ModelEngine]
+    engines: ModelEngines
     indexes: Mapping[str, IndexEngine]
     limits: Limits
     metrics: Metrics
     can_judge: bool = False  # whether hits are judged
+
+    @property
+    def models(self) -> Mapping[str, ModelEngine]:
+        """The models that are served now."""
+        return self.engines.now
 
     def without_paths(self, text: str) -> str:
         """A text in which folders of this server have the names that clients know."""

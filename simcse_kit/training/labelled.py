@@ -14,7 +14,7 @@ from simcse_kit.objectives import Objective
 from simcse_kit.training.settings import TrainSettings
 
 _NAMED = 5  # classes that a notice names
-_READ_BY_NAME = ("columns", "header", "skip_bad_rows")  # which mean nothing here
+_READ_OTHERWISE = {"columns": None, "header": None, "skip_bad_rows": False}  # what means nothing here, not given
 
 
 class ClassRows(NamedTuple):
@@ -34,10 +34,7 @@ def labelled_rows(objective: Objective, source: Any, given: TrainSettings) -> Cl
         DataError: a column is missing, or a row cannot be used.
         TrainingError: fewer than two classes are left, or an option is not of such data.
     """
-    for name in _READ_BY_NAME:
-        if given.get(name):
-            raise TrainingError(f"{name} is not of texts with classes: label_column and text_column name their columns")
-    read = _read(source, given)
+    read = read_classes(source, given)
     pairs = list(zip(read.texts, read.labels, strict=True))
     kept = list(dict.fromkeys(pairs))
     counts = Counter(label for _, label in kept)
@@ -56,7 +53,16 @@ def labelled_rows(objective: Objective, source: Any, given: TrainSettings) -> Cl
     )
 
 
-def _read(source: Any, given: TrainSettings) -> LabelledTexts:
+def read_classes(source: Any, given: TrainSettings) -> LabelledTexts:
+    """Read a file or take `LabelledTexts`; texts and labels are stripped, rows without one of them left out.
+
+    Raises:
+        DataError: a column is missing, or a row cannot be used.
+        TrainingError: an option is not of such data, or the two lists are not texts and as many labels.
+    """
+    for name, plain in _READ_OTHERWISE.items():
+        if given.get(name) not in (None, plain):
+            raise TrainingError(f"{name} is not of texts with classes: label_column and text_column name their columns")
     column = given.get("label_column")
     if not isinstance(source, LabelledTexts):
         return read_labelled(source, label_column=column or "label", text_column=given.get("text_column"))

@@ -1,4 +1,7 @@
-"""Where a run works: in its output folder, or, where it is to replace an earlier run, beside it until it is ready."""
+"""Where a run works: in its output folder, or beside it until it is ready.
+
+Beside it works what replaces an earlier run, and what may yet be refused: a model that `adapt` has not checked.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from pathlib import Path
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import MARK, owned, owner, replace_folder
 
-_NAME = ".overwriting"
+_NAME = ".running"
 
 
-def folder_of_run(target: Path, *, resume: bool, overwrite: bool) -> Path:
+def folder_of_run(target: Path, *, resume: bool, overwrite: bool, apart: bool = False) -> Path:
     """The folder that a run works in: ``target``, or another one where ``target`` holds a run that is replaced.
 
-    A run that was stopped while it replaced another one is gone on with where it is.
+    A run that was stopped in another folder is gone on with where it is. ``apart``: a new run works in another folder
+    in any case.
     """
     places = _places(target)
-    if overwrite and target.is_dir() and any(target.iterdir()):
+    if (apart and not resume) or (overwrite and target.is_dir() and any(target.iterdir())):
         return places[0]
     return next((place for place in places if resume and (place / MARK).is_file()), target)
 
@@ -37,7 +41,7 @@ def run_folder(target: Path, folder: Path, *, resume: bool) -> Iterator[None]:
             for place in _places(target):
                 shutil.rmtree(place, ignore_errors=True)  # of a run that was to replace another one, and was given up
             if folder != target:
-                folder.mkdir()
+                folder.mkdir(parents=True)
                 (folder / MARK).touch()
         yield
         if folder != target:
@@ -49,6 +53,15 @@ def check_owner(target: Path) -> None:
     who = owner(target)
     if who is not None:
         raise _busy(target, who)
+
+
+def check_stopped(target: Path) -> None:
+    """No run was stopped that would become ``target``: a new one would delete it."""
+    stopped = next((place for place in _places(target) if (place / MARK).is_file()), None)
+    if stopped is not None:
+        raise TrainingError(
+            f"a run for {target} was stopped; it lies in {stopped}. --resume goes on with it, --overwrite starts again"
+        )
 
 
 def _busy(target: Path, who: str) -> TrainingError:

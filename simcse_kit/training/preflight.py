@@ -61,12 +61,12 @@ def tell_repeats(data: TextData, config: TrainConfig) -> None:
 def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
     """The output folder can be written and holds nothing that would be lost."""
     if resume and overwrite:
-        raise TrainingError("--resume goes on with a run, --overwrite starts it anew: give one of them")
+        raise TrainingError("--resume goes on with a run, --overwrite replaces it: give one of them")
     if output_dir.is_file():
         raise TrainingError(f"output folder {output_dir} is a file")
     holds = output_dir.is_dir() and not all(map(at_work, output_dir.iterdir()))
     if holds and not (resume or overwrite):
-        raise TrainingError(f"{output_dir} is not empty; --resume goes on with a run, --overwrite starts it anew")
+        raise TrainingError(f"{output_dir} is not empty; --resume goes on with the run there, --overwrite replaces it")
     if holds and not (output_dir / RUN_RECORD).is_file():
         refused = "it cannot be resumed" if resume else "it is not overwritten: empty it yourself"
         raise TrainingError(f"{output_dir} is not a training run ({RUN_RECORD} is missing), so {refused}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.model import SimCSE
-from simcse_kit.objectives import OBJECTIVES, SCALE_RANK, Neighborhood, Objective
+from simcse_kit.objectives import OBJECTIVES, Neighborhood, Objective, local_scale
 from simcse_kit.search.collection import Collection
 from simcse_kit.types import Vectors
 
@@ -72,7 +72,7 @@ def write_targets(
     shutil.rmtree(folder, ignore_errors=True)
     with staged_folder(folder) as staging:
         index = _indexed(staging / "index", texts, teacher, show_progress_bar=show_progress_bar)
-        near = _Near.of(index, objective.neighborhood)
+        near = Near.of(index, objective.neighborhood)
         out = np.lib.format.open_memmap(
             staging / _FILE, mode="w+", dtype=np.float32, shape=(len(texts), index.dimension)
         )
@@ -104,16 +104,16 @@ def _indexed(folder: Path, texts: Sequence[str], teacher: SimCSE, *, show_progre
     return index
 
 
-class _Near(NamedTuple):
+class Near(NamedTuple):
     """The k nearest others of M texts, best first; where there are fewer, number 0 and cosine -inf."""
 
     rows: NDArray[np.int32]  # (M, k)
     scores: NDArray[np.float32]  # (M, k): cosines
     last: NDArray[np.float32]  # (M,): the cosine of the farthest of them
-    scale: NDArray[np.float32]  # (M,): 1 - the cosine of the `SCALE_RANK`-th
+    scale: NDArray[np.float32]  # (M,): see `local_scale`
 
     @classmethod
-    def of(cls, index: Collection, k: int) -> _Near:
+    def of(cls, index: Collection, k: int) -> Near:
         """Search every row's in the index."""
         count = len(index)
         near = cls(
@@ -127,9 +127,8 @@ class _Near(NamedTuple):
             near.rows[numbers, :width] = np.maximum(found.rows, 0)
             near.scores[numbers, :width] = found.scores
             there = np.maximum((found.rows >= 0).sum(axis=1), 1)
-            every = np.arange(len(numbers))
-            near.last[numbers] = found.scores[every, there - 1]
-            near.scale[numbers] = 1 - found.scores[every, np.minimum(there, SCALE_RANK) - 1]
+            near.last[numbers] = found.scores[np.arange(len(numbers)), there - 1]
+            near.scale[numbers] = local_scale(found.scores)
         return near
 
     def around(self, index: Collection, texts: NDArray[np.int64]) -> Neighborhood:

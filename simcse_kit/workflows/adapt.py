@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
-from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
+from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
+from simcse_kit.evaluation.judgements import text_id, used_queries
 from simcse_kit.evaluation.labels import Labelled
 from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns, signs
+from simcse_kit.evaluation.used import without_used
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.output import check_owner, folder_of_run, run_folder
+from simcse_kit.training.output import check_owner, check_stopped, folder_of_run, run_folder
 from simcse_kit.training.preflight import check_output, check_overwrite
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.workflows.measured import measured_methods
@@ -35,10 +38,7 @@ class AdaptResult:
 
     output_dir: Path
     start: str
-    texts: int  # distinct ones
-    source: str
-    held_out: int
-    dropped: int  # rows without text or class, or that repeat another
+    texts: Texts
     method: Method
     training: TrainResult
     gate: Gate | None  # None below 500 texts, where nothing can be held out
@@ -50,17 +50,24 @@ class AdaptResult:
 
     def lines(self) -> list[tuple[str, str]]:
         """Five lines: data, method, gate, figures, next."""
-        source = "TEXTS" if self.source.startswith("<") else self.source  # of a list: <memory>
-        held_out = f", {self.held_out:,} of them held out to check" if self.held_out else ""
-        empty = "text or class" if self.method.name == "classes" else "text"
-        dropped = f"; {self.dropped:,} rows without {empty}, or that repeat another, left out" if self.dropped else ""
+        texts, (file, options) = self.texts, self._file()
+        held_out = f", {len(texts.held_out):,} of them held out to check" if texts.held_out else ""
+        empty = "text or class" if texts.labels is not None else "text"
+        dropped = f"; {texts.dropped:,} rows without {empty}, or that repeat another, left out" if texts.dropped else ""
+        header = [] if texts.header is None else ["--header" if texts.header else "--no-header"]
+        build = ["simcse-kit", "index", "build", str(self.output_dir), file, "my-index", *options, *header]
         return [
-            ("data", f"{self.texts:,} distinct texts of {self.source}{held_out}{dropped}"),
+            ("data", f"{texts.count:,} distinct texts of {texts.source}{held_out}{dropped}"),
             ("method", f"{self.method.words}; {self.training.steps:,} steps, {self.seconds:.0f} s"),
             ("gate", self._gate()),
             ("figures", self._figures()),
-            ("next", f"simcse-kit index build {self.output_dir} {source} my-index"),
+            ("next", shlex.join(build)),
         ]
+
+    def _file(self) -> tuple[str, list[str]]:
+        """How another command names the texts: the file, and options."""
+        file = "TEXTS" if self.texts.source.startswith("<") else self.texts.source  # of a list: <memory>
+        return file, [] if self.texts.column is None else ["--columns", self.texts.column]
 
     def _gate(self) -> str:
         if self.gate is None:
@@ -70,9 +77,15 @@ class AdaptResult:
     def _figures(self) -> str:
         kept = "; the start model is kept" if self.kept_start else ""
         if self.figures is None:
-            known = measured_methods().get(self.method.name)
-            told = "" if known is None or self.kept_start else f"; {known.words()}"
-            return f"none of your own{told}{kept}. Judge: simcse-kit judge {self.start} {self.output_dir} TEXTS"
+            few = f"below {GATED} texts none are held out to measure on"
+            none = "none: " + ("no judgements and no classes" if self.texts.labels is None else few)
+            if self.kept_start:
+                return none + kept
+            taught = self.method.settings.get("teacher", self.start) != self.start
+            known = None if taught else measured_methods().get(self.method.name)
+            file, options = self._file()
+            judge = ["simcse-kit", "judge", self.start, str(self.output_dir), file, "--output", "judged", *options]
+            return f"{none}{'' if known is None else f'; {known.words()}'}. To measure: {shlex.join(judge)}"
         found, (low, high) = self.figures, self.figures.interval
         return (
             f"{found.score} on {self.measured_on}: {found.first:.1f} before, {found.second:.1f} after, difference "
@@ -109,11 +122,12 @@ def adapt(
     Args:
         texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
         model: folder or name of the sentence encoder to start from.
-        output_dir: becomes the model; the training run lies inside it, and ``adapt.json`` says what was done.
-        teacher: a larger sentence encoder whose vectors teach in place of the start model's.
+        output_dir: becomes the model when it has been checked; ``adapt.json`` says what was done.
+        teacher: a larger sentence encoder that teaches in place of the start model; not with classes.
         label_column: column of the texts' classes.
-        text_column: column of the texts, where there are classes.
-        judgements: a folder in BEIR's layout whose queries measure the result. They neither train nor select.
+        text_column: column of the texts, with ``label_column``.
+        judgements: a folder in BEIR's layout whose queries measure the result: they say whether it may take the start
+            model's place. Texts that are one of them do not train.
         columns, header, skip_bad_rows: see `simcse_kit.train_unsup`.
         seed: random seed of the training; what is held out does not depend on it.
         device: torch device; None is the first accelerator, else the CPU.
@@ -128,29 +142,34 @@ def adapt(
         ModelError: the start model cannot be loaded, or it has no pooling.
         TrainingError: fewer than 50 distinct texts, one class alone, or an output folder that is not fit. Nothing has
             been created then.
+        TrainingInterrupted: the user stopped the training; ``resume`` goes on.
     """
     began = time.perf_counter()
     target = Path(output_dir)
     check_owner(target)
     check_output(target, resume=resume, overwrite=overwrite)
-    folder = folder_of_run(target, resume=resume, overwrite=overwrite)
+    if not (resume or overwrite):
+        check_stopped(target)
+    folder = folder_of_run(target, resume=resume, overwrite=overwrite, apart=True)
     if overwrite:
         check_overwrite(target, [model, teacher, texts, judgements])
+    judged = [] if judgements is None else _judged_queries(judgements, model)
     found = read_texts(
         texts,
+        queries=judged,
         label_column=label_column,
         text_column=text_column,
         columns=columns,
         header=header,
         skip_bad_rows=skip_bad_rows,
     )
-    if judgements is not None:
-        _check_judgements(judgements, found)
+    if teacher is not None and found.labels is not None:
+        raise TrainingError("a teacher is for texts without classes, which teach by themselves; give one of the two")
     how = {"device": device, "trust_remote_code": trust_remote_code, "local_files_only": local_files_only}
     start = _sentence_encoder(model, how)
     method = choose_method(found, start, None if teacher is None else str(teacher), str(model), seed)
     before = _signs(start, found)
-    figures_before = _figures(start, found, judgements)
+    figures_before = _figures(start, found, judgements, model)
     del start
     train = train_unsup if method.mode == "unsup" else train_sup
     with nullcontext() if folder == target else run_folder(target, folder, resume=resume):
@@ -168,7 +187,7 @@ def adapt(
         trained = SimCSE(folder, **how)  # type: ignore[arg-type]
         after = _signs(trained, found)
         checked = None if before is None or after is None else gate(before, after)
-        figures_after = _figures(trained, found, judgements)
+        figures_after = _figures(trained, found, judgements, model)
         results = None if figures_before is None or figures_after is None else (figures_before, figures_after)
         figures = None if results is None else compare(results[:1], results[1:])[0]
         harmed = checked is not None and not checked.passed
@@ -178,10 +197,7 @@ def adapt(
         adapted = AdaptResult(
             output_dir=target,
             start=str(model),
-            texts=found.count,
-            source=found.source,
-            held_out=len(found.held_out),
-            dropped=found.dropped,
+            texts=found,
             method=method,
             training=result._replace(output_dir=target),
             gate=checked,
@@ -210,10 +226,12 @@ def _signs(model: SimCSE, texts: Texts) -> SearchSigns | None:
     return signs(model.encode_document, texts.held_out) if texts.held_out else None
 
 
-def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None) -> SuiteResult | None:
-    """The user's own measure of a model: judgements, else held-out texts with classes among the others."""
+def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None, start: str | Path) -> SuiteResult | None:
+    """The user's own measure of a model: judgements that the start model has not used, else held-out texts with classes
+    among the others.
+    """
     if judgements is not None:
-        return evaluate_retrieval(model.encoder_fn(), judgements)
+        return without_used(evaluate_retrieval(model.encoder_fn(), judgements), [start])
     if texts.labels is None or texts.held_out_labels is None or not texts.held_out:
         return None
     held_out = LabelledTexts(texts.held_out, texts.held_out_labels, texts.source)
@@ -228,24 +246,29 @@ def _measured_on(texts: Texts, judgements: str | Path | None) -> str:
     return f"{len(texts.held_out):,} held-out texts with classes"
 
 
-def _check_judgements(judgements: str | Path, texts: Texts) -> None:
-    """The judgements can be read; queries that are texts to train on are counted and said once."""
+def _judged_queries(judgements: str | Path, start: str | Path) -> list[str]:
+    """Texts of the queries that measure the result, which are those that the start model has not used.
+
+    Raises:
+        DataError: the folder cannot be read, or there is none.
+    """
     loaded = load_retrieval(judgements)
-    seen = {*texts.texts}
-    inside = sum(query in seen for name, query in loaded.queries.items() if name in loaded.relevance)
-    if inside:
-        say_once(
-            f"{inside:,} of {len(loaded.relevance):,} judged queries are among the texts to train on, so the figures "
-            "flatter: leave them out of the texts"
-        )
+    used = used_queries(start)
+    queries = [query for name in loaded.relevance if text_id(query := loaded.queries[name]) not in used]
+    if left_out := len(loaded.relevance) - len(queries):
+        said = f"{left_out:,} of {len(loaded.relevance):,} judged queries were used to train or select {start}"
+        if not queries:
+            raise DataError(f"{judgements}: {said}, so they cannot measure what comes of it; judge other queries")
+        say_once(f"{judgements}: {said}; they do not count")
+    return queries
 
 
 def _record(made: AdaptResult, folder: Path) -> None:
     written: dict[str, Any] = {
-        "source": made.source,
-        "texts": made.texts,
-        "held_out": made.held_out,
-        "dropped": made.dropped,
+        "source": made.texts.source,
+        "texts": made.texts.count,
+        "held_out": len(made.texts.held_out),
+        "dropped": made.texts.dropped,
         "method": made.method.name,
         "settings": made.method.settings,
         "steps": made.training.steps,

@@ -20,10 +20,9 @@ class MeasuredMethod(NamedTuple):
     def words(self) -> str:
         """In a line."""
         count = len(self.changes)
-        where = f"{count} measured domain{'' if count == 1 else 's'}"
-        if count == 1:
-            return f"on {where} this method changed {self.score} by {self.changes[0]:+.1f}"
-        return f"on {where} this method changed {self.score} by {self.changes[0]:+.1f} to {self.changes[-1]:+.1f}"
+        where = f"{count} measured domain{'' if count == 1 else 's'}, from all-MiniLM-L6-v2"
+        to = f" to {self.changes[-1]:+.1f}" if count > 1 else ""
+        return f"on {where}, this method changed {self.score} by {self.changes[0]:+.1f}{to}"
 
 
 @functools.cache

@@ -62,7 +62,7 @@ def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str, 
     if len(pairs) < _PASSAGES * len(texts.texts):
         return _order(texts, model, teacher or start, looked_at)
     lengths = _lengths([rest for _, rest in pairs], model)
-    words = f"passages: a sentence learns to find the text around it ({looked_at.words})"
+    words = f"passages ({looked_at.words}): a sentence learns to find the text around it"
     return _pairs("passages", words, pairs, model, teacher or start, lengths)
 
 
@@ -98,16 +98,16 @@ def _neighborhood(count: int) -> Neighbors:
 
 
 def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, looked_at: Smoothing | None) -> Method:
-    whose = "their own model's" if teacher is None else f"{teacher}'s"
+    whose = "the start model" if teacher is None else teacher
     why = "" if looked_at is None else f" ({looked_at.words})"
-    words = f"neighbour distillation: each text learns the mean of its nearest texts' vectors, {whose}{why}"
+    words = f"neighbour distillation: each text learns the mean vector of its nearest texts, as {whose} has them{why}"
     settings = {"objective": "neighbors", "neighbors": _neighborhood(len(texts.texts)).neighbors}
     return _texts("neighbors", words, texts, model, 2.0, settings | ({} if teacher is None else {"teacher": teacher}))
 
 
 def _order(texts: Texts, model: SimCSE, teacher: str, looked_at: Smoothing) -> Method:
     """Texts of one sentence that neighbours would blur."""
-    words = f"RankCSE: each text learns the order in which {teacher} has the others ({looked_at.words})"
+    words = f"RankCSE: each text learns the order of the others in {teacher} ({looked_at.words})"
     return _texts("order", words, texts, model, 1.0, {"recipe": "rankcse", "teacher": teacher})
 
 
@@ -140,7 +140,7 @@ def _pairs(
     batch = _batch_size(count, epochs, 32)
     return Method(
         name=name,
-        words=f"{words}, in the order of {teacher}",
+        words=f"{words}, and keeps the order of {teacher}",
         mode="sup",
         data=pairs,
         settings={

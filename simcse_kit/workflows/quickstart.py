@@ -181,8 +181,8 @@ def _report(made: QuickstartResult) -> None:
         made.report,
         Page(
             title="simcse_kit quickstart",
-            lead=f"{adapted.texts:,} texts, {adapted.training.steps} steps, {adapted.training.seconds:.0f} seconds: "
-            "what adapting MiniLM to them does to search.",
+            lead=f"{adapted.texts.count:,} texts, {adapted.training.steps} steps, "
+            f"{adapted.training.seconds:.0f} seconds: what adapting MiniLM to them does to search.",
             sections=[
                 *sections,
                 Section(title="What changed", figures=figures),
@@ -195,7 +195,7 @@ def _report(made: QuickstartResult) -> None:
                     )
                     for side, when in enumerate(("before", "after"))
                 ),
-                Section(title="The run", facts=dict(adapted.lines())),
+                Section(title="The run", facts=dict(adapted.lines()[:-1])),
             ],
         ),
     )

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simcse_kit.evaluation.metrics import unit
 from simcse_kit.evaluation.signs import halves, reciprocal_ranks
 from simcse_kit.model import SimCSE
-from simcse_kit.objectives import SCALE_RANK, Neighborhood, Objective
+from simcse_kit.objectives import Neighborhood, Objective, local_scale
+from simcse_kit.search.collection import Collection
 from simcse_kit.search.vectors import exact_nearest
+from simcse_kit.training.targets import Near
 from simcse_kit.types import Vectors
 
 AMONG = 2_000  # texts whose vectors are averaged, at most
@@ -43,7 +44,7 @@ class Smoothing(NamedTuple):
     @property
     def words(self) -> str:
         """In a line."""
-        return f"mean reciprocal rank of a text's other half {self.own:.1f}, with averaged vectors {self.mean:.1f}"
+        return f"halves of a text find each other: reciprocal rank {self.own:.1f}, by averaged vectors {self.mean:.1f}"
 
 
 def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoothing | None:
@@ -100,10 +101,9 @@ class _Averaged:
         self.among = among
         self.objective = objective
         self.k = min(objective.neighborhood, len(among) - 1)
-        scores, rows = exact_nearest(among, among, self.k + 1)
-        scores = _without(scores, rows, np.arange(len(among)))
-        self.last = scores[:, -1]
-        self.scale = 1 - scores[:, min(SCALE_RANK, self.k) - 1]
+        index = Collection(among.shape[1])
+        index.add([""] * len(among), among)
+        self.near = Near.of(index, self.k)
 
     def __call__(self, vectors: Vectors) -> Vectors:
         scores, rows = exact_nearest(vectors, self.among, self.k)
@@ -111,16 +111,8 @@ class _Averaged:
             own=vectors,
             near=self.among[rows],
             scores=scores,
-            farthest=self.last[rows],
-            scale=1 - scores[:, min(SCALE_RANK, self.k) - 1],
-            near_scale=self.scale[rows],
+            farthest=self.near.last[rows],
+            scale=local_scale(scores),
+            near_scale=self.near.scale[rows],
         )
         return self.objective.targets(around)
-
-
-def _without(scores: Vectors, rows: NDArray[np.int64], own: NDArray[np.int64]) -> Vectors:
-    """Scores (n, k + 1) without that of the own row, else without the last: (n, k)."""
-    at = np.where((rows == own[:, None]).any(1), (rows == own[:, None]).argmax(1), rows.shape[1] - 1)
-    kept = np.arange(rows.shape[1])[None, :] != at[:, None]
-    left: Vectors = scores[kept].reshape(len(scores), -1)
-    return left

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from simcse_kit.data import LabelledTexts, TextData, read_labelled, read_sentences
-from simcse_kit.data.structured import read_structured
-from simcse_kit.errors import TrainingError
+from simcse_kit.data import LabelledTexts, TextData, read_sentences
+from simcse_kit.data.structured import Structured, read_structured
+from simcse_kit.errors import TrainingError, say_once
+from simcse_kit.evaluation.judgements import text_id
+from simcse_kit.objectives.supcon import SupCon
+from simcse_kit.training.labelled import labelled_rows, read_classes
 
 FEWEST = 50  # distinct texts
 GATED = 500  # distinct texts, from which on a part can be held out for the gate
 HELD_OUT_AT_MOST = 1000
 _TWO_PARTS = 0.5  # share of the documents that have both parts, from which on these teach
+_TITLES = 0.2  # share of different ones among the short parts, from which on they are titles
 _SEED = 0  # of what is held out: the same for every seed of a run
 
 
@@ -31,6 +36,8 @@ class Texts:
     parts: list[tuple[str, str]] | None = None  # short and long part of those of ``texts`` that have both
     part_names: tuple[str, str] | None = None  # of the columns of the parts
     dropped: int = 0  # rows without text, without a class, or that repeat another
+    column: str | None = None  # of a file: where another command finds the texts; None: as it does by itself
+    header: bool | None = None  # of a file: as it was given
 
     @property
     def count(self) -> int:
@@ -46,31 +53,36 @@ def read_texts(
     columns: Sequence[str] | None = None,
     header: bool | None = None,
     skip_bad_rows: bool = False,
+    queries: Iterable[str] = (),
 ) -> Texts:
     """Read and check texts; a tenth of them, `HELD_OUT_AT_MOST` at most, is held out.
+
+    Texts that are one of the ``queries``, by which the result is measured, are left out, and counted once.
 
     Raises:
         DataError: the file cannot be read, or a column is missing.
         TrainingError: fewer than `FEWEST` distinct texts, or one class alone.
     """
+    apart = frozenset(map(text_id, queries))
     if label_column is not None or isinstance(source, LabelledTexts):
         if not isinstance(source, str | Path | LabelledTexts):
             raise TrainingError("texts with classes come from a file, or as LabelledTexts")
-        label = label_column or "label"
-        found = (
-            source
-            if isinstance(source, LabelledTexts)
-            else read_labelled(source, label_column=label, text_column=text_column)
-        )
-        return _labelled(found)
+        given = {"label_column": label_column, "text_column": text_column, "columns": columns, "header": header}
+        return _labelled(read_classes(source, given | {"skip_bad_rows": skip_bad_rows}), apart)
+    if text_column is not None and columns is not None:
+        raise TrainingError("text_column and columns both name the column of the texts; give one of them")
+    wanted = columns if text_column is None else [text_column]
     if isinstance(source, TextData):
-        return _plain(source)
-    structured = None if columns is not None or text_column is not None else read_structured(source)
-    if structured is not None:
+        return _plain(source, apart)
+    structured = read_structured(source) if wanted is None else None
+    if structured is not None and (said := _no_titles(structured)):
+        say_once(said)
+        wanted = [structured.names[1]]
+    elif structured is not None:
         parts = dict(zip(structured.whole, zip(structured.short, structured.rest, strict=True), strict=True))
         rows = len(structured.short) + structured.empty
-        texts, held_out = _split(list(parts), structured.source)
-        both = [parts[text] for text in texts if all(parts[text])]
+        texts, held_out = _split(list(parts), structured.source, apart)
+        both = [parts[text] for text in texts if all(parts[text]) and text_id(parts[text][0]) not in apart]
         return Texts(
             source=structured.source,
             texts=texts,
@@ -78,44 +90,67 @@ def read_texts(
             parts=both if len(both) >= _TWO_PARTS * len(texts) else None,
             part_names=structured.names,
             dropped=rows - len(parts),
+            column=structured.names[1],
         )
-    wanted = [text_column] if text_column is not None else columns
     data = read_sentences(source, columns=wanted, header=header, skip_bad_rows=skip_bad_rows)
-    return _plain(data)
+    return replace(_plain(data, apart), column=None if wanted is None else wanted[0], header=header)
 
 
-def _plain(data: TextData) -> Texts:
+def _no_titles(found: Structured) -> str | None:
+    """Why the short parts are no titles: a few of them stand in most rows, as names of senders do; else None."""
+    (short, long), shorts = found.names, [short for short in found.short if short]
+    if len(set(shorts)) >= _TITLES * len(shorts):
+        return None
+    return (
+        f"{found.source}: column {short!r} has {len(set(shorts)):,} different values in {len(shorts):,} rows, so it is "
+        f"no title; column {long!r} alone is taken. --columns names another one"
+    )
+
+
+def _plain(data: TextData, apart: Container[str]) -> Texts:
     distinct = list(dict.fromkeys(data.column(0)))
-    texts, held_out = _split(distinct, data.source)
+    texts, held_out = _split(distinct, data.source, apart)
     rows = len(data) + data.empty + len(data.skipped)
     return Texts(source=data.source, texts=texts, held_out=held_out, dropped=rows - len(distinct))
 
 
-def _labelled(found: LabelledTexts) -> Texts:
-    classes = dict(zip(found.texts, found.labels, strict=True))  # of a text with two classes, the last
+def _labelled(found: LabelledTexts, apart: Container[str]) -> Texts:
+    classes = dict(zip(found.texts, found.labels, strict=True))
+    counts = Counter(text for text, _ in {*zip(found.texts, found.labels, strict=True)})
+    if several := sum(count > 1 for count in counts.values()):
+        say_once(f"{found.source}: {several:,} of the texts have more than one class; of each, the last one counts")
     if len(set(classes.values())) < 2:
         raise TrainingError(
             f"{found.source}: all {len(classes)} texts are of the class {next(iter(classes.values()))!r}; classes "
             "teach by what differs: leave --label-column out to adapt to the texts alone"
         )
-    texts, held_out = _split(list(classes), found.source)
+    texts, held_out = _split(list(classes), found.source, apart)
+    labels = [classes[text] for text in texts]
+    labelled_rows(SupCon(), LabelledTexts(texts, labels, found.source), {})  # classes with one text: said, or refused
     rows = len(found.texts) + found.without_text + found.without_label
     return Texts(
         source=found.source,
         texts=texts,
         held_out=held_out,
-        labels=[classes[text] for text in texts],
+        labels=labels,
         held_out_labels=[classes[text] for text in held_out],
         dropped=rows - len(classes),
+        column=found.column,
     )
 
 
-def _split(distinct: list[str], source: str) -> tuple[list[str], list[str]]:
-    """Texts to train on and texts to look at, each in their order."""
+def _split(every: list[str], source: str, apart: Container[str]) -> tuple[list[str], list[str]]:
+    """Texts to train on and texts to look at, each in their order, without those whose `text_id` is ``apart``."""
+    distinct = [text for text in every if text_id(text) not in apart]
+    if len(distinct) < len(every):
+        say_once(
+            f"{len(every) - len(distinct):,} of the texts of {source} are judged queries, by which the result is "
+            "measured: they are left out of the training"
+        )
     if len(distinct) < FEWEST:
-        same = f" (all rows are {distinct[0]!r:.60})" if len(distinct) == 1 else ""
+        held = f"{len(distinct)} distinct texts" if len(distinct) != 1 else f"one text alone, {distinct[0]!r:.60}"
         raise TrainingError(
-            f"{source} holds {len(distinct)} distinct texts{same}; adapting needs {FEWEST}, and {GATED} to check the "
+            f"{source} holds {held}; adapting needs {FEWEST}, and {GATED} to check the "
             "result. Search with the start model as it is"
         )
     if len(distinct) < GATED:

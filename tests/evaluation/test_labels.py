@@ -192,7 +192,7 @@ def test_a_copy_of_the_query_is_any_other_text(folder: Path) -> None:
     [
         (overlapping(10), r"all\.tsv holds 10 labelled texts; 11 or more are needed"),
         ([(i, "a") for i in range(20)], r"all\.tsv: all texts have the label 'a'; two are needed"),
-        ([(i, str(i)) for i in range(20)], r"all\.tsv: no two texts have one label \(--label-column label\)"),
+        ([(i, str(i)) for i in range(20)], r"all\.tsv: each text has a label of its own \(--label-column label\)"),
     ],
 )
 def test_a_file_that_cannot_be_measured(tmp_path: Path, rows: list[Row], message: str) -> None:

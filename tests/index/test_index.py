@@ -99,7 +99,7 @@ def test_another_model_is_refused(
         SimCSE(tiny_model("distilbert"), pooling="mean", device="cpu"),
     ]
     for other in others:
-        with pytest.raises(SearchIndexError, match=r"was made with another model: .* build the index anew"):
+        with pytest.raises(SearchIndexError, match=r"was made with another model: .* build the index again"):
             SentenceIndex.open(store.place("i"), other, **store.options)
     shutil.copytree(model_folder, tmp_path / "copy")
     assert len(SentenceIndex.open(store.place("i"), tmp_path / "copy", **store.options)) == len(sentences)

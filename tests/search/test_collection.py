@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from simcse_kit import SearchIndexError
 from simcse_kit.search import BaseCollection, Hit
+from simcse_kit.search.collection import Collection
 from support.stores import Store
 
 
@@ -203,3 +204,14 @@ def test_saving_elsewhere_is_a_copy(store: Store) -> None:
     collection.add(["new"], vectors(1, 7))
     collection.save()
     assert (len(store.open(store.place("a"))), len(store.open(store.place("b")))) == (20, 21)
+
+
+def test_a_row_is_not_its_own_neighbour() -> None:
+    """Not even where its repeats are as near as itself."""
+    held = np.eye(4, dtype=np.float32)[[0, 0, 0, 1]] + np.float32(0.1)
+    collection = Collection(4)
+    collection.add([""] * 4, held)
+    ((numbers, found),) = collection.neighbors(2, batch=10)
+    assert numbers.tolist() == [0, 1, 2, 3]
+    assert [sorted(row) for row in found.rows[:3].tolist()] == [[1, 2], [0, 2], [0, 1]]
+    assert 3 not in found.rows[3]

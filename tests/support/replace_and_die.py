@@ -49,7 +49,7 @@ def ours(path: str) -> bool:
 
 def replace(target: Path, way: str) -> None:
     if way.startswith("overwrite"):
-        replace_folder(target.parent / ".m.overwriting", target)
+        replace_folder(target.parent / ".m.running", target)
         return
     with staged_folder(target, replaces=ours) as staging:
         write(staging, NEW)
@@ -68,7 +68,7 @@ def main() -> None:
         new = NEW if way.startswith("overwrite") else NEW | OTHERS
         write(target, old)
         if way.startswith("overwrite"):
-            write(place / ".m.overwriting", NEW | {".unfinished": ""})
+            write(place / ".m.running", NEW | {".unfinished": ""})
         child = os.fork()
         if child == 0:
             die_at(number)

@@ -176,7 +176,7 @@ def test_output_folders(bert: Path, sentences: list[str], tmp_path: Path) -> Non
 
     fails("output folder .*file is a file", tmp_path / "file")
     fails(r"cannot write in .*file: Not a directory", tmp_path / "file" / "run")
-    fails("full is not empty; --resume goes on with a run, --overwrite starts it anew", tmp_path / "full")
+    fails("full is not empty; --resume goes on with the run there, --overwrite replaces it", tmp_path / "full")
     fails("full is not a training run .*cannot be resumed", tmp_path / "full", resume=True)
     fails("full is not a training run .*not overwritten: empty it yourself", tmp_path / "full", overwrite=True)
     with pytest.raises(TrainingError, match=r"cannot write in /proc\b"):

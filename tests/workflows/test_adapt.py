@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,10 @@ import numpy as np
 import pytest
 
 from simcse_kit import SimCSE, adapt
+from simcse_kit.data import LabelledTexts
 from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
+from simcse_kit.evaluation.judgements import record_use
+from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns
 from simcse_kit.workflows import adapt as module
 from simcse_kit.workflows.texts import read_texts
@@ -20,6 +25,7 @@ from support.tiny import SENTENCES
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 TEXTS = [f"{sentence} {number}" for number in range(14) for sentence in SENTENCES]  # 560
+CLASSES = LabelledTexts(TEXTS, [str(i % 3) for i in range(len(TEXTS))], "texts")
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +157,28 @@ def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
         adapt(path, out / "out", out / "out", device="cpu", overwrite=True)
 
 
+def test_a_run_that_is_stopped_before_its_check_leaves_no_model(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What training made could be worse than the start model: nobody is to take it for the result."""
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "gate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(TEXTS, start, out, device="cpu")
+    assert not out.is_dir() or not [*out.iterdir()]
+    with pytest.raises(TrainingError, match=r"a run for .*out was stopped; it lies in .*\.out\.running"):
+        adapt(TEXTS, start, out, device="cpu")
+    made = adapt(TEXTS, start, out, device="cpu", resume=True)
+    assert (out / "adapt.json").is_file()
+    assert made.training.output_dir == out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
 def judged(folder: Path, texts: list[str]) -> Path:
     """Ten queries, each answered by one of the texts."""
     (folder / "qrels").mkdir(parents=True)
@@ -173,19 +201,47 @@ def test_judgements_decide(start: Path, tmp_path: Path) -> None:
     assert "95 % interval" in line
 
 
-def test_judged_queries_among_the_texts_are_counted(start: Path, tmp_path: Path) -> None:
-    texts = [*TEXTS[:60], *(text.split()[0] for text in TEXTS[:3])]
+def test_queries_that_the_start_model_has_used_do_not_measure(start: Path, tmp_path: Path) -> None:
     folder = judged(tmp_path / "judged", TEXTS[:60])
-    with pytest.warns(Notice, match="of 10 judged queries are among the texts to train on"):
-        module._check_judgements(folder, read_texts(texts))
+    queries = [*load_retrieval(folder).queries.values()]
+    used = shutil.copytree(start, tmp_path / "used")
+    record_use(used, queries[:4], purpose="selection")
+    with pytest.warns(Notice, match="of 10 judged queries were used to train or select .*used; they do not count"):
+        left = module._judged_queries(folder, used)
+    assert set(left) == {*queries} - {*queries[:4]}
+    found = module._figures(SimCSE(used, device="cpu"), read_texts(TEXTS), folder, used)
+    assert found is not None
+    assert set(found.outcomes[0].texts[0]) == set(left)
+    record_use(used, queries, purpose="selection")
+    with pytest.raises(DataError, match=r"10 of 10 judged queries were used .* judge other queries"):
+        adapt(TEXTS[:60], used, tmp_path / "out", judgements=folder)
+
+
+def test_judged_queries_do_not_train(tmp_path: Path) -> None:
+    """Not as a text, whatever its white space, and not as a title."""
+    with pytest.warns(Notice, match="2 of the texts of <memory> are judged queries"):
+        found = read_texts([*TEXTS, "lost  card"], queries=["lost card", TEXTS[7], "not there"])
+    assert {*found.texts, *found.held_out} == {*TEXTS} - {TEXTS[7]}
+    assert found.count == len(TEXTS) - 1
+    assert TEXTS[7] not in read_texts(CLASSES, queries=TEXTS[7:8]).texts
+    rows = [{"title": f"title {i}", "text": f"The body of {i}"} for i in range(60)]
+    parts = read_texts(write(tmp_path / "rows.jsonl", rows), queries=["title 3"]).parts
+    assert parts == [(row["title"], row["text"]) for row in rows if row["title"] != "title 3"]
 
 
 @pytest.mark.parametrize(
     ("texts", "settings", "error", "message"),
     [
         (TEXTS[:49], {}, TrainingError, "holds 49 distinct texts; adapting needs 50"),
-        (["the same"] * 600, {}, TrainingError, r"1 distinct texts \(all rows are 'the same'\)"),
+        (["the same"] * 600, {}, TrainingError, "holds one text alone, 'the same'; adapting needs 50"),
         ("nowhere.txt", {}, DataError, "nowhere.txt does not exist"),
+        (TEXTS, {"text_column": "a", "columns": ["b"]}, TrainingError, "both name the column"),
+        (CLASSES, {"columns": ["text"]}, TrainingError, "columns is not of texts with classes"),
+        (CLASSES, {"header": False}, TrainingError, "header is not of texts with classes"),
+        (CLASSES, {"skip_bad_rows": True}, TrainingError, "skip_bad_rows is not of texts with classes"),
+        (CLASSES, {"teacher": "larger"}, TrainingError, "a teacher is for texts without classes"),
+        (CLASSES._replace(labels=["a"]), {}, TrainingError, "each text needs one label"),
+        (CLASSES._replace(labels=TEXTS), {}, TrainingError, "none of 504 classes has two different texts"),
     ],
 )
 def test_refused_before_any_work(
@@ -206,6 +262,23 @@ def test_classes_that_do_not_exist_or_do_not_differ(start: Path, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+def test_a_text_with_two_classes_is_said() -> None:
+    with pytest.warns(Notice, match="1 of the texts have more than one class"):
+        found = read_texts(LabelledTexts([*TEXTS, TEXTS[0], TEXTS[0]], [*CLASSES.labels, "b", "c"], "texts"))
+    assert TEXTS[0] in found.texts
+    assert dict(zip(found.texts, found.labels or [], strict=True))[TEXTS[0]] == "c"
+
+
+def test_names_that_stand_in_many_rows_are_no_titles(tmp_path: Path) -> None:
+    rows = [{"name": f"sender {i % 9}", "message": text} for i, text in enumerate(TEXTS[:60])]
+    with pytest.warns(
+        Notice, match="column 'name' has 9 different values in 60 rows, so it is no title; column 'message'"
+    ):
+        found = read_texts(write(tmp_path / "rows.jsonl", rows))
+    assert found.texts == TEXTS[:60]
+    assert found.parts is None
+
+
 def test_a_start_model_without_pooling(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(SimCSEKitError, match=r"adapting starts from a sentence encoder.*Train it first"):
         adapt(TEXTS[:60], tiny_model("bert"), tmp_path / "out", device="cpu")
@@ -213,17 +286,35 @@ def test_a_start_model_without_pooling(tiny_model: Callable[[str], Path], tmp_pa
 
 
 def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
-    path = tmp_path / "texts.txt"
-    path.write_text("\n".join(TEXTS[:60]) + "\n", encoding="utf-8")
-    done = run("adapt", path, "--model", start, "--output-dir", tmp_path / "out", "--device", "cpu")
+    """The commands among them run as they stand: names are quoted, the column of the texts is named."""
+    path, out = tmp_path / "my texts.csv", tmp_path / "out [1]"
+    path.write_text("team,body\n" + "".join(f'{i % 3},"{text}"\n' for i, text in enumerate(TEXTS[:60])), "utf-8")
+    asked = ("adapt", path, "--model", start, "--output-dir", out, "--device", "cpu", "--label-column", "team")
+    done = run(*asked)
     assert done.returncode == 0, done.stderr
-    lines = [
-        line for line in done.stdout.splitlines() if line.split(" ")[0] in ("data", "method", "gate", "figures", "next")
-    ]
-    assert [line.split(" ")[0] for line in lines] == ["data", "method", "gate", "figures", "next"]
-    again = run("adapt", path, "--model", start, "--output-dir", tmp_path / "out", "--device", "cpu")
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert list(lines) == ["data", "method", "gate", "figures", "next"]
+    assert lines["figures"].startswith("none: below 500 texts none are held out to measure on. To measure: simcse-kit ")
+    options = ["--columns", "body"]
+    assert shlex.split(lines["next"]) == ["simcse-kit", "index", "build", str(out), str(path), "my-index", *options]
+    judge = shlex.split(lines["figures"].split("To measure: ")[1])
+    assert judge == ["simcse-kit", "judge", str(start), str(out), str(path), "--output", "judged", *options]
+    built = run(*shlex.split(lines["next"])[1:], cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    assert "a terminal" in run(*judge[1:], cwd=tmp_path).stderr  # all that is missing
+    again = run(*asked)
     assert again.returncode == 1
     assert "not empty" in again.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: Any, **settings: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "adapt", stopped)
+    done = run("adapt", "texts.txt", "--output-dir", tmp_path / "out")
+    assert done.returncode == 130
+    assert done.stderr.strip() == f"stopped; --resume goes on with the run in {tmp_path / 'out'}"
 
 
 def test_prompts_of_the_start_model_are_kept_and_used(start: Path, tmp_path: Path) -> None:

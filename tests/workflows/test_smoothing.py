@@ -13,7 +13,7 @@ import pytest
 from simcse_kit.objectives.neighbors import Neighbors
 from simcse_kit.types import Vectors
 from simcse_kit.workflows.methods import choose_method
-from simcse_kit.workflows.smoothing import _without, smoothing
+from simcse_kit.workflows.smoothing import smoothing
 from simcse_kit.workflows.texts import Texts
 
 TOPICS = 20
@@ -66,7 +66,7 @@ def test_the_mean_blurs_what_a_half_says_already() -> None:
     assert found is not None
     assert not found.helps
     assert found.own > 90
-    assert f"{found.own:.1f}, with averaged vectors {found.mean:.1f}" in found.words
+    assert f"{found.own:.1f}, by averaged vectors {found.mean:.1f}" in found.words
 
 
 def test_texts_of_one_word_have_no_halves() -> None:
@@ -77,12 +77,6 @@ def test_the_same_texts_give_the_same_answer() -> None:
     model = Made(**SHORT)
     first, again = (smoothing(model, texts(200), Neighbors(neighbors=5)) for _ in range(2))  # type: ignore[arg-type]
     assert first == again
-
-
-def test_a_row_is_not_its_own_neighbour() -> None:
-    scores = np.array([[1.0, 0.5, 0.2], [0.9, 0.8, 0.1]])
-    rows = np.array([[0, 1, 2], [0, 2, 3]])  # row 1 is not even among its nearest: repeats of it are
-    assert _without(scores, rows, np.array([0, 1])).tolist() == [[0.5, 0.2], [0.9, 0.8]]
 
 
 def _chosen(texts: list[str], model: Made) -> str:

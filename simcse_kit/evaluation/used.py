@@ -1,0 +1,58 @@
+"""Judged queries that trained or selected a model: they do not count where it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.evaluation.bootstrap import weighted_statistic
+from simcse_kit.evaluation.judgements import text_id, used_queries
+from simcse_kit.evaluation.results import Outcome, SuiteResult
+
+
+def without_used(result: SuiteResult, models: Iterable[str | Path]) -> SuiteResult:
+    """A result over the queries with which none of the models was trained or selected; a note counts the others.
+
+    Scores without outcomes stay as they are. Where no query is left, the scores do too, but the result has no outcomes,
+    so that no interval and no difference comes of it.
+
+    Args:
+        result: of a suite whose items are queries, or pairs that begin with one; any other is given back as it is.
+        models: all that are compared, or that they began with.
+    """
+    used = {str(model): used_queries(model) for model in models}
+    names = {name for queries in used.values() for name in queries}
+    asked = [outcome.texts[0] if outcome.texts else () for outcome in result.outcomes]
+    if not names or not asked or any(list(column) != list(asked[0]) for column in asked):
+        return result
+    ids = [text_id(text) for text in asked[0]]
+    kept = np.array([i for i, name in enumerate(ids) if name not in names], dtype=np.intp)
+    if len(kept) == len(ids):
+        return result
+    who = ", ".join(model for model, queries in used.items() if not queries.keys().isdisjoint(ids))
+    count = f"{len(ids) - len(kept):,} of {len(ids):,} queries were used to train or select {who}"
+    if not len(kept):
+        return replace(
+            result, outcomes=(), notes=(*result.notes, f"{count}: the scores flatter it; judge other queries")
+        )
+    outcomes = tuple(_only(outcome, kept) for outcome in result.outcomes)
+    even = np.ones((1, len(kept)))
+    scores = {outcome.score: 100 * float(weighted_statistic(outcome, even)[0]) for outcome in outcomes}
+    return replace(
+        result,
+        scores={**result.scores, **scores},
+        outcomes=outcomes,
+        notes=(*result.notes, f"{count}, and are left out"),
+    )
+
+
+def _only(outcome: Outcome, rows: NDArray[np.intp]) -> Outcome:
+    return outcome._replace(
+        values=outcome.values[rows],
+        gold=None if outcome.gold is None else outcome.gold[rows],
+        texts=tuple([column[i] for i in rows] for column in outcome.texts),
+    )
