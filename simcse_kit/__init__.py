@@ -21,6 +21,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "encoding.ray": ("encode_with_ray",),
     "errors": (
         "DataError",
+        "IndexChangedError",
         "MissingExtraError",
         "ModelError",
         "Notice",

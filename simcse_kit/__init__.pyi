@@ -10,6 +10,7 @@ from simcse_kit.encoding.once import encode
 from simcse_kit.encoding.ray import encode_with_ray
 from simcse_kit.errors import (
     DataError,
+    IndexChangedError,
     MissingExtraError,
     ModelError,
     Notice,
@@ -67,6 +68,7 @@ __all__ = [
     "EncodeCounts",
     "ExportCheck",
     "Hit",
+    "IndexChangedError",
     "IndexCounts",
     "LossBatch",
     "MissingExtraError",

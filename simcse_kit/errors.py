@@ -40,6 +40,18 @@ class SearchIndexError(SimCSEKitError, ValueError):
     """An index folder cannot be read, or does not fit the model or the call."""
 
 
+class DamagedIndexError(SearchIndexError):
+    """A file of an index is missing, or not what was written."""
+
+
+class SlowFilterError(SearchIndexError):
+    """A filter was stopped: it took longer than it may."""
+
+
+class IndexChangedError(SearchIndexError):
+    """An index was changed, removed or made with another model by somebody else since it was opened: open it again."""
+
+
 class MissingExtraError(SimCSEKitError, ImportError):
     """An optional package is not installed; the text names the install command."""
 

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simcse_kit.data.bounds import bounded_json
 from simcse_kit.data.columns import by_given_names, folded, layout_of_text, wanted_names
 from simcse_kit.data.kinds import as_kind, breaks, decided_kinds, kind_of, value_in_json, value_in_text
 from simcse_kit.data.reading import Layout, Reading, open_rows
@@ -129,7 +130,12 @@ class Source:
     def _found(self, cells: tuple[object, ...], value_of: Callable[[Any], Any]) -> _Found:
         text, *rest = cells
         identity = None if self.id_column is None else _id_of(rest.pop(0))
-        return identity, text_of(text), dict(self._values(rest, value_of))
+        try:
+            metadata = dict(self._values(rest, value_of))
+            bounded_json(metadata)
+        except (ValueError, RecursionError) as error:
+            raise RowProblem(str(error)) from error
+        return identity, text_of(text), metadata
 
     def _values(self, cells: Sequence[object], value_of: Callable[[Any], Any]) -> Iterator[tuple[str, Any]]:
         for name, cell in zip(self.metadata_columns, cells, strict=True):

@@ -97,7 +97,7 @@ def _read_modules(folder: Path, recorded: str | None) -> SentenceTransformersFol
     mask_token: str | None = None
     post: list[nn.Module] = []
     settings = Settings()
-    for entry in sorted(read_json(folder / "modules.json", ModelError), key=lambda entry: entry["idx"]):
+    for entry in sorted(read_json(folder / "modules.json", ModelError, list), key=lambda entry: entry["idx"]):
         kind = entry["type"].rsplit(".", 1)[-1]
         path = inside(folder, entry["path"], "modules.json")
         if kind == "Transformer" or kind in _OLD_TRANSFORMERS:

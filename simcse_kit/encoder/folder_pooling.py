@@ -12,7 +12,7 @@ from simcse_kit.encoder.backbone import read_state, whole_of
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
-from simcse_kit.files import read_json, write_json
+from simcse_kit.files import as_written, read_json, write_json
 from simcse_kit.parts import is_named
 
 NOT_PORTABLE = "simcse_kit.encoder.poolers.NotInSentenceTransformers"
@@ -55,7 +55,8 @@ def read_mode(path: Path) -> tuple[str, bool]:
 
 def read_layers(path: Path) -> LayerWeights:
     """The config and weights of a WeightedLayerPooling."""
-    start = int(read_json(path / "config.json", ModelError)["layer_start"])
+    with as_written(path / "config.json", ModelError):
+        start = int(read_json(path / "config.json", ModelError)["layer_start"])
     return LayerWeights(path, start, read_state(path)["layer_weights"].tolist())
 
 

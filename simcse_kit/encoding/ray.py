@@ -22,7 +22,7 @@ from simcse_kit.encoding.bulk.encode import EncodeCounts
 from simcse_kit.encoding.bulk.formats import hash_of_ranges, stored, width, write_parquet
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError, ModelError, SimCSEKitError, require_extra
-from simcse_kit.files import read_json, sync, write_json
+from simcse_kit.files import as_written, read_json, sync, write_json
 from simcse_kit.losses.similarity import ArrayLike
 from simcse_kit.model import SimCSE
 
@@ -180,11 +180,13 @@ def _open_output(target: Path, run: dict[str, Any], *, overwrite: bool) -> None:
     if target.is_dir() and any(target.iterdir()):
         if not record.is_file():
             raise DataError(f"{target} holds files that this command has not written; name another folder")
-        found = read_json(record, DataError)
-        if found["run"] == run and not found["finished"]:
+        with as_written(record, DataError):
+            found = read_json(record, DataError)
+            before, finished = dict(found["run"]), bool(found["finished"])
+        if before == run and not finished:
             return
         if not overwrite and any(target.glob("part-*")):
-            what = "is there already" if found["finished"] else "is of other data, another model or other settings"
+            what = "is there already" if finished else "is of other data, another model or other settings"
             raise DataError(f"{target} {what}; name another folder, or say --overwrite (overwrite=True)")
         shutil.rmtree(target)
     target.mkdir(parents=True, exist_ok=True)

@@ -25,14 +25,38 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, error: type[SimCSEKitError] = SimCSEKitError) -> Any:
-    """Read JSON; a missing or broken file is an ``error`` with its name."""
+def read_json(path: Path, error: type[SimCSEKitError] = SimCSEKitError, kind: type = dict) -> Any:
+    """Read JSON, an object or, for the ``kind`` list, an array; anything else is an ``error`` with the file's name."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise error(f"{path} is missing") from cause
-    except (UnicodeDecodeError, json.JSONDecodeError) as cause:
+    except OSError as cause:
+        raise error(f"{path} cannot be read: {cause.strerror}") from cause
+    except (ValueError, RecursionError) as cause:  # no UTF-8, a number of 5,000 digits, ten thousand brackets
         raise error(f"{path} is not JSON: {cause}") from cause
+    if not isinstance(value, kind):
+        raise error(f"{path} is not as simcse_kit reads it: it holds {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+@contextlib.contextmanager
+def as_written(path: Path, error: type[SimCSEKitError] = SimCSEKitError) -> Iterator[None]:
+    """Around the use of what `read_json` gave: a value that is missing or of another type is an ``error``."""
+    try:
+        yield
+    except SimCSEKitError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as cause:
+        raise error(f"{path} is damaged, or of another version of simcse_kit: {cause!r}") from cause
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and its parents, where they are missing; their entries are flushed to the disk."""
+    new = [parent for parent in (path, *path.parents) if not parent.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in new:
+        sync(made.parent)
 
 
 def sync(path: Path) -> None:

@@ -43,8 +43,8 @@ def only_writer(folder: Path, busy: SimCSEKitError) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def changing(folder: Path) -> Iterator[None]:
-    """Wait for other writers of a folder that exists, and keep it for a moment.
+def changing(folder: Path) -> Iterator[int]:
+    """Wait for other writers of a folder that exists, and keep it for a moment; its descriptor.
 
     Raises:
         FileNotFoundError: it is not there, or no longer.
@@ -53,8 +53,8 @@ def changing(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             try_lock(descriptor, wait=True)
-            if _is(folder, descriptor):  # else it was exchanged for another one in the meantime
-                yield
+            if leads_to(folder, descriptor):  # else it was exchanged for another one in the meantime
+                yield descriptor
                 return
         finally:
             os.close(descriptor)
@@ -68,15 +68,18 @@ def owned(folder: Path, busy: Callable[[str], SimCSEKitError]) -> Iterator[None]
     the error from words for the process that has it. A folder that was made and is empty at the end goes.
     """
     path, made = folder / LOCK, not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:  # another process has just removed the folder
+            continue
         held = try_lock(descriptor)
         if held is False:
             who = _who(path)
             os.close(descriptor)
             raise busy(who)
-        if _is(path, descriptor):
+        if leads_to(path, descriptor):
             break
         os.close(descriptor)  # its owner has just removed it
     if held is None:
@@ -86,7 +89,7 @@ def owned(folder: Path, busy: Callable[[str], SimCSEKitError]) -> Iterator[None]
         os.write(descriptor, json.dumps({"process": os.getpid(), "host": platform.node()}).encode())
         yield
     finally:
-        if _is(path, descriptor):
+        if leads_to(path, descriptor):
             path.unlink()
         os.close(descriptor)
         if made:
@@ -118,7 +121,7 @@ def _who(path: Path) -> str:
         return "another process"
 
 
-def _is(path: Path, descriptor: int) -> bool:
+def leads_to(path: Path, descriptor: int) -> bool:
     """Whether a path still leads to what is open."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))

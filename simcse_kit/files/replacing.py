@@ -13,19 +13,22 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from simcse_kit.files.disk import read_json, sync, sync_all, write_json
+from simcse_kit.errors import SimCSEKitError
+from simcse_kit.files.disk import as_written, read_json, sync, sync_all, write_json
 from simcse_kit.files.locks import LOCK, changing
 
 JOURNAL = ".placing"
 MARK = ".unfinished"  # in a folder that is to replace another one, see `replace_folder`
 _STEPS = ".steps.json"  # of a journal
+_JOURNALS = re.compile(re.escape(JOURNAL) + "-[0-9a-f]{8}")
 _LINKED = 10_000  # files of a folder that is exchanged, at most: each gets a link
 
 
@@ -34,6 +37,16 @@ class Steps(NamedTuple):
 
     place: list[str]  # new files, in the order in which they are placed
     remove: list[str]  # old files
+
+    @classmethod
+    def read(cls, path: Path) -> Steps:
+        """The steps of a journal, which touch nothing outside the folder; what is not one is an error by name."""
+        with as_written(path):
+            steps = cls(**read_json(path))
+            for name in (*steps.place, *steps.remove):
+                if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+                    raise SimCSEKitError(f"{path} names {name}, which is not in its folder: it was not written by us")
+            return steps
 
     def touches(self, path: str) -> bool:
         """Whether a folder holds a file that is placed or removed."""
@@ -246,20 +259,25 @@ def _by_journal(staging: Path, target: Path, steps: Steps) -> None:
 
 
 def _journals(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name.startswith(f"{JOURNAL}-"))
+    found = (path for path in folder.iterdir() if _JOURNALS.fullmatch(path.name))
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 
 def _complete(folder: Path) -> None:
     for journal in _journals(folder):
         if (journal / _STEPS).is_file():  # else it is done, and was being removed
-            _place(journal, folder, Steps(**read_json(journal / _STEPS)))
+            _place(journal, folder, Steps.read(journal / _STEPS))
             sync(folder)
             (journal / _STEPS).unlink()
         shutil.rmtree(journal)
 
 
 def _place(source: Path, folder: Path, steps: Steps) -> None:
-    """Do the steps, or what is left of them."""
+    """Do the steps, or what is left of them; nothing goes through a link inside the folder."""
+    for path in (*steps.place, *steps.remove):
+        for above in (folder / path).relative_to(folder).parents:
+            if (folder / above).is_symlink() and above.name:
+                raise SimCSEKitError(f"{folder / above} is a link out of the folder; put a folder in its place")
     for path in steps.place:
         if (source / path).exists() or (source / path).is_symlink():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +17,15 @@ from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
 from simcse_kit.encoder.call import listening, moving, say_cut
 from simcse_kit.errors import DataError, SearchIndexError
-from simcse_kit.files import sync
+from simcse_kit.files import at_work, make_folder, owned, sync
+from simcse_kit.index.models import about_model
 from simcse_kit.index.passages import cut_passages
-from simcse_kit.index.sentence_index import SentenceIndex, about_model
+from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search.address import Address, index_address
 from simcse_kit.search.collection import Collection
+from simcse_kit.search.commits import clear, one_writer
+from simcse_kit.search.store import is_file
 from simcse_kit.search.stores import token_of
 from simcse_kit.search.structure import TARGET_RECALL
 
@@ -60,7 +65,7 @@ def build_index(
     uri: str | None = None,
     token: str | None = None,
 ) -> tuple[SentenceIndex, IndexCounts]:
-    """Encode files into a new index in ``folder``, which appears when it is complete.
+    """Encode files into a new index in ``folder``, which appears when it is complete; two builds of it at once are not.
 
     Over Milvus the rows arrive as they are encoded, and until all have the collection opens for nothing else. After a
     failure or a kill the same call goes on: rows that are there are compared with the files, not encoded again.
@@ -91,8 +96,8 @@ def build_index(
 
     Raises:
         DataError: a file or row that cannot be used, or no row is left.
-        SearchIndexError: a folder that is not empty, an id that is there twice, or, going on over Milvus, other rows
-            than the build began with.
+        SearchIndexError: a folder that is not empty or that another process builds, an id that is there twice, or,
+            going on over Milvus, other rows than the build began with.
         ModelError: the model cannot be loaded.
         DiskFullError: no space; nothing is left behind.
     """
@@ -102,25 +107,54 @@ def build_index(
     address = index_address(folder, store, uri, token)
     if address.uri is not None:
         return _build_in_milvus(model, files, address, how, kind, target_recall, queries)
-    target = Path(address.path).absolute()
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise SearchIndexError(f"{address} is there already and not empty; name a new folder, or add to it")
-    staging = target.parent / f".{target.name}.building"
-    shutil.rmtree(staging, ignore_errors=True)  # of one that was killed
-    try:
+    target = Path(os.path.realpath(address.path))
+    taken = SearchIndexError(f"{address} is there already and not empty; name a new folder, or add to it")
+    if target.is_dir():
+        with one_writer(target, opened=True):
+            clear(target)  # of a first save that was killed
+    if is_file(target) or (target.is_dir() and any(target.iterdir())):
+        raise taken
+    with _aside(target) as staging:
         index = SentenceIndex.build(model, [], kind=kind, target_recall=target_recall)
         index.save(staging)
         if queries is not None:
             index.tune_by(queries)
         counts = _add(index, files, how)
-        if target.is_dir():
-            target.rmdir()
-        os.rename(staging, target)
+        try:
+            os.rename(staging, target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # somebody else was first
+                raise taken from error
+            raise
         sync(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     collection = Collection.open(target, trust_remote_code=True)  # a kind of the user's own was given
     return SentenceIndex(index.model, collection), counts
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A folder beside ``target`` to build in, for this process alone; what a killed build left there goes."""
+    work = target.parent / f".{target.name}.building"
+    is_file(work)  # an error where its name is too long
+    make_folder(target.parent)
+
+    def busy(who: str) -> SearchIndexError:
+        return SearchIndexError(f"{target} is being built by {who}; wait until it is there, or name another folder")
+
+    with owned(work, busy):
+        try:
+            _empty(work)
+            yield work / "index"
+        finally:
+            _empty(work)
+    with suppress(OSError):  # the next build has begun
+        work.rmdir()
+
+
+def _empty(work: Path) -> None:
+    for path in work.iterdir():
+        if not at_work(path):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _build_in_milvus(

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from simcse_kit.encoder.call import checked_texts
-from simcse_kit.encoder.pooling import recorded_pooling
-from simcse_kit.errors import ModelError, SearchIndexError
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.index.models import about_model, fingerprint_of, model_of, model_on_disk
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection
 from simcse_kit.search.address import Address, index_address, masked
+from simcse_kit.search.changing import commit_change
 from simcse_kit.search.making import making_shown
 from simcse_kit.search.stores import at_address
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import normalized
 from simcse_kit.types import Vectors
 
+Result = TypeVar("Result")
 Metadata = Sequence[Mapping[str, Any] | None] | None
 """A JSON object for each of N sentences, or None."""
 
@@ -113,31 +115,16 @@ class SentenceIndex:
             SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
         """
         collection = open_collection(folder, trust_remote_code=trust_remote_code, store=store, uri=uri, token=token)
-        shown = masked(folder)
-        made_with = collection.model
-        if not isinstance(model, SimCSE):
-            name = made_with["name"] if model is None else model
-            try:
-                model = SimCSE(
-                    name,
-                    pooling=recorded_pooling(made_with["pooling"], trust_remote_code=trust_remote_code),
-                    max_seq_length=made_with["max_seq_length"],
-                    device=device,
-                    backend=backend,
-                    dtype=dtype,
-                    local_files_only=local_files_only,
-                    trust_remote_code=trust_remote_code,
-                )
-            except ModelError as error:
-                hint = "; where it has moved, name it (--model)" if model is None else ""
-                raise SearchIndexError(f"{shown}: its model {name} cannot be loaded: {error}{hint}") from error
-        if model.fingerprint() != made_with["fingerprint"]:
-            raise SearchIndexError(
-                f"{shown} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
-                f"{made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got {model.name} "
-                f"(pooling {model.pooling}, {model.max_seq_length} tokens, {model.fingerprint()[:12]}). "
-                "Use that model, or build the index again with this one"
-            )
+        model = model_of(
+            collection.model,
+            masked(folder),
+            model,
+            device=device,
+            backend=backend,
+            dtype=dtype,
+            local_files_only=local_files_only,
+            trust_remote_code=trust_remote_code,
+        )
         return cls(model, collection)
 
     def __len__(self) -> int:
@@ -175,8 +162,8 @@ class SentenceIndex:
             SearchIndexError: an id that is taken or of another type, or a model that has changed since.
             TypeError: one string instead of a list.
         """
-        texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
-        self._collection.add(texts, vectors, ids, metadata)
+        made_with, texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
+        self._collection.add(texts, vectors, ids, metadata, fingerprint=made_with)
 
     def update(
         self,
@@ -193,8 +180,8 @@ class SentenceIndex:
             SearchIndexError: an id that is not there, or a model that has changed since.
             TypeError: one string instead of a list.
         """
-        texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
-        self._collection.update(texts, vectors, ids, metadata)
+        made_with, texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
+        self._collection.update(texts, vectors, ids, metadata, fingerprint=made_with)
 
     def delete(self, ids: Sequence[int | str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
         """Delete the sentences with these ids, or those that meet a filter, in memory; `save` commits.
@@ -205,12 +192,14 @@ class SentenceIndex:
 
     def _encoded(
         self, sentences: Sequence[str], batch_size: int | None, show_progress_bar: bool
-    ) -> tuple[list[str], Vectors]:
+    ) -> tuple[str, list[str], Vectors]:
+        """(fingerprint of the model, texts, vectors)."""
         if isinstance(sentences, str):
             raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
-        self._check_model(self._collection)
+        made_with = fingerprint_of(self.model, self._collection.model)
         texts = checked_texts(sentences)
-        return texts, self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
+        vectors = self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
+        return made_with, texts, vectors
 
     def save(
         self,
@@ -248,7 +237,7 @@ class SentenceIndex:
         Raises:
             SearchIndexError: no query, or a model that has changed since.
         """
-        self._check_model(self._collection)
+        fingerprint_of(self.model, self._collection.model)
         texts = checked_texts(queries)
         if not texts:
             raise SearchIndexError("to tune by queries takes at least one")
@@ -305,7 +294,7 @@ class SentenceIndex:
                 was made.
         """
         now = self._collection.now()  # the model that is checked is that of the rows that are searched
-        self._check_model(now)
+        fingerprint_of(self.model, now.model)
         if isinstance(queries, str):
             return now.search(self.model.encode_query([queries]), k, threshold, filter)[0]
         return now.search(self.model.encode_query(checked_texts(queries)), k, threshold, filter)
@@ -325,9 +314,15 @@ class SentenceIndex:
         k: int = 5,
         threshold: float | None = None,
         filter: Mapping[str, Any] | None = None,
+        *,
+        fingerprint: str | None = None,
     ) -> list[list[Hit]]:
-        """As `search`, by vectors (Q, D) of any length that the index's model, or another like it, gave."""
-        return self._collection.search(vectors, k, threshold, filter)
+        """As `search`, by vectors (Q, D) of any length that the index's model, or another like it, gave.
+
+        ``fingerprint``: of the model that gave them (`SimCSE.fingerprint`); None: not checked. Where the index is of
+        another model, this is an `IndexChangedError`.
+        """
+        return self._collection.search(vectors, k, threshold, filter, fingerprint=fingerprint)
 
     def similar(
         self, id: int | str, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
@@ -341,9 +336,14 @@ class SentenceIndex:
         vectors: Vectors,
         ids: Sequence[int | str] | None = None,
         metadata: Metadata = None,
+        *,
+        fingerprint: str | None = None,
     ) -> list[int | str]:
-        """As `add`, with vectors (N, D) that the index's model gave; returns the ids."""
-        return self._collection.add(sentences, vectors, ids, metadata)
+        """As `add`, with vectors (N, D) that the index's model gave; returns the ids.
+
+        ``fingerprint``: as in `search_vectors`.
+        """
+        return self._collection.add(sentences, vectors, ids, metadata, fingerprint=fingerprint)
 
     def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
         """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""
@@ -357,32 +357,39 @@ class SentenceIndex:
         """Every sentence, in the order in which they were added."""
         return (row.text for row, _ in self._collection.rows())
 
-    def refresh(self) -> bool:
-        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it.
+    def refresh(self, *, discard: bool = False) -> bool:
+        """Read the last commit where somebody else has made one since; whether it has.
+
+        Unsaved changes prevent it, unless they are to be thrown away (``discard``).
 
         Raises:
-            SearchIndexError: the index in that folder is of another model now.
+            IndexChangedError: the index in that place is of another model now, or gone. This one stays as it was, and
+                still answers; `reopened` is the one that is there.
         """
-        changed = self._collection.refresh()
-        if changed:
-            self._check_model(self._collection)
-        return changed
+        return self._collection.refresh(discard=discard)
 
-    def _check_model(self, collection: BaseCollection) -> None:
-        """The model may have been trained on, or its length or prompts set, since the index was made with it."""
-        if self.model.fingerprint() != collection.model["fingerprint"]:
-            raise SearchIndexError(
-                f"the model {self.model.name} has changed (weights, length or prompts) since this index was made with "
-                "it; build the index again"
-            )
+    def reopened(self, models: Sequence[SimCSE] = ()) -> SentenceIndex:
+        """The index that is in its place now, with its model, which may be another one by now.
 
+        The model is this one's, one of ``models``, or is loaded from the disk as this one's was: nothing is downloaded,
+        and no code that an index or a model brings is run.
 
-def about_model(model: SimCSE) -> dict[str, Any]:
-    """What an index keeps about its model: enough to load it again, and to know another."""
-    folder = Path(model.name)
-    return {
-        "name": str(folder.absolute()) if folder.is_dir() else model.name,
-        "pooling": model.pooling,
-        "max_seq_length": model.max_seq_length,
-        "fingerprint": model.fingerprint(),
-    }
+        Raises:
+            SearchIndexError: no index there, or a model that cannot be loaded in this way.
+        """
+        collection = self._collection.reopened()
+        return SentenceIndex(model_on_disk(collection.model, str(collection.folder), [self.model, *models]), collection)
+
+    def commit(self, change: Callable[[SentenceIndex], Result]) -> Result:
+        """Make a change and save it: both, or neither where anything fails; returns what ``change`` returns.
+
+        ``change`` gets the index as the last commit has it, to add to, update and delete from. It is called again where
+        somebody else commits in between. Until the end, searches of this index are without the change.
+
+        >>> index.commit(lambda now: now.add(["One sentence more."]))  # doctest: +SKIP
+
+        Raises:
+            IndexChangedError: the index is of another model by now, or others commit all the time.
+            SearchIndexError, DiskFullError: as of ``change`` and `save`.
+        """
+        return commit_change(self._collection, lambda writer: change(SentenceIndex(self.model, writer)))

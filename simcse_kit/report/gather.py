@@ -13,10 +13,10 @@ from simcse_kit.encoder.folder import RECORD
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import SUITES
 from simcse_kit.evaluation.results import AVERAGE
-from simcse_kit.files import read_json
+from simcse_kit.files import as_written, read_json
 from simcse_kit.report.charts import GeometryStep
 from simcse_kit.report.comparison import Comparison, ModelScores, compare_models
-from simcse_kit.training.record import RUN_RECORD, eval_record, machine, read_metrics
+from simcse_kit.training.record import METRICS, RUN_RECORD, eval_record, machine, read_metrics
 from simcse_kit.training.seeds import seed_models
 
 _HUB = "hf:"  # before the name of a data set there
@@ -149,12 +149,15 @@ def read_log(folder: str | Path) -> RunLog | None:
         last = f"its last checkpoint is {checkpoints[-1]}" if checkpoints else "it has no checkpoint yet"
         raise SimCSEKitError(f"{run} is a training run that has not ended; {last}. Go on with train --resume")
     saved = read_json(run / RECORD)
-    lines = read_metrics(run)
+    with as_written(run / METRICS):
+        lines = read_metrics(run)
+        losses, scores = _finite(lines, "loss"), _finite(lines, "eval_spearman")
+        geometry = [GeometryStep(*line) for line in _finite(lines, "eval_alignment", "eval_uniformity")]
     return RunLog(
         record=record,
-        losses=_finite(lines, "loss"),
-        scores=_finite(lines, "eval_spearman"),
-        geometry=[GeometryStep(*line) for line in _finite(lines, "eval_alignment", "eval_uniformity")],
+        losses=losses,
+        scores=scores,
+        geometry=geometry,
         saved_step=saved.get("steps") if saved.get("best_step") is None else saved["best_step"],
     )
 

@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simcse_kit.search.base import BaseCollection, Hit, IndexInfo
+    from simcse_kit.search.base import BaseCollection
     from simcse_kit.search.clustering import Clusters, cluster_rows
     from simcse_kit.search.collection import Collection
     from simcse_kit.search.kinds._lines import KINDS
     from simcse_kit.search.mining import Mined, MinedPair, mine
     from simcse_kit.search.rows import IndexRow
+    from simcse_kit.search.snapshot import Hit, IndexInfo
     from simcse_kit.search.stores import STORES, new_collection, open_collection
 
 _HOME = {  # imported when they are asked for: the command's help needs the kinds alone
@@ -20,8 +21,8 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "BaseCollection": "base",
     "Clusters": "clustering",
     "Collection": "collection",
-    "Hit": "base",
-    "IndexInfo": "base",
+    "Hit": "snapshot",
+    "IndexInfo": "snapshot",
     "Mined": "mining",
     "MinedPair": "mining",
     "IndexRow": "rows",

@@ -2,68 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.checks import as_json, check_finite_vectors, checked_count, checked_ids, unit_vectors
+from simcse_kit.search.checks import (
+    as_json,
+    check_fingerprint,
+    check_finite_vectors,
+    checked_count,
+    checked_ids,
+    unit_vectors,
+)
 from simcse_kit.search.fields import Fields, check_fields, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
-from simcse_kit.search.rows import Id, IndexRow, JsonObject
-from simcse_kit.search.store import Searched
+from simcse_kit.search.rows import Id, IndexRow
+from simcse_kit.search.snapshot import Hit, IndexInfo, Snapshot
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Nearest, normalized
 from simcse_kit.types import Vectors
-
-
-class Hit(NamedTuple):
-    """One answer: what is stored, and the cosine with the query."""
-
-    id: Id
-    text: str
-    score: float
-    metadata: JsonObject | None = None
-
-    @classmethod
-    def of(cls, row: IndexRow, score: float) -> Hit:
-        """A row that was found."""
-        return cls(row.id, row.text, float(score), row.metadata)
-
-
-@dataclass(frozen=True)
-class IndexInfo:
-    """What an index holds."""
-
-    count: int
-    deleted: int  # rows that `Collection.compact` would remove
-    dimension: int
-    kind: str  # as asked for
-    structure: Searched | None  # None: every search is exact
-    unindexed: int  # rows behind the structure, which are compared one by one
-    segments: int
-    bytes: int  # on the disk, of the last commit
-    generation: int
-    model: dict[str, Any]
-    fields: Fields | None = None  # types of the metadata; None: not known, of an index of an older version
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """What an index is at one instant: a reader takes it once, a writer replaces it as a whole."""
-
-    dimension: int
-    kind: str  # as asked for
-    target_recall: float
-    model: dict[str, Any] = field(default_factory=dict)  # what the owner keeps about the model with the rows
-    next_id: int = 0  # the first integer that was never an id
-    id_type: type | None = None  # int or str; None: no row yet
-    fields: Fields | None = field(default_factory=dict)  # of the metadata; None: not known
 
 
 class BaseCollection(ABC):
@@ -131,19 +95,24 @@ class BaseCollection(ABC):
         vectors: Vectors,
         ids: Sequence[Id] | None = None,
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
+        fingerprint: str | None = None,
     ) -> list[Id]:
         """Add N texts with vectors (N, D), of any length but zero, under new ids (None: integers that go on).
 
         Returns the ids.
 
         ``metadata``: a JSON object for each text, or None.
+        ``fingerprint``: of the model that gave the vectors; None: not checked.
 
         Raises:
+            IndexChangedError: the index is of another model by now. Nothing is added then.
             SearchIndexError: an id that is taken, no integer or string, or not of the others' type; a wrong shape;
                 metadata that is no JSON object, or not of the fields' types. Nothing is added then.
         """
-        unit = unit_vectors(texts, vectors, self.dimension)
         next_ = self.now()
+        check_fingerprint(next_.model, fingerprint)
+        unit = unit_vectors(texts, vectors, next_.dimension)
         new = next_._new_ids(len(texts), ids)
         if taken := next_._taken(new):
             raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
@@ -158,14 +127,17 @@ class BaseCollection(ABC):
         vectors: Vectors,
         ids: Sequence[Id],
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
+        fingerprint: str | None = None,
     ) -> None:
         """Put N texts, vectors and metadata in the place of those with these ids; all are as in `add`.
 
         Raises:
             SearchIndexError: an id that is not there, and what `add` refuses. Nothing is changed then.
         """
-        unit = unit_vectors(texts, vectors, self.dimension)
         next_ = self.now()
+        check_fingerprint(next_.model, fingerprint)
+        unit = unit_vectors(texts, vectors, next_.dimension)
         same, objects = next_._new_ids(len(texts), ids), as_json(metadata, len(texts))
         fields = with_rows(next_.fields, metadata)
         numbers = next_._numbers(same)
@@ -267,14 +239,17 @@ class BaseCollection(ABC):
         k: int = 5,
         threshold: float | None = None,
         filter: Mapping[str, Any] | None = None,
+        *,
+        fingerprint: str | None = None,
     ) -> list[list[Hit]]:
         """The ``k`` nearest texts of each query vector (Q, D), best first, with a cosine of at least ``threshold``.
 
-        ``filter``: a filter on the metadata (`filters`).
+        ``filter``: a filter on the metadata (`filters`). ``fingerprint``: as in `add`.
         """
         k = k if type(k) is int and k > 0 else checked_count(k)
         check_threshold(threshold)
         now = self.now()
+        check_fingerprint(now.model, fingerprint)
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
         if queries.shape[1] != now.dimension and len(queries):
             raise SearchIndexError(
@@ -370,8 +345,29 @@ class BaseCollection(ABC):
         """What it holds."""
 
     @abstractmethod
-    def refresh(self) -> bool:
-        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it."""
+    def refresh(self, *, discard: bool = False) -> bool:
+        """Read the last commit where somebody else has made one since; whether it has.
+
+        Unsaved changes prevent it, unless they are to be thrown away (``discard``).
+
+        Raises:
+            IndexChangedError: there is none any more, or one of another model or dimension; this one stays as it was.
+        """
+
+    @abstractmethod
+    def reopened(self) -> BaseCollection:
+        """What is in its place now, whatever it is; no code that it alone names is run."""
+
+    def fork(self) -> Self:
+        """A writer beside this index, whose changes are its own until `adopt` takes them over."""
+        return copy.copy(self)
+
+    def adopt(self, fork: Self) -> None:
+        """Be what a fork is; the fork is not used any more."""
+        vars(self).update(vars(fork))
+
+    def abandon(self) -> None:  # noqa: B027  # a commit to a folder is there whole or not at all
+        """Undo what a save that failed has sent already."""
 
     @abstractmethod
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -10,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from simcse_kit.errors import SearchIndexError
+from simcse_kit.data.bounds import bounded_json
+from simcse_kit.errors import IndexChangedError, SearchIndexError
 from simcse_kit.search.rows import Id
+from simcse_kit.search.snapshot import Snapshot
 from simcse_kit.search.vectors import normalized
 from simcse_kit.types import Vectors
 
@@ -53,14 +54,33 @@ def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> 
         if value is not None and not isinstance(value, Mapping):
             raise SearchIndexError(f"metadata number {number} is a JSON object or None; got {value!r:.80}")
         try:
-            text = None if value is None else json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SearchIndexError(f"metadata number {number} cannot be written as JSON: {error}") from error
+            text = None if value is None else bounded_json(value)
+        except (TypeError, ValueError) as error:
+            raise SearchIndexError(f"metadata number {number} cannot be stored: {error}") from error
         check_storable(text or "", f"metadata number {number}")
         if text is not None and _NUL.search(text):
             raise SearchIndexError(f"metadata number {number} has a NUL character, at which filters end; remove it")
         texts.append(text)
     return texts
+
+
+def check_fingerprint(made_with: Mapping[str, Any], fingerprint: str | None) -> None:
+    """An `IndexChangedError` where rows are of another model than the one of this fingerprint; None: any."""
+    own = made_with.get("fingerprint")
+    if fingerprint is not None and fingerprint != own:
+        raise IndexChangedError(
+            f"the vectors are of another model (fingerprint {fingerprint[:12]}) than the index (fingerprint "
+            f"{str(own)[:12]}): it was made again since it was opened, or the model has changed; open it again"
+        )
+
+
+def check_same_model(before: Snapshot, model: Mapping[str, Any], dimension: int, where: object) -> None:
+    """An `IndexChangedError` where a later commit is of another model: its vectors mean something else."""
+    if (model.get("fingerprint"), dimension) != (before.model.get("fingerprint"), before.dimension):
+        raise IndexChangedError(
+            f"{where} was made again by somebody else since it was opened, with another model "
+            f"({model.get('name', 'no name')}, {dimension} dimensions); open it again"
+        )
 
 
 def check_storable(text: str, what: str) -> None:

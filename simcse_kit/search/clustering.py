@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.base import BaseCollection, Hit
+from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.rows import IndexRow
+from simcse_kit.search.snapshot import Hit
 from simcse_kit.types import Vectors
 
 

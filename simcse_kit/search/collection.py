@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,30 +13,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.errors import SearchIndexError, say_once
+from simcse_kit.errors import IndexChangedError, SearchIndexError, say_once
 from simcse_kit.files import sync
 from simcse_kit.search.address import parse_address
-from simcse_kit.search.base import BaseCollection, Hit, IndexInfo, Snapshot
-from simcse_kit.search.blocks import seal
+from simcse_kit.search.base import BaseCollection
+from simcse_kit.search.checks import check_same_model
+from simcse_kit.search.commits import NewCommit, commit, committing, last_commit, one_writer
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
+from simcse_kit.search.snapshot import Hit, IndexInfo, Snapshot
 from simcse_kit.search.store import (
     MANIFEST,
     FileEntry,
     Manifest,
     SegmentEntry,
     StructureEntry,
-    commit,
-    committing,
-    file_name,
-    generation_of,
-    one_writer,
+    is_file,
     read_manifest,
 )
-from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, build_tuned, resolve_kinds
+from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, resolve_kinds
+from simcse_kit.search.tuning import write_tuned
 from simcse_kit.search.vectors import Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
@@ -47,7 +47,8 @@ class FolderSnapshot(Snapshot):
     content: Content
     folder: Path | None = None
     generation: int = 0  # of the commit in ``folder`` that the content started from
-    stamp: tuple[int, int] | None = None  # `_stamp` of that commit
+    commit: str | None = None  # its id
+    stamp: tuple[int, ...] | None = None  # `_stamp` of it
 
 
 class Collection(BaseCollection):
@@ -129,7 +130,7 @@ class Collection(BaseCollection):
         numbers = np.flatnonzero(content.live)
         for at in range(0, len(numbers), batch):
             own = numbers[at : at + batch]
-            found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), content.live)
+            found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), content.live, own=True)
             scores = np.where(found.rows == own[:, None], -np.inf, found.scores)  # itself goes last
             yield own, merged([Nearest(scores, np.where(found.rows == own[:, None], -1, found.rows))], k)
 
@@ -145,19 +146,31 @@ class Collection(BaseCollection):
             structure=content.described,
             unindexed=content.unindexed,
             segments=len(content.segments),
-            bytes=0 if snapshot.folder is None else _bytes_of(snapshot.folder),
+            bytes=0 if snapshot.folder is None else _bytes_of(snapshot.folder, content),
             generation=snapshot.generation,
             model=snapshot.model,
             fields=snapshot.fields,
         )
 
-    def refresh(self) -> bool:
-        """Read the last commit where somebody else has made one since; whether it has. Unsaved changes prevent it."""
+    def refresh(self, *, discard: bool = False) -> bool:
+        """See `BaseCollection.refresh`."""
         snapshot = self._snapshot
-        if snapshot.folder is None or snapshot.content.changed or _stamp(snapshot.folder) == snapshot.stamp:
+        if snapshot.folder is None or (snapshot.content.changed and not discard):
             return False
-        self._snapshot = Collection._open(snapshot.folder, {snapshot.kind})._snapshot
+        found = _stamp(snapshot.folder / MANIFEST)
+        if found is None:
+            raise IndexChangedError(
+                f"{snapshot.folder} holds no index any more; somebody removed it since it was opened"
+            )
+        if found == snapshot.stamp and not snapshot.content.changed:
+            return False
+        self._snapshot = Collection._open(snapshot.folder, {snapshot.kind}, before=self.now())._snapshot
         return True
+
+    def reopened(self) -> Collection:
+        """See `BaseCollection.reopened`."""
+        assert self.folder is not None
+        return Collection._open(self.folder, {self.kind})
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
         """Commit to ``folder`` (None: where it was opened or saved last); on any failure the last commit stays.
@@ -170,25 +183,25 @@ class Collection(BaseCollection):
             DiskFullError: no space.
         """
         target = self._target(folder)
-        with one_writer(target):
-            generation = self._next_generation(target)
+        opened = self._opened(target)
+        with one_writer(target, opened=opened is not None) as descriptor:
+            before = last_commit(target, opened)
             content, described = self._content, self._content.described
-            new = content.changed
+            changed = content.changed
             missing = structure and described is None and self._wants_structure(len(content))
-            if (target / MANIFEST).is_file() and not new and not missing:
+            if before is not None and not changed and not missing:
                 return target
-            with committing(target):
+            with committing(target, descriptor, before, self._snapshot.generation) as new:
                 entries = [segment.entry for segment in content.segments]
-                if entries and target != self.folder:
-                    self._copy_to(target)
-                if new:
+                if target != self.folder:
+                    entries, described = self._copied(new, entries, described)
+                if changed:
                     deleted = content.newly_deleted()
                     kept = len(entries) - to_merge(content.segments, content.pending.count + len(deleted))
-                    merged = content.segments[kept:]
-                    entries[kept:] = [write_segment(target, generation, merged, content.pending, deleted)]
+                    entries[kept:] = [write_segment(new, content.segments[kept:], content.pending, deleted)]
                 if missing:
-                    described = self._structure(target, generation, content.vectors)
-                self._commit(target, generation, entries, described)
+                    described = self._structure(new, content.vectors)
+                self._commit(new, entries, described, content.pending.start)
         rest = self._content.unindexed
         if described is not None and rest > max(AUTO_FLAT, described.rows // 4):
             say_once(
@@ -199,7 +212,16 @@ class Collection(BaseCollection):
         return target
 
     def _wants_structure(self, count: int) -> bool:
-        return count > 1 and isinstance(resolve_kinds(self.kind, count)[0], ApproximateKind)
+        kind = resolve_kinds(self.kind, count)[0]
+        if count < 2 or not isinstance(kind, ApproximateKind):
+            return False
+        if count < (least := kind.least_rows(self.dimension)):
+            say_once(
+                f"{kind.name} needs {least} rows; with {count}, every vector is compared",
+                key=f"few rows: {kind.name}",
+            )
+            return False
+        return True
 
     def compact(self) -> Path:
         """Commit without the deleted rows, and with a structure over all that is left; costs the index's size."""
@@ -211,14 +233,14 @@ class Collection(BaseCollection):
                 "simcse-kit index compact --queries FILE",
                 key=f"queries: {target}",
             )
-        with one_writer(target):
-            generation, content = self._next_generation(target), self._content
-            with committing(target):
-                entry = compacted(target, generation, content.segments, content.vectors, content.live)
+        with one_writer(target, opened=True) as descriptor:
+            before, content = last_commit(target, self._opened(target)), self._content
+            with committing(target, descriptor, before) as new:
+                entry = compacted(new, content.segments, content.vectors, content.live)
                 vectors = VectorParts([open_segment(target, entry, self.dimension).part], self.dimension)
                 wanted = self._wants_structure(entry.count)
-                described = self._structure(target, generation, vectors) if wanted else None
-                self._commit(target, generation, [entry], described)
+                described = self._structure(new, vectors) if wanted else None
+                self._commit(new, [entry], described, 0)
         return target
 
     def verify(self) -> None:
@@ -235,77 +257,48 @@ class Collection(BaseCollection):
             raise SearchIndexError(f"a Collection is saved to a folder; got {place}: SentenceIndex.save goes there")
         target = Path(folder).absolute() if folder is not None else self.folder
         assert target is not None
-        if target.is_file():
+        if is_file(target):
             raise SearchIndexError(f"{target} is a file; an index is a folder")
         return target
 
-    def _next_generation(self, target: Path) -> int:
-        if (target / MANIFEST).is_file():
-            on_disk = read_manifest(target).generation
-            if target != self.folder:
-                raise SearchIndexError(
-                    f"{target} already holds an index; open it and add to it, or choose another folder"
-                )
-            if on_disk != self._snapshot.generation:
-                raise SearchIndexError(
-                    f"{target} was changed by somebody else since it was opened (commit {on_disk}, opened at "
-                    f"{self._snapshot.generation}); open it again"
-                )
-            return max(on_disk, self._newest()) + 1
-        if target.is_dir() and any(target.iterdir()):
-            raise SearchIndexError(f"{target} is not empty and not an index; choose another folder")
-        return self._newest() + 1
+    def _opened(self, target: Path) -> str | None:
+        """Id of the commit in ``target`` that the content started from."""
+        return self._snapshot.commit if target == self.folder else None
 
-    def _newest(self) -> int:
-        """The highest number in its files' names; of a copy it may be above its commit's, and must not come again."""
-        return max((generation_of(file.name) for file in self._files()), default=0)
+    def _copied(
+        self, new: NewCommit, entries: Sequence[SegmentEntry], structure: StructureEntry | None
+    ) -> tuple[list[SegmentEntry], StructureEntry | None]:
+        """Copy the files of the last commit to another folder; the entries of the copies."""
 
-    def _files(self) -> Iterator[FileEntry]:
-        for segment in self._content.segments:
-            yield from filter(None, (segment.entry.vectors, segment.entry.rows))
-        if self._content.described is not None:
-            yield self._content.described.file
+        def copied(file: FileEntry) -> FileEntry:
+            assert self.folder is not None
+            source, target = self.folder / file.name, new.copied(file.name)
+            try:
+                with source.open("rb") as old, target.open("xb") as copy:
+                    shutil.copyfileobj(old, copy)
+            except FileNotFoundError as error:
+                raise IndexChangedError(f"{source} is gone: somebody changed the index; open it again") from error
+            sync(target)
+            return replace(file, name=target.name)
 
-    def _copy_to(self, target: Path) -> None:
-        assert self.folder is not None
-        for file in self._files():
-            shutil.copyfile(self.folder / file.name, target / file.name)
-            sync(target / file.name)
+        segments = [
+            replace(entry, vectors=entry.vectors and copied(entry.vectors), rows=copied(entry.rows))
+            for entry in entries
+        ]
+        return segments, structure and replace(structure, file=copied(structure.file))
 
-    def _structure(self, target: Path, generation: int, vectors: VectorParts) -> StructureEntry:
-        """Make, tune and write a structure over all vectors."""
-        for kind in resolve_kinds(self.kind, len(vectors)):
-            assert isinstance(kind, ApproximateKind)
-            structure, tuned = build_tuned(kind, vectors, self.target_recall, self.queries)
-            if tuned.recall >= self.target_recall:
-                break
-        name = kind.name if self.kind == "auto" else self.kind
-        if tuned.recall < self.target_recall:
-            say_once(
-                f"{name} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of "
-                f"{self.target_recall} that was asked for; another kind may: --kind int8 or --kind hnsw",
-                key=f"recall: {target}",
-            )
-        path = target / file_name("structure", generation)
-        structure.write(path)
-        size, table = seal(path)
-        return StructureEntry(
-            kind=name,
-            rows=structure.rows,
-            effort=tuned.setting.effort,
-            candidates=tuned.setting.candidates,
-            recall=tuned.recall,
-            queries=tuned.queries,
-            given=self.queries is not None,
-            file=FileEntry(path.name, size, table),
-        )
+    def _structure(self, new: NewCommit, vectors: VectorParts) -> StructureEntry:
+        return write_tuned(new.path("structure"), self.kind, vectors, self.target_recall, self.queries)
 
     def _commit(
-        self, target: Path, generation: int, entries: Sequence[SegmentEntry], structure: StructureEntry | None
+        self, new: NewCommit, entries: Sequence[SegmentEntry], structure: StructureEntry | None, first: int
     ) -> None:
+        """Commit files that are written, after reading them as all will; ``first``: number of the first new row."""
         rows = sum(entry.count for entry in entries)
         manifest = Manifest(
-            generation=generation,
+            generation=new.generation,
+            identity=new.identity,
+            commit=new.id,
             dimension=self.dimension,
             count=rows - sum(entry.deleted for entry in entries),
             next_id=self._next_id,
@@ -318,11 +311,18 @@ class Collection(BaseCollection):
             structure=structure,
             fields=None if self.fields is None else dict(self.fields),
         )
-        commit(target, manifest)
-        stamp = _stamp(target)  # before the lock is given back
-        before = self._content if target == self.folder else None
-        content = Content.open(target, manifest, before)
-        self._snapshot = replace(self._snapshot, content=content, folder=target, generation=generation, stamp=stamp)
+        before = self._content if new.folder == self.folder else None
+        content = Content.open(new.folder, manifest, before)
+        content.read_rows(first)
+        commit(new, manifest)
+        self._snapshot = replace(
+            self._snapshot,
+            content=content,
+            folder=new.folder,
+            generation=new.generation,
+            commit=new.id,
+            stamp=_stamp(MANIFEST, new.descriptor),  # before the lock is given back
+        )
 
     @classmethod
     def open(cls, folder: str | Path, *, trust_remote_code: bool = False) -> Collection:
@@ -333,18 +333,22 @@ class Collection(BaseCollection):
         return cls._open(Path(folder).absolute(), set(), trust_remote_code=trust_remote_code)
 
     @classmethod
-    def _open(cls, target: Path, known: set[str], *, trust_remote_code: bool = False) -> Collection:
-        """``known``: kinds that somebody gave, whatever code they are."""
+    def _open(
+        cls, target: Path, known: set[str], *, trust_remote_code: bool = False, before: Collection | None = None
+    ) -> Collection:
+        """``known``: kinds that somebody gave, whatever code they are. ``before``: an earlier commit."""
         while True:
-            seen = _stamp(target)
+            seen = _stamp(target / MANIFEST)
             manifest = read_manifest(target)
+            if before is not None:
+                check_same_model(before._snapshot, manifest.model, manifest.dimension, target)
             kinds = {manifest.kind, *([manifest.structure.kind] if manifest.structure else [])}
             for name in kinds - known - {"auto"}:
                 get_kind(name, recorded=True, trust_remote_code=trust_remote_code)
             try:
-                content = Content.open(target, manifest)
+                content = Content.open(target, manifest, None if before is None else before._content)
             except (SearchIndexError, OSError):
-                if read_manifest(target).generation == manifest.generation:
+                if read_manifest(target).commit == manifest.commit:
                     raise  # else a writer committed meanwhile, and took the old files away
             else:
                 break
@@ -358,23 +362,24 @@ class Collection(BaseCollection):
             content=content,
             folder=target,
             generation=manifest.generation,
+            commit=manifest.commit,
             stamp=seen,
         )
         return collection
 
 
-def _stamp(folder: Path) -> tuple[int, int] | None:
-    """What changes with every commit, without reading it; None where there is none."""
+def _stamp(manifest: Path | str, within: int | None = None) -> tuple[int, ...] | None:
+    """What changes with every commit, without reading it; None: there is none. ``within``: descriptor of its folder."""
     try:
-        found = (folder / MANIFEST).stat()
+        found = os.stat(manifest, dir_fd=within)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
-def _bytes_of(folder: Path) -> int:
+def _bytes_of(folder: Path, content: Content) -> int:
     total = 0
-    for path in folder.iterdir():
+    for name in (MANIFEST, *(entry.name for entry in content.files())):
         with contextlib.suppress(FileNotFoundError):  # a writer may take an old commit's files away
-            total += path.stat().st_size
+            total += (folder / name).stat().st_size
     return total

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from simcse_kit.errors import SearchIndexError
+from simcse_kit.errors import DamagedIndexError, SlowFilterError, say_once
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
-from simcse_kit.search.store import Manifest, StructureEntry, open_blocks
+from simcse_kit.search.store import FileEntry, Manifest, StructureEntry, open_file
 from simcse_kit.search.structure import AUTO_FLAT, Setting, Structure
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
+_LEAST_SECONDS = 5.0  # that a filter may take
+_SECONDS_OF_A_ROW = 1e-5  # the same, of many rows: ten times what one condition takes
 _FEW = 0.02  # share of the rows that a filter leaves, up to which these are compared one by one
 
 
@@ -51,25 +54,34 @@ class Content:
         rows = 0
         for entry in manifest.segments:
             if entry.start != rows:
-                raise SearchIndexError(f"{folder}: the manifest's segments do not follow one another; it is damaged")
+                raise DamagedIndexError(f"{folder}: the manifest's segments do not follow one another; it is damaged")
             segments.append(opened.get(entry) or open_segment(folder, entry, manifest.dimension))
             rows += entry.count
         live = np.ones(rows, dtype=bool)
         for segment in segments:
             numbers = segment.rows.deleted() if segment.entry.deleted else np.zeros(0, np.int64)
             if len(numbers) != segment.entry.deleted or (len(numbers) and numbers[-1] >= rows):
-                raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: its deleted rows do not fit")
+                raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: its deleted rows do not fit")
             live[numbers] = False
         if (count := int(np.count_nonzero(live))) != manifest.count:
-            raise SearchIndexError(f"{folder}: the manifest counts {manifest.count} sentences, the files hold {count}")
+            raise DamagedIndexError(f"{folder}: the manifest counts {manifest.count} sentences, the files hold {count}")
         structure = None
         if (wanted := manifest.structure) is not None:
             if wanted.rows > rows:
-                raise SearchIndexError(f"{folder}: the structure is of more rows than there are; it is damaged")
+                raise DamagedIndexError(f"{folder}: the structure is of more rows than there are; it is damaged")
             same = before is not None and before.described == wanted
-            structure = before.structure if before is not None and same else _open_structure(folder, wanted)
+            structure = (
+                before.structure if before is not None and same else _open_structure(folder, wanted, manifest.dimension)
+            )
         pending = Pending.empty(rows, manifest.dimension)
         return cls(manifest.dimension, tuple(segments), pending, live, live, 0, structure, wanted)
+
+    def files(self) -> Iterator[FileEntry]:
+        """The files of the last commit that it reads."""
+        for segment in self.segments:
+            yield from segment.entry.files()
+        if self.described is not None:
+            yield self.described.file
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.live))
@@ -133,8 +145,16 @@ class Content:
     def matching(self, condition: Condition) -> Mask:
         """Which live rows meet a condition, by number."""
         mask = np.zeros(len(self.live), dtype=bool)
+        seconds = max(_LEAST_SECONDS, _SECONDS_OF_A_ROW * len(mask))
+        deadline = time.monotonic() + seconds
         for source in self.sources:
-            numbers = source.rows.matching(condition)
+            try:
+                numbers = source.rows.matching(condition, deadline)
+            except TimeoutError as error:
+                raise SlowFilterError(
+                    f"the filter was stopped after {seconds:.0f} s, which it may take over {len(mask):,} rows; state "
+                    "fewer conditions: a list of values by $in takes no longer than one value"
+                ) from error
             mask[numbers[numbers < len(mask)]] = True
         return mask & self.live
 
@@ -142,42 +162,63 @@ class Content:
         """Every live row with its unit vector (D,)."""
         for source in self.sources:
             source.part.check(0, source.count)
-            for number, row in source.rows:
-                if number < len(self.live) and self.live[number]:
-                    yield row, source.part.vectors[number - source.start]
+            for number, row in source.rows.among(self.live):
+                yield row, source.part.vectors[number - source.start]
 
-    def nearest(self, queries: Vectors, k: int, allowed: Mask) -> Nearest:
-        """The k nearest of the ``allowed`` rows, for unit queries (Q, D)."""
+    def read_rows(self, first: int) -> None:
+        """Read the rows from a number on, to see that they can be read."""
+        for segment in self.segments:
+            if segment.start + segment.count > first:
+                for _ in segment.rows.since(first):
+                    pass
+
+    def nearest(self, queries: Vectors, k: int, allowed: Mask, *, own: bool = False) -> Nearest:
+        """The k nearest of the ``allowed`` rows, for unit queries (Q, D).
+
+        ``own``: the queries are rows, and each finds itself, which a structure is tuned to beside its hits.
+        """
         vectors = self.vectors
         left = int(np.count_nonzero(allowed))
         choice = None if left == len(allowed) else allowed
         if choice is not None and left <= max(AUTO_FLAT // 2, _FEW * len(allowed)):
             return vectors.nearest_of(queries, k, np.flatnonzero(allowed))
-        if self.structure is None:
+        setting = None if self.structure is None else self.structure.setting_for(k - own)
+        if self.structure is None or setting is None:
+            self._say_slow()
             return vectors.nearest(queries, k, allowed=choice)
         covered = self.structure.rows
         scale = covered / max(1, int(np.count_nonzero(allowed[:covered])))  # of fewer rows as many: look further
-        candidates = self.structure.candidates(
-            queries,
-            max(self.structure.setting.candidates, 2 * k),
-            int(np.ceil(self.structure.setting.effort * scale)),
-            choice,
-        )
-        found = vectors.rescored(queries, candidates, k)
-        if covered == len(allowed):
-            return found
-        return merged([found, vectors.nearest(queries, k, first=covered, allowed=choice)], k)
+        wider = setting._replace(effort=int(np.ceil(setting.effort * scale)))
+        found = self.structure.nearest(vectors, queries, k, wider, choice)
+        if covered < len(allowed):
+            found = merged([found, vectors.nearest(queries, k, first=covered, allowed=choice)], k)
+        if found.rows.shape[1] < k:
+            return vectors.nearest(queries, k, allowed=choice)
+        short = np.flatnonzero(found.rows[:, -1] < 0)  # what was searched holds fewer than there are
+        if len(short):
+            found.scores[short], found.rows[short] = vectors.nearest(queries[short], k, allowed=choice)
+        return found
+
+    def _say_slow(self) -> None:
+        if self.described is not None and self.described.more is None:
+            say_once(
+                "this index was written by 0.1.0, which did not measure what it finds of more than 10 hits: for more, "
+                "every vector is compared; simcse-kit index compact measures it",
+                key=f"more hits: {self.described.file}",
+            )
 
     def verify(self, folder: Path) -> None:
         """Read all files of the commit; what differs from what was written is an error by name."""
         for segment in self.segments:
             verify_segment(folder, segment)
         if self.described is not None:
-            open_blocks(folder, self.described.file).verify()
+            open_file(folder, self.described.file).verify()
 
 
-def _open_structure(folder: Path, entry: StructureEntry) -> Structure:
+def _open_structure(folder: Path, entry: StructureEntry, dimension: int) -> Structure:
     kind = get_kind(entry.kind)
     if not isinstance(kind, ApproximateKind):
-        raise SearchIndexError(f"{folder}: {kind.name} has no structure, and there is one; it is damaged")
-    return Structure.open(kind, open_blocks(folder, entry.file), entry.rows, Setting(entry.effort, entry.candidates))
+        raise DamagedIndexError(f"{folder}: {kind.name} has no structure, and there is one; it is damaged")
+    more = [Setting(one.effort, one.candidates, one.k) for one in entry.more or ()]
+    settings = [Setting(entry.effort, entry.candidates), *more]
+    return Structure.open(kind, open_file(folder, entry.file), entry.rows, dimension, settings)

@@ -7,9 +7,10 @@ not hold, so that ``$ne`` and ``$nin``, which deny it, do.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from simcse_kit.errors import SearchIndexError
@@ -20,6 +21,7 @@ _OTHERS = ("$ne", "$in", "$nin", "$exists")
 _GROUPS = {"$and": "AND", "$or": "OR"}
 _DEEPEST = 40  # conditions inside one another: what stores can parse
 _MOST = 5_000  # in one list
+_MOST_IN_ALL = 10_000  # conditions and values: SQLite takes 32,766 parameters, three for a comparison
 
 
 class Compare(NamedTuple):
@@ -53,7 +55,7 @@ Condition = Compare | Exists | BooleanGroup | Not
 
 
 def parse_filter(given: Mapping[str, Any]) -> Condition:
-    """The condition that a filter states, at most 40 deep.
+    """The condition that a filter states, at most 40 deep, with at most 10,000 conditions and values in all.
 
     >>> parse_filter({"year": {"$gte": 2020}})
     Compare(path=('year',), op='$gte', value=2020)
@@ -61,10 +63,12 @@ def parse_filter(given: Mapping[str, Any]) -> Condition:
     Raises:
         SearchIndexError: an operator that does not exist, or a value that cannot be compared.
     """
-    return _parsed(given, 0)
+    return _parsed(given, 0, itertools.count(1))
 
 
-def _parsed(given: Any, depth: int) -> Condition:
+def _parsed(given: Any, depth: int, counter: Iterator[int]) -> Condition:
+    """``counter`` numbers the conditions and values."""
+    _count(counter)
     if depth > _DEEPEST:
         raise SearchIndexError(f"a filter has at most {_DEEPEST} conditions inside one another")
     if not isinstance(given, Mapping):
@@ -76,30 +80,33 @@ def _parsed(given: Any, depth: int) -> Condition:
         if '"' in key or "\\" in key:
             raise SearchIndexError(f"a filter cannot reach a key with a quotation mark or backslash; got {key!r}")
         if key in _GROUPS:
-            parts.append(BooleanGroup(_GROUPS[key], tuple(_parsed(one, depth + 1) for one in _list(key, value))))
+            parts.append(
+                BooleanGroup(_GROUPS[key], tuple(_parsed(one, depth + 1, counter) for one in _list(key, value)))
+            )
         elif key == "$not":
-            parts.append(Not(_parsed(value, depth + 1)))
+            parts.append(Not(_parsed(value, depth + 1, counter)))
         elif key.startswith("$"):
             raise SearchIndexError(
                 f"{key} is no operator between conditions; there are $and, $or, $not, and inside a key's condition "
                 f"{', '.join((*COMPARISONS, *_OTHERS))}"
             )
         else:
-            parts.append(_of_key(tuple(key.split(".")), value))
+            parts.append(_of_key(tuple(key.split(".")), value, counter))
     return parts[0] if len(parts) == 1 else BooleanGroup("AND", tuple(parts))
 
 
-def _of_key(path: tuple[str, ...], value: Any) -> Condition:
+def _of_key(path: tuple[str, ...], value: Any, counter: Iterator[int]) -> Condition:
     if not isinstance(value, Mapping):
-        return _compare(path, "$eq", value)
+        return _compare(path, "$eq", value, counter)
+    _count(counter)
     parts: list[Condition] = []
     for op, operand in value.items():
         if op in COMPARISONS:
-            parts.append(_compare(path, op, operand))
+            parts.append(_compare(path, op, operand, counter))
         elif op == "$ne":
-            parts.append(Not(_compare(path, "$eq", operand)))
+            parts.append(Not(_compare(path, "$eq", operand, counter)))
         elif op in ("$in", "$nin"):
-            one_of = BooleanGroup("OR", tuple(_compare(path, "$eq", one) for one in _list(op, operand)))
+            one_of = BooleanGroup("OR", tuple(_compare(path, "$eq", one, counter) for one in _list(op, operand)))
             parts.append(one_of if op == "$in" else Not(one_of))
         elif op == "$exists" and isinstance(operand, bool):
             parts.append(Exists(path) if operand else Not(Exists(path)))
@@ -113,7 +120,13 @@ def _of_key(path: tuple[str, ...], value: Any) -> Condition:
     return parts[0] if len(parts) == 1 else BooleanGroup("AND", tuple(parts))
 
 
-def _compare(path: tuple[str, ...], op: str, value: Any) -> Compare:
+def _count(counter: Iterator[int]) -> None:
+    if next(counter) > _MOST_IN_ALL:
+        raise SearchIndexError(f"a filter has at most {_MOST_IN_ALL:,} conditions and values in all; this one has more")
+
+
+def _compare(path: tuple[str, ...], op: str, value: Any, counter: Iterator[int]) -> Compare:
+    _count(counter)
     fits = isinstance(value, str | int | float) or (value is None and op == "$eq")
     if not fits or (isinstance(value, bool) and op != "$eq"):
         allowed = "a text, a number, true, false or null" if op == "$eq" else "a text or a number"

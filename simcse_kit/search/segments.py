@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.blocks import file_checksum, seal
+from simcse_kit.errors import DamagedIndexError
+from simcse_kit.search.commits import NewCommit
 from simcse_kit.search.rows import Id, RowTable
-from simcse_kit.search.store import FileEntry, SegmentEntry, check_whole, checked_path, file_name, open_blocks
+from simcse_kit.search.store import SegmentEntry, open_file, open_rows, sealed
 from simcse_kit.search.vectors import Mask, VectorPart, VectorParts
 from simcse_kit.types import Vectors
 
@@ -69,11 +69,11 @@ def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
     """The segment of an entry; its file of vectors is mapped, its rows are read when they are asked for."""
     vectors, file = np.zeros((0, dimension), np.float32), None
     if entry.vectors is not None:
-        file = open_blocks(folder, entry.vectors)
+        file = open_file(folder, entry.vectors)
         if entry.vectors.bytes != 4 * dimension * entry.count:
-            raise SearchIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
+            raise DamagedIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
         vectors = file.content.view(np.float32).reshape(entry.count, dimension)
-    rows = RowTable.open(checked_path(folder, entry.rows))
+    rows = RowTable.open(open_rows(folder, entry.rows))
     return Segment(entry.start, entry.count, rows, VectorPart(entry.start, vectors, file), entry)
 
 
@@ -81,9 +81,9 @@ def verify_segment(folder: Path, segment: Segment) -> None:
     """Read all of a segment's files; a difference from what was written is an error by name."""
     if segment.part.file is not None:
         segment.part.file.verify()
-    check_whole(folder, segment.entry.rows)
+    open_file(folder, segment.entry.rows).verify()
     if segment.rows.verify() != list(range(segment.start, segment.start + segment.count)):
-        raise SearchIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
+        raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
 
 
 def to_merge(segments: Sequence[Segment], new: int) -> int:
@@ -102,46 +102,41 @@ def to_merge(segments: Sequence[Segment], new: int) -> int:
 
 
 def write_segment(
-    folder: Path, generation: int, merged: Sequence[Segment], pending: Pending, deleted_rows: Iterable[int]
+    new: NewCommit, merged: Sequence[Segment], pending: Pending, deleted_rows: Iterable[int]
 ) -> SegmentEntry:
     """Write segments, what is pending and the numbers of newly deleted rows as one; numbers stay."""
     sources: list[Segment | Pending] = [*merged, pending]
-    rows_path = folder / file_name("rows", generation)
-    with RowTable.create(rows_path) as rows:
+    with RowTable.create(new.path("rows")) as rows:
         for source in sources:
             rows.take(source.rows, source.start + source.count)
         rows.delete(deleted_rows)
         deleted = len(rows.deleted())
     parts = VectorParts([source.part for source in sources], pending.part.vectors.shape[1])
-    return _described(folder, generation, sources[0].start, deleted, (chunk for _, chunk in parts.chunks()))
+    return _described(new, sources[0].start, deleted, (chunk for _, chunk in parts.chunks()))
 
 
-def _described(folder: Path, generation: int, start: int, deleted: int, chunks: Iterable[Vectors]) -> SegmentEntry:
+def _described(new: NewCommit, start: int, deleted: int, chunks: Iterable[Vectors]) -> SegmentEntry:
     """Write the vectors beside rows that are written, and describe both."""
-    path = folder / file_name("vectors", generation)
+    path, rows_path = new.path("vectors"), new.path("rows")
     count = 0
-    with path.open("wb") as file:
+    with path.open("xb") as file:
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk).data)
             count += len(chunk)
     vectors = None
     if count:
-        size, table = seal(path)
-        vectors = FileEntry(path.name, size, table)
+        vectors = sealed(path)
     else:
         path.unlink()
-    rows_path = folder / file_name("rows", generation)
-    rows = FileEntry(rows_path.name, rows_path.stat().st_size, file_checksum(rows_path))
+    rows = sealed(rows_path)
     return SegmentEntry(start=start, count=count, deleted=deleted, vectors=vectors, rows=rows)
 
 
-def compacted(
-    folder: Path, generation: int, segments: Sequence[Segment], vectors: VectorParts, live: Mask
-) -> SegmentEntry:
+def compacted(new: NewCommit, segments: Sequence[Segment], vectors: VectorParts, live: Mask) -> SegmentEntry:
     """Write the live rows of all segments as one, numbered from 0."""
     numbers = iter(range(int(live.sum())))
-    with RowTable.create(folder / file_name("rows", generation)) as rows:
+    with RowTable.create(new.path("rows")) as rows:
         for segment in segments:
             rows.take_live(segment.rows, live, numbers)
     chunks = (chunk[live[start : start + len(chunk)]] for start, chunk in vectors.chunks())
-    return _described(folder, generation, 0, 0, chunks)
+    return _described(new, 0, 0, chunks)

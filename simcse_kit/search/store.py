@@ -1,30 +1,28 @@
-"""An index folder: one manifest that names the files of one commit.
+"""An index folder as it is read: one manifest that names the files of one commit.
 
-A commit writes new files beside the old ones, flushes them, and then replaces ``manifest.json`` by a rename; until that
-instant the folder is the old commit, from it on the new one. What only the old one named goes last. Files never change
-once they are written, so a reader keeps what it has opened.
+Files never change once they are written, so a reader keeps what it has opened; `commits` writes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcse_kit.errors import SearchIndexError
-from simcse_kit.files import disk_full_named, follow_umask, read_json, sync, write_json
-from simcse_kit.search.blocks import BlockFile, checksum, file_checksum
+from simcse_kit.errors import DamagedIndexError, SearchIndexError
+from simcse_kit.files import read_json
+from simcse_kit.search.blocks import BlockFile, checksum, seal
 
 MANIFEST = "manifest.json"
-FORMAT = "simcse_kit.index.sentence_index"
-FORMAT_VERSION = 2
-STEMS = ("vectors", "rows", "structure")
-_CHECKED_WHOLE = 1 << 24  # bytes of a file that is read to be checked when it is opened
+FORMAT = "simcse_kit.index"
+FORMAT_VERSION = 3
+_FORMATS = (FORMAT, "simcse_kit.index.sentence_index")  # the second was written between 0.1.0 and 0.2.0
+_OLDEST = 2  # of 0.1.0: without tables behind rows, without settings for more than 10 hits
+_CHECKED_AT_ONCE = 1 << 24  # bytes of a file of rows that is checked when it is opened
+_OPTIONAL = ("fields", "identity", "commit")  # of the manifest: 0.1.0 wrote none
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,9 @@ class FileEntry:
     """A file of a commit."""
 
     name: str
-    bytes: int  # of a block file: of its content, without the table
-    checksum: str  # xxh3; of a block file: of its table
+    bytes: int  # of its content, without the table
+    checksum: str  # xxh3 of its table
+    whole: bool = False  # as 0.1.0 wrote rows: there is no table, and the checksum is of the whole file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,12 @@ class SegmentEntry:
     count: int
     deleted: int
     vectors: FileEntry | None  # block file of (count, dimension) float32; None where there are no rows
-    rows: FileEntry  # SQLite
+    rows: FileEntry  # block file of SQLite
+
+    def files(self) -> Iterator[FileEntry]:
+        """Those that it names."""
+        yield from ([self.vectors] if self.vectors is not None else [])
+        yield self.rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +65,21 @@ class Searched:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForMore:
+    """What finds up to ``k`` hits, where these are more than 10."""
+
+    k: int
+    effort: int
+    candidates: int
+    recall: float  # of the ``k`` nearest
+
+
+@dataclass(frozen=True, kw_only=True)
 class StructureEntry(Searched):
     """The same, in a block file."""
 
     file: FileEntry
+    more: tuple[ForMore, ...] | None = None  # by ``k``; for others every vector is compared. None: 0.1.0 measured none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,58 +98,77 @@ class Manifest:
     segments: tuple[SegmentEntry, ...]
     structure: StructureEntry | None
     fields: dict[str, str] | None = None  # types of the metadata; None: written before they were kept
+    identity: str | None = None  # of the index, at random: its files have it in their names; None: 0.1.0's
+    commit: str = ""  # of this commit, at random; of 0.1.0's the checksum
 
     def files(self) -> Iterator[FileEntry]:
         """Every file that it names."""
         for segment in self.segments:
-            if segment.vectors is not None:
-                yield segment.vectors
-            yield segment.rows
+            yield from segment.files()
         if self.structure is not None:
             yield self.structure.file
+
+
+def is_file(place: Path) -> bool:
+    """Whether there is a file where an index may be; a place that cannot be is an error."""
+    try:
+        return place.is_file()
+    except OSError as error:  # a name is too long
+        raise SearchIndexError(f"{place} cannot be an index: {error.strerror}") from error
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The last commit of a folder; what is not an index, damaged, or newer than this code, is an error by name."""
     path = folder / MANIFEST
-    if folder.is_file():
+    if is_file(folder):
         raise SearchIndexError(f"{folder} is a file; an index is a folder, made with: simcse-kit index build")
     if not path.is_file():
         what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
         raise SearchIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")
     values = read_json(path, SearchIndexError)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    if not isinstance(values, dict) or values.get("format") not in _FORMATS:
         raise SearchIndexError(f"{path} is not the manifest of an index")
     try:
         version = int(values["format_version"])
-        if version != FORMAT_VERSION:
+        if not _OLDEST <= version <= FORMAT_VERSION:
             newer = version > FORMAT_VERSION
             raise SearchIndexError(
                 f"{folder} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this one "
-                f"reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
+                f"reads {_OLDEST} to {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
             )
-        if values["checksum"] != _own_checksum(values):
-            raise SearchIndexError(f"{path} is damaged: its content is not what its checksum says")
+        if values["checksum"] != own_checksum(values):
+            raise DamagedIndexError(f"{path} is damaged: its content is not what its checksum says")
         return _manifest(values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, SearchIndexError):
             raise
-        raise SearchIndexError(f"{path} is damaged: {error!r}") from error
+        raise DamagedIndexError(f"{path} is damaged: {error!r}") from error
 
 
 def _manifest(values: dict[str, Any]) -> Manifest:
-    def file(entry: dict[str, Any]) -> FileEntry:
-        made = FileEntry(**entry)
+    old = values["format_version"] == _OLDEST
+
+    def file(entry: dict[str, Any], **more: Any) -> FileEntry:
+        made = FileEntry(**entry | more)
         if made.name != Path(made.name).name:
             raise ValueError(f"{made.name} is no file of this folder")
         return made
 
     def segment(entry: dict[str, Any]) -> SegmentEntry:
         vectors = entry["vectors"]
-        return SegmentEntry(**entry | {"vectors": vectors and file(vectors), "rows": file(entry["rows"])})
+        rows = file(entry["rows"], whole=True) if old else file(entry["rows"])
+        return SegmentEntry(**entry | {"vectors": vectors and file(vectors), "rows": rows})
 
-    given = {name: values[name] for name in Manifest.__dataclass_fields__ if name != "fields"}
-    given["fields"] = values.get("fields")
+    def described(entry: dict[str, Any]) -> StructureEntry:
+        more = entry.get("more")
+        more = None if more is None else tuple(ForMore(**one) for one in more)
+        return StructureEntry(**entry | {"file": file(entry["file"]), "more": more})
+
+    given = {name: values[name] for name in Manifest.__dataclass_fields__ if name not in _OPTIONAL}
+    given |= {name: values.get(name) for name in _OPTIONAL}
+    given["commit"] = given["commit"] or values["checksum"]
+    if given["identity"] is not None and not re.fullmatch("[0-9a-f]{16}", given["identity"]):
+        raise ValueError(f"{given['identity']!r} is no identity")
     for name in ("generation", "dimension", "count", "next_id"):
         if not isinstance(given[name], int):
             raise TypeError(f"{name} is no integer")
@@ -143,109 +177,33 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         **given
         | {
             "segments": tuple(map(segment, given["segments"])),
-            "structure": structure and StructureEntry(**structure | {"file": file(structure["file"])}),
+            "structure": structure and described(structure),
         }
     )
 
 
-def _own_checksum(values: dict[str, Any]) -> str:
+def own_checksum(values: dict[str, Any]) -> str:
     rest = {name: value for name, value in values.items() if name != "checksum"}
     return checksum(json.dumps(rest, sort_keys=True).encode())
 
 
-def _existing(folder: Path, entry: FileEntry) -> Path:
+def open_file(folder: Path, entry: FileEntry) -> BlockFile:
+    """A file, mapped; it is there, and its length and table are the manifest's."""
     path = folder / entry.name
     if not path.is_file():
-        raise SearchIndexError(f"{path} is missing, and the manifest names it")
-    return path
+        raise DamagedIndexError(f"{path} is missing, and the manifest names it")
+    return (BlockFile.open_whole if entry.whole else BlockFile.open)(path, entry.bytes, entry.checksum)
 
 
-def open_blocks(folder: Path, entry: FileEntry) -> BlockFile:
-    """A block file, mapped; it is there, and its length and table are the manifest's."""
-    return BlockFile(_existing(folder, entry), entry.bytes, entry.checksum)
+def open_rows(folder: Path, entry: FileEntry) -> BlockFile:
+    """A file of rows, which is all checked where it is not large."""
+    file = open_file(folder, entry)
+    if entry.bytes <= _CHECKED_AT_ONCE:
+        file.verify()
+    return file
 
 
-def checked_path(folder: Path, entry: FileEntry) -> Path:
-    """Path of a file that is there; its length and, where it is not large, its checksum are the manifest's."""
-    path = _existing(folder, entry)
-    if (found := path.stat().st_size) != entry.bytes:
-        raise SearchIndexError(f"{path} is damaged: {found} bytes, the manifest says {entry.bytes}")
-    if entry.bytes <= _CHECKED_WHOLE:
-        check_whole(folder, entry)
-    return path
-
-
-def check_whole(folder: Path, entry: FileEntry) -> None:
-    """Read a file that is no block file, and compare its checksum with the manifest's."""
-    if file_checksum(folder / entry.name) != entry.checksum:
-        raise SearchIndexError(f"{folder / entry.name} is damaged: its checksum is not the manifest's")
-
-
-@contextlib.contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
-    """Make the folder where it is missing, and let other writers wait; a reader needs no lock."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # ends with the process, however that ends
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def committing(folder: Path) -> Iterator[None]:
-    """Around the writing of files and `commit`: a full disk has its name, and what no manifest names is removed."""
-    try:
-        with disk_full_named(folder):
-            yield
-    finally:
-        _clear(folder)
-
-
-def commit(folder: Path, manifest: Manifest) -> None:
-    """Make files that are written, under new names, the folder's at one instant; `one_writer` is held."""
-    for entry in manifest.files():
-        if f"-{manifest.generation:06d}." in entry.name:
-            follow_umask(folder / entry.name)  # SQLite has a mode of its own
-            sync(folder / entry.name)
-    values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(manifest)
-    values = json.loads(json.dumps(values))  # as it will be read: tuples become lists
-    aside = folder / (MANIFEST + ".new")
-    write_json(aside, values | {"checksum": _own_checksum(values)})
-    sync(aside)
-    sync(folder)
-    os.replace(aside, folder / MANIFEST)
-    sync(folder)
-
-
-def file_name(stem: str, generation: int) -> str:
-    """Name of a commit's file; ``stem`` is one of `STEMS`."""
-    return f"{stem}-{generation:06d}.{ {'vectors': 'f32', 'rows': 'sqlite', 'structure': 'faiss'}[stem] }"
-
-
-def generation_of(name: str) -> int:
-    """The generation in a name of `file_name`.
-
-    >>> generation_of(file_name("rows", 12))
-    12
-    """
-    found = re.search(r"-(\d+)\.", name)
-    return 0 if found is None else int(found[1])
-
-
-def _clear(folder: Path) -> None:
-    """Remove the files of our names that the manifest on disk does not name: an old commit's, or a failed one's."""
-    current = {MANIFEST}
-    if (folder / MANIFEST).is_file():
-        try:
-            current |= {entry.name for entry in read_manifest(folder).files()}
-        except SearchIndexError:
-            return  # whoever opens it is told
-    ours = (*(f"{stem}-" for stem in STEMS), MANIFEST)
-    for path in folder.iterdir():
-        if path.name not in current and path.name.startswith(ours):
-            with contextlib.suppress(OSError):
-                path.unlink()
+def sealed(path: Path) -> FileEntry:
+    """A new file as the entry of a manifest: it becomes a block file."""
+    size, table = seal(path)
+    return FileEntry(path.name, size, table)

@@ -13,11 +13,12 @@ from fastapi import APIRouter, FastAPI, Response
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.serving.embedding import embedding_routes
-from simcse_kit.serving.engines import IndexEngine, ModelEngine, target_name
 from simcse_kit.serving.errors import RESPONSES, ApiError, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
+from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.judging import JudgeEngine, judge_routes
 from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.page import add_pages
 from simcse_kit.serving.schemas import HealthBody
 from simcse_kit.serving.searching import search_routes
@@ -70,31 +71,22 @@ def create_app(
         raise ServeError("there is nothing to serve; name an index or a model")
     if judgements is not None and not writable:
         raise ServeError("judging writes into its folder; make the server writable")
-    model_engines: dict[str, ModelEngine] = {}
-    of_model: dict[int, ModelEngine] = {}
-
-    def engine_of(name: str, encoder: SimCSE) -> ModelEngine:
-        if id(encoder) not in of_model:
-            unique = name if name not in model_engines else f"{name}-{len(model_engines)}"
-            of_model[id(encoder)] = model_engines[unique] = ModelEngine(unique, encoder, limits, metrics)
-        return of_model[id(encoder)]
-
-    for name, encoder in (models or {}).items():
-        engine_of(name, encoder)
+    engines = ModelEngines(models or {}, limits, metrics)
     index_engines = {
         name: IndexEngine(
             name,
             index,
-            engine_of(target_name(index.model.name), index.model),
+            engines,
             limits,
             metrics,
             writable=judgements is None and (writable if isinstance(writable, bool) else name in writable),
+            follows=judgements is None,
         )
         for name, index in (indexes or {}).items()
     }
     judged = None if judgements is None else JudgeEngine([*index_engines.values()], judgements, queries)
     served = ServerState(
-        model_engines,
+        engines,
         index_engines,
         limits,
         metrics,
@@ -107,8 +99,7 @@ def create_app(
             judged.close()
         for index in index_engines.values():
             index.close()
-        for model in model_engines.values():
-            model.close()
+        engines.close()
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -124,7 +115,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    add_handlers(app)
+    add_handlers(app, served.without_paths)
     add_pages(app, page=bool(index_engines))
     app.include_router(embedding_routes(served))
     app.include_router(search_routes(served))

@@ -35,7 +35,8 @@ def embedding_routes(served: ServerState) -> APIRouter:
     @router.get("/v1/models/{name:path}", tags=["OpenAI"])
     async def one_model(name: str) -> ModelCard:
         """One of the models that are served."""
-        return ModelCard(id=served.model(name).name)
+        served.model(name)
+        return ModelCard(id=name)
 
     @router.post("/v1/embeddings", response_model=EmbeddingsResponse, tags=["OpenAI"])
     async def embeddings(request: EmbeddingsRequest) -> Response:

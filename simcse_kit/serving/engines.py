@@ -1,29 +1,20 @@
-"""Models and indexes as the server runs them: requests of many clients in common batches."""
+"""Models as the server runs them: requests of many clients in common batches."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
-from uuid import uuid4
+from typing import NamedTuple
 
 import numpy as np
 
 from simcse_kit.encoder.matryoshka import is_matryoshka
-from simcse_kit.errors import SearchIndexError
-from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
-from simcse_kit.search import Hit
 from simcse_kit.search.vectors import normalized
 from simcse_kit.serving.batching import Batcher
 from simcse_kit.serving.metrics import Metrics
-from simcse_kit.serving.projection import CorpusMap, available_methods
 from simcse_kit.serving.settings import Limits
 from simcse_kit.types import Vectors
 
@@ -31,7 +22,6 @@ log = logging.getLogger("simcse_kit.serving")
 
 _LARGEST = 256  # sentences in one batch: a quarter of a second of a small model on two cores
 _ENDLESS = 2**30  # tokens: nothing is cut
-_SEARCHED = 64  # queries that are searched at once
 
 
 class ModelFault(Exception):
@@ -46,6 +36,7 @@ class _Text(NamedTuple):
 class _Encoded(NamedTuple):
     vector: Vectors  # (D,)
     tokens: int  # with special ones, before anything is cut
+    fingerprint: str  # of the model
 
 
 class EmbeddedTexts(NamedTuple):
@@ -54,6 +45,7 @@ class EmbeddedTexts(NamedTuple):
     vectors: Vectors
     tokens: list[int]  # of each text, special ones included, before anything was cut
     truncated: list[int]  # numbers of texts that are longer than the model reads
+    fingerprint: str  # of the model
 
     @property
     def unit(self) -> Vectors:
@@ -112,7 +104,8 @@ class ModelEngine:
         self._sentences.inc(len(texts))
         self._truncated.inc(len(truncated))
         vectors = np.stack([one.vector for one in encoded]) if encoded else np.zeros((0, self._width), np.float32)
-        return EmbeddedTexts(vectors, tokens, truncated)
+        fingerprint = encoded[0].fingerprint if encoded else self.model.fingerprint()
+        return EmbeddedTexts(vectors, tokens, truncated, fingerprint)
 
     def _prompt(self, kind: str | None, name: str | None) -> str:
         prompts = self.model.prompts
@@ -122,6 +115,7 @@ class ModelEngine:
 
     def _run(self, texts: list[_Text]) -> list[_Encoded]:
         results: list[_Encoded | None] = [None] * len(texts)
+        fingerprint = self.model.fingerprint()
         for prompt in {text.prompt for text in texts}:
             numbers = [number for number, text in enumerate(texts) if text.prompt == prompt]
             own = [texts[number].text for number in numbers]
@@ -130,7 +124,7 @@ class ModelEngine:
                 raise ModelFault(f"{self.name} gives vectors with numbers that are not finite; are its weights whole?")
             lengths = self.model.tokenize([prompt + text for text in own], max_seq_length=_ENDLESS).lengths
             for number, vector, tokens in zip(numbers, vectors, lengths, strict=True):
-                results[number] = _Encoded(vector, int(tokens))
+                results[number] = _Encoded(vector, int(tokens), fingerprint)
         return results  # type: ignore[return-value]
 
     @property
@@ -146,203 +140,6 @@ class ModelEngine:
 def normalized_copy(vectors: Vectors) -> Vectors:
     """The vectors (N, D) at length 1; a zero vector stays."""
     return normalized(np.array(vectors, dtype=np.float32, order="C"))
-
-
-class IndexFault(Exception):
-    """The index cannot answer, and it is not the request's fault: the log says why, the answer does not."""
-
-
-@contextmanager
-def _fault() -> Iterator[None]:
-    try:
-        yield
-    except SearchIndexError as error:
-        raise IndexFault(str(error)) from error
-
-
-class _Query(NamedTuple):
-    vector: Vectors  # (D,)
-    k: int
-    threshold: float | None
-    filter: str | None  # as JSON: equal ones are searched together
-
-
-class _Addition(NamedTuple):
-    sentences: Sequence[str]
-    vectors: Vectors  # (N, D)
-    ids: Sequence[int | str] | None
-    metadata: Sequence[Mapping[str, Any] | None] | None
-
-
-class IndexEngine:
-    """An index that many requests share.
-
-    One thread at a time writes. Searches read a view, the last commit that was read, and never wait for a writer: of
-    this process or of another one, which keeps the folder to itself for as long as a compaction takes.
-    """
-
-    def __init__(
-        self, name: str, index: SentenceIndex, model: ModelEngine, limits: Limits, metrics: Metrics, *, writable: bool
-    ) -> None:
-        self.name = name
-        self.index = index
-        self.model = model
-        self.writable = writable
-        self._seconds = limits.seconds
-        self._lock = threading.Lock()  # of ``index``
-        self._view = index.now()
-        self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had then
-        self._batcher: Batcher[_Query, list[Hit]] = Batcher(
-            self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
-        )
-        self._adder: Batcher[_Addition, list[int | str]] = Batcher(
-            self._write, name=f"add {name}", largest=1, waiting=limits.additions
-        )
-        metrics.rows.labels(name).set_function(lambda: len(self._view))
-
-    @property
-    def view(self) -> SentenceIndex:
-        """The last commit that was read."""
-        return self._view
-
-    @property
-    def alive(self) -> bool:
-        """Whether its workers run."""
-        return self._batcher.alive and self._adder.alive
-
-    @property
-    def maps(self) -> list[str]:
-        """How its map can be drawn."""
-        return available_methods()
-
-    async def search(
-        self, vectors: Vectors, k: int, threshold: float | None, filter: Mapping[str, Any] | None
-    ) -> list[list[Hit]]:
-        """Hits of unit query vectors (Q, D), as `SentenceIndex.search_vectors`.
-
-        Raises:
-            SearchIndexError: a filter that cannot be read, or that compares an unknown field.
-            Busy: too much waits already.
-            IndexFault: the index is damaged, or of another model by now.
-        """
-        if filter is not None:
-            self._view.check_filter(filter)
-        condition = None if filter is None else json.dumps(filter)
-        return await self._batcher.submit([_Query(vector, k, threshold, condition) for vector in vectors])
-
-    def _run(self, queries: list[_Query]) -> list[list[Hit]]:
-        results: list[list[Hit]] = [[] for _ in queries]
-        with _fault():
-            index = self._latest()
-            for shared in {query[1:] for query in queries}:
-                numbers = [number for number, query in enumerate(queries) if query[1:] == shared]
-                k, threshold, condition = shared
-                found = index.search_vectors(
-                    np.stack([queries[number].vector for number in numbers]),
-                    k,
-                    threshold,
-                    None if condition is None else json.loads(condition),
-                )
-                for number, hits in zip(numbers, found, strict=True):
-                    results[number] = hits
-        return results
-
-    def _latest(self) -> SentenceIndex:
-        """The last commit; while this process writes, the one before."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self.index.refresh()
-                self._view = self.index.now()
-            finally:
-                self._lock.release()
-        return self._view
-
-    async def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
-        """Unit vectors (n, D) of rows; one that is not there is a `SearchIndexError`."""
-        return await asyncio.to_thread(lambda: self._view.vectors_of(ids))
-
-    async def add(
-        self,
-        sentences: Sequence[str],
-        vectors: Vectors,
-        ids: Sequence[int | str] | None,
-        metadata: Sequence[Mapping[str, Any] | None] | None,
-    ) -> list[int | str]:
-        """Add sentences and commit; returns their ids, which are made up where the index has strings and none is given.
-
-        Raises:
-            SearchIndexError: an id that is taken, or what `SentenceIndex.add` refuses.
-            Busy: too many additions wait already.
-            IndexFault: it cannot be committed.
-            DiskFullError: no room; nothing was added.
-        """
-        return (await self._adder.submit([_Addition(sentences, vectors, ids, metadata)]))[0]
-
-    def _write(self, additions: list[_Addition]) -> list[list[int | str]]:
-        return [self._add(*addition) for addition in additions]
-
-    def _add(
-        self,
-        sentences: Sequence[str],
-        vectors: Vectors,
-        ids: Sequence[int | str] | None,
-        metadata: Sequence[Mapping[str, Any] | None] | None,
-    ) -> list[int | str]:
-        with self._lock:
-            with _fault():
-                self.index.refresh()
-            if ids is None and self.index.id_type is str:
-                ids = [f"added-{uuid4().hex[:12]}" for _ in sentences]
-            made = self.index.add_vectors(sentences, vectors, ids, metadata)
-            if self.index.folder is not None:
-                self._commit(made)
-            self._view = self.index.now()
-            return made
-
-    def _commit(self, made: Sequence[int | str]) -> None:
-        try:
-            with _fault():
-                self.index.save(structure=False)
-        except BaseException:
-            self.index.delete(made)  # whoever asked is told that they were not added
-            raise
-
-    def map(self, method: str) -> CorpusMap | None:
-        """The map by a method of `maps`, or None while it is being made, which this begins."""
-        task = self._mapping(method)
-        if not task.done():
-            return None
-        self._forget_failed(method)
-        return task.result()
-
-    async def drawn(self, method: str) -> CorpusMap:
-        """The map, waited for; PCA takes a moment."""
-        try:
-            return await asyncio.shield(self._mapping(method))
-        finally:
-            self._forget_failed(method)
-
-    def _forget_failed(self, method: str) -> None:
-        """A map that failed is said once, and made again for the next request."""
-        task = self._maps[method][1] if method in self._maps else None
-        if task is not None and task.done() and (task.cancelled() or task.exception() is not None):
-            del self._maps[method]
-
-    def _mapping(self, method: str) -> asyncio.Task[CorpusMap]:
-        """PCA's map is made again for an index that has changed; the others take too long for that."""
-        count = len(self._view)
-        if method not in self._maps or (method == "pca" and self._maps[method][0] != count):
-            self._maps[method] = (count, asyncio.create_task(asyncio.to_thread(self._draw, method)))
-        return self._maps[method][1]
-
-    def _draw(self, method: str) -> CorpusMap:
-        with _fault():
-            return CorpusMap.fit(*self._view.sample(CorpusMap.LARGEST), method)
-
-    def close(self) -> None:
-        """Finish what waits; an addition that waits for another process's commit is left after a request's time."""
-        self._adder.close(self._seconds)
-        self._batcher.close()
 
 
 def target_name(target: str) -> str:

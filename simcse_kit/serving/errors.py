@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +16,8 @@ from simcse_kit.serving.batching import Busy
 from simcse_kit.serving.engines import ModelFault
 from simcse_kit.serving.guard import error_body
 from simcse_kit.serving.schemas import Error
+
+log = logging.getLogger("simcse_kit.serving")
 
 _TYPES = {
     403: "forbidden",
@@ -58,21 +62,31 @@ class ApiError(Exception):
         self.code = code
 
 
+class IndexFault(Exception):
+    """The index cannot answer, and it is not the request's fault."""
+
+
 def _answer(status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None) -> Response:
     body = error_body(message, _TYPES.get(status, "invalid_request_error"), code)
     return Response(body, status, headers, media_type="application/json")
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error of the routes in one form."""
+def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
+    """Answer every error of the routes in one form; ``without_paths`` takes the server's folders out of a text."""
 
     @app.exception_handler(ApiError)
     async def api(request: Request, error: ApiError) -> Response:
-        return _answer(error.status, error.message, error.code)
+        headers = {"Retry-After": "1"} if error.status == 503 else None
+        return _answer(error.status, error.message, error.code, headers)
 
     @app.exception_handler(SearchIndexError)
     async def index(request: Request, error: SearchIndexError) -> Response:
-        return _answer(422, str(error))
+        return _answer(422, without_paths(str(error)))
+
+    @app.exception_handler(IndexFault)
+    async def fault(request: Request, error: IndexFault) -> Response:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        return _answer(500, without_paths(str(error)))
 
     @app.exception_handler(DiskFullError)
     async def full(request: Request, error: DiskFullError) -> Response:

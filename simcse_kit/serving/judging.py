@@ -15,8 +15,8 @@ from simcse_kit.errors import DataError
 from simcse_kit.evaluation.judging import Judging
 from simcse_kit.index.judging import corpus_of, index_side, judging, take
 from simcse_kit.serving.bodies import bounded_route
-from simcse_kit.serving.engines import IndexEngine
 from simcse_kit.serving.errors import RESPONSES, ApiError
+from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.schemas import JudgeBody, JudgeHit, JudgeQuery, JudgeRequest
 from simcse_kit.serving.settings import ServeError
 from simcse_kit.serving.state import ServerState
@@ -48,8 +48,7 @@ class JudgeEngine:
         """Search together with the requests of others, from a thread beside theirs."""
 
         async def searched() -> list[str]:
-            embedded = await engine.model.embed([query], "query")
-            return [hit.text for hit in (await engine.search(embedded.unit, k, None, None))[0]]
+            return [hit.text for hit in (await engine.ask([query], k)).hits[0]]
 
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(searched(), self._loop).result()

@@ -35,6 +35,7 @@ class CorpusMap:
     explained: float | None  # share of the variance, of PCA
     _vectors: Vectors
     _linear: tuple[NDArray[np.float32], NDArray[np.float32]] | None  # (D, 2) and (2,): points of PCA
+    fingerprint: str | None = None  # of the model of the vectors
 
     @classmethod
     def fit(cls, rows: Sequence[IndexRow], vectors: Vectors, method: str) -> CorpusMap:

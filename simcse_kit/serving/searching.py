@@ -14,8 +14,8 @@ from pydantic_core import to_json
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search import Hit
 from simcse_kit.serving.bodies import bounded_route
-from simcse_kit.serving.engines import IndexEngine
 from simcse_kit.serving.errors import RESPONSES, ApiError
+from simcse_kit.serving.indexes import Asked, IndexEngine
 from simcse_kit.serving.projection import CorpusMap
 from simcse_kit.serving.schemas import (
     Added,
@@ -58,9 +58,8 @@ def search_routes(served: ServerState) -> APIRouter:
         engine = served.index(request.index)
         queries = served.texts(request.queries, "queries")
         k = served.hits(request.k, len(queries))
-        embedded = await engine.model.embed(queries, "query")
-        hits = await engine.search(embedded.unit, k, request.threshold, request.filter)
-        return await found(engine, embedded.unit, hits, request.map, started, len(embedded.truncated))
+        asked = await engine.ask(queries, k, request.threshold, request.filter)
+        return await found(engine, asked, request.map, started)
 
     @router.post("/similar", response_model=Found)
     async def similar(request: SimilarRequest) -> Response:
@@ -68,13 +67,8 @@ def search_routes(served: ServerState) -> APIRouter:
         started = time.perf_counter()
         engine = served.index(request.index)
         k = served.hits(request.k)
-        try:
-            vector = await engine.vectors_of([request.id])
-        except SearchIndexError as error:
-            raise ApiError(404, str(error)) from error
-        near = (await engine.search(vector, k + 1, request.threshold, request.filter))[0]
-        hits = [hit for hit in near if hit.id != request.id][:k]
-        return await found(engine, vector, [hits], request.map, started, 0)
+        asked = await engine.similar(request.id, k, request.threshold, request.filter)
+        return await found(engine, asked, request.map, started)
 
     @router.post("/add")
     async def add(request: AddRequest) -> Added:
@@ -83,9 +77,8 @@ def search_routes(served: ServerState) -> APIRouter:
         if not engine.writable:
             raise ApiError(403, f"the index {engine.name} is for reading; start with --writable, without --judge")
         sentences = served.texts(request.sentences, "sentences")
-        embedded = await engine.model.embed(sentences, "document")
-        ids = await engine.add(sentences, embedded.vectors, request.ids, request.metadata)
-        return Added(index=engine.name, ids=ids, count=len(engine.view), truncated=len(embedded.truncated))
+        added = await engine.add(sentences, request.ids, request.metadata)
+        return Added(index=engine.name, ids=added.ids, count=len(engine.view), truncated=added.truncated)
 
     @router.get("/map", response_model=MapBody, responses={202: {"model": Computing}})
     async def draw(
@@ -107,19 +100,14 @@ def search_routes(served: ServerState) -> APIRouter:
             explained=drawn.explained,
         )
 
-    async def found(
-        engine: IndexEngine,
-        queries: Vectors,
-        hits: Sequence[Sequence[Hit]],
-        method: str | None,
-        started: float,
-        truncated: int,
-    ) -> Response:
+    async def found(engine: IndexEngine, asked: Asked, method: str | None, started: float) -> Response:
         places = None if method is None else await _map(engine, method)
-        bodies = [[_hit_body(hit) for hit in row] for row in hits]
-        points: list[Any] = [None] * len(queries)
+        if places is not None and places.fingerprint != asked.fingerprint:
+            places = None  # the index became another model's between search and map
+        bodies = [[_hit_body(hit) for hit in row] for row in asked.hits]
+        points: list[Any] = [None] * len(asked.vectors)
         if places is not None:
-            points = _points(places.place(queries))
+            points = _points(places.place(asked.vectors))
             await _place(bodies, places, engine)
         rows, size = [], 0
         for row in bodies:  # one by one, so that no more is made than the limit and one row
@@ -130,7 +118,7 @@ def search_routes(served: ServerState) -> APIRouter:
             "model": engine.model.name,
             "milliseconds": round(1000 * (time.perf_counter() - started), 3),
             "points": points,
-            "truncated": truncated,
+            "truncated": asked.truncated,
         }
         content = b'{"hits":[%s],%s' % (b",".join(rows), to_json(rest)[1:])
         return Response(content, media_type="application/json")
@@ -145,14 +133,15 @@ def _hit_body(hit: Hit) -> dict[str, Any]:
 
 
 async def _place(bodies: Sequence[Sequence[dict[str, Any]]], places: CorpusMap, engine: IndexEngine) -> None:
-    """Put the points of hits on the map; one that was deleted in the meantime has none."""
+    """Put the points of hits on the map; one that was deleted, or encoded again, in the meantime has none."""
     flat = [body for row in bodies for body in row]
     if not flat:
         return
     with suppress(SearchIndexError):
-        vectors = await engine.vectors_of([body["id"] for body in flat])
-        for body, point in zip(flat, _points(places.place(vectors)), strict=True):
-            body["point"] = point
+        rows = await engine.vectors_of([body["id"] for body in flat])
+        if rows.fingerprint == places.fingerprint:
+            for body, point in zip(flat, _points(places.place(rows.vectors)), strict=True):
+                body["point"] = point
 
 
 def _card(engine: IndexEngine) -> IndexCard:

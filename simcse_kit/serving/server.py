@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,16 +65,24 @@ def open_targets(
         "local_files_only": local_files_only,
     }
     found, loaded = dict(indexes or {}), dict(models or {})
+    addresses: dict[str, Address] = {}
+    paths: dict[str, str] = {}  # of models
     for target in [targets] if isinstance(targets, str) else targets:
         given, equals, path = target.partition("=")
         name, path = (given, path) if equals else (target_name(target), target)
-        if name in found or name in loaded:
+        if any(name in taken for taken in (found, loaded, addresses, paths)):
             raise ServeError(f"two are called {name!r}; name them: {name}-2={masked(path)}")
         address = index_address(path, store, uri, token)
         if address.uri is not None or (Path(path) / MANIFEST).is_file():
-            found[name] = _open_index(address, [*loaded.values(), *(index.model for index in found.values())], how)
+            addresses[name] = address
         else:
-            loaded[name] = SimCSE(path, **how)  # type: ignore[arg-type]
+            paths[name] = path
+    opened: dict[str, SimCSE] = {}  # by place: one that has two names is loaded once
+    for name, path in paths.items():
+        place = os.path.realpath(path) if Path(path).is_dir() else path
+        opened[place] = loaded[name] = opened.get(place) or SimCSE(path, **how)  # type: ignore[arg-type]
+    for name, address in addresses.items():  # then indexes, which take a model that is loaded
+        found[name] = _open_index(address, [*loaded.values(), *(index.model for index in found.values())], how)
     return found, loaded
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from simcse_kit.data.rows import is_blank
-from simcse_kit.serving.engines import IndexEngine, ModelEngine
+from simcse_kit.serving.engines import ModelEngine
 from simcse_kit.serving.errors import ApiError
+from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.settings import Limits
 
 
@@ -17,7 +20,7 @@ from simcse_kit.serving.settings import Limits
 class ServerState:
     """Models and indexes by name, in the order in which they were given."""
 
-    models: Mapping[str, ModelEngine]
+    engines: ModelEngines
     indexes: Mapping[str, IndexEngine]
     limits: Limits
     metrics: Metrics
@@ -30,6 +33,19 @@ class ServerState:
         return all(model.alive for model in self.models.values()) and all(
             index.alive for index in self.indexes.values()
         )
+
+    @property
+    def models(self) -> Mapping[str, ModelEngine]:
+        """The models that are served now."""
+        return self.engines.now
+
+    def without_paths(self, text: str) -> str:
+        """A text in which folders of this server have the names that clients know."""
+        names = {str(engine.index.folder): name for name, engine in self.indexes.items()}
+        names |= {engine.model.name: name for name, engine in self.models.items()}
+        for folder in sorted((name for name in names if os.sep in name), key=len, reverse=True):
+            text = text.replace(folder, names[folder])
+        return text
 
     def model(self, name: str | None) -> ModelEngine:
         """A model by name; None is the first."""

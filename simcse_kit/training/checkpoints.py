@@ -6,7 +6,6 @@ the one before, and the best: where the last is damaged, it goes on from the one
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simcse_kit.errors import TrainingError, say_once
-from simcse_kit.files import follow_umask, read_json, sync, write_json
+from simcse_kit.files import as_written, follow_umask, read_json, sync, write_json
 from simcse_kit.search.blocks import file_checksum
 
 STAGING = ".staging"
@@ -157,8 +156,9 @@ def _damage_of_best(checkpoint: Path) -> str | None:
 
 def best_step(checkpoint: Path) -> int | None:
     """The step with the highest score when a checkpoint was written; None where no score was taken."""
-    step = json.loads((checkpoint / STATE).read_text(encoding="utf-8")).get("best_global_step")
-    return None if step is None else int(step)
+    with as_written(checkpoint / STATE, TrainingError):
+        step = read_json(checkpoint / STATE, TrainingError).get("best_global_step")
+        return None if step is None else int(step)
 
 
 def remove_checkpoints(run: Path, steps: set[int]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.data import TextData
 from simcse_kit.errors import TrainingError, say_once
-from simcse_kit.files import read_json, staged_folder, write_json
+from simcse_kit.files import as_written, read_json, staged_folder, write_json
 from simcse_kit.parts import own_name
 from simcse_kit.training.config import COMMON, TrainConfig, needs, part_settings
 from simcse_kit.training.teachers import teacher_name
@@ -131,8 +131,12 @@ def run_of(output_dir: Path) -> dict[str, Any] | None:
 def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
     """A resumed run has the settings, the data and the number of processes of the run it goes on with."""
     before = run_of(output_dir)
-    if before is None:
-        return
+    if before is not None:
+        with as_written(output_dir / RUN_RECORD, TrainingError):
+            _check_same(before, output_dir, record)
+
+
+def _check_same(before: dict[str, Any], output_dir: Path, record: dict[str, Any]) -> None:
     changed = f"--resume: {{}} has changed since the run in {output_dir} began"
     check_same_data(before, record, changed)  # first: settings that were chosen for the rows differ with them
     settings = {field.name: field for field in COMMON}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 from simcse_kit.distributed import barrier, world
 from simcse_kit.errors import TrainingError
-from simcse_kit.files import write_json
+from simcse_kit.files import as_written, read_json, write_json
 from simcse_kit.training.events import TrainResult
 from simcse_kit.training.job import TrainData
 from simcse_kit.training.preflight import check_output
@@ -70,8 +69,8 @@ def seed_models(folder: str | Path) -> list[Path]:
     summary = Path(folder) / SUMMARY
     if not summary.is_file():
         return []
-    runs = json.loads(summary.read_text(encoding="utf-8"))["runs"]
-    return [Path(folder) / run["folder"] for run in runs.values()]
+    with as_written(summary, TrainingError):
+        return [Path(folder) / run["folder"] for run in read_json(summary, TrainingError)["runs"].values()]
 
 
 def summarise(runs: dict[int, TrainResult]) -> SeedsResult:

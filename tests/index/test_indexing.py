@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,20 @@ def test_columns_keep_their_types(model: SimCSE, tmp_path: Path, store: Store) -
             (7, "one", {"open": True, "tags": ["a"], "size": 1.5}),
             (8, "two", {"tags": [], "size": 2.0}),
         ]
+
+
+def test_metadata_beyond_the_bounds_are_named_by_their_line(model: SimCSE, tmp_path: Path, store: Store) -> None:
+    deep: Any = 1
+    for _ in range(70):
+        deep = [deep]
+    rows = [{"text": f"Sentence {n}.", "about": {"n": n}} for n in range(3)]
+    rows[1]["about"] = {"deep": deep}
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    given: dict[str, Any] = {"columns": ["text"], "metadata_columns": ["about"], **store.options}
+    with pytest.raises(DataError, match=r"t\.jsonl.*line 2.*at most 64 objects and lists inside one another"):
+        build_index(model, tmp_path / "t.jsonl", store.place("i"), **given)
+    index, counts = build_index(model, tmp_path / "t.jsonl", store.place("j"), skip_bad_rows=True, **given)
+    assert (len(index), counts.skipped) == (2, 1)
 
 
 def test_the_bar_moves_by_batches(model: SimCSE, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +184,57 @@ def test_what_a_killed_build_left_does_not_stand_in_the_way(model: SimCSE, table
     build_index(model, table, tmp_path / "i", columns=["text"])
     assert len(SentenceIndex.open(tmp_path / "i", model)) == 40
     assert not list(tmp_path.glob(".*"))
+
+
+def test_two_builds_of_one_index_at_once(model: SimCSE, table: Path, tmp_path: Path) -> None:
+    """The second one gets an error while the first lives, which it does not disturb."""
+    said: list[str] = []
+
+    def second(*arguments: object, **options: object) -> object:
+        if not said:
+            with pytest.raises(SearchIndexError) as caught:
+                build_index(model, table, tmp_path / "i", columns=["text"])
+            said.append(str(caught.value))
+        return encode(*arguments, **options)  # type: ignore[arg-type]
+
+    encode = model.encode_document
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "encode_document", second)
+        index, counts = build_index(model, table, tmp_path / "i", columns=["text"])
+    assert f"is being built by process {os.getpid()}" in said[0]
+    assert (len(index), counts.rows) == (40, 40)
+    index.verify()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_index_that_came_meanwhile_stays(
+    model: SimCSE, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        SentenceIndex.build(model, ["somebody else's"]).save(target)
+        rename(source, target)
+
+    monkeypatch.setattr("simcse_kit.index.build.os.rename", late)
+    with pytest.raises(SearchIndexError, match="is there already and not empty"):
+        build_index(model, table, tmp_path / "i", columns=["text"])
+    assert len(SentenceIndex.open(tmp_path / "i", model)) == 1
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_build_takes_an_empty_folder_a_link_and_what_a_killed_save_left(
+    model: SimCSE, table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / ".writing-0123456789abcdef").touch()
+    (tmp_path / "real" / "rows-000001-0123456789abcdef.sqlite").write_bytes(b"half")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    build_index(model, table, tmp_path / "link", columns=["text"])
+    assert (tmp_path / "link").is_symlink()
+    assert len(SentenceIndex.open(tmp_path / "real", model)) == 40
+    with pytest.raises(SearchIndexError, match="File name too long"):
+        build_index(model, table, tmp_path / ("n" * 250), columns=["text"])
 
 
 def test_adding_files_goes_on(model: SimCSE, table: Path, tmp_path: Path, store: Store) -> None:

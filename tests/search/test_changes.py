@@ -181,12 +181,26 @@ def test_a_filter_is_searching_the_rows_that_meet_it(saved: bool, store: Store) 
     assert collection.search(query, 5, filter={"number": {"$gt": 30}}) == [[]]
 
 
+def nested(levels: int) -> dict[str, Any]:
+    """An object with so many objects and lists inside one another."""
+    value: Any = 1
+    for level in range(levels - 1):
+        value = {"a": value} if level % 2 else [value]
+    return {"a": value}
+
+
 @pytest.mark.parametrize(
     ("metadata", "text"),
     [
         ([["a"]], "metadata number 0 is a JSON object"),
-        ([{"x": float("nan")}], "metadata number 0 cannot be written as JSON"),
-        ([{"x": {1, 2}}], "metadata number 0 cannot be written as JSON"),
+        ([{"x": float("nan")}], "metadata number 0 cannot be stored: "),
+        ([{"x": {1, 2}}], "metadata number 0 cannot be stored: "),
+        (
+            [{"x": "y" * 2**20}],
+            r"metadata number 0 cannot be stored: 1,048,585 characters of JSON, metadata have at most",
+        ),
+        ([nested(65)], "metadata number 0 cannot be stored: metadata have at most 64 objects and lists"),
+        ([nested(20_000)], "metadata number 0 cannot be stored: metadata have at most 64 objects and lists"),
         ([{"x": "\ud800"}], "metadata number 0 has half of a surrogate pair"),
         ([None, None], "1 texts need 1 metadata objects"),
     ],
@@ -196,6 +210,13 @@ def test_metadata_that_is_refused(metadata: Any, text: str, store: Store) -> Non
     with pytest.raises(SearchIndexError, match=text):
         collection.add(["a"], vectors(1), metadata=metadata)
     assert len(collection) == 0
+
+
+def test_metadata_at_the_limits_come_back(store: Store) -> None:
+    collection = store.new(DIMENSION)
+    collection.add(["a", "b"], vectors(2), metadata=[nested(64), {"x": "y" * 60_000}])
+    collection.save(store.place("i"))
+    assert [row.metadata for row in store.open("i").get([0, 1])] == [nested(64), {"x": "y" * 60_000}]
 
 
 def test_texts_and_ids_that_no_store_can_hold_are_refused(store: Store) -> None:

@@ -70,6 +70,24 @@ def test_thousands_of_values_and_deep_conditions() -> None:
         parse_filter({"n": {"$in": list(range(5001))}})
 
 
+def test_a_filter_has_a_limit_in_all() -> None:
+    """Of its lists together, and of conditions without a list too; what is allowed is answered."""
+    rows = RowTable.new()
+    rows.add(0, [0, 1], ["", ""], ['{"n": 1}', '{"k3": 1}'])
+    halves = [{"n": {"$in": list(range(half, half + 4990))}} for half in (0, 4990)]
+    assert rows.matching(parse_filter({"$and": halves})).tolist() == []
+    assert rows.matching(parse_filter({"$or": [{f"k{n}": {"$gte": 1}} for n in range(3300)]})).tolist() == [1]
+    assert rows.matching(parse_filter({f"k{n}": {"$exists": n == 3} for n in range(4999)})).tolist() == [1]
+    for many in (
+        {"$and": [*halves, *halves]},
+        {"$or": [{"n": {"$gte": n}} for n in range(4000)]},
+        {f"k{n}": {} for n in range(10_000)},
+        {"$or": [{"$and": [{}] * 1000}] * 1000},
+    ):
+        with pytest.raises(SearchIndexError, match="at most 10,000 conditions and values in all; this one has more"):
+            parse_filter(many)
+
+
 def test_texts_end_at_no_character() -> None:
     r"""SQLite ends a text at NUL, so metadata has none; a backslash before u0000 is none."""
     with pytest.raises(SearchIndexError, match="metadata number 1 has a NUL character"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simcse_kit import Notice, SearchIndexError
-from simcse_kit.search import KINDS, Collection, collection, structure
+from simcse_kit.search import KINDS, Collection, collection, structure, tuning
 from simcse_kit.search.kinds import InvertedLists, get_kind
 from simcse_kit.search.kinds._factory import FactoryKind
 from simcse_kit.search.structure import resolve_kinds
@@ -105,7 +105,7 @@ def test_auto_is_exact_until_it_is_not(tmp_path: Path, monkeypatch: pytest.Monke
 def test_auto_takes_what_finds_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 12 candidates by half a byte for 4 dimensions too few are right; one byte a dimension is enough."""
     monkeypatch.setattr(structure, "AUTO_FLAT", 3000)
-    monkeypatch.setattr(structure, "_CANDIDATES", (12,))
+    monkeypatch.setattr(tuning, "_CANDIDATES", (12,))
     entry = filled("auto", tmp_path / "i").info().structure
     assert entry is not None
     assert (entry.kind, entry.recall >= 0.99) == ("int8", True)
@@ -120,7 +120,7 @@ def test_many_rows_that_no_structure_covers_are_said(tmp_path: Path, monkeypatch
 
 
 def test_a_recall_that_cannot_be_had_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structure, "_CANDIDATES", (10,))
+    monkeypatch.setattr(tuning, "_CANDIDATES", (10,))
     with pytest.warns(Notice, match="binary finds .* of the 10 nearest at best"):
         index = filled("binary", tmp_path / "i")
     entry = index.info().structure

@@ -17,9 +17,10 @@ import httpx
 import numpy as np
 import openai
 import pytest
+from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
-from simcse_kit.serving import ServeError, open_targets, serve
+from simcse_kit.serving import ServeError, create_app, open_targets, serve
 from support.commands import run
 from support.plain import unit
 from support.server import Running, in_thread, running
@@ -58,6 +59,12 @@ def test_a_model_is_loaded_once(folder: Path) -> None:
     index, model = str(folder / "index"), str(folder / "model")
     indexes, models = open_targets([model, f"one={index}", f"two={index}"], device="cpu")
     assert {id(one.model) for one in indexes.values()} == {id(models["model"])}
+    indexes, models = open_targets([f"one={index}", f"a={model}", f"b={model}/"], device="cpu")
+    assert models["a"] is models["b"] is indexes["one"].model
+    with TestClient(create_app(indexes, models), base_url="http://127.0.0.1") as client:
+        assert [card["id"] for card in client.get("/v1/models").json()["data"]] == ["a", "b"]
+        vectors = [client.post("/embed", json={"inputs": "a cat", "model": name}).json() for name in ("a", "b")]
+    assert vectors[0] == vectors[1]
     with pytest.raises(ServeError, match="two are called 'model'"):
         open_targets([model, model], device="cpu")
 

@@ -21,7 +21,7 @@ from simcse_kit.encoder.cache import cache_folder
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.tokens import TokenTable, length_batches
 from simcse_kit.errors import ModelError, require_extra, say_once
-from simcse_kit.files import DiskFullError, read_json, staged_folder, write_json
+from simcse_kit.files import DiskFullError, as_written, read_json, staged_folder, write_json
 
 MODEL = "encoder.xml"  # pooling and head included, unlike the openvino_model.xml of sentence-transformers
 FOLDER = "openvino"
@@ -78,8 +78,10 @@ def load(cache: ConversionCache) -> Any:
     for folder, names in ((cache.exported, exported), (cache.cached, set(cache.key))):
         if os.path.isfile(folder / _RECORD):  # False where the cache may not be looked into, too
             record = read_json(folder / _RECORD, ModelError)
-            same = all(record["key"].get(name) == cache.key[name] for name in names)
-            if same and record["files"] == _files(folder):
+            with as_written(folder / _RECORD, ModelError):
+                same = all(record["key"].get(name) == cache.key[name] for name in names)
+                same = same and record["files"] == _files(folder)
+            if same:
                 return core().read_model(folder / MODEL)
     return None
 

@@ -15,7 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from simcse_kit.errors import DataError, say_once
-from simcse_kit.files import only_writer, read_json, sync
+from simcse_kit.files import as_written, only_writer, read_json, sync
 
 _RECORD = "journal.json"
 _SHARDS = "shards.jsonl"
@@ -69,11 +69,12 @@ class Journal:
         record = self.folder / _RECORD
         if not record.is_file():
             return False
-        found = read_json(record, DataError)
-        before = found.get("run", {})
+        with as_written(record, DataError):
+            found = read_json(record, DataError)
+            before, finished = dict(found["run"]), bool(found["finished"])
         other = [name for name, value in self._run.items() if before.get(name) != value]
         if not other:
-            self.finished = found["finished"]
+            self.finished = finished
             return True
         if not replace:
             name = other[0]

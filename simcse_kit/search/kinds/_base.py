@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from simcse_kit.search.blocks import BlockFile, Bytes
     from simcse_kit.search.vectors import VectorParts
     from simcse_kit.types import Vectors
 
@@ -52,6 +53,10 @@ class ApproximateKind(IndexKind, ABC):
 
     tuned_by_new_rows: ClassVar[bool] = False  # a structure finds a row that it has more easily than a new one
 
+    def least_rows(self, dimension: int) -> int:
+        """Rows that a structure is made of at least; of fewer, every vector is compared."""
+        return 2
+
     @abstractmethod
     def create(self, vectors: VectorParts, seed: int) -> Any:
         """A structure without rows, trained for these N vectors (N, D).
@@ -87,15 +92,26 @@ class ApproximateKind(IndexKind, ABC):
 
         faiss.write_index(structure, str(path))
 
-    def read(self, path: Path) -> Any:
-        """Map a file of `write`; a damaged one is a ``RuntimeError``."""
+    def read(self, content: Bytes) -> Any:
+        """The structure in the mapped bytes of a file of `write`, which outlive it; damaged, a ``RuntimeError``."""
         import faiss
 
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(mapped(content), faiss.IO_FLAG_MMAP_IFC)
 
-    def checked_bytes(self, size: int) -> int:
-        """Of a file of ``size`` bytes, the first ones that must be right before it is read: where wrong ones crash."""
+    def checked_bytes(self, size: int, rows: int, dimension: int) -> int:
+        """Of a file of ``size`` bytes, the first ones that must be right before it is read: what is not only mapped."""
         return size
+
+    def checking(self, structure: Any, file: BlockFile, checked: int) -> Any:
+        """The structure, which checks what it reads of its file behind the ``checked`` bytes; here that is nothing."""
+        return structure
+
+
+def mapped(content: Bytes) -> Any:
+    """What FAISS reads bytes by, without a copy of what it need not change."""
+    import faiss
+
+    return faiss.ZeroCopyIOReader(faiss.swig_ptr(content), len(content))  # type: ignore[attr-defined]
 
 
 KINDS: Family[Any] = Family("an index's kind", "simcse_kit.search.kinds", SearchIndexError, IndexKind)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from simcse_kit.search.blocks import BlockFile
     from simcse_kit.search.vectors import VectorParts
     from simcse_kit.types import Vectors
 
@@ -23,7 +24,6 @@ _ROWS_OF_A_LIST = 50  # to train by; FAISS asks for 39 or more
 _LEAST_TRAINING_ROWS = 256 * 40  # codes of one byte have 256 centres
 MILVUS_LISTS = 1024  # of each of Milvus's segments
 MILVUS_PROBES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_HEAD = 1 << 16  # bytes of a file of inverted lists that hold more than codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,26 +38,44 @@ class FactoryKind(ApproximateKind):
     def lists(self, structure: Any) -> int | None:
         """Lists of a structure, 0 for a graph; None where it is neither, and so not of this kind."""
 
+    def least_rows(self, dimension: int) -> int:
+        """As many as there are lists, and centres of a code: FAISS trains a centre by a row at least."""
+        import faiss
+
+        structure = self._empty(0, dimension)
+        codes = structure if self.lists(structure) else faiss.downcast_index(structure.storage)
+        centres = codes.pq.ksub if hasattr(codes, "pq") else 0
+        return max(2, self.lists(structure) or 0, centres)
+
     def create(self, vectors: VectorParts, seed: int) -> Any:
         """See `ApproximateKind.create`."""
-        import faiss
         import numpy as np
 
-        count, dimension = len(vectors), vectors.dimension
-        factory = self.factory(count, dimension)
-        try:
-            structure: Any = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
-        except RuntimeError as error:
-            raise SearchIndexError(f"FAISS does not know {factory!r} for {dimension} dimensions: {error}") from error
-        lists = self.lists(structure)
-        if lists is None:
-            raise SearchIndexError(f"{factory!r} is no plain IVF or HNSW index; hits are rescored in any case")
+        count = len(vectors)
+        structure = self._empty(count, vectors.dimension)
+        lists = self.lists(structure) or 0
         if lists:
             structure.cp.min_points_per_centroid = 1
             structure.cp.seed = seed + 1
         wanted = min(count, max(_LEAST_TRAINING_ROWS, _ROWS_OF_A_LIST * lists))
         sample = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
-        structure.train(vectors.take(sample))
+        try:
+            structure.train(vectors.take(sample))
+        except RuntimeError as error:
+            raise SearchIndexError(f"FAISS cannot train {self.factory(count, vectors.dimension)!r}: {error}") from error
+        return structure
+
+    def _empty(self, count: int, dimension: int) -> Any:
+        """A structure that is not trained yet."""
+        import faiss
+
+        factory = self.factory(count, dimension)
+        try:
+            structure: Any = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as error:
+            raise SearchIndexError(f"FAISS does not know {factory!r} for {dimension} dimensions: {error}") from error
+        if self.lists(structure) is None:
+            raise SearchIndexError(f"{factory!r} is no plain IVF or HNSW index; hits are rescored in any case")
         return structure
 
 
@@ -101,9 +119,17 @@ class InvertedLists(FactoryKind):
             effort = max(effort + 1, int(effort * 1.5))
         yield structure.nlist
 
-    def checked_bytes(self, size: int) -> int:
-        """Its head leads to memory; of the codes a wrong one costs a candidate."""
-        return min(size, _HEAD)
+    def checked_bytes(self, size: int, rows: int, dimension: int) -> int:
+        """All but lists that FAISS maps: these are checked when they are searched."""
+        from simcse_kit.search.kinds._lists import head_bytes
+
+        return head_bytes(self._empty(rows, dimension), rows, size)
+
+    def checking(self, structure: Any, file: BlockFile, checked: int) -> Any:
+        """See `ApproximateKind.checking`."""
+        from simcse_kit.search.kinds._lists import CheckedLists
+
+        return structure if checked == len(file.content) else CheckedLists(structure, file, checked)
 
 
 @dataclass(frozen=True, kw_only=True)

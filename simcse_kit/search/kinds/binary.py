@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simcse_kit.search.kinds._base import KINDS, ApproximateKind
+from simcse_kit.search.kinds._base import KINDS, ApproximateKind, mapped
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from simcse_kit.search.blocks import Bytes
     from simcse_kit.search.vectors import VectorParts
     from simcse_kit.types import Vectors
 
@@ -48,11 +49,11 @@ class Signs(ApproximateKind):
 
         faiss.write_index_binary(structure, str(path))
 
-    def read(self, path: Path) -> Any:
+    def read(self, content: Bytes) -> Any:
         """See `ApproximateKind.read`."""
         import faiss
 
-        return faiss.read_index_binary(str(path))
+        return faiss.read_index_binary(mapped(content))
 
 
 def _bits(vectors: Vectors) -> NDArray[np.uint8]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simcse_kit.errors import SearchIndexError, say_once
+from simcse_kit.errors import IndexChangedError, SearchIndexError, say_once
 from simcse_kit.search.address import check_name
-from simcse_kit.search.base import IndexInfo
+from simcse_kit.search.checks import check_same_model
 from simcse_kit.search.milvus.overlay import Overlay
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote
 from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
 from simcse_kit.search.milvus.searching import beside, drawn, tune_effort
+from simcse_kit.search.snapshot import IndexInfo
 from simcse_kit.search.structure import TARGET_RECALL
 
 _AGAIN = 4  # a kind is tuned again when there are so many times the rows
@@ -95,15 +97,33 @@ class MilvusCollection(Overlay):
         )
         self._reset(state.next_number)
 
-    def refresh(self) -> bool:
+    def refresh(self, *, discard: bool = False) -> bool:
         """See `BaseCollection.refresh`; it asks the server."""
-        if self._remote is None or self._state is None or self._changed or self._claimed:
+        if self._remote is None or self._state is None:
+            return False
+        changed = self._changed or self._claimed
+        if changed and not discard:
             return False
         state = self._remote.state()
-        if state.generation == self._state.generation:
+        if not changed and _commit_of(state) == _commit_of(self._state):
             return False
+        check_same_model(self._snapshot, state.model, state.dimension, self._remote)
+        if changed:
+            self.abandon()
+        self._claimed = False
         self._take_over(state)
         return True
+
+    def reopened(self) -> MilvusCollection:
+        """See `BaseCollection.reopened`."""
+        assert self._name is not None
+        return MilvusCollection.open(self._name, uri=self._uri, token=self._token)
+
+    def abandon(self) -> None:
+        """See `BaseCollection.abandon`."""
+        if self._remote is not None and self._claimed:  # these numbers are nobody else's
+            self._remote.delete(range(self._base, self._base + self._pending.pending.count))
+            self._sent = 0
 
     # Building
 
@@ -196,9 +216,10 @@ class MilvusCollection(Overlay):
             self._connection = Connection(self._uri, self._token)
         return self._connection
 
-    def _noted(self, state: str, generation: int) -> State:
+    def _noted(self, state: str, generation: int, commit: str) -> State:
         before = self._state
         return State(
+            commit=commit,
             state=state if self._building is None else "building",
             generation=generation,
             dimension=self.dimension,
@@ -215,7 +236,7 @@ class MilvusCollection(Overlay):
 
     def _create(self, remote: Remote) -> None:
         """Make a collection, and copy what is in the one that this comes from."""
-        state = self._noted("saving", 1)
+        state = self._noted("saving", 1, secrets.token_hex(8))
         remote.create(state, milvus_index(self.kind))
         for found in self._windows(FIELDS):
             for _ in remote.upsert(found):
@@ -230,14 +251,15 @@ class MilvusCollection(Overlay):
         assert self._remote is not None
         assert self._state is not None
         noted = self._remote.state()
-        if noted.generation != self._state.generation:
-            raise SearchIndexError(
+        if _commit_of(noted) != _commit_of(self._state):
+            raise IndexChangedError(
                 f"{self._remote} was changed by somebody else since it was opened (save {noted.generation}, opened at "
                 f"{self._state.generation}); open it again"
             )
-        if not self._claimed and not self._changed and noted.state == self._noted("ready", 0).state:
+        if not self._claimed and not self._changed and noted.state == self._noted("ready", 0, "").state:
             return self._wants_tuning()
-        state = self._noted("saving", noted.generation + (not self._claimed))
+        commit = noted.commit if self._claimed else secrets.token_hex(8)
+        state = self._noted("saving", noted.generation + (not self._claimed), commit)
         if state.id_type != noted.id_type and not self._stored and self._pending.pending.count:
             self._remote.replace_empty(state, milvus_index(self.kind))
         else:
@@ -264,7 +286,7 @@ class MilvusCollection(Overlay):
     def _finish(self, structure: bool) -> None:
         assert self._remote is not None
         assert self._state is not None
-        state = self._noted("ready", self._state.generation)
+        state = self._noted("ready", self._state.generation, self._state.commit)
         self._remote.note(state)
         self._state, self._claimed = state, False
         self._stored = self._remote.count()
@@ -343,3 +365,7 @@ class MilvusCollection(Overlay):
             model=self.model,
             fields=self.fields,
         )
+
+
+def _commit_of(state: State) -> tuple[int, str]:
+    return state.generation, state.commit

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
-from simcse_kit.search.base import BaseCollection, Hit
+from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.milvus.filters import to_milvus
@@ -18,6 +18,7 @@ from simcse_kit.search.milvus.remote import BATCH_ROWS, Remote, is_lite
 from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, milvus_index, row_of
 from simcse_kit.search.milvus.searching import Searching, nearest
 from simcse_kit.search.rows import Id, IndexRow
+from simcse_kit.search.snapshot import Hit
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Mask, Nearest, merged
 from simcse_kit.types import Vectors
@@ -52,6 +53,12 @@ class Overlay(BaseCollection):
         self._pending = Content.empty(self.dimension)  # its numbers are from 0
         self._hidden: set[int] = set()  # rows there that are deleted, or replaced by a pending one
         self._sent = 0  # pending rows that a save which failed has sent
+
+    def fork(self) -> Self:
+        """See `BaseCollection.fork`."""
+        made = super().fork()
+        made._hidden = set(self._hidden)
+        return made
 
     @property
     def uri(self) -> str | None:

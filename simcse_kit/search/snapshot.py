@@ -1,0 +1,54 @@
+"""What an index is at one instant, and what it answers and says about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from simcse_kit.search.fields import Fields
+from simcse_kit.search.rows import Id, IndexRow, JsonObject
+from simcse_kit.search.store import Searched
+
+
+class Hit(NamedTuple):
+    """One answer: what is stored, and the cosine with the query."""
+
+    id: Id
+    text: str
+    score: float
+    metadata: JsonObject | None = None
+
+    @classmethod
+    def of(cls, row: IndexRow, score: float) -> Hit:
+        """A row that was found."""
+        return cls(row.id, row.text, float(score), row.metadata)
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What an index holds."""
+
+    count: int
+    deleted: int  # rows that `Collection.compact` would remove
+    dimension: int
+    kind: str  # as asked for
+    structure: Searched | None  # None: every search is exact
+    unindexed: int  # rows behind the structure, which are compared one by one
+    segments: int
+    bytes: int  # on the disk, of the last commit
+    generation: int
+    model: dict[str, Any]
+    fields: Fields | None = None  # types of the metadata; None: not known, of an index of an older version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What an index is at one instant: a reader takes it once, a writer replaces it as a whole."""
+
+    dimension: int
+    kind: str  # as asked for
+    target_recall: float
+    model: dict[str, Any] = field(default_factory=dict)  # what the owner keeps about the model with the rows
+    next_id: int = 0  # the first integer that was never an id
+    id_type: type | None = None  # int or str; None: no row yet
+    fields: Fields | None = field(default_factory=dict)  # of the metadata; None: not known

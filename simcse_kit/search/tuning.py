@@ -1,0 +1,212 @@
+"""How a structure has to be searched to find what an exact search finds, for few hits and for many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.errors import say_once
+from simcse_kit.search.kinds import ApproximateKind
+from simcse_kit.search.making import making
+from simcse_kit.search.store import ForMore, StructureEntry, sealed
+from simcse_kit.search.structure import QUERIES, TARGET_RECALL, TOP, Setting, Structure, resolve_kinds
+from simcse_kit.search.vectors import Mask, Nearest, VectorParts
+from simcse_kit.types import Vectors
+
+MORE = (30, 100, 300, 1000)  # hits that a structure is tuned for beside `TOP`
+_MORE_QUERIES = 200  # at most, to tune for more hits by
+_ROWS_OF_A_HIT = 20  # of fewer rows for each hit, comparing all is as fast
+_CANDIDATES = (10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000)  # for 10 hits; as many times more for more
+_CERTAIN = 2  # standard errors: 97 % of the samples of queries
+_EQUAL = 1e-6  # rows whose scores differ by less are equally good answers
+_TIMED = 100  # queries that a setting's time is measured with; for more hits, a fifth
+
+
+class Tuned(NamedTuple):
+    """A setting and what it gives."""
+
+    setting: Setting
+    recall: float  # of the `Setting.k` nearest
+    queries: int
+
+
+class _Asked(NamedTuple):
+    """Q unit queries, and what an exact search finds for them."""
+
+    vectors: Vectors  # (Q, D)
+    rows: NDArray[np.int64]  # (Q,) the row that is the query itself; -1 for none
+    scores: Vectors  # (Q, k) of the k nearest rows but itself, best first
+
+
+def write_tuned(path: Path, name: str, vectors: VectorParts, target: float, queries: Vectors | None) -> StructureEntry:
+    """Make, tune and write a structure of the kind ``name`` over all vectors."""
+    for kind in resolve_kinds(name, len(vectors)):
+        assert isinstance(kind, ApproximateKind)
+        structure, tuned, more = build_tuned(kind, vectors, target, queries)
+        if tuned.recall >= target:
+            break
+    name = kind.name if name == "auto" else name
+    if tuned.recall < target:
+        say_once(
+            f"{name} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of {target} that was "
+            "asked for; another kind may: --kind int8 or --kind hnsw",
+            key=f"recall: {path.parent}",
+        )
+    path.touch(exist_ok=False)  # FAISS would write through a link
+    structure.write(path)
+    return StructureEntry(
+        kind=name,
+        rows=structure.rows,
+        effort=tuned.setting.effort,
+        candidates=tuned.setting.candidates,
+        recall=tuned.recall,
+        queries=tuned.queries,
+        given=queries is not None,
+        file=sealed(path),
+        more=tuple(ForMore(**one.setting._asdict(), recall=one.recall) for one in more),
+    )
+
+
+def build_tuned(
+    kind: ApproximateKind, vectors: VectorParts, target: float = TARGET_RECALL, queries: Vectors | None = None
+) -> tuple[Structure, Tuned, list[Tuned]]:
+    """A structure over all vectors, and the settings by which it finds ``target`` of the 10 nearest, and of more.
+
+    Of the rows themselves, or of unit ``queries`` (Q, D).
+    """
+    structure = Structure.build(kind, vectors, hold_out=queries is None)
+    with making(f"Tuning {kind.name} to a recall of {target:g}"):
+        tuned = tune(structure, vectors, target, queries=queries)
+        more = list(tune_for_more(structure, vectors, tuned, target, queries=queries))
+    return structure.extended(vectors, len(vectors)), tuned, more
+
+
+def tune(
+    structure: Structure,
+    vectors: VectorParts,
+    target: float = TARGET_RECALL,
+    *,
+    queries: Vectors | None = None,
+    seed: int = 0,
+) -> Tuned:
+    """The fastest setting whose recall of the 10 nearest is at least ``target``; else the one with the most.
+
+    At least, for other queries too: two standard errors below what was measured.
+
+    Queries are those given, unit vectors (Q, D), or up to 1,000 rows. A graph leads too well to a row that is in it, so
+    these are the last ones, which it does not have yet; lists and codes treat a row like any query, so these are any
+    rows, each left out of its answers.
+    """
+    top = min(TOP, structure.rows - (1 if queries is None else 0))
+    asked = _asked(structure, vectors, queries, QUERIES, top, seed)
+    return _fastest(structure, vectors, asked, top, target).tuned
+
+
+def tune_for_more(
+    structure: Structure,
+    vectors: VectorParts,
+    tuned: Tuned,
+    target: float = TARGET_RECALL,
+    *,
+    queries: Vectors | None = None,
+    seed: int = 0,
+) -> Iterator[Tuned]:
+    """Settings for the numbers of hits in `MORE`, in their order; from the first one on that is missing, compare all.
+
+    It is missing where comparing all vectors is as fast, or finds what the structure does not.
+    """
+    tops = [top for top in MORE if top * _ROWS_OF_A_HIT <= structure.rows]
+    if not tops or tuned.recall < target:
+        return
+    asked = _asked(structure, vectors, queries, _MORE_QUERIES, tops[-1], seed)
+    exact = _seconds(lambda query: vectors.nearest(query, tops[-1]), asked.vectors[: _TIMED // 5])
+    for top in tops:
+        best = _fastest(structure, vectors, asked, top, target, tuned.setting.effort)
+        if not best.seconds < exact:
+            return
+        tuned = best.tuned
+        yield tuned
+
+
+class _Best(NamedTuple):
+    tuned: Tuned
+    seconds: float  # infinity: it finds less than the target
+
+
+def _fastest(
+    structure: Structure, vectors: VectorParts, asked: _Asked, top: int, target: float, least_effort: int = 0
+) -> _Best:
+    """The fastest setting that finds ``target`` of the ``top`` nearest, or the one that finds most."""
+    kind, count = structure.kind, len(asked.vectors)
+    most = best = _Best(Tuned(Setting(1, top, top), -1.0, count), np.inf)
+    timed = asked.vectors[: _TIMED if top <= TOP else _TIMED // 5]
+    bound = asked.scores[:, top - 1] - np.float32(_EQUAL)  # of each query's last right answer
+
+    def seconds(setting: Setting) -> float:
+        return _seconds(lambda query: structure.nearest(vectors, query, top, setting), timed)
+
+    for effort in kind.efforts(structure.index):
+        counts = _counts(top, min(structure.rows, kind.most_candidates(effort, structure.rows)))
+        if effort < least_effort or counts[-1] < min(top, structure.rows):
+            continue
+        found = structure.candidates(asked.vectors, counts[-1], effort)
+        good = _good(vectors, asked, found, bound)  # (Q, C): which of the candidates are right answers
+        for candidates in counts:
+            shares = np.minimum(good[:, :candidates].sum(1), top) / top  # of each query's nearest: (Q,)
+            recall = float(shares.mean())
+            tuned = Tuned(Setting(effort, candidates, top), recall, count)
+            if recall > most.tuned.recall:
+                most = _Best(tuned, np.inf)
+            if recall - _CERTAIN * shares.std() / count**0.5 >= target or recall == 1:
+                best = min(best, _Best(tuned, seconds(tuned.setting)), key=lambda one: one.seconds)
+                break
+        if seconds(Setting(effort, top, top)) > best.seconds:
+            break  # more effort alone takes longer than what is good enough
+    return best if best.seconds < np.inf else most
+
+
+def _counts(top: int, most: int) -> list[int]:
+    """Candidates to try for ``top`` hits and the query's own row, ascending; all of ``most`` where that is few."""
+    largest = min(most, max(_CANDIDATES[-1], 10 * top) + 1)
+    return [count for each in _CANDIDATES if (count := each * top // TOP + 1) <= largest] or [most]
+
+
+def _asked(
+    structure: Structure, vectors: VectorParts, queries: Vectors | None, most: int, top: int, seed: int
+) -> _Asked:
+    """At most so many queries, those that are given or rows, with the ``top`` nearest rows of the structure."""
+    if queries is not None:
+        queries = queries[:most]
+        rows = np.full(len(queries), -1)
+    else:
+        if structure.rows < len(vectors):
+            rows = np.arange(structure.rows, len(vectors))[-most:]
+        else:
+            draw = np.random.default_rng(seed)
+            rows = np.sort(draw.choice(structure.rows, min(most, structure.rows), replace=False))
+        queries = vectors.take(rows)
+    truth = vectors.nearest(queries, top + 1, allowed=np.arange(len(vectors)) < structure.rows)
+    scores = np.where(truth.rows == rows[:, None], -np.inf, truth.scores)
+    return _Asked(queries, rows, -np.sort(-scores, axis=1)[:, :top])
+
+
+def _good(vectors: VectorParts, asked: _Asked, found: NDArray[np.int64], bound: Vectors) -> Mask:
+    good = np.zeros(found.shape, dtype=bool)
+    for i, candidates in enumerate(found):
+        there = candidates >= 0
+        scores = vectors.take(candidates[there]) @ asked.vectors[i]
+        good[i, there] = (scores >= bound[i]) & (candidates[there] != asked.rows[i])
+    return good
+
+
+def _seconds(search: Callable[[Vectors], Nearest], queries: Vectors) -> float:
+    """Time of a query, one by one."""
+    began = time.perf_counter()
+    for query in queries:
+        search(query[None])
+    return (time.perf_counter() - began) / len(queries)

@@ -1,0 +1,348 @@
+"""Indexes as the server runs them: searched in common batches, added to, and read again when others change them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
+
+import numpy as np
+
+from simcse_kit.errors import DamagedIndexError, IndexChangedError, SearchIndexError, SlowFilterError
+from simcse_kit.index.sentence_index import SentenceIndex
+from simcse_kit.search import Hit
+from simcse_kit.serving.batching import Batcher, Busy
+from simcse_kit.serving.engines import EmbeddedTexts
+from simcse_kit.serving.errors import ApiError, IndexFault
+from simcse_kit.serving.metrics import Metrics
+from simcse_kit.serving.models import ModelEngines
+from simcse_kit.serving.projection import CorpusMap, available_methods
+from simcse_kit.serving.settings import Limits
+from simcse_kit.types import Vectors
+
+log = logging.getLogger("simcse_kit.serving")
+
+_SEARCHED = 64  # queries that are searched at once
+_TRIES = 4  # of a request, where the index is rebuilt with another model while it runs
+_AGAIN = 5.0  # seconds until an index that could not be opened is tried again
+Answer = TypeVar("Answer")
+
+
+@contextmanager
+def _fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
+    """``kind``: the errors that are not the request's fault."""
+    try:
+        yield
+    except (IndexChangedError, SlowFilterError):
+        raise
+    except kind as error:
+        raise IndexFault(str(error)) from error
+
+
+class _Query(NamedTuple):
+    vector: Vectors  # (D,)
+    k: int
+    threshold: float | None
+    filter: str | None  # as JSON: equal ones are searched together
+    fingerprint: str  # of the model that gave the vector
+
+
+class Asked(NamedTuple):
+    """Vectors (Q, D) of Q queries, of the model with this fingerprint, and their hits."""
+
+    vectors: Vectors
+    fingerprint: str
+    hits: list[list[Hit]]
+    truncated: int = 0  # queries that are longer than the model reads
+
+
+class _Addition(NamedTuple):
+    sentences: Sequence[str]
+    embedded: EmbeddedTexts
+    ids: Sequence[int | str] | None
+    metadata: Sequence[Mapping[str, Any] | None] | None
+
+
+class RowVectors(NamedTuple):
+    """Unit vectors (n, D) of n rows, of the model with this fingerprint."""
+
+    vectors: Vectors
+    fingerprint: str
+
+
+class AddedRows(NamedTuple):
+    """What `IndexEngine.add` committed."""
+
+    ids: list[int | str]
+    truncated: int  # sentences that are longer than the model reads
+
+
+class IndexEngine:
+    """An index that many requests share. One thread reads it at a time; one adds. No search waits for a writer.
+
+    Where the index is rebuilt with another model, that one is loaded from the disk, and what was embedded with the old
+    one is embedded again: each vector carries the fingerprint of its model to the search and to the commit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        index: SentenceIndex,
+        models: ModelEngines,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        writable: bool,
+        follows: bool = True,
+    ) -> None:
+        """``follows`` False: an index that is rebuilt with another model is not taken."""
+        self.name = name
+        self.index = index
+        self.writable = writable
+        self._follows = follows
+        self._models = models
+        self.model = models.of(index.model)
+        self._lock = threading.Lock()  # of reading
+        self._seconds = limits.seconds
+        self._not_before = 0.0  # monotonic seconds; until then an index that could not be opened is not tried again
+        self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had then
+        self._batcher: Batcher[_Query, list[Hit]] = Batcher(
+            self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
+        )
+        self._adder: Batcher[_Addition, list[int | str]] = Batcher(
+            self._write, name=f"add {name}", largest=1, waiting=limits.additions
+        )
+        metrics.rows.labels(name).set_function(lambda: len(self.index))
+
+    @property
+    def view(self) -> SentenceIndex:
+        """The last commit that was read."""
+        return self.index.now()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its workers run."""
+        return self._batcher.alive and self._adder.alive
+
+    @property
+    def maps(self) -> list[str]:
+        """How its map can be drawn."""
+        return available_methods()
+
+    async def ask(
+        self, queries: Sequence[str], k: int, threshold: float | None = None, filter: Mapping[str, Any] | None = None
+    ) -> Asked:
+        """Embed queries and search.
+
+        Raises:
+            SearchIndexError: a filter that cannot be read, or that compares an unknown field.
+            Busy: too much waits already.
+            ApiError: 503 where the index was rebuilt with a model that cannot be loaded.
+            IndexFault: the index is damaged.
+        """
+
+        async def once() -> Asked:
+            embedded = await self._embedded(queries, "query")
+            hits = await self._search(embedded.unit, embedded.fingerprint, k, threshold, filter)
+            return Asked(embedded.unit, embedded.fingerprint, hits, len(embedded.truncated))
+
+        return await self._tried(once)
+
+    async def similar(self, id: int | str, k: int, threshold: float | None, filter: Mapping[str, Any] | None) -> Asked:
+        """The rows most similar to one, without it; an id that is not there is an `ApiError` of 404."""
+
+        async def once() -> Asked:
+            try:
+                row = await self.vectors_of([id])
+            except SearchIndexError as error:
+                raise ApiError(404, str(error)) from error
+            (found,) = await self._search(row.vectors, row.fingerprint, k + 1, threshold, filter)
+            return Asked(row.vectors, row.fingerprint, [[hit for hit in found if hit.id != id][:k]])
+
+        return await self._tried(once)
+
+    async def _embedded(self, texts: Sequence[str], kind: str) -> EmbeddedTexts:
+        while True:
+            engine = self.model
+            try:
+                return await engine.embed(texts, kind)
+            except Busy:
+                if engine is self.model:
+                    raise  # else it has just been closed, for the index has another model
+
+    async def _tried(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Do something again where the index became another model's meanwhile."""
+        for _ in range(_TRIES):
+            try:
+                return await once()
+            except IndexChangedError as error:
+                log.info("index %s: %s", self.name, error)
+        raise ApiError(503, f"the index {self.name} is changed all the time; try again")
+
+    async def _search(
+        self, vectors: Vectors, fingerprint: str, k: int, threshold: float | None, filter: Mapping[str, Any] | None
+    ) -> list[list[Hit]]:
+        if filter is not None:
+            self.index.check_filter(filter)
+        condition = None if filter is None else json.dumps(filter)
+        return await self._batcher.submit([_Query(vector, k, threshold, condition, fingerprint) for vector in vectors])
+
+    def _run(self, queries: list[_Query]) -> list[list[Hit]]:
+        results: list[list[Hit]] = [[] for _ in queries]
+        with self._lock, _fault():
+            index = self._fresh()
+            for shared in {query[1:] for query in queries}:
+                numbers = [number for number, query in enumerate(queries) if query[1:] == shared]
+                k, threshold, condition, fingerprint = shared
+                found = index.search_vectors(
+                    np.stack([queries[number].vector for number in numbers]),
+                    k,
+                    threshold,
+                    None if condition is None else json.loads(condition),
+                    fingerprint=fingerprint,
+                )
+                for number, hits in zip(numbers, found, strict=True):
+                    results[number] = hits
+        return results
+
+    def _fresh(self) -> SentenceIndex:
+        """The index as it is now, with the model that it has now; the lock is held."""
+        try:
+            self.index.refresh()
+        except IndexChangedError as error:
+            self._reopen(error)
+        return self.index
+
+    def _reopen(self, changed: IndexChangedError) -> None:
+        reason = f"the index {self.name} was rebuilt or removed, and what is there now"
+        if not self._follows:
+            raise ApiError(503, f"{reason} is not what is being judged; start the server again") from changed
+        if time.monotonic() >= self._not_before:
+            try:
+                index = self.index.reopened([engine.model for engine in self._models.now.values()])
+            except (SearchIndexError, OSError) as error:
+                log.warning("index %s: %s", self.name, error)
+                self._not_before = time.monotonic() + _AGAIN
+            else:
+                before = self.model
+                self.model = self._models.exchange(before, index.model)
+                self.index, self._maps = index, {}
+                self._models.close_unused(before)  # whoever finds it closed looks at `model` again
+                return
+        raise ApiError(
+            503,
+            f"{reason} cannot be opened with its model from this server's disk; the server's log says why",
+        ) from changed
+
+    async def vectors_of(self, ids: Sequence[int | str]) -> RowVectors:
+        """Vectors of rows; one that is not there is a `SearchIndexError`."""
+
+        def read() -> RowVectors:
+            with self._lock, _fault(DamagedIndexError):
+                return RowVectors(self.index.vectors_of(ids), self.index.model.fingerprint())
+
+        return await asyncio.to_thread(read)
+
+    async def add(
+        self,
+        sentences: Sequence[str],
+        ids: Sequence[int | str] | None,
+        metadata: Sequence[Mapping[str, Any] | None] | None,
+    ) -> AddedRows:
+        """Embed sentences, add them and commit, or change nothing.
+
+        Their ids are made up where the index has strings and none is given.
+
+        Raises:
+            SearchIndexError: an id that is taken, or what `SentenceIndex.add` refuses.
+            IndexFault: it cannot be committed.
+            DiskFullError: no room; nothing was added.
+            Busy: too many additions wait already, or as of `ask`.
+            ApiError: as of `ask`.
+        """
+
+        async def once() -> AddedRows:
+            embedded = await self._embedded(sentences, "document")
+            (made,) = await self._adder.submit([_Addition(sentences, embedded, ids, metadata)])
+            return AddedRows(made, len(embedded.truncated))
+
+        return await self._tried(once)
+
+    def _write(self, additions: list[_Addition]) -> list[list[int | str]]:
+        return [self._add(*addition) for addition in additions]
+
+    def _add(
+        self,
+        sentences: Sequence[str],
+        embedded: EmbeddedTexts,
+        ids: Sequence[int | str] | None,
+        metadata: Sequence[Mapping[str, Any] | None] | None,
+    ) -> list[int | str]:
+        refused: list[SearchIndexError] = []
+
+        def change(now: SentenceIndex) -> list[int | str]:
+            chosen = ids
+            if chosen is None and now.id_type is str:
+                chosen = [f"added-{uuid4().hex[:12]}" for _ in sentences]
+            try:
+                return now.add_vectors(sentences, embedded.vectors, chosen, metadata, fingerprint=embedded.fingerprint)
+            except SearchIndexError as error:
+                refused.append(error)
+                raise
+
+        with self._lock, _fault():
+            index = self._fresh()
+        try:
+            with _fault():
+                return index.commit(change)
+        except IndexFault as fault:
+            if refused:
+                raise refused[-1] from fault  # it is the request's fault
+            raise
+
+    def map(self, method: str) -> CorpusMap | None:
+        """The map by a method of `maps`, or None while it is being made, which this begins."""
+        task = self._mapping(method)
+        if not task.done():
+            return None
+        self._forget_failed(method)
+        return task.result()
+
+    async def drawn(self, method: str) -> CorpusMap:
+        """The map, waited for; PCA takes a moment."""
+        try:
+            return await asyncio.shield(self._mapping(method))
+        finally:
+            self._forget_failed(method)
+
+    def _forget_failed(self, method: str) -> None:
+        """A map that failed is said once, and made again for the next request."""
+        maps = self._maps
+        task = maps[method][1] if method in maps else None
+        if task is not None and task.done() and (task.cancelled() or task.exception() is not None):
+            del maps[method]
+
+    def _mapping(self, method: str) -> asyncio.Task[CorpusMap]:
+        """PCA's map is made again for an index that has changed; the others take too long for that."""
+        count, maps = len(self.index), self._maps
+        if method not in maps or (method == "pca" and maps[method][0] != count):
+            maps[method] = (count, asyncio.create_task(asyncio.to_thread(self._draw, method)))
+        return maps[method][1]
+
+    def _draw(self, method: str) -> CorpusMap:
+        with self._lock, _fault():
+            rows, vectors = self.index.sample(CorpusMap.LARGEST)
+            fingerprint = self.index.model.fingerprint()
+        return replace(CorpusMap.fit(rows, vectors, method), fingerprint=fingerprint)
+
+    def close(self) -> None:
+        """Finish what waits; an addition that waits for another process's commit is left after a request's time."""
+        self._adder.close(self._seconds)
+        self._batcher.close()
