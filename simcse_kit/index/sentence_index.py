@@ -293,11 +293,11 @@ class SentenceIndex:
             SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
                 was made.
         """
-        now = self._collection.now()  # the model that is checked is that of the rows that are searched
-        fingerprint_of(self.model, now.model)
+        now, made_with = self._collection.now(), self.model.fingerprint()  # of the rows that are searched
         if isinstance(queries, str):
-            return now.search(self.model.encode_query([queries]), k, threshold, filter)[0]
-        return now.search(self.model.encode_query(checked_texts(queries)), k, threshold, filter)
+            return now.search(self.model.encode_query([queries]), k, threshold, filter, fingerprint=made_with)[0]
+        texts = checked_texts(queries)
+        return now.search(self.model.encode_query(texts), k, threshold, filter, fingerprint=made_with)
 
     def check_filter(self, filter: Mapping[str, Any]) -> None:
         """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""

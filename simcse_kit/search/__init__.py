@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from simcse_kit.search.collection import Collection
     from simcse_kit.search.kinds._lines import KINDS
     from simcse_kit.search.mining import Mined, MinedPair, mine
-    from simcse_kit.search.rows import IndexRow
-    from simcse_kit.search.snapshot import Hit, IndexInfo
+    from simcse_kit.search.rows import Hit, IndexRow
+    from simcse_kit.search.snapshot import IndexInfo
     from simcse_kit.search.stores import STORES, new_collection, open_collection
 
 _HOME = {  # imported when they are asked for: the command's help needs the kinds alone
@@ -21,7 +21,7 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "BaseCollection": "base",
     "Clusters": "clustering",
     "Collection": "collection",
-    "Hit": "snapshot",
+    "Hit": "rows",
     "IndexInfo": "snapshot",
     "Mined": "mining",
     "MinedPair": "mining",

@@ -23,8 +23,8 @@ from simcse_kit.search.checks import (
 )
 from simcse_kit.search.fields import Fields, check_fields, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
-from simcse_kit.search.rows import Id, IndexRow
-from simcse_kit.search.snapshot import Hit, IndexInfo, Snapshot
+from simcse_kit.search.rows import Hit, Id, IndexRow
+from simcse_kit.search.snapshot import IndexInfo, Snapshot
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Nearest, normalized
 from simcse_kit.types import Vectors
@@ -249,7 +249,8 @@ class BaseCollection(ABC):
         k = k if type(k) is int and k > 0 else checked_count(k)
         check_threshold(threshold)
         now = self.now()
-        check_fingerprint(now.model, fingerprint)
+        if fingerprint not in (None, now.model.get("fingerprint")):
+            check_fingerprint(now.model, fingerprint)
         queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
         if queries.shape[1] != now.dimension and len(queries):
             raise SearchIndexError(

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.base import BaseCollection
-from simcse_kit.search.rows import IndexRow
-from simcse_kit.search.snapshot import Hit
+from simcse_kit.search.rows import Hit, IndexRow
 from simcse_kit.types import Vectors
 
 

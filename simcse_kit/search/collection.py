@@ -22,9 +22,9 @@ from simcse_kit.search.commits import NewCommit, commit, committing, last_commit
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
-from simcse_kit.search.rows import Id, IndexRow
+from simcse_kit.search.rows import Hit, Id, IndexRow
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
-from simcse_kit.search.snapshot import Hit, IndexInfo, Snapshot
+from simcse_kit.search.snapshot import IndexInfo, Snapshot
 from simcse_kit.search.store import (
     MANIFEST,
     FileEntry,

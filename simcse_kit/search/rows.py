@@ -40,6 +40,20 @@ class IndexRow(NamedTuple):
     metadata: JsonObject | None
 
 
+class Hit(NamedTuple):
+    """One answer: what is stored, and the cosine with the query."""
+
+    id: Id
+    text: str
+    score: float
+    metadata: JsonObject | None = None
+
+    @classmethod
+    def of(cls, row: IndexRow, score: float) -> Hit:
+        """A row that was found."""
+        return cls(row.id, row.text, float(score), row.metadata)
+
+
 class RowTable:
     """Rows of an index by their numbers, and the numbers of rows, of any segment, that were deleted with them.
 

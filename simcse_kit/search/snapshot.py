@@ -1,27 +1,12 @@
-"""What an index is at one instant, and what it answers and says about itself."""
+"""What an index is at one instant, and what it says about itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from simcse_kit.search.fields import Fields
-from simcse_kit.search.rows import Id, IndexRow, JsonObject
 from simcse_kit.search.store import Searched
-
-
-class Hit(NamedTuple):
-    """One answer: what is stored, and the cosine with the query."""
-
-    id: Id
-    text: str
-    score: float
-    metadata: JsonObject | None = None
-
-    @classmethod
-    def of(cls, row: IndexRow, score: float) -> Hit:
-        """A row that was found."""
-        return cls(row.id, row.text, float(score), row.metadata)
 
 
 @dataclass(frozen=True)

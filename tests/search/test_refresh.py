@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from simcse_kit import IndexChangedError
 from support.stores import Store
 
 
@@ -55,3 +57,37 @@ def test_a_sample_is_rows_with_their_vectors(store: Store) -> None:
     assert collection.sample(10)[0] == rows
     assert collection.sample(10, seed=1)[0] != rows
     assert [row.id for row in collection.sample(99)[0]] == list(range(1, 50, 2))
+
+
+def test_a_commit_of_another_model_is_not_taken_over(store: Store) -> None:
+    """The reader goes on as it was, and cannot save."""
+    writer = store.new(6)
+    writer.model = {"fingerprint": "one"}
+    writer.add(["a", "b"], vectors(2), fingerprint="one")
+    writer.save(store.place("i"))
+    reader = store.open(store.place("i"))
+    writer.model = {"fingerprint": "other"}
+    writer.delete([0])
+    writer.save()
+    for _ in range(2):
+        with pytest.raises(IndexChangedError, match="another model"):
+            reader.refresh()
+    with pytest.raises(IndexChangedError, match="another model"):
+        reader.search(vectors(1), fingerprint="other")
+    assert reader.reopened().model == {"fingerprint": "other"}
+    reader.add(["c"], vectors(1, 1))
+    with pytest.raises(IndexChangedError):
+        reader.save()
+
+
+def test_changes_are_thrown_away_where_asked(store: Store) -> None:
+    writer = store.new(6)
+    writer.add(["a"], vectors(1))
+    writer.save(store.place("i"))
+    writer.add(["b"], vectors(1, 1))
+    writer.delete([0])
+    assert writer.refresh(discard=True)
+    assert [row.text for row, _ in writer.rows()] == ["a"]
+    writer.add(["b"], vectors(1, 1))
+    writer.save()
+    assert len(store.open(store.place("i"))) == 2

@@ -17,8 +17,7 @@ from simcse_kit.search.milvus.filters import to_milvus
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Remote, is_lite
 from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, milvus_index, row_of
 from simcse_kit.search.milvus.searching import Searching, nearest
-from simcse_kit.search.rows import Id, IndexRow
-from simcse_kit.search.snapshot import Hit
+from simcse_kit.search.rows import Hit, Id, IndexRow
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Mask, Nearest, merged
 from simcse_kit.types import Vectors
