@@ -67,10 +67,10 @@ def embedding_routes(served: ServerState) -> APIRouter:
             }
         )
 
-    @router.post("/", response_model=list[list[float]], tags=["text-embeddings-inference"])
+    @router.post("/", response_model=list[list[float]], include_in_schema=False)
     @router.post("/embed", response_model=list[list[float]], tags=["text-embeddings-inference"])
     async def embed(request: EmbedRequest) -> Response:
-        """Vectors of texts, as text-embeddings-inference gives them."""
+        """Vectors of texts, as text-embeddings-inference gives them; ``POST /`` is the same."""
         engine = served.model(request.model)
         texts = served.texts(request.inputs, "inputs")
         if request.prompt_name is not None and request.prompt_name not in engine.model.prompts:

@@ -19,7 +19,7 @@ from simcse_kit.serving.settings import Limits
 log = logging.getLogger("simcse_kit.serving")
 
 
-def run(
+def run_server(
     app: Reloading,
     bound: socket.socket,
     *,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Text = Annotated[str, StringConstraints(strict=True)]
-Texts = Annotated[list[Text], Field(min_length=1, fail_fast=True)]  # a list names its first wrong item only
+TextList = Annotated[list[Text], Field(min_length=1, fail_fast=True)]  # a list names its first wrong item only
 IdField = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
 Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -44,7 +44,7 @@ class Error(BaseModel):
 class EmbeddingsRequest(BaseModel):
     """OpenAI's request for embeddings; what it has beyond these is ignored."""
 
-    input: Text | Texts = Field(
+    input: Text | TextList = Field(
         description="A text or several; token ids are refused, because they belong to another model's vocabulary."
     )
     model: Text = Field(description="A name that GET /v1/models gives.")
@@ -105,7 +105,7 @@ class ModelCards(BaseModel):
 class EmbedRequest(_Request):
     """text-embeddings-inference's request."""
 
-    inputs: Text | Texts
+    inputs: Text | TextList
     normalize: Annotated[bool, Field(strict=True)] | None = Field(None, description="Null is true.")
     truncate: Annotated[bool, Field(strict=True)] | None = Field(
         None, description="Cut texts that are longer than the model reads; otherwise they are an error."
@@ -121,8 +121,8 @@ class EmbedRequest(_Request):
 class SimilarityRequest(_Request):
     """Cosines of all pairs of ``sentences``, or of each of them with each of ``others``."""
 
-    sentences: Texts
-    others: Texts | None = None
+    sentences: TextList
+    others: TextList | None = None
     model: Text | None = Field(None, description="A name that GET /v1/models gives; the first where there is none.")
     index: Text | None = Field(None, description="The model of this index.")
 
@@ -181,7 +181,7 @@ class Found(BaseModel):
 class AddRequest(_Request):
     """Sentences to add to an index."""
 
-    sentences: Texts
+    sentences: TextList
     ids: Annotated[list[IdField], Field(fail_fast=True)] | None = None
     metadata: Annotated[list[dict[str, Any] | None], Field(fail_fast=True)] | None = None
     index: Text | None = None

@@ -163,7 +163,7 @@ def serve(
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
     from simcse_kit.serving.app import create_app
     from simcse_kit.serving.reloading import Reloading
-    from simcse_kit.serving.running import run
+    from simcse_kit.serving.running import run_server
 
     keep_few_kernels()
     limits = limits or Limits()
@@ -218,7 +218,7 @@ def serve(
         assert started is not None
         on_start(started)
 
-    run(
+    run_server(
         Reloading(load, limits.seconds),
         bound,
         limits=limits,

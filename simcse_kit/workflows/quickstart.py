@@ -75,7 +75,7 @@ def quickstart(
         name,
         folder / "model",
         judgements=sample,
-        overwrite=overwrite and (folder / "model").exists(),
+        overwrite=overwrite,
         listener=listener,
     )
     searched = texts.texts if isinstance(texts, LabelledTexts) else texts.column(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import signal
@@ -184,7 +185,10 @@ def test_openais_client(server: Running, model_folder: Path, sentences: list[str
     nothing: Any = None
     for coding in ("float", "base64", nothing, openai.omit):
         answer = client.embeddings.create(model="tickets-model", input=sentences[:3], encoding_format=coding)
-        np.testing.assert_allclose([one.embedding for one in answer.data], expected, atol=2e-2)
+        vectors: list[Any] = [one.embedding for one in answer.data]
+        if coding == "base64":  # who names it decodes it
+            vectors = [np.frombuffer(base64.b64decode(one), "<f4") for one in vectors]
+        np.testing.assert_allclose(vectors, expected, atol=2e-2)
     assert client.models.retrieve("tickets-model").id == "tickets-model"
     with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'"):
         client.models.retrieve("gpt")

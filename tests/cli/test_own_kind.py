@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -84,8 +83,9 @@ def test_so_do_the_public_functions(built: Path, here: Path, monkeypatch: pytest
 @pytest.mark.parametrize("command", [["serve"], ["demo", "--no-browser"]])
 def test_so_do_the_servers(command: list[str], built: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("fastapi")
-    served: list[Any] = []
-    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server.config.app))
+    from support.server import only_loading
+
+    served = only_loading(monkeypatch)
     done = run(*command, built / "index", "--port", "0", cwd=here)
     assert done.returncode == 1
     assert "(--trust-remote-code)" in " ".join(done.stderr.split())

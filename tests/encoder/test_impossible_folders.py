@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -213,13 +212,14 @@ def test_a_server_runs_the_models_own_code_when_it_is_trusted(
     pytest.importorskip("fastapi")
     from fastapi.testclient import TestClient
 
+    from support.server import only_loading
+
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = SimCSE(own_code, pooling="mean", device="cpu", trust_remote_code=True)
     model.save(tmp_path / "saved")
     SentenceIndex.build(model, SENTENCES).save(tmp_path / "index")
     plain = SimCSE(tiny_model("bert"), pooling="mean", device="cpu").encode(SENTENCES[:2], normalize_embeddings=True)
-    served: list[Any] = []
-    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: served.append(server.config.app))
+    served = only_loading(monkeypatch)
     for command in (["serve", tmp_path / "index"], ["serve", tmp_path / "saved"], ["demo", tmp_path / "index"]):
         arguments = [*command, "--port", "0", *(["--no-browser"] if command[0] == "demo" else [])]
         refused = run(*arguments)

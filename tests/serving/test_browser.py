@@ -114,6 +114,19 @@ def test_an_added_sentence_is_found_and_stays(browser: Browser, one: tuple[str, 
     assert SentenceIndex.open(folder).search(sentence, k=1)[0].text == sentence
 
 
+def test_a_text_is_added_to_the_chosen_index_only(browser: Browser, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    copies = [shutil.copytree(folder, tmp_path / folder.name) for folder in folders]
+    with serving(copies, writable=True) as url:
+        browser.open(url)
+        browser.wait(lambda: browser.find("#into")[0].is_displayed(), "the choice")
+        assert browser.texts("#into option") == [folder.name for folder in folders]
+        browser.find("#into option")[1].click()
+        browser.find("#new")[0].send_keys("A boat sleeps in the park.", "\n")
+        browser.wait(lambda: f"Added to {folders[1].name}" in browser.text("#add p"), "the word that it was added")
+    counts = [len(SentenceIndex.open(folder)) for folder in copies]
+    assert counts == [len(TEXTS), len(TEXTS) + 1]
+
+
 def test_an_index_for_reading_shows_no_form(browser: Browser, two: str) -> None:
     browser.open(two)
     browser.wait(lambda: browser.find(".column"), "the page")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
@@ -19,6 +20,7 @@ import httpx
 import psutil
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from simcse_kit.serving import Started, serve
 
@@ -112,6 +114,19 @@ def in_thread(*served: Any, **settings: Any) -> Iterator[Started]:
     finally:
         servers[0].should_exit = True
         thread.join(60)
+
+
+def only_loading(monkeypatch: pytest.MonkeyPatch) -> list[FastAPI]:
+    """From now on a server loads, and ends without a request: the applications that were loaded."""
+    loaded: list[FastAPI] = []
+
+    def run(server: Any, sockets: list[socket.socket]) -> None:
+        asyncio.run(server._load())
+        if server.failure is None:
+            loaded.append(server._app._running._app)
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    return loaded
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
