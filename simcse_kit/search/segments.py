@@ -11,7 +11,7 @@ import numpy as np
 from simcse_kit.errors import DamagedIndexError
 from simcse_kit.search.commits import NewCommit
 from simcse_kit.search.rows import Id, RowTable
-from simcse_kit.search.store import SegmentEntry, open_file, open_rows, sealed
+from simcse_kit.search.store import SegmentEntry, open_file, open_row_file, sealed
 from simcse_kit.search.vectors import Mask, VectorPart, VectorParts
 from simcse_kit.types import Vectors
 
@@ -73,7 +73,7 @@ def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
         if entry.vectors.bytes != 4 * dimension * entry.count:
             raise DamagedIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
         vectors = file.content.view(np.float32).reshape(entry.count, dimension)
-    rows = RowTable.open(open_rows(folder, entry.rows))
+    rows = RowTable.open(open_row_file(folder, entry.rows))
     return Segment(entry.start, entry.count, rows, VectorPart(entry.start, vectors, file), entry)
 
 

@@ -195,7 +195,7 @@ def open_file(folder: Path, entry: FileEntry) -> BlockFile:
     return (BlockFile.open_whole if entry.whole else BlockFile.open)(path, entry.bytes, entry.checksum)
 
 
-def open_rows(folder: Path, entry: FileEntry) -> BlockFile:
+def open_row_file(folder: Path, entry: FileEntry) -> BlockFile:
     """A file of rows, which is all checked where it is not large."""
     file = open_file(folder, entry)
     if entry.bytes <= _CHECKED_AT_ONCE:

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
 from simcse_kit.files import DiskFullError
+from simcse_kit.search import Collection
 from simcse_kit.serving import Limits, ServeError, create_app
 from simcse_kit.serving.batching import Batcher
 from support.plain import unit
@@ -374,7 +375,7 @@ def test_a_full_disk_adds_nothing(client: TestClient, index: SentenceIndex, monk
         raise DiskFullError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SentenceIndex, "save", full)
+        patch.setattr(Collection, "save", full)
         assert "disk is full" in refused(client, "/add", 507, sentences=["A zebra in the snow."])
     hits = post(client, "/search", queries="A zebra in the snow.", k=50)["hits"][0]
     assert "A zebra in the snow." not in {hit["text"] for hit in hits}
