@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -209,26 +206,3 @@ def test_adds_of_two_servers_follow_one_another(index: SentenceIndex, model: Sim
         assert list(pool.map(add, range(12))) == [200] * 12
     texts = [*SentenceIndex.open(index.folder, model).texts()][41:]
     assert sorted(texts) == sorted(f"text {number}" for number in range(12))
-
-
-def test_a_search_does_not_wait_for_another_writer(
-    client: TestClient, index: SentenceIndex, sentences: list[str]
-) -> None:
-    """Somebody else holds the folder, as a compaction does; an add waits, searches do not."""
-    assert index.folder is not None
-    descriptor = os.open(index.folder, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    answers: list[int] = []
-    adding = threading.Thread(
-        target=lambda: answers.append(client.post("/add", json={"sentences": ["waits"]}).status_code)
-    )
-    try:
-        adding.start()
-        for sentence in sentences[:5]:
-            assert found(client, sentence) == sentence
-        assert not answers
-    finally:
-        os.close(descriptor)
-        adding.join(30)
-    assert answers == [200]
-    assert found(client, "waits") == "waits"
