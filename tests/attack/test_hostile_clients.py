@@ -55,9 +55,10 @@ def answer_of(connection: socket.socket) -> bytes:
 def test_clients_that_send_headers_slowly_are_let_go(server: Running) -> None:
     """More than there may be connections; the others are answered all the time, and at the end all are gone."""
     with many_descriptors():
-        clients = [server.connect() for _ in range(SLOW_CLIENTS)]
-        for client in clients:
-            client.sendall(PARTIAL)
+        clients: list[socket.socket] = []
+        for _ in range(SLOW_CLIENTS):
+            clients.append(server.connect())
+            clients[-1].sendall(PARTIAL)  # one that has sent nothing has no answer
         began, worst = time.monotonic(), 0.0
         while time.monotonic() < began + 12:  # they have 10 s
             for client in clients[::50]:
