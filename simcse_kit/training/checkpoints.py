@@ -112,7 +112,7 @@ def _damage_without_list(checkpoint: Path) -> str | None:
                 with safetensors.safe_open(path, "np"):
                     pass
             elif path.suffix == ".json":
-                read_json(path, TrainingError)
+                read_json(path, TrainingError, object)  # ours and others: any value
         except (safetensors.SafetensorError, TrainingError) as error:
             return f"{path.name} cannot be read: {error}"
     return None
