@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -59,6 +60,11 @@ class Running:
         wait_until(lambda: sum(text in line for line in self.said) >= number, f"{text!r} in {self.said}")
 
 
+def _listen_to_hangup() -> None:
+    """Where the tests run under nohup, a new process would ignore it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def running(
     *arguments: str, command: str = "serve", folder: Path | None = None, **environment: str
@@ -72,6 +78,7 @@ def running(
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        preexec_fn=_listen_to_hangup,
     )
     assert process.stderr is not None
     said: list[str] = []
