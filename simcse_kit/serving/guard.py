@@ -62,7 +62,7 @@ class Guard:
 
     Args:
         app: the application.
-        api_keys: one of which requests must bear, except those that read what is `OPEN`; none: no key is needed.
+        api_keys: one of them must be in every request, but in those that read what is `OPEN`; empty: no key is needed.
         host: where the server is bound; on the loopback, requests must be addressed to it by one of its own names, so
             that no other site's name that leads here (DNS rebinding) is answered.
         allowed_hosts: more names, such as that of a proxy's site: requests may be addressed to them, and come from

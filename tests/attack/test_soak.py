@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from simcse_kit import SentenceIndex
+from support.scripts import load_script
 from support.server import running
 
 SECONDS = 120
@@ -17,12 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "eval" / "soak.py"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("soak", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT, "soak")
 
 
 @pytest.mark.slow

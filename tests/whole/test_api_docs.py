@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import pytest
 
 import simcse_kit
 from simcse_kit.parts import Family
+from support.scripts import load_script
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "api_docs.py"
 FAKE = '''
@@ -63,19 +62,9 @@ class Shape(NamedTuple):
     source: str = ""
 
 
-def load(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def api_docs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return load("api_docs", SCRIPT, monkeypatch)
+    return load_script(SCRIPT, "api_docs", monkeypatch)
 
 
 def test_the_package_has_no_problem(api_docs: ModuleType) -> None:
@@ -86,7 +75,7 @@ def test_what_is_missing_and_what_does_not_exist_is_found(
     api_docs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "fake.py").write_text(FAKE, encoding="utf-8")
-    assert api_docs.problems(load("fake", tmp_path / "fake.py", monkeypatch)) == [
+    assert api_docs.problems(load_script(tmp_path / "fake.py", "fake", monkeypatch)) == [
         "fake: `simcse_kit` does not exist",
         "fake.TABLE: no docstring",
         "fake.Box: `weight` does not exist",

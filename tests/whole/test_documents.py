@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import importlib.util
 import re
 import runpy
 import shlex
@@ -18,6 +17,7 @@ from simcse_kit import SimCSE
 from simcse_kit.cli import app
 from simcse_kit.data import read_sentences, sample_sentences_path
 from simcse_kit.training.recipes import measured, recipes
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,11 +49,7 @@ def test_both_commands_stand_in_the_readme() -> None:
 
 def test_figures_and_tables_of_the_readme_are_those_of_results_and_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "eval")
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "eval" / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
+    tables = load_script(ROOT / "eval" / "tables.py", "tables")
     assert f"{tables.START}\n\n{tables.render()}\n\n{tables.END}" in README
     assert tables.readme() == README
     assert tables.PAGE.read_text(encoding="utf-8") == tables.results_page(tables.render())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import tarfile
@@ -15,18 +14,14 @@ import pytest
 from simcse_kit.data import sample_sentences_path
 from simcse_kit.evaluation import download
 from simcse_kit.training.recipes import recipes as recipe_table
+from support.scripts import load_script
 
 SCRIPT = Path(__file__).parents[2] / "eval" / "reproduce" / "run.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reproduce_run", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT, "reproduce_run")
 
 
 def test_every_row_is_a_recipe_and_its_average_that_of_its_tasks(script: ModuleType) -> None:
