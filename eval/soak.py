@@ -86,7 +86,7 @@ def request(rng: random.Random, sentences: list[str], model: str) -> Request:
 
 
 def soak(url: str, process: int, sentences: list[str], model: str, seconds: float, clients: int = CLIENTS) -> Soak:
-    """Let clients ask for so many seconds, and read the memory of the server's process meanwhile."""
+    """Let clients ask for ``seconds``, and read the memory of the server's process meanwhile."""
     until = time.monotonic() + seconds
     statuses: Counter[str] = Counter()
 

@@ -350,7 +350,7 @@ class SentenceIndex:
         return self._collection.vectors_of(ids)
 
     def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
-        """At most so many rows, drawn at random, with their unit vectors (n, D)."""
+        """At most ``count`` rows, drawn at random, with their unit vectors (n, D)."""
         return self._collection.sample(count, seed)
 
     def texts(self) -> Iterator[str]:

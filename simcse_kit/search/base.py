@@ -272,7 +272,7 @@ class BaseCollection(ABC):
         return [hit for hit in found if hit.id != id][:k]
 
     def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
-        """At most so many rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
+        """At most ``count`` rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
         now = self.now()
         numbers = now._live()
         if len(numbers) > count:
@@ -339,7 +339,7 @@ class BaseCollection(ABC):
 
     @abstractmethod
     def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
-        """The ``k`` nearest other rows of every row, for about so many rows at once; both by number."""
+        """The ``k`` nearest other rows of every row, for about ``batch`` rows at once; both by number."""
 
     @abstractmethod
     def info(self) -> IndexInfo:

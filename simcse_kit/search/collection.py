@@ -125,7 +125,7 @@ class Collection(BaseCollection):
         return self._content.fetch(numbers)
 
     def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
-        """The ``k`` nearest other rows of every row, for so many rows at once; both by number."""
+        """The ``k`` nearest other rows of every row, for ``batch`` rows at once; both by number."""
         content = self._content
         numbers = np.flatnonzero(content.live)
         for at in range(0, len(numbers), batch):

@@ -179,7 +179,7 @@ def _counts(top: int, most: int) -> list[int]:
 def _asked(
     structure: Structure, vectors: VectorParts, queries: Vectors | None, most: int, top: int, seed: int
 ) -> _Asked:
-    """At most so many queries, those that are given or rows, with the ``top`` nearest rows of the structure."""
+    """At most ``most`` queries, those that are given or rows, with the ``top`` nearest rows of the structure."""
     if queries is not None:
         queries = queries[:most]
         rows = np.full(len(queries), -1)

@@ -190,7 +190,7 @@ class _Job(Generic[Item, Result]):
         return self.future.cancelled()
 
     def fail(self, error: BaseException) -> None:
-        """Keep what its caller is told instead of results."""
+        """Keep the error that its caller gets instead of results."""
         if isinstance(error, Exception):
             self.error = error
         else:

@@ -152,7 +152,7 @@ class _Timer:
 
 
 def _room(connections: int) -> int:
-    """How many of so many connections the process can open; its limit of descriptors is raised where it has to be."""
+    """How many of the wanted ``connections`` the process can open; raises its limit of open files if needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + _DESCRIPTORS
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -92,7 +92,7 @@ class ServerState:
         return dimensions
 
     def hits(self, k: int, queries: int = 1) -> int:
-        """A number of hits that may be asked for, for each of so many queries."""
+        """Hits for each query: ``k``, if that many may be asked for."""
         if k > self.limits.k:
             raise ApiError(422, f"k: at most {self.limits.k}; got {k}")
         if k * queries > self.limits.hits:

@@ -25,7 +25,7 @@ from simcse_kit.training.record import RUN_RECORD
 from simcse_kit.training.sampling import Item
 from simcse_kit.types import ScoredPairs
 
-_MANY = 20  # one row in so many is worth a word
+_MANY = 20  # more than one row in 20 is said
 _ADAM_STATES = 2  # moments, each as large as the weights
 
 

@@ -20,7 +20,7 @@ DEPTHS = [2, 30, 63, 64, 65, 100, 254, 255, 256, 300, 900, 5000]
 
 
 def nested(levels: int, kind: str) -> str:
-    """The JSON of an object with so many objects, or lists, inside one another: more than Python's json can write."""
+    """The JSON of objects, or lists, inside one another: more levels than Python's json can write."""
     opening, closing = ('{"a": ', "}") if kind == "objects" else ("[", "]")
     return '{"a": ' + opening * (levels - 1) + "1" + closing * (levels - 1) + "}"
 

@@ -56,7 +56,7 @@ class Running:
         return sum(one.memory_info().rss for one in (root, *root.children(recursive=True))) / 2**20
 
     def wait_for_line(self, text: str, number: int = 1) -> None:
-        """Wait until it has said so, so many times."""
+        """Wait until it has said the text ``number`` times."""
         wait_until(lambda: sum(text in line for line in self.said) >= number, f"{text!r} in {self.said}")
 
 
