@@ -384,9 +384,8 @@ class SentenceIndex:
         """Make a change and save it: both, or neither where anything fails; returns what ``change`` returns.
 
         ``change`` gets the index as the last commit has it, to add to, update and delete from. It is called again where
-        somebody else commits in between. Until the end, searches of this index are without the change.
-
-        >>> index.commit(lambda now: now.add(["One sentence more."]))  # doctest: +SKIP
+        somebody else commits in between. Until the end, searches of this index are without the change. For one sentence
+        more: ``index.commit(lambda now: now.add([sentence]))``.
 
         Raises:
             IndexChangedError: the index is of another model by now, or others commit all the time.
