@@ -41,7 +41,7 @@ class AdaptResult:
     texts: Texts
     method: Method
     training: TrainResult
-    gate: Gate | None  # None below 500 texts, where nothing can be held out
+    gate: Gate | None  # None below 500 texts, where nothing can be held out, and where classes decide
     figures: Difference | None  # start and trained model on the user's own judgements or classes; None without
     results: tuple[SuiteResult, SuiteResult] | None  # what the figures are from: of the start, of the trained model
     measured_on: str  # what the figures are of; "" without
@@ -71,6 +71,8 @@ class AdaptResult:
 
     def _gate(self) -> str:
         if self.gate is None:
+            if self.figures is not None and self.texts.labels is not None:
+                return "not needed: the classes of the held-out texts decide"
             return f"none: it needs {GATED} distinct texts, so a harmed search would not show"
         return self.gate.line()
 
@@ -223,7 +225,9 @@ def _sentence_encoder(model: str | Path, how: dict[str, Any]) -> SimCSE:
 
 
 def _signs(model: SimCSE, texts: Texts) -> SearchSigns | None:
-    return signs(model.encode_document, texts.held_out) if texts.held_out else None
+    """Of held-out texts; none where classes teach: these move the signs and do no harm."""
+    gated = texts.held_out and texts.labels is None
+    return signs(model.encode_document, texts.held_out) if gated else None
 
 
 def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None, start: str | Path) -> SuiteResult | None:

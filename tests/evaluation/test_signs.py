@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simcse_kit.errors import DataError
-from simcse_kit.evaluation.gate import gate
+from simcse_kit.evaluation.gate import LEAST_KEPT, gate
 from simcse_kit.evaluation.signs import SearchSigns, nearest_others, signs, transitivity
 from simcse_kit.types import Vectors
 
@@ -70,6 +70,17 @@ def test_shuffled_vectors_lose_what_the_gate_looks_for() -> None:
     assert change.after < change.before
     assert "failed" in found.line()
     assert f"{len(WORDS)} held-out texts" in found.line()
+
+
+@pytest.mark.parametrize(("sign", "shown"), [("transitivity", "neighbours of each other"), ("dropped", "words left out")])
+def test_a_sign_that_falls_is_named(sign: str, shown: str) -> None:
+    before = SearchSigns(*(np.full(30, 0.5) for _ in SearchSigns._fields))
+    for share, passed in ((LEAST_KEPT[sign] + 0.01, True), (LEAST_KEPT[sign] - 0.01, False)):
+        found = gate(before, before._replace(**{sign: np.full(30, 0.5 * share)}))
+        assert found.passed == passed
+        assert f"{shown}: 50.0 % before, " in found.line() or f"{shown}, mean of 1 / rank: 50.0 %" in found.line()
+    assert [change.name for change in found.fallen] == [sign]
+    assert found.line().count(" before") == 1  # of this sign alone
 
 
 def test_too_few_texts() -> None:

@@ -125,6 +125,16 @@ def test_the_start_model_is_kept_where_the_gate_fails(
     assert json.loads((tmp_path / "out" / "adapt.json").read_text(encoding="utf-8"))["kept_start"]
 
 
+def test_classes_of_held_out_texts_decide_in_place_of_the_gate(start: Path, tmp_path: Path) -> None:
+    """Classes that teach move the gate's signs and do no harm."""
+    made = adapt(CLASSES, start, tmp_path / "out", device="cpu")
+    assert made.texts.held_out
+    assert made.gate is None
+    assert dict(made.lines())["gate"] == "not needed: the classes of the held-out texts decide"
+    assert made.figures is not None
+    assert made.kept_start == (made.figures.verdict != "better")
+
+
 def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
