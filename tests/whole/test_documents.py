@@ -71,6 +71,17 @@ def test_the_lecture_is_right() -> None:
         assert hasattr(importlib.import_module(f"simcse_kit.{name[0]}"), name[1])
 
 
+def test_each_promise_names_its_tests() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    promises = re.findall(r"^\| \*\*(?:Never|Refused).*$", text, re.M)
+    assert len(promises) == 5
+    for promise in promises:
+        named = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/]+\.py)\)", promise)
+        assert named, promise
+        for name, path in named:
+            assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), name
+
+
 def test_examples_are_short() -> None:
     for path in EXAMPLES:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 60, path.name
