@@ -14,7 +14,7 @@ from simcse_kit.data import LabelledTexts, TextData
 from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
-from simcse_kit.evaluation.judgements import text_id, used_queries
+from simcse_kit.evaluation.judgements import record_use, text_id, used_queries
 from simcse_kit.evaluation.labels import Labelled
 from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns, signs
@@ -210,6 +210,8 @@ def adapt(
             seconds=time.perf_counter() - began,
         )
         _record(adapted, folder)
+        if judgements is not None:
+            record_use(folder, judged, purpose="selection", folder=judgements, start=model, by=target)
     return adapted
 
 

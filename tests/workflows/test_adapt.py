@@ -15,7 +15,7 @@ import pytest
 from simcse_kit import SimCSE, adapt
 from simcse_kit.data import LabelledTexts
 from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
-from simcse_kit.evaluation.judgements import record_use
+from simcse_kit.evaluation.judgements import record_use, used_queries
 from simcse_kit.evaluation.retrieval import load_retrieval
 from simcse_kit.evaluation.signs import SearchSigns
 from simcse_kit.workflows import adapt as module
@@ -208,6 +208,8 @@ def test_judgements_decide(start: Path, tmp_path: Path) -> None:
     assert made.figures.first == pytest.approx(made.results[0].scores["ndcg@10"])
     line = dict(made.lines())["figures"]
     assert made.figures.verdict in line
+    used = used_queries(tmp_path / "out").values()
+    assert {(query.text, query.purpose) for query in used} == {(text.split()[0], "selection") for text in TEXTS[:10]}
     assert "95 % interval" in line
 
 
