@@ -15,7 +15,7 @@ import numpy as np
 from simcse_kit.evaluation.bootstrap import Floats, Interval
 from simcse_kit.evaluation.signs import SearchSigns
 
-LEAST_KEPT = {"transitivity": 0.95, "dropped": 0.87}  # shares of the start model's
+LEAST_KEPT = {"transitivity": 0.95, "dropped": 0.82}  # shares of the start model's
 _RESAMPLES = 1000
 _SEED = 0
 

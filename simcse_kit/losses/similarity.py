@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-_SMALLEST, _LARGEST = 1e-10, 1e15  # of a vector's numbers: between them, float32 holds their squares' sum
+_SMALLEST, _LARGEST = 1e-10, 1e15  # of a vector's length or numbers: between them, float32 holds their squares' sum
 ArrayLike = Tensor | NDArray[Any] | Sequence[Any]
 
 
@@ -38,7 +38,13 @@ def unit_length(vectors: Tensor) -> Tensor:
     >>> (10 * unit_length(torch.tensor([[3e-30, 4e-30], [3e30, -4e30], [0.0, 0.0]]))).round().tolist()
     [[6.0, 8.0], [6.0, -8.0], [0.0, 0.0]]
     """
-    largest = vectors.abs().amax(-1, keepdim=True) if vectors.numel() else vectors
+    if not vectors.numel():
+        return vectors
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    least, most = torch.aminmax(lengths)
+    if _SMALLEST < float(least) and float(most) < _LARGEST:  # the usual case, at the price of plain division
+        return vectors / lengths
+    largest = vectors.abs().amax(-1, keepdim=True)
     extreme = (largest > _LARGEST) | ((largest < _SMALLEST) & (largest > 0))
     if extreme.any():
         vectors = (vectors.double() / torch.where(extreme, largest, 1).double()).to(vectors.dtype)
