@@ -2,9 +2,9 @@
 
 The same work with the checks and without them, in one process: many sentences in one call, one sentence a call, and a
 training run from its file to the saved model. A pair is several turns of each, taken in turn, and compares their
-medians. Seconds are the processor's, on one thread, so that other processes count little. The run is short (a random two-layer BERT, one checkpoint), so that what is checked once weighs more than in a
-long one. Load times are shown beside: FNet is
-of a family that is tried, and the answer is kept, so it is timed the first time and again. Writes
+medians. Seconds are the processor's, on one thread, so that other processes count little. The run is short (a random
+two-layer BERT, one checkpoint), so that what is checked once weighs more than in a long one. Load times are shown
+beside: FNet is of a family that is tried, and the answer is kept, so it is timed the first time and again. Writes
 results/check_cost.json.
 """
 

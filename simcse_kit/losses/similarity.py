@@ -42,7 +42,7 @@ def unit_length(vectors: Tensor) -> Tensor:
         return vectors
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     least, most = torch.aminmax(lengths)
-    if _SMALLEST < float(least) and float(most) < _LARGEST:  # the usual case, at the price of plain division
+    if float(least) > _SMALLEST and float(most) < _LARGEST:  # the usual case, at the price of plain division
         return vectors / lengths
     largest = vectors.abs().amax(-1, keepdim=True)
     extreme = (largest > _LARGEST) | ((largest < _SMALLEST) & (largest > 0))
