@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from record import has, load
 
+from simcse_kit.evaluation.gate import too_little
+
 HARM = -1.0  # P@10
 DRAWS = 10_000
+
+
+Limits = Mapping[tuple[str, ...], float]  # of signs, or of products of signs
 
 
 class Run(NamedTuple):
@@ -38,9 +44,9 @@ class Confusion(NamedTuple):
     passed: int
 
     @classmethod
-    def of(cls, runs: Sequence[Run], limits: Mapping[str, float]) -> Confusion:
-        """The gate says harm where less of a sign than its limit is left."""
-        pairs = [(run.harmed, any(run.kept[sign] < limit for sign, limit in limits.items())) for run in runs]
+    def of(cls, runs: Sequence[Run], limits: Limits) -> Confusion:
+        """The gate says harm where a limit is not held."""
+        pairs = [(run.harmed, bool(too_little(run.kept, limits))) for run in runs]
         return cls(*(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))))
 
     def __add__(self, other: Confusion) -> Confusion:  # type: ignore[override]
@@ -70,16 +76,16 @@ def gate_runs() -> list[Run]:
     ]
 
 
-def best_limits(runs: Sequence[Run], signs: Sequence[str]) -> dict[str, float]:
-    """For one sign after the other the limit with the fewest faults, in the middle of all that have as few.
+def best_limits(runs: Sequence[Run], signs: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
+    """For one product of signs after the other the limit with the fewest faults, in the middle of all that have as few.
 
     >>> made = [Run("a", "m", 1, change, {"s": kept}) for change, kept in ((-5, 0.7), (-2, 0.8), (0, 1.0), (1, 1.2))]
-    >>> {sign: round(limit, 3) for sign, limit in best_limits(made, ["s"]).items()}
-    {'s': 0.9}
+    >>> {signs: round(limit, 3) for signs, limit in best_limits(made, [("s",)]).items()}
+    {('s',): 0.9}
     """
-    found: dict[str, float] = {}
+    found: dict[tuple[str, ...], float] = {}
     for sign in signs:
-        values = sorted({run.kept[sign] for run in runs})
+        values = sorted({math.prod(run.kept[one] for one in sign) for run in runs})
         edges = [values[0] - 0.02, *values, values[-1] + 0.02]
         between = [(low + high) / 2 for low, high in pairwise(edges)]
         tried = [Confusion.of(runs, found | {sign: limit}) for limit in between]
@@ -91,7 +97,7 @@ def best_limits(runs: Sequence[Run], signs: Sequence[str]) -> dict[str, float]:
 
 
 def by_domain(
-    runs: Sequence[Run], signs: Sequence[str], limits: Mapping[str, float] | None = None
+    runs: Sequence[Run], signs: Iterable[tuple[str, ...]], limits: Limits | None = None
 ) -> dict[str, Confusion]:
     """Each domain with the limits that were chosen on the others, or with those that are given."""
     return {
@@ -113,7 +119,7 @@ def intervals(found: dict[str, Confusion]) -> list[tuple[float, float]]:
     return [(float(low), float(high)) for low, high in (np.nanquantile(rate, [0.025, 0.975]) for rate in rates)]
 
 
-def gate_table(limits: Mapping[str, float]) -> str:
+def gate_table(limits: Limits) -> str:
     """The confusion table of the gate that is used, and its rates with a domain left out."""
     runs = gate_runs()
     if not runs:
@@ -130,12 +136,18 @@ def gate_table(limits: Mapping[str, float]) -> str:
             ("harms stopped", "false alarms"), _total(tried).rates, intervals(tried), strict=True
         )
     ]
-    shares = " or ".join(f"{100 * limit:g} % of its {sign}" for sign, limit in limits.items())
+    shares = " or ".join(f"{100 * limit:g} % of {' × '.join(sign)}" for sign, limit in limits.items())
     head = (
         f"{len(runs)} runs whose P@10 is known; harmed: it lost more than {-HARM:g} point. Stopped: the model "
         f"kept less than {shares}. With limits chosen on the other domains: {', '.join(told)}; whole domains are drawn "
         "([gate.json](eval/results/gate.json), `python eval/gate.py`):"
     )
+    needless = [run.change for run in runs if not run.harmed and too_little(run.kept, limits)]
+    if needless:
+        head = (
+            head[:-1]
+            + f". Harmless runs that the limits in use stop changed P@10 by {min(needless):+.1f} to {max(needless):+.1f}:"
+        )
     return head + "\n\n" + "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simcse_kit.errors import DataError
-from simcse_kit.evaluation.gate import LEAST_KEPT, gate
+from simcse_kit.evaluation.gate import gate
 from simcse_kit.evaluation.signs import SearchSigns, nearest_others, signs, transitivity
 from simcse_kit.types import Vectors
 
@@ -73,16 +73,28 @@ def test_shuffled_vectors_lose_what_the_gate_looks_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sign", "shown"), [("transitivity", "neighbours of each other"), ("dropped", "words left out")]
+    ("shares", "fallen"),
+    [
+        ({}, ()),
+        ({"transitivity": 0.89, "halves": 1.1}, ("transitivity",)),
+        ({"dropped": 0.81}, ("dropped",)),
+        ({"halves": 0.94}, ("transitivity", "halves")),  # their product is below 0.95
+        ({"halves": 0.7, "transitivity": 1.4}, ()),  # one makes up for the other
+        ({"keywords": 0.1}, ()),  # is looked at, and no harm shows in it alone
+    ],
 )
-def test_a_sign_that_falls_is_named(sign: str, shown: str) -> None:
+def test_signs_that_fell_are_named(shares: dict[str, float], fallen: tuple[str, ...]) -> None:
     before = SearchSigns(*(np.full(30, 0.5) for _ in SearchSigns._fields))
-    for share, passed in ((LEAST_KEPT[sign] + 0.01, True), (LEAST_KEPT[sign] - 0.01, False)):
-        found = gate(before, before._replace(**{sign: np.full(30, 0.5 * share)}))
-        assert found.passed == passed
-        assert f"{shown}: 50.0 % before, " in found.line() or f"{shown}, mean of 1 / rank: 50.0 %" in found.line()
-    assert [change.name for change in found.fallen] == [sign]
-    assert found.line().count(" before") == 1  # of this sign alone
+    found = gate(before, before._replace(**{sign: np.full(30, 0.5 * share) for sign, share in shares.items()}))
+    assert found.fallen == fallen
+    assert found.passed == (not fallen)
+    assert found.line().startswith("failed" if fallen else "passed")
+    assert found.line().count(" % before") == max(1, len(fallen))
+
+
+def test_of_a_sign_that_was_0_nothing_is_lost() -> None:
+    nothing = SearchSigns(*(np.zeros(30) for _ in SearchSigns._fields))
+    assert gate(nothing, nothing).passed
 
 
 def test_too_few_texts() -> None:
