@@ -144,10 +144,8 @@ def gate_table(limits: Limits) -> str:
     )
     needless = [run.change for run in runs if not run.harmed and too_little(run.kept, limits)]
     if needless:
-        head = (
-            head[:-1]
-            + f". Harmless runs that the limits in use stop changed P@10 by {min(needless):+.1f} to {max(needless):+.1f}:"
-        )
+        span = f"{min(needless):+.1f} to {max(needless):+.1f}"
+        head = f"{head[:-1]}. Harmless runs that the limits in use stop changed P@10 by {span}:"
     return head + "\n\n" + "\n".join(lines)
 
 

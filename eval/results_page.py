@@ -11,6 +11,7 @@ from typing import Any
 
 from adapt_tables import adapt_page
 from family_table import families_table
+from promise_table import promise_lines
 from record import RESULTS
 
 HERE = Path(__file__).parent
@@ -37,6 +38,7 @@ def results_page(figures: str) -> str:
         figures.strip(),
         "",
         *adapt_page(),
+        *promise_lines(),
         *families_table(),
         *sources,
     ]
