@@ -41,7 +41,6 @@ class Stack(NamedTuple):
     """A backbone's layers with what belongs to all of them; its embeddings run as they are."""
 
     layers: list[LayerParts]
-    modules: tuple[nn.Module, ...]  # that hold the layers, and what else runs after the embeddings
     bias: Callable[[Tensor], Tensor] | None = None  # states (1, L, D) to what each head adds to its scores (1, H, L, L)
     final_norm: nn.LayerNorm | None = None  # of layers that normalise their input, not their output
     rotary: Callable[..., tuple[Tensor, Tensor]] | None = (
@@ -52,11 +51,16 @@ class Stack(NamedTuple):
 
 def stack_of(backbone: Any) -> Stack | None:
     """The layers of a backbone, None for a family, or a version of transformers, of other parts."""
-    read = _FAMILIES.get(backbone.config.model_type)
+    family = _FAMILIES.get(backbone.config.model_type)
     try:
-        return None if read is None or getattr(backbone.config, "is_decoder", False) else read(backbone)
+        return None if family is None or getattr(backbone.config, "is_decoder", False) else family.read(backbone)
     except AttributeError:  # transformers has renamed a part: its own code runs
         return None
+
+
+def modules_of(backbone: Any) -> list[nn.Module]:
+    """What holds the layers of a backbone with a `stack_of`, and what else runs after its embeddings."""
+    return [getattr(backbone, name) for name in _FAMILIES[backbone.config.model_type].modules]
 
 
 def _bert(backbone: Any) -> Stack:
@@ -71,10 +75,10 @@ def _bert(backbone: Any) -> Stack:
             inner.scaling,
         )
 
-    return Stack([parts(layer) for layer in backbone.encoder.layer], (backbone.encoder,))
+    return Stack([parts(layer) for layer in backbone.encoder.layer])
 
 
-def _feed_forward(layer: Any) -> tuple[Any, ...]:
+def _feed_forward(layer: Any) -> tuple[Any, Any, Any, Any]:
     """Of BERT's and MPNet's layers."""
     return (
         layer.intermediate.dense,
@@ -97,7 +101,7 @@ def _mpnet(backbone: Any) -> Stack:
         )
 
     encoder = backbone.encoder
-    return Stack([parts(layer) for layer in encoder.layer], (encoder,), bias=encoder.compute_position_bias)
+    return Stack([parts(layer) for layer in encoder.layer], bias=encoder.compute_position_bias)
 
 
 def _distilbert(backbone: Any) -> Stack:
@@ -115,7 +119,7 @@ def _distilbert(backbone: Any) -> Stack:
             inner.scaling,
         )
 
-    return Stack([parts(layer) for layer in backbone.transformer.layer], (backbone.transformer,))
+    return Stack([parts(layer) for layer in backbone.transformer.layer])
 
 
 def _modernbert(backbone: Any) -> Stack:
@@ -136,16 +140,22 @@ def _modernbert(backbone: Any) -> Stack:
 
     return Stack(
         [parts(layer) for layer in backbone.layers],
-        (backbone.layers, backbone.final_norm, backbone.rotary_emb),
         final_norm=backbone.final_norm,
         rotary=backbone.rotary_emb,
         window=backbone.config.sliding_window,
     )
 
 
-_FAMILIES: dict[str, Callable[[Any], Stack]] = {
-    **dict.fromkeys(BERT_LIKE, _bert),
-    "mpnet": _mpnet,
-    "distilbert": _distilbert,
-    "modernbert": _modernbert,
+class _Family(NamedTuple):
+    """How a family's backbones are read."""
+
+    modules: tuple[str, ...]
+    read: Callable[[Any], Stack]
+
+
+_FAMILIES = {
+    **dict.fromkeys(BERT_LIKE, _Family(("encoder",), _bert)),
+    "mpnet": _Family(("encoder",), _mpnet),
+    "distilbert": _Family(("transformer",), _distilbert),
+    "modernbert": _Family(("layers", "final_norm", "rotary_emb"), _modernbert),
 }

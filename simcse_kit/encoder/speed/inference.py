@@ -15,7 +15,7 @@ from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 from simcse_kit.encoder.modules import Encoder, version_of
 from simcse_kit.encoder.poolers import OUTPUT
-from simcse_kit.encoder.speed.families import LOCAL, LayerParts, Stack, stack_of
+from simcse_kit.encoder.speed.families import LOCAL, LayerParts, modules_of, stack_of
 
 _ROWS = 1024  # of a matrix product for which weights are laid out; other numbers of rows run too
 _SHORT = {torch.float32: 64, torch.bfloat16: 256}  # tokens up to which two batched products beat the fused kernel
@@ -44,7 +44,7 @@ class FastBackbone:
         assert stack is not None
         self._backbone: Any = encoder.backbone
         self._stack = stack
-        self._state = _state(encoder, stack)
+        self._state = _state(encoder)
         kind = _PostNorm if stack.final_norm is None else _PreNorm
         self._layers = [kind(parts, dtype) for parts in stack.layers]
         self._dtype = dtype
@@ -52,8 +52,7 @@ class FastBackbone:
 
     def is_current(self, encoder: Encoder) -> bool:
         """Whether the encoder's layers and their weights are those that were copied."""
-        stack = stack_of(encoder.backbone)
-        return stack is not None and self._state == _state(encoder, stack)
+        return self._state == _state(encoder)
 
     def __call__(
         self, input_ids: Tensor, attention_mask: Tensor | None, *, whole: bool = False, **kwargs: Any
@@ -102,14 +101,16 @@ def fits(encoder: Encoder) -> bool:
     """Whether `FastBackbone` can stand for the encoder's backbone: a known family, on a CPU, nothing added to it."""
     backbone: Any = encoder.backbone
     stack = stack_of(backbone)
+    if stack is None:
+        return False
+    modules = modules_of(backbone)
     return (
-        stack is not None
-        and encoder.pooler.layers == OUTPUT
+        encoder.pooler.layers == OUTPUT
         and backbone.device.type == "cpu"
-        and all(weight.dtype == torch.float32 for part in stack.modules for weight in part.parameters())
+        and all(weight.dtype == torch.float32 for part in modules for weight in part.parameters())
         and all(
             type(module).__module__.startswith(_PLAIN) and not (module._forward_hooks or module._forward_pre_hooks)
-            for part in stack.modules
+            for part in modules
             for module in part.modules()
         )
         and all(isinstance(part, nn.Linear) for layer in stack.layers for part in layer.products)
@@ -121,11 +122,11 @@ def fits(encoder: Encoder) -> bool:
     )
 
 
-def _state(encoder: Encoder, stack: Stack) -> list[Any]:
+def _state(encoder: Encoder) -> list[Any]:
     """Tells when a module was exchanged or hooked, or a weight changed."""
     state: list[Any] = [encoder.pooling]
     weights: list[Tensor] = []
-    for part in stack.modules:
+    for part in modules_of(encoder.backbone):
         for module in part.modules():
             state += [type(module), len(module._forward_hooks) + len(module._forward_pre_hooks)]
             weights += [weight for weight in module._parameters.values() if weight is not None]
