@@ -196,6 +196,27 @@ def speed_table() -> Iterator[str]:
             f"| {what} | {speeds} | {own['ours_default_to_their_default']:.2f} | "
             f"{own['ours_default_to_their_bfloat16']:.2f} |"
         )
+    if has("speed_train_base"):
+        yield from base_table(load("speed_train_base"))
+
+
+def base_table(result: dict[str, Any]) -> Iterator[str]:
+    """Training a base-sized model, whole and by adapters."""
+    yield ""
+    yield (
+        f"A base-sized model ({result['model']}) in bfloat16, sentences, batch {result['batch_size']}; adapters are "
+        f"LoRA's of rank {result['lora_rank']} ([speed_train_base.json](eval/results/speed_train_base.json)):"
+    )
+    yield ""
+    yield "| | sentence-transformers, rows/s | ours, rows/s | × | theirs, peak MiB | ours, peak MiB |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for what, kind, ratio in (
+        ("whole", "", "ours_to_theirs"),
+        ("adapters", " with adapters", "ours_to_theirs_with_adapters"),
+    ):
+        speeds = [f"{result['rows_per_second'][system + kind]:.1f}" for system in ("theirs", "ours")]
+        peaks = [f"{result['peak_bytes'][system + kind] / 2**20:,.0f}" for system in ("theirs", "ours")]
+        yield f"| {' | '.join([what, *speeds, f'{result[ratio]:.2f}', *peaks])} |"
 
 
 # Encoding
