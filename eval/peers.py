@@ -21,11 +21,12 @@ def peer_trainer(
     dev: Any = None,
     eval_steps: int = 125,
     max_steps: int = -1,
+    lora_rank: int | None = None,
 ) -> Any:
     """Its trainer for MiniLM's CLS vector, ``MultipleNegativesRankingLoss`` (scale 20): one epoch, 32 tokens at most.
 
     ``columns``: anchor, positive[, negative]; for SimCSE without labels the anchor once more is the positive. ``dev``:
-    `ScoredPairs` that choose the checkpoint.
+    `ScoredPairs` that choose the checkpoint. ``lora_rank``: adapters on every linear layer train alone, as ours.
     """
     from datasets import Dataset
     from sentence_transformers import (
@@ -42,6 +43,10 @@ def peer_trainer(
     transformer = Transformer(model or str(packaged_minilm()), max_seq_length=32)
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="cls")
     student = SentenceTransformer(modules=[transformer, pooling], device=device)
+    if lora_rank is not None:
+        from peft import LoraConfig
+
+        student.add_adapter(LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear"))
     evaluates: dict[str, Any] = {}
     if dev is not None:
         evaluates = {

@@ -14,7 +14,8 @@ from typing import Any
 import openvino
 import torch
 from record import data_folder, write_result
-from speed_encode import LINEAR_MFLOP, corpora, limit
+from sizes import Size, limit
+from speed_encode import corpora
 
 from simcse_kit import SimCSE
 from simcse_kit.encoder.backends.openvino import BATCH_SIZE, feed
@@ -65,14 +66,16 @@ def call(model: SimCSE, texts: list[str]) -> dict[str, float]:
 def main() -> None:
     """Measure and write."""
     texts = corpora(data_folder())["short"]
-    result: dict[str, Any] = {"matrix_product_gflops": {"bfloat16": limit(torch.bfloat16)}}
+    size = Size.of(str(packaged_minilm()))
+    limits = {"bfloat16": limit(torch.bfloat16, size), "int8": limit(torch.int8, size)}
+    result: dict[str, Any] = {"matrix_product_gflops": limits}
     for dtype in ("bfloat16", "int8"):
         model = SimCSE(packaged_minilm(), backend="openvino", dtype=dtype)
         count = int(model.tokenize(texts).lengths.sum())
         seconds = operations(model, texts)
         whole = call(model, texts)
         products = seconds["matrix products"] / sum(seconds.values())
-        gflops = count * LINEAR_MFLOP / 1e3 / (whole["forward passes"] * products)
+        gflops = count * size.mflop / 1e3 / (whole["forward passes"] * products)
         result[dtype] = {
             "share_of_operations": {name: value / sum(seconds.values()) for name, value in seconds.items()},
             "seconds": whole,

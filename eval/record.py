@@ -87,8 +87,10 @@ def _command() -> str:
     if "--work" in words:
         place = words.index("--work")
         del words[place : place + 2]
-    if "--peer-python" in words:
-        words[words.index("--peer-python") + 1] = "PYTHON"
+    for option in ("--peer", "--base"):
+        for place in (at + 1 for at, word in enumerate(words) if word == option):
+            name, sign, _ = words[place].partition("=")
+            words[place] = f"{name}=PYTHON" if sign else "FOLDER"
     script = Path(sys.argv[0]).resolve()
     place = script.relative_to(HERE) if script.is_relative_to(HERE) else Path(script.name)
     return " ".join(["python", f"eval/{place}", *(re.sub(r"(?<![\w.])/(?:[^/:]+/)*", "", word) for word in words)])

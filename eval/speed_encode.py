@@ -1,10 +1,15 @@
-"""Encoding speed beside sentence-transformers: python eval/speed_encode.py [--peer-python PYTHON]
+"""Encoding speed beside other libraries: python eval/speed_encode.py [--peer NAME=PYTHON ...] [--base FOLDER]
 
 MiniLM with mean pooling on the CPU: 6,000 STS sentences; a corpus of mixed lengths (8 to 256 tokens); single queries.
 Every system has a process of its own; they take turns, several rounds, and figures are medians; ratios are taken round
 by round. Each also encodes the seven tasks: their average, and the cosines to the float32 vectors of
-sentence-transformers. PYTHON is one of a virtual environment with ``sentence-transformers[openvino]``, which needs
-another transformers; without it that line is missing. Writes results/speed_encode.json.
+sentence-transformers. PYTHON is one of a virtual environment with that peer: ``fastembed``; ``onnxruntime`` or
+``ctranslate2`` with ``tokenizers``; ``sentence-transformers[openvino]``, which needs another transformers. A peer that
+is not named is missing. The peers' files are written by this environment, with the extra ``onnx``.
+
+``--base``: a base-sized model with mean pooling in that folder instead, such as all-mpnet-base-v2, a sixth of the
+texts, cosines on the short ones. ``--share 0.02`` tries the script. Writes results/speed_encode.json, or
+results/speed_encode_base.json.
 """
 
 from __future__ import annotations
@@ -17,14 +22,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from encode_peers import write_ctranslate2, write_onnx
 from record import data_folder, write_result
+from sizes import Size, limit
 
 from simcse_kit import evaluate_sts
 from simcse_kit.data import read_sentences
@@ -32,37 +38,52 @@ from simcse_kit.encoder.known import packaged_minilm
 from simcse_kit.evaluation.sts import load_sts, load_sts_benchmark
 from simcse_kit.types import Vectors
 
-LINEAR_MFLOP = 21.2  # of MiniLM's linear layers, a token
 SHORT, MIXED, QUERIES = 6000, 1200, 200
+BASE_SHARE = 1 / 6  # of the texts, for a model that takes several times as long
 
 
 class System(NamedTuple):
     """What is timed."""
 
-    kind: str  # OURS or PEER
-    backend: str
+    library: str
+    backend: str  # of a library that has several, else its name
     dtype: str
 
     @property
     def name(self) -> str:
         """As the table has it."""
-        return f"{'ours' if self.kind == 'OURS' else 'sentence-transformers'} {self.backend} {self.dtype}"
+        return f"{self.library} {self.dtype}" if self.backend == self.library else " ".join(self)
 
 
-PEER = System("PEER", "torch", "float32")
-PEER_OPENVINO = System("PEER", "openvino", "bfloat16")
+PEER = System("sentence-transformers", "torch", "float32")
+PEER_OPENVINO = System("sentence-transformers", "openvino", "bfloat16")
 OURS = [
-    System("OURS", backend, dtype)
+    System("ours", backend, dtype)
     for backend, dtypes in (("torch", ("float32", "bfloat16")), ("openvino", ("float32", "bfloat16", "int8")))
     for dtype in dtypes
 ]
+PEERS = {
+    "sentence-transformers": [PEER_OPENVINO],
+    **{
+        name: [System(name, name, dtype) for dtype in ("float32", "int8")]
+        for name in ("fastembed", "onnxruntime", "ctranslate2")
+    },
+}
+
+
+class Start(NamedTuple):
+    """What a system is started with."""
+
+    python: str
+    model: str  # the folder in the form that it reads
 
 
 class Worker:
     """A system in its process."""
 
-    def __init__(self, system: System, python: str, model: str) -> None:
-        command = [python, str(Path(__file__).with_name("encode_worker.py")), system.kind, model, *system[1:]]
+    def __init__(self, system: System, start: Start) -> None:
+        worker = str(Path(__file__).with_name("encode_worker.py"))
+        command = [start.python, worker, system.library, start.model, system.backend, system.dtype]
         environment = os.environ | {"HF_HUB_OFFLINE": "1"}
         self.process = subprocess.Popen(
             command,
@@ -90,7 +111,7 @@ class Worker:
         return json.loads(self._answer())  # type: ignore[no-any-return]
 
 
-def corpora(data: Path) -> dict[str, list[str]]:
+def corpora(data: Path, share: float = 1.0) -> dict[str, list[str]]:
     """Texts by task; the mixed ones are runs of sentences, whose lengths are spread evenly."""
     from transformers import AutoTokenizer
 
@@ -103,68 +124,95 @@ def corpora(data: Path) -> dict[str, list[str]]:
     tokenizer = AutoTokenizer.from_pretrained(packaged_minilm())
     words = " ".join(wiki).split()
     mixed = []
-    for _ in range(MIXED):
+    for _ in range(round(share * MIXED)):
         tokens, start = draw.randint(8, 256), draw.randrange(len(words) - 300)
         ids = tokenizer(" ".join(words[start : start + tokens]), truncation=True, max_length=tokens)["input_ids"]
         mixed.append(tokenizer.decode(ids, skip_special_tokens=True))
-    return {"short": sts[:SHORT], "mixed": mixed, "query": wiki[:QUERIES], "seven tasks": sts}
+    short, queries = sts[: round(share * SHORT)], wiki[: round(share * QUERIES)]
+    return {"short": short, "mixed": mixed, "query": queries, "seven tasks": sts if share == 1 else short}
 
 
-def tokens_of(texts: Sequence[str]) -> int:
+def tokens_of(texts: Sequence[str], model: str) -> int:
     """Tokens with the special ones."""
     from transformers import AutoTokenizer
 
-    return sum(map(len, AutoTokenizer.from_pretrained(packaged_minilm())(list(texts))["input_ids"]))
+    return sum(map(len, AutoTokenizer.from_pretrained(model)(list(texts))["input_ids"]))
 
 
-def limit(dtype: torch.dtype) -> float:
-    """GFLOP/s of the matrix product, the best of several shapes that the model has."""
-    best = 0.0
-    for width in (384, 1536):
-        a, b = torch.randn(2048, 384, dtype=dtype), torch.randn(384, width, dtype=dtype)
-        for _ in range(8):
-            began = time.perf_counter()
-            for _ in range(20):
-                a @ b
-            best = max(best, 20 * 2 * a.numel() * width / (time.perf_counter() - began) / 1e9)
-    return best
-
-
-def quality(texts: list[str], vectors: Vectors, reference: Vectors, data: Path) -> dict[str, float]:
-    """Seven-task average, and cosines to the reference."""
-    place = {text: i for i, text in enumerate(texts)}
-    result = evaluate_sts(lambda sentences: vectors[[place[text] for text in sentences]], data)
+def quality(texts: list[str], vectors: Vectors, reference: Vectors, data: Path | None) -> dict[str, float]:
+    """Cosines to the reference; with ``data`` the seven-task average too."""
     cosines = (vectors * reference).sum(1)
-    return {
-        "seven_tasks": result.scores["avg"],
-        "lowest_cosine": float(cosines.min()),
-        "mean_cosine": float(cosines.mean()),
-    }
+    found = {"lowest_cosine": float(cosines.min()), "mean_cosine": float(cosines.mean())}
+    if data is not None:
+        place = {text: i for i, text in enumerate(texts)}
+        result = evaluate_sts(lambda sentences: vectors[[place[text] for text in sentences]], data)
+        found = {"seven_tasks": result.scores["avg"]} | found
+    return found
+
+
+def starts(model: str, peers: dict[str, str], folder: Path) -> dict[System, Start]:
+    """What each system is started with; writes the peers' files into ``folder``."""
+    found = {system: Start(sys.executable, model) for system in (PEER, *OURS)}
+    onnx = write_onnx(model, folder / "onnx") if {"fastembed", "onnxruntime"} & peers.keys() else None
+    for name, python in peers.items():
+        own: str | None = model
+        if name in ("fastembed", "onnxruntime"):
+            own = onnx
+        elif name == "ctranslate2":
+            own = write_ctranslate2(model, folder / "ctranslate2", python)
+        if own is not None:
+            found |= {system: Start(python, own) for system in PEERS[name]}
+    return found
+
+
+def against(seconds: dict[str, dict[System, list[float]]]) -> list[dict[str, Any]]:
+    """Our fastest system of each format against the peers' fastest in float32, in int8 against each of theirs."""
+    found = []
+    for dtype in ("float32", "bfloat16", "int8"):
+        medians = {system: statistics.median(taken) for system, taken in seconds["short"].items()}
+        ours = min((system for system in OURS if system.dtype == dtype), key=lambda system: medians[system])
+        theirs = [system for system in medians if system.library != "ours"]
+        if dtype == "int8":
+            chosen = [system for system in theirs if system.dtype == dtype]
+        else:
+            chosen = [min((system for system in theirs if system.dtype == "float32"), key=lambda own: medians[own])]
+        for peer in chosen:
+            ratios = {name: _ratio(seconds[name][peer], seconds[name][ours]) for name in ("short", "mixed")}
+            found.append({"ours": ours.name, "peer": peer.name, **ratios})
+    return found
+
+
+def named_python(value: str) -> tuple[str, str]:
+    """NAME=PYTHON."""
+    name, _, python = value.partition("=")
+    if name not in PEERS or not python:
+        raise argparse.ArgumentTypeError(f"NAME=PYTHON with a NAME of {', '.join(PEERS)}; got {value!r}")
+    return name, python
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", help="of an environment with sentence-transformers[openvino]")
+    parser.add_argument("--peer", type=named_python, action="append", default=[], help="NAME=PYTHON; repeatable")
+    parser.add_argument("--base", help="folder of a base-sized model")
+    parser.add_argument("--share", type=float, help="of the texts; default 1, of a base-sized model 1/6")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    data, model = data_folder(), str(packaged_minilm())
-    texts = corpora(data)
-    systems = [PEER, *OURS, *([PEER_OPENVINO] if arguments.peer_python else [])]
+    data, model = data_folder(), arguments.base or str(packaged_minilm())
+    share = arguments.share or (BASE_SHARE if arguments.base else 1.0)
+    texts, size = corpora(data, share), Size.of(model)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files = {name: folder / f"{name}.json" for name in texts}
         for name, file in files.items():
             file.write_text(json.dumps(texts[name]), encoding="utf-8")
-        workers = {
-            system: Worker(system, arguments.peer_python if system == PEER_OPENVINO else sys.executable, model)
-            for system in systems
-        }
+        given = starts(model, dict(arguments.peer), folder)
+        workers = {system: Worker(system, start) for system, start in given.items()}
         scores: dict[System, dict[str, float]] = {}
         for system, worker in workers.items():  # before the timing, which it also warms up
             worker.encode(files["seven tasks"], vectors=folder / f"{len(scores)}.npy")
             vectors, reference = np.load(folder / f"{len(scores)}.npy"), np.load(folder / "0.npy")
-            scores[system] = quality(texts["seven tasks"], vectors, reference, data)
+            scores[system] = quality(texts["seven tasks"], vectors, reference, data if share == 1 else None)
             print(f"{system.name}: {scores[system]}", flush=True)
         seconds: dict[str, dict[System, list[float]]] = {name: {} for name in ("short", "mixed", "query")}
         peaks: dict[System, int] = {}
@@ -177,24 +225,29 @@ def main() -> None:
                     print(f"round {turn}: {name}, {system.name}: {sum(answer['seconds']):.2f} s", flush=True)
         for worker in workers.values():
             worker.process.kill()
-    limits = {"float32": limit(torch.float32), "bfloat16": limit(torch.bfloat16)}
-    counts = {name: tokens_of(texts[name]) for name in ("short", "mixed")}
+    limits = {
+        str(dtype).removeprefix("torch."): limit(dtype, size) for dtype in (torch.float32, torch.bfloat16, torch.int8)
+    }
+    counts = {name: tokens_of(texts[name], model) for name in ("short", "mixed")}
     result: dict[str, Any] = {
+        "model": Path(arguments.base).resolve().name if arguments.base else "all-MiniLM-L6-v2",
         "matrix_product_gflops": limits,
         "texts": {name: {"texts": len(texts[name]), "tokens": counts[name]} for name in counts},
+        "against": against(seconds),
         "systems": [],
     }
-    for system in systems:
-        line: dict[str, Any] = {"name": system.name, **system._asdict(), "peak_bytes": peaks[system]}
+    for system in given:
+        kind = "OURS" if system.library == "ours" else "PEER"
+        line: dict[str, Any] = {"name": system.name, "kind": kind, **system._asdict(), "peak_bytes": peaks[system]}
         for name in ("short", "mixed"):
             taken = seconds[name][system]
             line[name] = {
                 "sentences_per_second": len(texts[name]) / statistics.median(taken),
                 "ratio": _ratio(seconds[name][PEER], taken),
             }
-            share = counts[name] * LINEAR_MFLOP / 1e3 / statistics.median(taken)
-            line[name]["share_of_limit"] = share / limits["float32" if system.dtype == "float32" else "bfloat16"]
-            if PEER_OPENVINO in systems:
+            reached = counts[name] * size.mflop / 1e3 / statistics.median(taken)
+            line[name]["share_of_limit"] = reached / limits[system.dtype]
+            if PEER_OPENVINO in given:
                 line[name]["ratio_to_peer_openvino"] = _ratio(seconds[name][PEER_OPENVINO], taken)
         line["query"] = {
             "milliseconds": 1e3 * statistics.median(seconds["query"][system]),
@@ -202,7 +255,10 @@ def main() -> None:
         }
         line |= scores[system]
         result["systems"].append(line)
-    print(write_result("speed_encode", result))
+    if share in (1, BASE_SHARE):
+        print(write_result("speed_encode_base" if arguments.base else "speed_encode", result))
+    else:
+        print(json.dumps(result, indent=2))
 
 
 def _ratio(one: list[float], other: list[float]) -> float:

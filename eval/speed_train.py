@@ -1,18 +1,27 @@
-"""Training speed beside sentence-transformers' trainer: python eval/speed_train.py [--device cuda]
+"""Training speed beside sentence-transformers' trainer: python eval/speed_train.py [--base [FOLDER]] [--device cuda]
 
 On the CPU: MiniLM, sentences of train/wiki_sentences.txt (batch 64, 32 tokens at most) and rows of
 train/nli_triplets.csv (batch 128), fp32 and bf16. The trainers take turns, a few steps each, several rounds; figures
 are medians of the rounds, ratios are taken round by round. Also the share of the matrix product's limit, and a profile.
-On CUDA: a BERT-base-sized encoder with random weights, the same sentences repeated; first it is checked that packed and
-compiled steps compute what the plain one does, then ours is also timed compiled, as long runs are. Writes
-results/speed_train.json, or results/speed_train_cuda.json.
+
+``--base``: a base-sized model (in FOLDER, else a BERT with random weights), the sentences alone, in bf16, whole and by
+LoRA adapters of rank 16, each turn in a process of its own for its memory. Writes results/speed_train_base.json.
+
+On CUDA: encoders of MiniLM's and of BERT-base's size with random weights (``--sizes``), the same sentences repeated.
+First it is checked that packed and compiled steps compute what the plain one does; then ours is also timed compiled, as
+long runs are; tokens a second and their share of the peak; at last a million pairs on the base-sized one. Writes
+results/speed_train.json, or results/speed_train_cuda_SIZE.json. That part is tried on a CPU by
+``--try-cuda --sizes minilm --rows 640 --steps 2 --rounds 1``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +33,7 @@ import torch
 from peers import peer_trainer
 from record import data_folder, write_result
 from same_steps import check_steps
+from sizes import SIZES, Size, limit, random_bert, shares
 from transformers import TrainerCallback
 
 from simcse_kit import TrainListener, train_sup, train_unsup
@@ -31,6 +41,8 @@ from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.encoder.known import packaged_minilm
 
 WARM_UP = 3  # steps of each turn that are not timed
+RANK = 16  # of LoRA adapters
+MAX_TOKENS = 32  # of a sentence
 Step = Callable[[int], None]
 
 
@@ -115,7 +127,7 @@ def ours(task: Task, model: str, steps: int, device: str, *, listener: Listen | 
     return steps * task.batch_size / clock.seconds
 
 
-def peers(task: Task, model: str, steps: int, device: str, *, bf16: bool) -> float:
+def peers(task: Task, model: str, steps: int, device: str, *, bf16: bool, lora_rank: int | None = None) -> float:
     """Rows a second of sentence-transformers' trainer."""
     clock = Clock(steps, device)
     if task.mode == "unsup":
@@ -133,34 +145,27 @@ def peers(task: Task, model: str, steps: int, device: str, *, bf16: bool) -> flo
             bf16=bf16,
             device=device,
             max_steps=WARM_UP + steps,
+            lora_rank=lora_rank,
         )
         trainer.add_callback(Callback(clock))
         trainer.train()
     return steps * task.batch_size / clock.seconds
 
 
-def limit(dtype: torch.dtype, device: str) -> float:
-    """GFLOP/s of the matrix product, the best of several shapes that a step has."""
-    best = 0.0
-    for size in (384, 768, 1536):
-        a, b = torch.randn(1024, size, device=device, dtype=dtype), torch.randn(size, 1536, device=device, dtype=dtype)
-        for _ in range(5):
-            began = time.perf_counter()
-            for _ in range(20):
-                a @ b
-            if device == "cuda":
-                torch.cuda.synchronize()
-            best = max(best, 20 * 2 * a.numel() * 1536 / (time.perf_counter() - began) / 1e9)
-    return best
+def unsup_task(data: Path, steps: int) -> Task:
+    """Sentences enough for a turn."""
+    sentences = read_sentences(data / "train/wiki_sentences.txt").column(0)
+    return Task("unsup", list(islice(cycle(sentences), (WARM_UP + steps + 1) * 64)), 64)
 
 
-def random_bert(folder: Path) -> str:
-    """A BERT-base with random weights and MiniLM's tokenizer, which is BERT's."""
-    from transformers import AutoTokenizer, BertConfig, BertModel
+def tokens_of(task: Task) -> float:
+    """Tokens that a row's texts have, on average; a sentence alone is read twice."""
+    from transformers import AutoTokenizer
 
-    BertModel(BertConfig()).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(packaged_minilm()).save_pretrained(folder)
-    return str(folder)
+    tokenizer = AutoTokenizer.from_pretrained(packaged_minilm())
+    some = task.rows[:2000]
+    texts = [text for row in some for text in ([row, row] if isinstance(row, str) else row)]
+    return sum(map(len, tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"])) / len(some)
 
 
 def compare(task: Task, model: str, steps: int, rounds: int, device: str) -> dict[str, Any]:
@@ -229,50 +234,134 @@ def profile(task: Task, model: str, device: str) -> list[dict[str, Any]]:
     return sorted(share, key=lambda item: -item["share"])
 
 
-def million(model: str, sentences: list[str], device: str) -> dict[str, float]:
-    """A whole run of a million sentences, as a user sees it: loading, tokenizing, compiling, stepping, saving."""
+def million(model: str, data: Path, device: str, count: int) -> dict[str, Any]:
+    """Whole runs, as users see them: loading, tokenizing, compiling, stepping, saving.
+
+    Ours trains on ``count`` sentences, sentence-transformers in bfloat16 on a fifth of them, whose minutes are
+    multiplied by five.
+    """
+    sentences = read_sentences(data / "train/wiki_sentences.txt").column(0)
+    texts = [f"{sentence} {i}" for i, sentence in enumerate(islice(cycle(sentences), count))]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        texts = [f"{sentence} {i}" for i, sentence in enumerate(islice(cycle(sentences), 1_000_000))]
         result = train_unsup(
             texts, Path(folder) / "run", model=model, pooling="cls_before_pooler", eval_steps=10**6, device=device
         )
-    return {"sentences": len(texts), "seconds": time.perf_counter() - began, "steps_seconds": result.seconds}
+    whole = time.perf_counter() - began
+    began, part = time.perf_counter(), texts[: count // 5]
+    with tempfile.TemporaryDirectory() as folder:
+        given: dict[str, Any] = {"batch_size": 64, "learning_rate": 3e-5, "seed": 1, "bf16": True, "device": device}
+        peer_trainer({"anchor": part, "positive": part}, Path(folder), model=model, **given).train()
+    theirs = 5 * (time.perf_counter() - began)
+    return {
+        "sentences": count,
+        "minutes": whole / 60,
+        "steps_minutes": result.seconds / 60,
+        "their_minutes_from_a_fifth": theirs / 60,
+    }
+
+
+def compare_base(model: str, steps: int, rounds: int) -> dict[str, Any]:
+    """A base-sized model on the CPU, each turn in its process: medians and peaks, ratios to sentence-transformers."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for turn in range(rounds):
+        for system in ("theirs", "ours"):
+            for rank in ((), (str(RANK),)):
+                name = f"{system} with adapters" if rank else system
+                script = str(Path(__file__).with_name("train_turn.py"))
+                command = [sys.executable, script, system, model, str(steps), *rank]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                for key, value in json.loads(done.stdout.splitlines()[-1]).items():
+                    found.setdefault(name, {}).setdefault(key, []).append(value)
+                print(f"round {turn + 1}: {name} {found[name]['rows_per_second'][-1]:.2f} rows/s", flush=True)
+
+    def ratio(kind: str) -> float:
+        pairs = zip(found[f"ours{kind}"]["rows_per_second"], found[f"theirs{kind}"]["rows_per_second"], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+    return {
+        "batch_size": 64,
+        "lora_rank": RANK,
+        "rows_per_second": {name: statistics.median(own["rows_per_second"]) for name, own in found.items()},
+        "peak_bytes": {name: max(own["peak_bytes"]) for name, own in found.items()},
+        "rounds": {name: own["rows_per_second"] for name, own in found.items()},
+        "ours_to_theirs": ratio(""),
+        "ours_to_theirs_with_adapters": ratio(" with adapters"),
+    }
+
+
+def measure_cuda(size: Size, name: str, tasks: list[Task], arguments: argparse.Namespace, data: Path) -> None:
+    """Check, compare and write one size; what there is is written before the long run."""
+    device = arguments.device
+    with tempfile.TemporaryDirectory() as folder:
+        model = random_bert(Path(folder), size)
+        result: dict[str, Any] = {
+            "device": torch.cuda.get_device_name() if device == "cuda" else device,
+            "model": f"BERT with random weights, {size.layers} layers of {size.width}",
+            "differences": check_steps(model, tasks[0].rows[:64], device),
+        }
+        best = limit(torch.bfloat16, size, rows=1 << 14 if device == "cuda" else 2048, device=device)
+        result["matrix_product_gflops"] = {"bfloat16": best}
+        for task in tasks:
+            own = compare(task, model, arguments.steps, arguments.rounds, device)
+            own["tokens"] = {
+                trainer: shares(rows * tokens_of(task), 3 * size.mflop, best, device)
+                for trainer, rows in own["rows_per_second"].items()
+            }
+            result[task.mode] = own
+        result["profile"] = profile(tasks[0], model, device)
+        path = None if device == "cuda" else Path(folder) / "tried.json"  # tried on a CPU: the figures mean nothing
+        print(write_result(f"speed_train_cuda_{name}", result, path))
+        if size == SIZES["base"] or device != "cuda":
+            result["million"] = million(model, data, device, arguments.rows)
+            print(result["million"], write_result(f"speed_train_cuda_{name}", result, path))
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--steps", type=int, help="timed in a turn; default 8, on CUDA 200")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--base", nargs="?", const="", help="a base-sized model on the CPU; its folder")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES), help="on CUDA")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the long run on CUDA")
+    parser.add_argument(
+        "--try-cuda", action="store_true", help="what runs on CUDA, tiny and on the CPU; writes nothing"
+    )
+    parser.add_argument("--steps", type=int, help="timed in a turn; default 8, base-sized 4, on CUDA 100")
+    parser.add_argument("--rounds", type=int, help="default 5, base-sized 3, on CUDA 2")
     arguments = parser.parse_args()
     data, device = data_folder(), arguments.device
-    steps = arguments.steps or (200 if device == "cuda" else 8)
-    sentences = read_sentences(data / "train/wiki_sentences.txt").column(0)
+    accelerated = device == "cuda" or arguments.try_cuda
+    defaults = (100, 2) if accelerated else (8, 5) if arguments.base is None else (4, 3)
+    arguments.steps, arguments.rounds = arguments.steps or defaults[0], arguments.rounds or defaults[1]
+    if arguments.base is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            model = arguments.base or random_bert(Path(folder), SIZES["base"])
+            result = compare_base(model, arguments.steps, arguments.rounds)
+        what = Path(arguments.base).resolve().name if arguments.base else "BERT-base, random weights"
+        print(write_result("speed_train_base", {"model": what, **result}))
+        return
     triplets = read_examples(data / "train/nli_triplets.csv").rows
-    needed = (WARM_UP + steps + 1) * 128
-    unsup = Task("unsup", list(islice(cycle(sentences), needed)), 64)
-    sup = Task("sup", list(islice(cycle(triplets), needed)), 128)
-    name = "speed_train" if device == "cpu" else "speed_train_cuda"
-    with tempfile.TemporaryDirectory() as folder:
-        model = random_bert(Path(folder)) if device == "cuda" else str(packaged_minilm())
-        result: dict[str, Any] = {
-            "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-            "model": "BERT-base, random weights" if device == "cuda" else "all-MiniLM-L6-v2",
-        }
-        if device == "cuda":
-            result["differences"] = check_steps(model, sentences[:64], device)
-        result["unsup"] = compare(unsup, model, steps, arguments.rounds, device)
-        result["sup"] = compare(sup, model, steps, arguments.rounds, device)
-        result["profile"] = profile(unsup, model, device)
-        result["matrix_product_gflops"] = {
-            str(dtype).removeprefix("torch."): limit(dtype, device) for dtype in (torch.float32, torch.bfloat16)
-        }
-        if device == "cuda":
-            write_result(name, result)  # what there is, should the long run be cut off
-            result["million"] = million(model, sentences, device)
-    print(write_result(name, result))
+    unsup = unsup_task(data, arguments.steps)
+    sup = Task("sup", list(islice(cycle(triplets), (WARM_UP + arguments.steps + 1) * 128)), 128)
+    if accelerated:
+        for name in arguments.sizes:
+            size = Size(2, 96, 192) if arguments.try_cuda else SIZES[name]
+            measure_cuda(size, name, [unsup, sup], arguments, data)
+        return
+    model, size = str(packaged_minilm()), SIZES["minilm"]
+    result = {
+        "device": "cpu",
+        "model": "all-MiniLM-L6-v2",
+        "unsup": compare(unsup, model, arguments.steps, arguments.rounds, device),
+        "sup": compare(sup, model, arguments.steps, arguments.rounds, device),
+        "profile": profile(unsup, model, device),
+        "matrix_product_gflops": {
+            str(dtype).removeprefix("torch."): limit(dtype, size, rows=1024)
+            for dtype in (torch.float32, torch.bfloat16)
+        },
+    }
+    print(write_result("speed_train", result))
 
 
 if __name__ == "__main__":

@@ -196,65 +196,109 @@ def speed_table() -> Iterator[str]:
             f"| {what} | {speeds} | {own['ours_default_to_their_default']:.2f} | "
             f"{own['ours_default_to_their_bfloat16']:.2f} |"
         )
+    if has("speed_train_base"):
+        yield from base_table(load("speed_train_base"))
+
+
+def base_table(result: dict[str, Any]) -> Iterator[str]:
+    """Training a base-sized model, whole and by adapters."""
+    yield ""
+    yield (
+        f"A base-sized model ({result['model']}) in bfloat16, sentences, batch {result['batch_size']}; adapters are "
+        f"LoRA's of rank {result['lora_rank']} ([speed_train_base.json](eval/results/speed_train_base.json)):"
+    )
+    yield ""
+    yield "| | sentence-transformers, rows/s | ours, rows/s | × | theirs, peak MiB | ours, peak MiB |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for what, kind, ratio in (
+        ("whole", "", "ours_to_theirs"),
+        ("adapters", " with adapters", "ours_to_theirs_with_adapters"),
+    ):
+        speeds = [f"{result['rows_per_second'][system + kind]:.1f}" for system in ("theirs", "ours")]
+        peaks = [f"{result['peak_bytes'][system + kind] / 2**20:,.0f}" for system in ("theirs", "ours")]
+        yield f"| {' | '.join([what, *speeds, f'{result[ratio]:.2f}', *peaks])} |"
 
 
 # Encoding
 
 
 def encode_table() -> Iterator[str]:
-    """Encoding beside sentence-transformers."""
-    if not has("speed_encode"):
-        return
-    result = load("speed_encode")
-    systems = result["systems"]
-    their_openvino = any("ratio_to_peer_openvino" in system["short"] for system in systems)
-    texts = result["texts"]
+    """Encoding beside the other libraries, with MiniLM and with a base-sized model."""
+    for name in ("speed_encode", "speed_encode_base"):
+        if has(name):
+            yield from encode_lines(name, load(name))
+    if has("profile_encode"):
+        yield from profile_lines(load("profile_encode"))
+
+
+def encode_lines(name: str, result: dict[str, Any]) -> Iterator[str]:
+    """One model's table, and what is to be said of it."""
+    systems, texts = result["systems"], result["texts"]
+    scored = "seven_tasks" in systems[0]
     short, mixed = (
         f"{texts[n]['texts']:,} of {texts[n]['tokens'] / texts[n]['texts']:.0f} tokens" for n in ("short", "mixed")
     )
     yield ""
-    yield "Encoding, all-MiniLM-L6-v2 with mean pooling on 2 CPU cores, the systems taking turns:"
-    yield f"{short} on average and {mixed}; one query at a time ([speed_encode.json](eval/results/speed_encode.json)):"
+    model = result.get("model", "all-MiniLM-L6-v2")
+    yield f"Encoding, {model} with mean pooling on 2 CPU cores, the systems taking turns:"
+    yield f"{short} on average and {mixed}; one query at a time ([{name}.json](eval/results/{name}.json)):"
     yield ""
-    yield (
-        "| | sentences/s | × | mixed lengths × | share of the limit | query, ms | STS avg | mean cosine | lowest | "
-        "peak memory, MiB |"
-    )
-    yield "| --- |" + " ---: |" * 9
+    score = ["STS avg"] if scored else []
+    columns = ["sentences/s", "×", "mixed lengths ×", "share of the limit", "query, ms", *score]
+    yield f"| | {' | '.join([*columns, 'mean cosine', 'lowest', 'peak memory, MiB'])} |"
+    yield "| --- |" + " ---: |" * (len(columns) + 3)
     for system in systems:
+        average = f"{system['seven_tasks']:.2f} | " if scored else ""
         yield (
             f"| {system['name']} | {system['short']['sentences_per_second']:,.0f} | {system['short']['ratio']:.2f} | "
             f"{system['mixed']['ratio']:.2f} | {100 * system['short']['share_of_limit']:.0f} % | "
-            f"{system['query']['milliseconds']:.1f} | {system['seven_tasks']:.2f} | {system['mean_cosine']:.5f} | "
+            f"{system['query']['milliseconds']:.1f} | {average}{system['mean_cosine']:.5f} | "
             f"{system['lowest_cosine']:.4f} | {system['peak_bytes'] / 2**20:,.0f} |"
         )
     yield ""
     limits = result["matrix_product_gflops"]
+    int8 = f", {limits['int8']:.0f} in int8 here." if "int8" in limits else " here; int8 is held against the second."
+    joint = "," if "int8" in limits else " and"
     yield (
         f"× is to sentence-transformers' default. The limit is the matrix product alone, "
-        f"{limits['float32']:.0f} GFLOP/s in float32 and {limits['bfloat16']:.0f} in bfloat16 here; int8 is held "
-        "against the second."
+        f"{limits['float32']:.0f} GFLOP/s in float32{joint} {limits['bfloat16']:.0f} in bfloat16{int8}"
     )
-    if their_openvino:
+    if any("ratio_to_peer_openvino" in system["short"] for system in systems):
         best = next(system for system in systems if system["name"] == "ours openvino bfloat16")
         yield (
             f"Ours in OpenVINO's bfloat16 is {best['short']['ratio_to_peer_openvino']:.2f} times theirs in the same "
             f"({best['mixed']['ratio_to_peer_openvino']:.2f} on mixed lengths)."
         )
-    if has("profile_encode"):
-        yield profile_line(load("profile_encode"))
+    if found := result.get("against"):
+        pairs = (
+            f"{own['ours']} is {own['short']:.2f} times {own['peer']} ({own['mixed']:.2f} on mixed lengths)"
+            for own in found
+        )
+        yield f"Against the fastest others: {'; '.join(pairs)}."
 
 
-def profile_line(profile: dict[str, Any]) -> str:
-    """Why bfloat16 does not get faster here."""
-    half, limits = profile["bfloat16"], profile["matrix_product_gflops"]["bfloat16"]
+def profile_lines(profile: dict[str, Any]) -> Iterator[str]:
+    """Why bfloat16, and int8 where its limit was measured, do not get faster here."""
+    limits = profile["matrix_product_gflops"]
+    half = profile["bfloat16"]
     share, seconds = half["share_of_operations"], half["seconds"]
-    return (
+    end = "([profile_encode.json](eval/results/profile_encode.json))."
+    yield (
         f"Of its forward passes {100 * share['matrix products']:.0f} % are matrix products, which run at "
-        f"{100 * half['gflops_in_the_products'] / limits:.0f} % of that limit, and {100 * share['attention']:.0f} % "
-        f"attention; the tokenizer takes {100 * seconds['tokens'] / seconds['whole call']:.0f} % of a call "
-        "([profile_encode.json](eval/results/profile_encode.json))."
+        f"{100 * half['gflops_in_the_products'] / limits['bfloat16']:.0f} % of that limit, and "
+        f"{100 * share['attention']:.0f} % attention; the tokenizer takes "
+        f"{100 * seconds['tokens'] / seconds['whole call']:.0f} % of a call {end}"
     )
+    if "int8" in limits:
+        own = profile["int8"]
+        share, seconds = own["share_of_operations"], own["seconds"]
+        rest = 1 - share["matrix products"] - share["attention"]
+        yield (
+            f"Of int8's forward passes {100 * share['matrix products']:.0f} % are matrix products, at "
+            f"{100 * own['gflops_in_the_products'] / limits['int8']:.0f} % of the int8 limit, "
+            f"{100 * share['attention']:.0f} % attention and {100 * rest:.0f} % norms, sums and changes of format; the "
+            f"tokenizer takes {100 * seconds['tokens'] / seconds['whole call']:.0f} % of a call."
+        )
 
 
 def corpus_line() -> Iterator[str]:
@@ -283,11 +327,12 @@ def draw_encode() -> None:
         )
         for system in systems
     ]
+    others = len({system.get("library") for system in systems}) > 2
     svg = speed_against_score(
         points,
         ylabel="STS, seven-task average",
         machine="2 CPU cores",
-        legend={"simcse_kit": AFTER, "sentence-transformers": NEUTRAL},
+        legend={"simcse_kit": AFTER, ("other libraries" if others else "sentence-transformers"): NEUTRAL},
     )
     (HERE / "results" / "speed_encode.svg").write_text(svg, encoding="utf-8")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -104,8 +104,14 @@ def sparse_word_gradient(backbone: Any) -> Iterator[bool]:
 # The last layer
 
 
+def _heads(layer: nn.Module, states: Tensor, size: int) -> Tensor:
+    """(B, L, D) -> (B, H, L, size)."""
+    out: Tensor = layer(states).unflatten(-1, (-1, size)).transpose(1, 2)
+    return out
+
+
 @functools.cache
-def _first_token_class(attention: type) -> type:
+def _bert_first_token(attention: type) -> type:
     """A BERT-like layer's attention block that gives its first token only, so that the layer's rest runs on one."""
 
     class FirstToken(attention):  # type: ignore[misc]
@@ -113,12 +119,10 @@ def _first_token_class(attention: type) -> type:
             """(B, L, D), mask (B, 1, L, L) -> (B, 1, D) and no attention weights."""
             if not self.training:
                 return super().forward(hidden_states, attention_mask, **kwargs)
-            inner = self.self
+            inner, size = self.self, self.self.attention_head_size
             first = hidden_states[:, :1]
-            query, key, value = (
-                layer(states).unflatten(-1, (-1, inner.attention_head_size)).transpose(1, 2)
-                for layer, states in ((inner.query, first), (inner.key, hidden_states), (inner.value, hidden_states))
-            )
+            query = _heads(inner.query, first, size)
+            key, value = (_heads(layer, hidden_states, size) for layer in (inner.key, inner.value))
             mask = None if attention_mask is None else attention_mask[:, :, :1]
             context, _ = cpu_attention(inner, query, key, value, mask, inner.dropout.p, inner.scaling, is_causal=False)
             return self.output(context.flatten(2), first), None
@@ -129,21 +133,90 @@ def _first_token_class(attention: type) -> type:
     return FirstToken
 
 
+@functools.cache
+def _distilbert_first_token(layer: type) -> type:
+    """A layer of DistilBERT that gives its first token only."""
+
+    class FirstToken(layer):  # type: ignore[misc]
+        def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
+            """(B, L, D), mask (B, 1, L, L) -> (B, 1, D)."""
+            if not self.training:
+                return super().forward(hidden_states, attention_mask, **kwargs)
+            inner, size = self.attention, self.attention.attention_head_size
+            first = hidden_states[:, :1]
+            query = _heads(inner.q_lin, first, size)
+            key, value = (_heads(linear, hidden_states, size) for linear in (inner.k_lin, inner.v_lin))
+            mask = None if attention_mask is None else attention_mask[:, :, :1]
+            context, _ = cpu_attention(inner, query, key, value, mask, inner.dropout.p, inner.scaling, is_causal=False)
+            attended = self.sa_layer_norm(inner.out_lin(context.flatten(2)) + first)
+            return self.output_layer_norm(self.ffn(attended) + attended)
+
+        def _get_name(self) -> str:
+            return layer.__name__
+
+    return FirstToken
+
+
+@functools.cache
+def _mpnet_first_token(attention: type) -> type:
+    """The attention block of an MPNet layer that gives its first token only."""
+
+    class FirstToken(attention):  # type: ignore[misc]
+        def forward(
+            self, hidden_states: Tensor, attention_mask: Tensor | None = None, position_bias: Any = None, **kwargs: Any
+        ) -> Any:
+            """(B, L, D), mask (B, 1, L, L), bias (B, H, L, L) -> (B, 1, D) alone in a tuple."""
+            if not self.training:
+                return super().forward(hidden_states, attention_mask, position_bias, **kwargs)
+            inner, size = self.attn, self.attn.attention_head_size
+            first = hidden_states[:, :1]
+            query = _heads(inner.q, first, size)
+            key, value = (_heads(linear, hidden_states, size) for linear in (inner.k, inner.v))
+            scores = query @ key.transpose(2, 3) * size**-0.5  # (B, H, 1, L)
+            for added in (position_bias, attention_mask):
+                if added is not None:
+                    scores = scores + added[:, :, :1]
+            context = inner.dropout(scores.softmax(-1)) @ value
+            out = inner.o(context.transpose(1, 2).flatten(2))
+            return (self.LayerNorm(self.dropout(out) + first),)
+
+        def _get_name(self) -> str:
+            return attention.__name__
+
+    return FirstToken
+
+
+class _Last(NamedTuple):
+    """How the last layer of a family computes its first token alone."""
+
+    module: Callable[[Any], nn.Module]  # of a backbone: what then has another class
+    change: Callable[[type], type]
+
+
+_LAST = {
+    **dict.fromkeys(BERT_LIKE, _Last(lambda backbone: backbone.encoder.layer[-1].attention, _bert_first_token)),
+    "distilbert": _Last(lambda backbone: backbone.transformer.layer[-1], _distilbert_first_token),
+    "mpnet": _Last(lambda backbone: backbone.encoder.layer[-1].attention, _mpnet_first_token),
+}
+
+
 def first_token_only(encoder: Encoder) -> contextlib.AbstractContextManager[bool]:
     """Inside the context, a training step's last layer computes only the token that such a pooling reads.
 
-    Yields whether it fits: BERT-like encoders whose vector is the first token's last state.
+    Yields whether it fits: encoders of a family in the table whose vector is the first token's last state.
     """
     backbone: Any = encoder.backbone
     config, pooler = backbone.config, encoder.pooler
     fits = (
-        config.model_type in BERT_LIKE
-        and not config.is_decoder
+        config.model_type in _LAST
+        and not getattr(config, "is_decoder", False)
         and getattr(config, "_attn_implementation", None) in ("sdpa", "eager", ATTENTION)
         and pooler.reads_first_token
         and pooler.layers == OUTPUT
         and not config.output_hidden_states
         and not config.output_attentions
     )
-    last = [backbone.encoder.layer[-1].attention] if fits else []
-    return other_class(last, _first_token_class)
+    if not fits:
+        return other_class([], type)
+    last = _LAST[config.model_type]
+    return other_class([last.module(backbone)], last.change)

@@ -23,14 +23,16 @@ from simcse_kit.encoder.backbone import BERT_LIKE, PACKED, first_position
 from simcse_kit.encoder.speed import is_plain
 from simcse_kit.encoder.tokens import Packing
 
+_FAMILIES = (*BERT_LIKE, "distilbert")  # whose attention depends on positions through the embeddings alone
+
 
 def can_pack(backbone: Any) -> bool:
-    """Whether the backbone takes packed batches: BERT-like, positions by number, attention through the table."""
+    """Whether the backbone takes packed batches: a known family, positions by number, attention through the table."""
     config = backbone.config
     return (
         not is_plain()
-        and config.model_type in BERT_LIKE
-        and not config.is_decoder
+        and config.model_type in _FAMILIES
+        and not getattr(config, "is_decoder", False)
         and getattr(config, "_attn_implementation", None) in ("sdpa", PACKED)
         and first_position(backbone) is not None
         and backbone._can_set_attn_implementation()

@@ -19,7 +19,9 @@ from simcse_kit.encoder.backbone import load_backbone, load_config
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.speed import dropout as dropouts
 from simcse_kit.encoder.speed.dropout import ATTENTION, dropout, fast_attention, fast_dropout
+from simcse_kit.encoder.speed.families import stack_of
 from simcse_kit.encoder.speed.fast import first_token_only, sparse_word_gradient, training_speedups
+from simcse_kit.losses import info_nce
 from support.tiny import make_electra
 
 ModelFolder = Callable[[str], Path]
@@ -251,16 +253,15 @@ def bert_like(kind: str, tiny_model: ModelFolder, pooling: str = "cls_before_poo
     return Encoder(make_electra(), pooling, []).train()
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "xlmr", "electra"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlmr", "electra", "distilbert", "mpnet"])
 @pytest.mark.parametrize("lengths", [(20, 7, 3), (12, 12), (5,)])
 def test_the_first_token_alone_gives_the_same_vectors_and_gradients(
     kind: str, lengths: tuple[int, ...], tiny_model: ModelFolder
 ) -> None:
     encoder, one = bert_like(kind, tiny_model), batch(*lengths)
     widths: list[int] = []
-    encoder.backbone.encoder.layer[-1].intermediate.register_forward_hook(  # type: ignore[union-attr, operator, index]
-        lambda module, args, out: widths.append(out.shape[1])
-    )
+    last = stack_of(encoder.backbone).layers[-1]  # type: ignore[union-attr]
+    last.intermediate.register_forward_hook(lambda module, args, out: widths.append(out.shape[1]))
     expected, vectors = gradients(encoder, one), encoder(*one)
     with first_token_only(encoder) as done:
         assert done
@@ -278,7 +279,8 @@ def test_the_first_token_alone_gives_the_same_vectors_and_gradients(
         ("bert", "avg_first_last"),
         ("bert", "mask"),
         ("roberta", "last_token"),
-        ("mpnet", "cls_before_pooler"),
+        ("mpnet", "mean"),
+        ("albert", "cls_before_pooler"),
         ("modernbert", "cls_before_pooler"),
         ("gpt2", "cls_before_pooler"),
     ],
@@ -305,6 +307,24 @@ def test_a_step_is_the_plain_step(tiny_model: ModelFolder, nothing_dropped: list
     # 3 groups: embeddings; attention and 2 dropouts in each of 2 layers
     assert len(nothing_dropped) == 3 * (1 + 2 * 3)
     assert_same(ours, gradients(plain, *groups), atol=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlmr", "distilbert", "mpnet", "modernbert"])
+def test_every_family_keeps_its_loss_and_gradient(kind: str, tiny_model: ModelFolder) -> None:
+    encoder, views = make_encoder(tiny_model(kind)), (batch(20, 7, 3), batch(4, 9, 9, seed=1))
+
+    def step() -> tuple[Tensor, dict[str, Tensor]]:
+        encoder.zero_grad()
+        loss = info_nce(*(encoder(*view) for view in views), temperature=0.05)
+        loss.backward()
+        return loss.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None}
+
+    plain = step()
+    with training_speedups(encoder) as names:
+        assert ("first token" in names) == (kind != "modernbert")
+        ours = step()
+    torch.testing.assert_close(ours[0], plain[0], atol=1e-5, rtol=1e-5)
+    assert_same(ours[1], plain[1])
 
 
 def test_steps_replay(tiny_model: ModelFolder) -> None:

@@ -46,7 +46,7 @@ def assert_same(one: tuple[Tensor, dict[str, Tensor]], other: tuple[Tensor, dict
         )
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
 @pytest.mark.parametrize("pooling", [name for name in POOLERS if name != "cls"])
 def test_packed_equals_padded(kind: str, pooling: str, tiny_model: ModelFolder) -> None:
     encoder = make_encoder(tiny_model(kind), pooling)
