@@ -111,7 +111,7 @@ class Collection(BaseCollection):
             return [[] for _ in queries]
         found = content.nearest(queries, min(k, count), allowed)
         good = found.rows >= 0 if threshold is None else (found.rows >= 0) & (found.scores >= threshold)
-        rows = content.fetch(sorted(set(found.rows[good].tolist())))
+        rows = content.fetch(list(set(found.rows[good].tolist())))
         return [
             [Hit.of(rows[number], score) for score, number, fits in zip(*values, strict=True) if fits]
             for values in zip(found.scores.tolist(), found.rows.tolist(), good.tolist(), strict=True)

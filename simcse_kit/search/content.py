@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -141,10 +142,12 @@ class Content:
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number."""
         found: dict[int, IndexRow] = {}
+        ordered, first = sorted(numbers), 0
         for source in self.sources:
-            own = [number for number in numbers if source.start <= number < source.start + source.count]
-            if own:
-                found |= source.rows.fetch(own)
+            end = bisect_left(ordered, source.start + source.count, first)
+            if end > first:
+                found |= source.rows.fetch(ordered[first:end])
+            first = end
         return found
 
     def matching(self, condition: Condition) -> Mask:

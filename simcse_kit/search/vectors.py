@@ -104,15 +104,17 @@ class VectorParts:
 
     def rescored(self, queries: Vectors, candidates: NDArray[np.int64], k: int) -> Nearest:
         """Exact: the best of each query's C candidates (Q, C), -1 for none."""
-        scores = np.full(candidates.shape, -np.inf, np.float32)
-        for part in self.parts:
-            here = (candidates >= part.start) & (candidates < part.start + len(part.vectors))
-            if here.any():
-                local = np.where(here, candidates - part.start, -1)
-                if part.file is not None and not part.file.checked:
-                    part.file.check_items(local[here], 4 * self.dimension)
-                np.maximum(scores, _products(queries, part.vectors, local), out=scores)
-        return merged([Nearest(scores, candidates)], k)
+        flat = candidates.ravel()
+        scores = np.full(flat.shape, -np.inf, np.float32)
+        several = len(self.parts) > 1
+        owner = np.searchsorted(self._starts, flat, side="right") - 1 if several else np.minimum(flat, 0)  # -1: none
+        for number in np.flatnonzero(np.bincount(owner + 1)[1:]):
+            part, places = self.parts[number], np.flatnonzero(owner == number)
+            rows = flat[places] - part.start
+            if part.file is not None and not part.file.checked:
+                part.file.check_items(rows, 4 * self.dimension)
+            scores[places] = _products(queries, places // candidates.shape[1], part.vectors, rows)
+        return merged([Nearest(scores.reshape(candidates.shape), candidates)], k)
 
 
 def normalized(vectors: Vectors) -> Vectors:
@@ -160,14 +162,14 @@ def _of_chunk(queries: Vectors, vectors: Vectors, k: int, start: int, allowed: M
     return Nearest(scores, np.where(rows < 0, -1, rows + start))
 
 
-def _products(queries: Vectors, vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:
-    """Inner products of Q queries (Q, D) with C rows each of the vectors (n, D): (Q, C), -inf for row -1."""
+def _products(queries: Vectors, asked: NDArray[np.int64], vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:
+    """Inner products of n pairs (n,): a query (Q, D) by number and a row of the vectors, which are not copied."""
     import faiss
 
-    out = np.empty(rows.shape, np.float32)
-    arrays = map(faiss.swig_ptr, (out, queries, vectors, rows))
+    out = np.empty(len(rows), np.float32)
+    x, ix, y, iy, products = map(faiss.swig_ptr, (queries, asked, vectors, rows, out))
     with _limited(min(len(queries), _threads())):  # one query does not wait for a thread that has nothing to do
-        faiss.fvec_inner_products_by_idx(*arrays, queries.shape[1], *rows.shape)  # type: ignore[attr-defined]
+        faiss.pairwise_indexed_inner_product(queries.shape[1], len(rows), x, ix, y, iy, products)  # type: ignore[attr-defined]
     return out
 
 

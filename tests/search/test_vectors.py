@@ -80,13 +80,15 @@ def test_an_error_in_a_thread_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_candidates_get_their_exact_scores_across_parts(count: int) -> None:
+@pytest.mark.parametrize("split", [True, False])
+def test_candidates_get_their_exact_scores_across_parts(count: int, split: bool) -> None:
     queries = QUERIES[:count]
     draw = np.random.default_rng(2)
     candidates = np.stack([draw.choice(np.arange(1, 700), 40, replace=False) for _ in queries]).astype(np.int64)
     candidates[:, 10:20] += 701  # of the last part
     candidates[:, 5], candidates[:, 6], candidates[:, -3:] = 700, 0, -1  # the part of one row; the first row; none
-    found = parts().rescored(queries, candidates, 39)
+    own_parts = parts() if split else VectorParts([VectorPart(0, ROWS, None)], DIMENSION)
+    found = own_parts.rescored(queries, candidates, 39)
     for i, own in enumerate(candidates):
         kept = np.unique(own[own >= 0])
         order = kept[np.argsort(-(ROWS[kept] @ queries[i]))]
