@@ -72,18 +72,18 @@ def watched(arguments: Sequence[str | Path], *, kill_after: float | None = None)
     """Run the command line; ``kill_after``: kill it after so many seconds."""
     command = [sys.executable, "-m", "simcse_kit", *map(str, arguments)]
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    points, killed = [], False
-    while process.poll() is None:
-        points.append(own_bytes(process.pid))
-        if kill_after is not None and time.perf_counter() - began >= kill_after and not killed:
-            process.send_signal(signal.SIGKILL)
-            killed = True
-        time.sleep(_EVERY)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    if process.returncode and not killed:
-        raise SystemExit(f"{' '.join(command)}\n{said[-2000:]}")
+    with tempfile.TemporaryFile("w+") as said:  # no pipe: bars fill it
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, text=True)
+        points, killed = [], False
+        while process.poll() is None:
+            points.append(own_bytes(process.pid))
+            if kill_after is not None and time.perf_counter() - began >= kill_after and not killed:
+                process.send_signal(signal.SIGKILL)
+                killed = True
+            time.sleep(_EVERY)
+        said.seek(0)
+        if process.returncode and not killed:
+            raise SystemExit(f"{' '.join(command)}\n{said.read()[-2000:]}")
     return Watched(time.perf_counter() - began, max(points), points[:: max(1, len(points) // 30)], killed)
 
 

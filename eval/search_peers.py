@@ -14,6 +14,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,11 +44,12 @@ class Worker:
     def __init__(self, python: str, name: str, folder: Path, cores: int) -> None:
         command = [python, str(Path(__file__).with_name("search_worker.py")), name, str(folder)]
         allowed = sorted(os.sched_getaffinity(0))[:cores]
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # no pipe: LanceDB's warnings fill it
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             text=True,
             env=os.environ | dict.fromkeys(_THREADS, str(cores)),
             preexec_fn=lambda: os.sched_setaffinity(0, allowed),
@@ -59,18 +61,19 @@ class Worker:
     def __exit__(self, *error: object) -> None:
         self.process.kill()
         self.process.communicate()
+        self._said.close()
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """The answer to a request."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        assert self.process.stderr is not None
         self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:  # a library may print before
             if line.startswith("answer "):
                 return json.loads(line.removeprefix("answer "))  # type: ignore[no-any-return]
-        raise SystemExit(f"{self.process.args}: has ended\n{self.process.stderr.read()[-2000:]}")
+        self._said.seek(0)
+        raise SystemExit(f"{self.process.args}: has ended\n{self._said.read()[-2000:]}")
 
 
 class Corpus:

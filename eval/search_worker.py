@@ -236,7 +236,7 @@ class Lancedb:
 
     def search(self, queries: Vectors, setting: Setting) -> NDArray[np.int64]:
         asked = list(queries) if len(queries) > 1 else queries[0]
-        search = self.table.search(asked, vector_column_name="vector").limit(K).select(["row"])
+        search = self.table.search(asked, vector_column_name="vector").limit(K).select(["row", "_distance"])
         found = search.nprobes(setting["nprobes"]).refine_factor(setting["refine_factor"]).to_arrow()
         rows = np.full((len(queries), K), -1, np.int64)
         place = np.array(found["query_index"]) if len(queries) > 1 else np.zeros(len(found), np.int64)
