@@ -167,9 +167,17 @@ def _products(queries: Vectors, asked: NDArray[np.int64], vectors: Vectors, rows
     import faiss
 
     out = np.empty(len(rows), np.float32)
-    x, ix, y, iy, products = map(faiss.swig_ptr, (queries, asked, vectors, rows, out))
+    pointer = faiss.swig_ptr
     with _limited(min(len(queries), _threads())):  # one query does not wait for a thread that has nothing to do
-        faiss.pairwise_indexed_inner_product(queries.shape[1], len(rows), x, ix, y, iy, products)  # type: ignore[attr-defined]
+        faiss.pairwise_indexed_inner_product(  # type: ignore[attr-defined]
+            queries.shape[1],
+            len(rows),
+            pointer(queries),
+            pointer(asked),
+            pointer(vectors),
+            pointer(rows),
+            pointer(out),
+        )
     return out
 
 
