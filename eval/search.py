@@ -1,10 +1,13 @@
-"""Search beside plain FAISS, sentence-transformers and the original tool: python eval/search.py [--rows 1000000]
+"""Search beside plain FAISS and other tools: python eval/search.py [--rows 1000000] [--peer NAME=PYTHON ...]
 
 Real MiniLM vectors of the distinct sentences of STS12-16, STS-B, SICK, the NLI triplets and the Wikipedia sentences,
 some held out as queries; and the same repeated with noise up to so many rows. There the queries are not like the rows,
 so that index is tuned by other held-out sentences (`index build --queries`). For each index: recall of the 10 nearest
 (scores count, not places: equal vectors are equally right), queries a second in one batch, the median and the 99th
-percentile of one query, time to build, memory and disk. Systems take turns. Writes results/search.json.
+percentile of one query, time to build, memory and disk. Systems take turns.
+
+NAME is hnswlib, usearch, scann or lancedb, and PYTHON that of a virtual environment with it and numpy, for the table of
+search_peers.py. Writes results/search.json.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import faiss
 import numpy as np
 import torch
 from record import data_folder, write_result
+from search_peers import PEERS, Corpus, side_by_side
 from sentence_transformers.util import semantic_search
 
 from simcse_kit import SimCSE
@@ -228,7 +232,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--work", type=Path, help="folder to keep vectors and indexes in")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"one of {', '.join(PEERS)}")
     arguments = parser.parse_args()
+    peers = dict(peer.partition("=")[::2] for peer in arguments.peer)
+    if unknown := peers.keys() - set(PEERS):
+        parser.error(f"--peer takes {', '.join(PEERS)}; got {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         work.mkdir(exist_ok=True)
@@ -248,7 +256,11 @@ def main() -> None:
                 "memory": memories,
                 "with_encoding": with_encoding(work / f"index-{KIND}", texts),
             }
-            del found, corpus
+            del found
+            if peers:
+                inputs = Corpus(work / "peers", corpus, queries, tuning)
+                result["corpora"][name]["peers"] = side_by_side(inputs, KIND, peers, work)
+            del corpus
             write_result("search", result)
 
 

@@ -12,7 +12,7 @@ _CORPORA = {"distinct": "real vectors of {:,} distinct sentences", "noisy": "the
 
 def search_tables() -> Iterator[str]:
     """Each on its own lines, where it has been measured."""
-    for table in (_side_by_side, _large, _serving, _stores):
+    for table in (_side_by_side, _peers, _large, _serving, _stores):
         yield from table()
 
 
@@ -49,6 +49,43 @@ def _side_by_side() -> Iterator[str]:
         f"{1e3 * ours['delete_one_seconds']:.0f} ms. From a query's text to its hits among the distinct sentences: "
         f"{whole['p50_milliseconds']:.1f} ms, p99 {whole['p99_milliseconds']:.1f} ms (OpenVINO, bfloat16)."
     )
+
+
+def _peers() -> Iterator[str]:
+    """Each tuned to two recalls, on one core and on two."""
+    corpora = load("search")["corpora"] if has("search") else {}
+    for name, title in _CORPORA.items():
+        if "peers" not in corpora.get(name, {}):
+            continue
+        corpus = corpora[name]
+        yield ""
+        yield (
+            f"Approximate search on {title.format(corpus['rows'])}, each system in a process of its own, tuned to a "
+            "recall on held-out sentences; peers find rows, ours fetches their texts too:"
+        )
+        yield ""
+        yield (
+            "| | aim | recall | queries/s, 1 core | 2 cores | p50, ms | own memory, MiB | build, s | disk, MiB | "
+            "an add survives a kill |"
+        )
+        yield "| --- |" + " ---: |" * 8 + " --- |"
+        for system in corpus["peers"]:
+            for one, two in zip(system["cores"]["1"], system["cores"]["2"], strict=True):
+                survives = {True: "yes", False: "no", None: "cannot add"}[system["add_survives_kill"]]
+                yield (
+                    f"| {system['name'].rpartition(':')[0].replace('ours:', 'ours, ') or system['name']} | "
+                    f"{two['target']} | {two['recall_at_10']:.4f} | {one['queries_per_second']:,.0f} | "
+                    f"{two['queries_per_second']:,.0f} | {two['p50_milliseconds']:.2f} | "
+                    f"{system['own_bytes'] / 2**20:,.0f} | {system['build_seconds']:.1f} | "
+                    f"{system['disk_bytes'] / 2**20:,.0f} | {survives} |"
+                )
+        split = next(one["milliseconds_of_a_query"] for one in reversed(corpus["peers"]) if "ours:" in one["name"])
+        yield ""
+        yield (
+            f"Of the {split['whole']:.2f} ms of one of our queries, the vector search takes "
+            f"{split['vector_search']:.2f}, reading the texts {split['texts']:.2f}, and checks and Python objects "
+            f"{split['checks_and_objects']:.2f}."
+        )
 
 
 def _large() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The README's figures and tables, this folder's README and the recipes' figures: python eval/tables.py
+"""The README's figures and tables, this folder's README, the examples' and the recipes' figures: python eval/tables.py
 
 Figures come from results/, tables of parts (suites, poolings, ...) from the parts. Rewrites what stands between marks,
 and ``measured.json``, which `simcse-kit recipes` shows.
@@ -18,6 +18,7 @@ from lecture_tables import lecture_blocks
 from part_tables import part_blocks
 from record import has, load
 from results_page import results_page
+from scaling_tables import large_corpus_lines, scaling_blocks
 from search_tables import search_tables
 from suite_tables import suite_tables
 
@@ -26,6 +27,7 @@ from simcse_kit.report.charts import AFTER, NEUTRAL, SpeedPoint, speed_against_s
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 LECTURE = HERE.parent / "examples" / "contrastive_learning.md"
+SCALING = HERE.parent / "examples" / "scaling.md"
 PAGE = HERE / "README.md"
 MEASURED = HERE.parent / "simcse_kit" / "training" / "measured.json"
 HARM = HERE.parent / "simcse_kit" / "training" / "harm.json"
@@ -313,6 +315,8 @@ def corpus_line() -> Iterator[str]:
         f"{result['rows'] / result['seconds']:,.0f} rows/s; killed once on the way, it went on at row "
         f"{result['resumed_at']:,} ([encode_corpus.json](eval/results/encode_corpus.json))."
     )
+    if has("large_corpus"):
+        yield from large_corpus_lines()
 
 
 def draw_encode() -> None:
@@ -362,6 +366,11 @@ def lecture() -> str:
     return with_blocks(LECTURE, lecture_blocks({name: own["average"] for name, own in measured().items()}))
 
 
+def scaling() -> str:
+    """examples/scaling.md with its tables as the results have them."""
+    return with_blocks(SCALING, scaling_blocks())
+
+
 def readme() -> str:
     """The README with the figures that the results have, and the tables of the parts that there are."""
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
@@ -370,7 +379,7 @@ def readme() -> str:
 
 
 def main() -> None:
-    """Rewrite the README's section and tables, the lecture's blocks, the figures of recipes and methods."""
+    """Rewrite the README's section and tables, the examples' blocks, the figures of recipes and methods."""
     if has("speed_encode"):
         draw_encode()
     MEASURED.write_text(json.dumps(measured(), indent=2) + "\n", encoding="utf-8")
@@ -379,6 +388,7 @@ def main() -> None:
     README.write_text(readme(), encoding="utf-8")
     PAGE.write_text(results_page(render()), encoding="utf-8")
     LECTURE.write_text(lecture(), encoding="utf-8")
+    SCALING.write_text(scaling(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -105,19 +105,16 @@ class Collection(BaseCollection):
 
     def _hits(self, queries: Vectors, k: int, threshold: float | None, condition: Condition | None) -> list[list[Hit]]:
         content = self._content
-        allowed = content.live if condition is None else content.matching(condition)
-        if not allowed.any():
+        allowed = None if condition is None else content.matching(condition)
+        count = len(content) if allowed is None else int(np.count_nonzero(allowed))
+        if not count:
             return [[] for _ in queries]
-        found = content.nearest(queries, min(k, int(np.count_nonzero(allowed))), allowed)
+        found = content.nearest(queries, min(k, count), allowed)
         good = found.rows >= 0 if threshold is None else (found.rows >= 0) & (found.scores >= threshold)
-        rows = content.fetch(np.unique(found.rows[good]).tolist())
+        rows = content.fetch(list(set(found.rows[good].tolist())))
         return [
-            [
-                Hit.of(rows[number], score)
-                for score, number, fits in zip(scores, numbers.tolist(), fit, strict=True)
-                if fits
-            ]
-            for scores, numbers, fit in zip(found.scores, found.rows, good, strict=True)
+            [Hit.of(rows[number], score) for score, number, fits in zip(*values, strict=True) if fits]
+            for values in zip(found.scores.tolist(), found.rows.tolist(), good.tolist(), strict=True)
         ]
 
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
@@ -130,7 +127,7 @@ class Collection(BaseCollection):
         numbers = np.flatnonzero(content.live)
         for at in range(0, len(numbers), batch):
             own = numbers[at : at + batch]
-            found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), content.live, own=True)
+            found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), own=True)
             scores = np.where(found.rows == own[:, None], -np.inf, found.scores)  # itself goes last
             yield own, merged([Nearest(scores, np.where(found.rows == own[:, None], -1, found.rows))], k)
 

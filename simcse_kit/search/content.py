@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,10 @@ class Content:
             yield self.described.file
 
     def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
         return int(np.count_nonzero(self.live))
 
     @property
@@ -113,12 +119,12 @@ class Content:
         there[: len(self.committed)] |= ~self.committed
         return np.flatnonzero(~there).tolist()
 
-    @property
+    @cached_property
     def sources(self) -> list[Segment | Pending]:
         """Where rows are, in their order."""
         return [*self.segments, *([self.pending] if self.pending.count else [])]
 
-    @property
+    @cached_property
     def vectors(self) -> VectorParts:
         """The unit vectors of all rows, deleted ones too."""
         return VectorParts([source.part for source in self.sources if source.count], self.dimension)
@@ -136,10 +142,12 @@ class Content:
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number."""
         found: dict[int, IndexRow] = {}
+        ordered, first = sorted(numbers), 0
         for source in self.sources:
-            own = [number for number in numbers if source.start <= number < source.start + source.count]
-            if own:
-                found |= source.rows.fetch(own)
+            end = bisect_left(ordered, source.start + source.count, first)
+            if end > first:
+                found |= source.rows.fetch(ordered[first:end])
+            first = end
         return found
 
     def matching(self, condition: Condition) -> Mask:
@@ -172,25 +180,26 @@ class Content:
                 for _ in segment.rows.since(first):
                     pass
 
-    def nearest(self, queries: Vectors, k: int, allowed: Mask, *, own: bool = False) -> Nearest:
-        """The k nearest of the ``allowed`` rows, for unit queries (Q, D).
+    def nearest(self, queries: Vectors, k: int, allowed: Mask | None = None, *, own: bool = False) -> Nearest:
+        """The k nearest of the ``allowed`` live rows (None: all of them), for unit queries (Q, D).
 
         ``own``: the queries are rows, and each finds itself, which a structure is tuned to beside its hits.
         """
         vectors = self.vectors
-        left = int(np.count_nonzero(allowed))
-        choice = None if left == len(allowed) else allowed
-        if choice is not None and left <= max(AUTO_FLAT // 2, _FEW * len(allowed)):
-            return vectors.nearest_of(queries, k, np.flatnonzero(allowed))
+        left = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        choice = None if left == len(self.live) else self.live if allowed is None else allowed
+        if choice is not None and left <= max(AUTO_FLAT // 2, _FEW * len(choice)):
+            return vectors.nearest_of(queries, k, np.flatnonzero(choice))
         setting = None if self.structure is None else self.structure.setting_for(k - own)
         if self.structure is None or setting is None:
             self._say_slow()
             return vectors.nearest(queries, k, allowed=choice)
         covered = self.structure.rows
-        scale = covered / max(1, int(np.count_nonzero(allowed[:covered])))  # of fewer rows as many: look further
+        there = covered if choice is None else int(np.count_nonzero(choice[:covered]))
+        scale = covered / max(1, there)  # of fewer rows as many: look further
         wider = setting._replace(effort=int(np.ceil(setting.effort * scale)))
         found = self.structure.nearest(vectors, queries, k, wider, choice)
-        if covered < len(allowed):
+        if covered < len(self.live):
             found = merged([found, vectors.nearest(queries, k, first=covered, allowed=choice)], k)
         if found.rows.shape[1] < k:
             return vectors.nearest(queries, k, allowed=choice)

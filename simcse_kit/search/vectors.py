@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +16,7 @@ from simcse_kit.types import Vectors
 
 CHUNK = 1 << 16  # rows that are compared at once
 _FEW = 256  # rows of a chunk that are found and thrown away; of more, the others are copied out
-_GATHERED = 1 << 24  # numbers that are gathered at once, 64 MiB
+_SHARED = 1 << 22  # numbers, 16 MiB, that take a core about 1.5 ms a query; more are shared out among threads
 
 Mask = NDArray[np.bool_]
 
@@ -75,11 +78,19 @@ class VectorParts:
 
         ``allowed`` (N,) says which may be found.
         """
-        best = Nearest(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
-        chunk = CHUNK if allowed is not None else 1 << 40  # without a choice, whole parts
-        for start, vectors in self.chunks(first, chunk):
+        rows = max(1, len(self) - first)
+        threads = 1 if rows * self.dimension <= _SHARED else _threads()
+        size = -(-rows // threads)  # without a choice, nothing is copied
+
+        def search(chunk: tuple[int, Vectors]) -> Nearest:
+            start, vectors = chunk
             choice = None if allowed is None else allowed[start : start + len(vectors)]
-            best = merged([best, _of_chunk(queries, vectors, k, start, choice)], k)
+            return _of_chunk(queries, vectors, k, start, choice)
+
+        best = Nearest(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
+        chunks = self.chunks(first, size if allowed is None else min(size, CHUNK))
+        for found in _side_by_side(search, chunks, threads):
+            best = merged([best, found], k)
         return best
 
     def nearest_of(self, queries: Vectors, k: int, rows: NDArray[np.int64]) -> Nearest:
@@ -93,14 +104,17 @@ class VectorParts:
 
     def rescored(self, queries: Vectors, candidates: NDArray[np.int64], k: int) -> Nearest:
         """Exact: the best of each query's C candidates (Q, C), -1 for none."""
-        scores = np.full(candidates.shape, -np.inf, np.float32)
-        step = max(1, _GATHERED // max(1, candidates.shape[1] * self.dimension))
-        for at in range(0, len(queries), step):
-            some = candidates[at : at + step]
-            vectors = self.take(np.maximum(some, 0).ravel()).reshape(*some.shape, self.dimension)
-            products = np.matmul(vectors, queries[at : at + step, :, None])[..., 0]
-            scores[at : at + step] = np.where(some >= 0, products, -np.inf)
-        return merged([Nearest(scores, candidates)], k)
+        flat = candidates.ravel()
+        scores = np.full(flat.shape, -np.inf, np.float32)
+        several = len(self.parts) > 1
+        owner = np.searchsorted(self._starts, flat, side="right") - 1 if several else np.minimum(flat, 0)  # -1: none
+        for number in np.flatnonzero(np.bincount(owner + 1)[1:]):
+            part, places = self.parts[number], np.flatnonzero(owner == number)
+            rows = flat[places] - part.start
+            if part.file is not None and not part.file.checked:
+                part.file.check_items(rows, 4 * self.dimension)
+            scores[places] = _products(queries, places // candidates.shape[1], part.vectors, rows)
+        return merged([Nearest(scores.reshape(candidates.shape), candidates)], k)
 
 
 def normalized(vectors: Vectors) -> Vectors:
@@ -146,3 +160,62 @@ def _of_chunk(queries: Vectors, vectors: Vectors, k: int, start: int, allowed: M
         out = (rows >= 0) & ~allowed[rows]
         scores, rows = np.where(out, -np.inf, scores), np.where(out, -1, rows)
     return Nearest(scores, np.where(rows < 0, -1, rows + start))
+
+
+def _products(queries: Vectors, asked: NDArray[np.int64], vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:
+    """Inner products of n pairs (n,): a query (Q, D) by number and a row of the vectors, which are not copied."""
+    import faiss
+
+    out = np.empty(len(rows), np.float32)
+    pointer = faiss.swig_ptr
+    with _limited(min(len(queries), _threads())):  # one query does not wait for a thread that has nothing to do
+        faiss.pairwise_indexed_inner_product(  # type: ignore[attr-defined]
+            queries.shape[1],
+            len(rows),
+            pointer(queries),
+            pointer(asked),
+            pointer(vectors),
+            pointer(rows),
+            pointer(out),
+        )
+    return out
+
+
+def _threads() -> int:
+    """How many threads FAISS may take here."""
+    import faiss
+
+    return int(faiss.omp_get_max_threads())
+
+
+@contextmanager
+def _limited(threads: int) -> Iterator[None]:
+    """FAISS takes so many threads for the calls of this thread."""
+    import faiss
+
+    before = _threads()
+    faiss.omp_set_num_threads(threads)  # of the calling thread only
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _side_by_side(
+    function: Callable[[tuple[int, Vectors]], Nearest], chunks: Iterator[tuple[int, Vectors]], threads: int
+) -> Iterator[Nearest]:
+    """What a function returns for each chunk, in their order; so many are searched at once, a thread each.
+
+    FAISS gives one query one thread, and its threads wait for one another at each block of a batch.
+    """
+
+    def alone(chunk: tuple[int, Vectors]) -> Nearest:
+        with _limited(1):
+            return function(chunk)
+
+    if threads == 1:
+        yield from map(function, chunks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        while some := list(islice(chunks, threads)):
+            yield from pool.map(alone, some)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import re
 import runpy
 import shlex
@@ -58,6 +59,23 @@ def test_figures_and_tables_of_the_readme_are_those_of_results_and_parts(monkeyp
         name: found._asdict() for name, found in measured().items()
     }  # what `simcse-kit recipes` shows
     assert set(measured()) <= set(recipes())
+
+
+def test_figures_of_the_scaling_page_are_those_of_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "eval")
+    tables = load_script(ROOT / "eval" / "tables.py", "tables")
+    text = tables.SCALING.read_text(encoding="utf-8")
+    assert tables.scaling() == text
+    own = re.sub(r"<!-- (\w+) -->.*?<!-- end of \1 -->", "", text, flags=re.S)
+    assert not re.findall(r"\d[\d,.]*\s*(?:GiB|MiB|hours?|minutes?|min|ms|seconds?|s|MB/s)\b", own)  # none is typed
+    large = json.loads((ROOT / "eval/results/search_large.json").read_text(encoding="utf-8"))
+    row = next(line for line in text.splitlines() if line.startswith("| disk, GiB |"))
+    measured, *longer = (cell.strip() for cell in row.strip("|").split("|")[1:])
+    whole = large["search"]["disk_bytes"] / 2**30
+    assert float(measured) == pytest.approx(whole, rel=0.05)
+    for times, cell in zip((10, 100), longer, strict=True):  # of the measured 10 million; marked
+        assert cell.startswith("~")
+        assert float(cell[1:].replace(",", "")) == pytest.approx(times * whole, rel=0.05)
 
 
 def test_the_lecture_is_right() -> None:

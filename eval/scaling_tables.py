@@ -1,0 +1,152 @@
+"""What results/ say for examples/scaling.md: measured costs per million texts, and plans from them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from record import has, load
+
+SIZES = (100_000_000, 1_000_000_000)
+_LONGER = "~"  # before what is extrapolated
+_HOUR, _GIB = 3600, 2**30
+_ENCODED_BY = "ours openvino bfloat16"
+
+
+class Costs(NamedTuple):
+    """Of one machine, measured; what grows with the number of texts is per million of them."""
+
+    rows: int  # of the largest index that was measured
+    dimension: int
+    encode_seconds: float
+    add_seconds: float
+    structure_seconds: float
+    disk_bytes: float
+    search_bytes: float  # memory of its own
+    build_bytes: int  # memory of its own, at the peak, not per million
+    query_milliseconds: float  # with every page in the system's cache
+
+
+def costs() -> Costs:
+    """From search_large.json and speed_encode.json."""
+    large = load("search_large")
+    build, search, rows = large["build"], large["search"], large["rows"]
+    millions = rows / 1e6
+    encoded = next(system for system in load("speed_encode")["systems"] if system["name"] == _ENCODED_BY)
+    return Costs(
+        rows=rows,
+        dimension=384,  # MiniLM's
+        encode_seconds=1e6 / encoded["short"]["sentences_per_second"],
+        add_seconds=build["add_seconds"] / millions,
+        structure_seconds=build["structure_seconds"] / millions,
+        disk_bytes=search["disk_bytes"] / millions,
+        search_bytes=search["memory"]["own_mebibytes"] * 2**20 / millions,
+        build_bytes=int(build["memory"]["own_mebibytes"] * 2**20),
+        query_milliseconds=search["milliseconds"]["p50"],
+    )
+
+
+def scaling_blocks() -> dict[str, str]:
+    """Name of a block of examples/scaling.md to its lines."""
+    found = costs()
+    return {"costs": _costs(found), "plan": _plan(found), "corpus": _corpus()}
+
+
+def _costs(found: Costs) -> str:
+    machine, other = load("search_large")["machine"], load("speed_encode")["machine"]
+    tokens = load("speed_encode")["texts"]["short"]
+    mean = tokens["tokens"] / tokens["texts"]
+    lines = [
+        "| step | per million texts | from |",
+        "| --- | ---: | --- |",
+        f"| encode, all-MiniLM-L6-v2, OpenVINO in bfloat16, {mean:.0f} tokens a text | "
+        f"{found.encode_seconds / 60:.0f} min | [speed_encode.json](../eval/results/speed_encode.json) |",
+    ]
+    source = "[search_large.json](../eval/results/search_large.json)"
+    for what, value in (
+        ("add and commit", f"{found.add_seconds:.0f} s"),
+        ("make the structure, kind pq", f"{found.structure_seconds:.0f} s"),
+        ("disk", f"{found.disk_bytes / _GIB:.2f} GiB"),
+        ("memory of its own while searching", f"{found.search_bytes / 2**20:.0f} MiB"),
+    ):
+        lines.append(f"| {what} | {value} | {source} |")
+    lines += [
+        "",
+        f"An index of {found.rows / 1e6:g} million vectors of {found.dimension} dimensions took "
+        f"{found.build_bytes / _GIB:.1f} GiB of its own while it was built. A query took "
+        f"{found.query_milliseconds:.1f} ms with all files in the system's page cache. "
+        f"Encoding ran on {_said(other)}, the index on {_said(machine)}.",
+    ]
+    return "\n".join(lines)
+
+
+def _said(machine: dict[str, Any]) -> str:
+    return f"{machine['cores']} cores ({machine['processor']})"
+
+
+def _plan(found: Costs) -> str:
+    sizes = (found.rows, *SIZES)
+    lines = ["| texts | " + " | ".join(map(_count, sizes)) + " |", "| --- |" + " ---: |" * len(sizes)]
+    machines = lambda n: f"{max(1, math.ceil(found.encode_seconds * n / (24 * _HOUR)))}"  # noqa: E731
+    for what, largest, cell in (
+        ("encode on one such machine, hours", 0, lambda n: _figure(found.encode_seconds * n / _HOUR)),
+        ("such machines to encode in a day, with Ray", 0, machines),
+        ("add and commit, hours", found.rows, lambda n: _figure(found.add_seconds * n / _HOUR)),
+        ("make the structure, hours", found.rows, lambda n: _figure(found.structure_seconds * n / _HOUR)),
+        ("disk, GiB", found.rows, lambda n: _figure(found.disk_bytes * n / _GIB)),
+        ("memory of its own while searching, GiB", found.rows, lambda n: _figure(found.search_bytes * n / _GIB)),
+        ("one query, ms", found.rows, lambda n: _figure(found.query_milliseconds * n * 1e6 / found.rows)),
+    ):
+        cells = [("" if size <= largest else _LONGER) + cell(size / 1e6) for size in sizes]
+        lines.append(f"| {what} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"{_LONGER} marks what is extrapolated: the costs above, times the number of texts. No index of more than "
+        f"{_count(found.rows)} texts was measured. Queries have all files in the page cache.",
+    ]
+    return "\n".join(lines)
+
+
+def _count(rows: int) -> str:
+    return f"{rows / 1e9:g} billion" if rows >= 1_000_000_000 else f"{rows / 1e6:g} million"
+
+
+def _figure(value: float) -> str:
+    """Two digits that count, no more.
+
+    >>> _figure(1234.5), _figure(26.7), _figure(0.269)
+    ('1,200', '27', '0.27')
+    """
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
+
+
+def _corpus() -> str:
+    """Memory over corpora of growing size."""
+    result = load("encode_corpus")
+    lines = [
+        f"`encode` over {result['rows'] / 1e6:g} million texts with a tiny model took "
+        f"{result['peak_beyond_the_model_bytes'] / 2**20:,.0f} MiB beyond the model; killed once, it went on at row "
+        f"{result['resumed_at']:,} ([encode_corpus.json](../eval/results/encode_corpus.json)).",
+    ]
+    if has("large_corpus"):
+        lines += large_corpus_lines("../eval")
+    return "\n".join(lines)
+
+
+def large_corpus_lines(folder: str = "eval") -> list[str]:
+    """`prepare sentences` and `index build` at each size, as a table."""
+    result = load("large_corpus")
+    lines = [
+        "",
+        f"`prepare sentences` and `index build` ([large_corpus.json]({folder}/results/large_corpus.json)):",
+        "",
+        "| | MB/s | memory of its own, MiB |",
+        "| --- | ---: | ---: |",
+    ]
+    for name, size in (("prepare", "bytes"), ("index", "rows")):
+        for line in result.get(name, {}).get("sizes", []):
+            what = f"{line[size] / 1e9:.2g} GB" if size == "bytes" else f"{line[size] / 1e6:g} million texts"
+            title = {"prepare": "`prepare sentences`", "index": "`index build`"}[name]
+            lines.append(f"| {title}, {what} | {line['megabytes_per_second']:.1f} | {line['own_bytes'] / 2**20:,.0f} |")
+    return lines
