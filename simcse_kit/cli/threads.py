@@ -8,9 +8,9 @@ from simcse_kit.cores import allowed_cores, usable_cores
 
 # A thread that waits for another one of its team first looks again and again. As long as these libraries do by
 # themselves (5 to 200 ms), that takes its core from the thread it waits for, where other programs use the cores too.
-# Here it is some 0.1 ms, longer than the pause between two matrix products; then the thread sleeps.
+# Here it is some 0.05 ms, about the pause between two products of a model; then the thread sleeps.
 _WAITING = {
-    "GOMP_SPINCOUNT": "5000",  # GNU's OpenMP (torch and FAISS on Linux); turns
+    "GOMP_SPINCOUNT": "2000",  # GNU's OpenMP (torch and FAISS on Linux); turns
     "KMP_BLOCKTIME": "0",  # LLVM's and Intel's OpenMP (torch on macOS, in conda); milliseconds
 }
 _OPENBLAS = {"OPENBLAS_THREAD_TIMEOUT": "18"}  # numpy's products; 2^18 cycles

@@ -72,7 +72,9 @@ def test_shuffled_vectors_lose_what_the_gate_looks_for() -> None:
     assert f"{len(WORDS)} held-out texts" in found.line()
 
 
-@pytest.mark.parametrize(("sign", "shown"), [("transitivity", "neighbours of each other"), ("dropped", "words left out")])
+@pytest.mark.parametrize(
+    ("sign", "shown"), [("transitivity", "neighbours of each other"), ("dropped", "words left out")]
+)
 def test_a_sign_that_falls_is_named(sign: str, shown: str) -> None:
     before = SearchSigns(*(np.full(30, 0.5) for _ in SearchSigns._fields))
     for share, passed in ((LEAST_KEPT[sign] + 0.01, True), (LEAST_KEPT[sign] - 0.01, False)):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from simcse_kit.cores import usable_cores
 from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.call import Embedded
 from simcse_kit.errors import ModelError
@@ -55,8 +56,7 @@ class Pool:
         copy = pickle.dumps(model)
         for device in devices:
             self._waiting.put((str(device), copy))
-        on_cpu = sum(torch.device(device).type == "cpu" for device in devices)
-        threads = max(1, (os.cpu_count() or 1) // max(1, on_cpu))
+        threads = _threads_each(sum(torch.device(device).type == "cpu" for device in devices))
         self._size = len(devices)
         self._works = False  # whether any process has encoded
         self._executor = ProcessPoolExecutor(
@@ -106,6 +106,11 @@ class Pool:
             ) from None
         assert vectors is not None
         return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]))
+
+
+def _threads_each(processes: int) -> int:
+    """Threads for each of the processes on the CPU, of this process's own threads and at most its cores."""
+    return max(1, min(torch.get_num_threads(), usable_cores()) // max(1, processes))
 
 
 _model: Any = None  # or the error that kept it from being there
