@@ -103,8 +103,11 @@ def create_app(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(close)  # it may wait for what is under way
+        try:
+            await engines.warm_up()
+            yield
+        finally:
+            await asyncio.to_thread(close)  # it may wait for what is under way
 
     app = FastAPI(
         title="simcse_kit",

@@ -15,7 +15,7 @@ from simcse_kit.model import SimCSE
 from simcse_kit.search.vectors import normalized
 from simcse_kit.serving.batching import Batcher
 from simcse_kit.serving.metrics import Metrics
-from simcse_kit.serving.settings import Limits
+from simcse_kit.serving.settings import Limits, ServeError
 from simcse_kit.types import Vectors
 
 log = logging.getLogger("simcse_kit.serving")
@@ -67,8 +67,10 @@ class ModelEngine:
             name=f"encode {name}",
             largest=_LARGEST,
             waiting=limits.queue,
-            on_batch=metrics.batch_size.labels(name).observe,
+            on_batch=self._observe,
         )
+        self._batch_size = metrics.batch_size.labels(name)
+        self._warming = False
         metrics.waiting.labels(name).set_function(lambda: self._batcher.waiting)
 
     @property
@@ -106,6 +108,20 @@ class ModelEngine:
         vectors = np.stack([one.vector for one in encoded]) if encoded else np.zeros((0, self._width), np.float32)
         fingerprint = encoded[0].fingerprint if encoded else self.model.fingerprint()
         return EmbeddedTexts(vectors, tokens, truncated, fingerprint)
+
+    async def warm_up(self) -> None:
+        """Run one text, which is not counted: kernels are made and memory is taken before anybody waits for them."""
+        self._warming = True
+        try:
+            await self._batcher.submit([_Text("The first sentence.", self.model.default_prompt())])
+        except Exception as error:
+            raise ServeError(f"{self.name} cannot be served, because it does not encode a sentence: {error}") from error
+        finally:
+            self._warming = False
+
+    def _observe(self, batch_size: int) -> None:
+        if not self._warming:
+            self._batch_size.observe(batch_size)
 
     def _prompt(self, kind: str | None, name: str | None) -> str:
         prompts = self.model.prompts
