@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simcse_kit.encoder.call import say_cut
 from simcse_kit.encoder.matryoshka import is_matryoshka
 from simcse_kit.model import SimCSE
 from simcse_kit.search.vectors import normalized
@@ -135,11 +136,14 @@ class ModelEngine:
         for prompt in {text.prompt for text in texts}:
             numbers = [number for number, text in enumerate(texts) if text.prompt == prompt]
             own = [texts[number].text for number in numbers]
-            vectors = self.model.encode(own, prompt=prompt)
+            done = self.model.embed_here(own, prompt)
+            say_cut(done.truncated, len(own), self.model.name, self.model.max_seq_length)
+            vectors = done.vectors[:, : self._width].numpy()
             if not np.isfinite(vectors).all():
                 raise ModelFault(f"{self.name} gives vectors with numbers that are not finite; are its weights whole?")
-            lengths = self.model.tokenize([prompt + text for text in own], max_seq_length=_ENDLESS).lengths
-            for number, vector, tokens in zip(numbers, vectors, lengths, strict=True):
+            cut = [prompt + own[number] for number in done.cut]
+            done.tokens[done.cut] = self.model.tokenize(cut, max_seq_length=_ENDLESS).lengths
+            for number, vector, tokens in zip(numbers, vectors, done.tokens, strict=True):
                 results[number] = _Encoded(vector, int(tokens), fingerprint)
         return results  # type: ignore[return-value]
 

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import openai
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
@@ -83,8 +84,8 @@ def test_nothing_heavy_is_imported_before_it_listens() -> None:
 
 def test_a_model_runs_once_before_it_is_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = SimCSE(folder / "model", device="cpu")
-    encode, seen = model.encode, list[Any]()
-    monkeypatch.setattr(model, "encode", lambda texts, **more: seen.append(texts) or encode(texts, **more))
+    encode, seen = model.embed_here, list[Any]()
+    monkeypatch.setattr(model, "embed_here", lambda *given: seen.append(given) or encode(*given))
     with TestClient(create_app(models={"one": model, "two": model}), base_url="http://127.0.0.1") as client:
         assert len(seen) == 1
         assert 'simcse_kit_batch_size_count{model="one"} 0.0' in client.get("/metrics").text
@@ -92,7 +93,8 @@ def test_a_model_runs_once_before_it_is_served(folder: Path, monkeypatch: pytest
 
 def test_a_model_that_cannot_encode_is_not_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = SimCSE(folder / "model", device="cpu")
-    monkeypatch.setattr(model, "encode", lambda texts, **more: np.full((len(texts), 4), np.nan))
+    encode = model.embed_here
+    monkeypatch.setattr(model, "embed_here", lambda *given: encode(*given)._replace(vectors=torch.full((1, 8), np.nan)))
     text = "broken cannot be served, because it does not encode a sentence: broken gives vectors with numbers that are"
     with pytest.raises(ServeError, match=text), TestClient(create_app(models={"broken": model})):
         pass

@@ -81,18 +81,19 @@ class Pool:
         size = max(1, min(_MOST, -(-len(order) // (_CHUNKS * self._size))))
         chunks = [order[start : start + size] for start in range(0, len(order), size)]
         vectors: NDArray[np.float32] | None = None
-        cut = np.zeros(len(distinct), dtype=bool)
+        cut, tokens = np.zeros(len(distinct), dtype=bool), np.zeros(len(distinct), dtype=np.int64)
         try:
             running = {
                 self._executor.submit(_encode, [distinct[i] for i in chunk], arguments): chunk for chunk in chunks
             }
             for future in as_completed(running):
-                found, cut_here = future.result()
+                found, cut_here, tokens_here = future.result()
                 self._works = True
                 if vectors is None:
                     vectors = np.empty((len(distinct), found.shape[1]), np.float32)
                 vectors[running[future]] = found
                 cut[[running[future][number] for number in cut_here]] = True
+                tokens[running[future]] = tokens_here
                 if on_batch is not None:
                     on_batch(len(found))
         except BrokenProcessPool as error:
@@ -105,7 +106,7 @@ class Pool:
                 f"one is too little memory: each process has a copy of the model ({self._size} here)."
             ) from None
         assert vectors is not None
-        return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]))
+        return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]), tokens[rows])
 
 
 def _threads_each(processes: int) -> int:
@@ -129,9 +130,9 @@ def _start(waiting: Any, threads: int) -> None:
         _model = error
 
 
-def _encode(texts: list[str], arguments: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Vectors (N, D), and the numbers of the texts that were cut."""
+def _encode(texts: list[str], arguments: dict[str, Any]) -> tuple[NDArray[Any], ...]:
+    """Vectors (N, D), the numbers of the texts that were cut, and the tokens of each text (N,)."""
     if isinstance(_model, Exception):
         raise _model
     done = _model.embed_here(texts, **arguments)
-    return done.vectors.numpy(), done.cut
+    return done.vectors.numpy(), done.cut, done.tokens
