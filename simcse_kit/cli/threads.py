@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from simcse_kit.cores import allowed_cores, usable_cores
 
-# A thread that waits for another one of its team first looks again and again. As long as these libraries do by
-# themselves (5 to 200 ms), that takes its core from the thread it waits for, where other programs use the cores too.
-# Here it is some 0.05 ms, about the pause between two products of a model; then the thread sleeps.
+# A thread that waits for another one of its team first looks again and again, 5 to 200 ms long if nothing is set. Where
+# other programs use the cores too, that takes the core from the thread it waits for. With these numbers it looks about
+# as long as a model's pause between two products is, at most 1 ms; then it sleeps.
 _WAITING = {
     "GOMP_SPINCOUNT": "2000",  # GNU's OpenMP (torch and FAISS on Linux); turns
-    "KMP_BLOCKTIME": "0",  # LLVM's and Intel's OpenMP (torch on macOS, in conda); milliseconds
+    "KMP_BLOCKTIME": "1",  # LLVM's and Intel's OpenMP (torch on macOS, in conda); milliseconds
 }
 _OPENBLAS = {"OPENBLAS_THREAD_TIMEOUT": "18"}  # numpy's products; 2^18 cycles
 

@@ -62,13 +62,11 @@ class Direct:
 
     async def _body(self, request: Request, kind: type[BaseModel]) -> BaseModel:
         try:
-            value = await json_of(request, self._json_tokens) if await request.body() else None
+            if not await request.body():
+                raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+            return kind.model_validate(await json_of(request, self._json_tokens), from_attributes=True)
         except ClientDisconnect as error:
             raise HTTPException(400, "the request has not come in whole") from error
-        if value is None:
-            raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
-        try:
-            return kind.model_validate(value, from_attributes=True)
         except ValidationError as error:
             raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None
 
