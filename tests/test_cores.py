@@ -20,7 +20,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(root: Path, membership: str, **files: str) -> Path:
-    """A folder in the place of ``/``. Files are named by their last word, ``max`` for ``cpu.max``; ``__`` is a slash."""
+    """A folder in the place of ``/``. Files go by their last word, ``max`` is ``cpu.max``; ``__`` is a slash."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(membership)
     for name, text in files.items():
