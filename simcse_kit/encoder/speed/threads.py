@@ -18,11 +18,8 @@ GRAIN = 1 << 29  # multiplications for each thread: about 10 ms of a core
 def products_of(module: nn.Module) -> int:
     """Multiplications for each token: all matrices but the tables that are looked up."""
     parts = [part for part in module.modules() if not isinstance(part, nn.Embedding)]
-    return sum(weight.numel() for part in parts for weight in part._parameters.values() if _is_matrix(weight))
-
-
-def _is_matrix(weight: Any) -> bool:
-    return weight is not None and weight.dim() > 1
+    weights = [weight for part in parts for weight in part._parameters.values() if weight is not None]
+    return sum(weight.numel() for weight in weights if weight.dim() > 1)
 
 
 @contextmanager
