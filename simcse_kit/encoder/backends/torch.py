@@ -65,7 +65,7 @@ class TorchBackend:
         try:
             with ExitStack() as stack:
                 stack.enter_context(torch.inference_mode())
-                if device.type == "cpu":
+                if device.type == "cpu" and not (self.plain or is_plain()):
                     stack.enter_context(threads_for(len(tokens.flat) * self._products))
                 run = self._run(stack, device, prompt_length)
                 packs = device.type == "cuda" and not self.plain and can_pack(encoder.backbone)

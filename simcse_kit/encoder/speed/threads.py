@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from simcse_kit.encoder.speed import is_plain
-
 GRAIN = 1 << 29  # multiplications for each thread: about 10 ms of a core
 
 
@@ -29,7 +27,7 @@ def threads_for(work: int) -> Iterator[None]:
     `torch.set_num_threads` is not used: it would also be what other threads of the process begin with.
     """
     wanted = max(1, -(-work // GRAIN))
-    if wanted >= torch.get_num_threads() or is_plain():
+    if wanted >= torch.get_num_threads():
         yield
     else:
         with _openmp().limit(limits=wanted):
