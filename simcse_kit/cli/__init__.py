@@ -124,9 +124,11 @@ def _root(
 def main() -> None:
     """Run the command; an error that a user can act on is one line and exit status 1 (Ctrl-C: 130)."""
     from simcse_kit.cli.console import err, escaped, show_notices
+    from simcse_kit.cli.threads import thread_settings
     from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.update(thread_settings(os.environ))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
             stream.reconfigure(errors="backslashreplace")

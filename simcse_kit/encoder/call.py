@@ -134,6 +134,7 @@ class Embedded(NamedTuple):
 
     vectors: Tensor  # (N, D) float32
     cut: NDArray[np.int64]  # numbers of the texts that were longer than the limit and were cut
+    tokens: NDArray[np.int64]  # (N,) that were read of each text, special ones included
 
     @property
     def truncated(self) -> int:
@@ -216,20 +217,21 @@ def embed_texts(
     if on_batch is not None and len(distinct) < len(texts):
         on_batch(len(texts) - len(distinct))
     out = torch.empty((len(distinct), dimension), dtype=torch.float32, device=output_device)
-    cut = np.zeros(len(distinct), dtype=bool)
+    cut, lengths = np.zeros(len(distinct), dtype=bool), np.zeros(len(distinct), dtype=np.int64)
     with ThreadPoolExecutor(1) as ahead:
         tokens = tokenize(distinct[:CHUNK])
         for start in range(0, len(distinct), CHUNK):
             stop = start + CHUNK
             pending = ahead.submit(tokenize, distinct[stop : stop + CHUNK]) if stop < len(distinct) else None
             cut[[start + number for number in tokens.cut]] = True
+            lengths[start:stop] = tokens.lengths
             backend.embed(
                 tokens, out[start:stop], batch_size=batch_size, prompt_length=prompt_length, on_batch=on_batch
             )
             if pending is not None:
                 tokens = pending.result()
     vectors = out if len(distinct) == len(texts) else out[torch.tensor(rows, device=output_device)]
-    return Embedded(vectors, np.flatnonzero(cut[rows]))
+    return Embedded(vectors, np.flatnonzero(cut[rows]), lengths[rows])
 
 
 def say_cut(truncated: int, texts: int, name: str, limit: int | None) -> None:

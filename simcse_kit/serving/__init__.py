@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simcse_kit.serving.app import create_app
-    from simcse_kit.serving.server import Started, free_port, open_targets, serve
+    from simcse_kit.serving.server import Started, free_port, serve
     from simcse_kit.serving.settings import Limits, ServeError, check_access, read_api_keys
+    from simcse_kit.serving.targets import open_targets
 
 __all__ = [
     "Limits",
@@ -27,7 +28,8 @@ __all__ = [
 
 _HOME = {
     "create_app": "app",
-    **dict.fromkeys(("Started", "free_port", "open_targets", "serve"), "server"),
+    "open_targets": "targets",
+    **dict.fromkeys(("Started", "free_port", "serve"), "server"),
     **dict.fromkeys(("Limits", "ServeError", "check_access", "read_api_keys"), "settings"),
 }
 

@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI, Response
 
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
+from simcse_kit.serving.direct import Direct
 from simcse_kit.serving.embedding import embedding_routes
 from simcse_kit.serving.errors import RESPONSES, ApiError, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
@@ -103,8 +104,11 @@ def create_app(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(close)  # it may wait for what is under way
+        try:
+            await engines.warm_up()
+            yield
+        finally:
+            await asyncio.to_thread(close)  # it may wait for what is under way
 
     app = FastAPI(
         title="simcse_kit",
@@ -117,11 +121,18 @@ def create_app(
     )
     add_handlers(app, served.without_paths)
     add_pages(app, page=bool(index_engines))
-    app.include_router(embedding_routes(served))
-    app.include_router(search_routes(served))
+    embedding, searching = embedding_routes(served), search_routes(served)
+    app.include_router(embedding)
+    app.include_router(searching)
     if judged is not None:
         app.include_router(judge_routes(served, judged))
     app.include_router(_status_routes(served))
+    app.add_middleware(
+        Direct,
+        routes=[*embedding.routes, *searching.routes],
+        json_tokens=limits.json_tokens,
+        handlers=app.exception_handlers,
+    )
     app.add_middleware(
         Guard,
         api_keys=[] if api_key is None else [api_key] if isinstance(api_key, str) else api_key,

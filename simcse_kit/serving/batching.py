@@ -56,6 +56,7 @@ class Batcher(Generic[Item, Result]):
         self._on_batch = on_batch
         self._jobs: deque[_Job[Item, Result]] = deque()
         self._waiting = 0
+        self._wanted = 1  # items that the worker waits for: it is woken by no fewer
         self._changed = threading.Condition()
         self._closed = False
         self._before = (0, 0.0)  # items of the last batch, and its seconds
@@ -87,7 +88,8 @@ class Batcher(Generic[Item, Result]):
                 raise Busy
             self._waiting += len(job.items)
             self._jobs.append(job)
-            self._changed.notify()
+            if self._waiting >= self._wanted:
+                self._changed.notify()
         return await job.future
 
     def close(self, seconds: float | None = None) -> None:
@@ -108,7 +110,7 @@ class Batcher(Generic[Item, Result]):
                 log.exception("the worker %r failed and goes on", self._thread.name)
                 for job, _ in self._parts:
                     job.fail(error)
-                    job.settle()
+                _settle([job for job, _ in self._parts])
 
     def _run_batch(self, parts: list[tuple[_Job[Item, Result], list[Item]]]) -> None:
         self._parts = parts
@@ -122,8 +124,7 @@ class Batcher(Generic[Item, Result]):
         except BaseException as error:
             for job, part in parts:
                 self._run_alone(job, part, error if len(parts) == 1 else None)
-        for job, _ in parts:
-            job.settle()
+        _settle([job for job, _ in parts])
         self._before = (size, time.perf_counter() - began)
         self._parts = []
 
@@ -167,10 +168,12 @@ class Batcher(Generic[Item, Result]):
         """Wait a moment for those whom the last batch served."""
         size, seconds = self._before
         until = time.perf_counter() + min(_GATHER, seconds / 2)
-        while size > 1 and not self._closed and 0 < self._waiting < min(size, self._largest):
+        self._wanted = min(size, self._largest)
+        while size > 1 and not self._closed and 0 < self._waiting < self._wanted:
             if (left := until - time.perf_counter()) <= 0:
                 break
             self._changed.wait(left)
+        self._wanted = 1
 
 
 class _Job(Generic[Item, Result]):
@@ -181,13 +184,18 @@ class _Job(Generic[Item, Result]):
         self.taken = 0  # items that are in a batch or done
         self.results: list[Result] = []
         self.error: Exception | None = None
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[list[Result]] = self._loop.create_future()
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[list[Result]] = self.loop.create_future()
 
     @property
     def cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.future.cancelled()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is something to tell its caller."""
+        return self.error is not None or len(self.results) == len(self.items)
 
     def fail(self, error: BaseException) -> None:
         """Keep the error that its caller gets instead of results."""
@@ -197,16 +205,27 @@ class _Job(Generic[Item, Result]):
             self.error = WorkerError(f"{type(error).__name__}: {error}")
             self.error.__cause__ = error
 
-    def settle(self) -> None:
-        """Tell the caller, once there is something to tell."""
-        if self.error is not None or len(self.results) == len(self.items):
-            with suppress(RuntimeError):  # its loop is gone, and with it whoever asked
-                self._loop.call_soon_threadsafe(self._tell)
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Give the caller results or error; called in the caller's loop."""
         if self.future.done():
             return
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.results)
+
+
+def _settle(jobs: Sequence[_Job[Item, Result]]) -> None:
+    """Tell the callers of those jobs that are done, all of one loop at once: each call wakes the loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Item, Result]]] = {}
+    for job in jobs:
+        if job.done:
+            by_loop.setdefault(job.loop, []).append(job)
+    for loop, own in by_loop.items():
+        with suppress(RuntimeError):  # the loop is gone, and with it whoever asked
+            loop.call_soon_threadsafe(_tell, own)
+
+
+def _tell(jobs: Sequence[_Job[Item, Result]]) -> None:
+    for job in jobs:
+        job.tell()

@@ -27,21 +27,30 @@ def has_more_tokens(body: bytes, most: int) -> bool:
     return at_most > most and sum(1 for _ in islice(_TOKEN.finditer(body), most + 1)) > most
 
 
+async def json_of(request: Request, json_tokens: int) -> Any:
+    """The body's JSON, read strictly: in UTF-8, no NaN, no half of a surrogate pair, at most 200 levels deep.
+
+    Raises:
+        HTTPException: it is not that, or holds more than ``json_tokens`` strings, brackets and commas.
+    """
+    body = await request.body()
+    if has_more_tokens(body, json_tokens):
+        raise HTTPException(
+            413, f"the body holds more than {json_tokens} strings, brackets and commas; send several requests"
+        )
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        hint = "; half of a surrogate pair is not text" if "hex escape" in str(error) else ""
+        raise HTTPException(422, f"the body is not JSON: {error}{hint}") from error
+
+
 def bounded_route(json_tokens: int) -> type[APIRoute]:
-    """A route that reads JSON strictly: in UTF-8, no NaN, no half of a surrogate pair, at most 200 levels deep."""
+    """A route that reads its body by `json_of`."""
 
     class BoundedRequest(Request):
         async def json(self) -> Any:
-            body = await self.body()
-            if has_more_tokens(body, json_tokens):
-                raise HTTPException(
-                    413, f"the body holds more than {json_tokens} strings, brackets and commas; send several requests"
-                )
-            try:
-                return from_json(body, allow_inf_nan=False)
-            except ValueError as error:
-                hint = "; half of a surrogate pair is not text" if "hex escape" in str(error) else ""
-                raise HTTPException(422, f"the body is not JSON: {error}{hint}") from error
+            return await json_of(self, json_tokens)
 
     class BoundedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

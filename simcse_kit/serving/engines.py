@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simcse_kit.encoder.call import say_cut
 from simcse_kit.encoder.matryoshka import is_matryoshka
 from simcse_kit.model import SimCSE
 from simcse_kit.search.vectors import normalized
 from simcse_kit.serving.batching import Batcher
 from simcse_kit.serving.metrics import Metrics
-from simcse_kit.serving.settings import Limits
+from simcse_kit.serving.settings import Limits, ServeError
 from simcse_kit.types import Vectors
 
 log = logging.getLogger("simcse_kit.serving")
@@ -67,8 +68,10 @@ class ModelEngine:
             name=f"encode {name}",
             largest=_LARGEST,
             waiting=limits.queue,
-            on_batch=metrics.batch_size.labels(name).observe,
+            on_batch=self._observe,
         )
+        self._batch_size = metrics.batch_size.labels(name)
+        self._warming = False
         metrics.waiting.labels(name).set_function(lambda: self._batcher.waiting)
 
     @property
@@ -107,6 +110,20 @@ class ModelEngine:
         fingerprint = encoded[0].fingerprint if encoded else self.model.fingerprint()
         return EmbeddedTexts(vectors, tokens, truncated, fingerprint)
 
+    async def warm_up(self) -> None:
+        """Run one text, which is not counted: kernels are made and memory is taken before anybody waits for them."""
+        self._warming = True
+        try:
+            await self._batcher.submit([_Text("The first sentence.", self.model.default_prompt())])
+        except Exception as error:
+            raise ServeError(f"{self.name} cannot be served, because it does not encode a sentence: {error}") from error
+        finally:
+            self._warming = False
+
+    def _observe(self, batch_size: int) -> None:
+        if not self._warming:
+            self._batch_size.observe(batch_size)
+
     def _prompt(self, kind: str | None, name: str | None) -> str:
         prompts = self.model.prompts
         if name is not None:
@@ -119,11 +136,14 @@ class ModelEngine:
         for prompt in {text.prompt for text in texts}:
             numbers = [number for number, text in enumerate(texts) if text.prompt == prompt]
             own = [texts[number].text for number in numbers]
-            vectors = self.model.encode(own, prompt=prompt)
+            done = self.model.embed_here(own, prompt)
+            say_cut(done.truncated, len(own), self.model.name, self.model.max_seq_length)
+            vectors = done.vectors[:, : self._width].numpy()
             if not np.isfinite(vectors).all():
                 raise ModelFault(f"{self.name} gives vectors with numbers that are not finite; are its weights whole?")
-            lengths = self.model.tokenize([prompt + text for text in own], max_seq_length=_ENDLESS).lengths
-            for number, vector, tokens in zip(numbers, vectors, lengths, strict=True):
+            cut = [prompt + own[number] for number in done.cut]
+            done.tokens[done.cut] = self.model.tokenize(cut, max_seq_length=_ENDLESS).lengths
+            for number, vector, tokens in zip(numbers, vectors, done.tokens, strict=True):
                 results[number] = _Encoded(vector, int(tokens), fingerprint)
         return results  # type: ignore[return-value]
 

@@ -8,14 +8,16 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.settings import LOOPBACK, Limits
+
+if TYPE_CHECKING:
+    from simcse_kit.serving.metrics import Metrics
 
 # What may be read, not sent, without a key
 OPEN = frozenset({"/", "/health", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"})

@@ -26,6 +26,11 @@ class ModelEngines:
             self._users[now[name]] += 1
         self.now: Mapping[str, ModelEngine] = now  # by name; it is replaced as a whole
 
+    async def warm_up(self) -> None:
+        """Make the first request to each as fast as the others; a `ServeError` where a model cannot encode."""
+        for engine in dict.fromkeys(self.now.values()):
+            await engine.warm_up()
+
     def of(self, model: SimCSE) -> ModelEngine:
         """The engine of an index's model."""
         with self._lock:

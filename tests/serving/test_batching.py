@@ -70,6 +70,24 @@ def test_what_waits_runs_together() -> None:
     assert asyncio.run(main()) == [[0], [1, 2, 3, 4, 5, 6]]
 
 
+def test_the_callers_of_a_batch_are_told_at_once() -> None:
+    async def main() -> int:
+        loop, told = asyncio.get_running_loop(), list[object]()
+        call = loop.call_soon_threadsafe
+        with batcher(8) as (made, run), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "call_soon_threadsafe", lambda *given: (told.append(given), call(*given)))
+            run.open.clear()
+            first = asyncio.create_task(made.submit([0]))
+            await asyncio.sleep(0.05)  # the first is in a batch of its own
+            others = [asyncio.create_task(made.submit([i])) for i in range(1, 7)]
+            await asyncio.sleep(0.05)
+            run.open.set()
+            assert await asyncio.gather(first, *others) == [[2 * i] for i in range(7)]
+            return len(told)
+
+    assert asyncio.run(main()) == 2
+
+
 def test_a_large_request_does_not_hold_up_the_small_ones() -> None:
     async def main() -> list[list[int]]:
         with batcher(4) as (made, run):

@@ -171,9 +171,9 @@ def test_every_answer_bears_the_headers(ask: Callable[..., Any]) -> None:
 
 def test_what_takes_too_long_ends(ask: Callable[..., Any], model: SimCSE, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
-    encode = SimCSE.encode
-    monkeypatch.setattr(SimCSE, "encode", lambda *args, **named: (held.wait(5), encode(*args, **named))[1])
+    encode = SimCSE.embed_here
     with ask(limits=Limits(seconds=0.3)) as client:
+        monkeypatch.setattr(SimCSE, "embed_here", lambda *args: (held.wait(5), encode(*args))[1])
         answer = client.post("/embed", json={"inputs": "a"})
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
@@ -186,15 +186,15 @@ def test_a_full_queue_says_when_to_come_back(
     ask: Callable[..., Any], model: SimCSE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started, held = threading.Event(), threading.Event()
-    encode = SimCSE.encode
+    encode = SimCSE.embed_here
 
-    def slow(*args: Any, **named: Any) -> Any:
+    def slow(*args: Any) -> Any:
         started.set()
         held.wait(60)
-        return encode(*args, **named)
+        return encode(*args)
 
-    monkeypatch.setattr(SimCSE, "encode", slow)
     with ask(limits=Limits(queue=4, sentences=4)) as client:
+        monkeypatch.setattr(SimCSE, "embed_here", slow)
         statuses: list[int] = []
 
         def one() -> None:
@@ -224,8 +224,8 @@ def test_an_error_of_ours_tells_nothing(ask: Callable[..., Any], monkeypatch: py
     def broken(*args: Any, **named: Any) -> Any:
         raise RuntimeError("the secret of /home/somebody")
 
-    monkeypatch.setattr(SimCSE, "encode", broken)
     with ask() as client:
+        monkeypatch.setattr(SimCSE, "embed_here", broken)
         answer = client.post("/embed", json={"inputs": "a"})
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -91,14 +91,14 @@ def test_what_was_embedded_before_a_rebuild_is_embedded_again(
     sentences: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    encode, folder = index.model.encode, index.folder
+    encode, folder = index.model.embed_here, index.folder
     assert folder is not None
 
-    def slow(texts: list[str], **options: Any) -> Any:
+    def slow(*given: Any) -> Any:
         rebuild(folder, other, sentences)
-        return encode(texts, **options)
+        return encode(*given)
 
-    monkeypatch.setattr(index.model, "encode", slow)
+    monkeypatch.setattr(index.model, "embed_here", slow)
     if path == "/search":
         assert found(client, sentences[7]) == sentences[7]
         return

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import openai
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
@@ -67,6 +68,37 @@ def test_a_model_is_loaded_once(folder: Path) -> None:
     assert vectors[0] == vectors[1]
     with pytest.raises(ServeError, match="two are called 'model'"):
         open_targets([model, model], device="cpu")
+
+
+def test_nothing_heavy_is_imported_before_it_listens() -> None:
+    code = (
+        "import sys; from simcse_kit.serving import running; from simcse_kit.cli import main\n"
+        "running.run_server = lambda *given, **more: print(*sys.modules)\n"
+        "sys.argv = ['simcse-kit', 'serve', 'model', '--port', '0']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "openvino", "fastapi", "faiss", "scipy", "sklearn", "datasets", "numpy"}
+    assert "uvicorn" in done.stdout.split()
+    assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_a_model_runs_once_before_it_is_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SimCSE(folder / "model", device="cpu")
+    encode, seen = model.embed_here, list[Any]()
+    monkeypatch.setattr(model, "embed_here", lambda *given: seen.append(given) or encode(*given))
+    with TestClient(create_app(models={"one": model, "two": model}), base_url="http://127.0.0.1") as client:
+        assert len(seen) == 1
+        assert 'simcse_kit_batch_size_count{model="one"} 0.0' in client.get("/metrics").text
+
+
+def test_a_model_that_cannot_encode_is_not_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SimCSE(folder / "model", device="cpu")
+    encode = model.embed_here
+    monkeypatch.setattr(model, "embed_here", lambda *given: encode(*given)._replace(vectors=torch.full((1, 8), np.nan)))
+    text = "broken cannot be served, because it does not encode a sentence: broken gives vectors with numbers that are"
+    with pytest.raises(ServeError, match=text), TestClient(create_app(models={"broken": model})):
+        pass
+    assert not any(thread.name == "encode broken" for thread in threading.enumerate())
 
 
 def test_the_command_says_what_it_serves(server: Running) -> None:

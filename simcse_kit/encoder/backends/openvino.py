@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import cached_property
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simcse_kit.cores import usable_cores
 from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.backends.runtime import core, import_openvino
+from simcse_kit.encoder.speed.threads import GRAIN
 from simcse_kit.encoder.tokens import TokenTable, length_batches, pad, without_prompt
 
 BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and the streams end together
@@ -21,8 +24,8 @@ BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and
 class OpenVinoBackend:
     """A converted encoder, compiled for this CPU. Calls from several threads wait for each other.
 
-    It is compiled twice, each time when first needed: one core a batch for many batches, all cores for a single one,
-    which halves the time of a query.
+    It is compiled twice, each time when first needed: in streams, one core a batch, and with all cores for a batch, for
+    few texts that are much work. A short query takes one stream, and leaves the other cores alone.
 
     Args:
         model: of `conversion.convert`, or quantized: ids, mask and pooling mask (B, L) to vectors (B, D).
@@ -41,6 +44,7 @@ class OpenVinoBackend:
         self._half = dtype == "bfloat16" or (dtype == "int8" and bfloat16)
         self._model = model
         self._inputs = inputs_of(model)
+        self._products = products_of(model)
         self._lock = threading.Lock()
 
     @cached_property
@@ -52,7 +56,11 @@ class OpenVinoBackend:
         return self._compiled("LATENCY").create_infer_request()
 
     def _compiled(self, hint: str) -> Any:
-        settings = {"INFERENCE_PRECISION_HINT": "bf16" if self._half else "f32", "PERFORMANCE_HINT": hint}
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self._half else "f32",
+            "PERFORMANCE_HINT": hint,
+            "INFERENCE_NUM_THREADS": usable_cores(),
+        }
         return core().compile_model(self._model, "CPU", settings)
 
     def embed(
@@ -73,17 +81,31 @@ class OpenVinoBackend:
                 on_batch(len(indices))
 
         with self._lock:
-            batches = list(length_batches(tokens.lengths, batch_size or BATCH_SIZE, pads=self._pads))
-            if len(batches) == 1:
-                self._one.infer(feed(tokens, batches[0], self.pad_id, self._inputs, prompt_length))
-                take(self._one, batches[0])
+            if self._takes_all_cores(tokens):
+                for indices in length_batches(tokens.lengths, batch_size, pads=self._pads):
+                    self._one.infer(feed(tokens, indices, self.pad_id, self._inputs, prompt_length))
+                    take(self._one, indices)
                 return
+            share = -(-len(tokens.lengths) // len(self._streams))  # of the texts, for each stream
+            size = max(1, min(batch_size or BATCH_SIZE, share))
+            batches = length_batches(tokens.lengths, size, pads=self._pads)
             self._streams.set_callback(take)
             try:
                 for indices in batches:
                     self._streams.start_async(feed(tokens, indices, self.pad_id, self._inputs, prompt_length), indices)
             finally:
                 self._streams.wait_all()  # after Ctrl-C too: what runs on would write into the next call's vectors
+
+    def _takes_all_cores(self, tokens: TokenTable) -> bool:
+        """Whether there are fewer texts than cores, each more work than a core is to do alone."""
+        texts = len(tokens.lengths)
+        return texts < usable_cores() and len(tokens.flat) * self._products > texts * GRAIN
+
+
+def products_of(model: Any) -> int:
+    """Multiplications of an OpenVINO model for each token: the matrices of its products."""
+    shapes = [op.input(1).get_partial_shape() for op in model.get_ops() if op.get_type_name() == "MatMul"]
+    return sum(math.prod(shape.to_shape()) for shape in shapes if shape.is_static and len(shape) == 2)
 
 
 def inputs_of(model: Any) -> set[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from simcse_kit.cores import usable_cores
 from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.call import Embedded
 from simcse_kit.errors import ModelError
@@ -55,8 +56,7 @@ class Pool:
         copy = pickle.dumps(model)
         for device in devices:
             self._waiting.put((str(device), copy))
-        on_cpu = sum(torch.device(device).type == "cpu" for device in devices)
-        threads = max(1, (os.cpu_count() or 1) // max(1, on_cpu))
+        threads = _threads_each(sum(torch.device(device).type == "cpu" for device in devices))
         self._size = len(devices)
         self._works = False  # whether any process has encoded
         self._executor = ProcessPoolExecutor(
@@ -81,18 +81,19 @@ class Pool:
         size = max(1, min(_MOST, -(-len(order) // (_CHUNKS * self._size))))
         chunks = [order[start : start + size] for start in range(0, len(order), size)]
         vectors: NDArray[np.float32] | None = None
-        cut = np.zeros(len(distinct), dtype=bool)
+        cut, tokens = np.zeros(len(distinct), dtype=bool), np.zeros(len(distinct), dtype=np.int64)
         try:
             running = {
                 self._executor.submit(_encode, [distinct[i] for i in chunk], arguments): chunk for chunk in chunks
             }
             for future in as_completed(running):
-                found, cut_here = future.result()
+                found, cut_here, tokens_here = future.result()
                 self._works = True
                 if vectors is None:
                     vectors = np.empty((len(distinct), found.shape[1]), np.float32)
                 vectors[running[future]] = found
                 cut[[running[future][number] for number in cut_here]] = True
+                tokens[running[future]] = tokens_here
                 if on_batch is not None:
                     on_batch(len(found))
         except BrokenProcessPool as error:
@@ -105,7 +106,12 @@ class Pool:
                 f"one is too little memory: each process has a copy of the model ({self._size} here)."
             ) from None
         assert vectors is not None
-        return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]))
+        return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]), tokens[rows])
+
+
+def _threads_each(processes: int) -> int:
+    """Threads for each of the processes on the CPU, of this process's own threads and at most its cores."""
+    return max(1, min(torch.get_num_threads(), usable_cores()) // max(1, processes))
 
 
 _model: Any = None  # or the error that kept it from being there
@@ -124,9 +130,9 @@ def _start(waiting: Any, threads: int) -> None:
         _model = error
 
 
-def _encode(texts: list[str], arguments: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Vectors (N, D), and the numbers of the texts that were cut."""
+def _encode(texts: list[str], arguments: dict[str, Any]) -> tuple[NDArray[Any], ...]:
+    """Vectors (N, D), the numbers of the texts that were cut, and the tokens of each text (N,)."""
     if isinstance(_model, Exception):
         raise _model
     done = _model.embed_here(texts, **arguments)
-    return done.vectors.numpy(), done.cut
+    return done.vectors.numpy(), done.cut, done.tokens

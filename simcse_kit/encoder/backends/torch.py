@@ -15,6 +15,7 @@ from simcse_kit.encoder.modules import Encoder, version_of
 from simcse_kit.encoder.speed import is_plain
 from simcse_kit.encoder.speed.inference import FastBackbone, fits
 from simcse_kit.encoder.speed.packed import can_pack, packed_attention
+from simcse_kit.encoder.speed.threads import products_of, threads_for
 from simcse_kit.encoder.tokens import Packing, TokenTable, length_batches, pad, without_prompt
 
 MAX_TOKENS = {"cpu": 1 << 12, "accelerator": 1 << 16}
@@ -64,6 +65,8 @@ class TorchBackend:
         try:
             with ExitStack() as stack:
                 stack.enter_context(torch.inference_mode())
+                if device.type == "cpu" and not (self.plain or is_plain()):
+                    stack.enter_context(threads_for(len(tokens.flat) * self._products))
                 run = self._run(stack, device, prompt_length)
                 packs = device.type == "cuda" and not self.plain and can_pack(encoder.backbone)
                 if packs:
@@ -84,6 +87,10 @@ class TorchBackend:
                 module.training = True
         if target is not out:
             out.copy_(target)
+
+    @functools.cached_property
+    def _products(self) -> int:
+        return products_of(self.encoder.backbone)
 
     def _run(self, stack: ExitStack, device: torch.device, prompt_length: int) -> Callable[..., Any] | None:
         """What is called in the backbone's place, None for itself, which ``stack`` then makes multiply in bfloat16."""

@@ -1,0 +1,58 @@
+"""How many of the machine's cores this process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores of this process's affinity, at most the CPU quota of its container, rounded up.
+
+    ``root`` holds Linux's ``proc/self/cgroup`` and ``sys/fs/cgroup``; other systems have no quota.
+    """
+    return min(allowed_cores(), math.ceil(cpu_quota(root)))
+
+
+def allowed_cores() -> int:
+    """Cores of this process's affinity: what ``taskset`` and cpusets leave of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_quota(root: Path = Path("/")) -> float:
+    """The least quota, in cores, of this process's cgroups and those above them; without a limit all cores' number."""
+    return min(_quotas(root), default=float(os.cpu_count() or 1))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    mounted = root / "sys/fs/cgroup"
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2: one file of "max 100000" or "150000 100000"
+            for place in (*_upwards(mounted, path), *_upwards(mounted / "unified", path)):
+                yield from _ratio(_text(place / "cpu.max").split())
+        elif "cpu" in controllers.split(","):  # version 1: two files, -1 for no limit
+            for place in (*_upwards(mounted / controllers, path), *_upwards(mounted / "cpu", path)):
+                yield from _ratio([_text(place / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")])
+
+
+def _upwards(mounted: Path, path: str) -> Iterator[Path]:
+    """A cgroup's folder and those above it: each may have a limit. In a container the path may be the host's."""
+    names = path.strip("/").split("/")
+    for length in range(len(names), -1, -1):
+        yield mounted.joinpath(*names[:length])
+
+
+def _ratio(words: list[str]) -> Iterator[float]:
+    """Quota over period, where both are numbers above 0."""
+    if len(words) == 2 and all(word.isdigit() and int(word) for word in words):
+        yield int(words[0]) / int(words[1])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,42 @@
+"""Few threads for little work: one query does not wait for threads that other programs keep from running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+GRAIN = 1 << 29  # multiplications for each thread: about 10 ms of a core
+
+
+def products_of(module: nn.Module) -> int:
+    """Multiplications for each token: all matrices but the tables that are looked up."""
+    parts = [part for part in module.modules() if not isinstance(part, nn.Embedding)]
+    weights = [weight for part in parts for weight in part._parameters.values() if weight is not None]
+    return sum(weight.numel() for weight in weights if weight.dim() > 1)
+
+
+@contextmanager
+def threads_for(work: int) -> Iterator[None]:
+    """Inside the context, this thread's OpenMP runs no more threads than ``work`` multiplications are worth.
+
+    `torch.set_num_threads` is not used: it would also be what other threads of the process begin with.
+    """
+    wanted = max(1, -(-work // GRAIN))
+    if wanted >= torch.get_num_threads():
+        yield
+    else:
+        with _openmp().limit(limits=wanted):
+            yield
+
+
+@cache
+def _openmp() -> Any:
+    """threadpoolctl's hold of the OpenMP libraries that are loaded, torch's among them."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="openmp")

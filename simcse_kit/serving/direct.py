@@ -1,0 +1,82 @@
+"""The requests that come most often, answered without FastAPI's routing, which takes longer than all else around them.
+
+Their routes stay FastAPI's, too: there they are described, and whatever is unusual is answered, in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple, get_type_hints
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from simcse_kit.serving.bodies import json_of
+
+_JSON = (b"content-type", b"application/json")
+
+
+class _Endpoint(NamedTuple):
+    answer: Callable[[Any], Awaitable[Response]]
+    body: type[BaseModel]
+
+
+class Direct:
+    """ASGI middleware: POSTs of JSON to routes that take a body alone, and make their response themselves.
+
+    Args:
+        app: answers everything else.
+        routes: of FastAPI.
+        json_tokens: of a body, see `bounded_route`.
+        handlers: of errors, by their class.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, routes: Iterable[Any], json_tokens: int, handlers: Mapping[Any, Callable[..., Any]]
+    ) -> None:
+        self.app = app
+        self._endpoints = {route.path: made for route in routes if (made := _endpoint_of(route)) is not None}
+        self._json_tokens = json_tokens
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        endpoint = self._endpoints.get(scope["path"]) if is_post else None
+        if endpoint is None or _JSON not in scope["headers"]:
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await endpoint.answer(await self._body(request, endpoint.body))
+        except Exception as error:
+            handler = next((self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers), None)
+            if handler is None:
+                raise
+            response = await handler(request, error)
+        await response(scope, receive, send)
+
+    async def _body(self, request: Request, kind: type[BaseModel]) -> BaseModel:
+        try:
+            if not await request.body():
+                raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+            return kind.model_validate(await json_of(request, self._json_tokens), from_attributes=True)
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the request has not come in whole") from error
+        except ValidationError as error:
+            raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None
+
+
+def _endpoint_of(route: Any) -> _Endpoint | None:
+    """What answers a route, None where FastAPI has to do more than to read a body."""
+    if not isinstance(route, APIRoute) or route.methods != {"POST"}:
+        return None
+    hints = get_type_hints(route.endpoint)
+    if hints.pop("return", None) is not Response or len(hints) != 1 or route.dependencies:
+        return None
+    (body,) = hints.values()
+    return _Endpoint(route.endpoint, body) if issubclass(body, BaseModel) else None

@@ -1,0 +1,82 @@
+"""Little work runs on few threads, and nothing else in the process has fewer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from simcse_kit import SimCSE
+from simcse_kit.encoder.backends import torch as torch_backend
+from simcse_kit.encoder.speed import plain, threads
+from simcse_kit.encoder.speed.threads import GRAIN, products_of, threads_for
+
+
+@pytest.fixture(autouse=True)
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"), [(0, 1), (1, 1), (GRAIN, 1), (GRAIN + 1, 2), (3 * GRAIN, 3), (99 * GRAIN, 4)]
+)
+def test_a_thread_for_each_grain_of_work(work: int, expected: int) -> None:
+    with threads_for(work):
+        assert torch.get_num_threads() == expected
+    assert torch.get_num_threads() == 4
+
+
+def test_what_the_user_has_set_is_the_most() -> None:
+    torch.set_num_threads(2)
+    with threads_for(99 * GRAIN):
+        assert torch.get_num_threads() == 2
+
+
+def test_other_threads_keep_theirs() -> None:
+    seen: list[int] = []
+    with threads_for(1):
+        other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+    assert seen == [4]
+
+
+def test_an_error_gives_the_threads_back() -> None:
+    with pytest.raises(OSError, match="x"), threads_for(1):
+        raise OSError("x")
+    assert torch.get_num_threads() == 4
+
+
+def test_a_table_is_looked_up_not_multiplied() -> None:
+    model = torch.nn.Sequential(torch.nn.Embedding(1000, 8), torch.nn.Linear(8, 3), torch.nn.LayerNorm(3))
+    assert products_of(model) == 24
+
+
+def test_a_query_takes_one_thread_and_many_texts_take_all(
+    tiny_model: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
+    texts = [f"the cat {number}" for number in range(64)]
+    seen: list[int] = []
+
+    @contextmanager
+    def seeing(work: int) -> Iterator[None]:
+        with threads_for(work):
+            seen.append(torch.get_num_threads())
+            yield
+
+    monkeypatch.setattr(torch_backend, "threads_for", seeing)
+    tokens = len(model.tokenize(texts).flat)
+    monkeypatch.setattr(threads, "GRAIN", tokens * products_of(model.encoder.backbone) // 4)
+    model.encode(texts[0])
+    model.encode(texts)
+    with plain():
+        model.encode(texts[0])
+    assert seen == [1, 4]
