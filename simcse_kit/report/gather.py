@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simcse_kit.data import read_scored_pairs
-from simcse_kit.encoder.folder import RECORD
+from simcse_kit.encoder.settings import RECORD
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import SUITES
 from simcse_kit.evaluation.results import AVERAGE
