@@ -188,7 +188,7 @@ def moving(bar: Any, rows: int, texts: int) -> Callable[[int], None]:
 
 
 @contextmanager
-def reported(texts: int, bar: bool) -> Iterator[Callable[[int], None]]:
+def reported(texts: int, bar: bool) -> Iterator[Callable[[int], object]]:
     """A function that hears how many of N texts were done; it moves a bar, where one is shown."""
     heard = _listener.get()
     further = None if heard is None else heard.on_batch

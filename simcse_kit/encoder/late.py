@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -79,7 +81,7 @@ class LoadsLate:
                     whole = load_whole(self._asked, keep_light=False, kept=self.settings)[0]
                     self._parts.check_same_files(self._asked.source.folder)
                     self._parts = whole
-        return self._parts  # type: ignore[return-value]
+        return self._parts
 
     def __getstate__(self) -> dict[str, Any]:
         self._whole()
@@ -89,6 +91,12 @@ class LoadsLate:
     def encoder(self) -> Encoder:
         """Backbone, pooling and head, a module of torch."""
         return self._whole().encoder
+
+    def with_encoder(self, encoder: Encoder) -> Self:
+        """The same model around another encoder."""
+        other = copy.copy(self)
+        other._parts = dataclasses.replace(self._whole(), encoder=encoder)
+        return other
 
     @property
     def tokenizer(self) -> Any:

@@ -23,7 +23,7 @@ from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.types import Vectors
 
 _TOKENIZER, _POST, _FORM = "tokenizer.json", "post.safetensors", "form.json"
-_FORMAT = 1  # of the form, and of what is found out for it
+_FORMAT = 2  # of the form, and of what is found out for it
 _LIBRARIES = ("simcse-kit", "transformers", "tokenizers")  # a model loaded by another version is another one
 
 

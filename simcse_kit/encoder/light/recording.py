@@ -77,7 +77,7 @@ def _light_tokenizer(tokenizer: Any) -> LightTokenizer | None:
     light = LightTokenizer(tokenizer.backend_tokenizer.to_str(), tokens)
     texts = [*PROBES, "", " ".join(PROBES), *(f"a {token} b" for token in tokenizer.all_special_tokens)]
     for length in _LENGTHS:
-        cut = {"truncation": length is not None, "max_length": length}
+        cut: dict[str, Any] = {"truncation": length is not None, "max_length": length}
         if light(texts, **cut)["input_ids"] != tokenizer(texts, padding=False, verbose=False, **cut)["input_ids"]:
             return None
     return light if light.num_special_tokens_to_add() == tokenizer.num_special_tokens_to_add() else None
