@@ -69,7 +69,7 @@ TRAINING: dict[str, Callable[..., Any]] = {
     "training.job.check_rows": _nothing,
     "training.job.check_space": _nothing,
     "training.job.tell_repeats": _nothing,
-    "training.run.run_folder": lambda *_, **__: nullcontext(),
+    "training.running.run_folder": lambda *_, **__: nullcontext(),
 }
 """What each check is without checking; the names are below ``simcse_kit``."""
 

@@ -16,7 +16,8 @@ from simcse_kit.evaluation.results import AVERAGE
 from simcse_kit.files import as_written, read_json
 from simcse_kit.report.charts import GeometryStep
 from simcse_kit.report.comparison import Comparison, ModelScores, compare_models
-from simcse_kit.training.record import METRICS, RUN_RECORD, eval_record, machine, read_metrics
+from simcse_kit.training.output import RUN_RECORD
+from simcse_kit.training.record import METRICS, eval_record, machine, read_metrics
 from simcse_kit.training.seeds import seed_models
 
 _HUB = "hf:"  # before the name of a data set there

@@ -22,8 +22,14 @@ from simcse_kit.evaluation.used import without_used
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.output import check_owner, check_stopped, folder_of_run, run_folder
-from simcse_kit.training.preflight import check_output, check_overwrite
+from simcse_kit.training.output import (
+    check_output,
+    check_overwrite,
+    check_owner,
+    check_stopped,
+    folder_of_run,
+    run_folder,
+)
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.workflows.measured import measured_methods
 from simcse_kit.workflows.methods import Method, choose_method
