@@ -169,6 +169,12 @@ def encode_files(
     )
 
 
+def check_files(source: str | Path | Sequence[str | Path], output: str | Path) -> None:
+    """What `encode_files` would find wrong with its files: to ask before a model is loaded."""
+    files_of([source] if isinstance(source, str | Path) else list(source), Counter())
+    check_suffix(Path(output))
+
+
 @dataclass(frozen=True)
 class _Task:
     """What `encode_files` was asked for."""
