@@ -54,7 +54,10 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_model: Callable[[str],
     return folder
 
 
-@pytest.mark.parametrize("name", ["simcse_kit.model", "simcse_kit.index.sentence_index", "simcse_kit.training.run"])
+@pytest.mark.parametrize(
+    "name",
+    ["simcse_kit.model", "simcse_kit.index.sentence_index", "simcse_kit.training.run", "simcse_kit.workflows.adapt"],
+)
 def test_modules_that_look_for_mistakes_import_nothing_heavy(name: str) -> None:
     assert imports_of(f"import {name}").heavy == []
 
@@ -124,6 +127,8 @@ eval model --suite pairs --data missing.tsv
 report missing
 export missing/x/y o
 export model o --to nothing
+adapt missing.txt --output-dir o --model model
+adapt texts.txt --output-dir o --model missing/x/y
 prepare sentences missing.txt o.txt
 prepare nli missing.jsonl o.csv
 prepare negatives missing.csv o.csv
