@@ -51,7 +51,7 @@ LOADING: dict[str, Callable[..., Any]] = {
     "encoder.load.settle_padding": _nothing,
 }
 ENCODING: dict[str, Callable[..., Any]] = {
-    "encoder.call.unit_length": lambda vectors: normalize(vectors, dim=-1),
+    "encoder.call._unit_length": lambda vectors: normalize(vectors, dim=-1),
     "encoder.tokens._cut_characters": lambda *_: [],
     "encoder.tokens._characters": lambda _: 0,
     "encoder.tokens._notice_foreign_vocabulary": _nothing,
@@ -70,7 +70,7 @@ TRAINING: dict[str, Callable[..., Any]] = {
     "training.job.check_rows": _nothing,
     "training.job.check_space": _nothing,
     "training.job.tell_repeats": _nothing,
-    "training.run.run_folder": lambda *_, **__: nullcontext(),
+    "training.running.run_folder": lambda *_, **__: nullcontext(),
 }
 """What each check is without checking; the names are below ``simcse_kit``."""
 

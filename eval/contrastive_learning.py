@@ -14,7 +14,7 @@ from torch.nn.functional import cosine_similarity
 
 from simcse_kit import SimCSE
 from simcse_kit.data import read_sentences, sample_sentences_path
-from simcse_kit.encoder.tokens import pad
+from simcse_kit.encoder.padding import pad
 from simcse_kit.objectives.augmentations._words import vocabulary
 from simcse_kit.objectives.augmentations.deletion import word_deletion
 from simcse_kit.report.charts import GeometryPath, GeometryStep, cosine_histograms, geometry_plane

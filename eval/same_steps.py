@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from simcse_kit import SimCSE
+from simcse_kit.encoder.padding import Packing, pad
 from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.packed import packed_attention
-from simcse_kit.encoder.tokens import Packing, pad, tokenize
+from simcse_kit.encoder.tokens import tokenize
 
 Vectors = tuple[Tensor, Tensor]  # (B, D) and the gradient of every weight in one (P,), on the CPU
 

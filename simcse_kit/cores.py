@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+GRAIN = 1 << 29  # multiplications that are worth a thread: about 10 ms of a core
+
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Cores of this process's affinity, at most the CPU quota of its container, rounded up.

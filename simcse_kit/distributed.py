@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-
-class World(NamedTuple):
-    """This process among those that ``torchrun`` started."""
-
-    rank: int
-    size: int
-    local_rank: int  # on its machine
-
-
-def world() -> World:
-    """From the environment that ``torchrun`` sets; one process alone is rank 0 of 1."""
-    rank, size, local = (int(os.environ.get(name, default)) for name, default in _VARIABLES)
-    return World(rank, size, local)
-
-
-_VARIABLES = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+from simcse_kit.launch import world
 
 
 def active() -> bool:

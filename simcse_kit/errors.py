@@ -69,6 +69,11 @@ class Notice(UserWarning):
 _said: set[str] = set()
 
 
+def notices() -> int:
+    """How many notices were said in this process, equal ones once."""
+    return len(_said)
+
+
 def say_once(message: str, *, key: str | None = None) -> None:
     """Warn with `Notice`, once per process for each ``key`` (None: for each text)."""
     if (key or message) in _said:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
-import torch
-from torch import Tensor
-
-from simcse_kit.encoder.backbone import max_positions
-from simcse_kit.encoder.backends.choice import check_backend_device, check_processes, default_device, make_backend
-from simcse_kit.encoder.backends.interface import Backend, OnBatch
-from simcse_kit.encoder.backends.processes import Pool
-from simcse_kit.encoder.backends.torch import TorchBackend
+from simcse_kit.encoder.asked import Asked
+from simcse_kit.encoder.backends.interface import OnBatch
+from simcse_kit.encoder.backends.part import check_processes
 from simcse_kit.encoder.call import (
     DOCUMENT,
     QUERY,
@@ -32,28 +27,30 @@ from simcse_kit.encoder.call import (
     with_prompt,
 )
 from simcse_kit.encoder.comparing import ComparesTexts
-from simcse_kit.encoder.device import all_devices, pick_device
-from simcse_kit.encoder.fingerprint import fingerprint
-from simcse_kit.encoder.folder import is_model_file, write_modules
 from simcse_kit.encoder.hub import resolve
-from simcse_kit.encoder.load import Loaded, load_encoder
-from simcse_kit.encoder.lora import check_target
-from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.late import LoadsLate
 from simcse_kit.encoder.precision import KeepsRanges
-from simcse_kit.encoder.saving import upload, write_card
-from simcse_kit.encoder.tokens import TokenTable, tokenize
+from simcse_kit.encoder.tokens import TokenTable, tokenize_by
 from simcse_kit.errors import ModelError
-from simcse_kit.files import staged_folder
-from simcse_kit.losses.similarity import ArrayLike
 from simcse_kit.parts import check_keywords, keywords_of
 from simcse_kit.search.original_tool import OriginalToolMixin
 from simcse_kit.types import EncodeFn, Vectors
 
+if TYPE_CHECKING:
+    import torch
+
+    from simcse_kit.encoder.backends.processes import Pool
+    from simcse_kit.encoder.load import Loaded
+    from simcse_kit.losses.similarity import ArrayLike
+
 logger = logging.getLogger(__name__)
 
 
-class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
+class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
     """A sentence encoder: any HuggingFace backbone, a pooling, and a head where the pooling has one.
+
+    A new process opens a model that was loaded before by its light form (`encoder.light`): it imports torch and
+    transformers only when something asks for them, such as ``encoder``, a device or many texts.
 
     Args:
         name_or_path: a folder (ours, sentence-transformers', an ``AutoModel``'s, a training checkpoint) or a hub name.
@@ -94,83 +91,22 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
             local_files_only=local_files_only,
             trust_remote_code=trust_remote_code,
         )
-        loaded = load_encoder(
-            source, pooling=pooling, local_files_only=local_files_only, trust_remote_code=trust_remote_code
+        asked = Asked(
+            source, pooling, device, backend, dtype, calibration, max_seq_length, local_files_only, trust_remote_code
         )
-        chosen = pick_device(default_device(backend, device))
-        self._adopt(loaded, name=source.name, device=chosen)
-        if max_seq_length is not None:
-            self.max_seq_length = max_seq_length
-        self.backend: Backend = make_backend(
-            backend,
-            dtype,
-            self.encoder,
-            self.tokenizer,
-            model_name=source.name,
-            folder=source.folder,
-            fingerprint=self.fingerprint,
-            tokenize=self.tokenize,
-            calibration=calibration,
-        )
+        asked.check()
+        self.name = source.name
+        self._open(asked)
 
     @classmethod
     def from_loaded(cls, loaded: Loaded, *, name: str, device: str | torch.device) -> SimCSE:
         """Wrap an encoder that is already built, on a device that is there (`pick_device`); training does."""
         model = cls.__new__(cls)
-        model._adopt(loaded, name=name, device=device)
-        model.backend = TorchBackend(model.encoder, model.tokenizer.pad_token_id)
+        model.name = name
+        model._wrap(loaded, device)
         return model
 
-    def _adopt(self, loaded: Loaded, *, name: str, device: str | torch.device) -> None:
-        self.name = name
-        self.tokenizer = loaded.tokenizer
-        self.settings = loaded.settings
-        self.record = loaded.record
-        self.encoder: Encoder = loaded.encoder.to(device)
-        self._fingerprint: tuple[tuple[object, ...], str] | None = None
-
     # What it is
-
-    @property
-    def pooling(self) -> str:
-        """Name of the pooling, a key of ``POOLERS``."""
-        return self.encoder.pooling
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.encoder.parameters()).device
-
-    def to(self, device: str | torch.device) -> SimCSE:
-        """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
-        chosen = pick_device(device)
-        check_backend_device(self.backend.name, chosen)
-        self.encoder.to(chosen)
-        return self
-
-    @property
-    def max_seq_length(self) -> int | None:
-        """Longest input in tokens, special ones included; longer texts are cut, and it is said once."""
-        return self.settings.max_seq_length
-
-    @max_seq_length.setter
-    def max_seq_length(self, value: int | None) -> None:
-        limit = max_positions(self.encoder.backbone)
-        least = self.tokenizer.num_special_tokens_to_add() + 1
-        if value is not None and (value < least or (limit is not None and value > limit)):
-            allowed = f"at least {least}" + ("" if limit is None else f" and at most the backbone's {limit} positions")
-            raise ModelError(f"max_seq_length must be {allowed} (tokens, special ones included); got {value}")
-        self.settings.max_seq_length = limit if value is None else value
-
-    @contextmanager
-    def full_length(self) -> Iterator[None]:
-        """Lift the length limit to the backbone's positions: the STS protocol does not cut sentences."""
-        before = self.settings.max_seq_length
-        self.settings.max_seq_length = max_positions(self.encoder.backbone)
-        try:
-            yield
-        finally:
-            self.settings.max_seq_length = before
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -179,16 +115,8 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
 
     def get_embedding_dimension(self) -> int:
         """Width D of the vectors that `encode` gives by default."""
-        truncated = self.settings.truncate_dim
-        return self.encoder.dimension if truncated is None else min(truncated, self.encoder.dimension)
-
-    def fingerprint(self) -> str:
-        """sha256 over weights, pooling, head, length and prompts: equal models give equal vectors."""
-        around = tuple(self.tokenizer("", verbose=False)["input_ids"])  # a template changes it
-        state = (self.encoder.version(), repr(self.settings), self.pooling, around)
-        if self._fingerprint is None or self._fingerprint[0] != state:
-            self._fingerprint = (state, fingerprint(self.encoder, self.tokenizer, self.settings))
-        return self._fingerprint[1]
+        truncated, dimension = self.settings.truncate_dim, self._parts.dimension
+        return dimension if truncated is None else min(truncated, dimension)
 
     # Encoding
 
@@ -242,17 +170,17 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
         texts = checked_texts(sentences)
         check_options(batch_size, precision, truncate_dim)
         truncate_dim = self.settings.truncate_dim if truncate_dim is None else truncate_dim
-        width = min(truncate_dim or self.encoder.dimension, self.encoder.dimension)
+        width = min(truncate_dim or self._parts.dimension, self._parts.dimension)
         if ranges is not None or "int8" in precision:
             ranges = self.ranges_for(precision, ranges, width)
-        several = None if device is None or isinstance(device, str | torch.device) else device
+        several = list(device) if isinstance(device, Iterable) and not isinstance(device, str) else None
         if device is not None and several is None:
             self.to(device)  # type: ignore[arg-type]
         if show_progress_bar is None:
             show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
 
         prompt = prompt_of(self.settings, prompt, prompt_name)
-        output_device = self.device if convert_to_tensor or not convert_to_numpy else torch.device("cpu")
+        output_device = self.device if convert_to_tensor or not convert_to_numpy else None
         with nullcontext(pool) if several is None else self.start_multi_process_pool(several) as processes:
             vectors = self._embed(texts, prompt, batch_size, show_progress_bar, output_device, processes)
         result = as_asked(
@@ -271,7 +199,10 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
 
         ``target_devices``: as ``["cuda:0", "cuda:1"]``; None: every accelerator, else two processes on the CPU.
         """
-        check_processes(self.backend.name)
+        check_processes(self._parts.backend.name)
+        from simcse_kit.encoder.backends.processes import Pool
+        from simcse_kit.encoder.device import all_devices, pick_device
+
         target_devices = all_devices() if target_devices is None else target_devices
         return Pool(self, [str(pick_device(device)) for device in target_devices])
 
@@ -299,10 +230,7 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
 
     def tokenize(self, sentences: Sequence[str], *, max_seq_length: int | None = None) -> TokenTable:
         """Token ids of sentences, cut at ``max_seq_length`` (None: the model's)."""
-        texts = [text.lower() for text in sentences] if self.settings.do_lower_case else sentences
-        return tokenize(
-            self.tokenizer, texts, self.settings.max_seq_length if max_seq_length is None else max_seq_length
-        )
+        return tokenize_by(self.settings, self._parts.tokenizer, sentences, max_seq_length)
 
     def default_prompt(self) -> str:
         """The prompt that `encode` puts before every text, "" for none."""
@@ -315,16 +243,17 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
         prompt: str,
         batch_size: int | None,
         bar: bool,
-        output_device: torch.device,
+        output_device: torch.device | None,
         pool: Pool | None,
-    ) -> Tensor:
+    ) -> Any:
         with reported(len(texts), bar) as on_batch:
             if pool is not None and texts:
                 done = pool.embed(texts, prompt=prompt, batch_size=batch_size, on_batch=on_batch)
             else:
                 done = self.embed_here(texts, prompt, batch_size, output_device, on_batch)
         say_cut(done.truncated, len(texts), self.name, self.settings.max_seq_length)
-        return done.vectors.to(output_device)
+        vectors: Any = done.vectors
+        return vectors if output_device is None else vectors.to(output_device)
 
     def embed_here(
         self,
@@ -334,18 +263,22 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
         output_device: torch.device | None = None,
         on_batch: OnBatch = None,
     ) -> Embedded:
-        """Whole vectors (N, D) of checked texts in this process, and which texts were cut; says nothing."""
+        """Whole vectors (N, D) of checked texts in this process, and which texts were cut; says nothing.
+
+        They are a tensor on ``output_device``; None: on the CPU, or an array where no torch is needed for them.
+        """
+        parts, output_device = self._for_texts(texts, output_device)
         prompt_length = 0
         if prompt and not self.settings.include_prompt:
-            prompt_length = prompt_tokens(prompt, self.tokenize, self.tokenizer.all_special_ids)
+            prompt_length = prompt_tokens(prompt, self.tokenize, parts.tokenizer.all_special_ids)
         return embed_texts(
             texts,
             lambda chunk: self.tokenize([prompt + text for text in chunk] if prompt else chunk),
-            self.backend,
-            self.encoder.dimension,
+            parts.backend,
+            parts.dimension,
             batch_size=batch_size,
             prompt_length=prompt_length,
-            output_device=output_device or torch.device("cpu"),
+            output_device=output_device,
             on_batch=on_batch,
         )
 
@@ -367,21 +300,20 @@ class SimCSE(ComparesTexts, KeepsRanges, OriginalToolMixin):
         target = Path(folder)
         if target.is_file():
             raise ModelError(f"{target} is a file; a model is saved as a folder")
-        check_target(self.encoder, target)
-        with staged_folder(target, replaces=is_model_file) as staging:
-            self.write(staging)
+        self._whole().save(target, self.settings, self.record, self.get_embedding_dimension())
 
     def write(self, folder: Path) -> None:
         """Write the files of `save` into an empty folder that exists."""
-        write_modules(folder, self.encoder, self.tokenizer, self.settings)
-        self.write_card(folder)
+        self._whole().write(folder, self.settings, self.record, self.get_embedding_dimension())
 
     def write_card(self, folder: Path) -> None:
         """Write the record and the README alone, each there whole or not at all."""
-        write_card(folder, self.encoder, self.settings, self.record, self.get_embedding_dimension())
+        self._whole().write_card(folder, self.settings, self.record, self.get_embedding_dimension())
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str | None = None) -> str:
         """Upload the saved folder to the hub repository ``owner/name``, made if it is not there; returns its URL."""
+        from simcse_kit.encoder.saving import upload
+
         return upload(self.save, repo_id, private=private, commit_message=commit_message)
 
     def __repr__(self) -> str:

@@ -16,7 +16,8 @@ ROOT = Path(simcse_kit.__file__).parent
 # cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cores", "errors", "types"),
-    ("files", "distributed", "parts"),
+    ("files", "launch", "parts"),
+    ("distributed",),
     ("data", "losses"),
     ("evaluation", "search", "objectives"),
     ("encoder",),

@@ -83,7 +83,7 @@ def encode_corpus(
     Example: simcse-kit encode all-MiniLM-L6-v2 tickets.txt tickets.npy --backend openvino --dtype bfloat16
     """
     from simcse_kit.cli.console import escaped, out, table
-    from simcse_kit.encoding.bulk.encode import encode_files
+    from simcse_kit.encoding.bulk.encode import check_files, encode_files
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.model import SimCSE
 
@@ -116,6 +116,7 @@ def encode_corpus(
     else:
         if address is not None or workers is not None:
             raise SimCSEKitError("--address and --workers are for --runner ray")
+        check_files(source, output)
         counts = encode_files(
             SimCSE(model, **load),
             source,

@@ -40,8 +40,10 @@ def export(
     from simcse_kit.cli.console import escaped, out, table
     from simcse_kit.data import read_sentences
     from simcse_kit.encoding.export.export import export_model
+    from simcse_kit.encoding.export.part import EXPORT_FORMATS
     from simcse_kit.model import SimCSE
 
+    EXPORT_FORMATS.get(to)  # a mistake before a model is loaded
     check = export_model(
         SimCSE(model, pooling=pooling, device="cpu", trust_remote_code=trust_remote_code),
         output,

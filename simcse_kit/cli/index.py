@@ -98,12 +98,15 @@ def build_index_command(
     """
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import build_index
+    from simcse_kit.index.build import check_build
     from simcse_kit.model import SimCSE
 
+    address = index_address(index, store, uri, token)
+    check_build(file, address, kind)
+    examples = _queries_of(queries)
     encoder = SimCSE(
         model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
     )
-    address = index_address(index, store, uri, token)
     built, counts = build_index(
         encoder,
         file,
@@ -117,7 +120,7 @@ def build_index_command(
         language=language,
         kind=kind,
         target_recall=target_recall,
-        queries=_queries_of(queries),
+        queries=examples,
         batch_size=batch_size,
         show_progress_bar=True,
     )
@@ -356,6 +359,7 @@ def search_index(
 
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
+    conditions = _json_of(filter)  # before a model is loaded
     opened = SentenceIndex.open(
         index_address(index, store, uri, token),
         model,
@@ -364,7 +368,7 @@ def search_index(
         dtype=dtype,
         trust_remote_code=trust_remote_code,
     )
-    answers = opened.search(queries, k=k, threshold=threshold, filter=_json_of(filter))
+    answers = opened.search(queries, k=k, threshold=threshold, filter=conditions)
     if output == "json":
         for query, hits in zip(queries, answers, strict=True):
             typer.echo(json.dumps({"query": query, "hits": [hit._asdict() for hit in hits]}, ensure_ascii=False))

@@ -81,7 +81,7 @@ def train_command(mode: str) -> Callable[..., None]:
 
     def command(file: str, output_dir: Path, seeds: str | None, columns: str | None, **settings: Any) -> None:
         from simcse_kit.cli.progress import TerminalListener
-        from simcse_kit.distributed import end_process_group, world
+        from simcse_kit.launch import world
         from simcse_kit.training.run import train_sup, train_unsup
         from simcse_kit.training.seeds import train_seeds
 
@@ -98,7 +98,7 @@ def train_command(mode: str) -> Callable[..., None]:
             listener.close()
         if world().rank == 0:
             _tell_seeds(found, output_dir) if seeds is not None else _tell(result)
-        end_process_group()
+        _end()
 
     first = [field for field in COMMON if field.name in _FIRST]
     parameters = [
@@ -302,7 +302,7 @@ def train_again(
     if output_dir is None:
         raise typer.BadParameter("--repeat needs --output-dir: the folder of the new run")
     from simcse_kit.cli.progress import TerminalListener
-    from simcse_kit.distributed import end_process_group, world
+    from simcse_kit.launch import world
     from simcse_kit.training.repeat import repeat_run
 
     listener = TerminalListener()
@@ -320,4 +320,10 @@ def train_again(
         listener.close()
     if world().rank == 0:
         _tell(result)
+    _end()
+
+
+def _end() -> None:
+    from simcse_kit.distributed import end_process_group  # torch is in memory by now
+
     end_process_group()

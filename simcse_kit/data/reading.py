@@ -212,6 +212,13 @@ def open_rows(
         raise DataError(f"{name}: cannot be read: {error}") from error
 
 
+def check_file(source: str | Path) -> None:
+    """A `DataError` for a file that is not there or of a kind that is not read; of ``hf:NAME`` nothing is known yet."""
+    name = str(source)
+    if not name.startswith("hf:"):
+        _suffix(_existing(name), name)
+
+
 def _existing(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -16,3 +18,13 @@ def cache_folder() -> Path:
     except RuntimeError:
         home = Path("/")
     return home / ".cache" / "simcse-kit"
+
+
+def digests(paths: Iterable[Path]) -> dict[str, str]:
+    """sha256 of each file that is there, by its name: a kept file that was damaged is not used."""
+    found = {}
+    for path in paths:
+        if path.is_file():
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.encoder.backends.interface import Backend, OnBatch
-from simcse_kit.encoder.folder import Settings
 from simcse_kit.encoder.precision import PRECISIONS, quantized
+from simcse_kit.encoder.settings import Settings
 from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import say_once
-from simcse_kit.losses.similarity import unit_length
+from simcse_kit.search.vectors import normalized
+from simcse_kit.types import Vectors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _HALF = re.compile("[\ud800-\udfff]")
-Embeddings = NDArray[Any] | Tensor | list[Tensor]
+Embeddings: TypeAlias = "NDArray[Any] | Tensor | list[Tensor]"
 CHUNK = 1 << 14  # texts that are sorted by length together: batches of one length, and tokens that fit in memory
 
 # Names of prompts, of sentence-transformers; the first that a model has is taken
@@ -45,10 +49,16 @@ def is_text(value: Any) -> bool:
     """
     if is_single(value) or columns_of_table(value) is not None:
         return True
-    if isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind not in "OTU"):
+    if is_tensor(value) or (isinstance(value, np.ndarray) and value.dtype.kind not in "OTU"):
         return False
     items = _items(value)
     return not items or any(isinstance(item, str) for item in items)
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether it is a tensor of torch, which is not imported for that."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def checked_texts(sentences: Any) -> list[str]:
@@ -132,7 +142,7 @@ def prompt_tokens(prompt: str, tokenize: Callable[[Sequence[str]], TokenTable], 
 class Embedded(NamedTuple):
     """The vectors of N texts."""
 
-    vectors: Tensor  # (N, D) float32
+    vectors: Tensor | Vectors  # (N, D) float32
     cut: NDArray[np.int64]  # numbers of the texts that were longer than the limit and were cut
     tokens: NDArray[np.int64]  # (N,) that were read of each text, special ones included
 
@@ -179,13 +189,16 @@ def moving(bar: Any, rows: int, texts: int) -> Callable[[int], None]:
 
 
 @contextmanager
-def reported(texts: int, bar: bool) -> Iterator[Callable[[int], None]]:
+def reported(texts: int, bar: bool) -> Iterator[Callable[[int], object]]:
     """A function that hears how many of N texts were done; it moves a bar, where one is shown."""
-    from tqdm.auto import tqdm
-
     heard = _listener.get()
     further = None if heard is None else heard.on_batch
-    with tqdm(total=texts, desc="Encoding", unit="sentence", disable=not bar) as progress:
+    if not bar:
+        yield further or (lambda _: None)
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=texts, desc="Encoding", unit="sentence") as progress:
 
         def on_batch(count: int) -> None:
             progress.update(count)
@@ -203,10 +216,10 @@ def embed_texts(
     *,
     batch_size: int | None = None,
     prompt_length: int = 0,
-    output_device: torch.device,
+    output_device: torch.device | None,
     on_batch: OnBatch = None,
 ) -> Embedded:
-    """Vectors of N texts in their order, on ``output_device``.
+    """Vectors of N texts in their order, a tensor on ``output_device``; None: an array, without torch.
 
     Equal texts are encoded once. While the backend runs a chunk of texts, a thread tokenizes the next: the Rust
     tokenizer does not hold Python's lock.
@@ -216,7 +229,7 @@ def embed_texts(
     distinct = list(numbers)
     if on_batch is not None and len(distinct) < len(texts):
         on_batch(len(texts) - len(distinct))
-    out = torch.empty((len(distinct), dimension), dtype=torch.float32, device=output_device)
+    out = _empty(len(distinct), dimension, output_device)
     cut, lengths = np.zeros(len(distinct), dtype=bool), np.zeros(len(distinct), dtype=np.int64)
     with ThreadPoolExecutor(1) as ahead:
         tokens = tokenize(distinct[:CHUNK])
@@ -230,8 +243,17 @@ def embed_texts(
             )
             if pending is not None:
                 tokens = pending.result()
-    vectors = out if len(distinct) == len(texts) else out[torch.tensor(rows, device=output_device)]
+    vectors = out if len(distinct) == len(texts) else out[rows]
     return Embedded(vectors, np.flatnonzero(cut[rows]), lengths[rows])
+
+
+def _empty(count: int, dimension: int, device: torch.device | None) -> Any:
+    """A tensor (N, D) float32 on a device, or an array; its numbers are whatever was there."""
+    if device is None:
+        return np.empty((count, dimension), np.float32)
+    import torch
+
+    return torch.empty((count, dimension), dtype=torch.float32, device=device)
 
 
 def say_cut(truncated: int, texts: int, name: str, limit: int | None) -> None:
@@ -247,7 +269,7 @@ def say_cut(truncated: int, texts: int, name: str, limit: int | None) -> None:
 
 
 def as_asked(
-    vectors: Tensor,
+    vectors: Tensor | Vectors,
     *,
     truncate_dim: int | None,
     normalize: bool,
@@ -258,17 +280,27 @@ def as_asked(
 ) -> Embeddings:
     """Vectors (N, D) float32, cut, scaled, quantized (by ``ranges``, see `quantized`) and converted, in this order.
 
-    ``tensor``: one tensor; else ``numpy``: an array; neither: a list of N tensors.
+    ``tensor``: one tensor; else ``numpy``: an array; neither: a list of N tensors. What is an array stays one.
     """
     if truncate_dim is not None:
         vectors = vectors[:, :truncate_dim]
     if normalize:
-        vectors = unit_length(vectors)
-    result: Embeddings = vectors
+        vectors = _unit_length(vectors)
+    result: Any = vectors
     if precision != "float32":
         result = quantized(vectors, precision, ranges)
         if tensor or not numpy:
+            import torch
+
             result = torch.from_numpy(result)
-    elif numpy and not tensor:
+    elif numpy and not tensor and not isinstance(vectors, np.ndarray):
         result = vectors.numpy()
     return result if tensor or numpy else list(result)
+
+
+def _unit_length(vectors: Tensor | Vectors) -> Tensor | Vectors:
+    if isinstance(vectors, np.ndarray):
+        return normalized(np.array(vectors, order="C"))
+    from simcse_kit.losses.similarity import unit_length
+
+    return unit_length(vectors)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from simcse_kit.encoder.call import is_text
-from simcse_kit.encoder.folder import Settings
-from simcse_kit.losses.similarity import ArrayLike, similarity, similarity_pairwise
+from simcse_kit.encoder.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from simcse_kit.losses.similarity import ArrayLike
 
 
 class ComparesTexts:
@@ -32,6 +35,8 @@ class ComparesTexts:
         compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy;
         vectors may stand for the strings of one side. ``device``: move the model there first.
         """
+        from simcse_kit.losses.similarity import similarity  # of tensors
+
         a, b = (list(x) if isinstance(x, Iterator) else x for x in (a, b))  # they are looked at before they are encoded
         if not is_text(a) and not is_text(b):
             return similarity(a, b, self.settings.similarity_fn_name)
@@ -43,4 +48,6 @@ class ComparesTexts:
 
     def similarity_pairwise(self, a: ArrayLike, b: ArrayLike) -> Tensor:
         """Similarity of row i with row i: (N, D), (N, D) -> (N,), by the folder's ``similarity_fn_name``."""
+        from simcse_kit.losses.similarity import similarity_pairwise  # of tensors
+
         return similarity_pairwise(a, b, self.settings.similarity_fn_name)

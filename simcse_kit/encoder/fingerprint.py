@@ -6,11 +6,11 @@ import hashlib
 import json
 from typing import Any
 
-from simcse_kit.encoder.folder import Settings
 from simcse_kit.encoder.lora import lora_scales
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.settings import Settings
 
-_PROBES = (
+PROBES = (
     "The quick brown Fox jumps over the lazy dog, doesn't it?",
     "  Zwei  Gänse; naïve café №42 — e=mc²  ",
     "안전모를 가진 한 남자 東京は日本 Привет мир 😀 \t x_y\u00a0z",
@@ -26,7 +26,7 @@ def fingerprint(encoder: Encoder, tokenizer: Any, settings: Settings) -> str:
     digest = hashlib.sha256()
     post = [repr(module) for module in encoder.post]
     prompts = sorted((name, text) for name, text in settings.prompts.items() if text)
-    probes = [tokenizer(text, verbose=False)["input_ids"] for text in _PROBES]
+    probes = [tokenizer(text, verbose=False)["input_ids"] for text in PROBES]
     said = [
         encoder.pooling,
         post,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,46 +25,15 @@ from simcse_kit.encoder.folder_pooling import (
 from simcse_kit.encoder.intact import inside
 from simcse_kit.encoder.lora import ADAPTER, has_lora, write_adapter
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize
+from simcse_kit.encoder.settings import RECORD, Settings
 from simcse_kit.encoder.template import portable
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.files import read_json, write_json
 
-RECORD = "simcse_kit.json"
 _NO_LIMIT = 1e9  # tokens
 _OLD_TRANSFORMERS = ("ALBERT", "BERT", "CamemBERT", "DistilBERT", "RoBERTa", "T5", "XLMRoBERTa", "XLNet")
 """What sentence-transformers before 0.3 called its Transformer, by the backbone."""
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
-
-_OF_A_MODEL = re.compile(  # by their path in the folder; transformers' and sentence-transformers' names
-    r"modules\.json|README\.md|simcse_kit\.json|config\.json|generation_config\.json|config_sentence_transformers\.json"
-    r"|sentence_\w+_config\.json|model(-\d+-of-\d+)?\.safetensors|pytorch_model(-\d+-of-\d+)?\.bin"
-    r"|(model\.safetensors|pytorch_model\.bin)\.index\.json|adapter_config\.json|adapter_model\.(safetensors|bin)"
-    r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json)|merges\.txt"
-    r"|chat_template\.jinja|(spiece|sentencepiece\.bpe|tokenizer)\.model"
-    r"|\d+_[A-Z]\w*/(config\.json|wordembedding_config\.json|model\.safetensors|pytorch_model\.bin)"
-)
-
-
-def is_model_file(path: str) -> bool:
-    """Whether a file of a model's folder belongs to the model, so that one that is saved there replaces or removes it.
-
-    >>> is_model_file("2_Dense/config.json"), is_model_file("checkpoint-3/config.json"), is_model_file("notes.txt")
-    (True, False, False)
-    """
-    return _OF_A_MODEL.fullmatch(path) is not None
-
-
-@dataclass
-class Settings:
-    """What a folder says beside weights: how text becomes tokens, and how vectors are compared."""
-
-    max_seq_length: int | None = None  # tokens, special ones included; None: no limit
-    prompts: dict[str, str] = field(default_factory=lambda: {"query": "", "document": ""})  # sentence-transformers' own
-    default_prompt_name: str | None = None
-    similarity_fn_name: str = "cosine"
-    truncate_dim: int | None = None
-    do_lower_case: bool = False
-    include_prompt: bool = True  # False: the prompt's tokens are left out of the pooling
 
 
 @dataclass
@@ -153,14 +121,6 @@ def _length(value: Any, file: Path) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
         raise ModelError(f"{file}: max_seq_length must be a number of tokens, at least 1, or null; got {value!r}")
     return None if value is None or value > _NO_LIMIT else int(value)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What our own file in a model's folder says; nothing where it is not there."""
-    found = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
-    if not isinstance(found, dict):
-        raise ModelError(f"{folder / RECORD}: expected a JSON object, found {found!r:.60}")
-    return found
 
 
 def _hands_layers_on(transformer: Path | None) -> bool:

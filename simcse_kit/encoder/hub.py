@@ -34,20 +34,28 @@ def resolve(
     """A folder for a path or a hub name; fetched through huggingface_hub's cache where it is not on disk."""
     name = str(name_or_path)
     path = Path(name).expanduser()
+    check_name(name)
+    if path.is_dir():
+        return ModelSource(name, path, None)
+    packaged = packaged_model(name) if revision is None else None
+    if packaged is not None:
+        return ModelSource(name, packaged, None)
+    folder = _download(name, revision, local_files_only, trust_remote_code)
+    return ModelSource(name, folder, KNOWN_POOLINGS.get(name))
+
+
+def check_name(name_or_path: str | Path) -> None:
+    """A `ModelError` for what is neither a model's folder nor a hub name; the hub is not asked."""
+    name = str(name_or_path)
+    path = Path(name).expanduser()
     if path.is_dir():
         _complete(path)
         if not any((path / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
             raise ModelError(f"{name} is a folder but not a model: it holds neither config.json nor modules.json")
-        return ModelSource(name, path, None)
-    if path.is_file():
+    elif path.is_file():
         raise ModelError(f"{name} is a file; a model is a folder or a hub name")
-    packaged = packaged_model(name) if revision is None else None
-    if packaged is not None:
-        return ModelSource(name, packaged, None)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise ModelError(f"no folder {name}, and it is not a hub name (owner/name) either")
-    folder = _download(name, revision, local_files_only, trust_remote_code)
-    return ModelSource(name, folder, KNOWN_POOLINGS.get(name))
 
 
 def _complete(folder: Path) -> None:

@@ -21,13 +21,14 @@ from simcse_kit.encoder.backbone import (
     state_keys,
 )
 from simcse_kit.encoder.fingerprint import fingerprint
-from simcse_kit.encoder.folder import SentenceTransformersFolder, Settings, read_modules, read_record
+from simcse_kit.encoder.folder import SentenceTransformersFolder, read_modules
 from simcse_kit.encoder.hub import ModelSource
 from simcse_kit.encoder.lora import base_folder, has_lora, load_adapter, merge_lora
 from simcse_kit.encoder.modules import Dense, Encoder, Normalize, hidden_size
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.encoder.pooling import pooling_name, recorded_pooling
 from simcse_kit.encoder.probing import settle_padding
+from simcse_kit.encoder.settings import Settings, read_record
 from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
 
 _ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints

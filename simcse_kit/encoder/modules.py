@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from simcse_kit.encoder.backbone import PACKED, first_position
+from simcse_kit.encoder.padding import Packing
 from simcse_kit.encoder.poolers import OUTPUT, POOLERS, Pooler
 from simcse_kit.encoder.pooling import last_occurrence, pool
-from simcse_kit.encoder.tokens import Packing
 from simcse_kit.errors import ModelError
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from simcse_kit.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 RANGES = "int8_ranges"  # the name under which a model's record keeps them
@@ -62,13 +64,15 @@ def checked_ranges(ranges: ArrayLike) -> NDArray[np.float32]:
     return found
 
 
-def quantized(vectors: Tensor, precision: str, ranges: NDArray[np.float32] | None = None) -> NDArray[Any]:
+def quantized(
+    vectors: Tensor | NDArray[Any], precision: str, ranges: NDArray[np.float32] | None = None
+) -> NDArray[Any]:
     """Vectors (N, D) float32 as they are stored: (N, D), or (N, D/8) for binary and ubinary.
 
     int8 and uint8 by ``ranges`` (2, D), as sentence-transformers does it; without, see `own_int8`, and uint8 is that
     plus 128. So a text has the same numbers in every call.
     """
-    values: NDArray[np.float32] = vectors.cpu().numpy()
+    values: NDArray[np.float32] = vectors if isinstance(vectors, np.ndarray) else vectors.cpu().numpy()
     if precision in ("binary", "ubinary"):
         bits = np.packbits(values > 0, axis=1)
         return bits if precision == "ubinary" else (bits.astype(np.int16) - 128).astype(np.int8)

@@ -20,7 +20,8 @@ from torch.nn.functional import cosine_similarity
 from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.encoder.cache import cache_folder
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.tokens import TokenTable, pad
+from simcse_kit.encoder.padding import pad
+from simcse_kit.encoder.tokens import TokenTable
 from simcse_kit.errors import ModelError, SimCSEKitError, say_once
 from simcse_kit.files import read_json, staged_file, write_json
 

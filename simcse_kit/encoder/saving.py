@@ -10,9 +10,9 @@ from typing import Any
 from simcse_kit.encoder.backbone import is_encoder_of, whole_of
 from simcse_kit.encoder.call import prompt_of
 from simcse_kit.encoder.card import model_card
-from simcse_kit.encoder.folder import RECORD, Settings
 from simcse_kit.encoder.lora import has_lora
 from simcse_kit.encoder.modules import Encoder, Normalize
+from simcse_kit.encoder.settings import RECORD, Settings
 from simcse_kit.encoder.used_parts import used_parts
 from simcse_kit.files import staged_file, write_json
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from simcse_kit.encoder.settings import Settings
 from simcse_kit.errors import say_once
 
 _CHUNK = 8192  # sentences that go to the tokenizer at once
@@ -32,6 +31,14 @@ class TokenTable(NamedTuple):
     def rows(self, indices: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.int32]]:
         """The token ids of the named sentences."""
         return [self.flat[self.offsets[i] : self.offsets[i + 1]] for i in indices]
+
+
+def tokenize_by(
+    settings: Settings, tokenizer: Any, sentences: Sequence[str], max_length: int | None = None
+) -> TokenTable:
+    """`tokenize` as a model's settings say; ``max_length`` goes before theirs."""
+    texts = [text.lower() for text in sentences] if settings.do_lower_case else sentences
+    return tokenize(tokenizer, texts, settings.max_seq_length if max_length is None else max_length)
 
 
 def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -> TokenTable:
@@ -117,46 +124,17 @@ def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, characters: in
         )
 
 
-def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[Tensor, Tensor | None]:
+def padded(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Right-padded ids (B, L) and their mask (B, L), or None as the mask where nothing had to be padded."""
     width = max(len(row) for row in rows)
     if all(len(row) == width for row in rows):
-        return torch.from_numpy(np.stack(rows).astype(np.int64)), None
+        return np.stack(rows).astype(np.int64), None
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row
         mask[i, : len(row)] = 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-def without_prompt(ids: Tensor, mask: Tensor | None, prompt_length: int) -> Tensor:
-    """The mask (B, L) of what is pooled: all but that many tokens at the beginning.
-
-    >>> without_prompt(torch.tensor([[7, 8, 9, 5]]), None, 2).tolist()
-    [[0, 0, 1, 1]]
-    """
-    pooled = torch.ones_like(ids) if mask is None else mask.clone()
-    pooled[:, :prompt_length] = 0
-    return pooled
-
-
-class Packing(NamedTuple):
-    """Where the T tokens of B padded sentences stand, for a forward pass that leaves the padding out."""
-
-    places: Tensor  # (T,) int64, among the B x L
-    starts: Tensor  # (B + 1,) int32: where each sentence begins among the T, and T
-
-    @classmethod
-    def of(cls, lengths: Sequence[int]) -> Packing:
-        """The packing of sentences of so many tokens, padded on the right to the longest.
-
-        >>> Packing.of([1, 3]).places.tolist(), Packing.of([1, 3]).starts.tolist()
-        ([0, 3, 4, 5], [0, 1, 4])
-        """
-        kept = np.arange(max(lengths)) < np.asarray(lengths)[:, None]  # (B, L)
-        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return cls(torch.from_numpy(np.flatnonzero(kept)), torch.from_numpy(starts))
+    return ids, mask
 
 
 def length_batches(

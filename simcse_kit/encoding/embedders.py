@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.model import SimCSE
 from simcse_kit.parts.named import is_named, load_named
@@ -99,10 +98,12 @@ def _function(name: str) -> EncodeFn:
 def _peer(
     name: str, reason: UnsupportedModelError, batch_size: int | None, bar: bool, options: dict[str, Any]
 ) -> Embedder:
-    from sentence_transformers import SentenceTransformer
-
     if options.get("backend", "torch") != "torch" or options.get("dtype", "float32") != "float32":
         raise ModelError(f"{reason}; sentence-transformers runs it, but in --backend torch and float32 only")
+    from sentence_transformers import SentenceTransformer
+
+    from simcse_kit.encoder.backbone import max_positions
+
     say_once(f"{reason}: it is run by sentence-transformers")
     device = options.get("device")
     model = SentenceTransformer(

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source
@@ -23,8 +23,10 @@ from simcse_kit.encoding.bulk.formats import hash_of_ranges, stored, width, writ
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError, ModelError, SimCSEKitError, require_extra
 from simcse_kit.files import as_written, read_json, sync, write_json
-from simcse_kit.losses.similarity import ArrayLike
 from simcse_kit.model import SimCSE
+
+if TYPE_CHECKING:
+    from simcse_kit.losses.similarity import ArrayLike
 
 _RECORD = "_simcse_kit.json"  # readers of Parquet folders pass over names with an underscore
 _TASK_ROWS = 1 << 15

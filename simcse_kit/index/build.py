@@ -25,6 +25,7 @@ from simcse_kit.model import SimCSE
 from simcse_kit.search.address import Address, index_address
 from simcse_kit.search.collection import Collection
 from simcse_kit.search.commits import clear, one_writer
+from simcse_kit.search.kinds import get_kind
 from simcse_kit.search.store import is_file
 from simcse_kit.search.stores import token_of
 from simcse_kit.search.structure import TARGET_RECALL
@@ -108,7 +109,7 @@ def build_index(
     if address.uri is not None:
         return _build_in_milvus(model, files, address, how, kind, target_recall, queries)
     target = Path(os.path.realpath(address.path))
-    taken = SearchIndexError(f"{address} is there already and not empty; name a new folder, or add to it")
+    taken = _taken(address)
     if target.is_dir():
         with one_writer(target, opened=True):
             clear(target)  # of a first save that was killed
@@ -129,6 +130,19 @@ def build_index(
         sync(target.parent)
     collection = Collection.open(target, trust_remote_code=True)  # a kind of the user's own was given
     return SentenceIndex(index.model, collection), counts
+
+
+def check_build(files: str | Path | Sequence[str | Path], address: Address, kind: str) -> None:
+    """What `build_index` would find wrong with its files, its place and its kind: to ask before a model is loaded."""
+    files_of([files] if isinstance(files, str | Path) else list(files), Counter())
+    if kind != "auto":
+        get_kind(kind)
+    if address.uri is None and is_file(Path(os.path.realpath(address.path))):
+        raise _taken(address)
+
+
+def _taken(address: Address) -> SearchIndexError:
+    return SearchIndexError(f"{address} is there already and not empty; name a new folder, or add to it")
 
 
 @contextmanager

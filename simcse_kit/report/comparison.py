@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simcse_kit.data.reading import check_file
 from simcse_kit.encoding.embedders import Embedder, open_embedder
 from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation import Difference, Interval, Suite, SuiteResult, compare, evaluate, intervals
@@ -217,6 +218,8 @@ def suites_with_data(
         place = data if by_suite is None else by_suite.get(name)
         if place is None or isinstance(place, Mapping):
             raise SimCSEKitError(f"the suite {name} needs {part.data}")
+        if part.takes_scored_pairs and isinstance(place, str | Path) and not Path(place).is_dir():
+            check_file(place)  # before a model is loaded
         parts[name], places[name] = part, place
     if not parts:
         raise SimCSEKitError("name at least one suite to measure on")

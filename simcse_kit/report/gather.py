@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simcse_kit.data import read_scored_pairs
-from simcse_kit.encoder.folder import RECORD
+from simcse_kit.encoder.settings import RECORD
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import SUITES
 from simcse_kit.evaluation.results import AVERAGE
 from simcse_kit.files import as_written, read_json
 from simcse_kit.report.charts import GeometryStep
 from simcse_kit.report.comparison import Comparison, ModelScores, compare_models
-from simcse_kit.training.record import METRICS, RUN_RECORD, eval_record, machine, read_metrics
+from simcse_kit.training.output import RUN_RECORD
+from simcse_kit.training.record import METRICS, eval_record, machine, read_metrics
 from simcse_kit.training.seeds import seed_models
 
 _HUB = "hf:"  # before the name of a data set there

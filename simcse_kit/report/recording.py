@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from simcse_kit.encoder.folder import RECORD
+from simcse_kit.encoder.settings import RECORD
 from simcse_kit.errors import ModelError, SimCSEKitError
 from simcse_kit.evaluation import SUITES, SuiteResult, intervals
 from simcse_kit.model import SimCSE

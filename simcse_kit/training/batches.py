@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from simcse_kit.encoder.tokens import Packing, TokenTable, length_groups, of_one_length, pad
+from simcse_kit.encoder.padding import Packing, pad
+from simcse_kit.encoder.tokens import TokenTable, length_groups, of_one_length
 from simcse_kit.training.sampling import Item
 from simcse_kit.training.targets import Targets
 

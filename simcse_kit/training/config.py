@@ -18,6 +18,8 @@ from simcse_kit.parts import check_settings, own_name, setting
 from simcse_kit.training.recipes import recipe_settings
 
 MODES = ("unsup", "sup")
+STEPS = 100  # of a run whose batch size is chosen for its rows, at least
+SMALLEST = 16  # rows of such a batch
 Select = Literal["eval-data", "dropout-twins", "last"]
 TrainHead = Literal["mlp", "projection", "none"]
 LISTS = ("matryoshka_dims", "augmentation", "teacher", "prompts")  # one item or several

@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 
 from simcse_kit.errors import say_once
 from simcse_kit.training.class_batches import class_cut
-from simcse_kit.training.config import TrainConfig
+from simcse_kit.training.config import SMALLEST, STEPS, TrainConfig
 from simcse_kit.training.sampling import Cut, cut
 
-STEPS = 100  # at least, of a run
-SMALLEST = 16  # rows of a batch
 _BATCHES = 10  # an epoch, so that most of the others are negatives now and then
 _UNIT = 8  # rows that a batch is a multiple of
 

@@ -18,13 +18,13 @@ from simcse_kit.data import (
     read_scored_pairs,
     read_sentences,
 )
-from simcse_kit.distributed import World
 from simcse_kit.encoder.hub import resolve
 from simcse_kit.encoder.load import Loaded, load_encoder
 from simcse_kit.encoder.lora import add_lora, set_gradient_checkpointing
 from simcse_kit.encoder.probing import half_fault_in_training
 from simcse_kit.encoder.speed.fast import packs
 from simcse_kit.errors import TrainingError, say_once
+from simcse_kit.launch import World
 from simcse_kit.model import SimCSE
 from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.training.batches import GROUPS, TrainingRows
@@ -34,10 +34,10 @@ from simcse_kit.training.fitted import epoch_of, fit_to_rows, steps_of
 from simcse_kit.training.labelled import labelled_rows
 from simcse_kit.training.launched import check_checkpoint
 from simcse_kit.training.objective import ContrastiveModel, build_objective
+from simcse_kit.training.output import check_overwrite
 from simcse_kit.training.preflight import (
     check_differences,
     check_gold,
-    check_overwrite,
     check_rows,
     check_space,
     check_views,

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.distributed import total, world
+from simcse_kit.distributed import total
 from simcse_kit.encoder.backbone import quiet_transformers
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import TrainingError, say_once
+from simcse_kit.launch import world
 from simcse_kit.training.batches import Group
 
 _MLM_PROBABILITY = 0.15  # of the tokens are to be predicted (Devlin et al., 2019)

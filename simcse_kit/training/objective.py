@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simcse_kit.distributed import gather, row_counts, world
+from simcse_kit.distributed import gather, row_counts
 from simcse_kit.encoder.modules import Dense, Encoder, projection_head
+from simcse_kit.encoder.padding import Packing
 from simcse_kit.encoder.template import TemplateSpan, template_bias
-from simcse_kit.encoder.tokens import Packing
+from simcse_kit.launch import world
 from simcse_kit.objectives import AUGMENTATIONS
 from simcse_kit.objectives.terms.mlm import MaskedLanguageModelling
 from simcse_kit.objectives.terms.momentum_queue import MomentumQueueTerm

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.files import MARK, owned, owner, replace_folder
+from simcse_kit.files import MARK, at_work, existing_parent, owned, owner, replace_folder
 
+RUN_RECORD = "run.json"
 _NAME = ".running"
 
 
@@ -77,3 +79,33 @@ def _places(target: Path) -> list[Path]:
     if real.is_dir() and (real.stat().st_dev != real.parent.stat().st_dev or not os.access(real.parent, os.W_OK)):
         places.reverse()
     return places
+
+
+def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
+    """The output folder can be written and holds nothing that would be lost."""
+    if resume and overwrite:
+        raise TrainingError("--resume goes on with a run, --overwrite replaces it: give one of them")
+    if output_dir.is_file():
+        raise TrainingError(f"output folder {output_dir} is a file")
+    holds = output_dir.is_dir() and not all(map(at_work, output_dir.iterdir()))
+    if holds and not (resume or overwrite):
+        raise TrainingError(f"{output_dir} is not empty; --resume goes on with the run there, --overwrite replaces it")
+    if holds and not (output_dir / RUN_RECORD).is_file():
+        refused = "it cannot be resumed" if resume else "it is not overwritten: empty it yourself"
+        raise TrainingError(f"{output_dir} is not a training run ({RUN_RECORD} is missing), so {refused}")
+    parent = existing_parent(output_dir)
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise TrainingError(f"cannot write in {parent}: {error.strerror}") from error
+
+
+def check_overwrite(output_dir: Path, reads: Sequence[object]) -> None:
+    """Nothing that the run reads lies in the folder that it replaces."""
+    target = output_dir.resolve()
+    for source in reads:
+        if isinstance(source, str | Path) and Path(source).resolve().is_relative_to(target):
+            raise TrainingError(
+                f"--overwrite would delete {source}, which this run needs; choose another output folder"
+            )

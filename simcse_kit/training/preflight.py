@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -12,16 +10,15 @@ import torch
 
 from simcse_kit.data import TextData
 from simcse_kit.data.rows import shown
-from simcse_kit.distributed import World
 from simcse_kit.encoder.load import Loaded
 from simcse_kit.errors import MissingExtraError, TrainingError, say_once
-from simcse_kit.files import at_work, existing_parent, free_bytes
+from simcse_kit.files import free_bytes
+from simcse_kit.launch import World
 from simcse_kit.training.batches import TrainingRows
 from simcse_kit.training.checkpoints import KEPT
 from simcse_kit.training.config import TrainConfig
 from simcse_kit.training.harm import measured_harm
 from simcse_kit.training.objective import ContrastiveModel
-from simcse_kit.training.record import RUN_RECORD
 from simcse_kit.training.sampling import Item
 from simcse_kit.types import ScoredPairs
 
@@ -57,36 +54,6 @@ def tell_repeats(data: TextData, config: TrainConfig) -> None:
             f"{repeats} of the {len(data)} rows of {data.source} repeat another: equal sentences are not taken for "
             f"negatives of each other; {apart}"
         )
-
-
-def check_output(output_dir: Path, *, resume: bool, overwrite: bool) -> None:
-    """The output folder can be written and holds nothing that would be lost."""
-    if resume and overwrite:
-        raise TrainingError("--resume goes on with a run, --overwrite replaces it: give one of them")
-    if output_dir.is_file():
-        raise TrainingError(f"output folder {output_dir} is a file")
-    holds = output_dir.is_dir() and not all(map(at_work, output_dir.iterdir()))
-    if holds and not (resume or overwrite):
-        raise TrainingError(f"{output_dir} is not empty; --resume goes on with the run there, --overwrite replaces it")
-    if holds and not (output_dir / RUN_RECORD).is_file():
-        refused = "it cannot be resumed" if resume else "it is not overwritten: empty it yourself"
-        raise TrainingError(f"{output_dir} is not a training run ({RUN_RECORD} is missing), so {refused}")
-    parent = existing_parent(output_dir)
-    try:
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise TrainingError(f"cannot write in {parent}: {error.strerror}") from error
-
-
-def check_overwrite(output_dir: Path, reads: Sequence[object]) -> None:
-    """Nothing that the run reads lies in the folder that it replaces."""
-    target = output_dir.resolve()
-    for source in reads:
-        if isinstance(source, str | Path) and Path(source).resolve().is_relative_to(target):
-            raise TrainingError(
-                f"--overwrite would delete {source}, which this run needs; choose another output folder"
-            )
 
 
 def check_report(report_to: str) -> None:

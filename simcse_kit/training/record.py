@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from simcse_kit.data import TextData
@@ -20,10 +19,10 @@ from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.files import as_written, read_json, staged_folder, write_json
 from simcse_kit.parts import own_name
 from simcse_kit.training.config import COMMON, TrainConfig, needs, part_settings
+from simcse_kit.training.output import RUN_RECORD
 from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
 
-RUN_RECORD = "run.json"
 METRICS = "metrics.jsonl"
 _LIFE = ("versions", "machine", "device", "commit")  # what may change when a run is resumed
 _FREE_TO_CHANGE = {"device", "report_to"}  # between a run and its resumption
@@ -210,6 +209,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def machine() -> dict[str, Any]:
     """What a result's bits depend on beside the versions."""
+    import torch
+
     accelerator = {"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {"processor": processor_name(), "threads": torch.get_num_threads()} | accelerator
 

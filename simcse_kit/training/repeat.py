@@ -11,7 +11,8 @@ from simcse_kit.files import read_json
 from simcse_kit.objectives import OBJECTIVES
 from simcse_kit.training.config import COMMON, part_settings
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.record import RUN_RECORD, differences, machine, versions
+from simcse_kit.training.output import RUN_RECORD
+from simcse_kit.training.record import differences, machine, versions
 from simcse_kit.training.run import run
 from simcse_kit.training.teachers import teacher_name, teacher_pooling
 

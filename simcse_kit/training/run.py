@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from simcse_kit.data.judged import QRELS
-from simcse_kit.distributed import barrier, join
-from simcse_kit.encoder.speed.compiled import compiled
-from simcse_kit.encoder.speed.fast import training_speedups
-from simcse_kit.evaluation.judgements import record_use
-from simcse_kit.training.checkpoints import checkpoints, remove_checkpoints, step_of
-from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.job import Job, TrainData, prepare
-from simcse_kit.training.output import run_folder
-from simcse_kit.training.plan import make_plan
-from simcse_kit.training.record import resumed_record, write_record
+from simcse_kit.data.labelled import LabelledTexts
+from simcse_kit.data.reading import check_file
+from simcse_kit.encoder.hub import check_name
+from simcse_kit.encoder.poolers import POOLERS
+from simcse_kit.training.config import make_config
+from simcse_kit.training.events import TrainResult
+from simcse_kit.training.output import check_output
 from simcse_kit.training.settings import TrainSettings, check_known
-from simcse_kit.training.targets import FOLDER as TARGETS
-from simcse_kit.training.taught import set_targets
-from simcse_kit.training.trial import trial_step
+
+if TYPE_CHECKING:
+    from simcse_kit.training.job import TrainData
 
 __all__ = ["TrainSettings", "train_sup", "train_unsup"]
 
@@ -68,63 +61,20 @@ def run(
 ) -> TrainResult:
     """Train; ``expected`` is the record of a run that this one is to repeat."""
     check_known(settings, f"train_{mode}")
-    job = prepare(mode, source, output_dir, settings, expected=expected)
-    first = job.world.rank == 0
-    listener = (settings.get("listener") if first else None) or TrainListener()
-    from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are told before
+    _check_first(mode, source, output_dir, settings)
+    from simcse_kit.training.running import run_job  # torch and transformers take seconds to import
 
-    join(job.model.device)  # every process has passed its checks
-    with run_folder(job.target, job.output_dir, resume=job.resume) if first else nullcontext():
-        if first:
-            _begin(job)
-        barrier()
-        if job.teacher is not None:
-            set_targets(job, job.teacher)
-        with _speedups(job) as names:
-            plan = make_plan(job, names)
-            listener.started(plan)
-            result = fit(job, plan, listener)
-        if first:
-            shutil.rmtree(job.output_dir / TARGETS, ignore_errors=True)
-    barrier()
-    result = result._replace(output_dir=output_dir)
-    listener.finished(result)
-    return result
+    return run_job(mode, source, output_dir, settings, expected=expected)
 
 
-def _begin(job: Job) -> None:
-    """Write down what the run is; of one that goes on, remove the damaged checkpoints after the one that is whole."""
-    record, run = job.record, job.output_dir
-    if job.checkpoint is not None:
-        step = step_of(job.checkpoint)
-        record = resumed_record(run, record, step=step)
-        remove_checkpoints(run, {later for later in map(step_of, checkpoints(run)) if later > step})
-    write_record(run, record)
-    _record_queries(job)
-
-
-def _record_queries(job: Job) -> None:
-    """Queries that select the model, or that its start model was made with: they never count in a verdict on it."""
-    judged = job.pairs if job.pairs is not None and job.select == "eval-data" else None
-    folder = judged.source if judged is not None and (Path(judged.source) / QRELS).is_file() else None
-    queries = judged.first if judged is not None and folder is not None else []
-    record_use(job.output_dir, queries, purpose="selection", folder=folder, start=job.config.model, by=job.target)
-
-
-@contextmanager
-def _speedups(job: Job) -> Iterator[tuple[str, ...]]:
-    """Exact ones; where activations are computed again they would not pay."""
-    if job.config.gradient_checkpointing:
-        yield ()
-        return
-    with training_speedups(job.model.encoder, mlm=job.objective.mlm is not None) as names:
-        if not job.compiles:
-            yield names
-            return
-        with compiled(job.model.encoder, lambda: _try_step(job)) as works:
-            yield (*names, "torch.compile") if works else names
-
-
-def _try_step(job: Job) -> None:
-    with trial_step(job):
-        pass
+def _check_first(mode: str, source: TrainData, output_dir: Path, settings: TrainSettings) -> None:
+    """What can be seen to be wrong without torch; the run looks at it again, and at all the rest."""
+    labelled = settings.get("label_column") is not None or isinstance(source, LabelledTexts)
+    config = make_config(mode, settings, labelled=labelled)
+    check_output(output_dir, resume=settings.get("resume", False), overwrite=settings.get("overwrite", False))
+    if config.pooling is not None:
+        POOLERS.get(config.pooling)
+    check_name(config.model)
+    for file in (source, settings.get("eval_data")):
+        if isinstance(file, str | Path) and not Path(file).is_dir():
+            check_file(file)

@@ -6,17 +6,18 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simcse_kit.distributed import barrier, world
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import as_written, read_json, write_json
+from simcse_kit.launch import world
 from simcse_kit.training.events import TrainResult
-from simcse_kit.training.job import TrainData
-from simcse_kit.training.preflight import check_output
-from simcse_kit.training.record import RUN_RECORD
+from simcse_kit.training.output import RUN_RECORD, check_output
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.training.settings import check_known
+
+if TYPE_CHECKING:
+    from simcse_kit.training.job import TrainData
 
 SUMMARY = "seeds.json"
 
@@ -60,6 +61,8 @@ def train_seeds(
     result = summarise(runs)
     if world().rank == 0:
         write_json(folder / SUMMARY, _summary(result))
+    from simcse_kit.distributed import barrier  # torch is in memory by now
+
     barrier()
     return result
 

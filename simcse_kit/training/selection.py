@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from simcse_kit.data import TextData
-from simcse_kit.encoder.tokens import length_batches, pad
+from simcse_kit.encoder.padding import pad
+from simcse_kit.encoder.tokens import length_batches
 from simcse_kit.errors import TrainingError
 from simcse_kit.evaluation import evaluate_pairs
 from simcse_kit.evaluation.metrics import alignment, uniformity

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from simcse_kit.distributed import World, world
 from simcse_kit.encoder.backends.dtypes import multiplies_bfloat16
 from simcse_kit.encoder.device import pick_device
 from simcse_kit.errors import TrainingError
+from simcse_kit.launch import World, world
 from simcse_kit.training.config import TrainConfig, make_config
 from simcse_kit.training.launched import check_sharding, sharded
-from simcse_kit.training.output import check_owner, folder_of_run
-from simcse_kit.training.preflight import check_device, check_output, check_report
+from simcse_kit.training.output import check_output, check_owner, folder_of_run
+from simcse_kit.training.preflight import check_device, check_report
 from simcse_kit.training.recipes import mode_defaults
 from simcse_kit.training.record import run_of
 from simcse_kit.training.settings import TrainSettings

@@ -118,8 +118,7 @@ class ShardedTrainer(ContrastiveTrainer):
 def _on_cpu(model: SimCSE) -> SimCSE:
     """The same model around a copy of its encoder."""
     device = model.device
-    twin = copy.copy(model)
-    twin.encoder = copy.deepcopy(model.encoder.cpu())  # copied there: the accelerator may have no room for two
+    twin = model.with_encoder(copy.deepcopy(model.encoder.cpu()))  # there: the accelerator may have no room for two
     model.encoder.to(device)
     return twin
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
+from simcse_kit.encoder.hub import check_name
 from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
@@ -22,8 +23,14 @@ from simcse_kit.evaluation.used import without_used
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.training.events import TrainListener, TrainResult
-from simcse_kit.training.output import check_owner, check_stopped, folder_of_run, run_folder
-from simcse_kit.training.preflight import check_output, check_overwrite
+from simcse_kit.training.output import (
+    check_output,
+    check_overwrite,
+    check_owner,
+    check_stopped,
+    folder_of_run,
+    run_folder,
+)
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.workflows.measured import measured_methods
 from simcse_kit.workflows.methods import Method, choose_method
@@ -150,6 +157,7 @@ def adapt(
     target = Path(output_dir)
     check_owner(target)
     check_output(target, resume=resume, overwrite=overwrite)
+    check_name(model)
     if not (resume or overwrite):
         check_stopped(target)
     folder = folder_of_run(target, resume=resume, overwrite=overwrite, apart=True)

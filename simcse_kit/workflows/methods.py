@@ -12,7 +12,7 @@ from simcse_kit.data.passages import sentence_and_rest
 from simcse_kit.encoder.call import DOCUMENT, QUERY
 from simcse_kit.model import SimCSE
 from simcse_kit.objectives.neighbors import Neighbors
-from simcse_kit.training.fitted import SMALLEST, STEPS
+from simcse_kit.training.config import SMALLEST, STEPS
 from simcse_kit.workflows.smoothing import AMONG, Smoothing, smoothing
 from simcse_kit.workflows.texts import Texts
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from simcse_kit.encoder.call import DOCUMENT, QUERY, as_asked, prompt_of, with_prompt
-from simcse_kit.encoder.folder import Settings
+from simcse_kit.encoder.settings import Settings
 
 PROMPTS = Settings(prompts={"passage": "p: ", "corpus": "c: "}, default_prompt_name="corpus")
 AS_ARRAY = {"precision": "float32", "numpy": True, "tensor": False}

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from simcse_kit import Notice, SimCSE
 from simcse_kit.encoder import tokens
-from simcse_kit.encoder.tokens import length_batches, length_groups, pad, tokenize
+from simcse_kit.encoder.padding import pad
+from simcse_kit.encoder.tokens import length_batches, length_groups, tokenize
 from support.tiny import SENTENCES, make_tokenizer
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=60).map(lambda values: np.array(values, dtype=np.int64))

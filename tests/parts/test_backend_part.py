@@ -14,9 +14,14 @@ import pytest
 import torch
 
 from simcse_kit import SimCSE
-from simcse_kit.encoder.backends.choice import check_backend_device, default_device
 from simcse_kit.encoder.backends.dtypes import choose_dtype
-from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, EncodeBackend
+from simcse_kit.encoder.backends.part import (
+    BACKENDS,
+    BackendRequest,
+    EncodeBackend,
+    check_backend_device,
+    default_device,
+)
 from simcse_kit.encoder.backends.torch import TorchBackend
 from simcse_kit.errors import ModelError
 from support.tiny import SENTENCES
@@ -99,7 +104,7 @@ def test_without_a_device_it_gets_the_one_that_it_needs(
     backend: str, tiny_model: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a machine with an accelerator too, which `pick_device` would take."""
-    monkeypatch.setattr("simcse_kit.model.pick_device", lambda asked: torch.device(asked or "meta"))
+    monkeypatch.setattr("simcse_kit.encoder.whole.pick_device", lambda asked: torch.device(asked or "meta"))
     assert SimCSE(tiny_model("bert"), pooling="mean", backend=backend).device.type == "cpu"
 
 

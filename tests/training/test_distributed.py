@@ -17,7 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from simcse_kit import SimCSE, train_sup, train_unsup
 from simcse_kit.data import LabelledTexts
-from simcse_kit.distributed import any_rank, from_first, gather, total, world
+from simcse_kit.distributed import any_rank, from_first, gather, total
+from simcse_kit.launch import world
 from simcse_kit.losses import info_nce
 from simcse_kit.training.gradcache import cached_step
 from simcse_kit.training.job import Job, prepare

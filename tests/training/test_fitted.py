@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from simcse_kit import errors
 from simcse_kit.errors import Notice
-from simcse_kit.training.config import make_config
-from simcse_kit.training.fitted import SMALLEST, STEPS, fit_to_rows, steps_of
+from simcse_kit.training.config import SMALLEST, STEPS, make_config
+from simcse_kit.training.fitted import fit_to_rows, steps_of
 
 
 def fitted(rows: int, *, ranks: int = 1, labelled: bool = False, mode: str = "sup", **given_: Any) -> tuple[Any, ...]:

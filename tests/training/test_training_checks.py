@@ -15,8 +15,8 @@ import torch
 
 from simcse_kit import SimCSE, errors, repeat_run, train_sup, train_unsup
 from simcse_kit.data import LabelledTexts
-from simcse_kit.distributed import World
 from simcse_kit.errors import DataError, MissingExtraError, ModelError, Notice, TrainingError
+from simcse_kit.launch import World
 from simcse_kit.training.harm import measured_harm
 from simcse_kit.training.job import prepare
 from simcse_kit.training.preflight import check_device, check_space

@@ -15,16 +15,13 @@ from simcse_kit.encoder.backends.part import (
     BackendRequest,
     EncodeBackend,
     check_backend_device,
-    check_processes,
-    default_device,
+    check_dtype,
 )
 from simcse_kit.encoder.backends.torch import TorchBackend
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.probing import half_fault, is_sound, probe_tokens
 from simcse_kit.encoder.tokens import TokenTable
-from simcse_kit.errors import ModelError, say_once
-
-__all__ = ["check_backend_device", "check_processes", "default_device", "make_backend"]
+from simcse_kit.errors import say_once
 
 
 def make_backend(
@@ -51,9 +48,7 @@ def make_backend(
     part = BACKENDS.get(name)
     device = next(encoder.parameters()).device
     dtype = choose_dtype(dtype, part, device)
-    if calibration is not None and dtype not in part.calibrated:
-        those = dict.fromkeys(one for backend in BACKENDS for one in backend.calibrated)
-        raise ModelError(f"calibration sentences are for dtype {', '.join(those)}; got dtype {dtype}")
+    check_dtype(part, dtype, calibration)
     check_backend_device(part, device)
     request = BackendRequest(
         encoder=encoder,

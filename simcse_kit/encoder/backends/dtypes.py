@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from simcse_kit.encoder.backends.part import BACKENDS, EncodeBackend
-from simcse_kit.errors import ModelError, say_once
+from simcse_kit.encoder.backends.part import BACKENDS, EncodeBackend, check_dtype
+from simcse_kit.errors import say_once
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -19,17 +19,11 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 def choose_dtype(asked: str, backend: str | type[EncodeBackend], device: torch.device) -> str:
     """The dtype asked for, "auto" settled by asking the processor, which is said; else a `ModelError`."""
     part = BACKENDS.get(backend) if isinstance(backend, str) else backend
-    if asked == "auto":
-        able = "bfloat16" in part.dtypes and multiplies_bfloat16(device)
-        chosen = "bfloat16" if able else part.dtypes[0]
-        if "bfloat16" in part.dtypes:
-            say_once(f"dtype auto: {chosen}, for {device.type} {'has' if able else 'has no'} bfloat16 products")
-        return chosen
-    if asked not in part.dtypes:
-        where = [other.name for other in BACKENDS if asked in other.dtypes]
-        hint = f"; {asked} runs with backend {', '.join(where)}" if where else ""
-        raise ModelError(
-            f"dtype of backend {BACKENDS.path_of(part)} must be one of {', '.join(part.dtypes)}, auto; "
-            f"got {asked!r}{hint}"
-        )
-    return asked
+    check_dtype(part, asked)
+    if asked != "auto":
+        return asked
+    able = "bfloat16" in part.dtypes and multiplies_bfloat16(device)
+    chosen = "bfloat16" if able else part.dtypes[0]
+    if "bfloat16" in part.dtypes:
+        say_once(f"dtype auto: {chosen}, for {device.type} {'has' if able else 'has no'} bfloat16 products")
+    return chosen

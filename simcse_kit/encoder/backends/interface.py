@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from simcse_kit.encoder.tokens import TokenTable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OnBatch = Callable[[int], object] | None
 """Hears how many sentences were done."""

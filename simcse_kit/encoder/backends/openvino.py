@@ -8,15 +8,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from simcse_kit.cores import usable_cores
+from simcse_kit.cores import GRAIN, usable_cores
 from simcse_kit.encoder.backends.interface import OnBatch
-from simcse_kit.encoder.backends.runtime import core, import_openvino
-from simcse_kit.encoder.speed.threads import GRAIN
-from simcse_kit.encoder.tokens import TokenTable, length_batches, pad, without_prompt
+from simcse_kit.encoder.backends.runtime import core, import_openvino, multiplies_bfloat16
+from simcse_kit.encoder.tokens import TokenTable, length_batches, padded
 
 BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and the streams end together
 
@@ -31,17 +28,17 @@ class OpenVinoBackend:
         model: of `conversion.convert`, or quantized: ids, mask and pooling mask (B, L) to vectors (B, D).
         pad_id: fills up shorter sentences.
         dtype: float32, bfloat16 or int8. An int8 model has layers that stay in float: these multiply in bfloat16 where
-            ``bfloat16`` says that the processor can.
+            the processor can.
         pads: whether a batch may hold texts of several lengths, see `Encoder.pads`.
     """
 
     name = "openvino"
 
-    def __init__(self, model: Any, pad_id: int, dtype: str, *, bfloat16: bool, pads: bool = True) -> None:
+    def __init__(self, model: Any, pad_id: int, dtype: str, *, pads: bool = True) -> None:
         self.pad_id = pad_id
         self._pads = pads
         self.dtype = dtype
-        self._half = dtype == "bfloat16" or (dtype == "int8" and bfloat16)
+        self._half = dtype == "bfloat16" or (dtype == "int8" and multiplies_bfloat16())
         self._model = model
         self._inputs = inputs_of(model)
         self._products = products_of(model)
@@ -66,14 +63,14 @@ class OpenVinoBackend:
     def embed(
         self,
         tokens: TokenTable,
-        out: Tensor,
+        out: Any,
         *,
         batch_size: int | None = None,
         prompt_length: int = 0,
         on_batch: OnBatch = None,
     ) -> None:
-        """See `Backend.embed`; ``out`` is on the CPU."""
-        target = out.numpy()
+        """See `Backend.embed`; ``out`` is on the CPU, a tensor or an array."""
+        target = out if isinstance(out, np.ndarray) else out.numpy()
 
         def take(request: Any, indices: NDArray[np.int64]) -> None:
             target[indices] = request.get_output_tensor(0).data
@@ -117,8 +114,11 @@ def feed(
     tokens: TokenTable, indices: NDArray[np.int64], pad_id: int, inputs: set[str], prompt_length: int = 0
 ) -> dict[str, NDArray[Any]]:
     """A batch of token sequences as the model's inputs, (B, L) each; a prompt's tokens are left out of the pooling."""
-    ids, mask = pad(tokens.rows(indices), pad_id)
-    mask = torch.ones_like(ids) if mask is None else mask
-    pool_mask = without_prompt(ids, mask, prompt_length) if prompt_length else mask
-    given = {"input_ids": ids.numpy(), "attention_mask": mask.numpy(), "pool_mask": pool_mask.numpy()}
+    ids, mask = padded(tokens.rows(indices), pad_id)
+    mask = np.ones_like(ids) if mask is None else mask
+    pool_mask = mask
+    if prompt_length:
+        pool_mask = mask.copy()
+        pool_mask[:, :prompt_length] = 0
+    given = {"input_ids": ids, "attention_mask": mask, "pool_mask": pool_mask}
     return {name: value for name, value in given.items() if name in inputs}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from simcse_kit.encoder.backends.interface import Backend
+    from simcse_kit.encoder.light.request import LightRequest, LightRun
     from simcse_kit.encoder.modules import Encoder
     from simcse_kit.encoder.tokens import TokenTable
 
@@ -55,6 +56,10 @@ class EncodeBackend(ABC):
             MissingExtraError: the library is not installed.
         """
 
+    def make_light(self, request: LightRequest) -> LightRun | None:
+        """What runs a model by its light form, without torch; None: the model is to be loaded in full."""
+        return None
+
 
 BACKENDS: Family[type[EncodeBackend]] = Family(
     "backend", "simcse_kit.encoder.backends.parts", ModelError, EncodeBackend
@@ -63,15 +68,30 @@ BACKENDS: Family[type[EncodeBackend]] = Family(
 BACKENDS.group = "simcse_kit.backends"
 
 
-def check_backend_device(backend: str | type[EncodeBackend], device: torch.device) -> None:
+def check_backend_device(backend: str | type[EncodeBackend], device: str | torch.device) -> None:
     """A `ModelError` where the backend does not run on the device; a name that is not registered is not checked."""
     if isinstance(backend, str):
         if backend not in BACKENDS:
             return
         backend = BACKENDS.get(backend)
-    if backend.device is not None and device.type != backend.device:
+    if backend.device is not None and str(device).partition(":")[0] != backend.device:
         place = "the CPU" if backend.device == "cpu" else backend.device
         raise ModelError(f"backend {BACKENDS.path_of(backend)} runs on {place} here; got device {device}")
+
+
+def check_dtype(backend: str | type[EncodeBackend], dtype: str, calibration: Sequence[str] | None = None) -> None:
+    """A `ModelError` where the backend has no such dtype, or none that needs calibration sentences."""
+    part = BACKENDS.get(backend) if isinstance(backend, str) else backend
+    if dtype not in (*part.dtypes, "auto"):
+        where = [other.name for other in BACKENDS if dtype in other.dtypes]
+        hint = f"; {dtype} runs with backend {', '.join(where)}" if where else ""
+        raise ModelError(
+            f"dtype of backend {BACKENDS.path_of(part)} must be one of {', '.join(part.dtypes)}, auto; "
+            f"got {dtype!r}{hint}"
+        )
+    if calibration is not None and dtype not in (*part.calibrated, "auto"):
+        those = dict.fromkeys(one for backend in BACKENDS for one in backend.calibrated)
+        raise ModelError(f"calibration sentences are for dtype {', '.join(those)}; got dtype {dtype}")
 
 
 def check_processes(backend: str) -> None:

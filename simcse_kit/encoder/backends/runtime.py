@@ -21,6 +21,11 @@ def core() -> Any:
     return made
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has bfloat16 products of its own."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def import_openvino() -> Any:
     """The module."""
     with guest():

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.modules import Encoder, version_of
+from simcse_kit.encoder.padding import Packing, pad, without_prompt
 from simcse_kit.encoder.speed import is_plain
 from simcse_kit.encoder.speed.inference import FastBackbone, fits
 from simcse_kit.encoder.speed.packed import can_pack, packed_attention
 from simcse_kit.encoder.speed.threads import products_of, threads_for
-from simcse_kit.encoder.tokens import Packing, TokenTable, length_batches, pad, without_prompt
+from simcse_kit.encoder.tokens import TokenTable, length_batches
 
 MAX_TOKENS = {"cpu": 1 << 12, "accelerator": 1 << 16}
 """Of a batch, with padding: enough for the matrix products, on a CPU little enough for its cache."""

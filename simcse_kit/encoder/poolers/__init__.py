@@ -12,6 +12,8 @@ from simcse_kit.parts import Family
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from simcse_kit.types import Vectors
+
 OUTPUT = (-1,)
 """``layers`` of a pooler that reads the backbone's output alone."""
 ST_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
@@ -30,6 +32,9 @@ class Pooler:
     help: str  # one line: what the vector is
     pool: Callable[[Tensor, Tensor | None], Tensor]
     """States (B, L, D) and mask (B, L), None where every token counts, to vectors (B, D). Padding is on the right."""
+    arrays: Callable[[Vectors], Vectors] | None = None
+    """The same in numpy for one text, states (L, D) to its vector (D,); None: torch alone pools so. A few texts are
+    encoded without torch where this is there."""
     source: str = ""  # paper and year
     citation: str = ""  # its BibTeX entry, for the model card
     layers: tuple[int, ...] = OUTPUT  # indices into hidden_states, whose average is pooled

@@ -13,6 +13,7 @@ POOLERS.register(
         source="SimCSE, supervised (Gao et al., 2021)",
         citation=GAO_2021,
         pool=first_token,
+        arrays=lambda states: states[0],
         st_mode="cls",
         model2vec_mode="pooler",
         head=True,

@@ -30,6 +30,7 @@ POOLERS.register(
         source="SimCSE, unsupervised (Gao et al., 2021)",
         citation=GAO_2021,
         pool=first_token,
+        arrays=lambda states: states[0],
         st_mode="cls",
         model2vec_mode="first",
         reads_first_token=True,

@@ -26,6 +26,7 @@ POOLERS.register(
         source="Sentence-BERT (Reimers and Gurevych, 2019)",
         citation=REIMERS_2019,
         pool=mean,
+        arrays=lambda states: states.mean(0),
         st_mode="mean",
         model2vec_mode="mean",
         snippet="(states[-1] * mask).sum(1) / mask.sum(1)",

@@ -20,8 +20,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from simcse_kit.encoder.backbone import BERT_LIKE, PACKED, first_position
+from simcse_kit.encoder.padding import Packing
 from simcse_kit.encoder.speed import is_plain
-from simcse_kit.encoder.tokens import Packing
 
 _FAMILIES = (*BERT_LIKE, "distilbert")  # whose attention depends on positions through the embeddings alone
 

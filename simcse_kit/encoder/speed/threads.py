@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-GRAIN = 1 << 29  # multiplications for each thread: about 10 ms of a core
-
 
 def products_of(module: nn.Module) -> int:
     """Multiplications for each token: all matrices but the tables that are looked up."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, Never
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from numpy.typing import NDArray
 
@@ -31,9 +31,11 @@ from simcse_kit.encoding.bulk.journal import Journal, working_folder
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 from simcse_kit.files import disk_full_named, sync
-from simcse_kit.losses.similarity import ArrayLike
 from simcse_kit.model import SimCSE
 from simcse_kit.parts import check_keywords, keywords_of
+
+if TYPE_CHECKING:
+    from simcse_kit.losses.similarity import ArrayLike
 
 SHARD = 1 << 15  # rows
 
@@ -165,6 +167,12 @@ def encode_files(
         resumed_at=resumed_at,
         truncated=truncated,
     )
+
+
+def check_files(source: str | Path | Sequence[str | Path], output: str | Path) -> None:
+    """What `encode_files` would find wrong with its files: to ask before a model is loaded."""
+    files_of([source] if isinstance(source, str | Path) else list(source), Counter())
+    check_suffix(Path(output))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from simcse_kit.encoder.backends import conversion
+from simcse_kit.encoder.backends import conversion, converted
 from simcse_kit.model import SimCSE
 from simcse_kit.types import EncodeFn
 
@@ -20,7 +20,7 @@ def write_openvino(model: SimCSE, target: Path, calibration: Sequence[str] | Non
         ModelError: the architecture cannot be converted.
     """
     dtype = "float32" if calibration is None else "int8"
-    conversion.require_openvino(dtype)
+    converted.require_openvino(dtype)
     model.save(target)
     graph = conversion.make(
         model.encoder,
@@ -28,6 +28,6 @@ def write_openvino(model: SimCSE, target: Path, calibration: Sequence[str] | Non
         pad_id=model.tokenizer.pad_token_id,
         calibration=None if calibration is None else model.tokenize(calibration),
     )
-    cache = conversion.conversion_cache(model.fingerprint(), target, calibration)
-    conversion.save(graph, cache, cache.exported)
+    cache = converted.conversion_cache(model.fingerprint(), target, calibration)
+    converted.save(graph, cache, cache.exported)
     return SimCSE(target, backend="openvino", dtype=dtype).encoder_fn()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from simcse_kit import SimCSE
+from simcse_kit.cores import GRAIN
 from simcse_kit.encoder.backends import openvino
-from simcse_kit.encoder.speed.threads import GRAIN, products_of
+from simcse_kit.encoder.speed.threads import products_of
 from simcse_kit.encoder.tokens import TokenTable
 
 pytest.importorskip("openvino")

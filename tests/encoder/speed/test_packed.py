@@ -14,10 +14,10 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from simcse_kit.encoder.backbone import load_backbone, load_config
 from simcse_kit.encoder.modules import Encoder
+from simcse_kit.encoder.padding import Packing
 from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.packed import attend_jagged, attend_packed, can_pack, packed_attention
-from simcse_kit.encoder.tokens import Packing
 from simcse_kit.errors import Notice
 from support.tiny import masked_batch
 

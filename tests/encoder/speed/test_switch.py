@@ -149,7 +149,7 @@ def state():
 before = state()
 import simcse_kit.encoder.speed.inference, simcse_kit.encoder.speed.fast, simcse_kit.encoder.speed.packed
 import simcse_kit.encoder.speed.dropout, simcse_kit.encoder.speed.compiled
-import simcse_kit.model, simcse_kit.training.fit, simcse_kit.training.run
+import simcse_kit.encoder.whole, simcse_kit.training.fit, simcse_kit.training.running
 assert state() == before, (before, state())
 """
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from simcse_kit import SimCSE
+from simcse_kit.cores import GRAIN
 from simcse_kit.encoder.backends import torch as torch_backend
 from simcse_kit.encoder.speed import plain, threads
-from simcse_kit.encoder.speed.threads import GRAIN, products_of, threads_for
+from simcse_kit.encoder.speed.threads import products_of, threads_for
 
 
 @pytest.fixture(autouse=True)

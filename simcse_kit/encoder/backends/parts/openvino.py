@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, EncodeBac
 
 if TYPE_CHECKING:
     from simcse_kit.encoder.backends.interface import Backend
+    from simcse_kit.encoder.light.request import LightRequest, LightRun
 
 
 @BACKENDS.register
@@ -25,26 +27,51 @@ class OpenVino(EncodeBackend):
     device = "cpu"
 
     def make(self, request: BackendRequest) -> Backend:
-        from simcse_kit.data.sample import sample_sentences
-        from simcse_kit.encoder.backends import conversion
-        from simcse_kit.encoder.backends.dtypes import multiplies_bfloat16
+        from simcse_kit.encoder.backends import converted
         from simcse_kit.encoder.backends.openvino import OpenVinoBackend
 
-        dtype, calibration = request.dtype, request.calibration
-        conversion.require_openvino(dtype)
-        if dtype in self.calibrated and calibration is None:
-            calibration = sample_sentences()
-        cache = conversion.conversion_cache(
+        converted.require_openvino(request.dtype)
+        calibration = self._calibration(request)
+        cache = converted.conversion_cache(
             request.fingerprint(), request.folder, calibration, by_calibration=request.calibration is not None
         )
-        model = conversion.load(cache)
+        model = converted.load(cache)
         if model is None:
+            from simcse_kit.encoder.backends import conversion
+
             model = conversion.make(
                 request.encoder,
                 name=request.model_name,
                 pad_id=request.pad_id,
                 calibration=None if calibration is None else request.tokenize(calibration),
             )
-            conversion.keep(model, cache)
-        able = multiplies_bfloat16(next(request.encoder.parameters()).device)
-        return OpenVinoBackend(model, request.pad_id, dtype, bfloat16=able, pads=request.encoder.pads)
+            converted.keep(model, cache)
+        return OpenVinoBackend(model, request.pad_id, request.dtype, pads=request.encoder.pads)
+
+    def make_light(self, request: LightRequest) -> LightRun | None:
+        """The kept model, where there is one; any number of texts."""
+        if request.dtype not in self.dtypes or (request.dtype == "bfloat16" and not request.sound):
+            return None
+        from simcse_kit.encoder.backends import converted
+        from simcse_kit.encoder.backends.openvino import OpenVinoBackend
+        from simcse_kit.encoder.light.request import LightRun
+
+        converted.require_openvino(request.dtype)
+        cache = converted.conversion_cache(
+            request.fingerprint,
+            request.folder,
+            self._calibration(request),
+            by_calibration=request.calibration is not None,
+        )
+        model = converted.load(cache)
+        if model is None:
+            return None
+        return LightRun(OpenVinoBackend(model, request.pad_id, request.dtype, pads=request.pads), few=False)
+
+    def _calibration(self, request: BackendRequest | LightRequest) -> Sequence[str] | None:
+        """The sentences that an int8 model is made by; None for other dtypes."""
+        from simcse_kit.data.sample import sample_sentences
+
+        if request.dtype in self.calibrated and request.calibration is None:
+            return sample_sentences()
+        return request.calibration

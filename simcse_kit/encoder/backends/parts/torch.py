@@ -9,6 +9,7 @@ from simcse_kit.encoder.backends.part import BACKENDS, BackendRequest, EncodeBac
 
 if TYPE_CHECKING:
     from simcse_kit.encoder.backends.interface import Backend
+    from simcse_kit.encoder.light.request import LightRequest, LightRun
 
 
 @BACKENDS.register
@@ -27,3 +28,13 @@ class Torch(EncodeBackend):
         from simcse_kit.encoder.backends.torch import TorchBackend
 
         return TorchBackend(request.encoder, request.pad_id, request.dtype)
+
+    def make_light(self, request: LightRequest) -> LightRun | None:
+        """A few texts in numpy."""
+        if request.layers is None or request.dtype != "float32":
+            return None
+        from simcse_kit.encoder.light.arrays import ArrayBackend
+        from simcse_kit.encoder.light.request import LightRun
+
+        weights = request.folder / "model.safetensors"
+        return LightRun(ArrayBackend(request.layers, request.pooling, weights, request.post), few=True)
