@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from simcse_kit.cores import GRAIN
+
 
 def products_of(module: nn.Module) -> int:
     """Multiplications for each token: all matrices but the tables that are looked up."""
