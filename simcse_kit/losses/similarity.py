@@ -40,7 +40,7 @@ def unit_length(vectors: Tensor) -> Tensor:
     """
     if not vectors.numel():
         return vectors
-    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     least, most = torch.aminmax(lengths)
     if float(least) > _SMALLEST and float(most) < _LARGEST:  # the usual case, at the price of plain division
         return vectors / lengths

@@ -138,7 +138,7 @@ class ModelEngine:
             own = [texts[number].text for number in numbers]
             done = self.model.embed_here(own, prompt)
             say_cut(done.truncated, len(own), self.model.name, self.model.max_seq_length)
-            vectors = done.vectors[:, : self._width].numpy()
+            vectors = np.asarray(done.vectors)[:, : self._width]
             if not np.isfinite(vectors).all():
                 raise ModelFault(f"{self.name} gives vectors with numbers that are not finite; are its weights whole?")
             cut = [prompt + own[number] for number in done.cut]

@@ -135,4 +135,4 @@ def _encode(texts: list[str], arguments: dict[str, Any]) -> tuple[NDArray[Any], 
     if isinstance(_model, Exception):
         raise _model
     done = _model.embed_here(texts, **arguments)
-    return done.vectors.numpy(), done.cut, done.tokens
+    return np.asarray(done.vectors), done.cut, done.tokens
