@@ -106,9 +106,11 @@ def create_app(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         try:
             await engines.warm_up()
-            yield
-        finally:
-            await asyncio.to_thread(close)  # it may wait for what is under way
+        except BaseException:
+            await asyncio.to_thread(close)
+            raise
+        yield
+        await asyncio.to_thread(close)  # it may wait for what is under way
 
     app = FastAPI(
         title="simcse_kit",

@@ -41,7 +41,7 @@ class OpenVinoBackend:
         self._half = dtype == "bfloat16" or (dtype == "int8" and multiplies_bfloat16())
         self._model = model
         self._inputs = inputs_of(model)
-        self._products = products_of(model)
+        self._products = products_of_graph(model)
         self._lock = threading.Lock()
 
     @cached_property
@@ -99,7 +99,7 @@ class OpenVinoBackend:
         return texts < usable_cores() and len(tokens.flat) * self._products > texts * GRAIN
 
 
-def products_of(model: Any) -> int:
+def products_of_graph(model: Any) -> int:
     """Multiplications of an OpenVINO model for each token: the matrices of its products."""
     shapes = [op.input(1).get_partial_shape() for op in model.get_ops() if op.get_type_name() == "MatMul"]
     return sum(math.prod(shape.to_shape()) for shape in shapes if shape.is_static and len(shape) == 2)
