@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
-from simcse_kit.encoder.asked import Asked
+from simcse_kit.encoder.asked import ModelRequest
 from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.backends.part import check_processes
 from simcse_kit.encoder.call import (
@@ -49,8 +49,8 @@ logger = logging.getLogger(__name__)
 class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
     """A sentence encoder: any HuggingFace backbone, a pooling, and a head where the pooling has one.
 
-    A new process opens a model that was loaded before by its light form (`encoder.light`): it imports torch and
-    transformers only when something asks for them, such as ``encoder``, a device or many texts.
+    A new process opens a model that was loaded before by its light form (``simcse_kit/encoder/light``): it imports
+    torch and transformers only when something asks for them, such as ``encoder``, a device or many texts.
 
     Args:
         name_or_path: a folder (ours, sentence-transformers', an ``AutoModel``'s, a training checkpoint) or a hub name.
@@ -91,7 +91,7 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
             local_files_only=local_files_only,
             trust_remote_code=trust_remote_code,
         )
-        asked = Asked(
+        asked = ModelRequest(
             source, pooling, device, backend, dtype, calibration, max_seq_length, local_files_only, trust_remote_code
         )
         asked.check()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Asked(NamedTuple):
+class ModelRequest(NamedTuple):
     """The arguments of `SimCSE`."""
 
     source: ModelSource

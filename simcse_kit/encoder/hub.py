@@ -34,7 +34,7 @@ def resolve(
     """A folder for a path or a hub name; fetched through huggingface_hub's cache where it is not on disk."""
     name = str(name_or_path)
     path = Path(name).expanduser()
-    check_name(name)
+    check_model_name(name)
     if path.is_dir():
         return ModelSource(name, path, None)
     packaged = packaged_model(name) if revision is None else None
@@ -44,7 +44,7 @@ def resolve(
     return ModelSource(name, folder, KNOWN_POOLINGS.get(name))
 
 
-def check_name(name_or_path: str | Path) -> None:
+def check_model_name(name_or_path: str | Path) -> None:
     """A `ModelError` for what is neither a model's folder nor a hub name; the hub is not asked."""
     name = str(name_or_path)
     path = Path(name).expanduser()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from simcse_kit.encoder.asked import Asked
+from simcse_kit.encoder.asked import ModelRequest
 from simcse_kit.encoder.backends.interface import Backend
 from simcse_kit.encoder.light.opened import Light, light_for, open_light
 from simcse_kit.encoder.settings import Settings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from simcse_kit.encoder.load import Loaded
     from simcse_kit.encoder.modules import Encoder
-    from simcse_kit.encoder.whole import Whole
+    from simcse_kit.encoder.whole import WholeModel
 
 _loading = threading.RLock()  # the threads of a process load one model after the other
 
@@ -29,10 +29,10 @@ class LoadsLate:
 
     settings: Settings
     record: dict[str, Any]
-    _asked: Asked | None  # None: it was built in this process
-    _parts: Light | Whole
+    _asked: ModelRequest | None  # None: it was built in this process
+    _parts: Light | WholeModel
 
-    def _open(self, asked: Asked) -> None:
+    def _open(self, asked: ModelRequest) -> None:
         cold = light_for(asked)
         light = open_light(asked) if cold else None
         self._asked = asked
@@ -61,7 +61,7 @@ class LoadsLate:
 
     def _for_texts(
         self, texts: Sequence[str], output_device: torch.device | None
-    ) -> tuple[Light | Whole, torch.device | None]:
+    ) -> tuple[Light | WholeModel, torch.device | None]:
         """What encodes these texts, and where to: None is an array."""
         parts = self._parts
         if isinstance(parts, Light) and output_device is None and parts.takes(texts):
@@ -70,7 +70,7 @@ class LoadsLate:
 
         return self._whole(), output_device or torch.device("cpu")
 
-    def _whole(self) -> Whole:
+    def _whole(self) -> WholeModel:
         """The model in full, loaded when it is first asked for."""
         if isinstance(self._parts, Light):
             with _loading:

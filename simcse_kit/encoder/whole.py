@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from simcse_kit.encoder.asked import Asked
+from simcse_kit.encoder.asked import ModelRequest
 from simcse_kit.encoder.backbone import max_positions
 from simcse_kit.encoder.backends.choice import make_backend
 from simcse_kit.encoder.backends.interface import Backend
@@ -30,7 +30,7 @@ from simcse_kit.files import staged_folder
 
 
 @dataclass
-class Whole:
+class WholeModel:
     """Encoder, tokenizer and what runs them."""
 
     encoder: Encoder
@@ -97,15 +97,15 @@ class Whole:
         write_card(folder, self.encoder, settings, record, dimension)
 
 
-def whole_of_loaded(loaded: Loaded, device: str | torch.device) -> Whole:
+def whole_of_loaded(loaded: Loaded, device: str | torch.device) -> WholeModel:
     """An encoder that is already built, run by PyTorch in float32."""
     encoder = loaded.encoder.to(device)
-    return Whole(encoder, loaded.tokenizer, TorchBackend(encoder, loaded.tokenizer.pad_token_id))
+    return WholeModel(encoder, loaded.tokenizer, TorchBackend(encoder, loaded.tokenizer.pad_token_id))
 
 
 def load_whole(
-    asked: Asked, *, keep_light: bool, kept: Settings | None = None
-) -> tuple[Whole, Settings, dict[str, Any]]:
+    asked: ModelRequest, *, keep_light: bool, kept: Settings | None = None
+) -> tuple[WholeModel, Settings, dict[str, Any]]:
     """The model, its settings and its record, as asked for.
 
     Args:

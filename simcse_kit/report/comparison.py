@@ -127,7 +127,6 @@ def compare_models(
         SimCSEKitError: no model or suite, or what opening and evaluating raise.
         ModelError: ``record``, and a model is not in a folder that this package wrote; nothing is measured.
     """
-    parts, places = suites_with_data(suites, data, options or {})
     given = [str(model) for model in models]
     if not given:
         raise SimCSEKitError("name at least one model to measure")
@@ -136,6 +135,7 @@ def compare_models(
     if record:
         for member in every:
             check_recordable(member)
+    parts, places = suites_with_data(suites, data, options or {})
     measured: list[Measurement] = []
     for number, (name, members) in enumerate(zip(given, groups, strict=True)):
         for member in members:

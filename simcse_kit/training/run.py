@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from simcse_kit.data.labelled import LabelledTexts
 from simcse_kit.data.reading import check_file
-from simcse_kit.encoder.hub import check_name
+from simcse_kit.encoder.hub import check_model_name
 from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.training.config import make_config
 from simcse_kit.training.events import TrainResult
-from simcse_kit.training.output import check_output
+from simcse_kit.training.output import check_output, check_owner
 from simcse_kit.training.settings import TrainSettings, check_known
 
 if TYPE_CHECKING:
@@ -71,10 +71,11 @@ def _check_first(mode: str, source: TrainData, output_dir: Path, settings: Train
     """What can be seen to be wrong without torch; the run looks at it again, and at all the rest."""
     labelled = settings.get("label_column") is not None or isinstance(source, LabelledTexts)
     config = make_config(mode, settings, labelled=labelled)
+    check_owner(output_dir)
     check_output(output_dir, resume=settings.get("resume", False), overwrite=settings.get("overwrite", False))
     if config.pooling is not None:
         POOLERS.get(config.pooling)
-    check_name(config.model)
+    check_model_name(config.model)
     for file in (source, settings.get("eval_data")):
         if isinstance(file, str | Path) and not Path(file).is_dir():
             check_file(file)

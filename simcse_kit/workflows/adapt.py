@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
-from simcse_kit.encoder.hub import check_name
+from simcse_kit.encoder.hub import check_model_name
 from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
 from simcse_kit.evaluation.gate import Gate, gate
@@ -157,7 +157,7 @@ def adapt(
     target = Path(output_dir)
     check_owner(target)
     check_output(target, resume=resume, overwrite=overwrite)
-    check_name(model)
+    check_model_name(model)
     if not (resume or overwrite):
         check_stopped(target)
     folder = folder_of_run(target, resume=resume, overwrite=overwrite, apart=True)

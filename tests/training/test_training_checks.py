@@ -89,11 +89,11 @@ def test_data_files(bert: Path, sentences: list[str], tmp_path: Path) -> None:
 def test_a_bad_row_is_an_error_before_a_model_is_looked_for(tmp_path: Path, sentences: list[str]) -> None:
     """A model may have to be downloaded first: a mistake in the last row must not wait for it."""
     (tmp_path / "bad.txt").write_bytes("\n".join(sentences).encode() + b"\n\xff\n")
-    nowhere = tmp_path / "nothing here"
+    nowhere = "nobody/nothing-here"
     line = len(sentences) + 1
     unsup_fails(DataError, rf"bad.txt, line {line}\b", tmp_path / "bad.txt", tmp_path / "run", model=nowhere)
     unsup_fails(TrainingError, "fewer than one batch", sentences[:7], tmp_path / "run", model=nowhere)
-    unsup_fails(ModelError, "no folder", sentences, tmp_path / "run", model=nowhere)
+    unsup_fails(ModelError, "nothing-here", sentences, tmp_path / "run", model=nowhere)
 
 
 def test_evaluation_data_that_ranks_nothing(bert: Path, sentences: list[str], tmp_path: Path) -> None:
@@ -112,12 +112,12 @@ def test_scores_that_do_not_differ(objective: str, bert: Path, sentences: list[s
 
 def test_texts_that_do_not_differ(sentences: list[str], tmp_path: Path) -> None:
     """A bad file is an error before a model is looked for."""
-    run, nowhere = tmp_path / "run", tmp_path / "nothing here"
+    run, nowhere = tmp_path / "run", "nobody/nothing-here"
     a, b, c = sentences[:16], sentences[16:32], sentences[24:40]
     unsup_fails(
         TrainingError, "all 16 rows are '.*'; a model learns from texts that differ", a[:1] * 16, run, model=nowhere
     )
-    unsup_fails(ModelError, "no folder", a[:1] * 15 + b[:1], run, model=nowhere)
+    unsup_fails(ModelError, "nothing-here", a[:1] * 15 + b[:1], run, model=nowhere)
     gold = np.linspace(0, 5, 16)
     cases: list[tuple[str, Any]] = [
         ("all 16 rows are ", [(a[0], b[0])] * 16),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.cores import GRAIN, usable_cores
 from simcse_kit.encoder.backends.interface import OnBatch
-from simcse_kit.encoder.backends.runtime import core, import_openvino, multiplies_bfloat16
+from simcse_kit.encoder.backends.runtime import core, import_openvino, openvino_multiplies_bfloat16
 from simcse_kit.encoder.tokens import TokenTable, length_batches, padded
 
 BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and the streams end together
@@ -38,7 +38,7 @@ class OpenVinoBackend:
         self.pad_id = pad_id
         self._pads = pads
         self.dtype = dtype
-        self._half = dtype == "bfloat16" or (dtype == "int8" and multiplies_bfloat16())
+        self._half = dtype == "bfloat16" or (dtype == "int8" and openvino_multiplies_bfloat16())
         self._model = model
         self._inputs = inputs_of(model)
         self._products = products_of_graph(model)

@@ -21,7 +21,7 @@ def core() -> Any:
     return made
 
 
-def multiplies_bfloat16() -> bool:
+def openvino_multiplies_bfloat16() -> bool:
     """Whether the processor has bfloat16 products of its own."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 

@@ -34,7 +34,7 @@ def stamps_of(folder: Path) -> tuple[FileStamp, ...]:
     return tuple(sorted(found))
 
 
-def digest_of(folder: Path, stamps: tuple[FileStamp, ...]) -> str:
+def files_digest(folder: Path, stamps: tuple[FileStamp, ...]) -> str:
     """A checksum over names and bytes of the files."""
     digest = xxhash.xxh3_128()
     for stamp in stamps:

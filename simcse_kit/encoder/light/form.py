@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from safetensors.numpy import load_file, save_file
 
-from simcse_kit.encoder.asked import Asked
+from simcse_kit.encoder.asked import ModelRequest
 from simcse_kit.encoder.cache import cache_folder, digests
 from simcse_kit.encoder.light.arrays import Layers
 from simcse_kit.encoder.light.tokenizer import Tokens
@@ -58,7 +58,7 @@ def _place(files: str, pooling: str | None, max_seq_length: int | None, known_po
     return cache_folder() / "light" / hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
-def find_form(asked: Asked, files: str) -> Kept | None:
+def find_form(asked: ModelRequest, files: str) -> Kept | None:
     """The form of a model, by the checksum of its files; None: there is none that can be used."""
     folder = _place(files, asked.pooling, asked.max_seq_length, asked.source.known_pooling)
     try:
@@ -75,7 +75,7 @@ def find_form(asked: Asked, files: str) -> Kept | None:
     return None
 
 
-def keep_form(kept: Kept, asked: Asked, files: str) -> None:
+def keep_form(kept: Kept, asked: ModelRequest, files: str) -> None:
     """Keep a form for what was asked for, and for the same with its pooling and length named, as an index names them.
 
     Where the cache cannot be written, nothing is kept.

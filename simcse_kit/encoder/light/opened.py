@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from simcse_kit.encoder.asked import Asked
+from simcse_kit.encoder.asked import ModelRequest
 from simcse_kit.encoder.backends.interface import Backend
 from simcse_kit.encoder.backends.part import BACKENDS
-from simcse_kit.encoder.light.files import FileStamp, digest_of, stamps_of
+from simcse_kit.encoder.light.files import FileStamp, files_digest, stamps_of
 from simcse_kit.encoder.light.form import LightForm, find_form
 from simcse_kit.encoder.light.request import LightRequest
 from simcse_kit.encoder.light.tokenizer import LightTokenizer
@@ -57,7 +57,7 @@ class Light:
     def check_same_files(self, folder: Path) -> None:
         """A `ModelError` where the model's files are others by now: the rest of it would be of another model."""
         stamps = stamps_of(folder)
-        if stamps != self.stamps and digest_of(folder, stamps) != self.files:
+        if stamps != self.stamps and files_digest(folder, stamps) != self.files:
             raise ModelError(f"{folder}: the model's files have changed since it was opened; open it again")
 
 
@@ -66,7 +66,7 @@ def is_cold() -> bool:
     return "transformers" not in sys.modules
 
 
-def light_for(asked: Asked) -> bool:
+def light_for(asked: ModelRequest) -> bool:
     """Whether a light form can answer what is asked for at all."""
     return (
         is_cold()
@@ -78,13 +78,13 @@ def light_for(asked: Asked) -> bool:
     )
 
 
-def open_light(asked: Asked) -> Light | None:
+def open_light(asked: ModelRequest) -> Light | None:
     """The model from its light form; None: it has none, or that does not do for what is asked for."""
     if not light_for(asked):
         return None
     folder = asked.source.folder
     stamps = stamps_of(folder)
-    files = digest_of(folder, stamps)
+    files = files_digest(folder, stamps)
     found = find_form(asked, files)
     if found is None:
         return None

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from simcse_kit.encoder.asked import Asked
+from simcse_kit.encoder.asked import ModelRequest
 from simcse_kit.encoder.backbone import BERT_LIKE, first_position, state_keys
 from simcse_kit.encoder.backends.torch import TorchBackend
 from simcse_kit.encoder.fingerprint import PROBES
 from simcse_kit.encoder.light.arrays import ArrayBackend, Layers
-from simcse_kit.encoder.light.files import FileStamp, digest_of, stamps_of
+from simcse_kit.encoder.light.files import FileStamp, files_digest, stamps_of
 from simcse_kit.encoder.light.form import Kept, LightForm, keep_form
 from simcse_kit.encoder.light.tokenizer import LightTokenizer, Tokens
 from simcse_kit.encoder.load import Loaded
@@ -30,7 +30,9 @@ _LENGTHS = (None, 24, 8)  # in tokens, at which the tokenizers are compared
 _WORDS = "embeddings.word_embeddings.weight"
 
 
-def record_light(asked: Asked, loaded: Loaded, stamps: tuple[FileStamp, ...], fingerprint: Callable[[], str]) -> None:
+def record_light(
+    asked: ModelRequest, loaded: Loaded, stamps: tuple[FileStamp, ...], fingerprint: Callable[[], str]
+) -> None:
     """Keep a model's light form, where it has one: all in one folder, and a tokenizer that is the same by itself.
 
     ``stamps``: of the model's files, taken before it was loaded; where they are others now, nothing is kept.
@@ -55,7 +57,7 @@ def record_light(asked: Asked, loaded: Loaded, stamps: tuple[FileStamp, ...], fi
         sound=is_sound(encoder),
         layers=layers,
     )
-    files = digest_of(folder, stamps)
+    files = files_digest(folder, stamps)
     if stamps_of(folder) == stamps:
         keep_form(Kept(form, tokenizer.state, post), asked, files)
 
