@@ -100,7 +100,7 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
 
     @classmethod
     def from_loaded(cls, loaded: Loaded, *, name: str, device: str | torch.device) -> SimCSE:
-        """Wrap an encoder that is already built, on a device that is there (`pick_device`); training does."""
+        """Wrap an encoder that is already built, on a device that is there; training does."""
         model = cls.__new__(cls)
         model.name = name
         model._wrap(loaded, device)

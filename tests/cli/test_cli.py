@@ -169,8 +169,8 @@ def test_seeds_are_one_recipe_and_scores_go_into_the_models(
     for entry in written:
         (recorded,) = json.loads((Path(entry["model"]) / "simcse_kit.json").read_text())["evaluation"]
         assert recorded["scores"] == entry["scores"]
-    refused = invoke("eval", model, "--pooling", "mean", "--suite", "pairs", "--data", tmp_path / "no", "--record")
-    assert "holds no simcse_kit.json" in str(refused.exception)  # before anything is read or measured
+    refused = invoke("eval", model, "--pooling", "mean", "--suite", "pairs", "--data", pairs, "--record")
+    assert "holds no simcse_kit.json" in str(refused.exception)
 
 
 def test_data_for_each_suite(tiny_model: Callable[[str], Path], pairs: Path) -> None:
