@@ -176,6 +176,8 @@ def count_rows(files: Sequence[str]) -> int | None:
                 raise DataError(f"{name}: cannot be read as Parquet: {error}") from error
         else:
             with path.open("rb") as file:
+                last = b"\n"
                 while block := file.read(_BLOCK):
-                    total += block.count(b"\n")
+                    total, last = total + block.count(b"\n"), block
+                total += not last.endswith(b"\n")
     return total

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from simcse_kit.data import read_examples, read_scored_pairs, read_sentences
+from simcse_kit.data.source import count_rows
 from simcse_kit.errors import DataError
 
 Write = Callable[[str, str | bytes], Path]
@@ -142,3 +143,10 @@ def test_scored_pairs_through_hub(hub_folder: Path) -> None:
     (hub_folder / "train.jsonl").unlink()
     pairs = read_scored_pairs(f"hf:{hub_folder}:test")
     assert (pairs.first, pairs.second, pairs.gold.tolist(), pairs.dropped) == (["a"], ["b"], [2.5], 1)
+
+
+@pytest.mark.parametrize(("raw", "rows"), [(b"", 0), (b"a\n", 1), (b"a\nb", 2), (b"a\nb\n", 2)])
+def test_a_bar_counts_the_last_line_without_its_end(raw: bytes, rows: int, tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_bytes(raw)
+    assert count_rows([str(path)]) == rows
