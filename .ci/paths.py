@@ -10,11 +10,13 @@ tokens of the texts, when all of that is done.
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -67,8 +69,11 @@ def traced(*counts: Traced) -> Iterator[None]:
 def main() -> None:
     """Trace both and print the files."""
     import simcse_kit
-    import simcse_kit.training.fit
-    import simcse_kit.training.trainer
+
+    for module in pkgutil.walk_packages(simcse_kit.__path__, "simcse_kit."):
+        if not module.name.endswith("__main__"):
+            with suppress(ImportError):  # of an extra
+                importlib.import_module(module.name)  # the body of a class that is made meanwhile would count
     from simcse_kit import SentenceIndex, SimCSE, TrainListener, train_unsup
     from support.tiny import SENTENCES, make_model
 
