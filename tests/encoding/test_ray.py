@@ -75,8 +75,9 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found.keys() == expected.keys()
     for name in found.keys() - {"vector"}:
         assert found[name] == expected[name]
-    tolerance = 1 if expected["vector"].dtype == np.int8 else 1e-5
-    np.testing.assert_allclose(found["vector"].astype(float), expected["vector"].astype(float), atol=tolerance)
+    dtype = expected["vector"].dtype
+    steps = 1.0 if dtype == np.int8 else max(1e-5, float(np.finfo(dtype).eps) / 2)  # of components below 1
+    np.testing.assert_allclose(found["vector"].astype(float), expected["vector"].astype(float), atol=steps)
 
 
 @pytest.mark.slow
