@@ -15,7 +15,7 @@ setup: ## Make .venv with the package and every extra, and install the git hooks
 	.venv/bin/pre-commit install
 	@echo "next: source .venv/bin/activate && make test"
 
-test: ## Run the fast tests (4 minutes or less on two cores)
+test: ## Run the fast tests (about 6 minutes on two cores)
 	$(PYTHON) -m pytest
 
 test-all: ## Run every test, the slow ones too
