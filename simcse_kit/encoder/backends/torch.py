@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -63,6 +64,8 @@ class TorchBackend:
         training = [module for module in encoder.modules() if module.training]
         for module in training:
             module.training = False
+        if device.type == "cpu":
+            _one_thread_after_a_fork()
         try:
             with ExitStack() as stack:
                 stack.enter_context(torch.inference_mode())
@@ -151,3 +154,10 @@ def _whole_again(encoder: Encoder) -> None:
             plain: Any = module
             plain.__class__ = nn.Linear
             plain.__dict__.pop("_kept", None)
+
+
+@functools.cache
+def _one_thread_after_a_fork() -> None:
+    """A forked process has none of the threads that OpenMP waits for, so it would wait for ever for more than one."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

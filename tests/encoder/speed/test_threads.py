@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import torch
 from simcse_kit import SimCSE
 from simcse_kit.cores import GRAIN
 from simcse_kit.encoder.backends import torch as torch_backend
+from simcse_kit.encoder.known import packaged_minilm
 from simcse_kit.encoder.speed import plain, threads
 from simcse_kit.encoder.speed.threads import products_of, threads_for
 
@@ -81,3 +84,29 @@ def test_a_query_takes_one_thread_and_many_texts_take_all(
     with plain():
         model.encode(texts[0])
     assert seen == [1, 4]
+
+
+FORKED = """
+import multiprocessing, sys
+import torch
+from simcse_kit import SimCSE
+
+torch.set_num_threads(2)
+model = SimCSE(sys.argv[1], pooling="mean", device="cpu")
+texts = [f"The harbour was quiet before the storm arrived. {i} " * 5 for i in range(40)]
+expected = model.encode(texts)
+
+def work(_):
+    return model.encode(texts)
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    found = pool.map_async(work, range(4)).get(timeout=40)
+assert all(abs(vectors - expected).max() < 1e-5 for vectors in found)
+"""
+
+
+@pytest.mark.slow
+def test_a_forked_process_encodes() -> None:
+    """As under gunicorn with a model that was loaded before."""
+    done = subprocess.run([sys.executable, "-c", FORKED, str(packaged_minilm())], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
