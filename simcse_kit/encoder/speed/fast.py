@@ -110,6 +110,18 @@ def _heads(layer: nn.Module, states: Tensor, size: int) -> Tensor:
     return out
 
 
+def _first_context(inner: Any, linears: tuple[Any, Any, Any], states: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention of the first tokens to all, by an attention block's own layers for query, key and value.
+
+    States (B, L, D), mask (B, 1, L, L) -> (B, 1, D).
+    """
+    query = _heads(linears[0], states[:, :1], inner.attention_head_size)
+    key, value = (_heads(linear, states, inner.attention_head_size) for linear in linears[1:])
+    mask = None if mask is None else mask[:, :, :1]
+    context, _ = cpu_attention(inner, query, key, value, mask, inner.dropout.p, inner.scaling, is_causal=False)
+    return context.flatten(2)
+
+
 @functools.cache
 def _bert_first_token(attention: type) -> type:
     """A BERT-like layer's attention block that gives its first token only, so that the layer's rest runs on one."""
@@ -119,13 +131,10 @@ def _bert_first_token(attention: type) -> type:
             """(B, L, D), mask (B, 1, L, L) -> (B, 1, D) and no attention weights."""
             if not self.training:
                 return super().forward(hidden_states, attention_mask, **kwargs)
-            inner, size = self.self, self.self.attention_head_size
-            first = hidden_states[:, :1]
-            query = _heads(inner.query, first, size)
-            key, value = (_heads(layer, hidden_states, size) for layer in (inner.key, inner.value))
-            mask = None if attention_mask is None else attention_mask[:, :, :1]
-            context, _ = cpu_attention(inner, query, key, value, mask, inner.dropout.p, inner.scaling, is_causal=False)
-            return self.output(context.flatten(2), first), None
+            inner = self.self
+            linears = inner.query, inner.key, inner.value
+            context = _first_context(inner, linears, hidden_states, attention_mask)
+            return self.output(context, hidden_states[:, :1]), None
 
         def _get_name(self) -> str:
             return attention.__name__
@@ -142,13 +151,10 @@ def _distilbert_first_token(layer: type) -> type:
             """(B, L, D), mask (B, 1, L, L) -> (B, 1, D)."""
             if not self.training:
                 return super().forward(hidden_states, attention_mask, **kwargs)
-            inner, size = self.attention, self.attention.attention_head_size
-            first = hidden_states[:, :1]
-            query = _heads(inner.q_lin, first, size)
-            key, value = (_heads(linear, hidden_states, size) for linear in (inner.k_lin, inner.v_lin))
-            mask = None if attention_mask is None else attention_mask[:, :, :1]
-            context, _ = cpu_attention(inner, query, key, value, mask, inner.dropout.p, inner.scaling, is_causal=False)
-            attended = self.sa_layer_norm(inner.out_lin(context.flatten(2)) + first)
+            inner = self.attention
+            linears = inner.q_lin, inner.k_lin, inner.v_lin
+            context = _first_context(inner, linears, hidden_states, attention_mask)
+            attended = self.sa_layer_norm(inner.out_lin(context) + hidden_states[:, :1])
             return self.output_layer_norm(self.ffn(attended) + attended)
 
         def _get_name(self) -> str:
