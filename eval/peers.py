@@ -1,11 +1,25 @@
-"""What the measurements compare with: the trainer of sentence-transformers, in the same setting as ours."""
+"""What measurements compare with: peers by their interpreters, and sentence-transformers' trainer, set as ours is."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from simcse_kit.encoder.known import packaged_minilm
+
+
+def named_python(names: Collection[str]) -> Callable[[str], tuple[str, str]]:
+    """What reads NAME=PYTHON from the command line: one of the names, and the interpreter that has the peer."""
+
+    def read(value: str) -> tuple[str, str]:
+        name, _, python = value.partition("=")
+        if name not in names or not python:
+            raise argparse.ArgumentTypeError(f"NAME=PYTHON with a NAME of {', '.join(names)}; got {value!r}")
+        return name, python
+
+    return read
 
 
 def peer_trainer(

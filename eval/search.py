@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 import torch
+from peers import named_python
 from record import data_folder, write_result
 from search_peers import PEERS, Corpus, side_by_side
 from sentence_transformers.util import semantic_search
@@ -232,11 +233,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--work", type=Path, help="folder to keep vectors and indexes in")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"one of {', '.join(PEERS)}")
+    parser.add_argument("--peer", type=named_python(PEERS), action="append", default=[], help="NAME=PYTHON; repeatable")
     arguments = parser.parse_args()
-    peers = dict(peer.partition("=")[::2] for peer in arguments.peer)
-    if unknown := peers.keys() - set(PEERS):
-        parser.error(f"--peer takes {', '.join(PEERS)}; got {', '.join(sorted(unknown))}")
+    peers = dict(arguments.peer)
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         work.mkdir(exist_ok=True)

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from encode_peers import write_ctranslate2, write_onnx
+from peers import named_python
 from record import data_folder, write_result
 from sizes import Size, limit
 
@@ -182,18 +183,10 @@ def against(seconds: dict[str, dict[System, list[float]]]) -> list[dict[str, Any
     return found
 
 
-def named_python(value: str) -> tuple[str, str]:
-    """NAME=PYTHON."""
-    name, _, python = value.partition("=")
-    if name not in PEERS or not python:
-        raise argparse.ArgumentTypeError(f"NAME=PYTHON with a NAME of {', '.join(PEERS)}; got {value!r}")
-    return name, python
-
-
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", type=named_python, action="append", default=[], help="NAME=PYTHON; repeatable")
+    parser.add_argument("--peer", type=named_python(PEERS), action="append", default=[], help="NAME=PYTHON; repeatable")
     parser.add_argument("--base", help="folder of a base-sized model")
     parser.add_argument("--share", type=float, help="of the texts; default 1, of a base-sized model 1/6")
     parser.add_argument("--rounds", type=int, default=5)
