@@ -1,7 +1,7 @@
 """Corpora beyond memory: python eval/large_corpus.py [--gigabytes 1 3 10] [--millions 1 3 10] [--work FOLDER]
 
-`simcse-kit prepare sentences` over so many GB of text, made of halves of the shared Wikipedia sentences, and
-`simcse-kit index build` over so many million distinct short texts with the tiny model of encode_corpus.py. Each is a
+`simcse-kit prepare sentences` over N GB of text, made of halves of the shared Wikipedia sentences, and
+`simcse-kit index build` over N million distinct short texts with the tiny model of encode_corpus.py. Each is a
 process of its own, whose own memory (RssAnon: what no other process shares, libraries and model included) is read
 every half second. The smallest of each is then killed half-way and started again: what is written must be the same.
 The folder needs six times the largest text. Writes results/large_corpus.json.
@@ -69,7 +69,7 @@ def own_bytes(process: int) -> int:
 
 
 def watched(arguments: Sequence[str | Path], *, kill_after: float | None = None) -> Watched:
-    """Run the command line; ``kill_after``: kill it after so many seconds."""
+    """Run the command line; ``kill_after``: kill it after that many seconds."""
     command = [sys.executable, "-m", "simcse_kit", *map(str, arguments)]
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:  # no pipe: bars fill it

@@ -39,7 +39,7 @@ def recall(rows: NDArray[np.int64], queries: Vectors, vectors: Vectors, bound: V
 
 
 class Worker:
-    """A system in its process, on so many cores."""
+    """A system in its process, on ``cores`` cores."""
 
     def __init__(self, python: str, name: str, folder: Path, cores: int) -> None:
         command = [python, str(Path(__file__).with_name("search_worker.py")), name, str(folder)]

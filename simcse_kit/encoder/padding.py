@@ -38,7 +38,7 @@ class Packing(NamedTuple):
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> Packing:
-        """The packing of sentences of so many tokens, padded on the right to the longest.
+        """The packing of sentences by their tokens, padded on the right to the longest.
 
         >>> Packing.of([1, 3]).places.tolist(), Packing.of([1, 3]).starts.tolist()
         ([0, 3, 4, 5], [0, 1, 4])

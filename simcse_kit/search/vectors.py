@@ -190,7 +190,7 @@ def _threads() -> int:
 
 @contextmanager
 def _limited(threads: int) -> Iterator[None]:
-    """FAISS takes so many threads for the calls of this thread."""
+    """Inside the context, FAISS takes ``threads`` threads for calls of this thread."""
     import faiss
 
     before = _threads()
@@ -204,7 +204,7 @@ def _limited(threads: int) -> Iterator[None]:
 def _side_by_side(
     function: Callable[[tuple[int, Vectors]], Nearest], chunks: Iterator[tuple[int, Vectors]], threads: int
 ) -> Iterator[Nearest]:
-    """What a function returns for each chunk, in their order; so many are searched at once, a thread each.
+    """What a function returns for each chunk, in their order; ``threads`` chunks are searched at once, a thread each.
 
     FAISS gives one query one thread, and its threads wait for one another at each block of a batch.
     """

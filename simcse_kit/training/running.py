@@ -32,7 +32,7 @@ def run_job(
     job = prepare(mode, source, output_dir, settings, expected=expected)
     first = job.world.rank == 0
     listener = (settings.get("listener") if first else None) or TrainListener()
-    from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are told before
+    from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are reported before
 
     join(job.model.device)  # every process has passed its checks
     with run_folder(job.target, job.output_dir, resume=job.resume) if first else nullcontext():
