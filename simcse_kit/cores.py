@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 GRAIN = 1 << 29  # multiplications that are worth a thread: about 10 ms of a core
+
+
+@cache
+def one_thread_after_a_fork(set_threads: Callable[[int], object]) -> None:
+    """Let a library of OpenMP run one thread in forked processes: they lack the others, and would wait for ever."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: set_threads(1))
 
 
 def usable_cores(root: Path = Path("/")) -> int:

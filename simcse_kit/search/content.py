@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from simcse_kit.cores import one_thread_after_a_fork
 from simcse_kit.errors import DamagedIndexError, SlowFilterError, say_once
 from simcse_kit.search.filters import Condition
 from simcse_kit.search.kinds import ApproximateKind, get_kind
@@ -185,6 +186,9 @@ class Content:
 
         ``own``: the queries are rows, and each finds itself, which a structure is tuned to beside its hits.
         """
+        import faiss
+
+        one_thread_after_a_fork(faiss.omp_set_num_threads)
         vectors = self.vectors
         left = len(self) if allowed is None else int(np.count_nonzero(allowed))
         choice = None if left == len(self.live) else self.live if allowed is None else allowed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simcse_kit.cores import one_thread_after_a_fork
 from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.modules import Encoder, version_of
 from simcse_kit.encoder.padding import Packing, pad, without_prompt
@@ -65,7 +65,7 @@ class TorchBackend:
         for module in training:
             module.training = False
         if device.type == "cpu":
-            _one_thread_after_a_fork()
+            one_thread_after_a_fork(torch.set_num_threads)
         try:
             with ExitStack() as stack:
                 stack.enter_context(torch.inference_mode())
@@ -154,10 +154,3 @@ def _whole_again(encoder: Encoder) -> None:
             plain: Any = module
             plain.__class__ = nn.Linear
             plain.__dict__.pop("_kept", None)
-
-
-@functools.cache
-def _one_thread_after_a_fork() -> None:
-    """A forked process has none of the threads that OpenMP waits for, so it would wait for ever for more than one."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

@@ -88,25 +88,31 @@ def test_a_query_takes_one_thread_and_many_texts_take_all(
 
 FORKED = """
 import multiprocessing, sys
+import numpy as np
 import torch
 from simcse_kit import SimCSE
+from simcse_kit.search import Collection
 
 torch.set_num_threads(2)
 model = SimCSE(sys.argv[1], pooling="mean", device="cpu")
 texts = [f"The harbour was quiet before the storm arrived. {i} " * 5 for i in range(40)]
 expected = model.encode(texts)
+index = Collection(expected.shape[1], "flat")
+index.add([str(i) for i in range(2000)], np.random.default_rng(0).normal(size=(2000, expected.shape[1])))
+found = index.search(expected, 5)
 
 def work(_):
+    assert index.search(expected, 5) == found
     return model.encode(texts)
 
 with multiprocessing.get_context("fork").Pool(2) as pool:
-    found = pool.map_async(work, range(4)).get(timeout=40)
-assert all(abs(vectors - expected).max() < 1e-5 for vectors in found)
+    vectors = pool.map_async(work, range(4)).get(timeout=40)
+assert all(abs(one - expected).max() < 1e-5 for one in vectors)
 """
 
 
 @pytest.mark.slow
-def test_a_forked_process_encodes() -> None:
+def test_a_forked_process_encodes_and_searches() -> None:
     """As under gunicorn with a model that was loaded before."""
     done = subprocess.run([sys.executable, "-c", FORKED, str(packaged_minilm())], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
