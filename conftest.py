@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 import tomllib
 from collections.abc import Generator
 from importlib.metadata import PackageNotFoundError, distribution
@@ -16,6 +19,9 @@ from packaging.requirements import Requirement
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core of its own, and so have the processes it starts
     os.environ["OMP_NUM_THREADS"] = "1"
+else:  # each run starts with empty caches, as on a new machine; the workers and the processes they start share them
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="simcse-kit-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 collect_ignore_glob = [] if find_spec("fastapi") else ["simcse_kit/serving/*"]  # doctests that need the extra serve
 _LEFT_OUT = pytest.StashKey[list[str]]()

@@ -53,7 +53,10 @@ def test_a_killed_build_goes_on(folder: Path, tmp_path: Path) -> None:
     refused, found = run(0, "", "killed", "whole").splitlines()
     assert "is not complete: its build was interrupted; run the same build again" in refused
     resumed, whole = json.loads(found)
-    assert resumed == whole
+    assert resumed["counts"] == whole["counts"]
+    assert [row[:3] for row in resumed["rows"]] == [row[:3] for row in whole["rows"]]
+    vectors = [np.array([row[3] for row in index["rows"]]) for index in (resumed, whole)]
+    np.testing.assert_allclose(*vectors, atol=1e-5)  # processes differ in the last digits
     assert len(resumed["rows"]) == 40
     encoded = (tmp_path / "encoded.txt").read_text(encoding="utf-8").splitlines()
     assert len(encoded) == 40 + 40 + 6  # one batch was encoded, and not sent before the kill
