@@ -16,21 +16,16 @@ from simcse_kit.cli.corpus import cluster_index, mine_index
 from simcse_kit.cli.encode import encode_corpus
 from simcse_kit.cli.evaluate import evaluate_models
 from simcse_kit.cli.export import export
-from simcse_kit.cli.index import (
-    add_to_index,
-    build_index_command,
-    compact_index,
-    delete_from_index,
-    search_index,
-    show_index,
-    verify_index,
-)
+from simcse_kit.cli.index.build import add_to_index, build_index_command
+from simcse_kit.cli.index.change import compact_index, delete_from_index
+from simcse_kit.cli.index.show import show_index, verify_index
 from simcse_kit.cli.judge import judge_systems
 from simcse_kit.cli.objectives import show_objectives, show_recipes
 from simcse_kit.cli.panels import PanelledCommand
 from simcse_kit.cli.prepare import prepare_negatives_command, prepare_nli_command, prepare_sentences_command
 from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.report import report_models
+from simcse_kit.cli.search import search_index
 from simcse_kit.cli.serve import run_demo, serve_targets
 from simcse_kit.cli.train import train_again, train_command
 

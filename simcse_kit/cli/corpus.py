@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simcse_kit.cli.index import Index, Store, Token, Uri
+from simcse_kit.cli.index.options import Index, Store, Token, Uri
 from simcse_kit.cli.options import Overwrite, TrustIndex
 from simcse_kit.search.address import index_address
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from simcse_kit.cli.index import Store, Token, Uri
+from simcse_kit.cli.index.options import Store, Token, Uri
 from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
 
 

@@ -1,0 +1,168 @@
+"""``simcse-kit index build`` and ``add``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from simcse_kit.cli.index.options import (
+    File,
+    IdColumn,
+    Index,
+    Language,
+    MetadataColumns,
+    Model,
+    Passages,
+    Queries,
+    Store,
+    Token,
+    Uri,
+    left_out,
+    queries_of,
+)
+from simcse_kit.cli.options import (
+    BackendOption,
+    BatchSize,
+    Columns,
+    Device,
+    Dtype,
+    Header,
+    Pooling,
+    SkipBadRows,
+    TrustIndex,
+    TrustRemoteCode,
+    columns_of,
+)
+from simcse_kit.parts import is_named
+from simcse_kit.search.address import index_address, masked
+from simcse_kit.search.kinds import KINDS
+
+
+def build_index_command(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
+    file: File,
+    index: Index,
+    columns: Columns = None,
+    id_column: IdColumn = None,
+    metadata_columns: MetadataColumns = None,
+    header: Header = None,
+    skip_bad_rows: SkipBadRows = False,
+    passages: Passages = False,
+    language: Language = "en",
+    kind: Annotated[
+        str,
+        typer.Option(
+            help=f"How it is searched: {', '.join(KINDS.names())} (all but flat find candidates, whose scores are "
+            "exact), auto (by the number of sentences), or a FAISS factory string.",
+            autocompletion=lambda: ["auto", *KINDS.names()],
+        ),
+    ] = "auto",
+    target_recall: Annotated[
+        float, typer.Option(help="Share of the 10 nearest that a search should find.", min=0.01, max=1)
+    ] = 0.99,
+    queries: Queries = None,
+    pooling: Pooling = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: BackendOption = "torch",
+    dtype: Dtype = "float32",
+    trust_remote_code: TrustRemoteCode = False,
+    store: Store = None,
+    uri: Uri = None,
+    token: Token = None,
+) -> None:
+    """Encode the sentences of FILE into a new index.
+
+    Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
+    """
+    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.index import build_index
+    from simcse_kit.index.build import check_build
+    from simcse_kit.model import SimCSE
+
+    address = index_address(index, store, uri, token)
+    check_build(file, address, kind)
+    examples = queries_of(queries)
+    encoder = SimCSE(
+        model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
+    )
+    built, counts = build_index(
+        encoder,
+        file,
+        address,
+        columns=columns_of(columns),
+        id_column=id_column,
+        metadata_columns=columns_of(metadata_columns) or (),
+        header=header,
+        skip_bad_rows=skip_bad_rows,
+        passages=passages,
+        language=language,
+        kind=kind,
+        target_recall=target_recall,
+        queries=examples,
+        batch_size=batch_size,
+        show_progress_bar=True,
+    )
+    console = out()
+    what = f"passages of {counts.documents:,} documents" if passages else "sentences"
+    console.print(f"{len(built):,} {what} indexed in {escaped(masked(index))}{left_out(counts)}")
+    structure = built.info().structure
+    if structure is not None:
+        console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
+    trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
+    console.print(f'next: simcse-kit search {escaped(address)} "your question"{trust}', style="dim")
+
+
+def add_to_index(
+    index: Index,
+    file: File,
+    columns: Columns = None,
+    id_column: IdColumn = None,
+    metadata_columns: MetadataColumns = None,
+    header: Header = None,
+    skip_bad_rows: SkipBadRows = False,
+    passages: Passages = False,
+    language: Language = "en",
+    model: Model = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: BackendOption = "torch",
+    dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
+    store: Store = None,
+    uri: Uri = None,
+    token: Token = None,
+) -> None:
+    """Encode the sentences of FILE and add them to an index.
+
+    Example: simcse-kit index add tickets-index new-tickets.csv --columns text
+    """
+    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.index import add_files
+    from simcse_kit.index.sentence_index import SentenceIndex
+
+    opened = SentenceIndex.open(
+        index_address(index, store, uri, token),
+        model,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
+    counts = add_files(
+        opened,
+        file,
+        columns=columns_of(columns),
+        id_column=id_column,
+        metadata_columns=columns_of(metadata_columns) or (),
+        header=header,
+        skip_bad_rows=skip_bad_rows,
+        passages=passages,
+        language=language,
+        batch_size=batch_size,
+        show_progress_bar=True,
+    )
+    out().print(
+        f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{left_out(counts)}"
+    )

@@ -1,0 +1,68 @@
+"""``simcse-kit index delete`` and ``compact``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from simcse_kit.cli.index.options import Filter, Index, Model, Queries, Store, Token, Uri, filter_of, queries_of
+from simcse_kit.cli.options import TrustIndex
+from simcse_kit.search.address import index_address, masked
+
+
+def delete_from_index(
+    index: Index,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
+    filter: Filter = None,
+    trust_remote_code: TrustIndex = False,
+    store: Store = None,
+    uri: Uri = None,
+    token: Token = None,
+) -> None:
+    """Delete sentences by id, or all that meet a filter.
+
+    Example: simcse-kit index delete tickets-index 17 23
+    """
+    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.search import open_collection
+
+    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
+    deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=filter_of(filter))
+    collection.save()
+    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which has {len(collection):,}")
+
+
+def compact_index(
+    index: Index,
+    queries: Queries = None,
+    model: Model = None,
+    trust_remote_code: TrustIndex = False,
+    store: Store = None,
+    uri: Uri = None,
+    token: Token = None,
+) -> None:
+    """Leave deleted sentences out for good, and make the search structure again."""
+    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.index.sentence_index import SentenceIndex
+    from simcse_kit.search import open_collection
+    from simcse_kit.search.making import making_shown
+
+    collection: Any
+    address = index_address(index, store, uri, token)
+    if queries is None:
+        collection = open_collection(address, trust_remote_code=trust_remote_code)
+    else:
+        collection = SentenceIndex.open(address, model, trust_remote_code=trust_remote_code)
+        collection.tune_by(queries_of(queries))
+    before = collection.info()
+    with making_shown(True):
+        collection.compact()
+    after = collection.info()
+    if address.uri is not None:
+        out().print(f"{escaped(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
+        return
+    out().print(
+        f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
+        f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
+    )

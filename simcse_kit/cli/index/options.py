@@ -1,0 +1,64 @@
+"""Arguments that several commands of an index share, and what they read from them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import typer
+
+from simcse_kit.cli.options import FILE_HELP
+
+Index = Annotated[
+    str, typer.Argument(help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.", metavar="INDEX")
+]
+Store = Annotated[Literal["folder", "milvus"] | None, typer.Option(help="The old way of an address.", hidden=True)]
+Uri = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="URI")]
+Token = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="TOKEN")]
+File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of ids, strings or integers, each once. Default: numbers from 0.", metavar="NAME"),
+]
+MetadataColumns = Annotated[
+    str | None, typer.Option(help="Columns to keep beside the text, for search --filter: lang,year.", metavar="NAMES")
+]
+Passages = Annotated[
+    bool,
+    typer.Option(
+        "--passages",
+        help="Cut long texts into overlapping passages, which are found one by one, as ID#0, ID#1, ...; otherwise what "
+        "the model does not read is cut off, and counted.",
+    ),
+]
+Language = Annotated[str, typer.Option(help="Of the texts, for --passages: en, ko, de, ...")]
+Filter = Annotated[
+    str | None,
+    typer.Option(help='Conditions on the metadata, as JSON: {"lang": "en", "year": {"$gte": 2020}}.', metavar="JSON"),
+]
+Queries = Annotated[
+    str | None,
+    typer.Option(help="Examples of what will be asked, to tune --target-recall by. " + FILE_HELP, metavar="FILE"),
+]
+Model = Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")]
+
+
+def left_out(counts: Any) -> str:
+    blank = f", {counts.blank:,} empty lines dropped" if counts.blank else ""
+    return blank + (f", {counts.skipped:,} bad rows skipped" if counts.skipped else "")
+
+
+def queries_of(source: str | None) -> Any:
+    from simcse_kit.cli.console import sentences_of
+    from simcse_kit.data import read_sentences
+
+    return None if source is None else read_sentences(sentences_of(source)).column(0)
+
+
+def filter_of(text: str | None) -> Any:
+    from simcse_kit.errors import SearchIndexError
+
+    try:
+        return None if text is None else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SearchIndexError(f'--filter is not JSON: {error}; it looks like {{"lang": "en"}}') from error

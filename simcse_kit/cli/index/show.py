@@ -1,0 +1,75 @@
+"""``simcse-kit index info`` and ``verify``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simcse_kit.cli.index.options import Index, Store, Token, Uri
+from simcse_kit.cli.options import TrustIndex
+from simcse_kit.search.address import index_address, masked
+from simcse_kit.search.kinds import get_kind
+
+
+def show_index(
+    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+) -> None:
+    """Show what an index holds and how it is searched."""
+    from simcse_kit.cli.console import facts, out
+    from simcse_kit.search import open_collection
+
+    address = index_address(index, store, uri, token)
+    info = open_collection(address, trust_remote_code=trust_remote_code).info()
+    structure = info.structure
+    kind = f"{structure.kind if structure else 'flat'}"
+    how = "exact" if structure is None else get_kind(structure.kind).help
+    size = f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"
+    if address.uri is not None:
+        kind, how = info.kind, "as Milvus has it"
+        size = f"{info.bytes / 2**20:,.1f} MiB, " if info.bytes else ""
+        size += f"save {info.generation}"
+    out().print(
+        facts(
+            [
+                ("sentences", f"{info.count:,}, {info.deleted:,} deleted ones not yet compacted"),
+                ("dimension", info.dimension),
+                ("kind", f"{kind} ({how})"),
+                *(
+                    []
+                    if structure is None
+                    else [
+                        (
+                            "recall",
+                            f"{structure.recall:.4f} of the 10 nearest ({structure.queries:,} "
+                            + ("queries of yours)" if structure.given else "rows as queries)"),
+                        ),
+                        ("effort", f"{structure.effort} lists or nodes, {structure.candidates} candidates rescored"),
+                        ("not covered", f"{info.unindexed:,} rows, compared one by one"),
+                    ]
+                ),
+                ("fields", _fields_of(info.fields)),
+                ("size", size),
+                ("model", info.model.get("name", "")),
+                ("pooling", info.model.get("pooling", "")),
+                ("fingerprint", info.model.get("fingerprint", "")[:16]),
+            ]
+        )
+    )
+
+
+def _fields_of(fields: Any) -> str:
+    if fields is None:
+        return "not recorded: the index is of an older version"
+    return ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
+
+
+def verify_index(
+    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+) -> None:
+    """Read all of an index and compare it with its checksums."""
+    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.search import open_collection
+
+    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
+    collection.verify()
+    commit = collection.info().generation
+    out().print(f"{escaped(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
