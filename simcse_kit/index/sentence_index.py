@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 
 from simcse_kit.encoder.call import checked_texts
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.index.models import about_model, fingerprint_of, model_of, model_on_disk
+from simcse_kit.index.reading import IndexReader
 from simcse_kit.model import SimCSE
-from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow, new_collection, open_collection
+from simcse_kit.search import BaseCollection, new_collection, open_collection
 from simcse_kit.search.address import Address, index_address, masked
 from simcse_kit.search.changing import commit_change
 from simcse_kit.search.making import making_shown
@@ -26,7 +27,7 @@ Metadata = Sequence[Mapping[str, Any] | None] | None
 """A JSON object for each of N sentences, or None."""
 
 
-class SentenceIndex:
+class SentenceIndex(IndexReader):
     """Semantic search over sentences; make one with `build` or `open`.
 
     `add`, `update` and `delete` change memory, `save` commits to the folder; a commit never harms the one before it.
@@ -34,8 +35,7 @@ class SentenceIndex:
     """
 
     def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
-        self.model = model
-        self._collection = collection
+        super().__init__(model, collection)
         self._place: Address | None = None  # of the first save, where none is named then
 
     @classmethod
@@ -126,26 +126,6 @@ class SentenceIndex:
             trust_remote_code=trust_remote_code,
         )
         return cls(model, collection)
-
-    def __len__(self) -> int:
-        return len(self._collection)
-
-    def now(self) -> SentenceIndex:
-        """This index at this instant, to read from: later changes are not in it. Of Milvus, the index itself."""
-        return SentenceIndex(self.model, self._collection.now())
-
-    @property
-    def folder(self) -> Path | None:
-        """Where it was opened or saved last."""
-        return self._collection.folder
-
-    @property
-    def id_type(self) -> type | None:
-        """What its ids are, int or str; None before the first."""
-        return self._collection.id_type
-
-    def __repr__(self) -> str:
-        return f"SentenceIndex({len(self)} sentences, model={self.model.name!r})"
 
     def add(
         self,
@@ -248,88 +228,6 @@ class SentenceIndex:
         with making_shown(show_progress_bar):
             return self._collection.compact()
 
-    def verify(self) -> None:
-        """Read all of the last commit and compare it with its checksums; a difference is a `SearchIndexError`."""
-        self._collection.verify()
-
-    def info(self) -> IndexInfo:
-        """How many sentences there are, how they are searched and with what recall, and what they take."""
-        return self._collection.info()
-
-    def get(self, ids: Sequence[int | str]) -> list[IndexRow]:
-        """Id, text and metadata of the sentences with these ids; one that is not there is a `SearchIndexError`."""
-        return self._collection.get(ids)
-
-    @overload
-    def search(  # type: ignore[overload-overlap]  # one string is also a sequence of strings
-        self, queries: str, k: int = ..., threshold: float | None = ..., filter: Mapping[str, Any] | None = ...
-    ) -> list[Hit]: ...
-    @overload
-    def search(
-        self,
-        queries: Sequence[str],
-        k: int = ...,
-        threshold: float | None = ...,
-        filter: Mapping[str, Any] | None = ...,
-    ) -> list[list[Hit]]: ...
-    def search(
-        self,
-        queries: str | Sequence[str],
-        k: int = 5,
-        threshold: float | None = None,
-        filter: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
-
-        One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text``, ``score`` and
-        ``metadata``.
-
-        Args:
-            filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
-                $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions. A field that no
-                sentence has is an error, but for $exists.
-
-        Raises:
-            SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
-                was made.
-        """
-        now, made_with = self._collection.now(), self.model.fingerprint()  # of the rows that are searched
-        if isinstance(queries, str):
-            return now.search(self.model.encode_query([queries]), k, threshold, filter, fingerprint=made_with)[0]
-        texts = checked_texts(queries)
-        return now.search(self.model.encode_query(texts), k, threshold, filter, fingerprint=made_with)
-
-    def check_filter(self, filter: Mapping[str, Any]) -> None:
-        """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""
-        self._collection.condition_of(filter)
-
-    @property
-    def fields(self) -> Mapping[str, str] | None:
-        """Type of each field of the metadata, such as integer or text; None: an index of an older version."""
-        return self._collection.fields
-
-    def search_vectors(
-        self,
-        vectors: Vectors,
-        k: int = 5,
-        threshold: float | None = None,
-        filter: Mapping[str, Any] | None = None,
-        *,
-        fingerprint: str | None = None,
-    ) -> list[list[Hit]]:
-        """As `search`, by vectors (Q, D) of any length that the index's model, or another like it, gave.
-
-        ``fingerprint``: of the model that gave them (`SimCSE.fingerprint`); None: not checked. Where the index is of
-        another model, this is an `IndexChangedError`.
-        """
-        return self._collection.search(vectors, k, threshold, filter, fingerprint=fingerprint)
-
-    def similar(
-        self, id: int | str, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
-    ) -> list[Hit]:
-        """The ``k`` sentences most similar to the one with this id, without it; as `search`."""
-        return self._collection.similar(id, k, threshold, filter)
-
     def add_vectors(
         self,
         sentences: Sequence[str],
@@ -344,18 +242,6 @@ class SentenceIndex:
         ``fingerprint``: as in `search_vectors`.
         """
         return self._collection.add(sentences, vectors, ids, metadata, fingerprint=fingerprint)
-
-    def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
-        """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""
-        return self._collection.vectors_of(ids)
-
-    def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
-        """At most ``count`` rows, drawn at random, with their unit vectors (n, D)."""
-        return self._collection.sample(count, seed)
-
-    def texts(self) -> Iterator[str]:
-        """Every sentence, in the order in which they were added."""
-        return (row.text for row, _ in self._collection.rows())
 
     def refresh(self, *, discard: bool = False) -> bool:
         """Read the last commit where somebody else has made one since; whether it has.

@@ -1,0 +1,134 @@
+"""What one asks an index: the reading half of `SentenceIndex`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, overload
+
+from simcse_kit.encoder.call import checked_texts
+from simcse_kit.model import SimCSE
+from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow
+from simcse_kit.types import Vectors
+
+
+class IndexReader:
+    """A model and the rows that it encoded, to search in and to read."""
+
+    def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
+        self.model = model
+        self._collection = collection
+
+    def __len__(self) -> int:
+        return len(self._collection)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} sentences, model={self.model.name!r})"
+
+    def now(self) -> Self:
+        """This index at this instant, to read from: later changes are not in it. Of Milvus, the index itself."""
+        return type(self)(self.model, self._collection.now())
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it was opened or saved last."""
+        return self._collection.folder
+
+    @property
+    def id_type(self) -> type | None:
+        """What its ids are, int or str; None before the first."""
+        return self._collection.id_type
+
+    def info(self) -> IndexInfo:
+        """How many sentences there are, how they are searched and with what recall, and what they take."""
+        return self._collection.info()
+
+    @property
+    def fields(self) -> Mapping[str, str] | None:
+        """Type of each field of the metadata, such as integer or text; None: an index of an older version."""
+        return self._collection.fields
+
+    def verify(self) -> None:
+        """Read all of the last commit and compare it with its checksums; a difference is a `SearchIndexError`."""
+        self._collection.verify()
+
+    def get(self, ids: Sequence[int | str]) -> list[IndexRow]:
+        """Id, text and metadata of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        return self._collection.get(ids)
+
+    @overload
+    def search(  # type: ignore[overload-overlap]  # one string is also a sequence of strings
+        self, queries: str, k: int = ..., threshold: float | None = ..., filter: Mapping[str, Any] | None = ...
+    ) -> list[Hit]: ...
+    @overload
+    def search(
+        self,
+        queries: Sequence[str],
+        k: int = ...,
+        threshold: float | None = ...,
+        filter: Mapping[str, Any] | None = ...,
+    ) -> list[list[Hit]]: ...
+    def search(
+        self,
+        queries: str | Sequence[str],
+        k: int = 5,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
+
+        One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text``, ``score`` and
+        ``metadata``.
+
+        Args:
+            filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
+                $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions. A field that no
+                sentence has is an error, but for $exists.
+
+        Raises:
+            SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
+                was made.
+        """
+        now, made_with = self._collection.now(), self.model.fingerprint()  # of the rows that are searched
+        if isinstance(queries, str):
+            return now.search(self.model.encode_query([queries]), k, threshold, filter, fingerprint=made_with)[0]
+        texts = checked_texts(queries)
+        return now.search(self.model.encode_query(texts), k, threshold, filter, fingerprint=made_with)
+
+    def check_filter(self, filter: Mapping[str, Any]) -> None:
+        """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""
+        self._collection.condition_of(filter)
+
+    def search_vectors(
+        self,
+        vectors: Vectors,
+        k: int = 5,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        fingerprint: str | None = None,
+    ) -> list[list[Hit]]:
+        """As `search`, by vectors (Q, D) of any length that the index's model, or another like it, gave.
+
+        ``fingerprint``: of the model that gave them (`SimCSE.fingerprint`); None: not checked. Where the index is of
+        another model, this is an `IndexChangedError`.
+        """
+        return self._collection.search(vectors, k, threshold, filter, fingerprint=fingerprint)
+
+    def similar(
+        self, id: int | str, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
+    ) -> list[Hit]:
+        """The ``k`` sentences most similar to the one with this id, without it; as `search`."""
+        return self._collection.similar(id, k, threshold, filter)
+
+    def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
+        """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        return self._collection.vectors_of(ids)
+
+    def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
+        """At most ``count`` rows, drawn at random, with their unit vectors (n, D)."""
+        return self._collection.sample(count, seed)
+
+    def texts(self) -> Iterator[str]:
+        """Every sentence, in the order in which they were added."""
+        return (row.text for row, _ in self._collection.rows())
