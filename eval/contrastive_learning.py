@@ -56,7 +56,7 @@ def main() -> None:
         "the same sentence, some words left out": cosine_similarity(quiet, cut).numpy()[changed],
         "another sentence": cosine_similarity(quiet, quiet.roll(1, 0)).numpy(),
     }
-    (IMAGES / "views.svg").write_text(cosine_histograms(pairs), encoding="utf-8")
+    (IMAGES / "views.svg").write_text(cosine_histograms(pairs).svg(), encoding="utf-8")
     paths = [
         GeometryPath(
             name,
@@ -68,7 +68,7 @@ def main() -> None:
         )
         for run, name in RUNS.items()
     ]
-    (IMAGES / "plane.svg").write_text(geometry_plane(paths), encoding="utf-8")
+    (IMAGES / "plane.svg").write_text(geometry_plane(paths).svg(), encoding="utf-8")
     print(
         write_result(
             "contrastive_learning",

@@ -39,8 +39,8 @@ def main() -> None:
     low, high = said["figures"]["interval"]
     change = found[1].scores["ndcg@10"] - found[0].scores["ndcg@10"]
     RESULTS.mkdir(exist_ok=True)
-    svg = query_changes(before, after, score="nDCG@10", mean=change, low=low, high=high)
-    (RESULTS / "quickstart.svg").write_text(svg, encoding="utf-8")
+    chart = query_changes(before, after, score="nDCG@10", mean=change, low=low, high=high)
+    (RESULTS / "quickstart.svg").write_text(chart.svg(), encoding="utf-8")
     result = {
         "seconds": seconds,
         "peak_memory_bytes": memory,

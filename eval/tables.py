@@ -332,13 +332,13 @@ def draw_encode() -> None:
         for system in systems
     ]
     others = len({system.get("library") for system in systems}) > 2
-    svg = speed_against_score(
+    chart = speed_against_score(
         points,
         ylabel="STS, seven-task average",
         machine="2 CPU cores",
         legend={"simcse_kit": AFTER, ("other libraries" if others else "sentence-transformers"): NEUTRAL},
     )
-    (HERE / "results" / "speed_encode.svg").write_text(svg, encoding="utf-8")
+    (HERE / "results" / "speed_encode.svg").write_text(chart.svg(), encoding="utf-8")
 
 
 def render() -> str:

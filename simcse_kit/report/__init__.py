@@ -13,6 +13,7 @@ from simcse_kit.report.charts import (
     variance_spectrum,
 )
 from simcse_kit.report.page import Figure, Page, Section, Table, page_markdown, write_page
+from simcse_kit.report.picture import Picture
 
 __all__ = [
     "Curve",
@@ -21,6 +22,7 @@ __all__ = [
     "GeometryPoint",
     "GeometryStep",
     "Page",
+    "Picture",
     "Section",
     "Table",
     "geometry_plane",

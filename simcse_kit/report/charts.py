@@ -1,36 +1,20 @@
-"""Charts as SVG text, to be put into a page: mid tones on a transparent ground, readable on light and dark."""
+"""The charts of reports, each a `Picture`."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.report.picture import NEUTRAL, Picture
+
 AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
 _COLORS = (AFTER, ACCENT, "#3f9a5f", "#a561c9", "#c9524f", "#8a7a3a", "#2aa0a8", "#c76fa0")
-NEUTRAL = "#808080"
 _BANDS = 5  # of the gold scale
 _LOG_FROM = 30  # highest loss over lowest, of an axis in powers of ten
-_STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.edgecolor": NEUTRAL,
-    "axes.labelcolor": NEUTRAL,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": NEUTRAL,
-    "xtick.color": NEUTRAL,
-    "ytick.color": NEUTRAL,
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "simcse-kit",  # equal data, equal file
-    "figure.constrained_layout.use": True,
-}
 
 
 class GeometryStep(NamedTuple):
@@ -79,33 +63,15 @@ def color_of(names: Sequence[str], name: str) -> str:
     return _COLORS[names.index(name) % len(_COLORS)]
 
 
-@contextmanager
-def _figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
-) -> Iterator[tuple[Any, Any, list[str]]]:
-    """A figure and its axes (without pyplot's global state); the drawn SVG is appended to the list."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        axes = figure.subplots(rows, columns, **options)
-        out: list[str] = []
-        yield figure, axes, out
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-        text = buffer.getvalue()
-        out.append(text[text.index("<svg") :])
-
-
-def training_curves(curves: Sequence[Curve], names: Sequence[str] | None = None) -> str:
+def training_curves(curves: Sequence[Curve], names: Sequence[str] | None = None) -> Picture:
     """Loss above and Spearman x 100 below, against the step; ``names``: all of the report, for their colours."""
     from matplotlib.ticker import MaxNLocator
 
     own = list(dict.fromkeys(curve.name for curve in curves))
     names = own if names is None else names
     scored = any(curve.scores for curve in curves)
-    with _figure(4.8, 3.6, rows=1 + scored, sharex=True, squeeze=False) as (figure, axes, out):
+
+    def draw(figure: Any, axes: Any) -> None:
         panels = [axis for (axis,) in axes]
         for curve in curves:
             style = {"color": color_of(names, curve.name), "linewidth": 1.3, "markersize": 3}
@@ -125,7 +91,8 @@ def training_curves(curves: Sequence[Curve], names: Sequence[str] | None = None)
         panels[-1].set_xlabel("step")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(figure, names, own)
-    return out[0]
+
+    return Picture(draw, 4.8, 3.6, {"nrows": 1 + scored, "sharex": True, "squeeze": False})
 
 
 def _legend(figure: Any, names: Sequence[str], own: Sequence[str]) -> None:
@@ -144,11 +111,12 @@ def geometry_plane(
     published: Sequence[GeometryPoint] = (),
     *,
     names: Sequence[str] | None = None,
-) -> str:
+) -> Picture:
     """The alignment-uniformity plane: ways of runs, from start to best checkpoint; models; published ones in grey."""
     own = list(dict.fromkeys([*(path.name for path in paths), *(point.name for point in points)]))
     names = own if names is None else names
-    with _figure(4.8, 3.6) as (figure, axes, out):
+
+    def draw(figure: Any, axes: Any) -> None:
         labels: list[tuple[str, float, float, str]] = []
         for path in paths:
             color = color_of(names, path.name)
@@ -176,15 +144,17 @@ def geometry_plane(
         axes.margins(0.2)
         axes.set(xlabel="uniformity (further left is better)", ylabel="alignment (lower is better)")
         _legend(figure, names, own)
-    return out[0]
+
+    return Picture(draw, 4.8, 3.6)
 
 
-def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[Any], *, top: float) -> str:
+def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[Any], *, top: float) -> Picture:
     """Cosines of sentence pairs, one row for each fifth of the gold scale: before (outline) and after (filled)."""
     bands = gold_bands(gold, top)
     low = min(float(before.min()), float(after.min()), 0.0)
     bins = np.linspace(low, 1.0, 31)
-    with _figure(9.6, 4.4, rows=_BANDS, sharex=True) as (_, axes, out):
+
+    def draw(_: Any, axes: Any) -> None:
         for band, axis in zip(range(_BANDS - 1, -1, -1), axes, strict=True):
             chosen = bands == band
             if chosen.any():
@@ -197,18 +167,20 @@ def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[
             axis.spines["left"].set_visible(False)
         axes[0].legend(loc="upper left", ncols=2)
         axes[-1].set_xlabel("cosine of the pair (dashed: median after training)")
-    return out[0]
+
+    return Picture(draw, 9.6, 4.4, {"nrows": _BANDS, "sharex": True})
 
 
 def query_changes(
     before: NDArray[Any], after: NDArray[Any], *, score: str, mean: float, low: float, high: float
-) -> str:
+) -> Picture:
     """What training changed for each of Q queries, largest loss first: bars of after - before, and the mean's interval.
 
     ``before`` and ``after`` (Q,) are scores of 100; so are ``mean`` and its interval ``low`` to ``high``.
     """
     changes = np.sort(np.asarray(after) - np.asarray(before))
-    with _figure(9.6, 3.2) as (_, axis, out):
+
+    def draw(_: Any, axis: Any) -> None:
         colors = [AFTER if change > 0 else ACCENT for change in changes]
         axis.bar(np.arange(1, len(changes) + 1), changes, width=0.85, color=colors)
         axis.axhspan(low, high, color=NEUTRAL, alpha=0.25, linewidth=0)
@@ -221,7 +193,8 @@ def query_changes(
             f"(dashed: mean {mean:+.1f}; band: 95 % interval)"
         )
         axis.margins(x=0.01)
-    return out[0]
+
+    return Picture(draw, 9.6, 3.2)
 
 
 def gold_bands(gold: NDArray[Any], top: float) -> NDArray[Any]:
@@ -234,7 +207,7 @@ def _band_name(band: int, top: float) -> str:
     return f"{band * top / _BANDS:g}–{(band + 1) * top / _BANDS:g}"
 
 
-def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: float, color: str = AFTER) -> str:
+def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: float, color: str = AFTER) -> Picture:
     """Cosines of N pairs against gold: how many fall where (hexagons), and how each fifth of the scale is spread."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
@@ -243,7 +216,9 @@ def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: f
     start = min(0.0, float(gold.min(initial=0.0)))
     bands = gold_bands(gold, top)
     bins = np.linspace(low, 1.0, 41)
-    with _figure(4.8, 3.4, columns=2, sharey=True, width_ratios=[3, 2]) as (_, (left, right), out):
+
+    def draw(_: Any, axes: Any) -> None:
+        left, right = axes
         shown = {"gridsize": (24, 18), "mincnt": 1, "bins": "log", "cmap": shades, "linewidths": 0.2}
         left.hexbin(gold, cosines, extent=(start, top, low, 1), **shown)
         left.set(xlabel="gold score", ylabel="cosine", xlim=(start - 0.03 * top, 1.03 * top), ylim=(low, 1.02))
@@ -264,14 +239,16 @@ def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: f
         right.set_xlabel("by gold band (line: median)")
         right.tick_params(axis="y", left=False)
         right.spines["left"].set_visible(False)
-    return out[0]
+
+    return Picture(draw, 4.8, 3.4, {"ncols": 2, "sharey": True, "width_ratios": [3, 2]})
 
 
-def cosine_histograms(groups: Mapping[str, NDArray[Any]]) -> str:
+def cosine_histograms(groups: Mapping[str, NDArray[Any]]) -> Picture:
     """How the cosines of several kinds of pairs are spread, by name."""
     bins = np.linspace(min(float(cosines.min()) for cosines in groups.values()), 1.0, 61)
     names = list(groups)
-    with _figure(9.6, 2.8) as (_, axes, out):
+
+    def draw(_: Any, axes: Any) -> None:
         for name, cosines in groups.items():
             color = color_of(names, name)
             shares = np.full(len(cosines), 1 / len(cosines))
@@ -279,25 +256,32 @@ def cosine_histograms(groups: Mapping[str, NDArray[Any]]) -> str:
             axes.axvline(float(np.median(cosines)), color=color, linewidth=1, linestyle="--")
         axes.set(xlabel="cosine of the two vectors (dashed: median)", ylabel="share of the pairs")
         axes.legend(loc="upper left")
-    return out[0]
+
+    return Picture(draw, 9.6, 2.8)
 
 
-def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> Picture:
     """By name, the share of the variance in the first n directions; the slower it rises, the more of them are used."""
     names = list(spectra)
-    with _figure(4.8, 3.6) as (figure, axes, out):
+
+    def draw(figure: Any, axes: Any) -> None:
         for name, points in spectra.items():
             axes.plot(*zip(*points, strict=True), color=color_of(names, name), marker="o", markersize=3, linewidth=1.4)
         axes.set_xscale("log")
         axes.set_ylim(0, 1.03)
         axes.set(xlabel="strongest directions", ylabel="share of the variance in them")
         _legend(figure, names, names)
-    return out[0]
+
+    return Picture(draw, 4.8, 3.6)
 
 
-def speed_against_score(points: Sequence[SpeedPoint], *, ylabel: str, machine: str, legend: Mapping[str, str]) -> str:
+def speed_against_score(
+    points: Sequence[SpeedPoint], *, ylabel: str, machine: str, legend: Mapping[str, str]
+) -> Picture:
     """Sentences a second against a score, each point with its name; ``legend`` names colours."""
-    with _speed_axes(points, 9.6, ylabel, machine) as (axes, out):
+
+    def draw(_: Any, axes: Any) -> None:
+        _speed_axes(axes, points, ylabel, machine)
         for i, point in enumerate(sorted(points, key=lambda point: point.per_second)):
             axes.annotate(
                 f"{point.name}\n{point.per_second:,.0f}/s",
@@ -311,28 +295,27 @@ def speed_against_score(points: Sequence[SpeedPoint], *, ylabel: str, machine: s
         for name, color in legend.items():
             axes.scatter([], [], c=color, s=60, label=name)
         axes.legend(loc="upper left", ncols=2)
-    return out[0]
+
+    return Picture(draw, 9.6, 3.6)
 
 
-def speeds_of_models(points: Sequence[SpeedPoint], *, ylabel: str, machine: str) -> str:
+def speeds_of_models(points: Sequence[SpeedPoint], *, ylabel: str, machine: str) -> Picture:
     """The same for models that may lie near each other: names and speeds stand beside the chart."""
-    with _speed_axes(points, 4.8, ylabel, machine) as (axes, out):
+
+    def draw(_: Any, axes: Any) -> None:
+        _speed_axes(axes, points, ylabel, machine)
         for point in points:
             axes.scatter([], [], c=point.color, s=60, label=f"{point.name}: {point.per_second:,.0f}/s")
         axes.legend(loc="lower left", fontsize=8)
-    return out[0]
+
+    return Picture(draw, 4.8, 3.6)
 
 
-@contextmanager
-def _speed_axes(
-    points: Sequence[SpeedPoint], width: float, ylabel: str, machine: str
-) -> Iterator[tuple[Any, list[str]]]:
-    with _figure(width, 3.6) as (_, axes, out):
-        low, high = min(point.score for point in points), max(point.score for point in points)
-        margin = max(0.25, high - low)
-        axes.set_ylim(low - margin, high + margin)
-        axes.set_xlim(0, 1.15 * max(point.per_second for point in points))
-        axes.set(xlabel=f"sentences a second, {machine}", ylabel=ylabel)
-        for point in points:
-            axes.scatter([point.per_second], [point.score], c=point.color, s=60, zorder=2)
-        yield axes, out
+def _speed_axes(axes: Any, points: Sequence[SpeedPoint], ylabel: str, machine: str) -> None:
+    low, high = min(point.score for point in points), max(point.score for point in points)
+    margin = max(0.25, high - low)
+    axes.set_ylim(low - margin, high + margin)
+    axes.set_xlim(0, 1.15 * max(point.per_second for point in points))
+    axes.set(xlabel=f"sentences a second, {machine}", ylabel=ylabel)
+    for point in points:
+        axes.scatter([point.per_second], [point.score], c=point.color, s=60, zorder=2)

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+from simcse_kit.report.picture import Picture
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """A chart with the sentence that says what to see in it."""
 
     title: str
-    svg: str
+    picture: Picture
     caption: str
     wide: bool = False
 

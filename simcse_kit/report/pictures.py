@@ -40,7 +40,7 @@ def figures(report: Report) -> Iterator[Figure]:
     if any(curve.losses or curve.scores for curve in curves):
         yield Figure(
             title="Training",
-            svg=training_curves(curves, names),
+            picture=training_curves(curves, names),
             caption="The loss of a batch, and Spearman × 100 on the run's own evaluation data. Losses of different "
             "objectives or batch sizes are on different scales.",
         )
@@ -52,7 +52,7 @@ def figures(report: Report) -> Iterator[Figure]:
             assert outcome.gold is not None
             yield Figure(
                 title=f"Similarity against gold: {model.name}",
-                svg=similarity_against_gold(
+                picture=similarity_against_gold(
                     outcome.gold,
                     outcome.values,
                     top=scale_maximum(outcome.gold),
@@ -64,7 +64,7 @@ def figures(report: Report) -> Iterator[Figure]:
     if spectra := _spectra(report):
         yield Figure(
             title="Spectrum",
-            svg=variance_spectrum(spectra),
+            picture=variance_spectrum(spectra),
             caption="How much of the vectors' variance lies in how few directions: a curve that starts high has "
             "vectors in a narrow cone.",
         )
@@ -78,7 +78,7 @@ def figures(report: Report) -> Iterator[Figure]:
     if points:
         yield Figure(
             title="Speed and quality",
-            svg=speeds_of_models(points, ylabel=f"{suite}, {score}", machine=report.machine_name),
+            picture=speeds_of_models(points, ylabel=f"{suite}, {score}", machine=report.machine_name),
             caption="Sentences encoded a second during this evaluation, tokenizing included. Models that differ only "
             "in how they were trained are equally fast; what is between them here is the machine's noise.",
         )
@@ -115,7 +115,7 @@ def _plane(report: Report) -> Figure | None:
         return None
     return Figure(
         title="Alignment and uniformity",
-        svg=geometry_plane(paths, points, PUBLISHED, names=[model.name for model in report.models]),
+        picture=geometry_plane(paths, points, PUBLISHED, names=[model.name for model in report.models]),
         caption="Diamonds: the models, on the data of this report. Lines: the runs on their own evaluation data, from "
         "the circle on, with a dot where the model was kept. Squares: BERT-base with its seven-task average, on "
         "STS-B's test set, as Chuang et al. (2022) print them; SimCSE's paper draws such a plane without numbers. "

@@ -159,19 +159,19 @@ def _report(made: QuickstartResult) -> None:
     figures = [
         Figure(
             title="Training loss",
-            svg=training_curves([Curve("run", log.losses, [])]),
+            picture=training_curves([Curve("run", log.losses, [])]),
             caption="It says that training learns, not that search gets better.",
         )
     ]
     sections = []
     if adapted.results is not None and adapted.figures is not None:
         before, after = (100 * result.outcomes[0].values for result in adapted.results)
-        low, high = adapted.figures.interval
+        mean, (low, high) = adapted.figures.difference, adapted.figures.interval
         figures.insert(
             0,
             Figure(
                 title="Search, query by query",
-                svg=query_changes(before, after, score="nDCG@10", mean=adapted.figures.difference, low=low, high=high),
+                picture=query_changes(before, after, score="nDCG@10", mean=mean, low=low, high=high),
                 caption="Each bar is a judged query that training has not seen.",
                 wide=True,
             ),

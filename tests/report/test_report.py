@@ -15,6 +15,7 @@ from simcse_kit.report import (
     GeometryPoint,
     GeometryStep,
     Page,
+    Picture,
     Section,
     Table,
     geometry_plane,
@@ -30,7 +31,7 @@ from simcse_kit.report.charts import gold_bands
 PATH = [GeometryStep(0, 0.2, -1.5), GeometryStep(10, 0.3, -2.0), GeometryStep(20, 0.35, -2.1)]
 
 
-def charts() -> list[str]:
+def charts() -> list[Picture]:
     rng = np.random.default_rng(0)
     first, second = rng.random(40), rng.random(40) * 5
     path = GeometryPath("run", PATH, 10)
@@ -48,7 +49,7 @@ def charts() -> list[str]:
 
 
 def test_charts_are_svg_and_equal_for_equal_data() -> None:
-    first, second = charts(), charts()
+    first, second = ([picture.svg() for picture in charts()] for _ in range(2))
     assert first == second
     for svg in first:
         assert ElementTree.fromstring(svg).tag.endswith("svg")
@@ -56,7 +57,7 @@ def test_charts_are_svg_and_equal_for_equal_data() -> None:
 
 def test_every_pair_is_drawn_in_its_band() -> None:
     gold = np.array([0.0, 0.9, 1.0, 4.1, 5.0])
-    svg = similarity_by_gold(gold, np.full(5, 0.5), np.full(5, 0.6), top=5.0)
+    svg = similarity_by_gold(gold, np.full(5, 0.5), np.full(5, 0.6), top=5.0).svg()
     assert "<!-- gold 4–5" in svg
     labels = re.findall(r"<!-- (\d+) pairs -->|(\d+) pairs", svg)
     assert sum(int(a or b) for a, b in labels) == len(gold)
@@ -74,7 +75,7 @@ def hexagons(svg: str) -> int:
 def test_pairs_that_lie_apart_are_in_hexagons_of_their_own() -> None:
     gold, cosines = np.array([0.5, 2.5, 4.5]), np.array([0.1, 0.5, 0.9])
     for count in (1, 2, 3):
-        svg = similarity_against_gold(np.repeat(gold[:count], 4), np.repeat(cosines[:count], 4), top=5.0)
+        svg = similarity_against_gold(np.repeat(gold[:count], 4), np.repeat(cosines[:count], 4), top=5.0).svg()
         assert hexagons(svg) == count
 
 
@@ -84,7 +85,7 @@ def page() -> Page:
         lead="a & b",
         sections=[
             Section(tables=[Table(head=["x", "y"], rows=[["<b>", "1\n2"]], caption="c | d")]),
-            Section(title="charts", figures=[Figure(title="t", svg=charts()[2], caption="c")]),
+            Section(title="charts", figures=[Figure(title="t", picture=charts()[2], caption="c")]),
             Section(title="empty of text", answers={"<i>q</i>": [(0.5, "<u>hit</u>")]}),
             Section(title="facts", notes=["*stars*"], facts={"file": "<f>.txt"}),
         ],

@@ -232,7 +232,7 @@ def test_values_that_are_not_defined_leave_no_trace_in_the_json(runs: tuple[Path
 
 def test_a_model_has_one_colour_in_all_pictures(runs: tuple[Path, Path], tiny_model: Callable[[str], Path]) -> None:
     page = report_page(make_report([tiny_model("bert"), runs[0]], {"pairs": PAIRS}, pooling="mean"))
-    figures = {figure.title: figure.svg for figure in page.sections[1].figures}
+    figures = {figure.title: figure.picture.svg() for figure in page.sections[1].figures}
     first, second = (color_of(["bert", "plain"], name) for name in ("bert", "plain"))
     assert second in figures["Training"]
     assert first not in figures["Training"]
