@@ -43,6 +43,15 @@ from simcse_kit.objectives._base import OBJECTIVES, LossBatch, Objective, Term
 from simcse_kit.parts import setting
 from simcse_kit.report.comparison import Comparison, compare_models
 from simcse_kit.report.gather import make_report
+from simcse_kit.report.plots import (
+    plot_changes,
+    plot_geometry,
+    plot_similarity,
+    plot_similarity_change,
+    plot_spectrum,
+    plot_speed,
+    plot_training,
+)
 from simcse_kit.report.recording import record_evaluation
 from simcse_kit.report.render import write_report
 from simcse_kit.search import Hit
@@ -118,6 +127,13 @@ __all__ = [
     "mine_pairs",
     "nt_xent",
     "open_embedder",
+    "plot_changes",
+    "plot_geometry",
+    "plot_similarity",
+    "plot_similarity_change",
+    "plot_spectrum",
+    "plot_speed",
+    "plot_training",
     "prepare_negatives",
     "prepare_nli",
     "prepare_sentences",

@@ -16,7 +16,7 @@ ROOT = Path(simcse_kit.__file__).parent
 # cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cores", "errors", "types"),
-    ("files", "launch", "parts"),
+    ("files", "launch", "parts", "tabular"),
     ("distributed",),
     ("data", "losses"),
     ("evaluation", "search", "objectives"),

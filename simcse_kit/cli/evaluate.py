@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,12 +23,13 @@ from simcse_kit.cli.suites import (
     with_suite_options,
 )
 from simcse_kit.evaluation.suite import SUITES
+from simcse_kit.files import write_json
+from simcse_kit.tabular import rounded
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation import Difference
     from simcse_kit.report.comparison import Comparison, Measurement
 
-_SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
 DOWNLOADED = ", ".join(part.name for part in SUITES if part.can_download)
 _ACROSS = 10  # scores in a line of a table; more stand one below the other
 
@@ -44,6 +45,15 @@ def evaluate_models(
     details: Annotated[
         bool, typer.Option("--details", help="Also each suite's finer table: every subset, every classifier.")
     ] = False,
+    output: Annotated[
+        Literal["table", "latex", "md", "csv", "json"],
+        typer.Option(
+            "--format",
+            help="What is printed: a table for the terminal; a table for LaTeX (with booktabs) or Markdown, with the "
+            "best in bold, intervals, and marks of what is clearly better or worse than the first model; all numbers "
+            "at full precision as CSV or JSON.",
+        ),
+    ] = "table",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results, at full precision.")] = None,
     settings: dict[str, Any],
     record: Annotated[
@@ -66,7 +76,7 @@ def evaluate_models(
 
     Example: simcse-kit eval my-model all-MiniLM-L6-v2 --suite sts --data data/senteval
     """
-    from simcse_kit.cli.console import err, escaped, out
+    from simcse_kit.cli.console import err, escaped
     from simcse_kit.report.comparison import compare_models, compared, suites_with_data
 
     suites = suites_of(suite)
@@ -101,18 +111,35 @@ def evaluate_models(
     finally:  # what was measured before an error is not lost
         if measured:
             comparison = compared(measured, parts)
-            for name in comparison.suites:
-                out().print()
-                _print_suite(out(), comparison, name, details)
+            alone = len(models) * len(suites) == len(measured) == 1
+            _print(comparison, output, details, _results(measured, alone=alone))
             if json_file is not None:
-                _write(json_file, measured, alone=len(models) * len(suites) == len(measured) == 1)
+                write_json(json_file, _results(measured, alone=alone))
 
 
-def _write(path: Path, measured: Sequence[Measurement], *, alone: bool) -> None:
-    from simcse_kit.files import write_json
-
+def _results(measured: Sequence[Measurement], *, alone: bool) -> dict[str, Any]:
     results = [{"model": one.model, "pooling": one.pooling, **one.result.to_json()} for one in measured]
-    write_json(path, results[0] if alone else {"results": results})
+    return results[0] if alone else {"results": results}
+
+
+def _print(comparison: Comparison, output: str, details: bool, results: dict[str, Any]) -> None:
+    from simcse_kit.cli.console import err, escaped, out
+    from simcse_kit.report.score_table import as_latex, as_markdown
+
+    if output == "table":
+        for name in comparison.suites:
+            out().print()
+            _print_suite(out(), comparison, name, details)
+        return
+    for label, note in comparison.notes_of_suites():
+        err().print(f"{escaped(label)}: {escaped(note)}", style="dim")
+    if output == "json":
+        typer.echo(json.dumps(results, ensure_ascii=False))
+    elif output == "csv":
+        typer.echo(comparison.to_dataframe().to_csv(index=False), nl=False)
+    else:
+        write = as_latex if output == "latex" else as_markdown
+        typer.echo("\n".join(map(write, comparison.score_tables())), nl=False)
 
 
 def _label(name: str, pooling: str | None) -> str:
@@ -123,6 +150,7 @@ def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool
     from statistics import fmean, stdev
 
     from simcse_kit.cli.console import escaped, table
+    from simcse_kit.report.score_table import SHORT
 
     models = [model for model in comparison.models if suite in model.results]
     labels = [_label(model.title, model.pooling) for model in models]
@@ -132,7 +160,7 @@ def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool
         name for name in ("alignment", "uniformity") if first.alignment is not None and name not in first.scores
     ]
     digits = part.digits
-    head = ["", *(_SHORT.get(name, name) for name in first.scores), *geometry, "seconds"]
+    head = ["", *(SHORT.get(name, name) for name in first.scores), *geometry, "seconds"]
     lines = []
     for label, results in rows:
         scores = [[result.scores[name] for result in results] for name in first.scores]
@@ -166,14 +194,15 @@ def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool
 
 def _print_difference(console: Any, first: str, second: str, differences: Sequence[Difference]) -> None:
     from simcse_kit.cli.console import table
+    from simcse_kit.report.score_table import SHORT
 
     lines = [
         [
-            _SHORT.get(line.score, line.score),
+            SHORT.get(line.score, line.score),
             _shown(line.first),
             _shown(line.second),
-            _signed(line.difference),
-            f"{_signed(line.interval.low)} to {_signed(line.interval.high)}",
+            rounded(line.difference, signed=True),
+            f"{rounded(line.interval.low, signed=True)} to {rounded(line.interval.high, signed=True)}",
             line.verdict,
         ]
         for line in differences
@@ -187,10 +216,4 @@ def _print_difference(console: Any, first: str, second: str, differences: Sequen
 
 def _shown(value: Any, digits: int = 2) -> str:
     """A cell; a number that is not defined is a dash, and the suite's notes say why."""
-    if isinstance(value, float):
-        return f"{value:.{digits}f}" if math.isfinite(value) else "–"
-    return str(value)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}" if math.isfinite(value) else "–"
+    return rounded(value, digits) if isinstance(value, float) else str(value)

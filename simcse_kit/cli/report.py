@@ -36,6 +36,10 @@ def report_models(
     data: SuiteDataOption = [],  # noqa: B006 - typer's way of a list that may be left out
     suite: Suites = None,
     settings: dict[str, Any],
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Also write each picture into this folder, as .svg and .pdf for a paper.", metavar="DIR"),
+    ] = None,
     format: Annotated[
         Literal["html", "md", "json"] | None, typer.Option(help="Default: what the file's name ends in.")
     ] = None,
@@ -59,6 +63,7 @@ def report_models(
     from simcse_kit.cli.console import err, escaped
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.report.gather import make_report
+    from simcse_kit.report.pictures import save_figures
     from simcse_kit.report.render import report_format, write_report
 
     kind = report_format(output, format)
@@ -84,3 +89,6 @@ def report_models(
     )
     write_report(report, output, kind)
     err().print(f"wrote {escaped(output)}")
+    if figures is not None:
+        written = save_figures(report, figures)
+        err().print(f"wrote {len(written)} pictures into {escaped(figures)}, each as .svg and .pdf")

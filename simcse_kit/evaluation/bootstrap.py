@@ -7,14 +7,15 @@ Efron & Tibshirani (1993), "An introduction to the bootstrap", percentile interv
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation.results import AVERAGE, Outcome, SuiteResult
+from simcse_kit.tabular import TabularList
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -51,6 +52,25 @@ class Difference(NamedTuple):
         return "worse" if self.interval.high < 0 else "no clear difference"
 
 
+class Differences(TabularList[Difference]):
+    """A `Difference` for each score."""
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for line in self:
+            yield {
+                "score": line.score,
+                "first": line.first,
+                "second": line.second,
+                "difference": line.difference,
+                "low": line.interval.low,
+                "high": line.interval.high,
+                "verdict": line.verdict,
+            }
+
+    def _caption(self) -> str:
+        return "low to high: 95 % interval of the difference (paired bootstrap)"
+
+
 def intervals(*results: SuiteResult, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
     """The interval of every score of a result that has outcomes, the average too: score name to interval.
 
@@ -65,7 +85,7 @@ def intervals(*results: SuiteResult, resamples: int = RESAMPLES, seed: int = 0) 
 
 def compare(
     first: Sequence[SuiteResult], second: Sequence[SuiteResult], *, resamples: int = RESAMPLES, seed: int = 0
-) -> list[Difference]:
+) -> Differences:
     """The differences of two models on one suite, a `Difference` for each score.
 
     Args:
@@ -83,7 +103,7 @@ def compare(
     random = np.random.default_rng(seed)
     drawn = _drawn([*first, *second], resamples, random)
     sides = [_seeds_drawn(len(side), resamples, random) for side in (first, second)]
-    table = []
+    table = Differences()
     for name, values in drawn.items():  # (models, R)
         own, other = values[: len(first)], values[len(first) :]
         gap = (sides[1] * other).sum(0) - (sides[0] * own).sum(0)  # (R,)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simcse_kit.tabular import Tabular
 
 AVERAGE = "avg"
 """Name of the score that is the mean of a suite's other scores."""
@@ -41,10 +43,16 @@ class Outcome(NamedTuple):
     gold: NDArray[np.float64] | None = None  # (N,); None with mean
     texts: tuple[Sequence[str], ...] = ()  # columns of N texts: the two sentences of a pair, or one
 
+    def __repr__(self) -> str:
+        return f"Outcome({self.score!r}, {self.statistic!r}, {len(self.values):,} items)"
 
-@dataclass(frozen=True, kw_only=True)
-class SuiteResult:
-    """Scores of one suite, at full precision; round when printing, never before averaging."""
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SuiteResult(Tabular):
+    """Scores of one suite, at full precision; round when printing, never before averaging.
+
+    `to_dataframe` has a row for each score; ``pandas.DataFrame(result.details)`` is the finer table.
+    """
 
     suite: str
     scores: Mapping[str, float]  # times 100
@@ -56,6 +64,16 @@ class SuiteResult:
     uniformity: float | None = None
     notes: tuple[str, ...] = ()
     outcomes: tuple[Outcome, ...] = ()  # one for each score but the average
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name}={score:.2f}" for name, score in self.scores.items())
+        return f"SuiteResult({self.suite!r}, {scores})"
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        yield from ({"suite": self.suite, "score": name, "value": score} for name, score in self.scores.items())
+
+    def _caption(self) -> str:
+        return f"{self.suite}: {self.sentences:,} sentences of {self.data}, {self.seconds:.0f} s"
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON types only; nan becomes None."""

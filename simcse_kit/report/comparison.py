@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from simcse_kit.evaluation import Difference, Interval, Suite, SuiteResult, comp
 from simcse_kit.evaluation.suite import name_of, suite_of
 from simcse_kit.evaluation.used import without_used
 from simcse_kit.report.recording import check_recordable, record_evaluation
+from simcse_kit.report.score_table import MARKS, SHORT, ScoreCell, ScoreLine, ScoreTable, as_html
+from simcse_kit.tabular import Tabular, rounded
 from simcse_kit.training.seeds import seed_models
 from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
 
@@ -58,10 +60,18 @@ class ModelScores:
         """A score, the mean over the seeds."""
         return fmean(result.scores[score] for result in self.results[suite])
 
+    def spread(self, suite: str, score: str) -> float:
+        """Standard deviation of a score over the seeds (N - 1); nan of one seed."""
+        values = [result.scores[score] for result in self.results[suite]]
+        return stdev(values) if len(values) > 1 else math.nan
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Models on the same data, in the order in which they were named; all are compared with the first."""
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Tabular):
+    """Models on the same data, in the order in which they were named; all are compared with the first.
+
+    `to_dataframe` has a row for each model, suite and score.
+    """
 
     models: tuple[ModelScores, ...]
     parts: Mapping[str, Suite]  # by the suite's name, in the order in which they were measured
@@ -91,6 +101,76 @@ class Comparison:
             for model in self.models
             for suite, results in model.results.items()
         }
+
+    def notes_of_suites(self) -> list[tuple[str, str]]:
+        """(model, note) for all that the suites say about what they measured, each once."""
+        found = [
+            (f"{model.name}, {suite}", note)
+            for model in self.models
+            for suite, results in model.results.items()
+            for result in results
+            for note in result.notes
+        ]
+        return list(dict.fromkeys(found))
+
+    def score_tables(self) -> list[ScoreTable]:
+        """A table for each suite, in the order in which they were measured."""
+        return [self._score_table(suite) for suite in self.suites]
+
+    def _score_table(self, suite: str) -> ScoreTable:
+        models = [model for model in self.models if suite in model.results]
+        labels = short_names([model.title for model in models])
+        part, scores = self.parts[suite], list(models[0].results[suite][0].scores)
+        means = {score: [model.mean(suite, score) for model in models] for score in scores}
+        highest = {name: max(filter(math.isfinite, own), default=math.nan) for name, own in means.items()}
+        lines = []
+        for i, model in enumerate(models):
+            marks = {line.score: MARKS.get(line.verdict, "") for line in self.differences[model.name, suite]}
+            cells = []
+            for score in scores:
+                value, spread = rounded(means[score][i], part.digits), model.spread(suite, score)
+                span = self.intervals[model.name, suite].get(score, (math.nan, math.nan))
+                cells.append(
+                    ScoreCell(
+                        value=value,
+                        spread=rounded(spread, part.digits) if math.isfinite(spread) else "",
+                        interval=f"{span[0]:.1f}–{span[1]:.1f}" if all(map(math.isfinite, span)) else "",
+                        mark=marks.get(score, ""),
+                        best=len(models) > 1 and value == rounded(highest[score], part.digits) != "–",
+                    )
+                )
+            label = labels[i] if model.pooling is None else f"{labels[i]} ({model.pooling})"
+            lines.append(ScoreLine(label, len(model.results[suite]), cells))
+        return ScoreTable(suite, part.unit, [SHORT.get(score, score) for score in scores], lines)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(model.name for model in self.models)}; {', '.join(self.suites)})"
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for model in self.models:
+            for suite, results in model.results.items():
+                lines = {line.score: line for line in self.differences[model.name, suite]}
+                for score in results[0].scores:
+                    low, high = self.intervals[model.name, suite].get(score, (math.nan, math.nan))
+                    line = lines.get(score)
+                    yield {
+                        "model": model.title,
+                        "pooling": model.pooling,
+                        "suite": suite,
+                        "score": score,
+                        "value": model.mean(suite, score),
+                        "spread": model.spread(suite, score),
+                        "seeds": len(results),
+                        "low": low,
+                        "high": high,
+                        "difference": math.nan if line is None else line.difference,
+                        "difference_low": math.nan if line is None else line.interval.low,
+                        "difference_high": math.nan if line is None else line.interval.high,
+                        "verdict": None if line is None else line.verdict,
+                    }
+
+    def _repr_html_(self) -> str:
+        return "".join(map(as_html, self.score_tables()))
 
 
 def compare_models(
@@ -196,6 +276,16 @@ def _scores(name: str, own: Sequence[Measurement]) -> ModelScores:
         place=own[0].place,
         sentences_per_second=float(np.mean(list(speeds.values()))),
     )
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The last part of each name, or as many as make them distinct."""
+    parts = [name.rstrip("/").split("/") for name in names]
+    for count in range(1, max(map(len, parts)) + 1):
+        short = ["/".join(part[-count:]) for part in parts]
+        if len(set(short)) == len(short):
+            return short
+    return list(names)
 
 
 def suites_with_data(

@@ -15,7 +15,7 @@ from simcse_kit.evaluation import SUITES
 from simcse_kit.evaluation.results import AVERAGE
 from simcse_kit.files import as_written, read_json
 from simcse_kit.report.charts import GeometryStep
-from simcse_kit.report.comparison import Comparison, ModelScores, compare_models
+from simcse_kit.report.comparison import Comparison, ModelScores, compare_models, short_names
 from simcse_kit.training.output import RUN_RECORD
 from simcse_kit.training.record import METRICS, eval_record, machine, read_metrics
 from simcse_kit.training.seeds import seed_models
@@ -110,7 +110,7 @@ def make_report(
     return Report(
         models=tuple(
             ModelReport(**_fields(model) | {"name": short}, logs=tuple(own))
-            for model, short, own in zip(comparison.models, _short(names), logs, strict=True)
+            for model, short, own in zip(comparison.models, short_names(names), logs, strict=True)
         ),
         parts=comparison.parts,
         machine=machine(),
@@ -196,13 +196,3 @@ def _own_data(names: Sequence[str], logs: Sequence[Sequence[RunLog]], notes: lis
         f"there is no evaluation data of a training run to measure on ({'; '.join(why) or 'none of them is a run'}); "
         "name some: --data data/senteval for the suite sts, or --suite pairs --data FILE"
     )
-
-
-def _short(names: Sequence[str]) -> list[str]:
-    """The last part of each name, or as many as make them distinct."""
-    parts = [name.rstrip("/").split("/") for name in names]
-    for count in range(1, max(map(len, parts)) + 1):
-        short = ["/".join(part[-count:]) for part in parts]
-        if len(set(short)) == len(short):
-            return short
-    return list(names)

@@ -63,34 +63,39 @@ def write_page(path: Path, page: Page) -> None:
 
 def page_markdown(page: Page) -> str:
     """The page as Markdown, its charts left out."""
-    lines = [f"# {_plain(page.title)}", "", _plain(page.lead), ""]
+    lines = [f"# {plain_markdown(page.title)}", "", plain_markdown(page.lead), ""]
     for section in page.sections:
         content = _section(section)
         if content:
-            lines += [*([f"## {_plain(section.title)}", ""] if section.title else []), *content]
+            lines += [*([f"## {plain_markdown(section.title)}", ""] if section.title else []), *content]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _section(section: Section) -> list[str]:
-    lines = [_plain(section.text), ""] if section.text else []
+    lines = [plain_markdown(section.text), ""] if section.text else []
     for table in section.tables:
-        lines += [f"**{_plain(table.caption)}**", ""] if table.caption else []
+        lines += [f"**{plain_markdown(table.caption)}**", ""] if table.caption else []
         marks = [":--" if i < table.left else "--:" for i in range(len(table.head))]
         lines += [_row(table.head), _row(marks, plain=False), *(_row(row) for row in table.rows), ""]
     for query, hits in section.answers.items():
-        lines += [f"**{_plain(query)}**", "", *(f"- {score:.2f} {_plain(text)}" for score, text in hits), ""]
+        lines += [
+            f"**{plain_markdown(query)}**",
+            "",
+            *(f"- {score:.2f} {plain_markdown(text)}" for score, text in hits),
+            "",
+        ]
     if section.notes:
-        lines += [*(f"- {_plain(note)}" for note in section.notes), ""]
+        lines += [*(f"- {plain_markdown(note)}" for note in section.notes), ""]
     if section.facts:
-        lines += [*(f"- {_plain(name)}: {_plain(value)}" for name, value in section.facts.items()), ""]
+        lines += [*(f"- {plain_markdown(name)}: {plain_markdown(value)}" for name, value in section.facts.items()), ""]
     return lines
 
 
 def _row(cells: Sequence[str], *, plain: bool = True) -> str:
-    return f"| {' | '.join(_plain(cell) if plain else cell for cell in cells)} |"
+    return f"| {' | '.join(plain_markdown(cell) if plain else cell for cell in cells)} |"
 
 
-def _plain(text: str) -> str:
+def plain_markdown(text: str) -> str:
     """Text as one line of Markdown that means nothing but itself."""
     for mark in "\\`*_[]<|":
         text = text.replace(mark, f"\\{mark}")

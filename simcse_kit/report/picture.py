@@ -23,8 +23,10 @@ _STYLE = {
     "svg.hashsalt": "simcse-kit",  # equal data, equal file
     "figure.constrained_layout.use": True,
 }
-_ON_PAPER = dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), "black")
-_ON_PAPER |= {"pdf.fonttype": 42}  # letters that can be selected, which publishers ask for
+_ON_PAPER = {
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), "black"),
+    "pdf.fonttype": 42,  # letters that can be selected, which publishers ask for
+}
 FILES = (".svg", ".pdf", ".png")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from simcse_kit.evaluation.geometry import SpectrumRow
 from simcse_kit.evaluation.metrics import scale_maximum
+from simcse_kit.files import make_folder
 from simcse_kit.report.charts import (
     Curve,
     GeometryPath,
@@ -35,39 +38,79 @@ own paper has a plane with nine models (figure 3), but prints no numbers for the
 
 
 def figures(report: Report) -> Iterator[Figure]:
+    """Every picture that the report has data for."""
+    for make in (training_figure, plane_figure):
+        if figure := make(report):
+            yield figure
+    yield from similarity_figures(report)
+    for make in (spectrum_figure, speed_figure):
+        if figure := make(report):
+            yield figure
+
+
+def save_figures(report: Report, folder: str | Path) -> list[Path]:
+    """Write each picture into a folder, as .svg and .pdf with black text; returns the paths of the PDF files."""
+    place = Path(folder)
+    make_folder(place)
+    written = []
+    for figure in figures(report):
+        name = re.sub(r"[^\w-]+", "-", figure.title.lower()).strip("-")
+        for ending in (".svg", ".pdf"):
+            figure.picture.save(place / f"{name}{ending}")
+        written.append(place / f"{name}.pdf")
+    return written
+
+
+def training_figure(report: Report) -> Figure | None:
+    """Loss and score of the training runs by step; None without a run."""
     names = [model.name for model in report.models]
     curves = [Curve(model.name, log.losses, log.scores) for model in report.models for log in model.logs]
-    if any(curve.losses or curve.scores for curve in curves):
+    if not any(curve.losses or curve.scores for curve in curves):
+        return None
+    return Figure(
+        title="Training",
+        picture=training_curves(curves, names),
+        caption="The loss of a batch, and Spearman × 100 on the run's own evaluation data. Losses of different "
+        "objectives or batch sizes are on different scales.",
+    )
+
+
+def similarity_figures(report: Report) -> Iterator[Figure]:
+    """For each model, cosines of scored pairs against their gold scores; none without scored pairs."""
+    names = [model.name for model in report.models]
+    shown = shown_pairs(report)
+    for model in report.models if shown is not None else ():
+        assert shown is not None
+        outcome = outcome_of(model, shown)
+        assert outcome.gold is not None
         yield Figure(
-            title="Training",
-            picture=training_curves(curves, names),
-            caption="The loss of a batch, and Spearman × 100 on the run's own evaluation data. Losses of different "
-            "objectives or batch sizes are on different scales.",
+            title=f"Similarity against gold: {model.name}",
+            picture=similarity_against_gold(
+                outcome.gold,
+                outcome.values,
+                top=scale_maximum(outcome.gold),
+                color=color_of(names, model.name),
+            ),
+            caption=f"{len(outcome.values):,} pairs of {shown.title}. The nearer to one rising line, and the less "
+            "the bands overlap, the better the cosine tells how near two sentences are in meaning.",
         )
-    if plane := _plane(report):
-        yield plane
-    if shown := shown_pairs(report):
-        for model in report.models:
-            outcome = outcome_of(model, shown)
-            assert outcome.gold is not None
-            yield Figure(
-                title=f"Similarity against gold: {model.name}",
-                picture=similarity_against_gold(
-                    outcome.gold,
-                    outcome.values,
-                    top=scale_maximum(outcome.gold),
-                    color=color_of(names, model.name),
-                ),
-                caption=f"{len(outcome.values):,} pairs of {shown.title}. The nearer to one rising line, and the less "
-                "the bands overlap, the better the cosine tells how near two sentences are in meaning.",
-            )
-    if spectra := _spectra(report):
-        yield Figure(
-            title="Spectrum",
-            picture=variance_spectrum(spectra),
-            caption="How much of the vectors' variance lies in how few directions: a curve that starts high has "
-            "vectors in a narrow cone.",
-        )
+
+
+def spectrum_figure(report: Report) -> Figure | None:
+    """The spectrum of each model's vectors; None where no suite has measured it."""
+    if not (spectra := _spectra(report)):
+        return None
+    return Figure(
+        title="Spectrum",
+        picture=variance_spectrum(spectra),
+        caption="How much of the vectors' variance lies in how few directions: a curve that starts high has "
+        "vectors in a narrow cone.",
+    )
+
+
+def speed_figure(report: Report) -> Figure | None:
+    """Sentences a second against the main score; None where no speed was measured."""
+    names = [model.name for model in report.models]
     suite, score = report.suites[0], report.main_score
     points = [
         SpeedPoint(model.name, model.sentences_per_second, model.mean(suite, score), color_of(names, model.name))
@@ -75,13 +118,14 @@ def figures(report: Report) -> Iterator[Figure]:
         if model.place != "endpoint"  # whose speed is the network's too
     ]
     points = [point for point in points if math.isfinite(point.per_second) and math.isfinite(point.score)]
-    if points:
-        yield Figure(
-            title="Speed and quality",
-            picture=speeds_of_models(points, ylabel=f"{suite}, {score}", machine=report.machine_name),
-            caption="Sentences encoded a second during this evaluation, tokenizing included. Models that differ only "
-            "in how they were trained are equally fast; what is between them here is the machine's noise.",
-        )
+    if not points:
+        return None
+    return Figure(
+        title="Speed and quality",
+        picture=speeds_of_models(points, ylabel=f"{suite}, {score}", machine=report.machine_name),
+        caption="Sentences encoded a second during this evaluation, tokenizing included. Models that differ only "
+        "in how they were trained are equally fast; a difference between them here is noise of the machine.",
+    )
 
 
 def _spectra(report: Report) -> dict[str, list[tuple[int, float]]]:
@@ -96,7 +140,8 @@ def _spectra(report: Report) -> dict[str, list[tuple[int, float]]]:
     return spectra
 
 
-def _plane(report: Report) -> Figure | None:
+def plane_figure(report: Report) -> Figure | None:
+    """The alignment-uniformity plane; None where no model has a place in it."""
     paths = [
         GeometryPath(model.name, log.geometry, log.saved_step)
         for model in report.models

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from simcse_kit.report.gather import ModelReport, Report
 from simcse_kit.report.page import Page, Section, Table, page_markdown, write_page
 from simcse_kit.report.pairs import ShownPairs, shown_pairs, worst_pairs
 from simcse_kit.report.pictures import figures
+from simcse_kit.tabular import rounded
 
 _ACROSS = 3  # models whose score and interval stand in one line
 FORMATS = ("html", "md", "json")
@@ -119,10 +120,11 @@ def _lead(report: Report) -> str:
     suite, score = report.suites[0], report.main_score
     parts = []
     for model in report.models:
-        text = f"{model.name}: {_fixed(model.mean(suite, score))}"
+        text = f"{model.name}: {rounded(model.mean(suite, score))}"
         for line in report.differences[model.name, suite]:
             if line.score == score:
-                text += f", {line.verdict} ({_signed(line.difference)}; 95 %: {_span(line.interval, signed=True)})"
+                change = rounded(line.difference, signed=True)
+                text += f", {line.verdict} ({change}; 95 %: {_span(line.interval, signed=True)})"
         parts.append(text)
     unit = report.parts[suite].unit
     return f"{suite}, {score} ({unit}). {'; '.join(parts)}."
@@ -134,14 +136,7 @@ def _scores(report: Report) -> Section:
         tables.append(_score_table(report, suite))
         if len(report.models) > 1 and report.models[0].results[suite][0].outcomes:
             tables.append(_difference_table(report, suite))
-    seen = dict.fromkeys(
-        f"{model.name}, {suite}: {note}"
-        for model in report.models
-        for suite, results in model.results.items()
-        for result in results
-        for note in result.notes
-    )
-    return Section(tables=tables, notes=list(seen))
+    return Section(tables=tables, notes=[f"{label}: {note}" for label, note in report.notes_of_suites()])
 
 
 def _score_table(report: Report, suite: str) -> Table:
@@ -154,10 +149,9 @@ def _score_table(report: Report, suite: str) -> Table:
         spans = report.intervals[model.name, suite]
         cells = [f"{model.name}\n{len(results)} seeds" if len(results) > 1 else model.name]
         for score in first.scores:
-            cell = _fixed(model.mean(suite, score), digits)
+            cell = rounded(model.mean(suite, score), digits)
             if len(results) > 1:
-                spread = float(np.std([result.scores[score] for result in results], ddof=1))
-                cell += f" ± {_fixed(spread, digits)}"
+                cell += f" ± {rounded(model.spread(suite, score), digits)}"
             span = spans.get(score, (math.nan, math.nan))
             cells.append(_cell(report, cell, f"({_span(span)})" if all(map(math.isfinite, span)) else ""))
         columns.append(cells)
@@ -173,7 +167,9 @@ def _difference_table(report: Report, suite: str) -> Table:
         for score in scores:
             line = lines.get(score)
             span = "" if line is None else f"({_span(line.interval, signed=True)})"
-            cells.append("" if line is None else _cell(report, _signed(line.difference), span, line.verdict))
+            cells.append(
+                "" if line is None else _cell(report, rounded(line.difference, signed=True), span, line.verdict)
+            )
         columns.append(cells)
     return _table(scores, columns, f"{suite}: against {report.models[0].name}")
 
@@ -239,17 +235,9 @@ def _reading(report: Report) -> list[str]:
     return notes
 
 
-def _fixed(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"  # the notes say why
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}" if math.isfinite(value) else "–"
-
-
 def _span(ends: Sequence[float], *, signed: bool = False) -> str:
-    show: Callable[[float], str] = _signed if signed else _fixed
-    return f"{show(ends[0])} to {show(ends[1])}" if all(map(math.isfinite, ends)) else "not defined"
+    low, high = (rounded(end, signed=signed) for end in ends)
+    return f"{low} to {high}" if all(map(math.isfinite, ends)) else "not defined"
 
 
 def _number(value: float) -> float | None:

@@ -19,6 +19,7 @@ from simcse_kit.errors import DamagedIndexError, SearchIndexError
 from simcse_kit.search.blocks import BlockFile
 from simcse_kit.search.filters import Condition, to_sql
 from simcse_kit.search.sqlite import BlockDatabase, Database, OneConnection, named, until
+from simcse_kit.tabular import TabularList
 from simcse_kit.types import Id as Id  # for the modules of this folder too
 
 JsonObject = dict[str, Any]
@@ -52,6 +53,10 @@ class Hit(NamedTuple):
     def of(cls, row: IndexRow, score: float) -> Hit:
         """A row that was found."""
         return cls(row.id, row.text, float(score), row.metadata)
+
+
+class Hits(TabularList[Hit]):
+    """The answers to one query, best first."""
 
 
 class RowTable:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from simcse_kit.tabular import html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,17 @@ class TrainResult(NamedTuple):
     def sentences_per_second(self) -> float:
         """Rows trained on in a second, evaluation and checkpoints included."""
         return self.rows / max(self.seconds, 1e-9)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The run's log: a row for each line of ``metrics.jsonl``, with the step, the loss and the scores."""
+        import pandas as pd
+
+        from simcse_kit.training.record import read_metrics
+
+        return pd.DataFrame(read_metrics(self.output_dir))
+
+    def _repr_html_(self) -> str:
+        return html_table([{"run": name, "": str(value)} for name, value in self._asdict().items()])
 
 
 class TrainListener:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import as_written, read_json, write_json
 from simcse_kit.launch import world
+from simcse_kit.tabular import html_table
 from simcse_kit.training.events import TrainResult
 from simcse_kit.training.output import RUN_RECORD, check_output
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.training.settings import check_known
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from simcse_kit.training.job import TrainData
 
 SUMMARY = "seeds.json"
@@ -29,6 +32,20 @@ class SeedsResult(NamedTuple):
     mean: float
     spread: float  # standard deviation over the seeds (N - 1)
     best_seed: int | None  # highest score; None without evaluation data
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for each seed."""
+        import pandas as pd
+
+        return pd.DataFrame(self._records())
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [{"seed": seed, **run._asdict(), "output_dir": str(run.output_dir)} for seed, run in self.runs.items()]
+
+    def _repr_html_(self) -> str:
+        spread = "" if math.isnan(self.spread) else f" ± {self.spread:.2f}"
+        score = "" if math.isnan(self.mean) else f"score {self.mean:.2f}{spread} over {len(self.runs)} seeds"
+        return html_table(self._records(), score)
 
 
 def train_seeds(

@@ -22,6 +22,7 @@ from simcse_kit.evaluation.signs import SearchSigns, signs
 from simcse_kit.evaluation.used import without_used
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
+from simcse_kit.tabular import Tabular
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.output import (
     check_output,
@@ -39,8 +40,8 @@ from simcse_kit.workflows.texts import GATED, Texts, read_texts
 RECORD = "adapt.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdaptResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AdaptResult(Tabular):
     """What `adapt` did; its lines say it in words."""
 
     output_dir: Path
@@ -54,6 +55,13 @@ class AdaptResult:
     measured_on: str  # what the figures are of; "" without
     kept_start: bool  # whether the start model is what was saved
     seconds: float
+
+    def __repr__(self) -> str:
+        kept = "the start model was kept" if self.kept_start else f"method={self.method.name!r}"
+        return f"AdaptResult({str(self.output_dir)!r}, {kept}, {self.texts.count:,} texts)"
+
+    def _records(self) -> list[dict[str, str]]:
+        return [{"": name, "what adapt did": line} for name, line in self.lines()]
 
     def lines(self) -> list[tuple[str, str]]:
         """Five lines: data, method, gate, figures, next."""

@@ -18,6 +18,7 @@ from simcse_kit.model import SimCSE
 from simcse_kit.report import Curve, Figure, Page, Section, Table, query_changes, training_curves, write_page
 from simcse_kit.report.gather import read_log
 from simcse_kit.search import Hit
+from simcse_kit.tabular import Tabular
 from simcse_kit.training.events import TrainListener
 from simcse_kit.workflows.adapt import AdaptResult, adapt
 from simcse_kit.workflows.texts import read_texts
@@ -29,7 +30,7 @@ _SCORES = {"ndcg@10": "nDCG@10", "recall@10": "recall@10", "recall@100": "recall
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuickstartResult:
+class QuickstartResult(Tabular):
     """What `quickstart` made and measured."""
 
     folder: Path
@@ -40,6 +41,12 @@ class QuickstartResult:
     texts: int  # distinct ones in the file
     used: int  # of them
     answers: dict[str, tuple[list[Hit], list[Hit]]]  # by query: hits before and after
+
+    def __repr__(self) -> str:
+        return f"QuickstartResult({str(self.folder)!r}, {self.adapted!r})"
+
+    def _records(self) -> list[dict[str, str]]:
+        return self.adapted._records()
 
 
 def quickstart(
