@@ -44,8 +44,8 @@ def test_all_formats_hold_the_same_scores(printed: Callable[[str], Done]) -> Non
 
 def test_a_report_writes_its_pictures_for_a_paper(tmp_path: Path, tiny_model: Callable[[str], Path]) -> None:
     done = run(
-        "report", tiny_model("bert"), "--pooling", "mean", "--device", "cpu", "--suite", "pairs", "--data", sample_pairs_path(),
-        "-o", tmp_path / "report.md", "--figures", tmp_path / "figures",
+        "report", tiny_model("bert"), "--pooling", "mean", "--device", "cpu", "--suite", "pairs",
+        "--data", sample_pairs_path(), "-o", tmp_path / "report.md", "--figures", tmp_path / "figures",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     files = sorted(path.name for path in (tmp_path / "figures").iterdir())

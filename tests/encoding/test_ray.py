@@ -36,10 +36,16 @@ def folder(tiny_model: Callable[[str], Path]) -> Path:
 
 
 def start_ray() -> None:
-    os.environ["RAY_worker_niceness"] = "0"  # its default, 15, waits for every other process of a busy machine
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        _system_config={"worker_niceness": 0},  # the default, 15, waits for every other process of a busy machine
+    )
 
 
 @pytest.fixture(scope="module")
