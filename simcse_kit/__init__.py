@@ -73,6 +73,8 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "training.run": ("train_sup", "train_unsup"),
     "training.seeds": ("SeedsResult", "train_seeds"),
     "workflows.adapt": ("AdaptResult", "adapt"),
+    "workflows.study": ("StudyResult", "plan_study", "run_study"),
+    "workflows.study_file": ("Study", "read_study"),
     "workflows.quickstart": ("QuickstartResult", "quickstart"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -66,6 +66,8 @@ __version__: str
 
 from simcse_kit.workflows.adapt import AdaptResult, adapt
 from simcse_kit.workflows.quickstart import QuickstartResult, quickstart
+from simcse_kit.workflows.study import StudyResult, plan_study, run_study
+from simcse_kit.workflows.study_file import Study, read_study
 
 __all__ = [
     "OBJECTIVES",
@@ -92,6 +94,8 @@ __all__ = [
     "SentenceIndex",
     "SimCSE",
     "SimCSEKitError",
+    "Study",
+    "StudyResult",
     "SuiteResult",
     "Term",
     "TrainListener",
@@ -127,6 +131,7 @@ __all__ = [
     "mine_pairs",
     "nt_xent",
     "open_embedder",
+    "plan_study",
     "plot_changes",
     "plot_geometry",
     "plot_similarity",
@@ -138,8 +143,10 @@ __all__ = [
     "prepare_nli",
     "prepare_sentences",
     "quickstart",
+    "read_study",
     "record_evaluation",
     "repeat_run",
+    "run_study",
     "serve",
     "setting",
     "train_seeds",

@@ -27,6 +27,7 @@ from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.report import report_models
 from simcse_kit.cli.search import search_index
 from simcse_kit.cli.serve import run_demo, serve_targets
+from simcse_kit.cli.study import run_study_command
 from simcse_kit.cli.train import train_again, train_command
 
 
@@ -83,6 +84,7 @@ app.command("recipes", short_help="List the paper's settings, for train --recipe
 app.command("eval", short_help="Measure models on STS or on your own pairs.")(evaluate_models)
 app.command("judge", short_help="Judge hits blind: which of two systems finds what you look for.")(judge_systems)
 app.command("report", short_help="Write a page that shows runs and models side by side.")(report_models)
+app.command("study", short_help="Train and measure all of a paper's models, from one file.")(run_study_command)
 app.command("encode", short_help="Encode a corpus of any size into a file of vectors.")(encode_corpus)
 app.command("export", short_help="Write a model for another runtime: ONNX, OpenVINO, a static table.")(export)
 app.add_typer(_index, name="index")

@@ -30,6 +30,7 @@ class Embedder(NamedTuple):
     encode: EncodeFn  # (N,) sentences to (N, D)
     full_length: Callable[[], AbstractContextManager[None]]  # within it, sentences are not cut at max_seq_length
     place: str  # where it runs: a device of this machine, endpoint, or function
+    fingerprint: Callable[[], str] | None = None  # equal for equal vectors; None: not known
 
 
 def open_embedder(
@@ -76,6 +77,7 @@ def open_embedder(
         model.encoder_fn(batch_size=batch_size, show_progress_bar=show_progress_bar),
         model.full_length,
         str(model.device),
+        model.fingerprint,
     )
 
 

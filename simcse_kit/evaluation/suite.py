@@ -38,6 +38,7 @@ class Suite(ABC):
     beside: ClassVar[tuple[str, ...]] = ()  # suites on whose data a report measures this one too
     task: ClassVar[str] = SIMILARITY  # the hub's name for what it measures, for the model card
     digits: ClassVar[int] = 2  # of a score that is shown
+    higher_is_better: ClassVar[bool] = True  # of all its scores
     large: ClassVar[bool] = False  # its corpora are too large to keep their vectors in memory
     can_download: ClassVar[bool] = False  # whether `download` fetches its data
 

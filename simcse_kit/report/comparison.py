@@ -19,6 +19,7 @@ from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation import Difference, Interval, Suite, SuiteResult, compare, evaluate, intervals
 from simcse_kit.evaluation.suite import name_of, suite_of
 from simcse_kit.evaluation.used import without_used
+from simcse_kit.report.kept import KeptResult, KeptResults
 from simcse_kit.report.recording import check_recordable, record_evaluation
 from simcse_kit.report.score_table import MARKS, SHORT, ScoreCell, ScoreLine, ScoreTable, as_html
 from simcse_kit.tabular import Tabular, rounded
@@ -45,7 +46,7 @@ class Measurement(NamedTuple):
     result: SuiteResult
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ModelScores:
     """One model, or one recipe under several seeds."""
 
@@ -55,6 +56,9 @@ class ModelScores:
     results: Mapping[str, tuple[SuiteResult, ...]]  # by suite, one for each seed
     place: str  # see `Embedder`
     sentences_per_second: float  # of the evaluation, tokenizing included; nan where it was not timed
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {', '.join(self.results)})"
 
     def mean(self, suite: str, score: str) -> float:
         """A score, the mean over the seeds."""
@@ -123,6 +127,7 @@ class Comparison(Tabular):
         part, scores = self.parts[suite], list(models[0].results[suite][0].scores)
         means = {score: [model.mean(suite, score) for model in models] for score in scores}
         highest = {name: max(filter(math.isfinite, own), default=math.nan) for name, own in means.items()}
+        ranked = part.higher_is_better and len(models) > 1
         lines = []
         for i, model in enumerate(models):
             marks = {line.score: MARKS.get(line.verdict, "") for line in self.differences[model.name, suite]}
@@ -136,7 +141,9 @@ class Comparison(Tabular):
                         spread=rounded(spread, part.digits) if math.isfinite(spread) else "",
                         interval=f"{span[0]:.1f}–{span[1]:.1f}" if all(map(math.isfinite, span)) else "",
                         mark=marks.get(score, ""),
-                        best=len(models) > 1 and value == rounded(highest[score], part.digits) != "–",
+                        best=part.higher_is_better
+                        and len(models) > 1
+                        and value == rounded(highest[score], part.digits) != "–",
                     )
                 )
             label = labels[i] if model.pooling is None else f"{labels[i]} ({model.pooling})"
@@ -184,6 +191,8 @@ def compare_models(
     show_progress_bar: bool = False,
     announce: Callable[[str, str | None, str], None] = lambda *_: None,
     on_measured: Callable[[Measurement], object] = lambda _: None,
+    cache: str | Path | None = None,
+    each: Sequence[Mapping[str, Any]] | None = None,
     **embedder: Any,
 ) -> Comparison:
     """Measure several models on the same suites, and compare each with the first (paired bootstrap).
@@ -199,9 +208,12 @@ def compare_models(
         timed: measure sentences a second too. Each text is encoded once, whatever suites ask for it, so the vectors
             stay in memory.
         show_progress_bar: a bar over the sentences of each suite, and over what takes long after them.
-        announce: called with model, pooling and suite before each suite is measured.
+        announce: called with model, pooling and suite before each suite is measured, not where ``cache`` has it.
         on_measured: called after each suite; what it has got is not lost when a later model fails.
-        embedder: options of `open_embedder`.
+        cache: a folder where results are kept by the content of model, data and settings; what is there already is not
+            measured again.
+        each: further options of `open_embedder` for each model, in the order of ``models``.
+        embedder: options of `open_embedder` for all of them.
 
     Raises:
         SimCSEKitError: no model or suite, or what opening and evaluating raise.
@@ -216,21 +228,28 @@ def compare_models(
         for member in every:
             check_recordable(member)
     parts, places = suites_with_data(suites, data, options or {})
+    kept = None if cache is None else KeptResults(cache)
     measured: list[Measurement] = []
     for number, (name, members) in enumerate(zip(given, groups, strict=True)):
         for member in members:
-            model = open_embedder(member, show_progress_bar=show_progress_bar, **embedder)
+            own = embedder | (dict(each[number]) if each is not None else {})
+            model = open_embedder(member, show_progress_bar=show_progress_bar, **own)
             encode = _Remembering(model) if timed else None
             results = []
             for suite, part in parts.items():
-                announce(str(member), model.pooling, suite)
                 asked: EncodeFn = model.encode if encode is None or part.large else encode
                 bar = (options or {}).get(suite, {}).get("show_progress_bar", show_progress_bar)
-                with model.full_length():
-                    result = evaluate(asked, part, places[suite], show_progress_bar=bar)
-                result = replace(
-                    without_used(result, every), suite=suite
-                )  # an object of the user's own goes by the path that was given
+                entry = None if kept is None else kept.key(model, own, part, places[suite])
+                found = None if kept is None or entry is None else kept.get(entry)
+                if found is None:
+                    announce(str(member), model.pooling, suite)
+                    with model.full_length():
+                        result = evaluate(asked, part, places[suite], show_progress_bar=bar)
+                    found = KeptResult(result, math.nan if encode is None else encode.per_second)
+                    if kept is not None and entry is not None:
+                        kept.put(entry, found)
+                # an object of the user's own goes by the path that was given
+                result = replace(without_used(found.result, every), suite=suite)
                 results.append(result)
                 one = Measurement(
                     number=number,
@@ -239,7 +258,7 @@ def compare_models(
                     name=model.name if members == [name] else name,
                     pooling=model.pooling,
                     place=model.place,
-                    sentences_per_second=math.nan if encode is None else encode.per_second,
+                    sentences_per_second=found.sentences_per_second,
                     suite=suite,
                     result=result,
                 )

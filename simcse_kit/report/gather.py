@@ -33,14 +33,14 @@ class RunLog(NamedTuple):
     saved_step: int | None  # whose model was kept; 0 is the start's
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ModelReport(ModelScores):
     """A model, or a recipe under several seeds, with the logs of its training runs."""
 
     logs: tuple[RunLog, ...]  # one for each seed; none where it is no training run
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Report(Comparison):
     """A comparison with what the models' training runs wrote of themselves."""
 
@@ -69,6 +69,7 @@ def make_report(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     show_progress_bar: bool = False,
     announce: Callable[[str], None] = lambda _: None,
+    names: Sequence[str] | None = None,
     **embedder: Any,
 ) -> Report:
     """Measure models and read the logs of those that are training runs.
@@ -79,27 +80,29 @@ def make_report(
             With the data of ``sts`` or ``pairs``, ``geometry`` is measured too.
         options: suite to further options of it.
         show_progress_bar: a bar over the sentences of each suite.
-        announce: hears the name of each model before it is measured.
-        embedder: options of `open_embedder`.
+        announce: called with the name of each model before it is measured.
+        names: what the report calls each model; None: the last part of its name.
+        embedder: options of `open_embedder`; also ``cache`` and ``each`` of `compare_models`.
 
     Raises:
         SimCSEKitError: no data, a model twice, or what opening and evaluating raise.
     """
-    names = [str(model) for model in models]
-    if not names:
+    given, named = [str(model) for model in models], names is not None
+    if not given:
         raise SimCSEKitError("a report needs at least one model")
+    names = short_names(given) if names is None and len(set(given)) == len(given) else names or given
     if double := {name for name in names if names.count(name) > 1}:
         raise SimCSEKitError(f"a report has each model once; twice: {', '.join(sorted(double))}")
-    groups: list[list[str | Path]] = [[*seed_models(name)] or [name] for name in names]
+    groups: list[list[str | Path]] = [[*seed_models(name)] or [name] for name in given]
     logs = [[log for log in map(read_log, group) if log is not None] for group in groups]
     notes: list[str] = []
-    places: dict[str, str | Path] = dict(data) if data is not None else _own_data(names, logs, notes)
+    places: dict[str, str | Path] = dict(data) if data is not None else _own_data(given, logs, notes)
     for part in SUITES:
         for suite in part.beside:
             if suite in places:
                 places.setdefault(part.name, places[suite])
     comparison = compare_models(
-        names,
+        given,
         places,
         options=options,
         timed=True,
@@ -109,8 +112,8 @@ def make_report(
     )
     return Report(
         models=tuple(
-            ModelReport(**_fields(model) | {"name": short}, logs=tuple(own))
-            for model, short, own in zip(comparison.models, short_names(names), logs, strict=True)
+            ModelReport(**_fields(model) | {"name": name, "title": name if named else model.title}, logs=tuple(own))
+            for model, name, own in zip(comparison.models, names, logs, strict=True)
         ),
         parts=comparison.parts,
         machine=machine(),

@@ -28,6 +28,7 @@ class Geometry(Suite):
     takes_scored_pairs = True
     beside = ("sts", "pairs")
     digits = 3
+    higher_is_better = False
 
     split: str = setting("all", "Split of STS-B.", choices=("all", "train", "dev", "test"))
     dedupe: bool = setting(False, "Every pair and sentence once.")

@@ -1,0 +1,206 @@
+"""The file of a study: which models and runs, under which seeds, on which suites."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simcse_kit.encoder.hub import check_model_name
+from simcse_kit.encoder.settings import RECORD
+from simcse_kit.errors import SimCSEKitError
+from simcse_kit.evaluation.suite import name_of
+from simcse_kit.parts import check_keywords
+from simcse_kit.report.comparison import suites_with_data
+from simcse_kit.report.kept import content_hash, short_hash
+from simcse_kit.training.output import RUN_RECORD
+from simcse_kit.training.seeds import seed_models
+from simcse_kit.training.settings import check_known
+
+_TOP = ("output", "seeds", "suites", "data", "options", "model", "run")
+_MODEL = ("name", "model", "pooling", "backend", "dtype", "device", "trust_remote_code")
+_RUN = ("name", "mode", "data")  # beside the settings of training
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyModel:
+    """A model that is measured as it is."""
+
+    name: str
+    model: str
+    options: Mapping[str, Any]  # of `SimCSE`
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRun:
+    """A training run, once for each seed; ``folder`` holds the seeds."""
+
+    name: str
+    mode: str  # unsup or sup
+    data: str
+    settings: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    folder: Path
+
+    def ended(self, seed: int) -> bool:
+        """Whether the model of a seed is there."""
+        run = self.folder / f"seed-{seed}"
+        return (run / RUN_RECORD).is_file() and (run / RECORD).is_file()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the models of these seeds are there, and their summary has no other."""
+        return seed_models(self.folder) == [self.folder / f"seed-{seed}" for seed in self.seeds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a study file says; `read_study` reads and checks it."""
+
+    output: Path
+    models: tuple[StudyModel, ...]
+    runs: tuple[StudyRun, ...]
+    data: Mapping[str, str]  # by suite
+    options: Mapping[str, Mapping[str, Any]]  # of suites
+    suites: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """What tables call the models and the runs, in the order in which they are measured."""
+        return [*(one.name for one in self.models), *(one.name for one in self.runs)]
+
+    @property
+    def results(self) -> Path:
+        """Folder of what was measured, by content."""
+        return self.output / "results"
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study file (TOML) and check it, before anything is loaded. Paths in it are relative to its folder.
+
+    ```toml
+    output = "study"            # folder of runs, results, tables and report
+    seeds = [1, 2, 3]           # of the runs
+    [data]                      # suite = its data
+    sts = "data/senteval"
+    [[model]]                   # measured as it is; options of SimCSE may follow
+    model = "bert-base-uncased"
+    pooling = "mean"
+    [[run]]                     # trained under each seed; any setting of train_unsup or train_sup may follow
+    name = "esimcse"
+    mode = "unsup"
+    data = "corpus.txt"
+    model = "bert-base-uncased"
+    objective = "esimcse"
+    ```
+
+    Raises:
+        SimCSEKitError: a file that is no TOML, a key that is not known (the text names the nearest), or a value that
+            is missing or of the wrong type.
+    """
+    file = Path(path)
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SimCSEKitError(f"{file} is not there; a study file names models, runs and data") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SimCSEKitError(f"{file} is no TOML: {error}") from error
+    here = file.absolute().parent
+    with _named(file):
+        check_keywords(raw, _TOP, "the file", SimCSEKitError)
+        data = {name_of(suite): _place(here, place) for suite, place in _table(raw, "data").items()}
+        if not data:
+            raise SimCSEKitError('[data] names no suite; for example sts = "data/senteval"')
+        options = {name_of(suite): values for suite, values in _table(raw, "options").items()}
+        suites = tuple(map(name_of, raw.get("suites", data)))
+        suites_with_data(suites, data, options)
+        output = Path(str(here / _text(raw, "output", file.stem)))
+        seeds = raw.get("seeds", [1])
+        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+            raise SimCSEKitError(f"seeds is a list of numbers; got {seeds!r}")
+        models = tuple(_model(here, one) for one in _tables(raw, "model"))
+        runs = tuple(_run(here, one, output, seeds) for one in _tables(raw, "run"))
+        if not models and not runs:
+            raise SimCSEKitError("it has no [[model]] and no [[run]]")
+        study = Study(output=output, models=models, runs=runs, data=data, options=options, suites=suites)
+        names = study.names
+        if double := {name for name in names if names.count(name) > 1}:
+            raise SimCSEKitError(f"a name stands for one model or run; twice: {', '.join(sorted(double))}")
+    return study
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Put the file's name in front of an error."""
+    try:
+        yield
+    except (SimCSEKitError, TypeError) as error:
+        raise SimCSEKitError(f"{file}: {error}") from error
+
+
+def _model(here: Path, entry: Mapping[str, Any]) -> StudyModel:
+    check_keywords(entry, _MODEL, "[[model]]", SimCSEKitError)
+    model = _place(here, _text(entry, "model"))
+    check_model_name(model)
+    options = {name: value for name, value in entry.items() if name not in ("name", "model")}
+    return StudyModel(name=_text(entry, "name", entry["model"]), model=model, options=options)
+
+
+def _run(here: Path, entry: Mapping[str, Any], output: Path, seeds: Sequence[int]) -> StudyRun:
+    name, mode = _text(entry, "name"), _text(entry, "mode", "unsup")
+    if mode not in ("unsup", "sup"):
+        raise SimCSEKitError(f"[[run]] {name}: mode is unsup or sup; got {mode!r}")
+    settings = {key: value for key, value in entry.items() if key not in _RUN}
+    check_known(settings, f"train_{mode}")
+    for key in ("seed", "output_dir", "overwrite", "resume"):
+        if key in settings:
+            raise SimCSEKitError(f"[[run]] {name}: the study decides {key}; leave it out")
+    for key in ("model", "eval_data"):
+        if key in settings:
+            settings[key] = _place(here, _text(settings, key))
+    data = _place(here, _text(entry, "data"))
+    what = [mode, content_hash(data), {key: _content(value) for key, value in settings.items()}]
+    return StudyRun(
+        name=name,
+        mode=mode,
+        data=data,
+        settings=settings,
+        seeds=tuple(seeds),
+        folder=output / "runs" / f"{name}-{short_hash(what)[:8]}",
+    )
+
+
+def _content(value: Any) -> Any:
+    """A setting, as far as it changes a run: of a path, what lies there."""
+    return content_hash(value) if isinstance(value, str) and Path(value).exists() else value
+
+
+def _place(here: Path, name: Any) -> str:
+    """A path from the file's folder; what is not there (the name of a model or data set of the hub) stays a name."""
+    if not isinstance(name, str) or not name:
+        raise SimCSEKitError(f"expected a path or a name; got {name!r}")
+    return str(here / name) if (here / name).exists() else name
+
+
+def _text(table: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise SimCSEKitError(f"{key} is missing, or is no text: {value!r}")
+    return value
+
+
+def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = raw.get(key, {})
+    if not isinstance(value, dict):
+        raise SimCSEKitError(f"[{key}] is a table; got {value!r}")
+    return value
+
+
+def _tables(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    value = raw.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise SimCSEKitError(f"[[{key}]] is a list of tables; got {value!r}")
+    return value

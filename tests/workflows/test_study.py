@@ -1,0 +1,180 @@
+"""A study: trained once, measured once, and a new run where anything has changed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simcse_kit import SimCSEKitError, SuiteResult, plan_study, read_study, run_study
+from simcse_kit.data import sample_pairs_path
+from simcse_kit.encoding.embedders import Embedder
+from simcse_kit.evaluation import Outcome
+from simcse_kit.evaluation.suite import suite_of
+from simcse_kit.report.kept import KeptResult, KeptResults, content_hash
+from support.commands import run
+
+FILE = """
+seeds = [1, 2]
+[data]
+pairs = "pairs.tsv"
+[[model]]
+name = "start"
+model = "{model}"
+pooling = "mean"
+device = "cpu"
+[[run]]
+name = "short"
+data = "corpus.txt"
+model = "{model}"
+pooling = "mean"
+epochs = 1
+batch_size = 16
+device = "cpu"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_model: Callable[[str], Path], sentences: list[str]) -> Path:
+    (tmp_path / "pairs.tsv").write_bytes(sample_pairs_path().read_bytes())
+    (tmp_path / "corpus.txt").write_text("\n".join(sentences), encoding="utf-8")
+    (tmp_path / "paper.toml").write_text(FILE.format(model=tiny_model("bert")), encoding="utf-8")
+    return tmp_path
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    file = folder / "paper.toml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    return file
+
+
+def test_a_study_is_made_once(folder: Path) -> None:
+    said: list[str] = []
+    made = run_study(folder / "paper.toml", announce=said.append)
+    assert said[0] == "short: training, seeds 1, 2"
+    assert [model.title for model in made.comparison.models] == ["start", "short"]
+    assert [model.pooling for model in made.comparison.models] == ["mean", "mean"]
+    table = (folder / "paper" / "table.md").read_text(encoding="utf-8")
+    assert "| short (mean) |" in table
+    assert " ± " in table
+    assert (folder / "paper" / "report.html").is_file()
+    weights = (folder / "paper").glob("runs/short-*/seed-*/model.safetensors")
+    before = {path: path.stat().st_mtime_ns for path in weights}
+    assert len(before) == 2
+
+    said.clear()
+    again = run_study(folder / "paper.toml", announce=said.append)
+    assert said == ["short: trained before"]  # nothing is trained and nothing is measured
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert again.comparison.to_dataframe().equals(made.comparison.to_dataframe())
+    assert (folder / "paper" / "table.md").read_text(encoding="utf-8") == table
+
+    changed(folder, "epochs = 1", "epochs = 2")
+    assert [one.state for one in plan_study(folder / "paper.toml")] == ["new", "new"]
+
+
+def test_another_seed_is_added_to_the_others(folder: Path) -> None:
+    run_study(changed(folder, "seeds = [1, 2]", "seeds = [1]"))
+    changed(folder, "seeds = [1]", "seeds = [1, 3]")
+    planned = plan_study(folder / "paper.toml")
+    assert [(one.seed, one.state) for one in planned] == [(1, "done"), (3, "new")]
+    assert planned[0].seconds == 0 < planned[1].seconds
+    made = run_study(folder / "paper.toml")
+    assert [len(model.results["pairs"]) for model in made.comparison.models] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds = [1, 2]", "seds = [1, 2]", "has no argument 'seds'; did you mean seeds"),
+        ("seeds = [1, 2]", "seeds = 3", "seeds is a list of numbers; got 3"),
+        ("epochs = 1", "epoch = 1", "has no argument 'epoch'; did you mean epochs"),
+        ("epochs = 1", "seed = 1", r"\[\[run\]\] short: the study decides seed; leave it out"),
+        ('name = "short"', 'name = "start"', "twice: start"),
+        ('data = "corpus.txt"', "", "data is missing"),
+        ('pairs = "pairs.tsv"', "", r"\[data\] names no suite"),
+        ('pairs = "pairs.tsv"', 'paris = "pairs.tsv"', "paris"),
+        ('pairs = "pairs.tsv"', 'pairs = "away.tsv"', "away.tsv"),
+        ("[data]", "[data", "is no TOML"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_loaded(folder: Path, old: str, new: str, message: str) -> None:
+    file = changed(folder, old, new)
+    with pytest.raises(SimCSEKitError, match=message) as caught:
+        read_study(file)
+    assert str(file) in str(caught.value)
+
+
+def test_the_command_lists_what_is_left(folder: Path) -> None:
+    done = run("study", folder / "paper.toml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" new ") == 2
+    assert "to measure: 2 models and runs on pairs" in done.stdout
+    assert not (folder / "paper").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on(folder: Path) -> None:
+    command = [sys.executable, "-m", "simcse_kit", "study", str(folder / "paper.toml")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = next(iter((folder / "paper").glob("runs/*/seed-1/simcse_kit.json")), None)
+    began = time.monotonic()
+    while first is None and time.monotonic() - began < 120:
+        time.sleep(0.02)
+        first = next(iter((folder / "paper").glob("runs/*/seed-1/simcse_kit.json")), None)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert first is not None
+    trained = first.stat().st_mtime_ns
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert first.stat().st_mtime_ns == trained
+    assert "| short (mean) |" in done.stdout
+
+
+def test_what_is_kept_is_read_as_it_was(tmp_path: Path) -> None:
+    outcome = Outcome("spearman", "spearman", np.array([0.1, float("nan")]), np.array([1.0, 2.0]), (["é"], ["b"]))
+    result = SuiteResult(
+        suite="pairs",
+        scores={"spearman": 12.345678901234567},
+        details=(),
+        seconds=1.5,
+        sentences=2,
+        data="d",
+        alignment=float("nan"),
+        notes=("a note",),
+        outcomes=(outcome,),
+    )
+    kept = KeptResults(tmp_path / "kept")
+    model = Embedder("m", "mean", lambda texts: np.zeros((len(texts), 2), np.float32), None, "cpu", lambda: "f")  # type: ignore[arg-type]
+    entry = kept.key(model, {}, suite_of("pairs"), sample_pairs_path())
+    assert entry is not None
+    assert kept.get(entry) is None
+    kept.put(entry, KeptResult(result, 3.0))
+    found = kept.get(entry)
+    assert found is not None
+    assert json.dumps(found.result.to_json()) == json.dumps(result.to_json())
+    (again,) = found.result.outcomes
+    np.testing.assert_array_equal(again.values, outcome.values)
+    assert [list(column) for column in again.texts] == [["é"], ["b"]]
+    assert kept.key(model._replace(fingerprint=lambda: "g"), {}, suite_of("pairs"), sample_pairs_path()) != entry
+    assert kept.key(model, {"dtype": "bfloat16"}, suite_of("pairs"), sample_pairs_path()) != entry
+    assert kept.key(model._replace(fingerprint=None), {}, suite_of("pairs"), sample_pairs_path()) is None
+
+
+def test_the_content_of_a_folder_is_its_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / "a.txt").write_text("text", encoding="utf-8")
+    assert content_hash(tmp_path / "one") == content_hash(tmp_path / "two")
+    (tmp_path / "two" / "inner" / "a.txt").rename(tmp_path / "two" / "inner" / "b.txt")
+    assert content_hash(tmp_path / "one") != content_hash(tmp_path / "two")
