@@ -14,9 +14,9 @@ from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from simcse_kit.data.delimiters import check_lines, check_tabs, find_delimiter
 from simcse_kit.data.formats import TEXT_FORMATS, Rows, csv_rows, numbered_lines, starts_with_tabs, tab_rows, text_rows
-from simcse_kit.data.frames import columns_of_table, one_column
+from simcse_kit.data.frames import columns_of_table
 from simcse_kit.data.rows import BadRow, Row, RowProblem, is_blank, shown
-from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows
+from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows, table_rows
 from simcse_kit.errors import DataError, say_once
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ def open_rows(
     tabs_for_cells: int = 0,
     row_groups: range | None = None,
 ) -> Iterator[Reading]:
-    """Open a file, `hf:NAME[:split]` or a Python sequence; raises `DataError` where that cannot be.
+    """Open a file, `hf:NAME[:split]`, a Python sequence or a table; raises `DataError` where that cannot be.
 
     With `keep_blank`, a blank row is one of empty cells; else it is dropped and counted.
 
@@ -173,9 +173,7 @@ def open_rows(
     """
     options = {"skip_bad_rows": skip_bad_rows, "keep_blank": keep_blank}
     if not isinstance(source, str | Path):
-        if columns_of_table(source) is not None:
-            raise DataError(f"the source of the rows is {one_column(source)}; of several columns, give tuples")
-        rows = memory_rows(source)
+        rows = memory_rows(source) if columns_of_table(source) is None else table_rows(source, is_wanted)
         yield Reading(MEMORY, rows, unit="row", may_have_header=False, **options)
         return
     name = str(source)

@@ -1,4 +1,4 @@
-"""Rows of Parquet files, Hugging Face data sets and Python sequences."""
+"""Rows of Parquet files, Hugging Face data sets, Python sequences, and tables in memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
 from simcse_kit.data.formats import Rows
+from simcse_kit.data.frames import columns_of_table, plain_value
 from simcse_kit.data.rows import BadRow, Row, shown
 from simcse_kit.errors import DataError
 
@@ -24,6 +25,22 @@ def memory_rows(items: Iterable[object]) -> Rows:
             yield Row(number, tuple(item))
         else:
             yield BadRow(number, f"expected a string or a tuple of strings, found {shown(item)}")
+
+
+def table_rows(table: Any, is_wanted: IsWanted) -> Rows:
+    """Rows of a table of pandas, polars or Arrow; a missing cell is None.
+
+    Raises:
+        DataError: its values are not in memory (polars' LazyFrame, Spark).
+    """
+    names = columns_of_table(table) or []
+    said = tuple(map(str, names))
+    chosen = set(_chosen(said, is_wanted))
+    try:
+        columns = {str(name): [plain_value(cell) for cell in table[name]] for name in names if str(name) in chosen}
+    except TypeError as error:
+        raise DataError(f"a {type(table).__name__} holds no values yet: collect it first ({error})") from error
+    yield from _keyed_rows(columns, said, 0, len(next(iter(columns.values()), [])))
 
 
 def parquet_rows(stream: BinaryIO, source: str, is_wanted: IsWanted, row_groups: range | None = None) -> Rows:

@@ -141,9 +141,7 @@ class Comparison(Tabular):
                         spread=rounded(spread, part.digits) if math.isfinite(spread) else "",
                         interval=f"{span[0]:.1f}–{span[1]:.1f}" if all(map(math.isfinite, span)) else "",
                         mark=marks.get(score, ""),
-                        best=part.higher_is_better
-                        and len(models) > 1
-                        and value == rounded(highest[score], part.digits) != "–",
+                        best=ranked and value == rounded(highest[score], part.digits) != "–",
                     )
                 )
             label = labels[i] if model.pooling is None else f"{labels[i]} ({model.pooling})"

@@ -19,6 +19,7 @@ from simcse_kit.search.checks import (
     check_finite_vectors,
     checked_count,
     checked_ids,
+    plain_metadata,
     unit_vectors,
 )
 from simcse_kit.search.fields import Fields, check_fields, with_rows
@@ -102,7 +103,7 @@ class BaseCollection(ABC):
 
         Returns the ids.
 
-        ``metadata``: a JSON object for each text, or None.
+        ``metadata``: a JSON object for each text, or None; or a table with a row for each.
         ``fingerprint``: of the model that gave the vectors; None: not checked.
 
         Raises:
@@ -112,7 +113,7 @@ class BaseCollection(ABC):
         """
         next_ = self.now()
         check_fingerprint(next_.model, fingerprint)
-        unit = unit_vectors(texts, vectors, next_.dimension)
+        unit, metadata = unit_vectors(texts, vectors, next_.dimension), plain_metadata(metadata)
         new = next_._new_ids(len(texts), ids)
         if taken := next_._taken(new):
             raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
@@ -137,7 +138,7 @@ class BaseCollection(ABC):
         """
         next_ = self.now()
         check_fingerprint(next_.model, fingerprint)
-        unit = unit_vectors(texts, vectors, next_.dimension)
+        unit, metadata = unit_vectors(texts, vectors, next_.dimension), plain_metadata(metadata)
         same, objects = next_._new_ids(len(texts), ids), as_json(metadata, len(texts))
         fields = with_rows(next_.fields, metadata)
         numbers = next_._numbers(same)

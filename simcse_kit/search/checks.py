@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from simcse_kit.data.bounds import bounded_json
+from simcse_kit.data.frames import columns_of_table, json_value, records_of_table
 from simcse_kit.errors import IndexChangedError, SearchIndexError
 from simcse_kit.search.rows import Id
 from simcse_kit.search.snapshot import Snapshot
@@ -41,6 +43,29 @@ def checked_count(count: object, what: str = "k") -> int:
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise SearchIndexError(f"{what} must be at least 1, an integer; got {count!r}")
     return int(count)
+
+
+def plain_metadata(metadata: Any) -> list[Any] | None:
+    """Metadata as JSON has it: rows of a table as objects, numpy's numbers as Python's, dates and times as ISO 8601.
+
+    Raises:
+        SearchIndexError: a number that is not finite, by its place and key.
+    """
+    if metadata is None:
+        return None
+    if columns_of_table(metadata) is not None:
+        return list(records_of_table(metadata))
+    return [_plain(number, row) if isinstance(row, Mapping) else row for number, row in enumerate(metadata)]
+
+
+def _plain(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SearchIndexError(
+                f"metadata number {number}: {key} is {value}, which JSON does not have; leave the key out where there "
+                "is no value"
+            )
+    return {key: json_value(value) for key, value in row.items()}
 
 
 def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> list[str | None]:

@@ -29,7 +29,7 @@ def train_unsup(data: TrainData, output_dir: str | Path, **settings: Any) -> Tra
         output_dir: becomes the model; checkpoints, ``metrics.jsonl`` and ``run.json`` lie inside it.
         **settings: every option of ``simcse-kit train unsup`` by its name, with ``_`` for ``-``; what is not given
             comes from the recipe ``unsup``. ``objective`` may be an `Objective` with settings of its own;
-            ``listener`` is a `TrainListener`.
+            ``listener`` is a `TrainListener`; without one, a notebook shows a bar with loss and scores.
 
     Raises:
         TypeError: a setting that is not known; the text names the nearest one.

@@ -16,6 +16,7 @@ from simcse_kit.evaluation.judgements import record_use
 from simcse_kit.training.checkpoints import checkpoints, remove_checkpoints, step_of
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.job import Job, TrainData, prepare
+from simcse_kit.training.notebook import usual_listener
 from simcse_kit.training.output import run_folder
 from simcse_kit.training.plan import make_plan
 from simcse_kit.training.record import resumed_record, write_record
@@ -31,7 +32,7 @@ def run_job(
     """Train; ``expected`` is the record of a run that this one is to repeat."""
     job = prepare(mode, source, output_dir, settings, expected=expected)
     first = job.world.rank == 0
-    listener = (settings.get("listener") if first else None) or TrainListener()
+    listener = (settings.get("listener") or usual_listener()) if first else TrainListener()
     from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are reported before
 
     join(job.model.device)  # every process has passed its checks

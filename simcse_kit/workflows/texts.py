@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from simcse_kit.data import LabelledTexts, TextData, read_sentences
+from simcse_kit.data.frames import columns_of_table
 from simcse_kit.data.structured import Structured, read_structured
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.evaluation.judgements import text_id
@@ -65,8 +66,8 @@ def read_texts(
     """
     apart = frozenset(map(text_id, queries))
     if label_column is not None or isinstance(source, LabelledTexts):
-        if not isinstance(source, str | Path | LabelledTexts):
-            raise TrainingError("texts with classes come from a file, or as LabelledTexts")
+        if not isinstance(source, str | Path | LabelledTexts) and columns_of_table(source) is None:
+            raise TrainingError("texts with classes come from a file, a table, or as LabelledTexts")
         given = {"label_column": label_column, "text_column": text_column, "columns": columns, "header": header}
         return _labelled(read_classes(source, given | {"skip_bad_rows": skip_bad_rows}), apart)
     if text_column is not None and columns is not None:
