@@ -61,8 +61,8 @@ class SentenceIndex(IndexReader):
             model: a `SimCSE`, or the name or folder of one.
             sentences: N texts; equal ones are allowed.
             ids: N distinct integers or N distinct strings; None numbers them from 0.
-            metadata: a JSON object for each sentence, or None; or a table (DataFrame) with a row for each, whose missing
-                cells are left out and whose dates are stored as ISO 8601 text.
+            metadata: a JSON object for each sentence, or None; or a table (DataFrame) with a row for each. Its missing
+                cells are left out, and its dates are stored as ISO 8601 text.
             kind: how it is searched once it is saved, one of `simcse_kit.search.KINDS` or a FAISS factory string; auto
                 is exact up to 20,000 sentences, then pq, or int8 where pq does not find the target.
             target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.

@@ -50,7 +50,7 @@ def test_a_missing_cell_is_named_by_its_row() -> None:
 
 
 def test_columns_that_are_not_clear_are_listed() -> None:
-    with pytest.raises(DataError, match="first.*second"):
+    with pytest.raises(DataError, match="found the columns first, second"):
         read_examples(pd.DataFrame({"first": ["a"], "second": ["b"], "third": ["c"], "fourth": ["d"]}))
 
 
