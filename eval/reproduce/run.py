@@ -3,8 +3,13 @@
 Fetches start model, training data and STS sets, trains by the paper's recipe, chooses the checkpoint on STS-B dev,
 measures the seven tasks and compares them with what is published. It needs the hub, and a GPU; where that has too
 little memory, --mini-batch-size helps. Writes results/reproduce/ROW-SEED.json; finished seeds are skipped, interrupted
-ones go on. --smoke runs the same path in seconds, on a two-layer random model and the package's sample: its scores
-mean nothing, and are written into the working folder.
+ones go on.
+
+Without a network: --data FOLDER holds the training file (wiki1m_for_simcse.txt or nli_for_simcse.csv) and senteval/
+with STS/ and SICK/; --model FOLDER is the start model.
+
+--smoke runs the same path in seconds, on a two-layer random model and the package's sample: its scores mean nothing,
+and are written into the working folder.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import smoke
 from record import RESULTS, write_result
 
 from simcse_kit import SimCSE, evaluate_sts, train_sup, train_unsup
+from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import download_sts
 
 ROWS: dict[str, dict[str, Any]] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
@@ -45,9 +51,27 @@ class Inputs(NamedTuple):
 def fetched(row: str, work: Path) -> Inputs:
     """From the hub, through its cache; the STS sets into the working folder."""
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    senteval = download_sts(work)
-    return Inputs(None, Path(hf_hub_download(REPOSITORY, FILES[_mode(row)], repo_type="dataset")), senteval)
+    file = FILES[_mode(row)]
+    try:
+        train = hf_hub_download(REPOSITORY, file, repo_type="dataset")
+        return Inputs(None, Path(train), download_sts(work))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, DataError, OSError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise SimCSEKitError(
+            f"the data cannot be fetched from the hub ({type(error).__name__}: {first}). Without a network: --data "
+            f"FOLDER with {file} and senteval/ (folders STS and SICK of SentEval)"
+        ) from error
+
+
+def found(row: str, folder: Path) -> Inputs:
+    """What a folder holds; what it lacks is an error."""
+    train, senteval = folder / FILES[_mode(row)], folder / "senteval"
+    for path in (train, senteval / "STS", senteval / "SICK"):
+        if not path.exists():
+            raise SimCSEKitError(f"{path} is not there; --data needs {train.name}, senteval/STS and senteval/SICK")
+    return Inputs(None, train, senteval)
 
 
 def made_small(row: str, work: Path) -> Inputs:
@@ -122,11 +146,27 @@ def _shown(score: float | None) -> str:
     return "" if score is None else f"{score:.2f}"
 
 
+def _inputs(arguments: argparse.Namespace, work: Path) -> Inputs:
+    if arguments.smoke:
+        return made_small(arguments.row, work)
+    inputs = fetched(arguments.row, work) if arguments.data is None else found(arguments.row, arguments.data)
+    return inputs if arguments.model is None else inputs._replace(model=arguments.model)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the seeds that are not finished, and compare."""
+    """Run the seeds that are not finished, and compare; a mistake, or a hub out of reach, is one line."""
+    try:
+        _main(argv)
+    except SimCSEKitError as error:
+        sys.exit(f"error: {error}")
+
+
+def _main(argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row", metavar="ROW", choices=ROWS, help=f"one of {', '.join(ROWS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42], help="default: 42, as in the original's scripts")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="training file and senteval/, instead of the hub")
+    parser.add_argument("--model", metavar="FOLDER", help="start model; default: the recipe's, from the hub")
     parser.add_argument("--smoke", action="store_true", help="the whole path on a small random model")
     parser.add_argument(
         "--mini-batch-size", type=int, help="for less memory, same gradient: see simcse-kit train --help"
@@ -135,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     row, work = arguments.row, arguments.work / "smoke" if arguments.smoke else arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    inputs = (made_small if arguments.smoke else fetched)(row, work)
+    inputs = _inputs(arguments, work)
     settings = SMALL if arguments.smoke else {}
     if arguments.mini_batch_size:
         settings = settings | {"mini_batch_size": arguments.mini_batch_size}

@@ -85,3 +85,24 @@ def test_what_the_hub_has_becomes_a_row(
     table = script.comparison([result, result])
     assert "this is outside of it" in table
     assert table.splitlines()[-2].startswith("difference")
+
+
+def test_without_a_network_it_takes_a_folder(
+    script: ModuleType, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
+    with pytest.raises(SystemExit, match=r"error: the data cannot be fetched from the hub .*: --data FOLDER"):
+        script.main(["unsup-bert-base", "--work", str(tmp_path / "work")])
+    data = tmp_path / "data"
+    with pytest.raises(SystemExit, match=r"wiki1m_for_simcse\.txt is not there"):
+        script.main(["unsup-bert-base", "--work", str(tmp_path / "work"), "--data", str(data)])
+    script.smoke.make_senteval(data / "senteval")
+    shutil.copy(sample_sentences_path(), data / "wiki1m_for_simcse.txt")
+    inputs = script.found("unsup-bert-base", data)
+    assert (inputs.model, inputs.train.name) == (None, "wiki1m_for_simcse.txt")
+    assert (
+        script.reproduce(
+            "unsup-bert-base", 1, inputs._replace(model=str(tiny_model("bert"))), tmp_path / "run", script.SMALL
+        )["seed"]
+        == 1
+    )
