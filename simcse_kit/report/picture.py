@@ -54,8 +54,9 @@ class Picture(NamedTuple):
         """Draw in a figure of pyplot, which a notebook shows; returns the matplotlib Axes, or an array of several."""
         import matplotlib.pyplot as plt
 
+        figure = plt.figure(figsize=(self.width, self.height), layout="constrained")  # starts the notebook's backend
         with plt.rc_context(_STYLE):
-            figure, axes = plt.subplots(figsize=(self.width, self.height), **self.grid)
+            axes = figure.subplots(**self.grid)
             self.draw(figure, axes)
         return axes
 
