@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same for editors and type checkers
     "data.prepare": ("SentenceCounts", "TripletCounts", "prepare_nli", "prepare_sentences"),
+    "encoder.cross_encoder": ("CrossEncoder",),
     "encoder.pooling": ("POOLERS",),
     "encoding.bulk.encode": ("EncodeCounts", "encode_files"),
     "encoding.embedders": ("Embedder", "open_embedder"),

@@ -1,6 +1,7 @@
 """The public names, for editors and type checkers; `tests/test_public.py` compares them with __init__.py."""
 
 from simcse_kit.data.prepare import SentenceCounts, TripletCounts, prepare_nli, prepare_sentences
+from simcse_kit.encoder.cross_encoder import CrossEncoder
 from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
 from simcse_kit.encoding.embedders import Embedder, open_embedder
@@ -63,6 +64,7 @@ __all__ = [
     "POOLERS",
     "AdaptResult",
     "Comparison",
+    "CrossEncoder",
     "DataError",
     "Embedder",
     "EncodeCounts",
