@@ -49,6 +49,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "index": ("IndexCounts", "SentenceIndex", "add_files", "build_index"),
     "index.judging": ("judge",),
     "index.mining": ("cluster", "mine_pairs"),
+    "index.reranking": ("Reranked", "rerank"),
     "losses": ("info_nce", "nt_xent"),
     "model": ("SimCSE",),
     "objectives._base": ("OBJECTIVES", "LossBatch", "Objective", "Term"),

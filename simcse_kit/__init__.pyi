@@ -38,6 +38,7 @@ from simcse_kit.evaluation import (
 from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
 from simcse_kit.index.judging import judge
 from simcse_kit.index.mining import cluster, mine_pairs
+from simcse_kit.index.reranking import Reranked, rerank
 from simcse_kit.losses import info_nce, nt_xent
 from simcse_kit.model import SimCSE
 from simcse_kit.objectives._base import OBJECTIVES, LossBatch, Objective, Term
@@ -79,6 +80,7 @@ __all__ = [
     "Notice",
     "Objective",
     "QuickstartResult",
+    "Reranked",
     "SearchIndexError",
     "SeedsResult",
     "SentenceCounts",
@@ -126,6 +128,7 @@ __all__ = [
     "quickstart",
     "record_evaluation",
     "repeat_run",
+    "rerank",
     "serve",
     "setting",
     "train_seeds",

@@ -76,7 +76,7 @@ class CrossEncoder:
         local_files_only: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        chosen = pick_device(device)
+        self._device = pick_device(device)
         source = resolve(
             name_or_path,
             revision=revision,
@@ -90,8 +90,8 @@ class CrossEncoder:
         _check_kind(self.name, config)
         self.activation_fn = activation_fn or _activation(source.folder, config, trust_remote_code=trust_remote_code)
         self.tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-        model = _classifier(self.name, folder, config, trust_remote_code=trust_remote_code)
-        self.model: Any = model.to(chosen).eval()
+        model: Any = _classifier(self.name, folder, config, trust_remote_code=trust_remote_code)
+        self.model = model.to(self._device).eval()
         self.model.config.pad_token_id = self.tokenizer.pad_token_id  # a decoder reads the last token before these
         self._settings = _settings(folder)
         settle_length(self._settings, self.tokenizer, self.model)
@@ -108,7 +108,7 @@ class CrossEncoder:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        return self._device
 
     def predict(
         self,
