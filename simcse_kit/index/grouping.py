@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from simcse_kit.errors import say_once
-from simcse_kit.search.rows import Hit, JsonObject
+from simcse_kit.search.fields import value_at
+from simcse_kit.search.rows import Hit
 
 _FIRST = 20  # hits of the first search, at least
 _MORE = 4  # times as many hits in each further search
@@ -69,18 +70,6 @@ def first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
             kept.append(hit)
         seen.add(key)
     return kept
-
-
-def value_at(metadata: JsonObject | None, field: str) -> Any:
-    """The value of a field, None where there is none; a dot goes into an object, as in a filter.
-
-    >>> value_at({"tags": {"kind": "bug"}}, "tags.kind")
-    'bug'
-    """
-    value: Any = metadata
-    for key in field.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _key(value: Any) -> tuple[str, Any]:

@@ -64,3 +64,15 @@ def check_known(name: str, fields: Fields | None, who: str, hint: str = "") -> N
         raise SearchIndexError(
             f"{who} {name!r}, a field that no sentence of this index has; its fields are: {there}{hint}"
         )
+
+
+def value_at(metadata: Mapping[str, Any] | None, field: str) -> Any:
+    """The value of a field, None where there is none; a dot goes into an object, as in a filter.
+
+    >>> value_at({"tags": {"kind": "bug"}}, "tags.kind")
+    'bug'
+    """
+    value: Any = metadata
+    for key in field.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
