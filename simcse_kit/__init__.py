@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same for editors and type checkers
     "data.prepare": ("SentenceCounts", "TripletCounts", "prepare_nli", "prepare_sentences"),
+    "encoder.cross_encoder": ("CrossEncoder",),
     "encoder.pooling": ("POOLERS",),
     "encoding.bulk.encode": ("EncodeCounts", "encode_files"),
     "encoding.embedders": ("Embedder", "open_embedder"),
@@ -48,6 +49,7 @@ _NAMES: dict[str, tuple[str, ...]] = {  # by module; __init__.pyi has the same f
     "index": ("IndexCounts", "SentenceIndex", "add_files", "build_index"),
     "index.judging": ("judge",),
     "index.mining": ("cluster", "mine_pairs"),
+    "index.reranking": ("Reranked", "rerank"),
     "losses": ("info_nce", "nt_xent"),
     "model": ("SimCSE",),
     "objectives._base": ("OBJECTIVES", "LossBatch", "Objective", "Term"),

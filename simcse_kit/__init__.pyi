@@ -1,6 +1,7 @@
 """The public names, for editors and type checkers; `tests/test_public.py` compares them with __init__.py."""
 
 from simcse_kit.data.prepare import SentenceCounts, TripletCounts, prepare_nli, prepare_sentences
+from simcse_kit.encoder.cross_encoder import CrossEncoder
 from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.encoding.bulk.encode import EncodeCounts, encode_files
 from simcse_kit.encoding.embedders import Embedder, open_embedder
@@ -37,6 +38,7 @@ from simcse_kit.evaluation import (
 from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
 from simcse_kit.index.judging import judge
 from simcse_kit.index.mining import cluster, mine_pairs
+from simcse_kit.index.reranking import Reranked, rerank
 from simcse_kit.losses import info_nce, nt_xent
 from simcse_kit.model import SimCSE
 from simcse_kit.objectives._base import OBJECTIVES, LossBatch, Objective, Term
@@ -74,6 +76,7 @@ __all__ = [
     "POOLERS",
     "AdaptResult",
     "Comparison",
+    "CrossEncoder",
     "DataError",
     "Embedder",
     "EncodeCounts",
@@ -88,6 +91,7 @@ __all__ = [
     "Notice",
     "Objective",
     "QuickstartResult",
+    "Reranked",
     "SearchIndexError",
     "SeedsResult",
     "SentenceCounts",
@@ -146,6 +150,7 @@ __all__ = [
     "read_study",
     "record_evaluation",
     "repeat_run",
+    "rerank",
     "run_study",
     "serve",
     "setting",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,8 +14,12 @@ from simcse_kit.search.address import index_address
 
 if TYPE_CHECKING:
     from simcse_kit.search import MinedPair
+    from simcse_kit.search.cross_tab import CrossTab
+    from simcse_kit.search.groups import Group, Groups
+    from simcse_kit.search.mining import Mined
 
-_SHOWN = 10
+_SHOWN = 10  # pairs, groups, or values of a field
+_MEMBERS = 3  # of a group, beside its representative
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write all to this .jsonl file.", metavar="FILE")]
 
@@ -24,6 +28,12 @@ def mine_index(
     index: Index,
     threshold: Annotated[float, typer.Option(help="Least cosine of a pair.", min=-1, max=1)] = 0.9,
     neighbors: Annotated[int, typer.Option(help="Nearest neighbours of each sentence that are looked at.", min=1)] = 50,
+    groups: Annotated[
+        bool,
+        typer.Option(
+            "--groups", help="List the groups of sentences that pairs connect, each with its most central sentence."
+        ),
+    ] = False,
     output: Output = None,
     overwrite: Overwrite = False,
     trust_remote_code: TrustIndex = False,
@@ -35,8 +45,7 @@ def mine_index(
 
     Example: simcse-kit mine tickets-index --threshold 0.95 --output duplicates.jsonl
     """
-    from simcse_kit.cli.console import escaped, out, shortened, table
-    from simcse_kit.files import write_json_lines
+    from simcse_kit.cli.console import out
     from simcse_kit.index.mining import mine_pairs
 
     _check(output, overwrite)
@@ -48,23 +57,62 @@ def mine_index(
         trust_remote_code=trust_remote_code,
     )
     console = out()
-    groups = int(found.groups.max()) + 1 if len(found.groups) else 0
-    console.print(f"{len(found.scores):,} pairs with a cosine of at least {threshold:g}, in {groups:,} groups")
+    connected = found.by_group()
+    console.print(f"{len(found):,} pairs with a cosine of at least {threshold:g}, in {len(connected):,} groups")
     if found.full:
         more = f"{found.full:,} sentences have {neighbors} such neighbours and may have more: raise --neighbors"
         console.print(more, style="dim")
+    if groups:
+        _show_groups(connected, output)
+    else:
+        _show_pairs(found, output)
+
+
+def _show_pairs(found: Mined, output: Path | None) -> None:
+    from simcse_kit.cli.console import escaped, out, shortened, table
+    from simcse_kit.files import write_json_lines
+
     if best := list(islice(found, _SHOWN)):
         rows = [[f"{pair.score:.3f}", shortened(pair.first.text), shortened(pair.second.text)] for pair in best]
-        console.print(table(["score", "first", "second"], rows, left=3))
+        out().print(table(["score", "first", "second"], rows, left=3))
     if output is not None:
         write_json_lines(output, map(_record, found))
-        console.print(f"all pairs: {escaped(output)}")
+        out().print(f"all pairs: {escaped(output)}")
+
+
+def _show_groups(groups: Groups, output: Path | None) -> None:
+    from simcse_kit.cli.console import escaped, out, shortened, table
+    from simcse_kit.files import write_json_lines
+
+    rows = []
+    for group in islice(groups, _SHOWN):
+        others = [row for row in group.members if row.id != group.representative.id]
+        shown = [shortened(row.text) for row in others[:_MEMBERS]]
+        left_out = [f"and {len(others) - _MEMBERS:,} more"] if len(others) > _MEMBERS else []
+        rows.append([f"{group.size:,}", shortened(group.representative.text), "\n".join(shown + left_out)])
+    if rows:
+        out().print(table(["size", "representative", "others"], rows, left=3))
+    if output is not None:
+        write_json_lines(output, map(_group_record, groups))
+        out().print(f"all groups with all members: {escaped(output)}")
 
 
 def cluster_index(
     index: Index,
-    n_clusters: Annotated[int, typer.Option("-k", "--clusters", help="Number of clusters.", min=1)] = 20,
+    n_clusters: Annotated[
+        str,
+        typer.Option(
+            "-k",
+            "--clusters",
+            help="Number of clusters; auto: the fewest with nearly the best mean silhouette on a sample, at most 256.",
+            metavar="NUMBER|auto",
+        ),
+    ] = "20",
     examples: Annotated[int, typer.Option(help="Sentences to show of each, the nearest to its centre.", min=1)] = 2,
+    cross_tab: Annotated[
+        str | None,
+        typer.Option(help="Count the values of this field of the metadata in each cluster.", metavar="FIELD"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
     output: Output = None,
     overwrite: Overwrite = False,
@@ -73,31 +121,62 @@ def cluster_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Group the sentences of an index by k-means, and show what each group is about.
+    """Group the sentences of an index by k-means, and show what each group is about: its keywords, central sentences.
 
-    Example: simcse-kit cluster tickets-index -k 30 --output clusters.jsonl
+    Example: simcse-kit cluster tickets-index --clusters auto --output clusters.jsonl
     """
     from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.files import write_json_lines
     from simcse_kit.index.mining import cluster
+    from simcse_kit.search import open_collection
 
     _check(output, overwrite)
-    found = cluster(
-        index_address(index, store, uri, token),
-        n_clusters,
-        examples=examples,
-        seed=seed,
-        trust_remote_code=trust_remote_code,
-    )
+    number = _number(n_clusters)
+    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
+    if cross_tab is not None:
+        collection.check_field(cross_tab, "the cross table is by")  # before the work
+    found = cluster(collection, number, examples=examples, seed=seed)
     rows = [
-        [f"{one.size:,}", f"{one.cohesion:.2f}", "\n".join(shortened(hit.text) for hit in one.nearest)]
-        for one in found.clusters
+        [
+            str(label),
+            f"{one.size:,}",
+            f"{one.cohesion:.2f}",
+            ", ".join(one.keywords),
+            "\n".join(shortened(hit.text) for hit in one.nearest),
+        ]
+        for label, one in enumerate(found.clusters)
     ]
     console = out()
-    console.print(table(["size", "cohesion", "nearest the centre"], rows, left=3))
+    if found.choice is not None:
+        console.print(str(found.choice), style="dim")
+    console.print(table(["cluster", "size", "cohesion", "keywords", "nearest the centre"], rows, left=5))
+    if cross_tab is not None:
+        _show_cross_tab(found.cross_tab(cross_tab))
     if output is not None:
         write_json_lines(output, ({"id": row.id, "text": row.text, "cluster": label} for row, label in found.rows()))
         console.print(f"every sentence with its cluster: {escaped(output)}")
+
+
+def _number(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"a number from 1 on, or auto; got {text!r}", param_hint="--clusters")
+    return int(text)
+
+
+def _show_cross_tab(counts: CrossTab) -> None:
+    """The most frequent values, and the others together."""
+    from simcse_kit.cli.console import escaped, out, table
+
+    columns = list(zip(counts.values[:_SHOWN], counts.counts.T[:_SHOWN], strict=True))
+    if len(counts.values) > _SHOWN:
+        columns.append((f"{len(counts.values) - _SHOWN:,} others", counts.counts[:, _SHOWN:].sum(1)))
+    if counts.without.any():
+        columns.append((f"without {counts.field}", counts.without))
+    rows = [[str(label), *(f"{int(column[label]):,}" for _, column in columns)] for label in range(len(counts.counts))]
+    head = ["cluster", *(escaped(name) for name, _ in columns)]
+    out().print(table(head, rows, title=f"sentences by {escaped(counts.field)}"))
 
 
 def _check(output: Path | None, overwrite: bool) -> None:
@@ -110,3 +189,8 @@ def _check(output: Path | None, overwrite: bool) -> None:
 def _record(pair: MinedPair) -> dict[str, Any]:
     ends = {name: {"id": row.id, "text": row.text} for name, row in (("first", pair.first), ("second", pair.second))}
     return {"score": round(pair.score, 6), "group": pair.group, **ends}
+
+
+def _group_record(group: Group) -> dict[str, Any]:
+    representative, *members = ({"id": row.id, "text": row.text} for row in (group.representative, *group.members))
+    return {"group": group.number, "size": group.size, "representative": representative, "members": members}

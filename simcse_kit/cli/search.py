@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -11,16 +11,54 @@ from simcse_kit.cli.index.options import Filter, Index, Model, Store, Token, Uri
 from simcse_kit.cli.options import BackendOption, Device, Dtype, TrustIndex
 from simcse_kit.search.address import index_address
 
+if TYPE_CHECKING:
+    from simcse_kit.search import Hit
+
+
+class _Cost(NamedTuple):
+    """What reranking one query took."""
+
+    model: str
+    pairs: int
+    seconds: float
+
 
 def search_index(
     index: Index,
-    queries: Annotated[list[str], typer.Argument(help="What to look for; several in quotes.", metavar="QUERY...")],
+    queries: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to look for; several in quotes. Without one, queries are read from standard input, one a line, "
+            "and each answer is a line of JSON.",
+            metavar="QUERY...",
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
     threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.", min=-1, max=1)] = None,
     filter: Filter = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the best hit for each value of this field of the metadata; document: the best passage of each "
+            "document.",
+            metavar="FIELD",
+        ),
+    ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            help="A cross-encoder that reads the query with each candidate and decides their order: a folder or a hub "
+            "name, such as cross-encoder/ms-marco-MiniLM-L6-v2.",
+            metavar="MODEL",
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(help="Hits of the search to rerank. Default: 50, or --top-k where it is more.", min=1)
+    ] = None,
     output: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="json: a line for each query.")
-    ] = "table",
+        Literal["table", "json"] | None,
+        typer.Option("--format", help="json: a line for each query. Default: table; for standard input json."),
+    ] = None,
     model: Model = None,
     device: Device = None,
     backend: BackendOption = "torch",
@@ -34,13 +72,24 @@ def search_index(
 
     Example: simcse-kit search tickets-index "cannot log in" -k 3
     """
-    from simcse_kit.cli.console import escaped, out, shortened, table
+    from simcse_kit.cli.queries import batches_of_queries, standard_input
     from simcse_kit.errors import SimCSEKitError
+    from simcse_kit.index.reranking import candidates_for
+    from simcse_kit.index.reranking import rerank as reranked
     from simcse_kit.index.sentence_index import SentenceIndex
 
-    if not all(query.strip() for query in queries):
+    if not all(query.strip() for query in queries or ()):
         raise SimCSEKitError("a query is empty")
+    if candidates is not None and rerank is None:
+        raise SimCSEKitError("--candidates is for --rerank: name a cross-encoder")
+    batches = [queries] if queries else batches_of_queries(standard_input())
     conditions = filter_of(filter)  # before a model is loaded
+    wanted = k if rerank is None else candidates_for(k, candidates)
+    encoder = None
+    if rerank is not None:
+        from simcse_kit.encoder.cross_encoder import CrossEncoder
+
+        encoder = CrossEncoder(rerank, device=device, trust_remote_code=trust_remote_code)
     opened = SentenceIndex.open(
         index_address(index, store, uri, token),
         model,
@@ -49,19 +98,45 @@ def search_index(
         dtype=dtype,
         trust_remote_code=trust_remote_code,
     )
-    answers = opened.search(queries, k=k, threshold=threshold, filter=conditions)
-    if output == "json":
-        for query, hits in zip(queries, answers, strict=True):
-            typer.echo(json.dumps({"query": query, "hits": [hit._asdict() for hit in hits]}, ensure_ascii=False))
-        return
+    show = _print_json if output == "json" or (output is None and not queries) else _print_table
+    for batch in batches:
+        found = opened.search(batch, k=wanted, threshold=threshold, filter=conditions, group_by=group_by)
+        for query, hits in zip(batch, found, strict=True):
+            if encoder is None:
+                show(query, hits, None, None, threshold)
+            else:
+                best = reranked(encoder, query, hits, k)
+                cost = _Cost(encoder.name, best.pairs, best.seconds)
+                show(query, best.hits, best.search_scores, cost, threshold)
+
+
+def _print_json(
+    query: str, hits: list[Hit], search_scores: list[float] | None, cost: _Cost | None, threshold: float | None
+) -> None:
+    rows: list[dict[str, Any]] = [hit._asdict() for hit in hits]
+    for row, score in zip(rows, search_scores or (), strict=search_scores is not None):
+        row["search_score"] = score
+    rest = {} if cost is None else {"rerank": cost._replace(seconds=round(cost.seconds, 6))._asdict()}
+    typer.echo(json.dumps({"query": query, "hits": rows, **rest}, ensure_ascii=False))
+
+
+def _print_table(
+    query: str, hits: list[Hit], search_scores: list[float] | None, cost: _Cost | None, threshold: float | None
+) -> None:
+    from simcse_kit.cli.console import escaped, out, shortened, table
+
     console = out()
-    for query, hits in zip(queries, answers, strict=True):
-        console.print(f"[bold]{escaped(query)}[/]")
-        if hits:
-            console.print(
-                table(["score", "id", "text"], [[f"{h.score:.3f}", str(h.id), shortened(h.text)] for h in hits], left=3)
-            )
-        else:
-            console.print(
-                "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
-            )
+    console.print(f"[bold]{escaped(query)}[/]")
+    if not hits:
+        console.print(
+            "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
+        )
+        return
+    scores = [[f"{hit.score:.3f}"] for hit in hits]
+    if search_scores is not None:
+        scores = [[*own, f"{score:.3f}"] for own, score in zip(scores, search_scores, strict=True)]
+    head = ["score", "id", "text"] if search_scores is None else ["score", "search", "id", "text"]
+    rows = [[*own, str(hit.id), shortened(hit.text)] for own, hit in zip(scores, hits, strict=True)]
+    console.print(table(head, rows, left=len(head)))
+    if cost is not None:
+        console.print(f"{cost.pairs:,} pairs reranked in {cost.seconds:.2f} s by {escaped(cost.model)}", style="dim")

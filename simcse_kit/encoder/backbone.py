@@ -120,29 +120,36 @@ def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False)
 
     Of an encoder-decoder model it is the encoder. Weights that are not finite are an error too.
     """
-    check_sizes(folder, config)
-    given: dict[str, Any] = {"config": config, "dtype": torch.float32, "output_loading_info": True}
     alone = _encoder_class(config)
+    if alone is not None:
+        model, lacking = load_weights(alone, folder, config)
+    else:
+        from transformers import AutoModel
+
+        model, lacking = load_weights(AutoModel, folder, config, trust_remote_code=trust_remote_code)
+    missing = [key for key in lacking if not key.startswith("pooler")]
+    if alone is None and getattr(config, "is_encoder_decoder", False):
+        model = _encoder_of(model)
+        missing = [key for key in missing if not key.startswith("decoder")]
+    require_weights(folder, missing)
+    check_weights(folder, model)
+    return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in lacking))
+
+
+def load_weights(kind: Any, folder: Path, config: Any, **given: Any) -> tuple[Any, list[str]]:
+    """A model of one of transformers' classes in float32, and the names of the weights that the folder lacks."""
+    check_sizes(folder, config)
     try:
         with quiet_transformers():
-            if alone is not None:
-                model, info = alone.from_pretrained(folder, **given)
-            else:
-                from transformers import AutoModel
-
-                model, info = AutoModel.from_pretrained(folder, trust_remote_code=trust_remote_code, **given)
+            model, info = kind.from_pretrained(
+                folder, config=config, dtype=torch.float32, output_loading_info=True, **given
+            )
     except pickle.UnpicklingError as error:
         raise ModelError(f"{folder / _OLD_WEIGHTS}: {_NOT_TENSORS}") from error
     except Exception as error:  # what the architecture's code makes of a value that it did not expect
         reason = _OTHER_SHAPE if "ignore_mismatched_sizes" in str(error) else _first_line(error)
         raise ModelError(f"{folder}: the weights cannot be loaded by this config.json: {reason}") from error
-    missing = [key for key in info["missing_keys"] if not key.startswith("pooler")]
-    if alone is None and getattr(config, "is_encoder_decoder", False):
-        model = _encoder_of(model)
-        missing = [key for key in missing if not key.startswith("decoder")]
-    _require(folder, missing)
-    check_weights(folder, model)
-    return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in info["missing_keys"]))
+    return model, list(info["missing_keys"])
 
 
 def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backbone:
@@ -156,7 +163,7 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
         model = auto.from_config(config, dtype=torch.float32)
     model.name_or_path = str(folder)  # as from_pretrained does
     missing, unexpected = fill(model, state, folder)
-    _require(folder, [key for key in missing if not key.startswith("pooler")])
+    require_weights(folder, [key for key in missing if not key.startswith("pooler")])
     strange = [key for key in unexpected if not key.endswith("position_ids")]
     if strange:
         raise ModelError(f"{folder}: weights that no {type(model).__name__} has: {', '.join(strange[:5])}")
@@ -173,7 +180,8 @@ def fill(module: nn.Module, state: dict[str, Tensor], folder: Path) -> tuple[lis
     return missing, unexpected
 
 
-def _require(folder: Path, missing: list[str]) -> None:
+def require_weights(folder: Path, missing: list[str]) -> None:
+    """A `ModelError` that names some of the missing weights."""
     if missing:
         raise ModelError(
             f"{folder}: {len(missing)} weights are missing, among them {', '.join(sorted(missing)[:3])}; "

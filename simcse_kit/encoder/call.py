@@ -256,14 +256,15 @@ def _empty(count: int, dimension: int, device: torch.device | None) -> Any:
     return torch.empty((count, dimension), dtype=torch.float32, device=device)
 
 
-def say_cut(truncated: int, texts: int, name: str, limit: int | None) -> None:
+def say_cut(truncated: int, texts: int, name: str, limit: int | None, what: str = "texts") -> None:
     """A notice, once for a model and a limit, that of N texts some were longer and were cut; see `listening`."""
     heard = _listener.get()
     if heard is not None:
         heard.truncated += truncated
     elif truncated:
         say_once(
-            f"{truncated:,} of {texts:,} texts are longer than max_seq_length = {limit} and were cut to {limit} tokens",
+            f"{truncated:,} of {texts:,} {what} are longer than max_seq_length = {limit} and were cut to {limit} "
+            "tokens",
             key=f"cut: {name} at {limit}",
         )
 

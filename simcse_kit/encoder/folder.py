@@ -107,7 +107,7 @@ def _read_transformer(path: Path, settings: Settings) -> None:
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"):
         if (path / f"sentence_{name}_config.json").is_file():
             values = read_json(path / f"sentence_{name}_config.json", ModelError)
-            settings.max_seq_length = _length(values.get("max_seq_length"), path / f"sentence_{name}_config.json")
+            settings.max_seq_length = length_limit(values.get("max_seq_length"), path / f"sentence_{name}_config.json")
             settings.do_lower_case = bool(values.get("do_lower_case", False))
             if values.get("module_output_name", "token_embeddings") != "token_embeddings":
                 raise UnsupportedModelError(
@@ -116,7 +116,7 @@ def _read_transformer(path: Path, settings: Settings) -> None:
             return
 
 
-def _length(value: Any, file: Path) -> int | None:
+def length_limit(value: Any, file: Path) -> int | None:
     """A limit in tokens; one above any model's stands for none."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
         raise ModelError(f"{file}: max_seq_length must be a number of tokens, at least 1, or null; got {value!r}")
@@ -145,11 +145,7 @@ def _configs(transformer: Path) -> list[dict[str, Any]]:
 
 def _read_dense(path: Path) -> Dense:
     values = read_json(path / "config.json", ModelError)
-    module, _, activation = str(values.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")
-    if not module.startswith("torch.nn") or not hasattr(nn, activation):
-        raise UnsupportedModelError(
-            f"{path}: activation {module}.{activation} is not one of torch.nn's; it is not loaded"
-        )
+    activation = torch_activation(str(values.get("activation_function", "torch.nn.modules.activation.Tanh")), path)
     if values.get("module_input_name", "sentence_embedding") != "sentence_embedding":
         raise UnsupportedModelError(f"{path}: a Dense over {values['module_input_name']} is not supported")
     dense = Dense(
@@ -161,6 +157,14 @@ def _read_dense(path: Path) -> Dense:
     )
     dense.load_state_dict(read_state(path))
     return dense.float()
+
+
+def torch_activation(path: str, folder: Path) -> str:
+    """The name in ``torch.nn`` of an activation that a folder names by its path; any other is an error."""
+    module, _, name = path.rpartition(".")
+    if not module.startswith("torch.nn") or not hasattr(nn, name):
+        raise UnsupportedModelError(f"{folder}: activation {path} is not one of torch.nn's; it is not loaded")
+    return name
 
 
 def _read_prompts(folder: Path, settings: Settings) -> None:

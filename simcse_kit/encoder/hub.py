@@ -10,7 +10,7 @@ from simcse_kit.encoder.known import KNOWN_POOLINGS, packaged_model
 from simcse_kit.errors import ModelError
 from simcse_kit.files import complete
 
-_SENTENCE_TRANSFORMERS = "sentence-transformers/"
+_SENTENCE_TRANSFORMERS = "sentence-transformers"
 _SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*_*/pytorch_model.bin"]
 # a backbone's *.bin only where it has nothing else
 _NOT_OURS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot"]
@@ -30,8 +30,12 @@ def resolve(
     revision: str | None = None,
     local_files_only: bool = False,
     trust_remote_code: bool = False,
+    owner: str = _SENTENCE_TRANSFORMERS,
 ) -> ModelSource:
-    """A folder for a path or a hub name; fetched through huggingface_hub's cache where it is not on disk."""
+    """A folder for a path or a hub name; fetched through huggingface_hub's cache where it is not on disk.
+
+    ``owner``: whose models a name without an owner may mean too.
+    """
     name = str(name_or_path)
     path = Path(name).expanduser()
     check_model_name(name)
@@ -40,7 +44,7 @@ def resolve(
     packaged = packaged_model(name) if revision is None else None
     if packaged is not None:
         return ModelSource(name, packaged, None)
-    folder = _download(name, revision, local_files_only, trust_remote_code)
+    folder = _download(name, revision, local_files_only, trust_remote_code, owner)
     return ModelSource(name, folder, KNOWN_POOLINGS.get(name))
 
 
@@ -69,12 +73,12 @@ def _complete(folder: Path) -> None:
         ) from error
 
 
-def _candidates(name: str) -> list[str]:
-    """The hub names that a name may stand for: without an owner, sentence-transformers' models are meant too."""
-    return [name] if "/" in name else [name, _SENTENCE_TRANSFORMERS + name]
+def _candidates(name: str, owner: str) -> list[str]:
+    """The hub names that a name may stand for: without an owner, this ``owner``'s models are meant too."""
+    return [name] if "/" in name else [name, f"{owner}/{name}"]
 
 
-def _download(name: str, revision: str | None, local_files_only: bool, trust_remote_code: bool) -> Path:
+def _download(name: str, revision: str | None, local_files_only: bool, trust_remote_code: bool, owner: str) -> Path:
     from huggingface_hub import snapshot_download
 
     def snapshot(repository: str, patterns: list[str]) -> Path:
@@ -91,7 +95,7 @@ def _download(name: str, revision: str | None, local_files_only: bool, trust_rem
     patterns = [*_SMALL, "*.py"] if trust_remote_code else _SMALL
     folder: Path | None = None
     error: Exception | None = None
-    for repository in _candidates(name):
+    for repository in _candidates(name, owner):
         try:
             folder = snapshot(repository, patterns)
             if not any(path.parent.name[:1] not in "123456789" for path in folder.rglob("*.safetensors")):

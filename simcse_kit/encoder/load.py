@@ -107,7 +107,7 @@ def load_encoder(
     tokenizer = load_tokenizer(where if brings_tokenizer else base, trust_remote_code=trust_remote_code)
     encoder.mask_id = _mask_id(source, modules, chosen, tokenizer)
     settings = modules.settings if modules else Settings()
-    _settle_length(settings, tokenizer, encoder.backbone)
+    settle_length(settings, tokenizer, encoder.backbone)
     encoder.eval()
     settle_padding(encoder, tokenizer, name=source.name, identity=lambda: fingerprint(encoder, tokenizer, settings))
     named = modules.pooling if modules else source.known_pooling
@@ -240,10 +240,18 @@ def _mask_id(
     return int(tokenizer.mask_token_id)
 
 
-def _settle_length(settings: Settings, tokenizer: Any, backbone: nn.Module) -> None:
+def settle_length(settings: Settings, tokenizer: Any, backbone: nn.Module) -> None:
     """The longest input: the folder's, else the tokenizer's, never more than the backbone's positions."""
     if settings.max_seq_length is None and tokenizer.model_max_length < 1e9:  # 1e30 stands for "not known"
         settings.max_seq_length = int(tokenizer.model_max_length)
     limit = max_positions(backbone)
     if limit is not None:
         settings.max_seq_length = min(settings.max_seq_length or limit, limit)
+
+
+def checked_length(value: int | None, limit: int | None, least: int) -> int | None:
+    """A length limit between ``least`` and the backbone's positions; None is the longest."""
+    if value is not None and (value < least or (limit is not None and value > limit)):
+        allowed = f"at least {least}" + ("" if limit is None else f" and at most the backbone's {limit} positions")
+        raise ModelError(f"max_seq_length must be {allowed} (tokens, special ones included); got {value}")
+    return limit if value is None else value

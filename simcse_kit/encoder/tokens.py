@@ -12,7 +12,7 @@ from simcse_kit.encoder.settings import Settings
 from simcse_kit.errors import say_once
 
 _CHUNK = 8192  # sentences that go to the tokenizer at once
-_CHARACTERS = 256  # of a text for each token that is kept: what is behind them would cost memory and be cut anyway
+CHARACTERS = 256  # of a text for each token that is kept: what is behind them would cost memory and be cut anyway
 
 
 class TokenTable(NamedTuple):
@@ -51,7 +51,7 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
     lengths: list[int] = []
     cut: list[int] = []
     lost = 0
-    whole, most = sentences, _CHARACTERS * (max_length or 0)
+    whole, most = sentences, CHARACTERS * (max_length or 0)
     if max_length is not None and any(len(sentence) > most for sentence in sentences):
         sentences = [sentence[:most] for sentence in sentences]
     for start in range(0, len(sentences), _CHUNK):

@@ -19,13 +19,13 @@ from simcse_kit.encoder.fingerprint import fingerprint
 from simcse_kit.encoder.folder import write_modules
 from simcse_kit.encoder.light.files import stamps_of
 from simcse_kit.encoder.light.recording import record_light
-from simcse_kit.encoder.load import Loaded, load_encoder
+from simcse_kit.encoder.load import Loaded, checked_length, load_encoder
 from simcse_kit.encoder.lora import check_target
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.saving import write_card
 from simcse_kit.encoder.settings import Settings, is_model_file
 from simcse_kit.encoder.tokens import tokenize_by
-from simcse_kit.errors import ModelError, notices
+from simcse_kit.errors import notices
 from simcse_kit.files import staged_folder
 
 
@@ -66,12 +66,7 @@ class WholeModel:
 
     def checked_length(self, value: int | None) -> int | None:
         """A length limit that the model takes; None is the longest."""
-        limit = self.longest
-        least = self.tokenizer.num_special_tokens_to_add() + 1
-        if value is not None and (value < least or (limit is not None and value > limit)):
-            allowed = f"at least {least}" + ("" if limit is None else f" and at most the backbone's {limit} positions")
-            raise ModelError(f"max_seq_length must be {allowed} (tokens, special ones included); got {value}")
-        return limit if value is None else value
+        return checked_length(value, self.longest, self.tokenizer.num_special_tokens_to_add() + 1)
 
     def fingerprint(self, settings: Settings) -> str:
         """See `SimCSE.fingerprint`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from simcse_kit.search import BaseCollection, Clusters, Mined, cluster_rows, mine, open_collection
 from simcse_kit.search.address import Address
@@ -30,7 +30,8 @@ def mine_pairs(
         trust_remote_code: import the module of a kind that an index names as ``module:attribute``.
 
     Returns:
-        P pairs, best first: iterate over them, or read ``scores`` (P,) and ``rows`` (P, 2).
+        P pairs, best first: iterate over them, or read ``scores`` (P,) and ``rows`` (P, 2). ``by_group()`` has the
+        groups that they make, each with a representative and all its members. Both have ``to_dataframe()``.
 
     Raises:
         SearchIndexError: no index there, a threshold that is no cosine, or ``neighbors`` below 1.
@@ -40,9 +41,10 @@ def mine_pairs(
 
 def cluster(
     index: SentenceIndex | BaseCollection | str | Path | Address,
-    n_clusters: int,
+    n_clusters: int | Literal["auto"],
     *,
     examples: int = 3,
+    keywords: int = 8,
     seed: int = 0,
     trust_remote_code: bool = False,
 ) -> Clusters:
@@ -50,18 +52,21 @@ def cluster(
 
     Args:
         index: an open index, or its address; a model is not loaded.
-        n_clusters: number of groups, K.
+        n_clusters: number of groups, K; "auto" chooses it by the silhouette of a sample, and ``choice`` says how.
         examples: sentences that describe each group, the nearest to its centre.
+        keywords: words that describe each group, by class-based TF-IDF (Grootendorst, 2022).
         seed: random seed of the first centres.
         trust_remote_code: as in `mine_pairs`.
 
     Returns:
-        K groups, largest first, with their ``centres`` (K, D) and a label for each sentence.
+        K groups, largest first, with their ``centres`` (K, D) and a label for each sentence. ``to_dataframe()`` has a
+        line for each group, or for each sentence; ``cross_tab(field)`` counts the values of a field in each group.
 
     Raises:
         SearchIndexError: no index there, fewer sentences than groups, or less than one group.
     """
-    return cluster_rows(_collection_of(index, trust_remote_code), n_clusters, examples=examples, seed=seed)
+    collection = _collection_of(index, trust_remote_code)
+    return cluster_rows(collection, n_clusters, examples=examples, keywords=keywords, seed=seed)
 
 
 def _collection_of(

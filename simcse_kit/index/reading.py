@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Self, overload
 
 from simcse_kit.encoder.call import checked_texts
+from simcse_kit.index.grouping import best_of_groups
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow
+from simcse_kit.search.checks import checked_count
 from simcse_kit.types import Vectors
 
 
@@ -58,7 +60,13 @@ class IndexReader:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # one string is also a sequence of strings
-        self, queries: str, k: int = ..., threshold: float | None = ..., filter: Mapping[str, Any] | None = ...
+        self,
+        queries: str,
+        k: int = ...,
+        threshold: float | None = ...,
+        filter: Mapping[str, Any] | None = ...,
+        *,
+        group_by: str | None = ...,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -67,6 +75,8 @@ class IndexReader:
         k: int = ...,
         threshold: float | None = ...,
         filter: Mapping[str, Any] | None = ...,
+        *,
+        group_by: str | None = ...,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -74,6 +84,8 @@ class IndexReader:
         k: int = 5,
         threshold: float | None = None,
         filter: Mapping[str, Any] | None = None,
+        *,
+        group_by: str | None = None,
     ) -> Any:
         """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
 
@@ -84,16 +96,26 @@ class IndexReader:
             filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
                 $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions. A field that no
                 sentence has is an error, but for $exists.
+            group_by: a field of the metadata; of the sentences with one value there, only the best is an answer, such
+                as the best passage of a ``document``. A sentence without a value counts for itself.
 
         Raises:
-            SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
-                was made.
+            SearchIndexError: ``k`` below 1, a filter that cannot be read, a field that no sentence has, or a model that
+                has changed since the index was made.
         """
         now, made_with = self._collection.now(), self.model.fingerprint()  # of the rows that are searched
-        if isinstance(queries, str):
-            return now.search(self.model.encode_query([queries]), k, threshold, filter, fingerprint=made_with)[0]
-        texts = checked_texts(queries)
-        return now.search(self.model.encode_query(texts), k, threshold, filter, fingerprint=made_with)
+        texts = [queries] if isinstance(queries, str) else checked_texts(queries)
+        vectors = self.model.encode_query(texts)
+
+        def search(numbers: Sequence[int], count: int) -> list[list[Hit]]:
+            return now.search(vectors[list(numbers)], count, threshold, filter, fingerprint=made_with)
+
+        if group_by is None:
+            found = search(range(len(texts)), k)
+        else:
+            now.check_field(group_by, "group_by names")
+            found = best_of_groups(search, len(texts), checked_count(k), group_by, len(now), now.most_hits)
+        return found[0] if isinstance(queries, str) else found
 
     def check_filter(self, filter: Mapping[str, Any]) -> None:
         """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""

@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from simcse_kit.search.base import BaseCollection
     from simcse_kit.search.clustering import Clusters, cluster_rows
     from simcse_kit.search.collection import Collection
+    from simcse_kit.search.cross_tab import CrossTab
+    from simcse_kit.search.groups import Group, Groups
     from simcse_kit.search.kinds._lines import KINDS
     from simcse_kit.search.mining import Mined, MinedPair, mine
+    from simcse_kit.search.number_of_clusters import ClusterChoice
     from simcse_kit.search.rows import Hit, IndexRow
     from simcse_kit.search.snapshot import IndexInfo
     from simcse_kit.search.stores import STORES, new_collection, open_collection
@@ -19,8 +22,12 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "KINDS": "kinds._lines",
     "STORES": "stores",
     "BaseCollection": "base",
+    "ClusterChoice": "number_of_clusters",
     "Clusters": "clustering",
     "Collection": "collection",
+    "CrossTab": "cross_tab",
+    "Group": "groups",
+    "Groups": "groups",
     "Hit": "rows",
     "IndexInfo": "snapshot",
     "Mined": "mining",
@@ -36,8 +43,12 @@ __all__ = [
     "KINDS",
     "STORES",
     "BaseCollection",
+    "ClusterChoice",
     "Clusters",
     "Collection",
+    "CrossTab",
+    "Group",
+    "Groups",
     "Hit",
     "IndexInfo",
     "IndexRow",

@@ -22,7 +22,7 @@ from simcse_kit.search.checks import (
     plain_metadata,
     unit_vectors,
 )
-from simcse_kit.search.fields import Fields, check_fields, with_rows
+from simcse_kit.search.fields import Fields, check_fields, check_known, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
 from simcse_kit.search.rows import Hit, Id, IndexRow
 from simcse_kit.search.snapshot import IndexInfo, Snapshot
@@ -181,6 +181,16 @@ class BaseCollection(ABC):
         if len(self):
             check_fields(condition, self._snapshot.fields)
         return condition
+
+    @property
+    def most_hits(self) -> int | None:
+        """Of one query; None: all rows."""
+        return None
+
+    def check_field(self, field: str, who: str) -> None:
+        """A `SearchIndexError` for a field that no row has; ``who`` names it, a dot goes into an object."""
+        if len(self):
+            check_known(field.split(".")[0], self._snapshot.fields, who)
 
     @property
     def fields(self) -> Fields | None:

@@ -1,17 +1,26 @@
-"""What a corpus is about: k-means over its vectors, and the sentence nearest each centre."""
+"""What a corpus is about: k-means over its vectors, the words of each cluster and the sentences nearest its centre."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.data.dataframe import to_dataframe
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.base import BaseCollection
+from simcse_kit.search.class_words import keywords as keywords_of
+from simcse_kit.search.class_words import words_of
+from simcse_kit.search.cross_tab import CrossTab, cross_tab
+from simcse_kit.search.number_of_clusters import ClusterChoice, choose_number, spherical_kmeans
 from simcse_kit.search.rows import Hit, IndexRow
 from simcse_kit.types import Vectors
+
+_BATCH = 1024  # rows that are read at once
+MOST_READ = 100_000  # rows whose words are counted
 
 
 class Cluster(NamedTuple):
@@ -20,6 +29,7 @@ class Cluster(NamedTuple):
     size: int
     cohesion: float  # mean cosine of its rows with the centre
     nearest: list[Hit]  # the rows nearest the centre, best first
+    keywords: list[str]  # the words that tell it from the others, best first
 
 
 class Clusters(NamedTuple):
@@ -30,43 +40,113 @@ class Clusters(NamedTuple):
     numbers: NDArray[np.int64]  # (N,): rows of the collection
     labels: NDArray[np.int64]  # (N,): the cluster of each
     collection: BaseCollection
+    choice: ClusterChoice | None = None  # how K was chosen; None: K was given
+
+    def __repr__(self) -> str:
+        return f"Clusters({len(self.clusters):,} clusters of {len(self.labels):,} sentences)"
 
     def rows(self) -> Iterator[tuple[IndexRow, int]]:
-        """Every row with its cluster."""
-        for at in range(0, len(self.numbers), 1024):
-            numbers = self.numbers[at : at + 1024].tolist()
-            fetched = self.collection.fetch(numbers)
-            for number, label in zip(numbers, self.labels[at : at + 1024].tolist(), strict=True):
-                yield fetched[number], label
+        """Every row with its cluster, some at a time."""
+        return _labelled(self.collection, self.numbers, self.labels)
+
+    def cross_tab(self, field: str) -> CrossTab:
+        """How many rows of each cluster have each value of a field of the metadata.
+
+        Raises:
+            SearchIndexError: a field that no row has, or one with more than 1,000 values.
+        """
+        self.collection.check_field(field, "the cross table is by")
+        return cross_tab(self.rows(), len(self.clusters), field)
+
+    def to_dataframe(self, *, rows: bool = False) -> Any:
+        """A ``pandas.DataFrame`` with a line for each cluster, or, where ``rows``, for each row: id, text, cluster."""
+        if rows:
+            return to_dataframe(["id", "text", "cluster"], ((row.id, row.text, label) for row, label in self.rows()))
+        return to_dataframe(
+            ["cluster", "size", "cohesion", "keywords", "nearest"],
+            (
+                (label, one.size, one.cohesion, one.keywords, [hit.text for hit in one.nearest])
+                for label, one in enumerate(self.clusters)
+            ),
+        )
 
 
-def cluster_rows(collection: BaseCollection, n_clusters: int, *, examples: int = 3, seed: int = 0) -> Clusters:
-    """Spherical k-means (FAISS): K clusters of rows, each described by the ``examples`` rows nearest its centre.
+def cluster_rows(
+    collection: BaseCollection,
+    n_clusters: int | Literal["auto"],
+    *,
+    examples: int = 3,
+    keywords: int = 8,
+    seed: int = 0,
+) -> Clusters:
+    """Spherical k-means (FAISS): K clusters of rows, each described by its words and the rows nearest its centre.
+
+    Args:
+        collection: what is clustered.
+        n_clusters: K; "auto" chooses it by the silhouette of a sample, see `choose_number`.
+        examples: rows that describe each cluster.
+        keywords: words that describe each cluster, by class-based TF-IDF; of more than 100,000 rows, a sample is read.
+        seed: random seed of the first centres and of the samples.
 
     Raises:
         SearchIndexError: fewer rows than clusters, or less than one cluster.
     """
-    import faiss
-
     collection = collection.now()  # its rows are read again later, by number
-    if not 1 <= n_clusters <= len(collection):
-        raise SearchIndexError(f"n_clusters is from 1 to the number of sentences, {len(collection)}; got {n_clusters}")
+    k, choice = _number(n_clusters, len(collection)), None
     numbers, vectors = collection.unit_vectors()
-    kmeans = faiss.Kmeans(
-        vectors.shape[1], n_clusters, niter=25, seed=seed + 1, spherical=True, min_points_per_centroid=1, nredo=1
-    )
-    kmeans.train(vectors)
-    centres: Vectors = kmeans.centroids  # type: ignore[assignment]
-    scores, labels = kmeans.index.search(vectors, 1)
-    order = np.argsort(-np.bincount(labels[:, 0], minlength=n_clusters), kind="stable")
-    place = np.empty(n_clusters, np.int64)
-    place[order] = np.arange(n_clusters)
-    labels, scores = place[labels[:, 0]], scores[:, 0]
+    if k is None:
+        choice = choose_number(vectors, seed)
+        k = choice.n_clusters
+    centres, labels, scores = spherical_kmeans(vectors, k, niter=25, seed=seed)
+    order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
+    place = np.empty(k, np.int64)
+    place[order] = np.arange(k)
+    labels = place[labels]
+    words = _keywords(collection, numbers, labels, k, keywords, seed)
     found = []
-    for label in range(n_clusters):
+    for label in range(k):
         own = np.flatnonzero(labels == label)
         best = own[np.argsort(-scores[own], kind="stable")[:examples]]
         rows = collection.fetch(numbers[best].tolist())
         hits = [Hit.of(rows[int(numbers[i])], scores[i]) for i in best]
-        found.append(Cluster(len(own), float(scores[own].mean()) if len(own) else 0.0, hits))
-    return Clusters(found, centres[order], numbers, labels, collection)
+        found.append(Cluster(len(own), float(scores[own].mean()) if len(own) else 0.0, hits, words[label]))
+    return Clusters(found, centres[order], numbers, labels, collection, choice)
+
+
+def _number(n_clusters: int | str, rows: int) -> int | None:
+    """K as it was asked for; None where it is to be chosen."""
+    if n_clusters == "auto" and rows:
+        return None
+    if isinstance(n_clusters, str) or not 1 <= n_clusters <= rows:
+        raise SearchIndexError(
+            f'n_clusters is from 1 to the number of sentences, {rows:,}, or "auto"; got {n_clusters!r}'
+        )
+    return n_clusters
+
+
+def _keywords(
+    collection: BaseCollection,
+    numbers: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    k: int,
+    top: int,
+    seed: int,
+) -> list[list[str]]:
+    """Keywords of each cluster."""
+    if len(numbers) > MOST_READ:
+        drawn = np.sort(np.random.default_rng(seed).choice(len(numbers), MOST_READ, replace=False))
+        numbers, labels = numbers[drawn], labels[drawn]
+    counts: list[Counter[str]] = [Counter() for _ in range(k)]
+    for row, label in _labelled(collection, numbers, labels):
+        counts[label].update(words_of(row.text))
+    return keywords_of(counts, top)
+
+
+def _labelled(
+    collection: BaseCollection, numbers: NDArray[np.int64], labels: NDArray[np.int64]
+) -> Iterator[tuple[IndexRow, int]]:
+    for at in range(0, len(numbers), _BATCH):
+        part = numbers[at : at + _BATCH].tolist()
+        fetched = collection.fetch(part)
+        for number, label in zip(part, labels[at : at + _BATCH].tolist(), strict=True):
+            yield fetched[number], label

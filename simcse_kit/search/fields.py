@@ -45,12 +45,7 @@ def check_fields(condition: Condition, fields: Fields | None) -> None:
     if fields is None or isinstance(condition, Exists):
         return
     if isinstance(condition, Compare):
-        if condition.path[0] not in fields:
-            there = ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
-            raise SearchIndexError(
-                f"the filter compares {condition.path[0]!r}, a field that no sentence of this index has; its fields "
-                f"are: {there}. Only $exists may ask for any"
-            )
+        check_known(condition.path[0], fields, "the filter compares", ". Only $exists may ask for any")
         known, kind = fields[condition.path[0]], kind_of(condition.value)
         if len(condition.path) == 1 and known in _PLAIN and breaks(known, kind):
             raise SearchIndexError(
@@ -60,3 +55,24 @@ def check_fields(condition: Condition, fields: Fields | None) -> None:
         return
     for part in condition.parts if isinstance(condition, BooleanGroup) else (condition.part,):
         check_fields(part, fields)
+
+
+def check_known(name: str, fields: Fields | None, who: str, hint: str = "") -> None:
+    """A `SearchIndexError` for a field that no row of the index has; ``who`` names it: "the filter compares"."""
+    if fields is not None and name not in fields:
+        there = ", ".join(f"{known} ({kind})" for known, kind in fields.items()) or "none"
+        raise SearchIndexError(
+            f"{who} {name!r}, a field that no sentence of this index has; its fields are: {there}{hint}"
+        )
+
+
+def value_at(metadata: Mapping[str, Any] | None, field: str) -> Any:
+    """The value of a field, None where there is none; a dot goes into an object, as in a filter.
+
+    >>> value_at({"tags": {"kind": "bug"}}, "tags.kind")
+    'bug'
+    """
+    value: Any = metadata
+    for key in field.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

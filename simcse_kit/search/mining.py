@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.data.dataframe import to_dataframe
 from simcse_kit.search.base import BaseCollection, check_threshold
 from simcse_kit.search.checks import checked_count
+from simcse_kit.search.groups import Groups, groups_of
 from simcse_kit.search.rows import IndexRow
 
 _BATCH = 1024  # rows searched at once
@@ -25,9 +27,9 @@ class MinedPair(NamedTuple):
     group: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mined:
-    """Pairs of rows of a collection, best first."""
+    """Pairs of rows of a collection, best first: iterate over them, or over their groups (`by_group`)."""
 
     collection: BaseCollection
     scores: NDArray[np.float32]  # (P,)
@@ -43,6 +45,22 @@ class Mined:
                 self.scores[at : at + _BATCH], pairs.tolist(), self.groups[at : at + _BATCH], strict=True
             ):
                 yield MinedPair(float(score), fetched[first], fetched[second], int(group))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        groups = int(self.groups.max()) + 1 if len(self.groups) else 0
+        return f"Mined({len(self):,} pairs in {groups:,} groups)"
+
+    def by_group(self) -> Groups:
+        """The groups of rows that pairs connect, largest first, each with a representative and all its members."""
+        return groups_of(self.collection, self.rows, self.groups)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a line for each pair: its score and group, id and text of both ends."""
+        names = ["score", "group", "first_id", "first_text", "second_id", "second_text"]
+        return to_dataframe(names, ((pair.score, pair.group, *pair.first[:2], *pair.second[:2]) for pair in self))
 
 
 def mine(

@@ -197,12 +197,24 @@ def make_model(kind: str, folder: Path, *, seed: int = 0, **changes: Any) -> Pat
     return save_model(config, tokenizer, folder, seed=seed)
 
 
-def save_model(config: Any, tokenizer: Any, folder: Path, *, seed: int = 0) -> Path:
-    """Save a random model of a config with its tokenizer in ``folder``."""
+def make_cross_encoder(kind: str, folder: Path, *, seed: int = 0, labels: int = 1, **changes: Any) -> Path:
+    """Save a random sequence-classification model with its tokenizer in ``folder``, as `make_model` does."""
+    from transformers import AutoModelForSequenceClassification
+
+    tokenizer = make_tokenizer(kind)
+    config = make_config(kind, tokenizer)
+    config.num_labels = labels
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return save_model(config, tokenizer, folder, seed=seed, auto=AutoModelForSequenceClassification)
+
+
+def save_model(config: Any, tokenizer: Any, folder: Path, *, seed: int = 0, auto: Any = None) -> Path:
+    """Save a random model of a config with its tokenizer in ``folder``; ``auto`` None: ``AutoModel``."""
     from transformers import AutoModel
 
     torch.manual_seed(seed)
-    model = AutoModel.from_config(config)
+    model = (auto or AutoModel).from_config(config)
     randomise(model, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     with quiet_transformers():

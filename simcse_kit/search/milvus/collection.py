@@ -13,7 +13,7 @@ from simcse_kit.errors import IndexChangedError, SearchIndexError, say_once
 from simcse_kit.search.address import check_name
 from simcse_kit.search.checks import check_same_model
 from simcse_kit.search.milvus.overlay import Overlay
-from simcse_kit.search.milvus.remote import BATCH_ROWS, Connection, Remote
+from simcse_kit.search.milvus.remote import BATCH_ROWS, MOST_HITS, Connection, Remote
 from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
 from simcse_kit.search.milvus.searching import beside, drawn, tune_effort
 from simcse_kit.search.snapshot import IndexInfo
@@ -52,6 +52,11 @@ class MilvusCollection(Overlay):
         self._name: str | None = None  # where the first save goes, unless another place is named
         self._building: str | None = None  # fingerprint of what is being built
         self._claimed = False  # a save has begun and has not finished
+
+    @property
+    def most_hits(self) -> int:
+        """See `BaseCollection.most_hits`."""
+        return MOST_HITS
 
     # Opening
 

@@ -1,0 +1,81 @@
+"""The best hit of each group, such as the best passage of each document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from simcse_kit.errors import say_once
+from simcse_kit.search.fields import value_at
+from simcse_kit.search.rows import Hit
+
+_FIRST = 20  # hits of the first search, at least
+_MORE = 4  # times as many hits in each further search
+
+Search = Callable[[Sequence[int], int], list[list[Hit]]]
+"""The so many best hits of those queries that have these numbers."""
+
+
+def best_of_groups(
+    search: Search, queries: int, k: int, field: str, rows: int, most: int | None = None
+) -> list[list[Hit]]:
+    """The best hit of each group of rows that have one value in a field: for each query ``k`` hits of ``k`` groups.
+
+    A row without a value counts as a group of its own. Where the first hits have fewer groups, more are searched for,
+    until there are ``k`` or all rows were seen. Where only ``most`` can be seen and have fewer, this is said.
+
+    Args:
+        search: finds hits, best first.
+        queries: their number.
+        k: hits for each query.
+        field: name of a field of the metadata; a dot goes into an object.
+        rows: of the index.
+        most: hits that ``search`` can find; None: all rows.
+    """
+    end = max(1, rows if most is None else min(most, rows))
+    answers: list[list[Hit]] = [[] for _ in range(queries)]
+    pending, asked = list(range(queries)), max(_FIRST, _MORE * k)
+    while pending:
+        asked = min(asked, end)
+        found = search(pending, asked)
+        lacking = []
+        for number, hits in zip(pending, found, strict=True):
+            answers[number] = first_of_each(hits, field)[:k]
+            if len(answers[number]) < k and len(hits) == asked < rows:
+                lacking.append(number)
+        if lacking and asked == end:
+            say_once(
+                f"for {len(lacking):,} of {queries:,} queries, the {end:,} nearest rows have fewer than {k:,} values "
+                f"of {field}, and this index finds no more rows"
+            )
+            break
+        pending, asked = lacking, _MORE * asked
+    return answers
+
+
+def first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
+    """The first hit with each value of a field, in their order; a hit without a value stays.
+
+    >>> hits = [Hit(1, "a", 0.9, {"d": "x"}), Hit(2, "b", 0.8, {"d": "x"}), Hit(3, "c", 0.7, {"d": "y"})]
+    >>> [hit.id for hit in first_of_each([*hits, Hit(4, "d", 0.6), Hit(5, "e", 0.5)], "d")]
+    [1, 3, 4, 5]
+    """
+    seen = set()
+    kept = []
+    for hit in hits:
+        value = value_at(hit.metadata, field)
+        key = _key(value)
+        if value is None or key not in seen:
+            kept.append(hit)
+        seen.add(key)
+    return kept
+
+
+def _key(value: Any) -> tuple[str, Any]:
+    """Equal for equal values: 1 and 1.0 are one value, 1 and true and "1" are three."""
+    if isinstance(value, bool):
+        return "boolean", value
+    if isinstance(value, int | float):
+        return "number", value
+    return ("text", value) if isinstance(value, str) else ("json", json.dumps(value, sort_keys=True))

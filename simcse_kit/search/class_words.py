@@ -1,0 +1,70 @@
+"""The words that tell classes of texts apart: class-based TF-IDF."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # kana and Han, which are written without spaces
+_WORDS = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
+
+_TYPICAL = 2  # times as frequent in its class as in the others: a keyword
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The words of a text in small letters, of two letters or digits at least.
+
+    Of Japanese and Chinese, which have no spaces between words, every two characters that follow each other.
+
+    >>> list(words_of("A card's PIN: 0x80070057"))
+    ['card', 'pin', '0x80070057']
+    >>> list(words_of("東京都"))
+    ['東京', '京都']
+    """
+    for word in _WORDS.findall(text.lower()):
+        if len(word) > 2 and re.match(rf"[{_UNSPACED}]", word):
+            yield from (word[at : at + 2] for at in range(len(word) - 1))
+        else:
+            yield word
+
+
+def class_tf_idf(counts: Sequence[Counter[str]]) -> list[dict[str, float]]:
+    """Class-based TF-IDF of the words of each class (Grootendorst, 2022: BERTopic), of their counts by class.
+
+    ``tf(t, c) * log(1 + A / tf(t))``: how often a word is in the class and in all of them; A is the mean number of
+    words of a class.
+    """
+    everywhere = _sum(counts)
+    mean = everywhere.total() / max(len(counts), 1)
+    rarity = {word: math.log(1 + mean / count) for word, count in everywhere.items()}
+    return [{word: count * rarity[word] for word, count in one.items()} for one in counts]
+
+
+def keywords(counts: Sequence[Counter[str]], top: int) -> list[list[str]]:
+    """For each class at most ``top`` words, those with the highest class-based TF-IDF first.
+
+    Words whose share of the class is not at least twice their share of the other classes are left out: the weight
+    alone keeps "the" and "is", in any language, where classes are few. Of equal weights the first by the alphabet is
+    first.
+
+    >>> keywords([Counter(the=5, cat=3, dog=1), Counter(the=4, dog=4)], top=2)
+    [['cat'], ['dog']]
+    """
+    everywhere = _sum(counts)
+    total = everywhere.total()
+    found = []
+    for one, weights in zip(counts, class_tf_idf(counts), strict=True):
+        own, others = one.total(), total - one.total()
+        typical = [word for word, count in one.items() if count * others >= _TYPICAL * (everywhere[word] - count) * own]
+        ranked = sorted((-weights[word], word) for word in typical)
+        found.append([word for _, word in ranked[:top]])
+    return found
+
+
+def _sum(counts: Sequence[Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return total

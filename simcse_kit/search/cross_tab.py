@@ -1,0 +1,65 @@
+"""How often clusters and values of a field meet."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.data.dataframe import to_dataframe
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.search.fields import value_at
+from simcse_kit.search.rows import IndexRow
+
+_MOST = 1_000  # values of a field
+
+
+@dataclass(frozen=True, repr=False)
+class CrossTab:
+    """Rows by cluster (K) and value (V) of a field."""
+
+    field: str
+    values: list[str]  # (V,), the most frequent first; what is no text is written as JSON
+    counts: NDArray[np.int64]  # (K, V)
+    without: NDArray[np.int64]  # (K,): rows without the field
+
+    def __repr__(self) -> str:
+        clusters, values = self.counts.shape
+        return f"CrossTab({clusters:,} clusters, {values:,} values of {self.field!r})"
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a line for each cluster and a column for each value."""
+        names = ["cluster", *self.values, f"without {self.field}"]
+        return to_dataframe(
+            names,
+            ((label, *self.counts[label].tolist(), int(self.without[label])) for label in range(len(self.counts))),
+        )
+
+
+def cross_tab(rows: Iterable[tuple[IndexRow, int]], clusters: int, field: str) -> CrossTab:
+    """Count rows by their cluster and their value of a field; a dot goes into an object.
+
+    Raises:
+        SearchIndexError: a field with more than 1,000 values.
+    """
+    met: Counter[tuple[str, int]] = Counter()
+    totals: Counter[str] = Counter()
+    without = np.zeros(clusters, np.int64)
+    for row, label in rows:
+        value = value_at(row.metadata, field)
+        if value is None:
+            without[label] += 1
+            continue
+        name = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        met[name, label] += 1
+        totals[name] += 1
+        if len(totals) > _MOST:
+            raise SearchIndexError(f"{field!r} has more than {_MOST:,} values; a cross table takes a field with fewer")
+    values = sorted(totals, key=lambda name: (-totals[name], name))
+    counts = np.array([[met[name, label] for name in values] for label in range(clusters)], np.int64)
+    return CrossTab(field, values, counts.reshape(clusters, len(values)), without)

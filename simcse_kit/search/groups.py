@@ -1,0 +1,102 @@
+"""Groups of rows that mean nearly the same, each with the row that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcse_kit.data.dataframe import to_dataframe
+from simcse_kit.search.base import BaseCollection
+from simcse_kit.search.rows import IndexRow
+from simcse_kit.types import Vectors
+
+_BATCH = 1024  # rows that are read at once; a larger group's are
+_EQUAL = 1e-6  # mean cosines that differ by less are one
+
+
+class Group(NamedTuple):
+    """Rows that pairs connect, directly or by others between them."""
+
+    number: int  # 0 is the largest group
+    representative: IndexRow  # the most central: its mean cosine with all is the highest; of equal ones the first
+    members: list[IndexRow]  # all, in the order in which they were added
+
+    @property
+    def size(self) -> int:
+        """Its number of rows."""
+        return len(self.members)
+
+
+@dataclass(frozen=True, repr=False)
+class Groups:
+    """All groups, the largest first: iterate over them. The texts of about a thousand rows, or of one group, are held.
+
+    Of G groups with M rows in all.
+    """
+
+    collection: BaseCollection
+    numbers: NDArray[np.int64]  # (M,): rows by number, group by group
+    offsets: NDArray[np.int64]  # (G + 1,): where each group begins in ``numbers``
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        return f"Groups({len(self):,} groups of {len(self.numbers):,} sentences)"
+
+    def __iter__(self) -> Iterator[Group]:
+        first = 0
+        while first < len(self):
+            fits = int(np.searchsorted(self.offsets, self.offsets[first] + _BATCH, side="right")) - 1
+            last = max(first + 1, fits)
+            numbers = self.numbers[self.offsets[first] : self.offsets[last]]
+            rows = self.collection.fetch(numbers.tolist())
+            cosines = self._mean_cosines(first, last)
+            for group in range(first, last):
+                own = slice(*(self.offsets[group : group + 2] - self.offsets[first]))
+                members = [rows[number] for number in numbers[own].tolist()]
+                central = int(np.flatnonzero(cosines[own] >= cosines[own].max() - _EQUAL)[0])
+                yield Group(group, members[central], members)
+            first = last
+
+    def _mean_cosines(self, first: int, last: int) -> Vectors:
+        """Of each row of some groups with all rows of its group, itself too: that is its cosine with their sum."""
+        sizes = np.diff(self.offsets[first : last + 1])
+        group_of = np.repeat(np.arange(last - first), sizes)
+        sums = np.zeros((last - first, self.collection.dimension), np.float32)
+        cosines = np.empty(len(group_of), np.float32)
+        for part, vectors in self._blocks(first, last):
+            np.add.at(sums, group_of[part], vectors)
+        for part, vectors in self._blocks(first, last):
+            cosines[part] = (vectors * sums[group_of[part]]).sum(1) / sizes[group_of[part]]
+        return cosines
+
+    def _blocks(self, first: int, last: int) -> Iterator[tuple[slice, Vectors]]:
+        numbers = self.numbers[self.offsets[first] : self.offsets[last]]
+        for at in range(0, len(numbers), _BATCH):
+            part = slice(at, min(at + _BATCH, len(numbers)))
+            yield part, self.collection.vectors_at(numbers[part].tolist())
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a line for each row: group, size, representative (true or false), id, text."""
+        return to_dataframe(
+            ["group", "size", "representative", "id", "text"],
+            (
+                (group.number, group.size, row.id == group.representative.id, row.id, row.text)
+                for group in self
+                for row in group.members
+            ),
+        )
+
+
+def groups_of(collection: BaseCollection, rows: NDArray[np.int64], groups: NDArray[np.int64]) -> Groups:
+    """The groups of P pairs of rows (P, 2) that are numbered (P,)."""
+    numbers, at = np.unique(rows, return_index=True)
+    group_of = groups[at // 2]
+    order = np.argsort(group_of, kind="stable")
+    sizes = np.bincount(group_of) if len(group_of) else np.zeros(0, np.int64)
+    return Groups(collection, numbers[order], np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))

@@ -1,0 +1,85 @@
+"""``simcse-kit mine`` and ``cluster``: what they show, and what they write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simcse_kit.search import Collection
+from support.commands import run
+
+WORDS = ["card", "loan", "fee", "pin"]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clusters of 30, 20, 10 and 5 rows, each at one place but for a little; two rows lack their kind."""
+    sizes = [30, 20, 10, 5]
+    draw = np.random.default_rng(0)
+    at = np.repeat(np.arange(4), sizes)
+    vectors = (np.eye(4, 16)[at] + 0.01 * draw.normal(size=(65, 16))).astype(np.float32)
+    metadata: list[dict[str, Any] | None] = [{"kind": f"[{WORDS[place]}]", "n": n % 13} for n, place in enumerate(at)]
+    metadata[0] = metadata[64] = None
+    made = Collection(16, "flat")
+    made.add([f"the {WORDS[place]} number {n}" for n, place in enumerate(at)], vectors, metadata=metadata)
+    folder = tmp_path_factory.mktemp("corpus") / "index"
+    made.save(folder)
+    return folder
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_groups_are_listed_with_all_their_members(index: Path, tmp_path: Path) -> None:
+    done = run("mine", index, "--groups", "--output", tmp_path / "groups.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "in 4 groups" in done.stdout
+    assert "and 26 more" in done.stdout  # of 30: the representative and three others are shown
+    written = records(tmp_path / "groups.jsonl")
+    assert [(one["group"], one["size"], len(one["members"])) for one in written] == [
+        (0, 30, 30), (1, 20, 20), (2, 10, 10), (3, 5, 5)
+    ]  # fmt: skip
+    assert sorted(member["id"] for one in written for member in one["members"]) == list(range(65))
+    assert all(one["representative"] in one["members"] for one in written)
+    assert all(one["representative"]["text"] in done.stdout for one in written)
+    without = run("mine", index, "--output", tmp_path / "pairs.jsonl")
+    assert f"all pairs: {tmp_path / 'pairs.jsonl'}" in without.stdout
+    assert len(records(tmp_path / "pairs.jsonl")) == sum(size * (size - 1) // 2 for size in (30, 20, 10, 5))
+
+
+def test_clusters_have_keywords_and_a_cross_table(index: Path, tmp_path: Path) -> None:
+    done = run("cluster", index, "--clusters", "auto", "--cross-tab", "kind", "--output", tmp_path / "clusters.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "4 clusters, chosen among" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    for label, (word, size) in enumerate(zip(WORDS, ("30", "20", "10", "5"), strict=True)):
+        assert [str(label), size, "1.00", f"{word},"] in [row[:4] for row in rows]
+    assert ["cluster", "[card]", "[loan]", "[fee]", "[pin]", "without", "kind"] in rows
+    assert rows[rows.index(["cluster", "[card]", "[loan]", "[fee]", "[pin]", "without", "kind"]) + 1 :][:4] == [
+        ["0", "29", "0", "0", "0", "1"],
+        ["1", "0", "20", "0", "0", "0"],
+        ["2", "0", "0", "10", "0", "0"],
+        ["3", "0", "0", "0", "4", "1"],
+    ]
+    assert [one["cluster"] for one in records(tmp_path / "clusters.jsonl")] == [0] * 30 + [1] * 20 + [2] * 10 + [3] * 5
+    many = run("cluster", index, "-k", 2, "--cross-tab", "n")
+    assert "3 others" in many.stdout
+    assert "chosen among" not in many.stdout
+
+
+@pytest.mark.parametrize("number", ["0", "many", "2.5"])
+def test_a_number_of_clusters_that_is_none_is_a_usage_error(index: Path, number: str) -> None:
+    done = run("cluster", index, "--clusters", number)
+    assert done.returncode == 2
+    assert f"a number from 1 on, or auto; got '{number}'" in " ".join(done.stderr.split())
+
+
+def test_a_field_that_no_sentence_has_is_an_error(index: Path) -> None:
+    done = run("cluster", index, "-k", 2, "--cross-tab", "knd")
+    assert done.returncode == 1
+    assert "the cross table is by 'knd', a field that no sentence of this index has" in " ".join(done.stderr.split())
