@@ -9,6 +9,7 @@ from typing import Any, Self, overload
 from simcse_kit.encoder.call import checked_texts
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow
+from simcse_kit.search.modes import SearchMode, check_mode
 from simcse_kit.types import Vectors
 
 
@@ -58,7 +59,13 @@ class IndexReader:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # one string is also a sequence of strings
-        self, queries: str, k: int = ..., threshold: float | None = ..., filter: Mapping[str, Any] | None = ...
+        self,
+        queries: str,
+        k: int = ...,
+        threshold: float | None = ...,
+        filter: Mapping[str, Any] | None = ...,
+        *,
+        mode: SearchMode = ...,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -67,6 +74,8 @@ class IndexReader:
         k: int = ...,
         threshold: float | None = ...,
         filter: Mapping[str, Any] | None = ...,
+        *,
+        mode: SearchMode = ...,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -74,26 +83,61 @@ class IndexReader:
         k: int = 5,
         threshold: float | None = None,
         filter: Mapping[str, Any] | None = None,
+        *,
+        mode: SearchMode = "dense",
     ) -> Any:
         """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
 
         One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text``, ``score`` and
-        ``metadata``.
+        ``metadata``, and ``ranks`` where words were searched for.
 
         Args:
             filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
                 $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions. A field that no
                 sentence has is an error, but for $exists.
+            mode: dense is by meaning; keyword by words, which finds names and codes (the score is BM25); hybrid by
+                both (the score says how far a hit stands out among the best 100). The last two need an index with
+                keywords, see `SentenceIndex.build`, and take no threshold.
 
         Raises:
-            SearchIndexError: ``k`` below 1, a filter that cannot be read, or a model that has changed since the index
-                was made.
+            SearchIndexError: ``k`` below 1, a filter that cannot be read, a model that has changed since the index
+                was made, or no keywords.
         """
+        if mode != "dense":
+            return self._by_words(queries, k, threshold, filter, mode)
         now, made_with = self._collection.now(), self.model.fingerprint()  # of the rows that are searched
         if isinstance(queries, str):
             return now.search(self.model.encode_query([queries]), k, threshold, filter, fingerprint=made_with)[0]
         texts = checked_texts(queries)
         return now.search(self.model.encode_query(texts), k, threshold, filter, fingerprint=made_with)
+
+    def _by_words(
+        self, queries: str | Sequence[str], k: int, threshold: float | None, filter: Mapping[str, Any] | None, mode: str
+    ) -> Any:
+        now, made_with = self.now(), self.model.fingerprint()
+        now.check_mode(mode, threshold)  # before anything is encoded
+        texts = [queries] if isinstance(queries, str) else checked_texts(queries)
+        vectors = self.model.encode_query(texts) if mode == "hybrid" else None
+        found = now.search_words(texts, k, filter, vectors=vectors, fingerprint=made_with)
+        return found[0] if isinstance(queries, str) else found
+
+    def search_words(
+        self,
+        queries: Sequence[str],
+        k: int = 5,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        vectors: Vectors | None = None,
+        fingerprint: str | None = None,
+    ) -> list[list[Hit]]:
+        """As `search` by keyword for Q texts; with their ``vectors`` (Q, D), as in `search_vectors`, as by hybrid."""
+        return self._collection.search_words(queries, k, filter, vectors=vectors, fingerprint=fingerprint)
+
+    def check_mode(self, mode: str, threshold: float | None = None) -> None:
+        """A `SearchIndexError` for a mode of `search` that there is not, or that this index has no keywords for."""
+        check_mode(mode, threshold)
+        if mode != "dense":
+            self._collection.check_keywords()
 
     def check_filter(self, filter: Mapping[str, Any]) -> None:
         """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""
