@@ -1,10 +1,10 @@
-"""Words beside meaning: what search by both finds, and what it loses. python eval/hybrid.py [--vectors FOLDER]
+"""What search by words and meaning finds, and what it loses: python eval/hybrid.py [--vectors FOLDER]
 
 Every domain's test texts are searched among its train texts (P@10, a hit is right where it has the query's label);
 cranfield has queries and judgements (nDCG@10). Four ways of one hybrid index, compared query by query: by meaning, by
 words, by both, and by reciprocal rank fusion of the first two (Cormack et al., 2009), equal weights. Then reports of
 errors, each with a code of its own, are searched by their codes. `DEVELOPED` names the domains by which the weights of
-`simcse_kit.search.fusion` were chosen; the others were looked at once they were.
+`simcse_kit.search.fusion` were chosen; the other one was looked at once they were.
 
 ``--vectors FOLDER`` keeps the vectors.
 """
@@ -29,7 +29,7 @@ from simcse_kit.evaluation.retrieval import load_retrieval, ndcg
 from simcse_kit.search import Collection, Hit
 from simcse_kit.search.fusion import CODE_WEIGHT, DEPTH, WEIGHT
 
-DEVELOPED = ("cranfield", "banking77")
+DEVELOPED = ("cranfield", "banking77", "stackoverflow")
 CONSTANT = 60  # of reciprocal rank fusion
 K = 10
 CODES = 200
