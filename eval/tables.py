@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapt_tables import adapt_table, harm_figures, harm_line, method_figures
+from hybrid_tables import hybrid_table
 from lecture_tables import lecture_blocks
 from part_tables import part_blocks
 from record import has, load
@@ -374,7 +375,7 @@ def scaling() -> str:
 def readme() -> str:
     """The README with the figures that the results have, and the tables of the parts that there are."""
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
-    blocks = part_blocks() | {"adapt": adapt_table(), "harm": harm_line()}
+    blocks = part_blocks() | {"adapt": adapt_table(), "harm": harm_line(), "hybrid": hybrid_table()}
     return pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", with_blocks(README, blocks))
 
 

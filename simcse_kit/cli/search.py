@@ -10,6 +10,7 @@ import typer
 from simcse_kit.cli.index.options import Filter, Index, Model, Store, Token, Uri, filter_of
 from simcse_kit.cli.options import BackendOption, Device, Dtype, TrustIndex
 from simcse_kit.search.address import index_address
+from simcse_kit.search.modes import SearchMode, check_mode
 
 if TYPE_CHECKING:
     from simcse_kit.search import Hit
@@ -55,6 +56,10 @@ def search_index(
     candidates: Annotated[
         int | None, typer.Option(help="Hits of the search to rerank. Default: 50, or --top-k where it is more.", min=1)
     ] = None,
+    mode: Annotated[
+        SearchMode,
+        typer.Option(help="By meaning, by words (names, codes), or by both; the last two need index build --hybrid."),
+    ] = "dense",
     output: Annotated[
         Literal["table", "json"] | None,
         typer.Option("--format", help="json: a line for each query. Default: table; for standard input json."),
@@ -83,6 +88,7 @@ def search_index(
     if candidates is not None and rerank is None:
         raise SimCSEKitError("--candidates is for --rerank: name a cross-encoder")
     batches = [queries] if queries else batches_of_queries(standard_input())
+    check_mode(mode, threshold)
     conditions = filter_of(filter)  # before a model is loaded
     wanted = k if rerank is None else candidates_for(k, candidates)
     encoder = None
@@ -100,7 +106,7 @@ def search_index(
     )
     show = _print_json if output == "json" or (output is None and not queries) else _print_table
     for batch in batches:
-        found = opened.search(batch, k=wanted, threshold=threshold, filter=conditions, group_by=group_by)
+        found = opened.search(batch, k=wanted, threshold=threshold, filter=conditions, group_by=group_by, mode=mode)
         for query, hits in zip(batch, found, strict=True):
             if encoder is None:
                 show(query, hits, None, None, threshold)
@@ -113,7 +119,7 @@ def search_index(
 def _print_json(
     query: str, hits: list[Hit], search_scores: list[float] | None, cost: _Cost | None, threshold: float | None
 ) -> None:
-    rows: list[dict[str, Any]] = [hit._asdict() for hit in hits]
+    rows: list[dict[str, Any]] = [hit.to_dict() for hit in hits]
     for row, score in zip(rows, search_scores or (), strict=search_scores is not None):
         row["search_score"] = score
     rest = {} if cost is None else {"rerank": cost._replace(seconds=round(cost.seconds, 6))._asdict()}
@@ -132,11 +138,17 @@ def _print_table(
             "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
         )
         return
-    scores = [[f"{hit.score:.3f}"] for hit in hits]
+    columns: dict[str, list[str]] = {"score": [f"{hit.score:.3f}" for hit in hits]}
     if search_scores is not None:
-        scores = [[*own, f"{score:.3f}"] for own, score in zip(scores, search_scores, strict=True)]
-    head = ["score", "id", "text"] if search_scores is None else ["score", "search", "id", "text"]
-    rows = [[*own, str(hit.id), shortened(hit.text)] for own, hit in zip(scores, hits, strict=True)]
-    console.print(table(head, rows, left=len(head)))
+        columns["search"] = [f"{score:.3f}" for score in search_scores]
+    if hits[0].ranks is not None:
+        for place, name in enumerate(("dense rank", "keyword rank")):
+            columns[name] = [_rank(hit.ranks and hit.ranks[place]) for hit in hits]
+    columns |= {"id": [str(hit.id) for hit in hits], "text": [shortened(hit.text) for hit in hits]}
+    console.print(table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)], left=len(columns)))
     if cost is not None:
         console.print(f"{cost.pairs:,} pairs reranked in {cost.seconds:.2f} s by {escaped(cost.model)}", style="dim")
+
+
+def _rank(rank: int | None) -> str:
+    return "–" if rank is None else str(rank)

@@ -59,6 +59,7 @@ def build_index(
     language: str = "en",
     kind: str = "auto",
     target_recall: float = TARGET_RECALL,
+    hybrid: bool = False,
     queries: Sequence[str] | None = None,
     batch_size: int | None = None,
     show_progress_bar: bool = False,
@@ -88,6 +89,7 @@ def build_index(
         language: of the texts, for their sentences (ISO 639-1).
         kind: as in `SentenceIndex.build`.
         target_recall: as in `SentenceIndex.build`.
+        hybrid: as in `SentenceIndex.build`.
         queries: examples of what will be asked, to tune by, see `SentenceIndex.tune_by`; None: the sentences.
         batch_size: sentences in one forward pass; None: as many as run fastest.
         show_progress_bar: show one.
@@ -107,7 +109,7 @@ def build_index(
     )
     address = index_address(folder, store, uri, token)
     if address.uri is not None:
-        return _build_in_milvus(model, files, address, how, kind, target_recall, queries)
+        return _build_in_milvus(model, files, address, how, kind, target_recall, hybrid, queries)
     target = Path(os.path.realpath(address.path))
     taken = _taken(address)
     if target.is_dir():
@@ -116,7 +118,7 @@ def build_index(
     if is_file(target) or (target.is_dir() and any(target.iterdir())):
         raise taken
     with _aside(target) as staging:
-        index = SentenceIndex.build(model, [], kind=kind, target_recall=target_recall)
+        index = SentenceIndex.build(model, [], kind=kind, target_recall=target_recall, hybrid=hybrid)
         index.save(staging)
         if queries is not None:
             index.tune_by(queries)
@@ -178,6 +180,7 @@ def _build_in_milvus(
     how: _Reading,
     kind: str,
     target_recall: float,
+    hybrid: bool,
     queries: Sequence[str] | None,
 ) -> tuple[SentenceIndex, IndexCounts]:
     from simcse_kit.search.milvus import MilvusCollection
@@ -186,6 +189,7 @@ def _build_in_milvus(
     model = model if isinstance(model, SimCSE) else SimCSE(model)
     named = [files] if isinstance(files, str | Path) else list(files)
     asked = [[str(Path(file).absolute()) for file in named], kind, target_recall, how.of_the_rows()]
+    asked += ["hybrid"] if hybrid else []
     collection = MilvusCollection.build(
         address.path,
         model.get_embedding_dimension(),
@@ -193,6 +197,7 @@ def _build_in_milvus(
         target_recall,
         about_model(model),
         hashlib.sha256(json.dumps(asked).encode()).hexdigest(),
+        hybrid=hybrid,
         uri=address.uri,
         token=token_of(address),
     )

@@ -11,6 +11,8 @@ from simcse_kit.index.grouping import best_of_groups
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow
 from simcse_kit.search.checks import checked_count
+from simcse_kit.search.modes import SearchMode, check_mode
+from simcse_kit.search.rows import Hits
 from simcse_kit.types import Vectors
 
 
@@ -67,6 +69,7 @@ class IndexReader:
         filter: Mapping[str, Any] | None = ...,
         *,
         group_by: str | None = ...,
+        mode: SearchMode = ...,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -77,6 +80,7 @@ class IndexReader:
         filter: Mapping[str, Any] | None = ...,
         *,
         group_by: str | None = ...,
+        mode: SearchMode = ...,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -86,11 +90,12 @@ class IndexReader:
         filter: Mapping[str, Any] | None = None,
         *,
         group_by: str | None = None,
+        mode: SearchMode = "dense",
     ) -> Any:
         """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
 
         One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text``, ``score`` and
-        ``metadata``.
+        ``metadata``, and ``ranks`` where words were searched for.
 
         Args:
             filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
@@ -98,24 +103,53 @@ class IndexReader:
                 sentence has is an error, but for $exists.
             group_by: a field of the metadata; of the sentences with one value there, only the best is an answer, such
                 as the best passage of a ``document``. A sentence without a value counts for itself.
+            mode: dense is by meaning; keyword by words, which finds names and codes (the score is BM25); hybrid by
+                both (the score says how far a hit stands out among the best 100). The last two need an index with
+                keywords, see `SentenceIndex.build`, and take no threshold.
 
         Raises:
-            SearchIndexError: ``k`` below 1, a filter that cannot be read, a field that no sentence has, or a model that
-                has changed since the index was made.
+            SearchIndexError: ``k`` below 1, a filter that cannot be read, a field that no sentence has, no keywords,
+                or a model that has changed since the index was made.
         """
         now, made_with = self._collection.now(), self.model.fingerprint()  # of the rows that are searched
+        check_mode(mode, threshold)
+        if mode != "dense":
+            now.check_keywords()  # before anything is encoded
+        if group_by is not None:
+            now.check_field(group_by, "group_by names")
         texts = [queries] if isinstance(queries, str) else checked_texts(queries)
-        vectors = self.model.encode_query(texts)
+        vectors = None if mode == "keyword" else self.model.encode_query(texts)
 
         def search(numbers: Sequence[int], count: int) -> list[list[Hit]]:
-            return now.search(vectors[list(numbers)], count, threshold, filter, fingerprint=made_with)
+            own = None if vectors is None else vectors[list(numbers)]
+            if own is not None and mode == "dense":
+                return now.search(own, count, threshold, filter, fingerprint=made_with)
+            words = [texts[number] for number in numbers]
+            return now.search_words(words, count, filter, vectors=own, fingerprint=made_with)
 
         if group_by is None:
             found = search(range(len(texts)), k)
         else:
-            now.check_field(group_by, "group_by names")
             found = best_of_groups(search, len(texts), checked_count(k), group_by, len(now), now.most_hits)
-        return found[0] if isinstance(queries, str) else found
+        return Hits(found[0]) if isinstance(queries, str) else [Hits(hits) for hits in found]
+
+    def search_words(
+        self,
+        queries: Sequence[str],
+        k: int = 5,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        vectors: Vectors | None = None,
+        fingerprint: str | None = None,
+    ) -> list[list[Hit]]:
+        """As `search` by keyword for Q texts; with their ``vectors`` (Q, D), as in `search_vectors`, as by hybrid."""
+        return self._collection.search_words(queries, k, filter, vectors=vectors, fingerprint=fingerprint)
+
+    def check_mode(self, mode: str, threshold: float | None = None) -> None:
+        """A `SearchIndexError` for a mode of `search` that there is not, or that this index has no keywords for."""
+        check_mode(mode, threshold)
+        if mode != "dense":
+            self._collection.check_keywords()
 
     def check_filter(self, filter: Mapping[str, Any]) -> None:
         """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""
@@ -141,7 +175,7 @@ class IndexReader:
         self, id: int | str, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
     ) -> list[Hit]:
         """The ``k`` sentences most similar to the one with this id, without it; as `search`."""
-        return self._collection.similar(id, k, threshold, filter)
+        return Hits(self._collection.similar(id, k, threshold, filter))
 
     def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
         """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""

@@ -48,6 +48,7 @@ class SentenceIndex(IndexReader):
         *,
         kind: str = "auto",
         target_recall: float = TARGET_RECALL,
+        hybrid: bool = False,
         batch_size: int | None = None,
         show_progress_bar: bool = False,
         folder: str | Path | Address | None = None,
@@ -66,6 +67,7 @@ class SentenceIndex(IndexReader):
             kind: how it is searched once it is saved, one of `simcse_kit.search.KINDS` or a FAISS factory string; auto
                 is exact up to 20,000 sentences, then pq, or int8 where pq does not find the target.
             target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.
+            hybrid: keep keywords beside the vectors, for ``search(..., mode="hybrid")`` and ``mode="keyword"``.
             batch_size: sentences in one forward pass; None: as many as run fastest.
             show_progress_bar: show one.
             folder: where `save` puts it: a folder, ``milvus:tickets.db/NAME`` (a file of Milvus Lite) or
@@ -82,7 +84,14 @@ class SentenceIndex(IndexReader):
         """
         model = model if isinstance(model, SimCSE) else SimCSE(model)
         collection = new_collection(
-            model.get_embedding_dimension(), kind, target_recall, folder, store=store, uri=uri, token=token
+            model.get_embedding_dimension(),
+            kind,
+            target_recall,
+            folder,
+            hybrid=hybrid,
+            store=store,
+            uri=uri,
+            token=token,
         )
         collection.model = about_model(model)
         index = cls(model, collection)
@@ -224,10 +233,13 @@ class SentenceIndex(IndexReader):
             raise SearchIndexError("to tune by queries takes at least one")
         self._collection.queries = normalized(np.array(self.model.encode_query(texts), dtype=np.float32))
 
-    def compact(self, *, show_progress_bar: bool = False) -> Path:
-        """Commit without the deleted sentences, and make the structure again; it takes as long as building did."""
+    def compact(self, *, hybrid: bool | None = None, show_progress_bar: bool = False) -> Path:
+        """Commit without the deleted sentences, and make the structure again; it takes as long as building did.
+
+        ``hybrid``: with keywords from now on, or without; None: as it is. Nothing is encoded.
+        """
         with making_shown(show_progress_bar):
-            return self._collection.compact()
+            return self._collection.compact(hybrid=hybrid)
 
     def add_vectors(
         self,

@@ -16,32 +16,38 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.checks import (
     as_json,
     check_fingerprint,
-    check_finite_vectors,
     checked_count,
     checked_ids,
     plain_metadata,
+    unit_queries,
     unit_vectors,
 )
 from simcse_kit.search.fields import Fields, check_fields, check_known, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
+from simcse_kit.search.hybrid import WordSearch, keyword_entry
 from simcse_kit.search.rows import Hit, Id, IndexRow
 from simcse_kit.search.snapshot import IndexInfo, Snapshot
+from simcse_kit.search.store import KeywordEntry
 from simcse_kit.search.structure import TARGET_RECALL
-from simcse_kit.search.vectors import Nearest, normalized
+from simcse_kit.search.vectors import Nearest
 from simcse_kit.types import Vectors
 
 
-class BaseCollection(ABC):
+class BaseCollection(WordSearch, ABC):
     """N texts with ids, metadata and unit vectors (N, D), wherever they are kept.
 
     `add`, `update` and `delete` change memory; `save` commits. A row has a number beside its id: the order in which it
     was added. Any number of threads may read while one writes: each call reads what there was when it began.
     """
 
-    def __init__(self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL) -> None:
+    def __init__(
+        self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL, *, hybrid: bool = False
+    ) -> None:
         if not 0 < target_recall <= 1:
             raise SearchIndexError(f"target_recall is between 0 and 1; got {target_recall}")
-        self._snapshot = Snapshot(dimension=dimension, kind=kind, target_recall=target_recall)
+        self._snapshot = Snapshot(
+            dimension=dimension, kind=kind, target_recall=target_recall, keywords=keyword_entry(hybrid)
+        )
         self.queries: Vectors | None = None  # (Q, D), unit vectors to tune by; None: the rows themselves
 
     @property
@@ -67,6 +73,11 @@ class BaseCollection(ABC):
     @model.setter
     def model(self, model: dict[str, Any]) -> None:
         self._snapshot = replace(self._snapshot, model=model)
+
+    @property
+    def keywords(self) -> KeywordEntry | None:
+        """See `WordSearch.keywords`."""
+        return self._snapshot.keywords
 
     def now(self) -> Self:
         """This index at this instant, to read from several times: what is changed or read in later is not in it."""
@@ -262,16 +273,9 @@ class BaseCollection(ABC):
         now = self.now()
         if fingerprint not in (None, now.model.get("fingerprint")):
             check_fingerprint(now.model, fingerprint)
-        queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
-        if queries.shape[1] != now.dimension and len(queries):
-            raise SearchIndexError(
-                f"the index holds vectors of {now.dimension} dimensions; the query has {queries.shape[1]}"
-            )
+        queries = unit_queries(vectors, now.dimension)
         condition = None if filter is None else now.condition_of(filter)
-        if not len(queries):
-            return []
-        check_finite_vectors(queries, "query")
-        return now._hits(normalized(queries), k, threshold, condition)
+        return now._hits(queries, k, threshold, condition) if len(queries) else []
 
     def similar(
         self, id: Id, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
@@ -378,7 +382,7 @@ class BaseCollection(ABC):
         """Be what a fork is; the fork is not used any more."""
         vars(self).update(vars(fork))
 
-    def abandon(self) -> None:  # noqa: B027  # a commit to a folder is there whole or not at all
+    def abandon(self) -> None:  # a commit to a folder is there whole or not at all
         """Undo what a save that failed has sent already."""
 
     @abstractmethod
@@ -386,8 +390,8 @@ class BaseCollection(ABC):
         """Commit; ``folder`` (None: as last time) is where: a folder, or a collection's name."""
 
     @abstractmethod
-    def compact(self) -> Path:
-        """Commit, and tidy up what is kept."""
+    def compact(self, *, hybrid: bool | None = None) -> Path:
+        """Commit, and tidy up what is kept; ``hybrid``: with keywords from now on, or without; None: as it is."""
 
     @abstractmethod
     def verify(self) -> None:

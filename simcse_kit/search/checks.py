@@ -125,6 +125,15 @@ def check_finite_vectors(vectors: Vectors, what: str) -> None:
         raise SearchIndexError(f"the vector of {what} number {int(np.argmin(finite))} is not finite")
 
 
+def unit_queries(vectors: Vectors, dimension: int) -> Vectors:
+    """A copy of query vectors (Q, D), or (D,), at length 1; a zero vector stays."""
+    queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
+    if queries.shape[1] != dimension and len(queries):
+        raise SearchIndexError(f"the index holds vectors of {dimension} dimensions; the query has {queries.shape[1]}")
+    check_finite_vectors(queries, "query")
+    return normalized(queries) if len(queries) else queries
+
+
 def unit_vectors(texts: Sequence[str], vectors: Vectors, dimension: int) -> Vectors:
     """A copy of vectors (N, D) at length 1, for N texts that can be stored; a zero vector stays."""
     unit = np.array(vectors, dtype=np.float32, order="C", ndmin=2)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from simcse_kit.search.checks import check_same_model
 from simcse_kit.search.commits import NewCommit, commit, committing, last_commit, one_writer
 from simcse_kit.search.content import Content
 from simcse_kit.search.filters import Condition
+from simcse_kit.search.hybrid import keyword_entry
 from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Hit, Id, IndexRow
 from simcse_kit.search.segments import compacted, open_segment, to_merge, write_segment
@@ -28,11 +27,13 @@ from simcse_kit.search.snapshot import IndexInfo, Snapshot
 from simcse_kit.search.store import (
     MANIFEST,
     FileEntry,
+    KeywordEntry,
     Manifest,
     SegmentEntry,
     StructureEntry,
     is_file,
     read_manifest,
+    stamp_of,
 )
 from simcse_kit.search.structure import AUTO_FLAT, TARGET_RECALL, resolve_kinds
 from simcse_kit.search.tuning import write_tuned
@@ -48,7 +49,7 @@ class FolderSnapshot(Snapshot):
     folder: Path | None = None
     generation: int = 0  # of the commit in ``folder`` that the content started from
     commit: str | None = None  # its id
-    stamp: tuple[int, ...] | None = None  # `_stamp` of it
+    stamp: tuple[int, ...] | None = None  # `stamp_of` of it
 
 
 class Collection(BaseCollection):
@@ -59,10 +60,13 @@ class Collection(BaseCollection):
     see `KINDS`); it is made by the first `save` that is worth it and by `compact`.
     """
 
-    def __init__(self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL) -> None:
-        super().__init__(dimension, kind, target_recall)
+    def __init__(
+        self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL, *, hybrid: bool = False
+    ) -> None:
+        super().__init__(dimension, kind, target_recall, hybrid=hybrid)
         resolve_kinds(kind, 0)
-        self._snapshot: FolderSnapshot = FolderSnapshot(**vars(self._snapshot), content=Content.empty(dimension))
+        content = Content.empty(dimension, words=hybrid)
+        self._snapshot: FolderSnapshot = FolderSnapshot(**vars(self._snapshot), content=content)
 
     def now(self) -> Collection:
         """See `BaseCollection.now`."""
@@ -117,6 +121,15 @@ class Collection(BaseCollection):
             for values in zip(found.scores.tolist(), found.rows.tolist(), good.tolist(), strict=True)
         ]
 
+    def _ranked(
+        self, queries: Sequence[str], vectors: Vectors | None, k: int, condition: Condition | None
+    ) -> tuple[Nearest, Nearest | None]:
+        content = self._content
+        allowed = None if condition is None else content.matching(condition)
+        count = min(k, len(content) if allowed is None else int(np.count_nonzero(allowed)))
+        by_words = content.keywords.nearest(queries, count, allowed)
+        return by_words, None if vectors is None else content.nearest(vectors, count, allowed)
+
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
         """Rows by number: the order in which they were added, which compacting changes."""
         return self._content.fetch(numbers)
@@ -143,10 +156,11 @@ class Collection(BaseCollection):
             structure=content.described,
             unindexed=content.unindexed,
             segments=len(content.segments),
-            bytes=0 if snapshot.folder is None else _bytes_of(snapshot.folder, content),
+            bytes=0 if snapshot.folder is None else content.bytes_in(snapshot.folder),
             generation=snapshot.generation,
             model=snapshot.model,
             fields=snapshot.fields,
+            keywords=self.keywords is not None,
         )
 
     def refresh(self, *, discard: bool = False) -> bool:
@@ -154,7 +168,7 @@ class Collection(BaseCollection):
         snapshot = self._snapshot
         if snapshot.folder is None or (snapshot.content.changed and not discard):
             return False
-        found = _stamp(snapshot.folder / MANIFEST)
+        found = stamp_of(snapshot.folder / MANIFEST)
         if found is None:
             raise IndexChangedError(
                 f"{snapshot.folder} holds no index any more; somebody removed it since it was opened"
@@ -195,10 +209,12 @@ class Collection(BaseCollection):
                 if changed:
                     deleted = content.newly_deleted()
                     kept = len(entries) - to_merge(content.segments, content.pending.count + len(deleted))
-                    entries[kept:] = [write_segment(new, content.segments[kept:], content.pending, deleted)]
+                    entries[kept:] = [
+                        write_segment(new, content.segments[kept:], content.pending, deleted, words=content.words)
+                    ]
                 if missing:
                     described = self._structure(new, content.vectors)
-                self._commit(new, entries, described, content.pending.start)
+                self._commit(new, entries, described, content.pending.start, self.keywords)
         rest = self._content.unindexed
         if described is not None and rest > max(AUTO_FLAT, described.rows // 4):
             say_once(
@@ -220,9 +236,13 @@ class Collection(BaseCollection):
             return False
         return True
 
-    def compact(self) -> Path:
-        """Commit without the deleted rows, and with a structure over all that is left; costs the index's size."""
+    def compact(self, *, hybrid: bool | None = None) -> Path:
+        """Commit without the deleted rows, and with a structure over all that is left; costs the index's size.
+
+        ``hybrid``: with tables of the rows' words, or without; None: as it is.
+        """
         target = self.save()
+        keywords = self.keywords if hybrid is None else keyword_entry(hybrid)
         described = self._content.described
         if described is not None and described.given and self.queries is None:
             say_once(
@@ -233,11 +253,12 @@ class Collection(BaseCollection):
         with one_writer(target, opened=True) as descriptor:
             before, content = last_commit(target, self._opened(target)), self._content
             with committing(target, descriptor, before) as new:
-                entry = compacted(new, content.segments, content.vectors, content.live)
+                words = keywords is not None
+                entry = compacted(new, content.segments, content.vectors, content.live, words=words)
                 vectors = VectorParts([open_segment(target, entry, self.dimension).part], self.dimension)
                 wanted = self._wants_structure(entry.count)
                 described = self._structure(new, vectors) if wanted else None
-                self._commit(new, [entry], described, 0)
+                self._commit(new, [entry], described, 0, keywords)
         return target
 
     def verify(self) -> None:
@@ -288,7 +309,12 @@ class Collection(BaseCollection):
         return write_tuned(new.path("structure"), self.kind, vectors, self.target_recall, self.queries)
 
     def _commit(
-        self, new: NewCommit, entries: Sequence[SegmentEntry], structure: StructureEntry | None, first: int
+        self,
+        new: NewCommit,
+        entries: Sequence[SegmentEntry],
+        structure: StructureEntry | None,
+        first: int,
+        keywords: KeywordEntry | None,
     ) -> None:
         """Commit files that are written, after reading them as all will; ``first``: number of the first new row."""
         rows = sum(entry.count for entry in entries)
@@ -306,6 +332,7 @@ class Collection(BaseCollection):
             model=self.model,
             segments=tuple(entries),
             structure=structure,
+            keywords=keywords,
             fields=None if self.fields is None else dict(self.fields),
         )
         before = self._content if new.folder == self.folder else None
@@ -314,11 +341,12 @@ class Collection(BaseCollection):
         commit(new, manifest)
         self._snapshot = replace(
             self._snapshot,
+            keywords=keywords,
             content=content,
             folder=new.folder,
             generation=new.generation,
             commit=new.id,
-            stamp=_stamp(MANIFEST, new.descriptor),  # before the lock is given back
+            stamp=stamp_of(MANIFEST, new.descriptor),  # before the lock is given back
         )
 
     @classmethod
@@ -335,7 +363,7 @@ class Collection(BaseCollection):
     ) -> Collection:
         """``known``: kinds that somebody gave, whatever code they are. ``before``: an earlier commit."""
         while True:
-            seen = _stamp(target / MANIFEST)
+            seen = stamp_of(target / MANIFEST)
             manifest = read_manifest(target)
             if before is not None:
                 check_same_model(before._snapshot, manifest.model, manifest.dimension, target)
@@ -355,6 +383,7 @@ class Collection(BaseCollection):
             model=manifest.model,
             next_id=manifest.next_id,
             id_type=(str if manifest.id_type == "str" else int) if len(content.live) else None,
+            keywords=manifest.keywords,
             fields=manifest.fields,
             content=content,
             folder=target,
@@ -363,20 +392,3 @@ class Collection(BaseCollection):
             stamp=seen,
         )
         return collection
-
-
-def _stamp(manifest: Path | str, within: int | None = None) -> tuple[int, ...] | None:
-    """What changes with every commit, without reading it; None: there is none. ``within``: descriptor of its folder."""
-    try:
-        found = os.stat(manifest, dir_fd=within)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
-
-
-def _bytes_of(folder: Path, content: Content) -> int:
-    total = 0
-    for name in (MANIFEST, *(entry.name for entry in content.files())):
-        with contextlib.suppress(FileNotFoundError):  # a writer may take an old commit's files away
-            total += (folder / name).stat().st_size
-    return total

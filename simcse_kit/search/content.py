@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +15,11 @@ import numpy as np
 from simcse_kit.cores import one_thread_after_a_fork
 from simcse_kit.errors import DamagedIndexError, SlowFilterError, say_once
 from simcse_kit.search.filters import Condition
+from simcse_kit.search.keywords import Keywords
 from simcse_kit.search.kinds import ApproximateKind, get_kind
 from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.segments import Pending, Segment, open_segment, verify_segment
-from simcse_kit.search.store import FileEntry, Manifest, StructureEntry, open_file
+from simcse_kit.search.store import MANIFEST, FileEntry, Manifest, StructureEntry, open_file
 from simcse_kit.search.structure import AUTO_FLAT, Setting, Structure
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
@@ -42,12 +44,13 @@ class Content:
     deletions: int = 0  # since the last commit
     structure: Structure | None = None
     described: StructureEntry | None = None  # the structure, as it is written
+    words: bool = False  # whether rows are found by their words too
 
     @classmethod
-    def empty(cls, dimension: int) -> Content:
-        """No rows."""
+    def empty(cls, dimension: int, *, words: bool = False) -> Content:
+        """No rows; ``words``: they will be found by their words too."""
         none = np.zeros(0, dtype=bool)
-        return cls(dimension, (), Pending.empty(0, dimension), none, none)
+        return cls(dimension, (), Pending.empty(0, dimension, words=words), none, none, words=words)
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest, before: Content | None = None) -> Content:
@@ -76,8 +79,9 @@ class Content:
             structure = (
                 before.structure if before is not None and same else _open_structure(folder, wanted, manifest.dimension)
             )
-        pending = Pending.empty(rows, manifest.dimension)
-        return cls(manifest.dimension, tuple(segments), pending, live, live, 0, structure, wanted)
+        words = manifest.keywords is not None
+        pending = Pending.empty(rows, manifest.dimension, words=words)
+        return cls(manifest.dimension, tuple(segments), pending, live, live, 0, structure, wanted, words)
 
     def files(self) -> Iterator[FileEntry]:
         """The files of the last commit that it reads."""
@@ -85,6 +89,14 @@ class Content:
             yield from segment.entry.files()
         if self.described is not None:
             yield self.described.file
+
+    def bytes_in(self, folder: Path) -> int:
+        """Of the last commit, on the disk."""
+        total = 0
+        for name in (MANIFEST, *(entry.name for entry in self.files())):
+            with suppress(FileNotFoundError):  # a writer may take an old commit's files away
+                total += (folder / name).stat().st_size
+        return total
 
     def __len__(self) -> int:
         return self._count
@@ -129,6 +141,11 @@ class Content:
     def vectors(self) -> VectorParts:
         """The unit vectors of all rows, deleted ones too."""
         return VectorParts([source.part for source in self.sources if source.count], self.dimension)
+
+    @cached_property
+    def keywords(self) -> Keywords:
+        """Its live rows by their words."""
+        return Keywords([source.rows for source in self.sources], self.live)
 
     def numbers(self, ids: Sequence[Id]) -> dict[Id, int]:
         """Numbers of live rows by id, of those ids that are there."""
@@ -223,7 +240,7 @@ class Content:
     def verify(self, folder: Path) -> None:
         """Read all files of the commit; what differs from what was written is an error by name."""
         for segment in self.segments:
-            verify_segment(folder, segment)
+            verify_segment(folder, segment, words=self.words)
         if self.described is not None:
             open_file(folder, self.described.file).verify()
 

@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from simcse_kit.data.bounds import read_json_object
 from simcse_kit.errors import DamagedIndexError, SearchIndexError
 from simcse_kit.search.blocks import BlockFile
 from simcse_kit.search.filters import Condition, to_sql
+from simcse_kit.search.postings import ROWS as WORDS_AT_ONCE
+from simcse_kit.search.postings import SCHEMA as WORDS_SCHEMA
+from simcse_kit.search.postings import Postings, add_words, read_lengths, read_word
 from simcse_kit.search.sqlite import BlockDatabase, Database, OneConnection, named, until
 from simcse_kit.tabular import TabularList
 from simcse_kit.types import Id as Id  # for the modules of this folder too
@@ -41,22 +45,39 @@ class IndexRow(NamedTuple):
     metadata: JsonObject | None
 
 
+class Ranks(NamedTuple):
+    """Places of a hit in the rankings by meaning and by words, from 1; None: it is not in this one."""
+
+    dense: int | None
+    keyword: int | None
+
+
 class Hit(NamedTuple):
-    """One answer: what is stored, and the cosine with the query."""
+    """One answer: what is stored, and its score, the cosine with the query where it was found by meaning alone."""
 
     id: Id
     text: str
     score: float
     metadata: JsonObject | None = None
+    ranks: Ranks | None = None  # None: found by meaning alone
 
     @classmethod
-    def of(cls, row: IndexRow, score: float) -> Hit:
+    def of(cls, row: IndexRow, score: float, ranks: Ranks | None = None) -> Hit:
         """A row that was found."""
-        return cls(row.id, row.text, float(score), row.metadata)
+        return cls(row.id, row.text, float(score), row.metadata, ranks)
+
+    def to_dict(self) -> JsonObject:
+        """Its fields, the ranks one by one, where there are some."""
+        values = self._asdict()
+        ranks = values.pop("ranks")
+        return values if ranks is None else values | {"dense_rank": ranks.dense, "keyword_rank": ranks.keyword}
 
 
 class Hits(TabularList[Hit]):
     """The answers to one query, best first."""
+
+    def _records(self) -> Iterator[JsonObject]:
+        return (hit.to_dict() for hit in self)
 
 
 class RowTable:
@@ -65,14 +86,15 @@ class RowTable:
     Made in memory by `new` or in a file by `create`, read back by `open`. Calls may come from several threads.
     """
 
-    def __init__(self, database: Database, name: str) -> None:
+    def __init__(self, database: Database, name: str, *, words: bool = False) -> None:
         self._database = database
         self._name = name
+        self._words = words  # whether `add` adds them too
 
     @classmethod
-    def new(cls) -> RowTable:
-        """None, in memory."""
-        return cls(OneConnection.in_memory(_SCHEMA), "memory")
+    def new(cls, *, words: bool = False) -> RowTable:
+        """None, in memory; ``words``: rows are found by their words too."""
+        return cls(OneConnection.in_memory(_SCHEMA + WORDS_SCHEMA * words), "memory", words=words)
 
     @classmethod
     def open(cls, file: BlockFile) -> RowTable:
@@ -82,11 +104,14 @@ class RowTable:
 
     @classmethod
     @contextmanager
-    def create(cls, path: Path) -> Iterator[RowTable]:
-        """A new file, which is not there yet, closed at the end; the caller makes it durable."""
+    def create(cls, path: Path, *, words: bool = False) -> Iterator[RowTable]:
+        """A new file, which is not there yet, closed at the end; the caller makes it durable.
+
+        ``words``: with tables for `index_words`.
+        """
         _check_length(path)
         path.touch(exist_ok=False)  # with the mode that the umask says: SQLite has one of its own
-        with named(str(path)), OneConnection.to_new_file(path, _SCHEMA) as database:
+        with named(str(path)), OneConnection.to_new_file(path, _SCHEMA + WORDS_SCHEMA * words) as database:
             yield cls(database, str(path))
 
     @contextmanager
@@ -101,6 +126,25 @@ class RowTable:
         )
         with self._connection() as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", rows)
+            if self._words:
+                add_words(connection, start, texts)
+
+    def index_words(self) -> None:
+        """Make rows that were taken from others findable by their words; their numbers follow one another."""
+        rows = self._since(0)
+        while some := list(islice(rows, WORDS_AT_ONCE)):
+            with self._connection() as connection, connection:
+                add_words(connection, some[0][0], [text for _, _, text, *_ in some])
+
+    def postings(self, word: str) -> Postings:
+        """The rows that hold a word, deleted ones too."""
+        with self._connection() as connection:
+            return read_word(connection, word)
+
+    def lengths(self) -> Postings:
+        """The number of words of every row, deleted ones too."""
+        with self._connection() as connection:
+            return read_lengths(connection)
 
     def delete(self, numbers: Iterable[int]) -> None:
         """Note that rows, of any segment, are deleted."""

@@ -43,9 +43,9 @@ class Pending:
     memory: Vectors  # (count or more, D)
 
     @classmethod
-    def empty(cls, start: int, dimension: int) -> Pending:
-        """No rows, from number ``start`` on."""
-        return cls(start, 0, RowTable.new(), np.empty((0, dimension), dtype=np.float32))
+    def empty(cls, start: int, dimension: int, *, words: bool = False) -> Pending:
+        """No rows, from number ``start`` on; ``words``: they are found by their words too."""
+        return cls(start, 0, RowTable.new(words=words), np.empty((0, dimension), dtype=np.float32))
 
     @property
     def part(self) -> VectorPart:
@@ -77,12 +77,16 @@ def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
     return Segment(entry.start, entry.count, rows, VectorPart(entry.start, vectors, file), entry)
 
 
-def verify_segment(folder: Path, segment: Segment) -> None:
-    """Read all of a segment's files; a difference from what was written is an error by name."""
+def verify_segment(folder: Path, segment: Segment, *, words: bool) -> None:
+    """Read all of a segment's files; a difference from what was written is an error by name.
+
+    ``words``: with tables of the rows' words.
+    """
     if segment.part.file is not None:
         segment.part.file.verify()
     open_file(folder, segment.entry.rows).verify()
-    if segment.rows.verify() != list(range(segment.start, segment.start + segment.count)):
+    numbers = list(range(segment.start, segment.start + segment.count))
+    if segment.rows.verify() != numbers or (words and segment.rows.lengths().rows.tolist() != numbers):
         raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
 
 
@@ -102,13 +106,18 @@ def to_merge(segments: Sequence[Segment], new: int) -> int:
 
 
 def write_segment(
-    new: NewCommit, merged: Sequence[Segment], pending: Pending, deleted_rows: Iterable[int]
+    new: NewCommit, merged: Sequence[Segment], pending: Pending, deleted_rows: Iterable[int], *, words: bool
 ) -> SegmentEntry:
-    """Write segments, what is pending and the numbers of newly deleted rows as one; numbers stay."""
+    """Write segments, what is pending and the numbers of newly deleted rows as one; numbers stay.
+
+    ``words``: with tables of the rows' words.
+    """
     sources: list[Segment | Pending] = [*merged, pending]
-    with RowTable.create(new.path("rows")) as rows:
+    with RowTable.create(new.path("rows"), words=words) as rows:
         for source in sources:
             rows.take(source.rows, source.start + source.count)
+        if words:
+            rows.index_words()
         rows.delete(deleted_rows)
         deleted = len(rows.deleted())
     parts = VectorParts([source.part for source in sources], pending.part.vectors.shape[1])
@@ -132,11 +141,15 @@ def _described(new: NewCommit, start: int, deleted: int, chunks: Iterable[Vector
     return SegmentEntry(start=start, count=count, deleted=deleted, vectors=vectors, rows=rows)
 
 
-def compacted(new: NewCommit, segments: Sequence[Segment], vectors: VectorParts, live: Mask) -> SegmentEntry:
-    """Write the live rows of all segments as one, numbered from 0."""
+def compacted(
+    new: NewCommit, segments: Sequence[Segment], vectors: VectorParts, live: Mask, *, words: bool
+) -> SegmentEntry:
+    """Write the live rows of all segments as one, numbered from 0; ``words``: as in `write_segment`."""
     numbers = iter(range(int(live.sum())))
-    with RowTable.create(new.path("rows")) as rows:
+    with RowTable.create(new.path("rows"), words=words) as rows:
         for segment in segments:
             rows.take_live(segment.rows, live, numbers)
+        if words:
+            rows.index_words()
     chunks = (chunk[live[start : start + len(chunk)]] for start, chunk in vectors.chunks())
     return _described(new, 0, 0, chunks)

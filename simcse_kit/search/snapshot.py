@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simcse_kit.search.fields import Fields
-from simcse_kit.search.store import Searched
+from simcse_kit.search.store import KeywordEntry, Searched
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class IndexInfo:
     generation: int
     model: dict[str, Any]
     fields: Fields | None = None  # types of the metadata; None: not known, of an index of an older version
+    keywords: bool = False  # whether rows are found by their words too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Snapshot:
     kind: str  # as asked for
     target_recall: float
     model: dict[str, Any] = field(default_factory=dict)  # what the owner keeps about the model with the rows
+    keywords: KeywordEntry | None = None  # None: searched by meaning alone
     next_id: int = 0  # the first integer that was never an id
     id_type: type | None = None  # int or str; None: no row yet
     fields: Fields | None = field(default_factory=dict)  # of the metadata; None: not known

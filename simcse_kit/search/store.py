@@ -6,6 +6,7 @@ Files never change once they are written, so a reader keeps what it has opened; 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ FORMAT_VERSION = 3
 _FORMATS = (FORMAT, "simcse_kit.index.sentence_index")  # the second was written between 0.1.0 and 0.2.0
 _OLDEST = 2  # of 0.1.0: without tables behind rows, without settings for more than 10 hits
 _CHECKED_AT_ONCE = 1 << 24  # bytes of a file of rows that is checked when it is opened
-_OPTIONAL = ("fields", "identity", "commit")  # of the manifest: 0.1.0 wrote none
+_OPTIONAL = ("keywords", "fields", "identity", "commit")  # of the manifest: 0.1.0 wrote none
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,13 @@ class StructureEntry(Searched):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeywordEntry:
+    """How rows are found by their words."""
+
+    words: int  # version of the rules of words
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What an index folder holds; ``model`` is the index's own business (name, pooling, fingerprint)."""
 
@@ -97,6 +105,7 @@ class Manifest:
     model: dict[str, Any]
     segments: tuple[SegmentEntry, ...]
     structure: StructureEntry | None
+    keywords: KeywordEntry | None = None  # None: rows have no tables of their words
     fields: dict[str, str] | None = None  # types of the metadata; None: written before they were kept
     identity: str | None = None  # of the index, at random: its files have it in their names; None: 0.1.0's
     commit: str = ""  # of this commit, at random; of 0.1.0's the checksum
@@ -172,14 +181,24 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     for name in ("generation", "dimension", "count", "next_id"):
         if not isinstance(given[name], int):
             raise TypeError(f"{name} is no integer")
-    structure = given["structure"]
+    structure, keywords = given["structure"], given["keywords"]
     return Manifest(
         **given
         | {
             "segments": tuple(map(segment, given["segments"])),
             "structure": structure and described(structure),
+            "keywords": keywords and KeywordEntry(**keywords),
         }
     )
+
+
+def stamp_of(manifest: Path | str, within: int | None = None) -> tuple[int, ...] | None:
+    """What changes with every commit, without reading it; None: there is none. ``within``: descriptor of its folder."""
+    try:
+        found = os.stat(manifest, dir_fd=within)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def own_checksum(values: dict[str, Any]) -> str:

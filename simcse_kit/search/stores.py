@@ -30,22 +30,25 @@ def new_collection(
     target_recall: float = TARGET_RECALL,
     address: str | Path | Address | None = None,
     *,
+    hybrid: bool = False,
     store: str | None = None,
     uri: str | None = None,
     token: str | None = None,
 ) -> BaseCollection:
     """An empty collection in memory, for `save` to put at an address; None: a folder that is named then.
 
+    ``hybrid``: rows are found by their words too.
+
     ``store``, ``uri`` and ``token`` are the old way, see `index_address`.
     """
     if address is None and store is None and uri is None and token is None:
-        return Collection(dimension, kind, target_recall)
+        return Collection(dimension, kind, target_recall, hybrid=hybrid)
     place = index_address("NAME" if address is None else address, store, uri, token)
     if place.uri is None:
-        return Collection(dimension, kind, target_recall)
+        return Collection(dimension, kind, target_recall, hybrid=hybrid)
     from simcse_kit.search.milvus import MilvusCollection
 
-    return MilvusCollection(dimension, kind, target_recall, uri=place.uri, token=token_of(place))
+    return MilvusCollection(dimension, kind, target_recall, hybrid=hybrid, uri=place.uri, token=token_of(place))
 
 
 def open_collection(
@@ -80,7 +83,8 @@ def at_address(collection: BaseCollection, index: str | Path | Address) -> tuple
     place = parse_address(index)
     if place.uri is None or place.uri == collection.uri:
         return collection, place.path
-    made = new_collection(collection.dimension, collection.kind, collection.target_recall, place)
+    hybrid = collection.keywords is not None
+    made = new_collection(collection.dimension, collection.kind, collection.target_recall, place, hybrid=hybrid)
     made.model, made.queries = collection.model, collection.queries
     rows = collection.now().rows()
     while some := list(islice(rows, _ROWS)):

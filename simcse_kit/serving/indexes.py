@@ -18,6 +18,7 @@ import numpy as np
 from simcse_kit.errors import DamagedIndexError, IndexChangedError, SearchIndexError, SlowFilterError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.search import Hit
+from simcse_kit.search.modes import SearchMode
 from simcse_kit.serving.batching import Batcher, Busy
 from simcse_kit.serving.engines import EmbeddedTexts
 from simcse_kit.serving.errors import ApiError, IndexFault
@@ -46,18 +47,26 @@ def _fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
         raise IndexFault(str(error)) from error
 
 
-class _Query(NamedTuple):
-    vector: Vectors  # (D,)
+class _Shared(NamedTuple):
+    """Queries that have these in common are searched together."""
+
     k: int
     threshold: float | None
-    filter: str | None  # as JSON: equal ones are searched together
-    fingerprint: str  # of the model that gave the vector
+    filter: str | None  # as JSON
+    mode: SearchMode
+    fingerprint: str | None  # of the model that gave the vectors; None: it gave none
+
+
+class _Query(NamedTuple):
+    text: str
+    vector: Vectors | None  # (D,)
+    shared: _Shared
 
 
 class Asked(NamedTuple):
-    """Vectors (Q, D) of Q queries, of the model with this fingerprint, and their hits."""
+    """Vectors (Q, D) of Q queries, of the model with this fingerprint, and their hits; no vectors by keyword alone."""
 
-    vectors: Vectors
+    vectors: Vectors | None
     fingerprint: str
     hits: list[list[Hit]]
     truncated: int = 0  # queries that are longer than the model reads
@@ -73,7 +82,7 @@ class _Addition(NamedTuple):
 class RowVectors(NamedTuple):
     """Unit vectors (n, D) of n rows, of the model with this fingerprint."""
 
-    vectors: Vectors
+    unit: Vectors
     fingerprint: str
 
 
@@ -137,20 +146,31 @@ class IndexEngine:
         return available_methods()
 
     async def ask(
-        self, queries: Sequence[str], k: int, threshold: float | None = None, filter: Mapping[str, Any] | None = None
+        self,
+        queries: Sequence[str],
+        k: int,
+        threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+        mode: SearchMode = "dense",
     ) -> Asked:
-        """Embed queries and search.
+        """Embed queries, unless they are words alone, and search.
 
         Raises:
-            SearchIndexError: a filter that cannot be read, or that compares an unknown field.
+            SearchIndexError: a filter that cannot be read, or that compares an unknown field; a mode that the index
+                does not have.
             Busy: too much waits already.
             ApiError: 503 where the index was rebuilt with a model that cannot be loaded.
             IndexFault: the index is damaged.
         """
 
+        self.index.check_mode(mode, threshold)
+
         async def once() -> Asked:
+            if mode == "keyword":
+                fingerprint = self.index.model.fingerprint()
+                return Asked(None, fingerprint, await self._search(queries, None, k, None, filter, mode))
             embedded = await self._embedded(queries, "query")
-            hits = await self._search(embedded.unit, embedded.fingerprint, k, threshold, filter)
+            hits = await self._search(queries, embedded, k, threshold, filter, mode)
             return Asked(embedded.unit, embedded.fingerprint, hits, len(embedded.truncated))
 
         return await self._tried(once)
@@ -163,8 +183,8 @@ class IndexEngine:
                 row = await self.vectors_of([id])
             except SearchIndexError as error:
                 raise ApiError(404, str(error)) from error
-            (found,) = await self._search(row.vectors, row.fingerprint, k + 1, threshold, filter)
-            return Asked(row.vectors, row.fingerprint, [[hit for hit in found if hit.id != id][:k]])
+            (found,) = await self._search([""], row, k + 1, threshold, filter)
+            return Asked(row.unit, row.fingerprint, [[hit for hit in found if hit.id != id][:k]])
 
         return await self._tried(once)
 
@@ -187,27 +207,28 @@ class IndexEngine:
         raise ApiError(503, f"the index {self.name} is changed all the time; try again")
 
     async def _search(
-        self, vectors: Vectors, fingerprint: str, k: int, threshold: float | None, filter: Mapping[str, Any] | None
+        self,
+        texts: Sequence[str],
+        embedded: EmbeddedTexts | RowVectors | None,
+        k: int,
+        threshold: float | None,
+        filter: Mapping[str, Any] | None,
+        mode: SearchMode = "dense",
     ) -> list[list[Hit]]:
         if filter is not None:
             self.index.check_filter(filter)
         condition = None if filter is None else json.dumps(filter)
-        return await self._batcher.submit([_Query(vector, k, threshold, condition, fingerprint) for vector in vectors])
+        shared = _Shared(k, threshold, condition, mode, None if embedded is None else embedded.fingerprint)
+        vectors = [None] * len(texts) if embedded is None else embedded.unit
+        return await self._batcher.submit([_Query(*both, shared) for both in zip(texts, vectors, strict=True)])
 
     def _run(self, queries: list[_Query]) -> list[list[Hit]]:
         results: list[list[Hit]] = [[] for _ in queries]
         with self._lock, _fault():
             index = self._fresh()
-            for shared in {query[1:] for query in queries}:
-                numbers = [number for number, query in enumerate(queries) if query[1:] == shared]
-                k, threshold, condition, fingerprint = shared
-                found = index.search_vectors(
-                    np.stack([queries[number].vector for number in numbers]),
-                    k,
-                    threshold,
-                    None if condition is None else json.loads(condition),
-                    fingerprint=fingerprint,
-                )
+            for shared in {query.shared for query in queries}:
+                numbers = [number for number, query in enumerate(queries) if query.shared == shared]
+                found = _found(index, [queries[number] for number in numbers], shared)
                 for number, hits in zip(numbers, found, strict=True):
                     results[number] = hits
         return results
@@ -346,3 +367,13 @@ class IndexEngine:
         """Finish what waits; an addition that waits for another process's commit is left after a request's time."""
         self._adder.close(self._seconds)
         self._batcher.close()
+
+
+def _found(index: SentenceIndex, queries: Sequence[_Query], shared: _Shared) -> list[list[Hit]]:
+    """Hits of queries that are searched together."""
+    filter = None if shared.filter is None else json.loads(shared.filter)
+    vectors = None if shared.fingerprint is None else np.stack([query.vector for query in queries])  # type: ignore[misc]
+    if vectors is not None and shared.mode == "dense":
+        return index.search_vectors(vectors, shared.k, shared.threshold, filter, fingerprint=shared.fingerprint)
+    texts = [query.text for query in queries]
+    return index.search_words(texts, shared.k, filter, vectors=vectors, fingerprint=shared.fingerprint)

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from simcse_kit.search.modes import SearchMode
+
 Text = Annotated[str, StringConstraints(strict=True)]
 TextList = Annotated[list[Text], Field(min_length=1, fail_fast=True)]  # a list names its first wrong item only
 IdField = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
@@ -149,6 +151,7 @@ class SearchRequest(_Search):
     """What to look for."""
 
     queries: Text | Annotated[list[Text], Field(fail_fast=True)]
+    mode: SearchMode = Field("dense", description="By meaning, by words, or by both; GET /info lists an index's modes.")
 
 
 class SimilarRequest(_Search):
@@ -162,8 +165,10 @@ class HitBody(BaseModel):
 
     id: int | str
     text: str
-    score: float
+    score: float = Field(description="The cosine; in mode keyword BM25, in mode hybrid how far it stands out.")
     metadata: dict[str, Any] | None
+    dense_rank: int | None = Field(None, description="Place by meaning, from 1; in mode keyword and hybrid only.")
+    keyword_rank: int | None = Field(None, description="Place by words, from 1; in mode keyword and hybrid only.")
     point: Point | None = None
 
 
@@ -206,6 +211,7 @@ class IndexCard(BaseModel):
     count: int
     kind: str
     recall: float | None
+    modes: list[SearchMode] = Field(description="Ways to search it.")
     can_add: bool
     maps: list[str]
 

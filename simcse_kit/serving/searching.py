@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search import Hit
+from simcse_kit.search.modes import MODES
 from simcse_kit.serving.bodies import bounded_route
 from simcse_kit.serving.errors import RESPONSES, ApiError
 from simcse_kit.serving.indexes import Asked, IndexEngine
@@ -58,7 +59,7 @@ def search_routes(served: ServerState) -> APIRouter:
         engine = served.index(request.index)
         queries = served.texts(request.queries, "queries")
         k = served.hits(request.k, len(queries))
-        asked = await engine.ask(queries, k, request.threshold, request.filter)
+        asked = await engine.ask(queries, k, request.threshold, request.filter, request.mode)
         return await found(engine, asked, request.map, started)
 
     @router.post("/similar", response_model=Found)
@@ -105,9 +106,9 @@ def search_routes(served: ServerState) -> APIRouter:
         if places is not None and places.fingerprint != asked.fingerprint:
             places = None  # the index became another model's between search and map
         bodies = [[_hit_body(hit) for hit in row] for row in asked.hits]
-        points: list[Any] = [None] * len(asked.vectors)
+        points: list[Any] = [None] * len(asked.hits)
         if places is not None:
-            points = _points(places.place(asked.vectors))
+            points = points if asked.vectors is None else _points(places.place(asked.vectors))
             await _place(bodies, places, engine)
         rows, size = [], 0
         for row in bodies:  # one by one, so that no more is made than the limit and one row
@@ -128,8 +129,8 @@ def search_routes(served: ServerState) -> APIRouter:
 
 def _hit_body(hit: Hit) -> dict[str, Any]:
     """A `HitBody`; the point comes later."""
-    score = min(1.0, max(-1.0, hit.score))
-    return {"id": hit.id, "text": hit.text, "score": score, "metadata": hit.metadata, "point": None}
+    score = min(1.0, max(-1.0, hit.score)) if hit.ranks is None else hit.score
+    return hit.to_dict() | {"score": score, "point": None}
 
 
 async def _place(bodies: Sequence[Sequence[dict[str, Any]]], places: CorpusMap, engine: IndexEngine) -> None:
@@ -140,7 +141,7 @@ async def _place(bodies: Sequence[Sequence[dict[str, Any]]], places: CorpusMap, 
     with suppress(SearchIndexError):
         rows = await engine.vectors_of([body["id"] for body in flat])
         if rows.fingerprint == places.fingerprint:
-            for body, point in zip(flat, _points(places.place(rows.vectors)), strict=True):
+            for body, point in zip(flat, _points(places.place(rows.unit)), strict=True):
                 body["point"] = point
 
 
@@ -154,6 +155,7 @@ def _card(engine: IndexEngine) -> IndexCard:
         count=info.count,
         kind="flat" if info.structure is None else info.structure.kind,
         recall=None if info.structure is None else info.structure.recall,
+        modes=list(MODES if info.keywords else MODES[:1]),
         can_add=engine.writable,
         maps=engine.maps,
     )

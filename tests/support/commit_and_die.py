@@ -34,7 +34,7 @@ def vectors(texts: list[str]) -> np.ndarray:
 
 
 def filled(count: int, kind: str = "auto") -> Collection:
-    made = Collection(DIMENSION, kind)
+    made = Collection(DIMENSION, kind, hybrid=True)
     texts = [f"text {i}" for i in range(count)]
     made.add(texts, vectors(texts))
     return made
@@ -44,7 +44,11 @@ def rows(folder: Path) -> Rows:
     """What an index holds, of which every file is whole."""
     index = Collection.open(folder)
     index.verify()
-    return {row.id: (row.text, vector.tobytes()) for row, vector in index.rows()}
+    found = {row.id: (row.text, vector.tobytes()) for row, vector in index.rows()}
+    if index.keywords is not None:  # each text has one of these words
+        by_words = index.search_words(["text new changed"], k=len(found) + 1)[0]
+        assert {hit.id: hit.text for hit in by_words} == {id_: text for id_, (text, _) in found.items()}
+    return found
 
 
 def only_its_files(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 The writer is a child process that goes from step to step: each adds, updates and deletes rows that follow from the
 step's number, and commits once; every ninth compacts. It says each finished step into a pipe. The parent kills it
-(SIGKILL) after a random while, opens the folder, and compares every row with what must be there.
+(SIGKILL) after a random while, opens the folder, and compares every row, and what its words find, with what must be
+there.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def write(folder: Path, pipe: int, rows: Rows) -> None:
 def main() -> None:
     folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     draw = random.Random(seed)
-    Collection(DIMENSION).save(folder)  # commit 1
+    Collection(DIMENSION, hybrid=True).save(folder)  # commit 1
     rows: Rows = {}
     at, leftovers, unsaid = 1, 0, 0
     for _ in range(kills):
@@ -93,6 +94,8 @@ def main() -> None:
         for row, unit in collection.rows():
             wanted = vector(row.text)
             np.testing.assert_allclose(unit, wanted / np.linalg.norm(wanted), atol=1e-6)
+        by_words = collection.search_words(["step"], k=len(rows) + 1)[0]  # every text has this word
+        assert sorted(hit.id for hit in by_words) == sorted(rows), f"commit {generation}: words of other rows"
         collection.verify()
         info = collection.info()
         leftovers += named > 1 + 2 * info.segments

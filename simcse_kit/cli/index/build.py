@@ -61,6 +61,9 @@ def build_index_command(
     target_recall: Annotated[
         float, typer.Option(help="Share of the 10 nearest that a search should find.", min=0.01, max=1)
     ] = 0.99,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid", help="Keep keywords beside the vectors, for search --mode hybrid or keyword.")
+    ] = False,
     queries: Queries = None,
     pooling: Pooling = None,
     batch_size: BatchSize = None,
@@ -100,6 +103,7 @@ def build_index_command(
         language=language,
         kind=kind,
         target_recall=target_recall,
+        hybrid=hybrid,
         queries=examples,
         batch_size=batch_size,
         show_progress_bar=True,
@@ -111,7 +115,8 @@ def build_index_command(
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
     trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
-    console.print(f'next: simcse-kit search {escaped(address)} "your question"{trust}', style="dim")
+    mode = " --mode hybrid" if hybrid else ""
+    console.print(f'next: simcse-kit search {escaped(address)} "your question"{mode}{trust}', style="dim")
 
 
 def add_to_index(

@@ -36,6 +36,14 @@ def delete_from_index(
 def compact_index(
     index: Index,
     queries: Queries = None,
+    hybrid: Annotated[
+        bool | None,
+        typer.Option(
+            "--hybrid/--dense",
+            help="With keywords from now on, for search --mode hybrid, or without. Nothing is encoded. Default: as it "
+            "is.",
+        ),
+    ] = None,
     model: Model = None,
     trust_remote_code: TrustIndex = False,
     store: Store = None,
@@ -57,7 +65,7 @@ def compact_index(
         collection.tune_by(queries_of(queries))
     before = collection.info()
     with making_shown(True):
-        collection.compact()
+        collection.compact(hybrid=hybrid)
     after = collection.info()
     if address.uri is not None:
         out().print(f"{escaped(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")

@@ -46,6 +46,7 @@ def show_index(
                         ("not covered", f"{info.unindexed:,} rows, compared one by one"),
                     ]
                 ),
+                ("keywords", "yes, for search --mode hybrid" if info.keywords else "no (index compact --hybrid)"),
                 ("fields", _fields_of(info.fields)),
                 ("size", size),
                 ("model", info.model.get("name", "")),

@@ -14,7 +14,7 @@ from simcse_kit.search.address import check_name
 from simcse_kit.search.checks import check_same_model
 from simcse_kit.search.milvus.overlay import Overlay
 from simcse_kit.search.milvus.remote import BATCH_ROWS, MOST_HITS, Connection, Remote
-from simcse_kit.search.milvus.schema import FIELDS, State, is_as_written, milvus_index, record_of
+from simcse_kit.search.milvus.schema import FIELDS, WORDS, State, is_as_written, milvus_index, record_of, written_words
 from simcse_kit.search.milvus.searching import beside, drawn, tune_effort
 from simcse_kit.search.snapshot import IndexInfo
 from simcse_kit.search.structure import TARGET_RECALL
@@ -44,10 +44,11 @@ class MilvusCollection(Overlay):
         kind: str = "auto",
         target_recall: float = TARGET_RECALL,
         *,
+        hybrid: bool = False,
         uri: str,
         token: str | None = None,
     ) -> None:
-        super().__init__(dimension, kind, target_recall, uri=uri, token=token)
+        super().__init__(dimension, kind, target_recall, hybrid=hybrid, uri=uri, token=token)
         self._connection: Connection | None = None  # made when it is needed
         self._name: str | None = None  # where the first save goes, unless another place is named
         self._building: str | None = None  # fingerprint of what is being built
@@ -98,6 +99,7 @@ class MilvusCollection(Overlay):
             model=state.model,
             next_id=state.next_id,
             fields=state.fields,
+            keywords=state.keyword_entry,
             id_type={"int": int, "str": str}[state.id_type] if self._stored else None,
         )
         self._reset(state.next_number)
@@ -142,6 +144,7 @@ class MilvusCollection(Overlay):
         model: dict[str, Any],
         fingerprint: str,
         *,
+        hybrid: bool = False,
         uri: str,
         token: str | None = None,
     ) -> MilvusCollection:
@@ -152,7 +155,7 @@ class MilvusCollection(Overlay):
         Raises:
             SearchIndexError: the name is taken, by a complete index or by a build of something else.
         """
-        new = cls(dimension, kind, target_recall, uri=uri, token=token)
+        new = cls(dimension, kind, target_recall, hybrid=hybrid, uri=uri, token=token)
         new.model, new._building = model, fingerprint
         remote = Remote(new._connected(), name)
         if not remote.exists():
@@ -237,6 +240,7 @@ class MilvusCollection(Overlay):
             build=self._building,
             searched=None if before is None else before.searched,
             fields=None if self.fields is None else dict(self.fields),
+            keywords=None if self.keywords is None else asdict(self.keywords),
         )
 
     def _create(self, remote: Remote) -> None:
@@ -244,7 +248,7 @@ class MilvusCollection(Overlay):
         state = self._noted("saving", 1, secrets.token_hex(8))
         remote.create(state, milvus_index(self.kind))
         for found in self._windows(FIELDS):
-            for _ in remote.upsert(found):
+            for _ in remote.upsert(self._with_words(found)):
                 pass
         self._hidden = {number for number in self._hidden if number >= self._base}
         self._stored = remote.count()
@@ -284,9 +288,15 @@ class MilvusCollection(Overlay):
                 record_of(rows[number], self._base + number, vector)
                 for number, vector in zip(own.tolist(), vectors, strict=True)
             ]
-            for confirmed in self._remote.upsert(records):
+            for confirmed in self._remote.upsert(self._with_words(records)):
                 self._sent = int(own[confirmed - 1]) + 1
         self._remote.delete(sorted(self._hidden))
+
+    def _with_words(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows as Milvus takes them, of a hybrid index with their words."""
+        if self.keywords is None:
+            return records
+        return [{**record, WORDS: written_words(record["text"])} for record in records]
 
     def _finish(self, structure: bool) -> None:
         assert self._remote is not None
@@ -324,8 +334,12 @@ class MilvusCollection(Overlay):
         self._state = replace(self._state, searched=asdict(found))
         self._remote.note(self._state)
 
-    def compact(self) -> Path:
+    def compact(self, *, hybrid: bool | None = None) -> Path:
         """Save, ask the server to tidy up, and measure the recall anew; Milvus drops deleted rows by itself."""
+        if hybrid not in (None, self.keywords is not None):
+            raise SearchIndexError(
+                "the fields of a collection in Milvus stay as they are: build it again, with --hybrid"
+            )
         name = self.save(structure=False)
         assert self._remote is not None
         self._remote.compact()
@@ -369,6 +383,7 @@ class MilvusCollection(Overlay):
             generation=0 if self._state is None else self._state.generation,
             model=self.model,
             fields=self.fields,
+            keywords=self.keywords is not None,
         )
 
 

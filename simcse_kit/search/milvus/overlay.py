@@ -16,7 +16,7 @@ from simcse_kit.search.filters import Condition
 from simcse_kit.search.milvus.filters import to_milvus
 from simcse_kit.search.milvus.remote import BATCH_ROWS, Remote, is_lite
 from simcse_kit.search.milvus.schema import TEXT_FIELDS, State, check_fits, milvus_index, row_of
-from simcse_kit.search.milvus.searching import Searching, nearest
+from simcse_kit.search.milvus.searching import Searching, by_bm25, nearest
 from simcse_kit.search.rows import Hit, Id, IndexRow
 from simcse_kit.search.structure import TARGET_RECALL
 from simcse_kit.search.vectors import Mask, Nearest, merged
@@ -35,10 +35,11 @@ class Overlay(BaseCollection):
         kind: str = "auto",
         target_recall: float = TARGET_RECALL,
         *,
+        hybrid: bool = False,
         uri: str,
         token: str | None = None,
     ) -> None:
-        super().__init__(dimension, kind, target_recall)
+        super().__init__(dimension, kind, target_recall, hybrid=hybrid)
         milvus_index(kind, lite=is_lite(uri))
         self._uri, self._token = uri, token
         self._remote: Remote | None = None
@@ -82,7 +83,7 @@ class Overlay(BaseCollection):
         return bool(self._pending.pending.count or self._hidden)
 
     def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
-        check_fits(list(ids), list(texts), list(metadata))
+        check_fits(list(ids), list(texts), list(metadata), words=self.keywords is not None)
         self._pending = self._pending.added(unit, ids, texts, metadata)
 
     def _remove(self, numbers: Sequence[int]) -> None:
@@ -195,6 +196,18 @@ class Overlay(BaseCollection):
             [Hit.of(rows[number], score) for score, number, fits in zip(*three, strict=True) if fits]
             for three in zip(found.scores, found.rows.tolist(), good, strict=True)
         ]
+
+    def _ranked(
+        self, queries: Sequence[str], vectors: Vectors | None, k: int, condition: Condition | None
+    ) -> tuple[Nearest, Nearest | None]:
+        if self._remote is None or self._pending.live.any():
+            raise SearchIndexError(
+                "Milvus ranks by words what is saved, and this index has unsaved rows: save it first"
+            )
+        by_words = by_bm25(self._remote, queries, min(k, len(self)), self._expression(condition))
+        if vectors is None:
+            return by_words, None
+        return by_words, self._nearest(vectors, min(k, len(self)), condition, [])[0]
 
     @property
     def _searching(self) -> Searching:

@@ -13,7 +13,7 @@ from simcse_kit.search.address import Address, check_name, masked, secrets_of
 from simcse_kit.search.kinds import MilvusIndex
 from simcse_kit.search.making import making
 from simcse_kit.search.milvus.filters import literal
-from simcse_kit.search.milvus.schema import PROPERTY, State, index_of, schema_of
+from simcse_kit.search.milvus.schema import BM25, PROPERTY, State, index_of, schema_of
 from simcse_kit.search.rows import Id
 
 BATCH_ROWS = 1000
@@ -147,8 +147,8 @@ class Remote:
         client, lite = self.connection.client, self.connection.lite
         self._call(
             "create_collection",
-            schema=schema_of(client, state.id_type, state.dimension),
-            index_params=index_of(client, index, state.dimension, lite=lite),
+            schema=schema_of(client, state, lite=lite),
+            index_params=index_of(client, index, state, lite=lite),
             properties={PROPERTY: state.to_json()},
             consistency_level="Strong",
         )
@@ -246,6 +246,22 @@ class Remote:
                 filter=expression,
                 output_fields=[*fields, "number"],
                 search_params={"metric_type": "IP", "params": params},
+                consistency_level="Strong",
+            )
+        return found
+
+    def search_words(self, queries: Sequence[str], k: int, expression: str) -> list[list[Any]]:
+        """The k best rows of Q texts by BM25, whose words have spaces between."""
+        found: list[list[Any]] = []
+        for at in range(0, len(queries), WINDOW):
+            found += self._call(
+                "search",
+                data=list(queries[at : at + WINDOW]),
+                anns_field=BM25,
+                limit=k,
+                filter=expression,
+                output_fields=["number"],
+                search_params={"metric_type": "BM25"},
                 consistency_level="Strong",
             )
         return found

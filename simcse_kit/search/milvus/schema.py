@@ -13,16 +13,19 @@ import numpy as np
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.parts import is_named
+from simcse_kit.search.keywords import K1, B
 from simcse_kit.search.kinds import KINDS, MilvusIndex
 from simcse_kit.search.milvus.filters import MOST_TERMS, TERM_BYTES, terms
 from simcse_kit.search.rows import Id, IndexRow
-from simcse_kit.search.store import Searched
+from simcse_kit.search.store import KeywordEntry, Searched
+from simcse_kit.search.words import words_of
 
 PROPERTY = "simcse_kit"  # of the collection: `State` as JSON
 FORMAT_VERSION = 1
 TEXT_BYTES = 65_535  # of a VARCHAR, and of JSON, in Milvus
 TEXT_FIELDS = ["id", "number", "text", "metadata"]
 FIELDS = [*TEXT_FIELDS, "terms", "checksum", "vector"]
+WORDS, BM25 = "words", "bm25"  # fields of a hybrid index: words of the text, and what Milvus makes of them
 
 
 AUTO = MilvusIndex("AUTOINDEX", {}, None, (), 2, True)  # what Milvus chooses by itself
@@ -61,6 +64,7 @@ class State:
     build: str | None = None  # fingerprint of what is being built
     searched: dict[str, Any] | None = None  # `Searched`, where the kind was tuned
     fields: dict[str, str] | None = None  # types of the metadata; None: noted before they were kept
+    keywords: dict[str, Any] | None = None  # `KeywordEntry`, of a hybrid index
     commit: str = ""  # of the save, at random; "": noted before there were any
 
     def to_json(self) -> str:
@@ -79,7 +83,7 @@ class State:
                     f"{where} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this "
                     f"one reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
                 )
-            values = {"fields": None, "commit": ""} | values
+            values = {"fields": None, "keywords": None, "commit": ""} | values
             return cls(**{field.name: values[field.name] for field in dataclass_fields(cls)})
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, SearchIndexError):
@@ -87,17 +91,22 @@ class State:
             raise SearchIndexError(f"the property {PROPERTY} of {where} is damaged: {error!r}") from error
 
     @property
+    def keyword_entry(self) -> KeywordEntry | None:
+        """How rows are found by their words."""
+        return None if self.keywords is None else KeywordEntry(**self.keywords)
+
+    @property
     def measured(self) -> Searched | None:
         """How well its kind searches."""
         return None if self.searched is None else Searched(**self.searched)
 
 
-def schema_of(client: Any, id_type: str, dimension: int) -> Any:
+def schema_of(client: Any, state: State, *, lite: bool) -> Any:
     """The fields of a collection."""
-    from pymilvus import DataType
+    from pymilvus import DataType, Function, FunctionType
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    if id_type == "str":
+    if state.id_type == "str":
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=TEXT_BYTES)
     else:
         schema.add_field("id", DataType.INT64, is_primary=True)
@@ -108,23 +117,33 @@ def schema_of(client: Any, id_type: str, dimension: int) -> Any:
         "terms", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=MOST_TERMS, max_length=TERM_BYTES
     )
     schema.add_field("checksum", DataType.INT64)
-    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=state.dimension)
+    if state.keywords is not None:  # our words, with spaces between; Milvus Lite has no whitespace, but splits there
+        analyzer = {"tokenizer": "standard" if lite else "whitespace"}
+        words = {"max_length": TEXT_BYTES, "enable_analyzer": True, "analyzer_params": analyzer}
+        schema.add_field(WORDS, DataType.VARCHAR, **words)
+        schema.add_field(BM25, DataType.SPARSE_FLOAT_VECTOR)
+        schema.add_function(Function(BM25, FunctionType.BM25, [WORDS], [BM25]))
     return schema
 
 
-def index_of(client: Any, index: MilvusIndex, dimension: int, *, lite: bool) -> Any:
-    """The vectors' index; vectors have length 1, so that the inner product is the cosine, and a zero vector has one."""
-    params = {**index.params, **(index.params_of(dimension) if index.params_of is not None else {})}
+def index_of(client: Any, index: MilvusIndex, state: State, *, lite: bool) -> Any:
+    """The indexes; vectors have length 1, so that the inner product is the cosine, and a zero vector has one."""
+    params = {**index.params, **(index.params_of(state.dimension) if index.params_of is not None else {})}
     made = client.prepare_index_params()
     made.add_index("vector", index_type=index.index_type, metric_type="IP", params=params)
+    if state.keywords is not None:
+        made.add_index(
+            BM25, index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params={"bm25_k1": K1, "bm25_b": B}
+        )
     if not lite:
         made.add_index("number", index_type="INVERTED")
         made.add_index("terms", index_type="INVERTED")
     return made
 
 
-def check_fits(ids: list[Id], texts: list[str], metadata: list[str | None]) -> None:
-    """An error where Milvus cannot hold an id, a text or a metadata object, which is named."""
+def check_fits(ids: list[Id], texts: list[str], metadata: list[str | None], *, words: bool) -> None:
+    """An error where Milvus cannot hold an id, a text, its words or a metadata object, which is named."""
     for number, (id_, text, written) in enumerate(zip(ids, texts, metadata, strict=True)):
         if isinstance(id_, str) and (size := len(id_.encode())) > TEXT_BYTES:
             raise SearchIndexError(f"the id of text number {number} has {size:,} bytes, Milvus takes {TEXT_BYTES:,}")
@@ -132,6 +151,11 @@ def check_fits(ids: list[Id], texts: list[str], metadata: list[str | None]) -> N
             raise SearchIndexError(
                 f"text number {number} has {size:,} bytes, Milvus takes {TEXT_BYTES:,}; cut long texts into passages "
                 "(--passages)"
+            )
+        if words and (size := len(written_words(text).encode())) > TEXT_BYTES:
+            raise SearchIndexError(
+                f"the words of text number {number} take {size:,} bytes, Milvus takes {TEXT_BYTES:,}; cut long texts "
+                "into passages (--passages)"
             )
         if written is not None:
             _check_metadata(number, written)
@@ -152,6 +176,11 @@ def _check_metadata(number: int, written: str) -> None:
         raise SearchIndexError(
             f"metadata number {number} states {count:,} facts to filter by, Milvus takes {MOST_TERMS:,}: fewer keys"
         )
+
+
+def written_words(text: str) -> str:
+    """The words of a text as Milvus takes them."""
+    return " ".join(words_of(text, letters=True))
 
 
 def record_of(row: IndexRow, number: int, vector: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from simcse_kit.search.rows import IndexRow
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TOP
 from simcse_kit.search.vectors import Nearest, exact_nearest, merged, normalized
+from simcse_kit.search.words import words_of
 from simcse_kit.types import Vectors
 
 _QUERIES = 200  # rows to tune by
@@ -68,6 +69,21 @@ def nearest(
             if fields and int(number) not in rows:
                 rows[int(number)] = row_of({**entity, "id": hit["id"]})
     return merged([Nearest(scores, numbers)], k), rows
+
+
+def by_bm25(remote: Remote, queries: Sequence[str], k: int, expression: str) -> Nearest:
+    """The k best rows of Q texts by Milvus's BM25, by number."""
+    found = Nearest(np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64))
+    texts = [" ".join(words_of(query)) for query in queries]
+    asked = [place for place, text in enumerate(texts) if text]
+    if not k or not asked:
+        return found
+    answers = remote.search_words([texts[place] for place in asked], min(k, MOST_HITS), expression)
+    for place, hits in zip(asked, answers, strict=True):
+        for at, hit in enumerate(hits):
+            found.scores[place, at] = abs(hit["distance"])  # of Milvus Lite it is negative
+            found.rows[place, at] = int(hit["entity"]["number"])
+    return found
 
 
 def tune_effort(

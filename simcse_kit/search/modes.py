@@ -1,0 +1,19 @@
+"""How an index is searched: by meaning, by words, or by both."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from simcse_kit.errors import SearchIndexError
+
+SearchMode = Literal["dense", "keyword", "hybrid"]
+"""By meaning, by words, or by both."""
+MODES: tuple[SearchMode, ...] = get_args(SearchMode)
+
+
+def check_mode(mode: str, threshold: float | None) -> None:
+    """An error for a mode that is none, or a cosine as the least score where scores are none."""
+    if mode not in MODES:
+        raise SearchIndexError(f"mode is one of {', '.join(MODES)}; got {mode!r}")
+    if mode != "dense" and threshold is not None:
+        raise SearchIndexError(f"threshold is a cosine, and mode {mode} has other scores: leave it out")

@@ -1,0 +1,68 @@
+"""The words of a text, in any language: what keyword search finds texts by."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import pairwise
+
+VERSION = 1  # of the rules below: an index of other rules is made again
+
+# Scripts without spaces between words (Thai to Myanmar, Khmer, Kana, Han), and Hangul, whose words have endings
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_INDIC = "\u0900-\u0963\u0966-\u0dff"  # their vowel signs are no letters to `re`
+_RUN = re.compile(f"(?P<unspaced>[{_UNSPACED}]+)|[^{_UNSPACED}]+")
+_PART = re.compile(rf"(?:[^\W_]|[{_INDIC}])+(?:\+\+|#(?!\w))?")  # C++ and C# are words
+
+
+def words_of(text: str, *, letters: bool = False) -> list[str]:
+    """Words in their order, without case and accents.
+
+    A word is a run of letters and digits. Of parts that punctuation joins, each is a word, and so is the whole, so that
+    codes are found as they are written. In scripts without spaces, each two neighbouring letters are a word: Korean
+    is found whatever particle follows.
+
+    ``letters``: there, each letter is a word too. A text has them, so that a query of one letter finds it.
+
+    Examples:
+        >>> words_of("Error 0x80070057, see ABC-123!")
+        ['error', '0x80070057', 'see', 'abc', '123', 'abc123']
+        >>> words_of("서울에서 C++ 1.2")
+        ['서울', '울에', '에서', 'c++', '1', '2', '1.2']
+    """
+    return [word for chunk in unicodedata.normalize("NFKC", text).split() for word in _words(chunk, letters)]
+
+
+@lru_cache(1 << 16)
+def _words(chunk: str, letters: bool) -> tuple[str, ...]:
+    """Words of a text without spaces."""
+    found: list[str] = []
+    for run in _RUN.finditer(_folded(chunk)):
+        if run["unspaced"]:
+            own = [letter for letter in run[0] if unicodedata.category(letter)[0] in "LMN"]
+            found += map("".join, pairwise(own))
+            found += own if letters or len(own) == 1 else []
+        else:
+            parts: list[str] = _PART.findall(run[0])
+            found += parts
+            if len(parts) > 1:  # 1.2 is not 12
+                found.append(("." if all(map(str.isdigit, parts)) else "").join(parts))
+    return tuple(found)
+
+
+def _folded(chunk: str) -> str:
+    """Without case and accents."""
+    if chunk.isascii():
+        return chunk.lower()
+    letters = unicodedata.normalize("NFKD", chunk.casefold())
+    return unicodedata.normalize("NFC", "".join(letter for letter in letters if not _is_accent(letter)))
+
+
+def _is_accent(letter: str) -> bool:
+    """Whether it is an accent or a vowel point; other marks, of Kana, Thai or Hindi, make another letter."""
+    kind = unicodedata.combining(letter)
+    return 10 <= kind < 100 or kind >= 200
