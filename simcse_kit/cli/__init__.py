@@ -9,7 +9,6 @@ import warnings
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from simcse_kit.cli.adapt import adapt_model
 from simcse_kit.cli.corpus import cluster_index, mine_index
@@ -27,10 +26,11 @@ from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.report import report_models
 from simcse_kit.cli.search import search_index
 from simcse_kit.cli.serve import run_demo, serve_targets
+from simcse_kit.cli.shared import SharingGroup
 from simcse_kit.cli.train import train_again, train_command
 
 
-class _InOrder(TyperGroup):
+class _InOrder(SharingGroup):
     """Lists commands and groups in the order in which the app registers them; any others come last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -118,29 +118,33 @@ def _root(
 
 def main() -> None:
     """Run the command; an error that a user can act on is one line and exit status 1 (Ctrl-C: 130)."""
-    from simcse_kit.cli.console import err, escaped, show_notices
+    from simcse_kit.cli.console import err, escaped, show_notices, speaking, tell
     from simcse_kit.cli.threads import thread_settings
     from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.update(thread_settings(os.environ))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
             stream.reconfigure(errors="backslashreplace")
-    if os.environ.get("RANK", "0") == "0":  # of processes that train together, one speaks
-        show_notices()
-    else:
-        warnings.simplefilter("ignore")
-    try:
-        app()
-    except TrainingInterrupted as stop:
-        err().print(f"\n{escaped(stop)}")
-        sys.exit(130)
-    except KeyboardInterrupt:
-        err().print("\nstopped")
-        sys.exit(130)
-    except (SimCSEKitError, OSError) as error:
-        if os.environ.get("SIMCSE_KIT_DEBUG"):
-            raise
-        err().print(f"[red]error:[/] {escaped(error)}")
-        sys.exit(1)
+    with speaking():
+        try:
+            try:
+                os.environ.update(thread_settings(os.environ))
+            except ValueError as error:
+                raise SimCSEKitError(str(error)) from error
+            if os.environ.get("RANK", "0") == "0":  # of processes that train together, one speaks
+                show_notices()
+            else:
+                warnings.simplefilter("ignore")
+            app(prog_name="simcse-kit")  # `python -m simcse_kit` too, for the scripts of shell completion
+        except TrainingInterrupted as stop:
+            err("error").print(f"\n{escaped(stop)}")
+            sys.exit(130)
+        except KeyboardInterrupt:
+            err("error").print("\nstopped")
+            sys.exit(130)
+        except (SimCSEKitError, OSError) as error:
+            if os.environ.get("SIMCSE_KIT_DEBUG"):
+                raise
+            tell("error", str(error))
+            sys.exit(1)
