@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from simcse_kit.cli.completion import index_folders, model_folders, target_folders
 from simcse_kit.cli.index.options import Store, Token, Uri
 from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
 
@@ -67,6 +68,7 @@ def serve_targets(
             help="Indexes: folders, milvus:FILE.db/NAME or milvus:http://HOST:19530/NAME; models: folders or hub "
             "names. Each perhaps with a name, NAME=TARGET.",
             metavar="TARGET...",
+            autocompletion=target_folders,
         ),
     ],
     host: Host = "127.0.0.1",
@@ -139,11 +141,20 @@ def serve_targets(
 
 def run_demo(
     index: Annotated[
-        str | None, typer.Argument(help="An index, see serve. Default: the package's sample.", metavar="[INDEX]")
+        str | None,
+        typer.Argument(
+            help="An index, see serve. Default: the package's sample.",
+            metavar="[INDEX]",
+            autocompletion=index_folders,
+        ),
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option(help="Another index, beside it on the page: before and after training.", metavar="INDEX"),
+        typer.Option(
+            help="Another index, beside it on the page: before and after training.",
+            metavar="INDEX",
+            autocompletion=index_folders,
+        ),
     ] = None,
     judge: Annotated[
         Path | None,
@@ -161,7 +172,9 @@ def run_demo(
     ] = None,
     sentences: Annotated[str | None, typer.Option(help="Index these first. " + FILE_HELP, metavar="FILE")] = None,
     columns: Columns = None,
-    model: Annotated[str, typer.Option(help="Model for --sentences: a folder or hub name.")] = "all-MiniLM-L6-v2",
+    model: Annotated[
+        str, typer.Option(help="Model for --sentences: a folder or hub name.", autocompletion=model_folders)
+    ] = "all-MiniLM-L6-v2",
     writable: Annotated[
         bool,
         typer.Option(
