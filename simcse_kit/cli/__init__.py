@@ -96,7 +96,11 @@ app.command("search", short_help="Search an index by meaning.")(search_index)
 app.command("mine", short_help="Find duplicates and paraphrases in an index.")(mine_index)
 app.command("cluster", short_help="Group the sentences of an index.")(cluster_index)
 app.command("demo", short_help="Open a page to search in.")(run_demo)
-app.command("serve", short_help="Serve models and indexes over HTTP.")(serve_targets)
+app.command(
+    "serve",
+    short_help="Serve models and indexes over HTTP.",
+    context_settings={"auto_envvar_prefix": "SIMCSE_KIT_SERVE"},
+)(serve_targets)
 
 
 def _version(asked: bool) -> None:
