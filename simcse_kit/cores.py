@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 GRAIN = 1 << 29  # multiplications that are worth a thread: about 10 ms of a core
+THREADS = "SIMCSE_KIT_THREADS"  # environment variable: threads at most
 
 
 @cache
@@ -19,11 +20,27 @@ def one_thread_after_a_fork(set_threads: Callable[[int], object]) -> None:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Cores of this process's affinity, at most the CPU quota of its container, rounded up.
+    """Cores of this process's affinity, at most the CPU quota of its container, rounded up, and SIMCSE_KIT_THREADS.
 
     ``root`` holds Linux's ``proc/self/cgroup`` and ``sys/fs/cgroup``; other systems have no quota.
+
+    Raises:
+        ValueError: SIMCSE_KIT_THREADS is no number of threads.
     """
-    return min(allowed_cores(), math.ceil(cpu_quota(root)))
+    there = min(allowed_cores(), math.ceil(cpu_quota(root)))
+    return min(there, threads_asked(os.environ) or there)
+
+
+def threads_asked(environment: Mapping[str, str]) -> int | None:
+    """SIMCSE_KIT_THREADS; None where it is not set.
+
+    Raises:
+        ValueError: it is no number of threads.
+    """
+    text = environment.get(THREADS, "")
+    if text and not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError(f"{THREADS} is a number of threads, at least 1; got {text!r}")
+    return int(text) if text else None
 
 
 def allowed_cores() -> int:

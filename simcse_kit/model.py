@@ -57,8 +57,8 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         pooling: one of ``simcse_kit.POOLERS``; None takes the folder's or the known checkpoint's, and is an error
             where neither says.
         device: torch device; None is the first accelerator, else the CPU.
-        backend: what runs the encoder: torch, or openvino (CPU; the extra ``openvino``), for which the model is
-            converted the first time and kept in the user's cache.
+        backend: what runs the encoder: torch; openvino (CPU; the extra ``openvino``), for which the model is converted
+            the first time and kept in the user's cache; onnx (CPU; the extra ``onnx``), for what `export_model` wrote.
         dtype: in what the encoder multiplies: float32, which is exact; bfloat16; int8 (openvino); auto asks the
             processor, and it is said what was chosen. The vectors are float32, see ``precision`` of `encode`.
         calibration: some hundred sentences of your kind to quantize by (int8); None takes those of this package.

@@ -9,7 +9,6 @@ import warnings
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from simcse_kit.cli.adapt import adapt_model
 from simcse_kit.cli.corpus import cluster_index, mine_index
@@ -27,11 +26,12 @@ from simcse_kit.cli.quickstart import run_quickstart
 from simcse_kit.cli.report import report_models
 from simcse_kit.cli.search import search_index
 from simcse_kit.cli.serve import run_demo, serve_targets
+from simcse_kit.cli.shared import SharingGroup
 from simcse_kit.cli.study import run_study_command
 from simcse_kit.cli.train import train_again, train_command
 
 
-class _InOrder(TyperGroup):
+class _InOrder(SharingGroup):
     """Lists commands and groups in the order in which the app registers them; any others come last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -98,7 +98,11 @@ app.command("search", short_help="Search an index by meaning.")(search_index)
 app.command("mine", short_help="Find duplicates and paraphrases in an index.")(mine_index)
 app.command("cluster", short_help="Group the sentences of an index.")(cluster_index)
 app.command("demo", short_help="Open a page to search in.")(run_demo)
-app.command("serve", short_help="Serve models and indexes over HTTP.")(serve_targets)
+app.command(
+    "serve",
+    short_help="Serve models and indexes over HTTP.",
+    context_settings={"auto_envvar_prefix": "SIMCSE_KIT_SERVE"},
+)(serve_targets)
 
 
 def _version(asked: bool) -> None:
@@ -120,29 +124,33 @@ def _root(
 
 def main() -> None:
     """Run the command; an error that a user can act on is one line and exit status 1 (Ctrl-C: 130)."""
-    from simcse_kit.cli.console import err, escaped, show_notices
+    from simcse_kit.cli.console import err, escaped, show_notices, speaking, tell
     from simcse_kit.cli.threads import thread_settings
     from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.update(thread_settings(os.environ))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
             stream.reconfigure(errors="backslashreplace")
-    if os.environ.get("RANK", "0") == "0":  # of processes that train together, one speaks
-        show_notices()
-    else:
-        warnings.simplefilter("ignore")
-    try:
-        app()
-    except TrainingInterrupted as stop:
-        err().print(f"\n{escaped(stop)}")
-        sys.exit(130)
-    except KeyboardInterrupt:
-        err().print("\nstopped")
-        sys.exit(130)
-    except (SimCSEKitError, OSError) as error:
-        if os.environ.get("SIMCSE_KIT_DEBUG"):
-            raise
-        err().print(f"[red]error:[/] {escaped(error)}")
-        sys.exit(1)
+    with speaking():
+        try:
+            try:
+                os.environ.update(thread_settings(os.environ))
+            except ValueError as error:
+                raise SimCSEKitError(str(error)) from error
+            if os.environ.get("RANK", "0") == "0":  # of processes that train together, one speaks
+                show_notices()
+            else:
+                warnings.simplefilter("ignore")
+            app(prog_name="simcse-kit")  # `python -m simcse_kit` too, for the scripts of shell completion
+        except TrainingInterrupted as stop:
+            err("error").print(f"\n{escaped(stop)}")
+            sys.exit(130)
+        except KeyboardInterrupt:
+            err("error").print("\nstopped")
+            sys.exit(130)
+        except (SimCSEKitError, OSError) as error:
+            if os.environ.get("SIMCSE_KIT_DEBUG"):
+                raise
+            tell("error", str(error))
+            sys.exit(1)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from simcse_kit.cli.completion import model_folders
 from simcse_kit.cli.options import (
     HEADER_HELP,
     SKIP_HELP,
@@ -28,7 +29,8 @@ def adapt_model(
     ],
     output_dir: Annotated[Path, typer.Option(help="Folder of the adapted model; must be new or empty.")],
     model: Annotated[
-        str, typer.Option(help="Sentence encoder to start from: a folder or a hub name.")
+        str,
+        typer.Option(help="Sentence encoder to start from: a folder or a hub name.", autocompletion=model_folders),
     ] = "all-MiniLM-L6-v2",
     teacher: Annotated[
         str | None,

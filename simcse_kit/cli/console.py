@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
+from simcse_kit import bars
+
 _PLAIN_WIDTH = 4000  # columns where the output is no terminal: a line of a table stays a line
 _LONGEST = 1000  # characters of a text in a table
+
+Style = Literal["bars", "lines", "json", "quiet"]
+"""What standard error gets: text with bars, text with lines for bars, JSON lines, or errors only."""
+Kind = Literal["message", "note", "error"]
+
+_style: Style = "bars"
 
 
 def _console(stream: Any, *, stderr: bool) -> Console:
@@ -26,9 +36,62 @@ def out() -> Console:
     return _console(sys.stdout, stderr=False)
 
 
-def err() -> Console:
+def err(kind: Kind = "message") -> Console:
     """Standard error, for progress, notices and errors."""
-    return _console(sys.stderr, stderr=True)
+    if _style == "json":
+        return Console(file=_JsonLines(kind), highlight=False, soft_wrap=True, width=_PLAIN_WIDTH, emoji=False)  # type: ignore[arg-type]
+    console = _console(sys.stderr, stderr=True)
+    console.quiet = _style == "quiet" and kind != "error"
+    return console
+
+
+def tell(kind: Literal["note", "error"], text: str) -> None:
+    """Print a notice or an error on standard error, with its kind before it."""
+    mark = "" if _style == "json" else f"[{'red' if kind == 'error' else 'yellow'}]{kind}:[/] "
+    err(kind).print(mark + escaped(text))
+
+
+class _JsonLines:
+    """A stream whose lines become JSON objects on standard error."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
+    def write(self, text: str) -> int:
+        for line in filter(str.strip, text.splitlines()):
+            sys.stderr.write(json.dumps({"kind": self._kind, "text": line.rstrip()}, ensure_ascii=False) + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Around a command: bars where standard error is a terminal, else lines; `speak` chooses another style."""
+    before = _style, bars.show_by(None)
+    speak("bars" if sys.stderr.isatty() else "lines")
+    try:
+        yield
+    finally:
+        _restore(*before)
+
+
+def speak(style: Style) -> None:
+    """Choose what standard error gets from now on."""
+
+    def make(*arguments: Any, **settings: Any) -> Any:
+        from simcse_kit.cli import bars as kinds  # which imports tqdm
+
+        return {"lines": kinds.LogBar, "json": kinds.JsonBar, "quiet": kinds.no_bar}[style](*arguments, **settings)
+
+    _restore(style, None if style == "bars" else make)
+
+
+def _restore(style: Style, make: Callable[..., Any] | None) -> None:
+    global _style
+    _style = style
+    bars.show_by(make)
 
 
 def escaped(text: object) -> str:
@@ -49,7 +112,7 @@ def show_notices() -> None:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
         if issubclass(category, Notice):
-            err().print(f"[yellow]note:[/] {escaped(message)}")
+            tell("note", str(message))
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("always", Notice)

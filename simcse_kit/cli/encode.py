@@ -14,6 +14,7 @@ from simcse_kit.cli.options import (
     Device,
     Dtype,
     Header,
+    ModelArgument,
     Pooling,
     SkipBadRows,
     TrustRemoteCode,
@@ -23,7 +24,7 @@ from simcse_kit.encoding.bulk.precisions import FilePrecision
 
 
 def encode_corpus(
-    model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
+    model: ModelArgument,
     source: Annotated[
         str,
         typer.Argument(

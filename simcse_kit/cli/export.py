@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from simcse_kit.cli.options import Pooling, TrustRemoteCode
+from simcse_kit.cli.options import ModelArgument, Pooling, TrustRemoteCode
 from simcse_kit.encoding.export.part import EXPORT_FORMATS
 
 _CALIBRATED = ", ".join(part.name for part in EXPORT_FORMATS if part.calibrated)
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
+    model: ModelArgument,
     output: Annotated[Path, typer.Argument(help="A new folder.", metavar="OUT")],
     to: Annotated[
         str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simcse_kit.cli.completion import target_folders
 from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, Pooling, TrustIndex, columns_of
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ _SYSTEM = "A model (folder or hub name), or the address of an index of the TEXTS
 
 
 def judge_systems(
-    first: Annotated[str, typer.Argument(help=_SYSTEM, metavar="A")],
-    second: Annotated[str, typer.Argument(help="The system to compare it with: the same choices.", metavar="B")],
+    first: Annotated[str, typer.Argument(help=_SYSTEM, metavar="A", autocompletion=target_folders)],
+    second: Annotated[
+        str,
+        typer.Argument(
+            help="The system to compare it with: the same choices.", metavar="B", autocompletion=target_folders
+        ),
+    ],
     texts: Annotated[str, typer.Argument(help="What is searched. " + FILE_HELP, metavar="TEXTS")],
     output: Annotated[
         Path,

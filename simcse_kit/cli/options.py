@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from simcse_kit.cli.completion import model_folders
 from simcse_kit.encoder.backends.part import BACKENDS
 from simcse_kit.encoder.poolers import POOLERS
 
@@ -46,6 +47,10 @@ def completes_list(names: Callable[[], Iterable[str]], separator: str = ",") -> 
     return complete
 
 
+ModelArgument = Annotated[
+    str,
+    typer.Argument(help="Folder or hub name of the model.", metavar="MODEL", autocompletion=model_folders),
+]
 Pooling = Annotated[
     str | None,
     typer.Option(help=POOLING_HELP + " Default: what the model's folder says.", autocompletion=POOLERS.names),

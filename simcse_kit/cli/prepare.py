@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from simcse_kit.cli.completion import model_folders
 from simcse_kit.cli.options import (
     BackendOption,
     BatchSize,
@@ -136,7 +137,9 @@ def prepare_negatives_command(
         str, typer.Argument(help="Rows of 2 sentences: anchor and positive, as for train sup.", metavar="PAIRS")
     ],
     out: Annotated[Path, typer.Argument(help="The .csv file to write.", metavar="OUT")],
-    model: Annotated[str, typer.Option(help="Folder or hub name of the model that finds what is near.")],
+    model: Annotated[
+        str, typer.Option(help="Folder or hub name of the model that finds what is near.", autocompletion=model_folders)
+    ],
     corpus: Annotated[
         str | None, typer.Option(help="Sentences to choose from beside the positives.", metavar="FILE")
     ] = None,

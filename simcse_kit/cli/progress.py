@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import sys
+from typing import Any
 
+from simcse_kit.bars import tqdm
 from simcse_kit.cli.console import err, facts
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
 
@@ -27,33 +29,23 @@ class TerminalListener(TrainListener):
 
     def __init__(self, *, show_plan: bool = True) -> None:
         self._show_plan = show_plan
-        self._console = err()
-        self._progress = Progress(
-            TextColumn("Training"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self._console,
-        )
+        self._bar: Any = None
         self._notes: dict[str, str] = {}
 
     def started(self, plan: TrainPlan) -> None:
         """Print the plan and start the bar."""
         if self._show_plan:
-            self._console.print(facts(_plan_facts(plan)))
+            err().print(facts(_plan_facts(plan)))
         if plan.resumed_from is not None:
-            self._console.print(f"going on from step {plan.resumed_from}")
-        for task in self._progress.task_ids:  # of an earlier run
-            self._progress.remove_task(task)
+            err().print(f"going on from step {plan.resumed_from}")
+        self.close()  # of an earlier run
         self._notes.clear()
-        self._progress.start()
-        self._task = self._progress.add_task("train", total=plan.steps, completed=plan.resumed_from or 0, note="")
+        self._bar = tqdm(total=plan.steps, initial=plan.resumed_from or 0, desc="Training", unit="step")
 
     def stepped(self, step: int, steps: int) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=step, total=steps)
+        self._bar.total = steps
+        self._bar.update(step - self._bar.n)
 
     def logged(self, step: int, metrics: dict[str, float]) -> None:
         """Show the last loss and score behind the bar; each score stays as a line."""
@@ -71,8 +63,9 @@ class TerminalListener(TrainListener):
                 f"dropout twins {metrics['eval_label_free']:.3f}, {metrics['eval_twin_retrieval']:5.1f} % found"
             )
         if parts:
-            self._progress.console.print(f"step {step:>6}   {'   '.join(parts)}")
-        self._progress.update(self._task, note="  ".join(self._notes.values()))
+            with self._bar.external_write_mode(file=sys.stderr):
+                err().print(f"step {step:>6}   {'   '.join(parts)}")
+        self._bar.set_postfix_str("  ".join(self._notes.values()))
 
     def finished(self, result: TrainResult) -> None:
         """End the bar."""
@@ -80,7 +73,8 @@ class TerminalListener(TrainListener):
 
     def close(self) -> None:
         """End the bar, however the run ended."""
-        self._progress.stop()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from simcse_kit.cli.completion import model_folders
 from simcse_kit.cli.options import BackendOption, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
 from simcse_kit.cli.suites import (
     Endpoint,
@@ -28,6 +29,7 @@ def report_models(
             help="Folders of training runs (or of train --seeds, one recipe each), or models of any kind, as eval "
             "takes them; all are compared with the first.",
             metavar="RUN...",
+            autocompletion=model_folders,
         ),
     ],
     output: Annotated[

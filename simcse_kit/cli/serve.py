@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from simcse_kit.cli.completion import index_folders, model_folders, target_folders
 from simcse_kit.cli.index.options import Store, Token, Uri
 from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
+from simcse_kit.cli.settings_file import ConfigFile
 
 
 def _visible(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
@@ -67,6 +69,8 @@ def serve_targets(
             help="Indexes: folders, milvus:FILE.db/NAME or milvus:http://HOST:19530/NAME; models: folders or hub "
             "names. Each perhaps with a name, NAME=TARGET.",
             metavar="TARGET...",
+            autocompletion=target_folders,
+            envvar="SIMCSE_KIT_SERVE_TARGETS",
         ),
     ],
     host: Host = "127.0.0.1",
@@ -89,6 +93,19 @@ def serve_targets(
     max_sentences: Annotated[int, typer.Option(help="Sentences in one request.", min=1)] = 2048,
     max_queue: Annotated[int, typer.Option(help="Sentences that may wait; more get 429.", min=1)] = 8192,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.", min=0.1)] = 60,
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(help="Form of the lines on standard error. No line holds a text, a query or a key."),
+    ] = "text",
+    access_log: Annotated[
+        bool | None,
+        typer.Option(
+            "--access-log/--no-access-log",
+            help="Write a line for each request: id, method, route, status, milliseconds, bytes. Default: with "
+            "--log-format json.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
     device: Device = None,
     backend: BackendOption = "torch",
     dtype: Dtype = "auto",
@@ -102,10 +119,17 @@ def serve_targets(
     It listens at once; /health answers 503 until everything is loaded. SIGHUP opens indexes, models and API keys again,
     from the disk only; SIGTERM and Ctrl-C let the requests under way end.
 
+    Each option may stand in the environment, as SIMCSE_KIT_SERVE_PORT, or in a file, see --config.
+
     Example: simcse-kit serve tickets-index my-model
     """
-    from simcse_kit.cli.console import err, escaped
+    from simcse_kit.cli.console import err, escaped, speak
     from simcse_kit.serving import Limits, Started, serve
+    from simcse_kit.serving.logs import log_to_stderr
+
+    if log_format == "json":
+        speak("json")
+    log_to_stderr(log_format, requests=log_format == "json" if access_log is None else access_log)
 
     def say(started: Started) -> None:
         url, indexes, models = started
@@ -139,11 +163,20 @@ def serve_targets(
 
 def run_demo(
     index: Annotated[
-        str | None, typer.Argument(help="An index, see serve. Default: the package's sample.", metavar="[INDEX]")
+        str | None,
+        typer.Argument(
+            help="An index, see serve. Default: the package's sample.",
+            metavar="[INDEX]",
+            autocompletion=index_folders,
+        ),
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option(help="Another index, beside it on the page: before and after training.", metavar="INDEX"),
+        typer.Option(
+            help="Another index, beside it on the page: before and after training.",
+            metavar="INDEX",
+            autocompletion=index_folders,
+        ),
     ] = None,
     judge: Annotated[
         Path | None,
@@ -161,7 +194,9 @@ def run_demo(
     ] = None,
     sentences: Annotated[str | None, typer.Option(help="Index these first. " + FILE_HELP, metavar="FILE")] = None,
     columns: Columns = None,
-    model: Annotated[str, typer.Option(help="Model for --sentences: a folder or hub name.")] = "all-MiniLM-L6-v2",
+    model: Annotated[
+        str, typer.Option(help="Model for --sentences: a folder or hub name.", autocompletion=model_folders)
+    ] = "all-MiniLM-L6-v2",
     writable: Annotated[
         bool,
         typer.Option(

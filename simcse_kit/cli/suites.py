@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from simcse_kit.cli.completion import model_folders
 from simcse_kit.cli.options import completes_list
 from simcse_kit.errors import SimCSEKitError, say_once
 from simcse_kit.evaluation.suite import SUITES, Suite, suite_of
@@ -19,6 +20,7 @@ Models = Annotated[
         help="Folders or hub names, of any encoder; module:function, from a list of sentences to an array; a "
         "folder of train --seeds, which is one recipe under several seeds.",
         metavar="MODEL...",
+        autocompletion=model_folders,
     ),
 ]
 SuiteDataOption = Annotated[

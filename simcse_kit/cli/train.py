@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from simcse_kit.cli.completion import model_folders
 from simcse_kit.cli.objectives import score_of
 from simcse_kit.cli.options import (
     COLUMNS_HELP,
@@ -193,6 +194,7 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
 _COMPLETIONS = {  # of settings whose choices are open
     "augmentation": completes_list(AUGMENTATIONS.names),
     "device": device_names,
+    "model": model_folders,
     "pooling": POOLERS.names,
     "recipe": completes_list(lambda: recipes(), "+"),
     "report_to": lambda: ["none", "tensorboard", "wandb"],

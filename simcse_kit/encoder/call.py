@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data.frames import columns_of_table, one_column
 from simcse_kit.encoder.backends.interface import Backend, OnBatch
 from simcse_kit.encoder.precision import PRECISIONS, quantized
@@ -196,7 +197,6 @@ def reported(texts: int, bar: bool) -> Iterator[Callable[[int], object]]:
     if not bar:
         yield further or (lambda _: None)
         return
-    from tqdm.auto import tqdm
 
     with tqdm(total=texts, desc="Encoding", unit="sentence") as progress:
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simcse_kit.bars import tqdm
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.model import SimCSE
 from simcse_kit.parts.named import is_named, load_named
@@ -171,8 +172,6 @@ def _endpoint(url: str, model: str, together: int, bar: bool) -> EncodeFn:
         return vectors
 
     def encode(sentences: Sequence[str]) -> Vectors:
-        from tqdm.auto import tqdm
-
         vectors: list[list[float]] = []
         with (
             httpx.Client(headers=headers, timeout=_TIMEOUT) as client,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data import LabelledTexts, read_labelled
 from simcse_kit.data.reading import SUFFIXES
 from simcse_kit.errors import DataError
@@ -155,8 +156,6 @@ def _blocks(
     vectors: Vectors, queries: Numbers, searched: Numbers, *, alone: bool, shown: bool
 ) -> Iterator[tuple[slice, Vectors]]:
     """Which queries, and their cosines with all N texts that are searched, (q, N); a query itself is at -inf."""
-    from tqdm.auto import tqdm
-
     distinct, places = np.unique(searched, return_inverse=True)  # equal texts have equal cosines, to the last bit
     corpus = vectors[distinct]
     size = max(1, _CELLS // len(searched))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simcse_kit.bars import tqdm
 from simcse_kit.errors import DataError, SimCSEKitError, require_extra
 from simcse_kit.evaluation.results import AVERAGE, SuiteResult
 from simcse_kit.evaluation.suite import SUITES
@@ -45,7 +46,6 @@ def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress
     """
     require_extra("mteb", ["mteb"], "the suite mteb")
     import mteb
-    from tqdm.auto import tqdm
 
     start = time.perf_counter()
     found = _tasks(tasks)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.bars import tqdm
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.encoding import Numbers, SentencePool
 from simcse_kit.evaluation.results import AVERAGE, Outcome, SuiteResult
@@ -115,8 +116,6 @@ def _number(pool: SentencePool, part: Examples | None) -> _Numbered | None:
 
 
 def _with_bar(tasks: Sequence[TransferTask], shown: bool) -> Iterator[TransferTask]:
-    from tqdm.auto import tqdm
-
     bar = tqdm(tasks, desc="classifiers", unit="task", disable=not shown)
     for task in bar:
         bar.set_postfix_str(task.name)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source, count_rows
 from simcse_kit.encoder.call import listening, moving, say_cut
@@ -261,8 +262,6 @@ def _add(
     index: SentenceIndex, files: str | Path | Sequence[str | Path], how: _Reading, *, building: bool = False
 ) -> IndexCounts:
     """Add files; ``building``: the index is made of them and may have the first rows, and every step is committed."""
-    from tqdm.auto import tqdm
-
     named = [files] if isinstance(files, str | Path) else list(files)
     tally: Counter[str] = Counter()
     metadata_columns = tuple(how.metadata_columns)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from simcse_kit.bars import tqdm
+
 _shown: ContextVar[bool] = ContextVar("_shown", default=False)
 _SECOND = 1.0
 _CLOCK = "{desc}: {elapsed}"  # of a bar whose end is not known
@@ -28,8 +30,6 @@ def making(what: str, total: int | None = None, unit: str = "row") -> Iterator[C
 
     FAISS says nothing while it trains: the clock of every bar goes on each second.
     """
-    from tqdm.auto import tqdm
-
     if not _shown.get() or total == 0:
         yield lambda count: None
         return

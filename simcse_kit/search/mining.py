@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data.dataframe import to_dataframe
 from simcse_kit.search.base import BaseCollection, check_threshold
 from simcse_kit.search.checks import checked_count
@@ -75,7 +76,6 @@ def mine(
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
-    from tqdm.auto import tqdm
 
     check_threshold(threshold)
     neighbors = checked_count(neighbors, "neighbors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from simcse_kit.errors import say_once
 from simcse_kit.serving.guard import error_answer
+from simcse_kit.serving.logs import HEADER, new_id, write_access
 from simcse_kit.serving.settings import Limits
 
 _LINGER = 2.0  # seconds in which a refused client may read why, while what it still sends is thrown away
@@ -113,6 +115,17 @@ def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
             self._stop_waiting()
             self._refused = True
             headers, body = error_answer(status, message, kind)
+            request_id = new_id()
+            headers.append((HEADER, request_id.encode()))
+            write_access(
+                "other",
+                "other",
+                status,
+                began=time.perf_counter(),
+                bytes_in=self._header_bytes,
+                bytes_out=len(body),
+                request_id=request_id,
+            )
             lines = [name + b": " + value + b"\r\n" for name, value in headers]
             self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
             if linger:

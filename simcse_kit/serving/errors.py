@@ -85,7 +85,7 @@ def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
 
     @app.exception_handler(IndexFault)
     async def fault(request: Request, error: IndexFault) -> Response:
-        log.error("%s %s: %s", request.method, request.url.path, error)
+        log.error("%s: %s", request.method, error)
         return _answer(500, without_paths(str(error)))
 
     @app.exception_handler(DiskFullError)

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from simcse_kit.serving.logs import ROUTE
 from simcse_kit.serving.settings import LOOPBACK, Limits
 
 if TYPE_CHECKING:
@@ -146,15 +147,20 @@ class Guard:
                 else:
                     await send_error(sent, 408, f"the request {text} to come in", "timeout")
         except Exception:
-            log.exception("%s %s", scope["method"], scope["path"])
+            log.exception("%s failed", self._route(inner, path))
             if not status:
                 await send_error(sent, 500, "internal error; the server's log says more", "server_error")
         finally:
-            route = getattr(inner.get("route"), "path_format", path)
-            route = route if route in self._paths else "other"
+            route = self._route(inner, path)
+            scope.get(ROUTE, []).append(route)
             asked = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
             self._metrics.requests.labels(route, asked, status).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
+
+    def _route(self, scope: Scope, path: str) -> str:
+        """The path as the application describes it, without what a client put into it."""
+        route = getattr(scope.get("route"), "path_format", path)
+        return route if route in self._paths else "other"
 
     def _refusal(self, scope: Scope, method: str, path: str) -> tuple[int, str, str] | None:
         headers = dict(scope["headers"])

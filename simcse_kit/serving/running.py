@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from simcse_kit.serving.connections import limited_connections
+from simcse_kit.serving.logs import Requests
 from simcse_kit.serving.reloading import Reloading
 from simcse_kit.serving.settings import Limits
 
@@ -39,9 +40,10 @@ def run_server(
         on_load: called after each load.
     """
     config = uvicorn.Config(
-        app,
+        Requests(app),
         http=limited_connections(limits),
         ws="none",
+        log_config=None,  # who starts the server says where logs go
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.data.prepare.output import check_new_file, write_triplets
 from simcse_kit.errors import DataError
@@ -211,8 +212,6 @@ class _Miner:
         self, positives: dict[str, dict[str, None]], queries: Vectors, bar: bool
     ) -> Iterator[tuple[str, list[str]]]:
         """Each anchor with its negatives, nearest first; ``queries`` are the anchors' unit vectors, (Q, D)."""
-        from tqdm.auto import tqdm
-
         anchors = list(positives)
         with tqdm(total=len(anchors), desc="Mining", unit="anchor", disable=not bar) as progress:
             for start in range(0, len(anchors), QUERIES):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simcse_kit.bars import tqdm
 from simcse_kit.errors import TrainingError
 from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.model import SimCSE
@@ -87,8 +88,6 @@ def write_targets(
 
 def _indexed(folder: Path, texts: Sequence[str], teacher: SimCSE, *, show_progress_bar: bool) -> Collection:
     """An index of the texts' vectors alone, numbered from 0."""
-    from tqdm.auto import tqdm
-
     index = Collection(teacher.get_embedding_dimension())
     pending = 0
     with tqdm(total=len(texts), desc="Targets", unit="text", disable=not show_progress_bar) as progress:

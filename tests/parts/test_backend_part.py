@@ -114,7 +114,7 @@ def test_what_it_offers_is_named_where_another_is_asked(monkeypatch: pytest.Monk
         with pytest.raises(ModelError, match=r"got 'int4'; int4 runs with backend negated"):
             choose_dtype("int4", "torch", torch.device("cpu"))
         with pytest.raises(
-            ModelError, match=r"backend must be one of torch, openvino, negated; got 'negate'; did you m"
+            ModelError, match=r"backend must be one of torch, openvino, onnx, negated; got 'negate'; did you m"
         ):
             choose_dtype("float32", "negate", torch.device("cpu"))
         with pytest.raises(ModelError, match="backend negated runs on the CPU here; got device meta"):
@@ -140,7 +140,7 @@ def test_the_help_names_it_and_its_dtypes() -> None:
 
 
 def test_every_backend_says_what_it_is() -> None:
-    assert BACKENDS.names() == ("torch", "openvino")
+    assert BACKENDS.names() == ("torch", "openvino", "onnx")
     for part in BACKENDS:
         assert all((part.help, part.source, part.dtypes))
         assert set(part.calibrated) <= set(part.dtypes)

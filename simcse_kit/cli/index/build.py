@@ -28,6 +28,7 @@ from simcse_kit.cli.options import (
     Device,
     Dtype,
     Header,
+    ModelArgument,
     Pooling,
     SkipBadRows,
     TrustIndex,
@@ -40,7 +41,7 @@ from simcse_kit.search.kinds import KINDS
 
 
 def build_index_command(
-    model: Annotated[str, typer.Argument(help="Folder or hub name of the model.", metavar="MODEL")],
+    model: ModelArgument,
     file: File,
     index: Index,
     columns: Columns = None,

@@ -7,10 +7,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from simcse_kit.cli.completion import filter_starts, index_fields, index_folders, model_folders
 from simcse_kit.cli.options import FILE_HELP
 
 Index = Annotated[
-    str, typer.Argument(help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.", metavar="INDEX")
+    str,
+    typer.Argument(
+        help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.",
+        metavar="INDEX",
+        autocompletion=index_folders,
+    ),
 ]
 Store = Annotated[Literal["folder", "milvus"] | None, typer.Option(help="The old way of an address.", hidden=True)]
 Uri = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidden=True, metavar="URI")]
@@ -21,7 +27,12 @@ IdColumn = Annotated[
     typer.Option(help="Column of ids, strings or integers, each once. Default: numbers from 0.", metavar="NAME"),
 ]
 MetadataColumns = Annotated[
-    str | None, typer.Option(help="Columns to keep beside the text, for search --filter: lang,year.", metavar="NAMES")
+    str | None,
+    typer.Option(
+        help="Columns to keep beside the text, for search --filter: lang,year.",
+        metavar="NAMES",
+        autocompletion=index_fields,
+    ),
 ]
 Passages = Annotated[
     bool,
@@ -34,13 +45,20 @@ Passages = Annotated[
 Language = Annotated[str, typer.Option(help="Of the texts, for --passages: en, ko, de, ...")]
 Filter = Annotated[
     str | None,
-    typer.Option(help='Conditions on the metadata, as JSON: {"lang": "en", "year": {"$gte": 2020}}.', metavar="JSON"),
+    typer.Option(
+        help='Conditions on the metadata, as JSON: {"lang": "en", "year": {"$gte": 2020}}.',
+        metavar="JSON",
+        autocompletion=filter_starts,
+    ),
 ]
 Queries = Annotated[
     str | None,
     typer.Option(help="Examples of what will be asked, to tune --target-recall by. " + FILE_HELP, metavar="FILE"),
 ]
-Model = Annotated[str | None, typer.Option(help="The index's model, where it has moved. Default: as recorded.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="The index's model, where it has moved. Default: as recorded.", autocompletion=model_folders),
+]
 
 
 def left_out(counts: Any) -> str:

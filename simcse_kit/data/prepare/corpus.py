@@ -9,6 +9,7 @@ from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data.files import files_of
 from simcse_kit.data.prepare.documents import document_lines
 from simcse_kit.data.prepare.duplicates import RowMask, digest, nearly_repeated, repeated
@@ -163,8 +164,6 @@ def _said(counts: SentenceCounts) -> str:
 def _write_each_once(
     found: Iterator[str], folder: Path, target: Path, lengths: Lengths, threshold: float, tally: Counter[str], bar: bool
 ) -> None:
-    from tqdm.auto import tqdm
-
     text, digests = folder / "found", folder / "digests"
     with (
         text.open("wb") as lines,

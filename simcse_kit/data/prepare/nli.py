@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data.columns import by_given_names, example_row, folded, wanted_names
 from simcse_kit.data.prepare.output import check_new_file, write_triplets
 from simcse_kit.data.reading import Layout, Reading, open_rows
@@ -86,8 +87,6 @@ def prepare_nli(
         DataError: a file or row that cannot be used, an argument that is not allowed, or no triplet at all.
         DiskFullError: no room; what was there is untouched.
     """
-    from tqdm.auto import tqdm
-
     if combinations not in COMBINATIONS:
         raise DataError(f"combinations must be one of {', '.join(COMBINATIONS)}; got {combinations!r}")
     meanings = SPELLINGS | (CODES if labels is None else _given(labels))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from numpy.typing import NDArray
 
+from simcse_kit.bars import tqdm
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Shard, Source, count_rows
 from simcse_kit.encoder.call import listening, moving, say_cut
@@ -215,8 +216,6 @@ class _Task:
 
     def encode_shards(self, journal: Journal, *, show_progress_bar: bool) -> None:
         """Encode what the journal lacks; what it has is read again, to see that it is the same."""
-        from tqdm.auto import tqdm
-
         total = count_rows(self.source.files) if show_progress_bar else None
         seen, done = 0, journal.rows
         with tqdm(total=total, desc="Encoding", unit="row", disable=not show_progress_bar) as progress:

@@ -27,10 +27,11 @@ def export_model(
     """Write a model for another runtime into a folder, and compare it with the original.
 
     ``onnx``: the saved model with ``onnx/model.onnx``: ``input_ids`` and ``attention_mask`` (B, L) to
-    ``last_hidden_state`` (B, L, D) and ``sentence_embedding`` (B, D), pooling and head included. ``openvino`` and
-    ``openvino-int8``: the saved model with its converted form, which ``SimCSE(output, backend="openvino")`` takes
-    without converting (``dtype="int8"`` for the second). ``static``: a table of token vectors by Model2Vec's
-    distillation, for ``model2vec`` and sentence-transformers; hundreds of times faster, and no longer the same vectors.
+    ``last_hidden_state`` (B, L, D) and ``sentence_embedding`` (B, D), pooling and head included, which
+    ``SimCSE(output, backend="onnx")`` takes. ``openvino`` and ``openvino-int8``: the saved model with its converted
+    form, which ``SimCSE(output, backend="openvino")`` takes without converting (``dtype="int8"`` for the second).
+    ``static``: a table of token vectors by Model2Vec's distillation, for ``model2vec`` and sentence-transformers;
+    hundreds of times faster, and no longer the same vectors.
 
     Args:
         model: on the CPU, backend torch, float32.

@@ -1,27 +1,18 @@
-"""A model as one ONNX graph, pooling and head included, and running it in onnxruntime."""
+"""A model as one ONNX graph, pooling and head included."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from simcse_kit.encoder.backends.openvino import feed
+from simcse_kit.encoder.backends.onnx import INPUTS, OUTPUTS, open_session, vectors_of
 from simcse_kit.encoder.backends.tracing import Run, example, trace
 from simcse_kit.encoder.modules import Encoder
-from simcse_kit.encoder.tokens import length_batches
 from simcse_kit.errors import ModelError
 from simcse_kit.model import SimCSE
-from simcse_kit.types import Vectors
-
-INPUTS = ("input_ids", "attention_mask")
-OUTPUTS = ("last_hidden_state", "sentence_embedding")  # the first is what sentence-transformers pools itself
-_BATCH_SIZE = 32
 
 
 class _Graph(nn.Module):
@@ -69,8 +60,8 @@ def write_onnx(model: SimCSE, path: Path) -> None:
             external_data=_too_large(encoder),
             verbose=False,
         )
-        session = _session(path)
-        return None, lambda given: _vectors(session, {name: given[name] for name in INPUTS})
+        session = open_session(path)
+        return None, lambda given: vectors_of(session, {name: given[name] for name in INPUTS})
 
     trace(model.encoder, convert, name=model.name, tool="ONNX")
 
@@ -78,33 +69,3 @@ def write_onnx(model: SimCSE, path: Path) -> None:
 def _too_large(encoder: Encoder) -> bool:
     """Whether the weights need files of their own: a graph's file may hold 2 GiB."""
     return sum(weight.numel() * weight.element_size() for weight in encoder.parameters()) > 1 << 30
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-
-
-def _vectors(session: Any, given: dict[str, NDArray[Any]]) -> Vectors:
-    vectors: Vectors = session.run([OUTPUTS[1]], given)[0]
-    return vectors
-
-
-class OnnxModel:
-    """A graph of `write_onnx` with the tokenizer of its model."""
-
-    def __init__(self, model: SimCSE, path: Path) -> None:
-        self.model = model
-        self._session = _session(path)
-
-    def encode(self, sentences: Sequence[str]) -> Vectors:
-        """N sentences to (N, D)."""
-        prompt = self.model.default_prompt()
-        tokens = self.model.tokenize([prompt + text for text in sentences])
-        out = np.empty((len(sentences), self.model.encoder.dimension), np.float32)
-        for indices in length_batches(tokens.lengths, _BATCH_SIZE, pads=self.model.encoder.pads):
-            out[indices] = _vectors(
-                self._session, feed(tokens, indices, self.model.tokenizer.pad_token_id, set(INPUTS))
-            )
-        return out[:, : self.model.get_embedding_dimension()]

@@ -159,7 +159,7 @@ def test_auto_asks_the_processor_and_says_so(tiny_model: ModelFolder) -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"backend": "onnx"}, "backend must be one of torch, openvino; got 'onnx'"),
+        ({"backend": "tflite"}, "backend must be one of torch, openvino, onnx; got 'tflite'"),
         ({"dtype": "float16"}, "dtype of backend torch must be one of float32, bfloat16, auto; got 'float16'"),
         ({"dtype": "int8"}, "int8 runs with backend openvino"),
         ({"calibration": ["a"]}, "calibration sentences are for dtype int8"),

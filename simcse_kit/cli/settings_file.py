@@ -1,0 +1,65 @@
+"""``--config FILE``: a command's options in a TOML file, below the command line and the environment."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def _read(context: typer.Context, value: Path | None) -> None:
+    if value is not None:
+        context.default_map = {**(context.default_map or {}), **settings_of(value, context.command.params)}
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="TOML file of these options, such as port = 8000. The command line goes before the environment, the "
+        "environment before the file.",
+        metavar="FILE",
+        is_eager=True,
+        callback=_read,
+        expose_value=False,
+    ),
+]
+
+
+def settings_of(path: Path, parameters: list[Any]) -> dict[str, Any]:
+    """What a file sets, by the parameters' names.
+
+    Raises:
+        SimCSEKitError: it cannot be read, or has a key that is no parameter, or a value of another kind.
+    """
+    from simcse_kit.errors import SimCSEKitError
+
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SimCSEKitError(f"--config {path} cannot be read: {error}") from error
+    known = {str(one.name).replace("_", "-"): one for one in parameters if one.name not in ("config", "help")}
+    found = {}
+    for key, value in given.items():
+        parameter = known.get(key.replace("_", "-"))
+        if parameter is None:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; it may set {', '.join(known)}"
+            raise SimCSEKitError(f"{path}: {key} is no option of this command{hint}")
+        if (wanted := _wanted(parameter, value)) is not None:
+            raise SimCSEKitError(f"{path}: {key} takes {wanted}; got {value!r}")
+        found[str(parameter.name)] = value
+    return found
+
+
+def _wanted(parameter: Any, value: Any) -> str | None:
+    """What a parameter takes, where a value of TOML is something else."""
+    if getattr(parameter, "multiple", False) or parameter.nargs != 1:
+        fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return None if fits else 'a list of strings, such as ["a", "b"]'
+    if getattr(parameter, "is_flag", False):
+        return None if isinstance(value, bool) else "true or false"
+    return None if isinstance(value, str | int | float) and not isinstance(value, bool) else "one text or number"
