@@ -15,7 +15,7 @@ from simcse_kit.search.address import index_address
 if TYPE_CHECKING:
     from simcse_kit.search import MinedPair
     from simcse_kit.search.cross_tab import CrossTab
-    from simcse_kit.search.groups import Group, Groups
+    from simcse_kit.search.groups import Groups, SimilarGroup
     from simcse_kit.search.mining import Mined
 
 _SHOWN = 10  # pairs, groups, or values of a field
@@ -191,6 +191,6 @@ def _record(pair: MinedPair) -> dict[str, Any]:
     return {"score": round(pair.score, 6), "group": pair.group, **ends}
 
 
-def _group_record(group: Group) -> dict[str, Any]:
+def _group_record(group: SimilarGroup) -> dict[str, Any]:
     representative, *members = ({"id": row.id, "text": row.text} for row in (group.representative, *group.members))
     return {"group": group.number, "size": group.size, "representative": representative, "members": members}

@@ -13,12 +13,12 @@ from simcse_kit.search.rows import Hit
 _FIRST = 20  # hits of the first search, at least
 _MORE = 4  # times as many hits in each further search
 
-Search = Callable[[Sequence[int], int], list[list[Hit]]]
+SearchMany = Callable[[Sequence[int], int], list[list[Hit]]]
 """The so many best hits of those queries that have these numbers."""
 
 
 def best_of_groups(
-    search: Search, queries: int, k: int, field: str, rows: int, most: int | None = None
+    search: SearchMany, queries: int, k: int, field: str, rows: int, most: int | None = None
 ) -> list[list[Hit]]:
     """The best hit of each group of rows that have one value in a field: for each query ``k`` hits of ``k`` groups.
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from simcse_kit.search.clustering import Clusters, cluster_rows
     from simcse_kit.search.collection import Collection
     from simcse_kit.search.cross_tab import CrossTab
-    from simcse_kit.search.groups import Group, Groups
+    from simcse_kit.search.groups import Groups, SimilarGroup
     from simcse_kit.search.kinds._lines import KINDS
     from simcse_kit.search.mining import Mined, MinedPair, mine
     from simcse_kit.search.number_of_clusters import ClusterChoice
@@ -26,7 +26,7 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "Clusters": "clustering",
     "Collection": "collection",
     "CrossTab": "cross_tab",
-    "Group": "groups",
+    "SimilarGroup": "groups",
     "Groups": "groups",
     "Hit": "rows",
     "IndexInfo": "snapshot",
@@ -47,13 +47,13 @@ __all__ = [
     "Clusters",
     "Collection",
     "CrossTab",
-    "Group",
     "Groups",
     "Hit",
     "IndexInfo",
     "IndexRow",
     "Mined",
     "MinedPair",
+    "SimilarGroup",
     "cluster_rows",
     "mine",
     "new_collection",

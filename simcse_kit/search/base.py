@@ -22,7 +22,7 @@ from simcse_kit.search.checks import (
     unit_queries,
     unit_vectors,
 )
-from simcse_kit.search.fields import Fields, check_fields, check_known, with_rows
+from simcse_kit.search.fields import Fields, check_fields, check_known_field, with_rows
 from simcse_kit.search.filters import Condition, parse_filter
 from simcse_kit.search.hybrid import WordSearch, keyword_entry
 from simcse_kit.search.rows import Hit, Id, IndexRow
@@ -201,7 +201,7 @@ class BaseCollection(WordSearch, ABC):
     def check_field(self, field: str, who: str) -> None:
         """A `SearchIndexError` for a field that no row has; ``who`` names it, a dot goes into an object."""
         if len(self):
-            check_known(field.split(".")[0], self._snapshot.fields, who)
+            check_known_field(field.split(".")[0], self._snapshot.fields, who)
 
     @property
     def fields(self) -> Fields | None:

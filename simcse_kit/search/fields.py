@@ -45,7 +45,7 @@ def check_fields(condition: Condition, fields: Fields | None) -> None:
     if fields is None or isinstance(condition, Exists):
         return
     if isinstance(condition, Compare):
-        check_known(condition.path[0], fields, "the filter compares", ". Only $exists may ask for any")
+        check_known_field(condition.path[0], fields, "the filter compares", ". Only $exists may ask for any")
         known, kind = fields[condition.path[0]], kind_of(condition.value)
         if len(condition.path) == 1 and known in _PLAIN and breaks(known, kind):
             raise SearchIndexError(
@@ -57,7 +57,7 @@ def check_fields(condition: Condition, fields: Fields | None) -> None:
         check_fields(part, fields)
 
 
-def check_known(name: str, fields: Fields | None, who: str, hint: str = "") -> None:
+def check_known_field(name: str, fields: Fields | None, who: str, hint: str = "") -> None:
     """A `SearchIndexError` for a field that no row of the index has; ``who`` names it: "the filter compares"."""
     if fields is not None and name not in fields:
         there = ", ".join(f"{known} ({kind})" for known, kind in fields.items()) or "none"

@@ -18,7 +18,7 @@ _BATCH = 1024  # rows that are read at once; a larger group's are
 _EQUAL = 1e-6  # mean cosines that differ by less are one
 
 
-class Group(NamedTuple):
+class SimilarGroup(NamedTuple):
     """Rows that pairs connect, directly or by others between them."""
 
     number: int  # 0 is the largest group
@@ -48,7 +48,7 @@ class Groups:
     def __repr__(self) -> str:
         return f"Groups({len(self):,} groups of {len(self.numbers):,} sentences)"
 
-    def __iter__(self) -> Iterator[Group]:
+    def __iter__(self) -> Iterator[SimilarGroup]:
         first = 0
         while first < len(self):
             fits = int(np.searchsorted(self.offsets, self.offsets[first] + _BATCH, side="right")) - 1
@@ -60,7 +60,7 @@ class Groups:
                 own = slice(*(self.offsets[group : group + 2] - self.offsets[first]))
                 members = [rows[number] for number in numbers[own].tolist()]
                 central = int(np.flatnonzero(cosines[own] >= cosines[own].max() - _EQUAL)[0])
-                yield Group(group, members[central], members)
+                yield SimilarGroup(group, members[central], members)
             first = last
 
     def _mean_cosines(self, first: int, last: int) -> Vectors:

@@ -13,7 +13,7 @@ from simcse_kit.search.fusion import CODE_WEIGHT, DEPTH, RARE, WEIGHT, alone, fu
 from simcse_kit.search.rows import Hit, IndexRow
 from simcse_kit.search.store import KeywordEntry
 from simcse_kit.search.vectors import Nearest
-from simcse_kit.search.words import VERSION, words_of
+from simcse_kit.search.words import VERSION, split_words
 from simcse_kit.types import Vectors
 
 
@@ -88,7 +88,7 @@ class WordSearch(ABC):
 
     def _weights(self, queries: Sequence[str]) -> list[float]:
         """How much words count beside meaning for each of Q texts: more where one has a code that few rows hold."""
-        codes = [[word for word in dict.fromkeys(words_of(query)) if is_code(word)] for query in queries]
+        codes = [[word for word in dict.fromkeys(split_words(query)) if is_code(word)] for query in queries]
         asked = list(dict.fromkeys(word for own in codes for word in own))
         if not asked:
             return [WEIGHT] * len(queries)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from simcse_kit.search.postings import Postings
 from simcse_kit.search.rows import RowTable
 from simcse_kit.search.vectors import Mask, Nearest
-from simcse_kit.search.words import words_of
+from simcse_kit.search.words import split_words
 
 K1 = 1.2  # how soon further occurrences of a word stop counting
 B = 0.75  # how much a long text needs more of them
-Floats = NDArray[np.float64]
+Scores = NDArray[np.float64]
 
 
 class Keywords:
@@ -30,14 +30,14 @@ class Keywords:
         self._live = live
 
     @cached_property
-    def _norms(self) -> Floats:
+    def _norms(self) -> Scores:
         """What a count is compared with, of every row: ``K1`` for a text of average length."""
         lengths = np.zeros(len(self._live))
         for table in self._tables:
             found = self._of_live(table.lengths())
             lengths[found.rows] = found.counts
         mean = lengths.sum() / max(1, np.count_nonzero(self._live))
-        norms: Floats = K1 * (1 - B + B * lengths / max(mean, 1.0))
+        norms: Scores = K1 * (1 - B + B * lengths / max(mean, 1.0))
         return norms
 
     def nearest(self, queries: Iterable[str], k: int, allowed: Mask | None = None) -> Nearest:
@@ -49,7 +49,7 @@ class Keywords:
             best.rows[place, : len(rows)] = rows
         return best
 
-    def _best(self, query: str, k: int, allowed: Mask | None) -> tuple[Floats, NDArray[np.int64]]:
+    def _best(self, query: str, k: int, allowed: Mask | None) -> tuple[Scores, NDArray[np.int64]]:
         scores = self.scores(query)
         if allowed is not None:
             scores[~allowed] = 0
@@ -60,11 +60,11 @@ class Keywords:
         order = np.lexsort((rows, -scores[rows]))[:k]
         return scores[rows[order]], rows[order]
 
-    def scores(self, query: str) -> Floats:
+    def scores(self, query: str) -> Scores:
         """BM25 of every row, (N,): 0 where it shares no word with a text."""
         scores = np.zeros(len(self._live))
         count = np.count_nonzero(self._live)
-        for word, times in Counter(words_of(query)).items():
+        for word, times in Counter(split_words(query)).items():
             for_word = [self._of_live(table.postings(word)) for table in self._tables]
             holding = sum(len(found.rows) for found in for_word)
             weight = times * np.log1p((count - holding + 0.5) / (holding + 0.5))

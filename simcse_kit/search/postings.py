@@ -14,7 +14,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.search.words import words_of
+from simcse_kit.search.words import split_words
 
 # A list covers rows that follow one another, from `first` on: offsets and counts of those that hold the word
 SCHEMA = """
@@ -46,7 +46,7 @@ def _add_lists(connection: apsw.Connection, first: int, texts: Sequence[str]) ->
     lists: dict[str, tuple[list[int], list[int]]] = {}
     lengths = np.zeros(len(texts), _LENGTH)
     for offset, text in enumerate(texts):
-        counts = Counter(words_of(text, letters=True))
+        counts = Counter(split_words(text, letters=True))
         lengths[offset] = counts.total()
         for word, count in counts.items():
             offsets, own = lists.setdefault(word, ([], []))

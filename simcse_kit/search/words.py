@@ -19,7 +19,7 @@ _RUN = re.compile(f"(?P<unspaced>[{_UNSPACED}]+)|[^{_UNSPACED}]+")
 _PART = re.compile(rf"(?:[^\W_]|[{_INDIC}])+(?:\+\+|#(?!\w))?")  # C++ and C# are words
 
 
-def words_of(text: str, *, letters: bool = False) -> list[str]:
+def split_words(text: str, *, letters: bool = False) -> list[str]:
     """Words in their order, without case and accents.
 
     A word is a run of letters and digits. Of parts that punctuation joins, each is a word, and so is the whole, so that
@@ -29,9 +29,9 @@ def words_of(text: str, *, letters: bool = False) -> list[str]:
     ``letters``: there, each letter is a word too. A text has them, so that a query of one letter finds it.
 
     Examples:
-        >>> words_of("Error 0x80070057, see ABC-123!")
+        >>> split_words("Error 0x80070057, see ABC-123!")
         ['error', '0x80070057', 'see', 'abc', '123', 'abc123']
-        >>> words_of("서울에서 C++ 1.2")
+        >>> split_words("서울에서 C++ 1.2")
         ['서울', '울에', '에서', 'c++', '1', '2', '1.2']
     """
     return [word for chunk in unicodedata.normalize("NFKC", text).split() for word in _words(chunk, letters)]

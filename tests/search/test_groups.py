@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simcse_kit.search import mine
-from simcse_kit.search.groups import Group, Groups
+from simcse_kit.search.groups import Groups, SimilarGroup
 from support.stores import Store
 
 
@@ -20,7 +20,7 @@ def on_a_circle(store: Store, *angles: float) -> Groups:
     return mine(collection, float(np.cos(np.deg2rad(25)))).by_group()
 
 
-def shown(group: Group) -> tuple[int, str, list[str]]:
+def shown(group: SimilarGroup) -> tuple[int, str, list[str]]:
     return group.number, group.representative.text, [row.text for row in group.members]
 
 

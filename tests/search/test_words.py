@@ -6,21 +6,21 @@ import unicodedata
 
 import pytest
 
-from simcse_kit.search.words import words_of
+from simcse_kit.search.words import split_words
 
 
 @pytest.mark.parametrize("code", ["0x80070057", "ABC-123", "ABC_123", "v1.2.3", "2024-01-31", "C++", "C#", "a@b.org"])
 def test_a_code_is_a_word_of_its_own_among_others(code: str) -> None:
     """The last word of the code is the whole of it, also where punctuation stands around."""
-    whole = words_of(code)[-1]
-    assert whole in words_of(f"see ({code}), please")
-    assert whole not in words_of("see " + " ".join(words_of(code)[:-1] or ["else"]))
+    whole = split_words(code)[-1]
+    assert whole in split_words(f"see ({code}), please")
+    assert whole not in split_words("see " + " ".join(split_words(code)[:-1] or ["else"]))
 
 
 def test_parts_of_a_code_are_words_too() -> None:
-    assert words_of("ABC-123") == ["abc", "123", "abc123"]
-    assert words_of("1.2.3") == ["1", "2", "3", "1.2.3"]
-    assert words_of("E-Mail")[-1] == words_of("email")[0]
+    assert split_words("ABC-123") == ["abc", "123", "abc123"]
+    assert split_words("1.2.3") == ["1", "2", "3", "1.2.3"]
+    assert split_words("E-Mail")[-1] == split_words("email")[0]
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_parts_of_a_code_are_words_too() -> None:
     ],
 )
 def test_case_accents_and_forms_of_the_same_letters_do_not_count(one: str, other: str) -> None:
-    assert words_of(one) == words_of(other)
+    assert split_words(one) == split_words(other)
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("か", "が"), ("は", "ぱ"), ("हिन्दी", "हन्दी"), ("ไม้", "ไมา"), ("1.2", "12")]
 )
 def test_other_letters_are_other_words(one: str, other: str) -> None:
-    assert set(words_of(one)).isdisjoint(words_of(other)) or words_of(one)[-1] != words_of(other)[-1]
+    assert set(split_words(one)).isdisjoint(split_words(other)) or split_words(one)[-1] != split_words(other)[-1]
 
 
 @pytest.mark.parametrize(
@@ -58,21 +58,21 @@ def test_other_letters_are_other_words(one: str, other: str) -> None:
     ],
 )
 def test_a_query_in_any_script_shares_its_words_with_the_text_that_holds_it(query: str, text: str) -> None:
-    assert words_of(query)
-    assert set(words_of(query)) <= set(words_of(text, letters=True))
+    assert split_words(query)
+    assert set(split_words(query)) <= set(split_words(text, letters=True))
 
 
 def test_a_longer_query_is_not_found_by_single_letters() -> None:
-    assert words_of("東京") == ["東京"]
-    assert words_of("東京", letters=True) == ["東京", "東", "京"]
+    assert split_words("東京") == ["東京"]
+    assert split_words("東京", letters=True) == ["東京", "東", "京"]
 
 
 @pytest.mark.parametrize("text", ["", " ", "!?", "—", "\x00", "🙂", '"*"'])
 def test_what_holds_no_letter_has_no_word(text: str) -> None:
-    assert words_of(text) == []
+    assert split_words(text) == []
 
 
 def test_operators_of_query_languages_are_plain_words() -> None:
-    assert words_of('"the cat" AND NOT (dog* OR NEAR(a b, 2)) text:x ^y') == (
+    assert split_words('"the cat" AND NOT (dog* OR NEAR(a b, 2)) text:x ^y') == (
         ["the", "cat", "and", "not", "dog", "or", "near", "a", "neara", "b", "2", "text", "x", "textx", "y"]
     )

@@ -18,7 +18,7 @@ from simcse_kit.search.kinds import KINDS, MilvusIndex
 from simcse_kit.search.milvus.filters import MOST_TERMS, TERM_BYTES, terms
 from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.store import KeywordEntry, Searched
-from simcse_kit.search.words import words_of
+from simcse_kit.search.words import split_words
 
 PROPERTY = "simcse_kit"  # of the collection: `State` as JSON
 FORMAT_VERSION = 1
@@ -180,7 +180,7 @@ def _check_metadata(number: int, written: str) -> None:
 
 def written_words(text: str) -> str:
     """The words of a text as Milvus takes them."""
-    return " ".join(words_of(text, letters=True))
+    return " ".join(split_words(text, letters=True))
 
 
 def record_of(row: IndexRow, number: int, vector: Any) -> dict[str, Any]:

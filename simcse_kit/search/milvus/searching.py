@@ -16,7 +16,7 @@ from simcse_kit.search.rows import IndexRow
 from simcse_kit.search.store import Searched
 from simcse_kit.search.structure import TOP
 from simcse_kit.search.vectors import Nearest, exact_nearest, merged, normalized
-from simcse_kit.search.words import words_of
+from simcse_kit.search.words import split_words
 from simcse_kit.types import Vectors
 
 _QUERIES = 200  # rows to tune by
@@ -74,7 +74,7 @@ def nearest(
 def by_bm25(remote: Remote, queries: Sequence[str], k: int, expression: str) -> Nearest:
     """The k best rows of Q texts by Milvus's BM25, by number."""
     found = Nearest(np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64))
-    texts = [" ".join(words_of(query)) for query in queries]
+    texts = [" ".join(split_words(query)) for query in queries]
     asked = [place for place, text in enumerate(texts) if text]
     if not k or not asked:
         return found

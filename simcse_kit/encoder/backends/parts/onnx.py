@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @BACKENDS.register
 @dataclass(frozen=True, kw_only=True)
-class Onnx(EncodeBackend):
+class OnnxRuntime(EncodeBackend):
     """The graph in the model's folder."""
 
     name = "onnx"
