@@ -25,8 +25,8 @@ def hybrid_table() -> str:
         lines.append(f"| {words} | {' | '.join(_cell(own['ways'][way]) for own in domains.values())} |")
     held_out = ", ".join(name for name, own in domains.items() if not own["developed"])
     return (
-        f"{found['model']}, no label seen; the weights were chosen on the other domains than {held_out}. In brackets\n"
-        "the 95 % interval of the difference from meaning; codes: reports of errors, asked for by their codes\n"
+        f"{found['model']}; the weights were chosen on the other domains, not on {held_out}. In brackets the 95 %\n"
+        "interval of the difference from meaning. Codes: reports of errors, asked for by their codes\n"
         "([hybrid.json](eval/results/hybrid.json)):\n\n" + "\n".join(lines)
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from simcse_kit.search.fusion import DEPTH, alone, fused
+from simcse_kit.search.fusion import CODE_WEIGHT, DEPTH, WEIGHT, alone, fused
 from simcse_kit.search.vectors import Nearest
 
 
@@ -64,3 +67,15 @@ def test_nothing_found_is_nothing() -> None:
     assert alone(none, 5) == [[]]
     empty = Nearest(np.zeros((2, 0), np.float32), np.zeros((2, 0), np.int64))
     assert fused(empty, empty, [0.3, 0.3], 5) == [[], []]
+
+
+def test_what_was_measured_is_these_weights_and_harms_no_domain() -> None:
+    """The gain on documents of plain fusion stays, and no domain of short texts loses half a point."""
+    path = Path(__file__).parents[2] / "eval" / "results" / "hybrid.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    weights = found["weights"]
+    assert (weights["words"], weights["words_with_code"], weights["depth"]) == (WEIGHT, CODE_WEIGHT, DEPTH)
+    ways = {name: own["ways"] for name, own in found["domains"].items()}
+    assert ways["cranfield"]["hybrid"]["change"] > 0.9 * ways["cranfield"]["plain"]["change"] > 0
+    assert min(own["hybrid"]["change"] for own in ways.values()) > -0.5
+    assert ways["codes"]["hybrid"]["score"] > 90 > 50 > ways["codes"]["dense"]["score"]
