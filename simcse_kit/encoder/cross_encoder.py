@@ -88,7 +88,9 @@ class CrossEncoder:
         folder = _transformer(source.folder)
         config = load_config(folder, trust_remote_code=trust_remote_code)
         _check_kind(self.name, config)
-        self.activation_fn = activation_fn or _activation(source.folder, config, trust_remote_code=trust_remote_code)
+        if activation_fn is None:
+            activation_fn = _activation(source.folder, config, trust_remote_code=trust_remote_code)
+        self.activation_fn = activation_fn
         self.tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
         model: Any = _classifier(self.name, folder, config, trust_remote_code=trust_remote_code)
         self.model = model.to(self._device).eval()
@@ -137,7 +139,7 @@ class CrossEncoder:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
         scores = np.empty(len(firsts), np.float32)
-        activation = activation_fn or self.activation_fn
+        activation = self.activation_fn if activation_fn is None else activation_fn
         cut = 0
         with reported(len(firsts), show_progress_bar) as on_batch:
             for start in range(0, len(firsts), _CHUNK):

@@ -25,7 +25,8 @@ class ClusterChoice(NamedTuple):
 
     def __str__(self) -> str:
         if not self.tried:
-            return f"{self.fitted:,} sentences are too few to choose a number of clusters: {self.n_clusters}"
+            few = f"{self.fitted:,} sentences are too few, or too much alike, to compare others"
+            return f"{self.n_clusters} cluster: {few}"
         own, best = dict(self.tried)[self.n_clusters], max(mean for _, mean in self.tried)
         return (
             f"{self.n_clusters} clusters, chosen among {len(self.tried)} numbers from {self.tried[0][0]} to "

@@ -43,10 +43,11 @@ def test_no_more_than_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> 
     assert choice.tried[-1][0] <= 50
 
 
-def test_too_few_rows_are_one_cluster() -> None:
-    choice = choose_number(blobs(1, 5))
+@pytest.mark.parametrize("vectors", [blobs(1, 5), np.tile(blobs(1, 1), (100, 1))], ids=["five", "one text"])
+def test_rows_that_are_few_or_alike_are_one_cluster(vectors: np.ndarray) -> None:
+    choice = choose_number(vectors)
     assert (choice.n_clusters, choice.tried) == (1, [])
-    assert str(choice) == "5 sentences are too few to choose a number of clusters: 1"
+    assert str(choice) == f"1 cluster: {len(vectors)} sentences are too few, or too much alike, to compare others"
 
 
 def test_rows_are_clustered_by_the_number_that_was_chosen(store: Store) -> None:
