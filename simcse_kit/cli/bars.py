@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from time import monotonic
 from typing import Any, ClassVar
 
 from tqdm.std import tqdm
+
+from simcse_kit.cli.lines import write_line
 
 _OF_KNOWN_LENGTH = "{desc}: {percentage:.0f}% {n_fmt}/{total_fmt} {unit} [{elapsed}, {rate_fmt}{postfix}]"
 
@@ -35,11 +36,10 @@ class _Lines(tqdm):  # type: ignore[misc]
         now = monotonic()
         if self.disable or now - self._last >= self.seconds:  # `close` disables it first
             self._last = now
-            sys.stderr.write(self.line() + "\n")
-            sys.stderr.flush()
+            self.write_line()
 
-    def line(self) -> str:
-        """What is written."""
+    def write_line(self) -> None:
+        """Write what is done."""
         raise NotImplementedError
 
 
@@ -48,12 +48,13 @@ class LogBar(_Lines):
 
     seconds = 30.0
 
-    def line(self) -> str:
+    def write_line(self) -> None:
         """As tqdm words it: how much is done, for how long, how fast."""
         shown = dict(self.format_dict)
         if self.total and shown["bar_format"] is None:
             shown["bar_format"] = _OF_KNOWN_LENGTH
-        return str(self.format_meter(**shown))
+        sys.stderr.write(self.format_meter(**shown) + "\n")
+        sys.stderr.flush()
 
 
 class JsonBar(_Lines):
@@ -61,20 +62,19 @@ class JsonBar(_Lines):
 
     seconds = 1.0
 
-    def line(self) -> str:
+    def write_line(self) -> None:
         """What is done, of how much (null: not known), in seconds; ``ended`` is true in a bar's last line."""
         shown = self.format_dict
-        values = {
-            "kind": "progress",
-            "what": self.desc.removesuffix(": "),
-            "done": shown["n"],
-            "total": shown["total"],
-            "unit": shown["unit"],
-            "seconds": round(shown["elapsed"], 3),
-            "note": shown["postfix"],
-            "ended": self.disable,
-        }
-        return json.dumps(values, ensure_ascii=False)
+        write_line(
+            "progress",
+            what=self.desc.removesuffix(": "),
+            done=shown["n"],
+            total=shown["total"],
+            unit=shown["unit"],
+            seconds=round(shown["elapsed"], 3),
+            note=shown["postfix"],
+            ended=self.disable,
+        )
 
 
 def no_bar(*arguments: Any, **settings: Any) -> tqdm:

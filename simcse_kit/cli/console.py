@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from simcse_kit import bars
+from simcse_kit.cli.lines import write_line
 
 _PLAIN_WIDTH = 4000  # columns where the output is no terminal: a line of a table stays a line
 _LONGEST = 1000  # characters of a text in a table
@@ -23,6 +24,7 @@ Style = Literal["bars", "lines", "json", "quiet"]
 Kind = Literal["message", "note", "error"]
 
 _style: Style = "bars"
+_OTHERS_BARS = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")  # read when they are imported
 
 
 def _console(stream: Any, *, stderr: bool) -> Console:
@@ -59,7 +61,7 @@ class _JsonLines:
 
     def write(self, text: str) -> int:
         for line in filter(str.strip, text.splitlines()):
-            sys.stderr.write(json.dumps({"kind": self._kind, "text": line.rstrip()}, ensure_ascii=False) + "\n")
+            write_line(self._kind, text=line.rstrip())
         return len(text)
 
     def flush(self) -> None:
@@ -79,6 +81,8 @@ def speaking() -> Iterator[None]:
 
 def speak(style: Style) -> None:
     """Choose what standard error gets from now on."""
+    if style in ("json", "quiet"):
+        os.environ |= dict.fromkeys(_OTHERS_BARS, "1")
 
     def make(*arguments: Any, **settings: Any) -> Any:
         from simcse_kit.cli import bars as kinds  # which imports tqdm

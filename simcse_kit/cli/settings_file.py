@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,22 @@ import typer
 
 
 def _read(context: typer.Context, value: Path | None) -> None:
+    if not context.resilient_parsing:
+        _say_unknown(context)
     if value is not None:
         context.default_map = {**(context.default_map or {}), **settings_of(value, context.command.params)}
+
+
+def _say_unknown(context: typer.Context) -> None:
+    """A notice for a variable that only looks like an option; other programs may have set it."""
+    from simcse_kit.errors import say_once
+
+    prefix = f"{context.auto_envvar_prefix}_"
+    known = {prefix + str(one.name).upper() for one in context.command.params}
+    for name in sorted(os.environ):
+        if name.startswith(prefix) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            say_once(f"{name} is no option of this command" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 ConfigFile = Annotated[

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simcse_kit.serving.guard import send_error
+from simcse_kit.serving.guard import OPEN, send_error
+from simcse_kit.serving.logs import ROUTE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -48,6 +49,7 @@ class Reloading:
         elif self._running is not None:
             await self._running(scope, receive, send)
         elif scope["type"] == "http":
+            scope.get(ROUTE, []).append(scope["path"] if scope["path"] in OPEN else "other")
             await send_error(send, 503, "the server is loading; try again in a second", "loading")
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -45,6 +45,15 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
     assert (asked["targets"], asked["port"], asked["root_path"]) == (["e"], 3, "/file")
 
 
+def test_a_misspelt_variable_is_said(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMCSE_KIT_SERVE_PROT", "1")
+    done = run("serve", "a")
+    assert "SIMCSE_KIT_SERVE_PROT is no option of this command; did you mean SIMCSE_KIT_SERVE_PORT?" in done.stderr
+    assert asked["port"] == 8000
+    monkeypatch.delenv("SIMCSE_KIT_SERVE_PROT")
+    assert run("serve", "a").stderr == ""
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -110,6 +110,19 @@ def test_quiet_writes_nothing_but_results(before: bool, model_folder: Path, corp
     assert "40" in done.stdout
 
 
+@pytest.mark.parametrize("style", ["quiet", "json"])
+def test_downloads_show_no_bar_either(style: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        monkeypatch.setenv(name, "0")
+    code = (
+        f"from simcse_kit.cli.console import speak; speak({style!r})\n"
+        "import huggingface_hub.constants as hub, datasets.config as data\n"
+        "print(hub.HF_HUB_DISABLE_PROGRESS_BARS, data.HF_DATASETS_DISABLE_PROGRESS_BARS)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
 def test_quiet_still_says_what_is_wrong(tmp_path: Path) -> None:
     done = run("search", tmp_path / "nothing", "query", "--quiet")
     assert (done.returncode, done.stdout) == (1, "")

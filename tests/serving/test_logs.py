@@ -70,10 +70,13 @@ def test_errors_have_it_too(index: SentenceIndex, monkeypatch: pytest.MonkeyPatc
     assert {answer.headers["x-request-id"] for answer in asked.values()} == {"mine"}
 
 
-def test_a_server_that_loads_answers_with_it() -> None:
+def test_a_server_that_loads_answers_with_it(written: Callable[[], str]) -> None:
+    log_to_stderr("json", requests=True)
     client = TestClient(Requests(Reloading(lambda: None, 1)))  # type: ignore[arg-type,return-value]
     answer = client.get("/health", headers={"X-Request-ID": "mine"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (503, "mine")
+    client.get("/documents/confidential-id")
+    assert [json.loads(line)["route"] for line in written().splitlines()] == ["/health", "other"]
 
 
 def test_what_is_no_http_is_answered_and_written_down_too(index: SentenceIndex, written: Callable[[], str]) -> None:

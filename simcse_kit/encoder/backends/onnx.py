@@ -50,7 +50,7 @@ class OnnxBackend:
         prompt_length: int = 0,
         on_batch: OnBatch = None,
     ) -> None:
-        """See `Backend.embed`; ``out`` is on the CPU, a tensor or an array."""
+        """Write the vectors as `Backend.embed` says; ``out`` is a tensor on the CPU, or an array."""
         if prompt_length:
             raise ModelError(
                 "this model leaves its prompts out of the pooling, which an ONNX graph cannot; use backend torch or "
