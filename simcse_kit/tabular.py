@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,8 @@ T = TypeVar("T")
 class Tabular:
     """A result that is a table: `_records` gives its rows, at full precision, each with the same columns."""
 
+    _columns: ClassVar[tuple[str, ...]] = ()  # of a table without rows
+
     def _records(self) -> Iterable[Mapping[str, Any]]:
         raise NotImplementedError
 
@@ -32,7 +34,8 @@ class Tabular:
         """The rows as a pandas DataFrame, at full precision."""
         import pandas as pd
 
-        return pd.DataFrame(list(self._records()))
+        records = list(self._records())
+        return pd.DataFrame(records) if records else pd.DataFrame(columns=list(self._columns))
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -13,14 +13,14 @@ _WORDS = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
 _TYPICAL = 2  # times as frequent in its class as in the others: a keyword
 
 
-def split_words(text: str) -> Iterator[str]:
+def terms_of(text: str) -> Iterator[str]:
     """The words of a text in small letters, of two letters or digits at least.
 
     Of Japanese and Chinese, which have no spaces between words, every two characters that follow each other.
 
-    >>> list(split_words("A card's PIN: 0x80070057"))
+    >>> list(terms_of("A card's PIN: 0x80070057"))
     ['card', 'pin', '0x80070057']
-    >>> list(split_words("東京都"))
+    >>> list(terms_of("東京都"))
     ['東京', '京都']
     """
     for word in _WORDS.findall(text.lower()):

@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.data.dataframe import to_dataframe
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.class_words import keywords as keywords_of
@@ -17,6 +16,7 @@ from simcse_kit.search.class_words import split_words
 from simcse_kit.search.cross_tab import CrossTab, cross_tab
 from simcse_kit.search.number_of_clusters import ClusterChoice, choose_number, spherical_kmeans
 from simcse_kit.search.rows import Hit, IndexRow
+from simcse_kit.tabular import html_table
 from simcse_kit.types import Vectors
 
 _BATCH = 1024  # rows that are read at once
@@ -60,15 +60,23 @@ class Clusters(NamedTuple):
 
     def to_dataframe(self, *, rows: bool = False) -> Any:
         """A ``pandas.DataFrame`` with a line for each cluster, or, where ``rows``, for each row: id, text, cluster."""
+        import pandas as pd
+
         if rows:
-            return to_dataframe(["id", "text", "cluster"], ((row.id, row.text, label) for row, label in self.rows()))
-        return to_dataframe(
-            ["cluster", "size", "cohesion", "keywords", "nearest"],
-            (
-                (label, one.size, one.cohesion, one.keywords, [hit.text for hit in one.nearest])
-                for label, one in enumerate(self.clusters)
-            ),
+            return pd.DataFrame([{"id": row.id, "text": row.text, "cluster": label} for row, label in self.rows()])
+        return pd.DataFrame(list(self._records()))
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for label, one in enumerate(self.clusters):
+            found = {"cluster": label, "size": one.size, "cohesion": one.cohesion, "keywords": one.keywords}
+            yield found | {"nearest": [hit.text for hit in one.nearest]}
+
+    def _repr_html_(self) -> str:
+        rows = (
+            row | {"keywords": ", ".join(row["keywords"]), "nearest": " · ".join(row["nearest"])}
+            for row in self._records()
         )
+        return html_table(rows, repr(self))
 
 
 def cluster_rows(

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.data.dataframe import to_dataframe
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.fields import value_at
 from simcse_kit.search.rows import IndexRow
+from simcse_kit.tabular import Tabular
 
 _MOST = 1_000  # values of a field
 
 
 @dataclass(frozen=True, repr=False)
-class CrossTab:
-    """Rows by cluster (K) and value (V) of a field."""
+class CrossTab(Tabular):
+    """Rows by cluster (K) and value (V) of a field; `to_dataframe` has a row for each cluster."""
 
     field: str
     values: list[str]  # (V,), the most frequent first; what is no text is written as JSON
@@ -32,13 +32,10 @@ class CrossTab:
         clusters, values = self.counts.shape
         return f"CrossTab({clusters:,} clusters, {values:,} values of {self.field!r})"
 
-    def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame`` with a line for each cluster and a column for each value."""
+    def _records(self) -> Iterator[dict[str, Any]]:
         names = ["cluster", *self.values, f"without {self.field}"]
-        return to_dataframe(
-            names,
-            ((label, *self.counts[label].tolist(), int(self.without[label])) for label in range(len(self.counts))),
-        )
+        for label in range(len(self.counts)):
+            yield dict(zip(names, [label, *self.counts[label].tolist(), int(self.without[label])], strict=True))
 
 
 def cross_tab(rows: Iterable[tuple[IndexRow, int]], clusters: int, field: str) -> CrossTab:

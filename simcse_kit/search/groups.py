@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.data.dataframe import to_dataframe
 from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.rows import IndexRow
+from simcse_kit.tabular import Tabular
 from simcse_kit.types import Vectors
 
 _BATCH = 1024  # rows that are read at once; a larger group's are
@@ -32,11 +32,13 @@ class SimilarGroup(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Groups:
+class Groups(Tabular):
     """All groups, the largest first: iterate over them. The texts of about a thousand rows, or of one group, are held.
 
-    Of G groups with M rows in all.
+    Of G groups with M rows in all. `to_dataframe` has a row for each member.
     """
+
+    _columns = ("group", "size", "representative", "id", "text")
 
     collection: BaseCollection
     numbers: NDArray[np.int64]  # (M,): rows by number, group by group
@@ -81,16 +83,12 @@ class Groups:
             part = slice(at, min(at + _BATCH, len(numbers)))
             yield part, self.collection.vectors_at(numbers[part].tolist())
 
-    def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame`` with a line for each row: group, size, representative (true or false), id, text."""
-        return to_dataframe(
-            ["group", "size", "representative", "id", "text"],
-            (
-                (group.number, group.size, row.id == group.representative.id, row.id, row.text)
-                for group in self
-                for row in group.members
-            ),
-        )
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for group in self:
+            for row in group.members:
+                central = row.id == group.representative.id
+                values = (group.number, group.size, central, row.id, row.text)
+                yield dict(zip(self._columns, values, strict=True))
 
 
 def groups_of(collection: BaseCollection, rows: NDArray[np.int64], groups: NDArray[np.int64]) -> Groups:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.bars import tqdm
-from simcse_kit.data.dataframe import to_dataframe
 from simcse_kit.search.base import BaseCollection, check_threshold
 from simcse_kit.search.checks import checked_count
 from simcse_kit.search.groups import Groups, groups_of
 from simcse_kit.search.rows import IndexRow
+from simcse_kit.tabular import Tabular
 
 _BATCH = 1024  # rows searched at once
 
@@ -29,8 +29,13 @@ class MinedPair(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Mined:
-    """Pairs of rows of a collection, best first: iterate over them, or over their groups (`by_group`)."""
+class Mined(Tabular):
+    """Pairs of rows of a collection, best first: iterate over them, or over their groups (`by_group`).
+
+    `to_dataframe` has a row for each pair.
+    """
+
+    _columns = ("score", "group", "first_id", "first_text", "second_id", "second_text")
 
     collection: BaseCollection
     scores: NDArray[np.float32]  # (P,)
@@ -58,10 +63,10 @@ class Mined:
         """The groups of rows that pairs connect, largest first, each with a representative and all its members."""
         return groups_of(self.collection, self.rows, self.groups)
 
-    def to_dataframe(self) -> Any:
-        """A ``pandas.DataFrame`` with a line for each pair: its score and group, id and text of both ends."""
-        names = ["score", "group", "first_id", "first_text", "second_id", "second_text"]
-        return to_dataframe(names, ((pair.score, pair.group, *pair.first[:2], *pair.second[:2]) for pair in self))
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for pair in self:
+            values = (pair.score, pair.group, *pair.first[:2], *pair.second[:2])
+            yield dict(zip(self._columns, values, strict=True))
 
 
 def mine(

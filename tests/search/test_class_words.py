@@ -7,7 +7,7 @@ from math import log
 
 import pytest
 
-from simcse_kit.search.class_words import class_tf_idf, keywords, split_words
+from simcse_kit.search.class_words import class_tf_idf, keywords, terms_of
 
 
 def test_weights_are_those_of_the_formula() -> None:
@@ -42,9 +42,9 @@ def test_one_class_and_empty_ones() -> None:
 
 
 def test_words() -> None:
-    assert list(split_words("I can't log in: ERROR 0x80070057, naïve Größe!")) == [
+    assert list(terms_of("I can't log in: ERROR 0x80070057, naïve Größe!")) == [
         "can", "log", "in", "error", "0x80070057", "naïve", "größe"
     ]  # fmt: skip
-    assert list(split_words("서울 카드를 분실")) == ["서울", "카드를", "분실"]
-    assert list(split_words("カード紛失 ok")) == ["カー", "ード", "ド紛", "紛失", "ok"]
-    assert list(split_words("猫 a 1 _")) == ["猫"]
+    assert list(terms_of("서울 카드를 분실")) == ["서울", "카드를", "분실"]
+    assert list(terms_of("カード紛失 ok")) == ["カー", "ード", "ド紛", "紛失", "ok"]
+    assert list(terms_of("猫 a 1 _")) == ["猫"]

@@ -101,16 +101,3 @@ def test_a_field_with_a_value_for_each_row_has_no_cross_table(store: Store, monk
     collection.add(["x"] * 10, blobs(2, 5), metadata=[{"n": n} for n in range(10)])
     with pytest.raises(SearchIndexError, match="'n' has more than 9 values"):
         cluster_rows(collection, 2).cross_tab("n")
-
-
-def test_without_pandas_the_way_on_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    from simcse_kit import MissingExtraError
-
-    collection = store.new(32, "flat")
-    collection.add(["x"] * 10, blobs(2, 5))
-    found = cluster_rows(collection, 2)
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtraError, match="pip install pandas"):
-        found.to_dataframe()
