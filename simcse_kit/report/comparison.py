@@ -144,7 +144,8 @@ class Comparison(Tabular):
                         best=ranked and value == rounded(highest[score], part.digits) != "–",
                     )
                 )
-            label = labels[i] if model.pooling is None else f"{labels[i]} ({model.pooling})"
+            said = model.pooling is None or model.pooling in labels[i].split()
+            label = labels[i] if said else f"{labels[i]} ({model.pooling})"
             lines.append(ScoreLine(label, len(model.results[suite]), cells))
         return ScoreTable(suite, part.unit, [SHORT.get(score, score) for score in scores], lines)
 
