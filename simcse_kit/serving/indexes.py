@@ -18,7 +18,7 @@ import numpy as np
 from simcse_kit.errors import DamagedIndexError, IndexChangedError, SearchIndexError, SlowFilterError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.search import Hit
-from simcse_kit.search.modes import SearchMode
+from simcse_kit.search.modes import SearchMode, check_mode
 from simcse_kit.serving.batching import Batcher, Busy
 from simcse_kit.serving.engines import EmbeddedTexts
 from simcse_kit.serving.errors import ApiError, IndexFault
@@ -163,7 +163,7 @@ class IndexEngine:
             IndexFault: the index is damaged.
         """
 
-        self.index.check_mode(mode, threshold)
+        check_mode(mode, threshold)
 
         async def once() -> Asked:
             if mode == "keyword":
@@ -224,11 +224,14 @@ class IndexEngine:
 
     def _run(self, queries: list[_Query]) -> list[list[Hit]]:
         results: list[list[Hit]] = [[] for _ in queries]
-        with self._lock, _fault():
-            index = self._fresh()
+        with self._lock:
+            with _fault():
+                index = self._fresh()
             for shared in {query.shared for query in queries}:
                 numbers = [number for number, query in enumerate(queries) if query.shared == shared]
-                found = _found(index, [queries[number] for number in numbers], shared)
+                index.check_mode(shared.mode)  # no fault of the index
+                with _fault():
+                    found = _found(index, [queries[number] for number in numbers], shared)
                 for number, hits in zip(numbers, found, strict=True):
                     results[number] = hits
         return results

@@ -81,6 +81,16 @@ def test_what_was_added_is_found_by_its_words(client: TestClient) -> None:
     assert bodies(client, queries="ABC-123", mode="keyword")[0]["text"] == "A zebra with ABC-123."
 
 
+def test_keywords_that_another_process_adds_are_searched(client: TestClient, index: SentenceIndex) -> None:
+    assert index.folder is not None
+    search(client, 422, queries="cat", index="plain", mode="hybrid")
+    SentenceIndex.open(index.folder, index.model).compact(hybrid=True)
+    assert bodies(client, queries="cat", index="plain", mode="keyword")
+    SentenceIndex.open(index.folder, index.model).compact(hybrid=False)
+    assert "no keywords" in search(client, 422, queries="cat", index="plain", mode="hybrid")["error"]["message"]
+    assert bodies(client, queries="cat", index="plain")
+
+
 def test_info_lists_the_modes(client: TestClient) -> None:
     cards = {card["name"]: card["modes"] for card in client.get("/info").json()["indexes"]}
     assert cards == {"hybrid": ["dense", "keyword", "hybrid"], "plain": ["dense"]}

@@ -44,9 +44,9 @@ class MilvusCollection(Overlay):
         kind: str = "auto",
         target_recall: float = TARGET_RECALL,
         *,
-        hybrid: bool = False,
         uri: str,
         token: str | None = None,
+        hybrid: bool = False,
     ) -> None:
         super().__init__(dimension, kind, target_recall, hybrid=hybrid, uri=uri, token=token)
         self._connection: Connection | None = None  # made when it is needed
