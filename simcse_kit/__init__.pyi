@@ -34,7 +34,15 @@ from simcse_kit.evaluation import (
     evaluate_sts,
     evaluate_transfer,
 )
-from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
+from simcse_kit.index import (
+    IndexCounts,
+    SentenceIndex,
+    SyncCounts,
+    add_files,
+    build_index,
+    rebuild_index,
+    sync_files,
+)
 from simcse_kit.index.judging import judge
 from simcse_kit.index.mining import cluster, mine_pairs
 from simcse_kit.losses import info_nce, nt_xent
@@ -84,6 +92,7 @@ __all__ = [
     "SimCSE",
     "SimCSEKitError",
     "SuiteResult",
+    "SyncCounts",
     "Term",
     "TrainListener",
     "TrainPlan",
@@ -122,10 +131,12 @@ __all__ = [
     "prepare_nli",
     "prepare_sentences",
     "quickstart",
+    "rebuild_index",
     "record_evaluation",
     "repeat_run",
     "serve",
     "setting",
+    "sync_files",
     "train_seeds",
     "train_sup",
     "train_unsup",

@@ -17,6 +17,7 @@ from simcse_kit.search.checks import (
     as_json,
     check_fingerprint,
     check_finite_vectors,
+    check_threshold,
     checked_count,
     checked_ids,
     unit_vectors,
@@ -66,6 +67,15 @@ class BaseCollection(ABC):
     @model.setter
     def model(self, model: dict[str, Any]) -> None:
         self._snapshot = replace(self._snapshot, model=model)
+
+    @property
+    def source(self) -> dict[str, Any] | None:
+        """What the owner keeps about how files become rows; None: nothing yet."""
+        return self._snapshot.source
+
+    @source.setter
+    def source(self, source: dict[str, Any] | None) -> None:
+        self._snapshot = replace(self._snapshot, source=source)
 
     def now(self) -> Self:
         """This index at this instant, to read from several times: what is changed or read in later is not in it."""
@@ -145,16 +155,20 @@ class BaseCollection(ABC):
         next_._add(texts, unit, same, objects)
         self._snapshot = replace(next_._snapshot, fields=fields)  # both at once
 
-    def delete(self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
+    def delete(
+        self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None, missing_ok: bool = False
+    ) -> int:
         """Delete the rows with these ids, or those whose metadata meet a filter; returns how many.
 
         Raises:
-            SearchIndexError: an id that is not there, or a filter that cannot be read. Nothing is deleted then.
+            SearchIndexError: an id that is not there, which may be ``missing_ok``, or a filter that cannot be read.
+                Nothing is deleted then.
         """
         if (ids is None) == (filter is None):
             raise SearchIndexError("delete takes ids or a filter, one of the two")
         if ids is not None:
-            numbers = self._numbers(list(dict.fromkeys(ids)))
+            wanted = list(dict.fromkeys(checked_ids(ids)))
+            numbers = list(self.found(wanted).values()) if missing_ok else self._numbers(wanted)
         else:
             numbers = self._matching(self.condition_of(filter or {}))
         self._remove(numbers)
@@ -207,11 +221,11 @@ class BaseCollection(ABC):
     def _taken(self, ids: list[Id]) -> list[Id]:
         if self._id_type is int and min((i for i in ids if isinstance(i, int)), default=0) >= self._next_id:
             return []  # all are new
-        return list(self._found(ids))
+        return list(self.found(ids))
 
     def _numbers(self, ids: Sequence[Id]) -> list[int]:
         """Numbers of live rows by id; an id that is not there is an error."""
-        found = self._found(checked_ids(ids))
+        found = self.found(checked_ids(ids))
         if missing := [id_ for id_ in ids if id_ not in found]:
             more = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
             raise SearchIndexError(f"there is no id {missing[0]!r}{more} in this index")
@@ -274,7 +288,7 @@ class BaseCollection(ABC):
     def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
         """At most ``count`` rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
         now = self.now()
-        numbers = now._live()
+        numbers = now.live()
         if len(numbers) > count:
             numbers = np.sort(np.random.default_rng(seed).choice(numbers, count, replace=False))
         rows = now.fetch(numbers.tolist())
@@ -283,7 +297,7 @@ class BaseCollection(ABC):
     def unit_vectors(self) -> tuple[NDArray[np.int64], Vectors]:
         """(numbers, vectors) of all rows, (N,) and (N, D), in memory."""
         now = self.now()
-        numbers = now._live()
+        numbers = now.live()
         return numbers, now._take(numbers.tolist())
 
     def as_ids(self, texts: Sequence[str]) -> list[Id]:
@@ -310,7 +324,7 @@ class BaseCollection(ABC):
         """Delete live rows, in memory."""
 
     @abstractmethod
-    def _found(self, ids: Sequence[Id]) -> dict[Id, int]:
+    def found(self, ids: Sequence[Id]) -> dict[Id, int]:
         """Numbers of live rows by id, of those ids that are there."""
 
     @abstractmethod
@@ -318,7 +332,7 @@ class BaseCollection(ABC):
         """Numbers of the live rows that meet a condition."""
 
     @abstractmethod
-    def _live(self) -> NDArray[np.int64]:
+    def live(self) -> NDArray[np.int64]:
         """Numbers of all rows, ascending."""
 
     @abstractmethod
@@ -381,9 +395,3 @@ class BaseCollection(ABC):
     @abstractmethod
     def verify(self) -> None:
         """Read all of the last commit; what differs from what was written is a `SearchIndexError`."""
-
-
-def check_threshold(threshold: float | None) -> None:
-    """An error where a threshold is no cosine."""
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.search.base import BaseCollection, check_threshold
-from simcse_kit.search.checks import checked_count
+from simcse_kit.search.base import BaseCollection
+from simcse_kit.search.checks import check_threshold, checked_count
 from simcse_kit.search.rows import IndexRow
 
 _BATCH = 1024  # rows searched at once

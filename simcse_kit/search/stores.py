@@ -81,7 +81,7 @@ def at_address(collection: BaseCollection, index: str | Path | Address) -> tuple
     if place.uri is None or place.uri == collection.uri:
         return collection, place.path
     made = new_collection(collection.dimension, collection.kind, collection.target_recall, place)
-    made.model, made.queries = collection.model, collection.queries
+    made.model, made.source, made.queries = collection.model, collection.source, collection.queries
     rows = collection.now().rows()
     while some := list(islice(rows, _ROWS)):
         found, vectors = zip(*some, strict=True)

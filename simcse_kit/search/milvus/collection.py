@@ -93,6 +93,7 @@ class MilvusCollection(Overlay):
             model=state.model,
             next_id=state.next_id,
             fields=state.fields,
+            source=state.source,
             id_type={"int": int, "str": str}[state.id_type] if self._stored else None,
         )
         self._reset(state.next_number)
@@ -232,6 +233,7 @@ class MilvusCollection(Overlay):
             build=self._building,
             searched=None if before is None else before.searched,
             fields=None if self.fields is None else dict(self.fields),
+            source=self.source,
         )
 
     def _create(self, remote: Remote) -> None:
@@ -306,7 +308,7 @@ class MilvusCollection(Overlay):
         assert self._remote is not None
         assert self._state is not None
         self._remote.settle()  # what has no index yet is searched exactly
-        live = self._live()
+        live = self.live()
         queries = beside(self._take(drawn(live).tolist())) if self.queries is None else self.queries
         index = milvus_index(self.kind)
         found = tune_effort(self._remote, self.kind, index, self.target_recall, len(live), queries, self._chunks())
@@ -364,6 +366,7 @@ class MilvusCollection(Overlay):
             generation=0 if self._state is None else self._state.generation,
             model=self.model,
             fields=self.fields,
+            source=self.source,
         )
 
 
