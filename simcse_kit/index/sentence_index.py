@@ -259,6 +259,11 @@ class SentenceIndex(IndexReader):
         passages = RowSource.of(self._collection).passages
         return put_documents(self._collection, documents, vectors, passages, fingerprint=fingerprint)
 
+    def as_ids(self, texts: Sequence[str]) -> list[int | str]:
+        """Ids of `sync` that are written as text: integers where the index has such ids, else a `SearchIndexError`."""
+        passages = RowSource.of(self._collection).passages
+        return list(texts) if passages else self._collection.as_ids(texts)
+
     def delete_documents(self, ids: Sequence[int | str]) -> int:
         """Delete documents, of an index of passages with all of their passages, in memory; returns how many there were.
 

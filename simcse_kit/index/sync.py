@@ -141,6 +141,7 @@ def given_rows(texts: list[str], ids: Sequence[Id], metadata: Sequence[Mapping[s
     """
     if len(ids) != len(texts):
         raise SearchIndexError(f"{len(texts)} texts need {len(texts)} ids; got {len(ids)}")
+    _Seen().add(ids, passages=False)
     about = [None if text is None else json.loads(text) for text in as_json(metadata, len(texts))]
     return RowBatch(texts, checked_ids(ids), about)
 
@@ -191,7 +192,7 @@ def put_documents(
 
 def delete_documents(writer: BaseCollection, ids: Sequence[Id], passages: bool) -> int:
     """Delete documents with all of their passages; returns how many of them were there."""
-    there = _numbers(writer, dict.fromkeys(ids, 1), passages)
+    there = _numbers(writer, dict.fromkeys(checked_ids(ids), 1), passages)
     gone = writer.fetch([number for own in there.values() for number in own])
     writer.delete([row.id for row in gone.values()])
     return len(there)

@@ -309,7 +309,7 @@ class BaseCollection(ABC):
         if self._id_type is str:
             return list(texts)
         for text in texts:
-            if not text.removeprefix("-").isdecimal():
+            if not text.removeprefix("-").isdecimal() or len(text) > 20:
                 raise SearchIndexError(f"this index has integer ids; got {text!r}")
         return [int(text) for text in texts]
 
