@@ -27,7 +27,7 @@ class IndexCounts(NamedTuple):
     """What came in."""
 
     files: int
-    rows: int  # that were added
+    rows: int  # that were added, or put in the place of others
     blank: int  # rows without text, which are left out
     skipped: int  # rows that could not be used; only with skip_bad_rows
     documents: int = 0  # that the rows are passages of; only with passages

@@ -250,7 +250,7 @@ class _Batch:
             writer.delete(list(deleted))
             if not self._documents:
                 return SyncCounts(deleted=_documents_in(deleted, passages))
-            if writer.source is None and self._how.source.id_column is not None:
+            if self._how.source.id_column is not None and (writer.source is None or not len(writer)):
                 writer.source = self._how.source.kept()
             done = put_documents(
                 writer,

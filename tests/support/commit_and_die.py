@@ -23,6 +23,7 @@ from simcse_kit.index.incoming import RowBatch
 from simcse_kit.index.row_source import RowSource
 from simcse_kit.index.sync import SyncSettings, one_update, parts_of, sync_parts
 from simcse_kit.search import Collection
+from simcse_kit.search.exchanging import exchange_rows
 from support.replace_and_die import die_at
 
 Rows = dict[int | str, tuple[str, bytes]]
@@ -100,6 +101,15 @@ def compact(folder: Path) -> None:
     Collection.open(folder).compact()
 
 
+def exchange(folder: Path) -> None:
+    """Twenty rows take the place of all."""
+    aside = folder.with_name("made")
+    shutil.rmtree(aside, ignore_errors=True)
+    made = filled(20)
+    made.save(aside)
+    exchange_rows(Collection.open(folder), made, lambda: None)
+
+
 def structure(folder: Path) -> None:
     Collection.open(folder).save()
 
@@ -110,6 +120,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
     "delete": delete,
     "compact": compact,
     "sync": sync,
+    "exchange": exchange,
     "structure": structure,
     "first": lambda folder: filled(30).save(folder) and None,
     "copy": lambda folder: Collection.open(folder.with_name("before")).save(folder) and None,
