@@ -35,7 +35,15 @@ from simcse_kit.evaluation import (
     evaluate_sts,
     evaluate_transfer,
 )
-from simcse_kit.index import IndexCounts, SentenceIndex, add_files, build_index
+from simcse_kit.index import (
+    IndexCounts,
+    SentenceIndex,
+    SyncCounts,
+    add_files,
+    build_index,
+    rebuild_index,
+    sync_files,
+)
 from simcse_kit.index.judging import judge
 from simcse_kit.index.mining import cluster, mine_pairs
 from simcse_kit.index.reranking import Reranked, rerank
@@ -101,6 +109,7 @@ __all__ = [
     "Study",
     "StudyResult",
     "SuiteResult",
+    "SyncCounts",
     "Term",
     "TrainListener",
     "TrainPlan",
@@ -148,12 +157,14 @@ __all__ = [
     "prepare_sentences",
     "quickstart",
     "read_study",
+    "rebuild_index",
     "record_evaluation",
     "repeat_run",
     "rerank",
     "run_study",
     "serve",
     "setting",
+    "sync_files",
     "train_seeds",
     "train_sup",
     "train_unsup",

@@ -15,8 +15,8 @@ from simcse_kit.cli.corpus import cluster_index, mine_index
 from simcse_kit.cli.encode import encode_corpus
 from simcse_kit.cli.evaluate import evaluate_models
 from simcse_kit.cli.export import export
-from simcse_kit.cli.index.build import add_to_index, build_index_command
-from simcse_kit.cli.index.change import compact_index, delete_from_index
+from simcse_kit.cli.index.build import add_to_index, build_index_command, update_index
+from simcse_kit.cli.index.change import compact_index, delete_from_index, rebuild_with_model
 from simcse_kit.cli.index.show import show_index, verify_index
 from simcse_kit.cli.judge import judge_systems
 from simcse_kit.cli.objectives import show_objectives, show_recipes
@@ -90,10 +90,12 @@ app.command("export", short_help="Write a model for another runtime: ONNX, OpenV
 app.add_typer(_index, name="index")
 _index.command("build")(build_index_command)
 _index.command("add")(add_to_index)
+_index.command("update")(update_index)
 _index.command("delete")(delete_from_index)
 _index.command("info")(show_index)
 _index.command("verify")(verify_index)
 _index.command("compact")(compact_index)
+_index.command("rebuild")(rebuild_with_model)
 app.command("search", short_help="Search an index by meaning.")(search_index)
 app.command("mine", short_help="Find duplicates and paraphrases in an index.")(mine_index)
 app.command("cluster", short_help="Group the sentences of an index.")(cluster_index)

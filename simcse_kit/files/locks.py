@@ -61,11 +61,12 @@ def changing(folder: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def owned(folder: Path, busy: Callable[[str], SimCSEKitError]) -> Iterator[None]:
+def owned(folder: Path, busy: Callable[[str], SimCSEKitError], *, wait: bool = False) -> Iterator[None]:
     """Keep a folder, made where it is missing, to this process for a whole job.
 
     A file in it is locked, not the folder itself, which may be exchanged for another one during the job. ``busy`` makes
-    the error from words for the process that has it. A folder that was made and is empty at the end goes.
+    the error from words for the process that has it; with ``wait`` its end is waited for. A folder that was made and is
+    empty at the end goes.
     """
     path, made = folder / LOCK, not folder.exists()
     while True:
@@ -74,7 +75,7 @@ def owned(folder: Path, busy: Callable[[str], SimCSEKitError]) -> Iterator[None]
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError:  # another process has just removed the folder
             continue
-        held = try_lock(descriptor)
+        held = try_lock(descriptor, wait=wait)
         if held is False:
             who = _who(path)
             os.close(descriptor)

@@ -6,17 +6,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simcse_kit.index.build import IndexCounts, add_files, build_index
+    from simcse_kit.index.build import build_index
+    from simcse_kit.index.files import add_files, sync_files
+    from simcse_kit.index.incoming import IndexCounts
+    from simcse_kit.index.rebuild import rebuild_index
     from simcse_kit.index.sentence_index import SentenceIndex
+    from simcse_kit.index.sync import SyncCounts
 
 _HOME = {  # imported when they are asked for: mining needs no model
-    "IndexCounts": "build",
+    "IndexCounts": "incoming",
     "SentenceIndex": "sentence_index",
-    "add_files": "build",
+    "SyncCounts": "sync",
+    "add_files": "files",
     "build_index": "build",
+    "rebuild_index": "rebuild",
+    "sync_files": "files",
 }
 
-__all__ = ["IndexCounts", "SentenceIndex", "add_files", "build_index"]
+__all__ = [
+    "IndexCounts",
+    "SentenceIndex",
+    "SyncCounts",
+    "add_files",
+    "build_index",
+    "rebuild_index",
+    "sync_files",
+]
 
 
 def __getattr__(name: str) -> Any:

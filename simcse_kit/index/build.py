@@ -6,21 +6,18 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from simcse_kit.bars import tqdm
 from simcse_kit.data.files import files_of
-from simcse_kit.data.source import Source, count_rows
 from simcse_kit.encoder.call import listening, moving, say_cut
-from simcse_kit.errors import DataError, SearchIndexError
-from simcse_kit.files import at_work, make_folder, owned, sync
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.files import sync
+from simcse_kit.index.aside import aside
+from simcse_kit.index.incoming import COMMITTED, FileReading, FileRows, Files, IndexCounts, RowBatch, passages_of
 from simcse_kit.index.models import about_model
-from simcse_kit.index.passages import cut_passages
+from simcse_kit.index.row_source import RowSource
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search.address import Address, index_address
@@ -31,24 +28,12 @@ from simcse_kit.search.store import is_file
 from simcse_kit.search.stores import token_of
 from simcse_kit.search.structure import TARGET_RECALL
 
-_READ = 1 << 12  # rows that are encoded at once, and between two steps of the bar
-_COMMITTED = 1 << 18  # rows in one commit: what is in memory
 _CHANGED = "the files have changed since the build began: build under another name"
-
-
-class IndexCounts(NamedTuple):
-    """What came in."""
-
-    files: int
-    rows: int  # that were added
-    blank: int  # rows without text, which are left out
-    skipped: int  # rows that could not be used; only with skip_bad_rows
-    documents: int = 0  # that the rows are passages of; only with passages
 
 
 def build_index(
     model: SimCSE | str | Path,
-    files: str | Path | Sequence[str | Path],
+    files: Files,
     folder: str | Path | Address,
     *,
     columns: Sequence[str] | None = None,
@@ -105,9 +90,14 @@ def build_index(
         ModelError: the model cannot be loaded.
         DiskFullError: no space; nothing is left behind.
     """
-    how = _Reading(
-        columns, id_column, metadata_columns, header, skip_bad_rows, passages, language, batch_size, show_progress_bar
+    source = RowSource(
+        columns=None if columns is None else tuple(columns),
+        id_column=id_column,
+        metadata_columns=tuple(metadata_columns),
+        passages=passages,
+        language=language,
     )
+    how = FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar)
     address = index_address(folder, store, uri, token)
     if address.uri is not None:
         return _build_in_milvus(model, files, address, how, kind, target_recall, hybrid, queries)
@@ -118,12 +108,13 @@ def build_index(
             clear(target)  # of a first save that was killed
     if is_file(target) or (target.is_dir() and any(target.iterdir())):
         raise taken
-    with _aside(target) as staging:
+    with aside(target) as staging:
         index = SentenceIndex.build(model, [], kind=kind, target_recall=target_recall, hybrid=hybrid)
+        index._collection.source = source.kept()
         index.save(staging)
         if queries is not None:
             index.tune_by(queries)
-        counts = _add(index, files, how)
+        counts = add_rows(index, files, how)
         try:
             os.rename(staging, target)
         except OSError as error:
@@ -135,7 +126,7 @@ def build_index(
     return SentenceIndex(index.model, collection), counts
 
 
-def check_build(files: str | Path | Sequence[str | Path], address: Address, kind: str) -> None:
+def check_build(files: Files, address: Address, kind: str) -> None:
     """What `build_index` would find wrong with its files, its place and its kind: to ask before a model is loaded."""
     files_of([files] if isinstance(files, str | Path) else list(files), Counter())
     if kind != "auto":
@@ -148,37 +139,11 @@ def _taken(address: Address) -> SearchIndexError:
     return SearchIndexError(f"{address} is there already and not empty; name a new folder, or add to it")
 
 
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A folder beside ``target`` to build in, for this process alone; what a killed build left there goes."""
-    work = target.parent / f".{target.name}.building"
-    is_file(work)  # an error where its name is too long
-    make_folder(target.parent)
-
-    def busy(who: str) -> SearchIndexError:
-        return SearchIndexError(f"{target} is being built by {who}; wait until it is there, or name another folder")
-
-    with owned(work, busy):
-        try:
-            _empty(work)
-            yield work / "index"
-        finally:
-            _empty(work)
-    with suppress(OSError):  # the next build has begun
-        work.rmdir()
-
-
-def _empty(work: Path) -> None:
-    for path in work.iterdir():
-        if not at_work(path):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
 def _build_in_milvus(
     model: SimCSE | str | Path,
-    files: str | Path | Sequence[str | Path],
+    files: Files,
     address: Address,
-    how: _Reading,
+    how: FileReading,
     kind: str,
     target_recall: float,
     hybrid: bool,
@@ -202,125 +167,45 @@ def _build_in_milvus(
         uri=address.uri,
         token=token_of(address),
     )
+    collection.source = how.source.kept()
     index = SentenceIndex(model, collection)
     if queries is not None:
         index.tune_by(queries)
-    counts = _add(index, files, how, building=True)
+    counts = add_rows(index, files, how, building=True)
     collection.finish()
     return index, counts
 
 
-def add_files(
-    index: SentenceIndex | str | Path | Address,
-    files: str | Path | Sequence[str | Path],
-    *,
-    columns: Sequence[str] | None = None,
-    id_column: str | None = None,
-    metadata_columns: Sequence[str] = (),
-    header: bool | None = None,
-    skip_bad_rows: bool = False,
-    passages: bool = False,
-    language: str = "en",
-    batch_size: int | None = None,
-    show_progress_bar: bool = False,
-    trust_remote_code: bool = False,
-) -> IndexCounts:
-    """Encode files into an index that has a folder, and commit; arguments and errors are those of `build_index`.
-
-    ``index`` may be its address, which is opened with ``trust_remote_code`` (see `SentenceIndex.open`). Many rows are
-    several commits, 262,144 rows each, so that memory is bounded.
-    """
-    if not isinstance(index, SentenceIndex):
-        index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
-    if passages and id_column is None and len(index):
-        raise SearchIndexError("to add passages to an index that has some, name the documents' ids: --id-column")
-    how = _Reading(
-        columns, id_column, metadata_columns, header, skip_bad_rows, passages, language, batch_size, show_progress_bar
-    )
-    return _add(index, files, how)
-
-
-class _Reading(NamedTuple):
-    """How files are read and encoded; the arguments of `build_index`."""
-
-    columns: Sequence[str] | None
-    id_column: str | None
-    metadata_columns: Sequence[str]
-    header: bool | None
-    skip_bad_rows: bool
-    passages: bool
-    language: str
-    batch_size: int | None
-    show_progress_bar: bool
-
-    def of_the_rows(self) -> list[Any]:
-        """What decides which rows there are."""
-        return [self.columns, self.id_column, self.metadata_columns, self.header, self.passages, self.language]
-
-
-def _add(
-    index: SentenceIndex, files: str | Path | Sequence[str | Path], how: _Reading, *, building: bool = False
-) -> IndexCounts:
+def add_rows(index: SentenceIndex, files: Files, how: FileReading, *, building: bool = False) -> IndexCounts:
     """Add files; ``building``: the index is made of them and may have the first rows, and every step is committed."""
-    named = [files] if isinstance(files, str | Path) else list(files)
-    tally: Counter[str] = Counter()
-    metadata_columns = tuple(how.metadata_columns)
-    source = Source(
-        files_of(named, tally),
-        how.columns,
-        how.id_column,
-        how.header,
-        how.skip_bad_rows,
-        metadata_columns=metadata_columns,
-    )
-    total = count_rows(source.files) if how.show_progress_bar else None
-    if metadata_columns:
-        with tqdm(total=total, desc="Reading metadata", unit="row", disable=not how.show_progress_bar) as progress:
-            source = source.with_kinds(index.fields or {}, progress.update)
+    reading = FileRows(files, how, index.fields)
     there = len(index) if building else 0
-    pending = truncated = 0
-    with tqdm(total=total, desc="Indexing", unit="row", disable=not how.show_progress_bar) as progress:
-        for shard in source.shards(_READ):
-            kept = [i for i, text in enumerate(shard.texts) if text]
-            rows = _Rows(
-                [shard.texts[i] for i in kept],
-                None if how.id_column is None and not how.passages else [shard.ids[i] for i in kept],
-                [shard.metadata[i] for i in kept] if metadata_columns else None,
-            )
-            if how.passages:
-                tally["documents"] += len(kept)
-                rows = _cut(rows, index.model, how.language)
-            new = rows
-            if building:
-                new = _not_there(index, rows, tally["rows"], there)
-            with listening(moving(progress, len(shard.texts), len(new.texts))) as heard:
+    came = documents = pending = truncated = 0
+    with reading.bar("Indexing") as progress:
+        for read, rows in reading.parts():
+            if how.source.passages:
+                documents += len(rows.texts)
+                rows = passages_of(rows, index.model, how.source)
+            new = _not_there(index, rows, came, there) if building else rows
+            with listening(moving(progress, read, len(new.texts))) as heard:
                 index.add(*new, batch_size=how.batch_size)
             truncated += heard.truncated
-            tally.update(rows=len(rows.texts), blank=len(shard.texts) - len(kept))
+            came += len(rows.texts)
             pending += len(new.texts)
-            if pending >= _COMMITTED or (building and pending):
+            if pending >= COMMITTED or (building and pending):
                 index.save(structure=False)
                 pending = 0
             if not new.texts:
-                progress.update(len(shard.texts))
-    if not tally["rows"]:
-        raise DataError(f"{', '.join(map(str, named))}: no row is left ({len(source.skipped)} skipped)")
-    if tally["rows"] < there:
-        raise SearchIndexError(f"the files have {tally['rows']} rows, and this build had {there} already; {_CHANGED}")
-    say_cut(truncated, tally["rows"], index.model.name, index.model.max_seq_length)
+                progress.update(read)
+    counts = reading.counts(came, documents)
+    if came < there:
+        raise SearchIndexError(f"the files have {came} rows, and this build had {there} already; {_CHANGED}")
+    say_cut(truncated, came, index.model.name, index.model.max_seq_length)
     index.save(show_progress_bar=how.show_progress_bar)
-    return IndexCounts(len(source.files), tally["rows"], tally["blank"], len(source.skipped), tally["documents"])
+    return counts
 
 
-class _Rows(NamedTuple):
-    """What `SentenceIndex.add` takes."""
-
-    texts: list[str]
-    ids: list[int | str] | None
-    metadata: list[dict[str, Any]] | None
-
-
-def _not_there(index: SentenceIndex, rows: _Rows, first: int, there: int) -> _Rows:
+def _not_there(index: SentenceIndex, rows: RowBatch, first: int, there: int) -> RowBatch:
     """The rows, of which the first has the number ``first``, that are behind the ``there`` rows of a build.
 
     Those that are there must be the same; a file that has changed since is an error.
@@ -338,20 +223,4 @@ def _not_there(index: SentenceIndex, rows: _Rows, first: int, there: int) -> _Ro
             same = False
         if not same:
             raise SearchIndexError(f"rows {first} to {first + count} are not those that were read before; {_CHANGED}")
-    return _Rows(rows.texts[count:], list(ids[count:]), None if rows.metadata is None else rows.metadata[count:])
-
-
-def _cut(documents: _Rows, model: SimCSE, language: str) -> _Rows:
-    """A row for each passage of documents."""
-    rows = _Rows([], [], [])
-    assert documents.ids is not None
-    for number, parts in enumerate(cut_passages(documents.texts, model, language=language)):
-        document = documents.ids[number]
-        about = {} if documents.metadata is None else documents.metadata[number]
-        for passage, text in enumerate(parts):
-            rows.texts.append(text)
-            rows.ids.append(f"{document}#{passage}")  # type: ignore[union-attr]
-            rows.metadata.append(  # type: ignore[union-attr]
-                about | {"document": document, "passage": passage, "passages": len(parts)}
-            )
-    return rows
+    return RowBatch(rows.texts[count:], list(ids[count:]), None if rows.metadata is None else rows.metadata[count:])

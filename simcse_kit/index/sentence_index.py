@@ -10,8 +10,24 @@ import numpy as np
 
 from simcse_kit.encoder.call import checked_texts
 from simcse_kit.errors import SearchIndexError
+from simcse_kit.index.incoming import Document, documents_of
 from simcse_kit.index.models import about_model, fingerprint_of, model_of, model_on_disk
 from simcse_kit.index.reading import IndexReader
+from simcse_kit.index.row_source import RowSource
+from simcse_kit.index.sync import (
+    MAX_DELETE,
+    Compared,
+    SyncCounts,
+    SyncSettings,
+    compare_documents,
+    delete_documents,
+    given_rows,
+    one_update,
+    parts_of,
+    put_documents,
+    save_structure,
+    sync_parts,
+)
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, new_collection, open_collection
 from simcse_kit.search.address import Address, index_address, masked
@@ -27,11 +43,18 @@ Metadata = Any
 """Sequence of N JSON objects (Mapping, or None for a sentence without), a table with N rows, or None."""
 
 
+def checked_list(sentences: Sequence[str]) -> list[str]:
+    """The strings as a list; one string is an error."""
+    if isinstance(sentences, str):
+        raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
+    return checked_texts(sentences)
+
+
 class SentenceIndex(IndexReader):
     """Semantic search over sentences; make one with `build` or `open`.
 
     `add`, `update` and `delete` change memory, `save` commits to the folder; a commit never harms the one before it.
-    Rows have ids, all integers or all strings, and, where one wants, metadata: a JSON object, to filter by.
+    RowBatch have ids, all integers or all strings, and, where one wants, metadata: a JSON object, to filter by.
     """
 
     def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
@@ -173,21 +196,97 @@ class SentenceIndex(IndexReader):
         made_with, texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
         self._collection.update(texts, vectors, ids, metadata, fingerprint=made_with)
 
-    def delete(self, ids: Sequence[int | str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
+    def delete(
+        self,
+        ids: Sequence[int | str] | None = None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        missing_ok: bool = False,
+    ) -> int:
         """Delete the sentences with these ids, or those that meet a filter, in memory; `save` commits.
 
-        Returns how many; an id that is not there is a `SearchIndexError`, and nothing is deleted then.
+        Returns how many; an id that is not there is a `SearchIndexError`, and nothing is deleted then, unless that is
+        ``missing_ok``.
         """
-        return self._collection.delete(ids, filter=filter)
+        return self._collection.delete(ids, filter=filter, missing_ok=missing_ok)
+
+    def sync(
+        self,
+        sentences: Sequence[str],
+        ids: Sequence[int | str],
+        metadata: Metadata = None,
+        *,
+        delete_missing: bool = False,
+        max_delete: float = MAX_DELETE,
+        wait: bool = False,
+        batch_size: int | None = None,
+    ) -> SyncCounts:
+        """Make the index equal to sentences under their ids, and commit where it has a folder.
+
+        Text and metadata are compared with what is stored: what is new is added, what has changed is replaced, and only
+        that is encoded. An index of passages takes whole documents, whose passages are replaced together. Without a
+        difference there is no commit. `sync_files` does the same with files.
+
+        Args:
+            sentences: N texts.
+            ids: of each, as in `build`.
+            metadata: a JSON object for each, or None, which replaces what is stored.
+            delete_missing: delete all others too.
+            max_delete: share of the rows that may be missing; more is an error, and nothing is changed.
+            wait: for another update of this index; otherwise it is an error.
+            batch_size: sentences in one forward pass; None: as many as run fastest.
+
+        Raises:
+            SearchIndexError: an id that is there twice, too much is missing, another process updates the index.
+            IndexChangedError: the index is of another model by now.
+        """
+        collection = self._collection
+        rows = given_rows(checked_list(sentences), ids, metadata)
+        how = SyncSettings(
+            source=RowSource.of(collection),
+            delete_missing=delete_missing,
+            max_delete=max_delete,
+            batch_size=batch_size,
+        )
+        with one_update(collection.folder, collection.uri, wait=wait):
+            done = sync_parts(collection, self.model, parts_of(rows), how)
+            save_structure(collection, done)
+        return done
+
+    def compare(self, sentences: Sequence[str], ids: Sequence[int | str], metadata: Metadata = None) -> Compared:
+        """What `sync` would add or replace; `put_vectors` takes it."""
+        source = RowSource.of(self._collection)
+        rows = given_rows(checked_list(sentences), ids, metadata)
+        return compare_documents(self._collection.now(), documents_of(rows, self.model, source), source.passages)
+
+    def put_vectors(
+        self, documents: Sequence[Document], vectors: Vectors, *, fingerprint: str | None = None
+    ) -> SyncCounts:
+        """Put documents of `compare` in the place of those with their ids, in memory; `save` commits.
+
+        ``vectors``: (n, D), of all rows of the documents, as `add_vectors` takes them.
+        """
+        passages = RowSource.of(self._collection).passages
+        return put_documents(self._collection, documents, vectors, passages, fingerprint=fingerprint)
+
+    def as_ids(self, texts: Sequence[str]) -> list[int | str]:
+        """Ids of `sync` that are written as text: integers where the index has such ids, else a `SearchIndexError`."""
+        passages = RowSource.of(self._collection).passages
+        return list(texts) if passages else self._collection.as_ids(texts)
+
+    def delete_documents(self, ids: Sequence[int | str]) -> int:
+        """Delete documents, of an index of passages with all of their passages, in memory; returns how many there were.
+
+        An id that is not there is no error.
+        """
+        return delete_documents(self._collection, ids, RowSource.of(self._collection).passages)
 
     def _encoded(
         self, sentences: Sequence[str], batch_size: int | None, show_progress_bar: bool
     ) -> tuple[str, list[str], Vectors]:
         """(fingerprint of the model, texts, vectors)."""
-        if isinstance(sentences, str):
-            raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
+        texts = checked_list(sentences)
         made_with = fingerprint_of(self.model, self._collection.model)
-        texts = checked_texts(sentences)
         vectors = self.model.encode_document(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
         return made_with, texts, vectors
 

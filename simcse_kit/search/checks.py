@@ -118,6 +118,12 @@ def check_storable(text: str, what: str) -> None:
         ) from error
 
 
+def check_threshold(threshold: float | None) -> None:
+    """An error where a threshold is no cosine."""
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
+
+
 def check_finite_vectors(vectors: Vectors, what: str) -> None:
     """An error for a vector of (N, D) with NaN or infinite numbers; ``what`` it is of."""
     finite = np.isfinite(vectors).all(axis=1)

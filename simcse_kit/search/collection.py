@@ -91,13 +91,13 @@ class Collection(BaseCollection):
     def _remove(self, numbers: Sequence[int]) -> None:
         self._snapshot = replace(self._snapshot, content=self._content.deleted(numbers))
 
-    def _found(self, ids: Sequence[Id]) -> dict[Id, int]:
+    def found(self, ids: Sequence[Id]) -> dict[Id, int]:
         return self._content.numbers(ids)
 
     def _matching(self, condition: Condition) -> list[int]:
         return np.flatnonzero(self._content.matching(condition)).tolist()
 
-    def _live(self) -> NDArray[np.int64]:
+    def live(self) -> NDArray[np.int64]:
         return np.flatnonzero(self._content.live)
 
     def _take(self, numbers: Sequence[int]) -> Vectors:
@@ -161,6 +161,7 @@ class Collection(BaseCollection):
             model=snapshot.model,
             fields=snapshot.fields,
             keywords=self.keywords is not None,
+            source=snapshot.source,
         )
 
     def refresh(self, *, discard: bool = False) -> bool:
@@ -334,6 +335,7 @@ class Collection(BaseCollection):
             structure=structure,
             keywords=keywords,
             fields=None if self.fields is None else dict(self.fields),
+            source=self.source,
         )
         before = self._content if new.folder == self.folder else None
         content = Content.open(new.folder, manifest, before)
@@ -385,6 +387,7 @@ class Collection(BaseCollection):
             id_type=(str if manifest.id_type == "str" else int) if len(content.live) else None,
             keywords=manifest.keywords,
             fields=manifest.fields,
+            source=manifest.source,
             content=content,
             folder=target,
             generation=manifest.generation,

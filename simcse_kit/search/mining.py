@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.bars import tqdm
-from simcse_kit.search.base import BaseCollection, check_threshold
-from simcse_kit.search.checks import checked_count
+from simcse_kit.search.base import BaseCollection
+from simcse_kit.search.checks import check_threshold, checked_count
 from simcse_kit.search.groups import Groups, groups_of
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular

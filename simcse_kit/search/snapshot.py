@@ -25,6 +25,7 @@ class IndexInfo:
     model: dict[str, Any]
     fields: Fields | None = None  # types of the metadata; None: not known, of an index of an older version
     keywords: bool = False  # whether rows are found by their words too
+    source: dict[str, Any] | None = None  # how files become its rows; None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +40,4 @@ class Snapshot:
     next_id: int = 0  # the first integer that was never an id
     id_type: type | None = None  # int or str; None: no row yet
     fields: Fields | None = field(default_factory=dict)  # of the metadata; None: not known
+    source: dict[str, Any] | None = None  # what the owner keeps about how files become rows

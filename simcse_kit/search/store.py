@@ -23,7 +23,7 @@ FORMAT_VERSION = 3
 _FORMATS = (FORMAT, "simcse_kit.index.sentence_index")  # the second was written between 0.1.0 and 0.2.0
 _OLDEST = 2  # of 0.1.0: without tables behind rows, without settings for more than 10 hits
 _CHECKED_AT_ONCE = 1 << 24  # bytes of a file of rows that is checked when it is opened
-_OPTIONAL = ("keywords", "fields", "identity", "commit")  # of the manifest: 0.1.0 wrote none
+_OPTIONAL = ("keywords", "fields", "source", "identity", "commit")  # of the manifest: 0.1.0 wrote none
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class Manifest:
     structure: StructureEntry | None
     keywords: KeywordEntry | None = None  # None: rows have no tables of their words
     fields: dict[str, str] | None = None  # types of the metadata; None: written before they were kept
+    source: dict[str, Any] | None = None  # how files become rows; None: not known
     identity: str | None = None  # of the index, at random: its files have it in their names; None: 0.1.0's
     commit: str = ""  # of this commit, at random; of 0.1.0's the checksum
 

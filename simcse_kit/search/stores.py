@@ -85,7 +85,7 @@ def at_address(collection: BaseCollection, index: str | Path | Address) -> tuple
         return collection, place.path
     hybrid = collection.keywords is not None
     made = new_collection(collection.dimension, collection.kind, collection.target_recall, place, hybrid=hybrid)
-    made.model, made.queries = collection.model, collection.queries
+    made.model, made.source, made.queries = collection.model, collection.source, collection.queries
     rows = collection.now().rows()
     while some := list(islice(rows, _ROWS)):
         found, vectors = zip(*some, strict=True)

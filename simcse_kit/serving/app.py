@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Response
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.serving.direct import Direct
+from simcse_kit.serving.documents import document_routes
 from simcse_kit.serving.embedding import embedding_routes
 from simcse_kit.serving.errors import RESPONSES, ApiError, add_handlers
 from simcse_kit.serving.guard import OPEN, Guard
@@ -56,7 +57,8 @@ def create_app(
         allowed_hosts: more names of the server, such as that of a proxy's site, for the checks of Host and Origin.
         root_path: path under which a proxy shows the server, such as ``/search``.
         limits: of requests.
-        writable: ``/add`` may add to the indexes, and commit where they have a folder; or the names of such indexes.
+        writable: ``/add`` and ``/documents`` may change the indexes, and commit where they have a folder; or the names
+            of such indexes.
         strict_dimensions: refuse ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
         judgements: a folder; ``/judge`` asks which hits of the two indexes are relevant, and saves it there. It takes
             ``writable``, and nothing is added meanwhile.
@@ -126,6 +128,7 @@ def create_app(
     embedding, searching = embedding_routes(served), search_routes(served)
     app.include_router(embedding)
     app.include_router(searching)
+    app.include_router(document_routes(served))
     if judged is not None:
         app.include_router(judge_routes(served, judged))
     app.include_router(_status_routes(served))

@@ -30,6 +30,7 @@ _HEADERS = (
 )
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
+_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")  # that are counted by their names
 TOO_LARGE = "the request's body is larger than the {} bytes that this server reads; send several"
 
 log = logging.getLogger("simcse_kit.serving")
@@ -142,7 +143,8 @@ class Guard:
             if not status:
                 text = f"took longer than {self._limits.seconds:g} s"
                 if whole:
-                    hint = "; it may still be added" if path == "/add" else ""
+                    changes = path == "/add" or path.startswith("/documents")
+                    hint = "; it may still be committed" if changes else ""
                     await send_error(sent, 503, f"the answer {text}; ask for less, or again{hint}", "timeout")
                 else:
                     await send_error(sent, 408, f"the request {text} to come in", "timeout")
@@ -153,7 +155,7 @@ class Guard:
         finally:
             route = self._route(inner, path)
             scope.get(ROUTE, []).append(route)
-            asked = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
+            asked = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(route, asked, status).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
 

@@ -37,8 +37,8 @@ Answer = TypeVar("Answer")
 
 
 @contextmanager
-def _fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
-    """``kind``: the errors that are not the request's fault."""
+def as_fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
+    """Errors of a ``kind`` are not the request's fault in this block."""
     try:
         yield
     except (IndexChangedError, SlowFilterError):
@@ -70,13 +70,6 @@ class Asked(NamedTuple):
     fingerprint: str
     hits: list[list[Hit]]
     truncated: int = 0  # queries that are longer than the model reads
-
-
-class _Addition(NamedTuple):
-    sentences: Sequence[str]
-    embedded: EmbeddedTexts
-    ids: Sequence[int | str] | None
-    metadata: Sequence[Mapping[str, Any] | None] | None
 
 
 class RowVectors(NamedTuple):
@@ -125,8 +118,11 @@ class IndexEngine:
         self._batcher: Batcher[_Query, list[Hit]] = Batcher(
             self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
         )
-        self._adder: Batcher[_Addition, list[int | str]] = Batcher(
-            self._write, name=f"add {name}", largest=1, waiting=limits.additions
+        self._adder: Batcher[Callable[[SentenceIndex], Any], Any] = Batcher(
+            lambda changes: [self._commit(change) for change in changes],
+            name=f"add {name}",
+            largest=1,
+            waiting=limits.additions,
         )
         metrics.rows.labels(name).set_function(lambda: len(self.index))
 
@@ -169,11 +165,11 @@ class IndexEngine:
             if mode == "keyword":
                 fingerprint = self.index.model.fingerprint()
                 return Asked(None, fingerprint, await self._search(queries, None, k, None, filter, mode))
-            embedded = await self._embedded(queries, "query")
+            embedded = await self.embedded(queries, "query")
             hits = await self._search(queries, embedded, k, threshold, filter, mode)
             return Asked(embedded.unit, embedded.fingerprint, hits, len(embedded.truncated))
 
-        return await self._tried(once)
+        return await self.tried(once)
 
     async def similar(self, id: int | str, k: int, threshold: float | None, filter: Mapping[str, Any] | None) -> Asked:
         """The rows most similar to one, without it; an id that is not there is an `ApiError` of 404."""
@@ -186,9 +182,10 @@ class IndexEngine:
             (found,) = await self._search([""], row, k + 1, threshold, filter)
             return Asked(row.unit, row.fingerprint, [[hit for hit in found if hit.id != id][:k]])
 
-        return await self._tried(once)
+        return await self.tried(once)
 
-    async def _embedded(self, texts: Sequence[str], kind: str) -> EmbeddedTexts:
+    async def embedded(self, texts: Sequence[str], kind: str) -> EmbeddedTexts:
+        """Vectors of texts by the index's model, as `ModelEngine.embed`."""
         while True:
             engine = self.model
             try:
@@ -197,7 +194,7 @@ class IndexEngine:
                 if engine is self.model:
                     raise  # else it has just been closed, for the index has another model
 
-    async def _tried(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def tried(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
         """Do something again where the index became another model's meanwhile."""
         for _ in range(_TRIES):
             try:
@@ -225,12 +222,12 @@ class IndexEngine:
     def _run(self, queries: list[_Query]) -> list[list[Hit]]:
         results: list[list[Hit]] = [[] for _ in queries]
         with self._lock:
-            with _fault():
+            with as_fault():
                 index = self._fresh()
             for shared in {query.shared for query in queries}:
                 numbers = [number for number, query in enumerate(queries) if query.shared == shared]
                 index.check_mode(shared.mode)  # no fault of the index
-                with _fault():
+                with as_fault():
                     found = _found(index, [queries[number] for number in numbers], shared)
                 for number, hits in zip(numbers, found, strict=True):
                     results[number] = hits
@@ -269,7 +266,7 @@ class IndexEngine:
         """Vectors of rows; one that is not there is a `SearchIndexError`."""
 
         def read() -> RowVectors:
-            with self._lock, _fault(DamagedIndexError):
+            with self._lock, as_fault(DamagedIndexError):
                 return RowVectors(self.index.vectors_of(ids), self.index.model.fingerprint())
 
         return await asyncio.to_thread(read)
@@ -293,43 +290,58 @@ class IndexEngine:
         """
 
         async def once() -> AddedRows:
-            embedded = await self._embedded(sentences, "document")
-            (made,) = await self._adder.submit([_Addition(sentences, embedded, ids, metadata)])
-            return AddedRows(made, len(embedded.truncated))
+            embedded = await self.embedded(sentences, "document")
 
-        return await self._tried(once)
+            def change(now: SentenceIndex) -> list[int | str]:
+                chosen = ids
+                if chosen is None and now.id_type is str:
+                    chosen = [f"added-{uuid4().hex[:12]}" for _ in sentences]
+                vectors, fingerprint = embedded.vectors, embedded.fingerprint
+                return now.add_vectors(sentences, vectors, chosen, metadata, fingerprint=fingerprint)
 
-    def _write(self, additions: list[_Addition]) -> list[list[int | str]]:
-        return [self._add(*addition) for addition in additions]
+            return AddedRows(await self.change(change), len(embedded.truncated))
 
-    def _add(
-        self,
-        sentences: Sequence[str],
-        embedded: EmbeddedTexts,
-        ids: Sequence[int | str] | None,
-        metadata: Sequence[Mapping[str, Any] | None] | None,
-    ) -> list[int | str]:
+        return await self.tried(once)
+
+    async def change(self, change: Callable[[SentenceIndex], Answer]) -> Answer:
+        """Make a change and commit it, or change nothing; one after the other, as `SentenceIndex.commit`.
+
+        Raises:
+            IndexChangedError: the index is of another model than the change's vectors.
+            SearchIndexError: what ``change`` raises.
+            IndexFault, DiskFullError, Busy, ApiError: as of `add`.
+        """
+        done: list[Answer] = await self._adder.submit([change])
+        return done[0]
+
+    def _commit(self, change: Callable[[SentenceIndex], Answer]) -> Answer:
         refused: list[SearchIndexError] = []
 
-        def change(now: SentenceIndex) -> list[int | str]:
-            chosen = ids
-            if chosen is None and now.id_type is str:
-                chosen = [f"added-{uuid4().hex[:12]}" for _ in sentences]
+        def noted(now: SentenceIndex) -> Answer:
             try:
-                return now.add_vectors(sentences, embedded.vectors, chosen, metadata, fingerprint=embedded.fingerprint)
+                return change(now)
             except SearchIndexError as error:
                 refused.append(error)
                 raise
 
-        with self._lock, _fault():
-            index = self._fresh()
+        index = self.fresh()
         try:
-            with _fault():
-                return index.commit(change)
+            with as_fault():
+                return index.commit(noted)
         except IndexFault as fault:
             if refused:
                 raise refused[-1] from fault  # it is the request's fault
             raise
+
+    def fresh(self) -> SentenceIndex:
+        """The index as it is now, with the model that it has now."""
+        with self._lock, as_fault():
+            return self._fresh()
+
+    def reload(self) -> SentenceIndex:
+        """As `fresh`; an index that could not be opened before is tried at once."""
+        self._not_before = 0.0
+        return self.fresh()
 
     def map(self, method: str) -> CorpusMap | None:
         """The map by a method of `maps`, or None while it is being made, which this begins."""
@@ -361,7 +373,7 @@ class IndexEngine:
         return maps[method][1]
 
     def _draw(self, method: str) -> CorpusMap:
-        with self._lock, _fault():
+        with self._lock, as_fault():
             rows, vectors = self.index.sample(CorpusMap.LARGEST)
             fingerprint = self.index.model.fingerprint()
         return replace(CorpusMap.fit(rows, vectors, method), fingerprint=fingerprint)

@@ -201,6 +201,48 @@ class Added(BaseModel):
     truncated: int = Field(description="Sentences that are longer than the model reads; what is beyond is not found.")
 
 
+class DocumentBody(_Request):
+    """A text with its id; of an index of passages a whole document."""
+
+    id: IdField
+    text: Text
+    metadata: dict[str, Any] | None = None
+
+
+class DocumentsRequest(_Request):
+    """Documents to put in the place of those with their ids, or to add."""
+
+    documents: Annotated[list[DocumentBody], Field(min_length=1, fail_fast=True)]
+
+
+class StoredDocuments(BaseModel):
+    """What was added and replaced; documents that are there already are not encoded again."""
+
+    index: str
+    added: int
+    changed: int
+    unchanged: int
+    count: int = Field(description="Sentences in the index, or passages.")
+    truncated: int = Field(description="Sentences that are longer than the model reads; what is beyond is not found.")
+
+
+class DeletedDocument(BaseModel):
+    """A document was deleted, of an index of passages with all of them."""
+
+    index: str
+    id: int | str
+    count: int = Field(description="Sentences in the index, or passages.")
+
+
+class ReloadedIndex(BaseModel):
+    """The index as it was read now."""
+
+    index: str
+    model: str
+    count: int
+    commit: int
+
+
 class IndexCard(BaseModel):
     """An index that is served."""
 

@@ -74,9 +74,7 @@ def search_routes(served: ServerState) -> APIRouter:
     @router.post("/add")
     async def add(request: AddRequest) -> Added:
         """Add sentences to an index, for good; they are found at once."""
-        engine = served.index(request.index)
-        if not engine.writable:
-            raise ApiError(403, f"the index {engine.name} is for reading; start with --writable, without --judge")
+        engine = served.writable_index(request.index)
         sentences = served.texts(request.sentences, "sentences")
         added = await engine.add(sentences, request.ids, request.metadata)
         return Added(index=engine.name, ids=added.ids, count=len(engine.view), truncated=added.truncated)

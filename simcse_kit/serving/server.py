@@ -78,7 +78,8 @@ def serve(
         root_path: path under which a proxy shows the server, such as ``/search``.
         trusted_proxies: addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
         limits: of requests, see `simcse_kit.serving.Limits`.
-        writable: ``/add`` may add to the indexes, and commit where they have a folder; or the names of such indexes.
+        writable: ``/add`` and ``/documents`` may change the indexes, and commit where they have a folder; or the names
+            of such indexes.
         strict_dimensions: refuse ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
         reload_on_hangup: SIGHUP opens the targets again, from the disk only, and reads ``api_key_file``; requests
             under way end with what was there before. It is for ``targets``, and not with ``judgements``.

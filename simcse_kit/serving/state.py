@@ -59,6 +59,13 @@ class ServerState:
         found: IndexEngine = _named(self.indexes, name, "index", "index_not_found")
         return found
 
+    def writable_index(self, name: str | None) -> IndexEngine:
+        """An index that may be changed, by name; None is the first."""
+        engine = self.index(name)
+        if not engine.writable:
+            raise ApiError(403, f"the index {engine.name} is for reading; start with --writable, without --judge")
+        return engine
+
     def texts(self, given: str | Sequence[str], what: str) -> list[str]:
         """The texts of a request as a list; too many, too long or empty ones are an error."""
         texts = [given] if isinstance(given, str) else list(given)

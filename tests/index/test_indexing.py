@@ -39,7 +39,7 @@ def test_a_table_becomes_rows_with_ids_and_metadata(model: SimCSE, table: Path, 
         metadata_columns=["lang", "year", "note"],
         **store.options,
     )
-    assert counts == (1, 40, 1, 0, 0)
+    assert counts == (1, 40, 1, 0, 0, 0, 0)
     assert index.get(["k3"])[0] == ("k3", SENTENCES[3], {"lang": "en", "year": 2003})
     hits = index.search(SENTENCES[4], 40, filter={"lang": "de", "year": {"$lt": 2010}})
     assert sorted(str(hit.id) for hit in hits) == ["k0", "k2", "k4", "k6", "k8"]
@@ -144,8 +144,8 @@ def test_in_parts_is_at_once(
 ) -> None:
     (tmp_path / "a.txt").write_text("\n".join(sentences), encoding="utf-8")
     whole, _ = build_index(model, tmp_path / "a.txt", store.place("whole"), **store.options)
-    monkeypatch.setattr("simcse_kit.index.build._READ", 7)
-    monkeypatch.setattr("simcse_kit.index.build._COMMITTED", 14)
+    monkeypatch.setattr("simcse_kit.index.incoming.READ", 7)
+    monkeypatch.setattr("simcse_kit.index.build.COMMITTED", 14)
     parts, _ = build_index(model, tmp_path / "a.txt", store.place("parts"), kind="int8", **store.options)
     assert parts.info().structure is not None
     assert [row for row, _ in parts._collection.rows()] == [row for row, _ in whole._collection.rows()]

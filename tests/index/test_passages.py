@@ -84,5 +84,8 @@ def test_a_document_is_found_by_its_passage(model: SimCSE, tmp_path: Path, store
     assert (hit.id, hit.metadata) == (last.id, last.metadata)
     assert index.get(["d2#0"])[0].text == SENTENCES[3]
     assert index.delete(filter={"document": "d1"}) == counts.rows - 1
+    numbered, _ = build_index(
+        model, tmp_path / "docs.csv", store.place("n"), columns=["text"], passages=True, **store.options
+    )
     with pytest.raises(SearchIndexError, match="name the documents' ids"):
-        add_files(index, tmp_path / "docs.csv", columns=["text"], passages=True)
+        add_files(numbered, tmp_path / "docs.csv")

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit import SearchIndexError, SimCSE
-from simcse_kit.index import build
+from simcse_kit.index import build, incoming
 from simcse_kit.search import open_collection
 from simcse_kit.search.milvus.remote import Connection
 
 
 def main() -> None:
     model_folder, file, uri, at, when, *names = sys.argv[1:]
-    build._READ = 6
+    incoming.READ = 6
     model = SimCSE(model_folder, device="cpu")
     encode, call, calls = model.encode_document, Connection.call, 0
 

@@ -19,7 +19,11 @@ from typing import Any
 import faiss  # noqa: F401  # before the children, who would each take a tenth of a second for it
 import numpy as np
 
+from simcse_kit.index.incoming import RowBatch
+from simcse_kit.index.row_source import RowSource
+from simcse_kit.index.sync import SyncSettings, one_update, parts_of, sync_parts
 from simcse_kit.search import Collection
+from simcse_kit.search.exchanging import exchange_rows
 from support.replace_and_die import die_at
 
 Rows = dict[int | str, tuple[str, bytes]]
@@ -75,8 +79,39 @@ def delete(folder: Path) -> None:
     index.save()
 
 
+class Encoder:
+    """What a model is for `sync_parts`."""
+
+    name, max_seq_length = "encoder", None
+
+    def fingerprint(self) -> str:
+        return "encoder"
+
+    def encode_document(self, texts: list[str], batch_size: int | None = None) -> np.ndarray:
+        return vectors(texts).reshape(-1, DIMENSION)
+
+
+def sync(folder: Path) -> None:
+    """Texts 2 to 20 are as they were, three change, two are new, all others are missing."""
+    index = Collection.open(folder)
+    ids = [*range(2, 24), 400, 401]
+    texts = [f"text {i}" if i < 21 else f"new {i}" for i in ids]
+    how = SyncSettings(source=RowSource(), delete_missing=True, max_delete=1)
+    with one_update(folder):
+        sync_parts(index, Encoder(), parts_of(RowBatch(texts, ids, None)), how)  # type: ignore[arg-type]
+
+
 def compact(folder: Path) -> None:
     Collection.open(folder).compact()
+
+
+def exchange(folder: Path) -> None:
+    """Twenty rows take the place of all."""
+    aside = folder.with_name("made")
+    shutil.rmtree(aside, ignore_errors=True)
+    made = filled(20)
+    made.save(aside)
+    exchange_rows(Collection.open(folder), made, lambda: None)
 
 
 def structure(folder: Path) -> None:
@@ -88,6 +123,8 @@ WAYS: dict[str, Callable[[Path], None]] = {
     "update": update,
     "delete": delete,
     "compact": compact,
+    "sync": sync,
+    "exchange": exchange,
     "structure": structure,
     "first": lambda folder: filled(30).save(folder) and None,
     "copy": lambda folder: Collection.open(folder.with_name("before")).save(folder) and None,
@@ -113,6 +150,7 @@ def start(place: Path, way: str) -> Path:
     """The folder of an index to change, or of one to make, in a place that is cleared."""
     shutil.rmtree(place, ignore_errors=True)
     made = filled(300, "ivf" if way == "structure" else "auto")
+    made.model = {"fingerprint": "encoder"}
     made.save(place / "before", structure=False)
     made.delete([0, 1])
     made.save(structure=False)
@@ -135,9 +173,9 @@ def try_all(place: Path, way: str) -> int:
         lived = life(lambda: change(folder), step)
         found = rows(folder) if before is not None or (folder / "manifest.json").exists() else None
         assert found in (before, after), f"step {step}: other rows than were written"
-        if found != after or way in ("compact", "structure"):
+        if found != after or way in ("compact", "structure", "sync"):
             change(folder)
-        else:  # any later commit tidies up
+        if way == "sync" or (found == after and way not in ("compact", "structure")):  # any later commit tidies up
             index = Collection.open(folder)
             index.update([after[5][0]], vectors([after[5][0]]), [5])
             index.save()

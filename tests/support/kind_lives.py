@@ -26,11 +26,12 @@ def build(model: Path, file: Path, index: Path, death: str | None = None) -> Non
     """Build an index of a file by several commits."""
     from simcse_kit import SimCSE
     from simcse_kit.index import build as building
+    from simcse_kit.index import incoming
 
     _arm(None if death == "rows" else death)
     if death == "rows":  # some are committed
         _die_in(building.SentenceIndex, "add", 4)
-    building._READ, building._COMMITTED = 8, 16
+    incoming.READ, building.COMMITTED = 8, 16
     building.build_index(SimCSE(model, device="cpu"), file, index, kind=KIND)
 
 

@@ -1,8 +1,8 @@
-"""``simcse-kit index build`` and ``add``."""
+"""``simcse-kit index build``, ``add`` and ``update``."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,6 +10,10 @@ from simcse_kit.cli.index.options import (
     File,
     IdColumn,
     Index,
+    KeptIdColumn,
+    KeptLanguage,
+    KeptMetadataColumns,
+    KeptPassages,
     Language,
     MetadataColumns,
     Model,
@@ -18,6 +22,8 @@ from simcse_kit.cli.index.options import (
     Store,
     Token,
     Uri,
+    Wait,
+    kept_columns_of,
     left_out,
     queries_of,
 )
@@ -123,13 +129,17 @@ def build_index_command(
 def add_to_index(
     index: Index,
     file: File,
+    on_conflict: Annotated[
+        Literal["error", "skip", "update"],
+        typer.Option(help="Of an id that is there: refuse all, leave it, or replace it where it differs."),
+    ] = "error",
     columns: Columns = None,
-    id_column: IdColumn = None,
-    metadata_columns: MetadataColumns = None,
+    id_column: KeptIdColumn = None,
+    metadata_columns: KeptMetadataColumns = None,
     header: Header = None,
     skip_bad_rows: SkipBadRows = False,
-    passages: Passages = False,
-    language: Language = "en",
+    passages: KeptPassages = None,
+    language: KeptLanguage = None,
     model: Model = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -142,7 +152,7 @@ def add_to_index(
 ) -> None:
     """Encode the sentences of FILE and add them to an index.
 
-    Example: simcse-kit index add tickets-index new-tickets.csv --columns text
+    Example: simcse-kit index add tickets-index new-tickets.csv
     """
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import add_files
@@ -159,9 +169,82 @@ def add_to_index(
     counts = add_files(
         opened,
         file,
+        on_conflict=on_conflict,
         columns=columns_of(columns),
         id_column=id_column,
-        metadata_columns=columns_of(metadata_columns) or (),
+        metadata_columns=kept_columns_of(metadata_columns),
+        header=header,
+        skip_bad_rows=skip_bad_rows,
+        passages=passages,
+        language=language,
+        batch_size=batch_size,
+        show_progress_bar=True,
+    )
+    changed = f"; {counts.changed:,} of them replaced others" if counts.changed else ""
+    kept = f"; {counts.kept:,} kept" if counts.kept else ""
+    out().print(
+        f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{changed}{kept}"
+        f"{left_out(counts)}"
+    )
+
+
+def update_index(
+    index: Index,
+    file: File,
+    delete_missing: Annotated[
+        bool, typer.Option("--delete-missing", help="Delete the sentences that FILE does not have any more.")
+    ] = False,
+    max_delete: Annotated[
+        float,
+        typer.Option(
+            help="Share of the rows that --delete-missing may delete; more is an error, and nothing is changed.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.2,
+    wait: Wait = False,
+    columns: Columns = None,
+    id_column: KeptIdColumn = None,
+    metadata_columns: KeptMetadataColumns = None,
+    header: Header = None,
+    skip_bad_rows: SkipBadRows = False,
+    passages: KeptPassages = None,
+    language: KeptLanguage = None,
+    model: Model = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: BackendOption = "torch",
+    dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
+    store: Store = None,
+    uri: Uri = None,
+    token: Token = None,
+) -> None:
+    """Make an index equal to FILE by ids: add what is new, replace what has changed. Only that is encoded.
+
+    Example: simcse-kit index update tickets-index tickets.csv --delete-missing
+    """
+    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.index import sync_files
+    from simcse_kit.index.sentence_index import SentenceIndex
+
+    opened = SentenceIndex.open(
+        index_address(index, store, uri, token),
+        model,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
+    counts = sync_files(
+        opened,
+        file,
+        delete_missing=delete_missing,
+        max_delete=max_delete,
+        wait=wait,
+        columns=columns_of(columns),
+        id_column=id_column,
+        metadata_columns=kept_columns_of(metadata_columns),
         header=header,
         skip_bad_rows=skip_bad_rows,
         passages=passages,
@@ -170,5 +253,6 @@ def add_to_index(
         show_progress_bar=True,
     )
     out().print(
-        f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{left_out(counts)}"
+        f"{counts.added:,} added, {counts.changed:,} changed, {counts.deleted:,} deleted, {counts.unchanged:,} "
+        f"unchanged in {escaped(masked(index))}{left_out(counts)}"
     )

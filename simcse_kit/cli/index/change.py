@@ -1,4 +1,4 @@
-"""``simcse-kit index delete`` and ``compact``."""
+"""``simcse-kit index delete``, ``compact`` and ``rebuild``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from simcse_kit.cli.index.options import Filter, Index, Model, Queries, Store, Token, Uri, filter_of, queries_of
-from simcse_kit.cli.options import TrustIndex
+from simcse_kit.cli.index.options import Filter, Index, Model, Queries, Store, Token, Uri, Wait, filter_of, queries_of
+from simcse_kit.cli.options import BackendOption, BatchSize, Device, Dtype, Pooling, TrustIndex
 from simcse_kit.search.address import index_address, masked
 
 
@@ -15,6 +15,9 @@ def delete_from_index(
     index: Index,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
     filter: Filter = None,
+    missing_ok: Annotated[
+        bool, typer.Option("--missing-ok", help="Delete those that are there, and list the others.")
+    ] = False,
     trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
@@ -28,9 +31,13 @@ def delete_from_index(
     from simcse_kit.search import open_collection
 
     collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
-    deleted = collection.delete(collection.as_ids(ids) if ids else None, filter=filter_of(filter))
+    wanted = collection.as_ids(ids) if ids else None
+    there = collection.found(wanted or []) if missing_ok else {}
+    deleted = collection.delete(wanted, filter=filter_of(filter), missing_ok=missing_ok)
     collection.save()
-    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which has {len(collection):,}")
+    absent = ", ".join(str(id_) for id_ in dict.fromkeys(wanted or []) if missing_ok and id_ not in there)
+    rest = f"; not there: {escaped(absent)}" if absent else ""
+    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which has {len(collection):,}{rest}")
 
 
 def compact_index(
@@ -73,4 +80,44 @@ def compact_index(
     out().print(
         f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
         f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
+    )
+
+
+def rebuild_with_model(
+    index: Index,
+    model: Annotated[str, typer.Option("--model", help="Folder or hub name of the new model.")],
+    queries: Queries = None,
+    wait: Wait = False,
+    pooling: Pooling = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    backend: BackendOption = "torch",
+    dtype: Dtype = "float32",
+    trust_remote_code: TrustIndex = False,
+) -> None:
+    """Encode all sentences of an index again with another model, in one commit. Until then it is as before.
+
+    Example: simcse-kit index rebuild tickets-index --model my-model
+    """
+    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.index.rebuild import check_rebuild, rebuild_index
+    from simcse_kit.model import SimCSE
+
+    check_rebuild(index)
+    encoder = SimCSE(
+        model, pooling=pooling, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
+    )
+    rebuilt = rebuild_index(
+        index,
+        encoder,
+        queries=queries_of(queries),
+        batch_size=batch_size,
+        wait=wait,
+        show_progress_bar=True,
+        trust_remote_code=trust_remote_code,
+    )
+    info = rebuilt.info()
+    out().print(
+        f"{len(rebuilt):,} sentences of {escaped(masked(index))} are encoded with {escaped(model)}: commit "
+        f"{info.generation}"
     )

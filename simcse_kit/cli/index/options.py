@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from simcse_kit.cli.completion import filter_starts, index_fields, index_folders, model_folders
-from simcse_kit.cli.options import FILE_HELP
+from simcse_kit.cli.options import FILE_HELP, columns_of
 
 Index = Annotated[
     str,
@@ -43,6 +43,26 @@ Passages = Annotated[
     ),
 ]
 Language = Annotated[str, typer.Option(help="Of the texts, for --passages: en, ko, de, ...")]
+KeptIdColumn = Annotated[
+    str | None, typer.Option("--id-column", help="Column of ids. Default: as the index remembers.", metavar="NAME")
+]
+KeptMetadataColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--metadata-columns",
+        help='Columns to keep beside the text; "" for none. Default: as the index remembers.',
+        metavar="NAMES",
+    ),
+]
+KeptPassages = Annotated[
+    bool | None,
+    typer.Option("--passages/--no-passages", help="Cut long texts into passages. Default: as the index remembers."),
+]
+KeptLanguage = Annotated[
+    str | None, typer.Option("--language", help="Of the texts, for --passages. Default: as the index remembers.")
+]
+InfoFormat = Annotated[Literal["text", "json"], typer.Option("--format", help="json: one object.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for another update of this index; otherwise it is an error.")]
 Filter = Annotated[
     str | None,
     typer.Option(
@@ -64,6 +84,11 @@ Model = Annotated[
 def left_out(counts: Any) -> str:
     blank = f", {counts.blank:,} empty lines dropped" if counts.blank else ""
     return blank + (f", {counts.skipped:,} bad rows skipped" if counts.skipped else "")
+
+
+def kept_columns_of(text: str | None) -> list[str] | None:
+    """As `columns_of`; "" is none."""
+    return [] if text == "" else columns_of(text)
 
 
 def queries_of(source: str | None) -> Any:

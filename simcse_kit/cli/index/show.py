@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
-from simcse_kit.cli.index.options import Index, Store, Token, Uri
+import typer
+
+from simcse_kit.cli.index.options import Index, InfoFormat, Store, Token, Uri
 from simcse_kit.cli.options import TrustIndex
 from simcse_kit.search.address import index_address, masked
 from simcse_kit.search.kinds import get_kind
 
 
 def show_index(
-    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+    index: Index,
+    output: InfoFormat = "text",
+    trust_remote_code: TrustIndex = False,
+    store: Store = None,
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Show what an index holds and how it is searched."""
     from simcse_kit.cli.console import facts, out
@@ -19,6 +28,9 @@ def show_index(
 
     address = index_address(index, store, uri, token)
     info = open_collection(address, trust_remote_code=trust_remote_code).info()
+    if output == "json":
+        typer.echo(json.dumps({"index": masked(index), **asdict(info)}, ensure_ascii=False))
+        return
     structure = info.structure
     kind = f"{structure.kind if structure else 'flat'}"
     how = "exact" if structure is None else get_kind(structure.kind).help
@@ -48,6 +60,7 @@ def show_index(
                 ),
                 ("keywords", "yes, for search --mode hybrid" if info.keywords else "no (index compact --hybrid)"),
                 ("fields", _fields_of(info.fields)),
+                ("read from", _source_of(info.source)),
                 ("size", size),
                 ("model", info.model.get("name", "")),
                 ("pooling", info.model.get("pooling", "")),
@@ -63,14 +76,41 @@ def _fields_of(fields: Any) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
 
 
+def _source_of(source: Any) -> str:
+    if source is None:
+        return "not recorded"
+    named = {
+        "text column": ", ".join(source["columns"] or ()),
+        "id column": source["id_column"] or "",
+        "metadata columns": ", ".join(source["metadata_columns"]),
+    }
+    said = [f"{what} {names}" for what, names in named.items() if names]
+    return ", ".join([*said, *([f"passages ({source['language']})"] if source["passages"] else [])]) or "lines of text"
+
+
 def verify_index(
-    index: Index, trust_remote_code: TrustIndex = False, store: Store = None, uri: Uri = None, token: Token = None
+    index: Index,
+    output: InfoFormat = "text",
+    trust_remote_code: TrustIndex = False,
+    store: Store = None,
+    uri: Uri = None,
+    token: Token = None,
 ) -> None:
     """Read all of an index and compare it with its checksums."""
     from simcse_kit.cli.console import escaped, out
+    from simcse_kit.errors import SearchIndexError
     from simcse_kit.search import open_collection
 
-    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
-    collection.verify()
+    try:
+        collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
+        collection.verify()
+    except SearchIndexError as error:
+        if output == "json":
+            typer.echo(json.dumps({"index": masked(index), "ok": False, "error": str(error)}, ensure_ascii=False))
+            raise typer.Exit(1) from error
+        raise
     commit = collection.info().generation
+    if output == "json":
+        typer.echo(json.dumps({"index": masked(index), "ok": True, "count": len(collection), "generation": commit}))
+        return
     out().print(f"{escaped(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")

@@ -100,6 +100,7 @@ class MilvusCollection(Overlay):
             next_id=state.next_id,
             fields=state.fields,
             keywords=state.keyword_entry,
+            source=state.source,
             id_type={"int": int, "str": str}[state.id_type] if self._stored else None,
         )
         self._reset(state.next_number)
@@ -241,6 +242,7 @@ class MilvusCollection(Overlay):
             searched=None if before is None else before.searched,
             fields=None if self.fields is None else dict(self.fields),
             keywords=None if self.keywords is None else asdict(self.keywords),
+            source=self.source,
         )
 
     def _create(self, remote: Remote) -> None:
@@ -321,7 +323,7 @@ class MilvusCollection(Overlay):
         assert self._remote is not None
         assert self._state is not None
         self._remote.settle()  # what has no index yet is searched exactly
-        live = self._live()
+        live = self.live()
         queries = beside(self._take(drawn(live).tolist())) if self.queries is None else self.queries
         index = milvus_index(self.kind)
         found = tune_effort(self._remote, self.kind, index, self.target_recall, len(live), queries, self._chunks())
@@ -384,6 +386,7 @@ class MilvusCollection(Overlay):
             model=self.model,
             fields=self.fields,
             keywords=self.keywords is not None,
+            source=self.source,
         )
 
 

@@ -105,7 +105,7 @@ class Overlay(BaseCollection):
         if self._remote is not None and self._there:
             yield from self._remote.windows(self._base, fields, self._expression(condition))
 
-    def _found(self, ids: Sequence[Id]) -> dict[Id, int]:
+    def found(self, ids: Sequence[Id]) -> dict[Id, int]:
         found: dict[Id, int] = {}
         own = [id_ for id_ in ids if type(id_) is self._id_type]
         if self._remote is not None and self._there and own:
@@ -119,7 +119,7 @@ class Overlay(BaseCollection):
         there = [number for found in self._windows(["number"], condition) for number in _numbers_of(found)]
         return there + (self._base + np.flatnonzero(self._pending.matching(condition))).tolist()
 
-    def _live(self) -> NDArray[np.int64]:
+    def live(self) -> NDArray[np.int64]:
         there = [number for found in self._windows(["number"]) for number in _numbers_of(found)]
         return np.array([*there, *(self._base + np.flatnonzero(self._pending.live)).tolist()], dtype=np.int64)
 

@@ -65,6 +65,7 @@ class State:
     searched: dict[str, Any] | None = None  # `Searched`, where the kind was tuned
     fields: dict[str, str] | None = None  # types of the metadata; None: noted before they were kept
     keywords: dict[str, Any] | None = None  # `KeywordEntry`, of a hybrid index
+    source: dict[str, Any] | None = None  # how files become rows; None: not known
     commit: str = ""  # of the save, at random; "": noted before there were any
 
     def to_json(self) -> str:
@@ -83,7 +84,7 @@ class State:
                     f"{where} was written by {'a newer' if newer else 'an older'} simcse_kit (format {version}, this "
                     f"one reads {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
                 )
-            values = {"fields": None, "keywords": None, "commit": ""} | values
+            values = {"fields": None, "keywords": None, "source": None, "commit": ""} | values
             return cls(**{field.name: values[field.name] for field in dataclass_fields(cls)})
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, SearchIndexError):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from simcse_kit import SearchIndexError, SentenceIndex, SimCSE, build_index
-from simcse_kit.index import build
+from simcse_kit.index import incoming
 from support import SCRIPTS
 from support.stores import Store
 from support.tiny import SENTENCES
@@ -76,7 +76,7 @@ def test_a_build_goes_on_or_says_why_not(
         encoded.append(len(sentences))
         return real(self, sentences, *arguments, **options)
 
-    monkeypatch.setattr(build, "_READ", 6)
+    monkeypatch.setattr(incoming, "READ", 6)
 
     def again(**changed: Any) -> Any:
         options: dict[str, Any] = {"columns": ["text"], "id_column": "key", "metadata_columns": ["lang"]}

@@ -1,0 +1,38 @@
+"""A folder beside an index, in which another one is made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.files import at_work, make_folder, owned
+from simcse_kit.search.store import is_file
+
+
+@contextmanager
+def aside(target: Path) -> Iterator[Path]:
+    """A folder beside ``target`` to build in, for this process alone; what a killed build left there goes."""
+    work = target.parent / f".{target.name}.building"
+    is_file(work)  # an error where its name is too long
+    make_folder(target.parent)
+
+    def busy(who: str) -> SearchIndexError:
+        return SearchIndexError(f"{target} is being built by {who}; wait until it is there, or name another folder")
+
+    with owned(work, busy):
+        try:
+            _empty(work)
+            yield work / "index"
+        finally:
+            _empty(work)
+    with suppress(OSError):  # the next build has begun
+        work.rmdir()
+
+
+def _empty(work: Path) -> None:
+    for path in work.iterdir():
+        if not at_work(path):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -1,0 +1,155 @@
+"""Files into an index that is there: added, or compared with it by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from simcse_kit.errors import SearchIndexError
+from simcse_kit.index.build import add_rows
+from simcse_kit.index.incoming import FileReading, FileRows, Files, IndexCounts, RowPart
+from simcse_kit.index.row_source import settled_source
+from simcse_kit.index.sentence_index import SentenceIndex
+from simcse_kit.index.sync import (
+    MAX_DELETE,
+    OnConflict,
+    SyncCounts,
+    SyncSettings,
+    one_update,
+    save_structure,
+    sync_parts,
+)
+from simcse_kit.search.address import Address, parse_address
+from simcse_kit.search.making import making_shown
+
+
+def add_files(
+    index: SentenceIndex | str | Path | Address,
+    files: Files,
+    *,
+    on_conflict: OnConflict = "error",
+    columns: Sequence[str] | None = None,
+    id_column: str | None = None,
+    metadata_columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    skip_bad_rows: bool = False,
+    passages: bool | None = None,
+    language: str | None = None,
+    batch_size: int | None = None,
+    show_progress_bar: bool = False,
+    trust_remote_code: bool = False,
+) -> IndexCounts:
+    """Encode files into an index that has a folder, and commit; arguments and errors are those of `build_index`.
+
+    ``index`` may be its address, which is opened with ``trust_remote_code`` (see `SentenceIndex.open`). Many rows are
+    several commits, 262,144 rows each, so that memory is bounded.
+
+    Args:
+        index: an index, or its address.
+        files: as in `build_index`.
+        on_conflict: of an id that is there: "error", "skip" (what is there stays), or "update" (as `sync_files`).
+        columns: None, here and below: what the index remembers, of its build or of the first add with an id column.
+        id_column: another one than the index's is an error.
+        metadata_columns: an empty list: none.
+        header: as in `build_index`.
+        skip_bad_rows: as in `build_index`.
+        passages: other than the index's is an error.
+        language: of the texts.
+        batch_size: as in `build_index`.
+        show_progress_bar: show one.
+        trust_remote_code: see above.
+    """
+    if not isinstance(index, SentenceIndex):
+        index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
+    source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
+    how = FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar)
+    if source.id_column is not None:
+        rows = FileRows(files, how, index.fields)
+        done = _synced(index, rows, SyncSettings(source=source, on_conflict=on_conflict, batch_size=batch_size))
+        documents = done.added + done.changed if source.passages else 0
+        return rows.counts(done.encoded, documents)._replace(changed=done.changed, kept=done.unchanged)
+    if on_conflict != "error":
+        raise SearchIndexError(f"to {on_conflict} what is there takes ids; name their column: --id-column")
+    if source.passages and len(index):
+        raise SearchIndexError("to add passages to an index that has some, name the documents' ids: --id-column")
+    return add_rows(index, files, how)
+
+
+def sync_files(
+    index: SentenceIndex | str | Path | Address,
+    files: Files,
+    *,
+    delete_missing: bool = False,
+    max_delete: float = MAX_DELETE,
+    wait: bool = False,
+    columns: Sequence[str] | None = None,
+    id_column: str | None = None,
+    metadata_columns: Sequence[str] | None = None,
+    header: bool | None = None,
+    skip_bad_rows: bool = False,
+    passages: bool | None = None,
+    language: str | None = None,
+    batch_size: int | None = None,
+    show_progress_bar: bool = False,
+    trust_remote_code: bool = False,
+) -> SyncCounts:
+    """Make an index equal to files by their ids, and commit: what is new is added, what has changed is replaced.
+
+    Text and metadata are compared with what is stored, and only what differs is encoded; the passages of a document are
+    replaced together. Equal files make no commit. After a failure or a kill the same call goes on. More than 262,144
+    changed rows are several commits, so that memory is bounded.
+
+    Args:
+        index: an index, or its address.
+        files: as in `build_index`; the ids are those of a column.
+        delete_missing: delete what the files do not have any more, in the last commit.
+        max_delete: share of the rows that may be missing; more is an error, and nothing is changed.
+        wait: for another update of this index; otherwise it is an error.
+        columns: here and below as in `add_files`.
+        id_column: see `add_files`.
+        metadata_columns: see `add_files`.
+        header: see `add_files`.
+        skip_bad_rows: see `add_files`; with ``delete_missing`` a bad row is an error.
+        passages: see `add_files`.
+        language: see `add_files`.
+        batch_size: see `add_files`.
+        show_progress_bar: show one.
+        trust_remote_code: see `add_files`.
+
+    Raises:
+        DataError: a file or row that cannot be used, or no row has a text.
+        SearchIndexError: no column of ids, or another one than the index's; an id that is there twice; too much is
+            missing; another process updates the index.
+        IndexChangedError: the index is of another model by now.
+    """
+    if isinstance(index, SentenceIndex):
+        place, uri = index._collection.folder, index._collection.uri
+    else:
+        address = parse_address(index)
+        place, uri = Path(address.path), address.uri
+    with one_update(place, uri, wait=wait):
+        if not isinstance(index, SentenceIndex):
+            index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
+        source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
+        if source.id_column is None:
+            raise SearchIndexError("to compare files with an index takes ids; name their column: --id-column")
+        rows = FileRows(files, FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar), index.fields)
+        how = SyncSettings(source=source, delete_missing=delete_missing, max_delete=max_delete, batch_size=batch_size)
+        done = _synced(index, rows, how)
+    return done._replace(blank=rows.blank, skipped=rows.skipped)
+
+
+def _synced(index: SentenceIndex, rows: FileRows, how: SyncSettings) -> SyncCounts:
+    def parts() -> Iterator[RowPart]:
+        yield from rows.parts()
+        if how.delete_missing and rows.skipped:
+            raise SearchIndexError(
+                f"{rows.skipped:,} bad rows were skipped, and would count as missing; correct them, or leave "
+                "--delete-missing out"
+            )
+        rows.check_any()
+
+    done = sync_parts(index._collection, index.model, parts, how, rows.bar)
+    with making_shown(rows.shows_bars):
+        save_structure(index._collection, done)
+    return done

@@ -1,0 +1,356 @@
+"""An index made equal to texts under their ids: compared by content, only what differs is encoded and committed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import apsw
+import numpy as np
+
+from simcse_kit.encoder.cache import cache_folder
+from simcse_kit.encoder.call import listening, moving, say_cut
+from simcse_kit.errors import IndexChangedError, SearchIndexError
+from simcse_kit.files import owned
+from simcse_kit.index.incoming import COMMITTED, READ, Document, RowBatch, RowPart, documents_of
+from simcse_kit.index.models import fingerprint_of
+from simcse_kit.index.row_source import RowSource
+from simcse_kit.model import SimCSE
+from simcse_kit.search import BaseCollection, IndexRow
+from simcse_kit.search.changing import commit_change
+from simcse_kit.search.checks import as_json, checked_ids
+from simcse_kit.types import Id, Vectors
+
+MAX_DELETE = 0.2  # share of the rows that may be missing: more is rather a broken file
+OnConflict = Literal["error", "skip", "update"]
+
+
+class SyncCounts(NamedTuple):
+    """What a synchronisation did to sentences, or to documents where the index holds their passages."""
+
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    encoded: int = 0  # rows
+    blank: int = 0  # rows of files without text, which are left out
+    skipped: int = 0  # rows of files that could not be used; only with skip_bad_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncSettings:
+    """What happens to what is there, and to what does not come any more."""
+
+    source: RowSource
+    on_conflict: OnConflict = "update"
+    delete_missing: bool = False
+    max_delete: float = MAX_DELETE
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_conflict not in ("error", "skip", "update"):
+            raise SearchIndexError(f"on_conflict is error, skip or update; got {self.on_conflict!r}")
+        if not 0 <= self.max_delete <= 1:
+            raise SearchIndexError(f"max_delete is a share of the rows, from 0 to 1; got {self.max_delete}")
+
+
+class Compared(NamedTuple):
+    """Documents beside what an index holds under their ids."""
+
+    new: list[Document]
+    changed: list[Document]
+    unchanged: int
+
+
+def sync_parts(
+    collection: BaseCollection,
+    model: SimCSE,
+    parts: Callable[[], Iterator[RowPart]],
+    how: SyncSettings,
+    bar: Callable[[str], Any] = lambda what: nullcontext(_NoBar()),
+) -> SyncCounts:
+    """Put documents, which are read by parts, into an index, and commit; `SentenceIndex.sync` says more.
+
+    ``parts`` may be called twice. Without a difference there is no commit.
+    """
+    made_with = fingerprint_of(model, collection.model)
+    collection.refresh()
+    missing: list[Id] = []
+    if how.delete_missing:
+        with bar("Comparing ids") as progress:
+            missing = _missing(collection.now(), _moved(parts(), progress), how)
+    batch = _Batch(collection, how, made_with)
+    seen, truncated, unchanged = _Seen(), 0, 0
+    with bar("Updating") as progress:
+        for read, rows in parts():
+            seen.add(rows.ids or [], how.source.passages)
+            found = compare_documents(collection.now(), documents_of(rows, model, how.source), how.source.passages)
+            wanted = found.new + (found.changed if how.on_conflict == "update" else [])
+            unchanged += len(rows.texts) - len(wanted)
+            if how.on_conflict == "error" and (taken := len(rows.texts) - len(found.new)):
+                new = {document.id for document in found.new}
+                first = next(id_ for id_ in rows.ids or [] if id_ not in new)
+                more = f" (and {taken - 1} others)" if taken > 1 else ""
+                raise SearchIndexError(
+                    f"id {first!r} is taken{more}; --on-conflict update replaces what is there, skip leaves it"
+                )
+            texts = [row.text for document in wanted for row in document.rows]
+            with listening(moving(progress, read, len(texts))) as heard:
+                vectors = model.encode_document(texts, batch_size=how.batch_size)
+            if not texts:
+                progress.update(read)
+            truncated += heard.truncated
+            batch.add(wanted, vectors)
+    batch.commit(missing)
+    counts = batch.counts._replace(unchanged=unchanged)
+    say_cut(truncated, counts.encoded, model.name, model.max_seq_length)
+    return counts
+
+
+def save_structure(collection: BaseCollection, done: SyncCounts) -> None:
+    """Make the first structure of an index that has changed; where somebody commits meanwhile, a later save does."""
+    if collection.folder is not None and (done.encoded or done.deleted):
+        with suppress(IndexChangedError):
+            collection.save()
+
+
+def parts_of(rows: RowBatch) -> Callable[[], Iterator[RowPart]]:
+    """RowBatch in memory, some at once."""
+
+    def parts() -> Iterator[RowPart]:
+        assert rows.ids is not None
+        for at in range(0, len(rows.texts), READ):
+            some = slice(at, at + READ)
+            metadata = None if rows.metadata is None else rows.metadata[some]
+            own = RowBatch(rows.texts[some], rows.ids[some], metadata)
+            yield RowPart(len(own.texts), own)
+
+    return parts
+
+
+def given_rows(texts: list[str], ids: Sequence[Id], metadata: Sequence[Mapping[str, Any] | None] | None) -> RowBatch:
+    """Texts, ids and metadata of a caller, as an index gives them back.
+
+    Raises:
+        SearchIndexError: other numbers of them, an id that is there twice or no id, metadata that is no JSON object.
+    """
+    if len(ids) != len(texts):
+        raise SearchIndexError(f"{len(texts)} texts need {len(texts)} ids; got {len(ids)}")
+    _Seen().add(ids, passages=False)
+    about = [None if text is None else json.loads(text) for text in as_json(metadata, len(texts))]
+    return RowBatch(texts, checked_ids(ids), about)
+
+
+def compare_documents(now: BaseCollection, documents: Sequence[Document], passages: bool) -> Compared:
+    """Which documents are new in an index, and of which it holds other rows."""
+    numbers = _numbers(now, {document.id: len(document.rows) for document in documents}, passages)
+    rows = now.fetch([number for own in numbers.values() for number in own])
+    new: list[Document] = []
+    changed: list[Document] = []
+    for document in documents:
+        if (own := numbers.get(document.id)) is None:
+            new.append(document)
+        elif _content(rows[number] for number in own) != _content(document.rows):
+            changed.append(document)
+    return Compared(new, changed, len(documents) - len(new) - len(changed))
+
+
+def put_documents(
+    writer: BaseCollection,
+    documents: Sequence[Document],
+    vectors: Vectors,
+    passages: bool,
+    *,
+    on_conflict: OnConflict = "update",
+    fingerprint: str | None = None,
+) -> SyncCounts:
+    """Put documents with the vectors (n, D) of their rows into an index, each in the place of its rows there."""
+    there = _numbers(writer, {document.id: len(document.rows) for document in documents}, passages)
+    rows = [row for document in documents for row in document.rows]
+    if there and on_conflict == "skip":  # somebody else was first
+        places = [document.id not in there for document in documents for _ in document.rows]
+        rows, vectors = [row for row, new in zip(rows, places, strict=True) if new], vectors[np.array(places)]
+    elif there and on_conflict == "update":
+        gone = writer.fetch([number for own in there.values() for number in own])
+        writer.delete([row.id for row in gone.values()])
+    metadata = [row.metadata for row in rows]
+    writer.add(
+        [row.text for row in rows],
+        vectors,
+        [row.id for row in rows],
+        None if all(one is None for one in metadata) else metadata,
+        fingerprint=fingerprint,
+    )
+    changed = len(there) if on_conflict == "update" else 0
+    return SyncCounts(added=len(documents) - len(there), changed=changed, encoded=len(rows))
+
+
+def delete_documents(writer: BaseCollection, ids: Sequence[Id], passages: bool) -> int:
+    """Delete documents with all of their passages; returns how many of them were there."""
+    there = _numbers(writer, dict.fromkeys(checked_ids(ids), 1), passages)
+    gone = writer.fetch([number for own in there.values() for number in own])
+    writer.delete([row.id for row in gone.values()])
+    return len(there)
+
+
+@contextmanager
+def one_update(place: str | Path | None, uri: str | None = None, *, wait: bool = False) -> Iterator[None]:
+    """Keep other updates of an index out; ``place`` None: it is in memory. ``uri``: of a Milvus, on this machine only.
+
+    Raises:
+        SearchIndexError: another process updates it, unless that is waited for (``wait``).
+    """
+    if place is None or (uri is None and not Path(place).is_dir()):
+        yield  # where there is nothing, opening it is an error
+        return
+    folder = Path(place)
+    if uri is not None:
+        name = hashlib.sha256(f"{uri}\0{place}".encode()).hexdigest()[:16]
+        folder = cache_folder() / "updates" / name
+
+    def busy(who: str) -> SearchIndexError:
+        return SearchIndexError(f"{place} is being updated by {who}; try again when it has ended, or wait: --wait")
+
+    with owned(folder, busy, wait=wait):
+        yield
+
+
+class _Batch:
+    """Documents with their vectors that are committed together."""
+
+    def __init__(self, collection: BaseCollection, how: SyncSettings, fingerprint: str) -> None:
+        self._collection, self._how, self._fingerprint = collection, how, fingerprint
+        self._documents: list[Document] = []
+        self._vectors: list[Vectors] = []
+        self._rows = 0
+        self.counts = SyncCounts()
+
+    def add(self, documents: Sequence[Document], vectors: Vectors) -> None:
+        """Keep documents, and commit where there are many."""
+        if documents:
+            self._documents += documents
+            self._vectors.append(vectors)
+            self._rows += len(vectors)
+        if self._rows >= COMMITTED:
+            self.commit()
+
+    def commit(self, missing: Sequence[Id] = ()) -> None:
+        """Commit them, and delete rows that are missing; nothing where there is neither."""
+        if not self._documents and not missing:
+            return
+        passages = self._how.source.passages
+
+        def change(writer: BaseCollection) -> SyncCounts:
+            deleted = writer.found(missing)
+            writer.delete(list(deleted))
+            if not self._documents:
+                return SyncCounts(deleted=_documents_in(deleted, passages))
+            if self._how.source.id_column is not None and (writer.source is None or not len(writer)):
+                writer.source = self._how.source.kept()
+            done = put_documents(
+                writer,
+                self._documents,
+                np.concatenate(self._vectors),
+                passages,
+                on_conflict=self._how.on_conflict,
+                fingerprint=self._fingerprint,
+            )
+            return done._replace(deleted=_documents_in(deleted, passages))
+
+        done = commit_change(self._collection, change)
+        self.counts = SyncCounts(*map(sum, zip(self.counts, done, strict=True)))
+        self._documents, self._vectors, self._rows = [], [], 0
+
+
+class _Seen:
+    """Ids that have come; many are kept on the disk."""
+
+    def __init__(self) -> None:
+        self._database = apsw.Connection("")  # a temporary file
+        self._database.execute("CREATE TABLE seen (id PRIMARY KEY) WITHOUT ROWID").fetchall()
+
+    def add(self, ids: Sequence[Id], passages: bool) -> None:
+        """One that has come already is an error."""
+        with self._database:
+            for id_ in ids:
+                key = str(id_) if passages else id_  # as the ids of passages begin
+                self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
+                if not self._database.changes():
+                    raise SearchIndexError(f"id {id_!r} is there twice; each has one text")
+
+
+class _NoBar:
+    """A bar that is not shown."""
+
+    def update(self, count: float = 1) -> None: ...
+
+
+def _numbers(now: BaseCollection, documents: Mapping[Id, int], passages: bool) -> dict[Id, list[int]]:
+    """Numbers of the rows of documents by their ids; each has at least so many passages."""
+    if not passages:
+        return {id_: [number] for id_, number in now.found(list(documents)).items()}
+    owners: dict[Id, Id] = {f"{id_}#{number}": id_ for id_, count in documents.items() for number in range(count)}
+    found = now.found(list(owners))
+    rest: dict[Id, Id] = {}
+    for row in now.fetch(list(found.values())).values():  # each says how many there are
+        owner = owners[row.id]
+        count = (row.metadata or {}).get("passages")
+        rest |= {f"{owner}#{number}": owner for number in range(documents[owner], count if type(count) is int else 0)}
+    owners |= rest
+    numbers: dict[Id, list[int]] = {}
+    for id_, number in (found | now.found(list(rest))).items():
+        numbers.setdefault(owners[id_], []).append(number)
+    return numbers
+
+
+def _content(rows: Iterable[IndexRow]) -> dict[Id, tuple[str, str]]:
+    """What is compared, by id; JSON tells 1, 1.0 and true apart."""
+    return {row.id: (row.text, json.dumps(row.metadata, sort_keys=True)) for row in rows}
+
+
+def _missing(now: BaseCollection, parts: Iterator[RowPart], how: SyncSettings) -> list[Id]:
+    """Ids of the rows of documents that do not come.
+
+    Raises:
+        SearchIndexError: nothing comes, or more is missing than may be deleted.
+    """
+    live = now.live()
+    comes = np.zeros(int(live[-1]) + 1 if len(live) else 0, dtype=bool)
+    documents = 0
+    for part in parts:
+        ids = part.rows.ids or []
+        documents += len(ids)
+        for numbers in _numbers(now, dict.fromkeys(ids, 1), how.source.passages).values():
+            comes[numbers] = True
+    gone = live[~comes[live]]
+    if len(live) and not documents:
+        raise SearchIndexError(f"there is no text, and all {len(live):,} rows would be deleted; is the file whole?")
+    if len(gone) > how.max_delete * len(live):
+        raise SearchIndexError(
+            f"{len(gone):,} of {len(live):,} rows are missing and would be deleted, a larger share than "
+            f"{how.max_delete:g}; is the file whole? --max-delete {_share(len(gone), len(live)):g} allows it"
+        )
+    missing: list[Id] = []
+    for at in range(0, len(gone), READ):
+        missing += [row.id for row in now.fetch(gone[at : at + READ].tolist()).values()]
+    return missing
+
+
+def _share(part: int, whole: int) -> float:
+    """A share in hundredths, rounded up."""
+    return -(-100 * part // whole) / 100
+
+
+def _documents_in(ids: Iterable[Id], passages: bool) -> int:
+    return len({str(id_).rpartition("#")[0] for id_ in ids} if passages else set(ids))
+
+
+def _moved(parts: Iterator[RowPart], bar: Any) -> Iterator[RowPart]:
+    for part in parts:
+        yield part
+        bar.update(part.read)
