@@ -292,7 +292,7 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
     assert "40 sentences indexed in i, 1 empty lines dropped" in built
     (tmp_path / "new.csv").write_text("key,text\nn1,A new one.\n", encoding="utf-8")
     assert "1 sentences added to i, which has 41" in run(
-        "index", "add", "i", "new.csv", "--columns", "text", "--id-column", "key"
+        "index", "add", "i", "new.csv", "--columns", "text", "--id-column", "key", "--metadata-columns", ""
     )
     assert "1 deleted from i, which has 40" in run("index", "delete", "i", "k7")
     assert "there is no id 'k7'" in run("index", "delete", "i", "k7", fails=True)
