@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from simcse_kit.search.collection import Collection
     from simcse_kit.search.kinds._lines import KINDS
     from simcse_kit.search.mining import Mined, MinedPair, mine
-    from simcse_kit.search.rows import Hit, IndexRow
+    from simcse_kit.search.modes import SearchMode
+    from simcse_kit.search.rows import Hit, IndexRow, Ranks
     from simcse_kit.search.snapshot import IndexInfo
     from simcse_kit.search.stores import STORES, new_collection, open_collection
 
@@ -26,6 +27,8 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "Mined": "mining",
     "MinedPair": "mining",
     "IndexRow": "rows",
+    "Ranks": "rows",
+    "SearchMode": "modes",
     "cluster_rows": "clustering",
     "mine": "mining",
     "new_collection": "stores",
@@ -43,6 +46,8 @@ __all__ = [
     "IndexRow",
     "Mined",
     "MinedPair",
+    "Ranks",
+    "SearchMode",
     "cluster_rows",
     "mine",
     "new_collection",
