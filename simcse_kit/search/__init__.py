@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from simcse_kit.search.groups import Groups, SimilarGroup
     from simcse_kit.search.kinds._lines import KINDS
     from simcse_kit.search.mining import Mined, MinedPair, mine
+    from simcse_kit.search.modes import SearchMode
     from simcse_kit.search.number_of_clusters import ClusterChoice
-    from simcse_kit.search.rows import Hit, IndexRow
+    from simcse_kit.search.rows import Hit, IndexRow, Ranks
     from simcse_kit.search.snapshot import IndexInfo
     from simcse_kit.search.stores import STORES, new_collection, open_collection
 
@@ -33,6 +34,8 @@ _HOME = {  # imported when they are asked for: the command's help needs the kind
     "Mined": "mining",
     "MinedPair": "mining",
     "IndexRow": "rows",
+    "Ranks": "rows",
+    "SearchMode": "modes",
     "cluster_rows": "clustering",
     "mine": "mining",
     "new_collection": "stores",
@@ -53,6 +56,8 @@ __all__ = [
     "IndexRow",
     "Mined",
     "MinedPair",
+    "Ranks",
+    "SearchMode",
     "SimilarGroup",
     "cluster_rows",
     "mine",

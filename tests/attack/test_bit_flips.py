@@ -27,7 +27,7 @@ def vectors(count: int, seed: int) -> np.ndarray:
 
 def filled(kind: str, folder: Path) -> None:
     """Two segments, the second with rows of its own and deleted rows of the first."""
-    index = Collection(DIMENSION, kind)
+    index = Collection(DIMENSION, kind, hybrid=True)
     metadata = [{"n": n, "lang": "en" if n % 3 else "de", "tags": {"kind": f"k{n % 7}"}} for n in range(COUNT)]
     index.add([f"text {n}" for n in range(COUNT)], vectors(COUNT, 0), [f"id{n}" for n in range(COUNT)], metadata)
     index.save(folder)
@@ -45,6 +45,8 @@ def answers(folder: Path) -> list[Any]:
     found += [index.search(queries, k) for k in (1, 10, 100)]
     found.append(index.search(queries, 10, filter={"lang": "de", "n": {"$lt": 2000}}))
     found.append(index.search(queries, 5, filter={"tags.kind": {"$in": ["k1", "k2"]}}))
+    found.append(index.search_words(["text 17", "later 3999 text", "no such"], 20))
+    found.append(index.search_words(["text 7", "later 9", "3210"], 10, {"lang": "de"}, vectors=queries))
     found.append(index.similar("id7", 5))
     found.append(index.get(["id3", "id3999", "later7"]))
     found.append(index.vectors_of(["id11", "later1"]).tolist())
