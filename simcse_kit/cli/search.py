@@ -24,6 +24,15 @@ class _Cost(NamedTuple):
     seconds: float
 
 
+class _Answer(NamedTuple):
+    """Hits of a query, and, where they were reranked, the scores that they had before and what it cost."""
+
+    query: str
+    hits: list[Hit]
+    search_scores: list[float] | None = None
+    cost: _Cost | None = None
+
+
 def search_index(
     index: Index,
     queries: Annotated[
@@ -104,48 +113,47 @@ def search_index(
         dtype=dtype,
         trust_remote_code=trust_remote_code,
     )
-    show = _print_json if output == "json" or (output is None and not queries) else _print_table
+    as_json = output == "json" or (output is None and not queries)
     for batch in batches:
         found = opened.search(batch, k=wanted, threshold=threshold, filter=conditions, group_by=group_by, mode=mode)
         for query, hits in zip(batch, found, strict=True):
-            if encoder is None:
-                show(query, hits, None, None, threshold)
-            else:
+            answer = _Answer(query, hits)
+            if encoder is not None:
                 best = reranked(encoder, query, hits, k)
                 cost = _Cost(encoder.name, best.pairs, best.seconds)
-                show(query, best.hits, best.search_scores, cost, threshold)
+                answer = _Answer(query, best.hits, best.search_scores, cost)
+            if as_json:
+                _print_json(answer)
+            else:
+                _print_table(answer, threshold)
 
 
-def _print_json(
-    query: str, hits: list[Hit], search_scores: list[float] | None, cost: _Cost | None, threshold: float | None
-) -> None:
-    rows: list[dict[str, Any]] = [hit.to_dict() for hit in hits]
-    for row, score in zip(rows, search_scores or (), strict=search_scores is not None):
-        row["search_score"] = score
-    rest = {} if cost is None else {"rerank": cost._replace(seconds=round(cost.seconds, 6))._asdict()}
-    typer.echo(json.dumps({"query": query, "hits": rows, **rest}, ensure_ascii=False))
+def _print_json(answer: _Answer) -> None:
+    rows: list[dict[str, Any]] = [hit.to_dict() for hit in answer.hits]
+    if answer.search_scores is not None:
+        rows = [{**row, "search_score": score} for row, score in zip(rows, answer.search_scores, strict=True)]
+    rest = {} if answer.cost is None else {"rerank": answer.cost._asdict()}
+    typer.echo(json.dumps({"query": answer.query, "hits": rows, **rest}, ensure_ascii=False))
 
 
-def _print_table(
-    query: str, hits: list[Hit], search_scores: list[float] | None, cost: _Cost | None, threshold: float | None
-) -> None:
+def _print_table(answer: _Answer, threshold: float | None) -> None:
     from simcse_kit.cli.console import escaped, out, shortened, table
 
-    console = out()
-    console.print(f"[bold]{escaped(query)}[/]")
+    console, hits, cost = out(), answer.hits, answer.cost
+    console.print(f"[bold]{escaped(answer.query)}[/]")
     if not hits:
         console.print(
             "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
         )
         return
-    columns: dict[str, list[str]] = {"score": [f"{hit.score:.3f}" for hit in hits]}
-    if search_scores is not None:
-        columns["search"] = [f"{score:.3f}" for score in search_scores]
+    columns = {"score": [f"{hit.score:.3f}" for hit in hits]}
+    if answer.search_scores is not None:
+        columns["search"] = [f"{score:.3f}" for score in answer.search_scores]
     if hits[0].ranks is not None:
         for place, name in enumerate(("dense rank", "keyword rank")):
             columns[name] = [_rank(hit.ranks and hit.ranks[place]) for hit in hits]
     columns |= {"id": [str(hit.id) for hit in hits], "text": [shortened(hit.text) for hit in hits]}
-    console.print(table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)], left=len(columns)))
+    console.print(table(list(columns), list(zip(*columns.values(), strict=True)), left=len(columns)))
     if cost is not None:
         console.print(f"{cost.pairs:,} pairs reranked in {cost.seconds:.2f} s by {escaped(cost.model)}", style="dim")
 

@@ -13,14 +13,14 @@ _WORDS = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
 _TYPICAL = 2  # times as frequent in its class as in the others: a keyword
 
 
-def terms_of(text: str) -> Iterator[str]:
-    """The words of a text in small letters, of two letters or digits at least.
+def readable_words(text: str) -> Iterator[str]:
+    """The words of a text as a reader knows them, in small letters, of two letters or digits at least.
 
     Of Japanese and Chinese, which have no spaces between words, every two characters that follow each other.
 
-    >>> list(terms_of("A card's PIN: 0x80070057"))
+    >>> list(readable_words("A card's PIN: 0x80070057"))
     ['card', 'pin', '0x80070057']
-    >>> list(terms_of("東京都"))
+    >>> list(readable_words("東京都"))
     ['東京', '京都']
     """
     for word in _WORDS.findall(text.lower()):
@@ -42,14 +42,14 @@ def class_tf_idf(counts: Sequence[Counter[str]]) -> list[dict[str, float]]:
     return [{word: count * rarity[word] for word, count in one.items()} for one in counts]
 
 
-def keywords(counts: Sequence[Counter[str]], top: int) -> list[list[str]]:
+def class_keywords(counts: Sequence[Counter[str]], top: int) -> list[list[str]]:
     """For each class at most ``top`` words, those with the highest class-based TF-IDF first.
 
     Words whose share of the class is not at least twice their share of the other classes are left out: the weight
     alone keeps "the" and "is", in any language, where classes are few. Of equal weights the first by the alphabet is
     first.
 
-    >>> keywords([Counter(the=5, cat=3, dog=1), Counter(the=4, dog=4)], top=2)
+    >>> class_keywords([Counter(the=5, cat=3, dog=1), Counter(the=4, dog=4)], top=2)
     [['cat'], ['dog']]
     """
     everywhere = _sum(counts)

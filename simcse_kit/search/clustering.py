@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.base import BaseCollection
-from simcse_kit.search.class_words import keywords as keywords_of
-from simcse_kit.search.class_words import terms_of
+from simcse_kit.search.class_words import class_keywords, readable_words
 from simcse_kit.search.cross_tab import CrossTab, cross_tab
 from simcse_kit.search.number_of_clusters import ClusterChoice, choose_number, spherical_kmeans
 from simcse_kit.search.rows import Hit, IndexRow
@@ -146,8 +145,8 @@ def _keywords(
         numbers, labels = numbers[drawn], labels[drawn]
     counts: list[Counter[str]] = [Counter() for _ in range(k)]
     for row, label in _labelled(collection, numbers, labels):
-        counts[label].update(terms_of(row.text))
-    return keywords_of(counts, top)
+        counts[label].update(readable_words(row.text))
+    return class_keywords(counts, top)
 
 
 def _labelled(

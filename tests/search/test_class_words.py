@@ -7,7 +7,7 @@ from math import log
 
 import pytest
 
-from simcse_kit.search.class_words import class_tf_idf, keywords, terms_of
+from simcse_kit.search.class_words import class_keywords, class_tf_idf, readable_words
 
 
 def test_weights_are_those_of_the_formula() -> None:
@@ -31,20 +31,20 @@ def test_weights_are_those_of_bertopic() -> None:
 def test_words_of_all_classes_are_no_keywords() -> None:
     """ "the" is half of each class; "pin" is 2 of 8 words here and 1 of 8 there, which is just twice."""
     counts = [Counter(the=4, pin=2, card=2), Counter(the=4, pin=1, loan=3)]
-    assert keywords(counts, 5) == [["card", "pin"], ["loan"]]
-    assert keywords(counts, 1) == [["card"], ["loan"]]
+    assert class_keywords(counts, 5) == [["card", "pin"], ["loan"]]
+    assert class_keywords(counts, 1) == [["card"], ["loan"]]
 
 
 def test_one_class_and_empty_ones() -> None:
-    assert keywords([Counter(a=1, b=2)], 5) == [["b", "a"]]
-    assert keywords([Counter(), Counter(a=1)], 5) == [[], ["a"]]
-    assert keywords([], 5) == []
+    assert class_keywords([Counter(a=1, b=2)], 5) == [["b", "a"]]
+    assert class_keywords([Counter(), Counter(a=1)], 5) == [[], ["a"]]
+    assert class_keywords([], 5) == []
 
 
 def test_words() -> None:
-    assert list(terms_of("I can't log in: ERROR 0x80070057, naïve Größe!")) == [
+    assert list(readable_words("I can't log in: ERROR 0x80070057, naïve Größe!")) == [
         "can", "log", "in", "error", "0x80070057", "naïve", "größe"
     ]  # fmt: skip
-    assert list(terms_of("서울 카드를 분실")) == ["서울", "카드를", "분실"]
-    assert list(terms_of("カード紛失 ok")) == ["カー", "ード", "ド紛", "紛失", "ok"]
-    assert list(terms_of("猫 a 1 _")) == ["猫"]
+    assert list(readable_words("서울 카드를 분실")) == ["서울", "카드를", "분실"]
+    assert list(readable_words("カード紛失 ok")) == ["カー", "ード", "ド紛", "紛失", "ok"]
+    assert list(readable_words("猫 a 1 _")) == ["猫"]
