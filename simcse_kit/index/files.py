@@ -130,6 +130,7 @@ def sync_files(
     with one_update(place, uri, wait=wait):
         if not isinstance(index, SentenceIndex):
             index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
+        index.refresh()  # it may have waited
         source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
         if source.id_column is None:
             raise SearchIndexError("to compare files with an index takes ids; name their column: --id-column")

@@ -1,4 +1,4 @@
-"""RowBatch on their way from files into an index."""
+"""Rows on their way from files into an index."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Document(NamedTuple):
 
 
 class RowPart(NamedTuple):
-    """RowBatch that are read together."""
+    """Rows that are read together."""
 
     read: int  # rows, those without a text too
     rows: RowBatch  # those with a text; of an index of passages whole documents

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from simcse_kit.data.prepare.splitting import split
 from simcse_kit.model import SimCSE
@@ -20,18 +23,42 @@ def cut_passages(texts: Sequence[str], model: SimCSE, *, language: str = "en") -
     sentence that is too long by itself is cut between words.
     """
 
+    counter = _counter_of(model)
+
     def lengths(parts: Sequence[str]) -> list[int]:
         """Tokens without the special ones."""
-        ids = model.tokenizer([" " + part for part in parts], add_special_tokens=False, verbose=False)["input_ids"]
+        ids = counter.tokenizer([" " + part for part in parts], add_special_tokens=False, verbose=False)["input_ids"]
         return [len(own) for own in ids]
 
-    around = len(model.tokenize([model.prompts.get("document", "")], max_seq_length=None).flat)
-    limit = max(1, (model.max_seq_length or _LONGEST) - around)
+    limit = max(1, (model.max_seq_length or _LONGEST) - counter.around)
     whole = lengths(texts)
     return [
         [text] if count <= limit else list(_packed(list(_pieces(text, lengths, limit, language)), limit))
         for text, count in zip(texts, whole, strict=True)
     ]
+
+
+class _Counter(NamedTuple):
+    """What counts tokens for a model: a copy of its tokenizer, for another thread may encode with the model meanwhile.
+
+    A tokenizer keeps whether it cuts texts, and each call of the model sets that.
+    """
+
+    original: Any
+    prompt: str
+    tokenizer: Any
+    around: int  # tokens of the prompt, and special ones
+
+
+_counters: WeakKeyDictionary[SimCSE, _Counter] = WeakKeyDictionary()
+
+
+def _counter_of(model: SimCSE) -> _Counter:
+    prompt, found = model.prompts.get("document", ""), _counters.get(model)
+    if found is None or found.original is not model.tokenizer or found.prompt != prompt:
+        around = len(model.tokenize([prompt], max_seq_length=None).flat)
+        found = _counters[model] = _Counter(model.tokenizer, prompt, copy.deepcopy(model.tokenizer), around)
+    return found
 
 
 def _pieces(text: str, lengths: CountTokens, limit: int, language: str) -> Iterator[tuple[str, int]]:

@@ -120,7 +120,7 @@ def save_structure(collection: BaseCollection, done: SyncCounts) -> None:
 
 
 def parts_of(rows: RowBatch) -> Callable[[], Iterator[RowPart]]:
-    """RowBatch in memory, some at once."""
+    """Rows in memory, some at once."""
 
     def parts() -> Iterator[RowPart]:
         assert rows.ids is not None
@@ -210,7 +210,8 @@ def one_update(place: str | Path | None, uri: str | None = None, *, wait: bool =
         return
     folder = Path(place)
     if uri is not None:
-        name = hashlib.sha256(f"{uri}\0{place}".encode()).hexdigest()[:16]
+        server = uri if "://" in uri else str(Path(uri).absolute())
+        name = hashlib.sha256(f"{server}\0{place}".encode()).hexdigest()[:16]
         folder = cache_folder() / "updates" / name
 
     def busy(who: str) -> SearchIndexError:

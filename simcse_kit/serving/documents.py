@@ -35,6 +35,9 @@ class _Stored(NamedTuple):
 
 def document_routes(served: ServerState) -> APIRouter:
     """The routes, for the indexes that may be changed."""
+    for engine in served.indexes.values():
+        if engine.writable:
+            engine.index.compare([], [])  # what cuts passages is made before others use the model
     router = APIRouter(responses=RESPONSES, tags=["documents"], route_class=bounded_route(served.limits.json_tokens))
 
     @router.put("/documents")

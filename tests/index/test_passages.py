@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -89,3 +90,24 @@ def test_a_document_is_found_by_its_passage(model: SimCSE, tmp_path: Path, store
     )
     with pytest.raises(SearchIndexError, match="name the documents' ids"):
         add_files(numbered, tmp_path / "docs.csv")
+
+
+def test_passages_are_cut_while_another_thread_encodes(model: SimCSE) -> None:
+    """The tokenizer cuts texts for the one and not for the other."""
+    text, stop, failed = " ".join(SENTENCES), threading.Event(), list[BaseException]()
+    expected = cut_passages([text], model)
+
+    def encode() -> None:
+        try:
+            while not stop.is_set():
+                model.tokenize([text] * 20)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=encode)
+    thread.start()
+    for _ in range(40):
+        assert cut_passages([text], model) == expected
+    stop.set()
+    thread.join(60)
+    assert failed == []

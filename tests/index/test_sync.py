@@ -226,6 +226,20 @@ def test_two_updates_at_once(model: SimCSE, tmp_path: Path) -> None:
     assert not list((tmp_path / "i").glob(".*"))
 
 
+def test_the_lock_of_an_index_in_milvus_is_this_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with one_update("things", "m.db"):
+        with (
+            pytest.raises(SearchIndexError, match="things is being updated by process"),
+            one_update("things", str(tmp_path / "m.db")),
+        ):
+            pass
+        with one_update("others", "m.db"), one_update("things", "http://host:19530"):
+            pass
+    with one_update("things", "m.db", wait=True):
+        pass
+
+
 def test_an_update_comes_after_the_commits_of_others(model: SimCSE, tmp_path: Path) -> None:
     index, _ = build_index(model, write(tmp_path / "a.csv", rows_of(5)), tmp_path / "i", **HOW)
     encode = model.encode_document
