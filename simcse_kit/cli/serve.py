@@ -101,8 +101,8 @@ def serve_targets(
         bool | None,
         typer.Option(
             "--access-log/--no-access-log",
-            help="Write a line for each request: id, method, route, status, milliseconds, bytes. Default: with "
-            "--log-format json.",
+            help="Write a line for each request, with its id, method, route, status, milliseconds and bytes. Default: "
+            "with --log-format json.",
         ),
     ] = None,
     config: ConfigFile = None,

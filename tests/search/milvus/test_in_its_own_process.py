@@ -19,7 +19,10 @@ TESTS = Path(__file__).parents[2]
 FILES = [
     "search/milvus",
     "index",
-    *(f"search/test_{name}.py" for name in ("collection", "changes", "corpus", "refresh")),
+    *(
+        f"search/test_{name}.py"
+        for name in ("collection", "changes", "corpus", "groups", "number_of_clusters", "refresh")
+    ),
 ]
 
 
