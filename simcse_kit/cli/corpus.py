@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from simcse_kit.cli.completion import index_fields
 from simcse_kit.cli.index.options import Index, Store, Token, Uri
 from simcse_kit.cli.options import Overwrite, TrustIndex
 from simcse_kit.search.address import index_address
@@ -111,7 +112,11 @@ def cluster_index(
     examples: Annotated[int, typer.Option(help="Sentences to show of each, the nearest to its centre.", min=1)] = 2,
     cross_tab: Annotated[
         str | None,
-        typer.Option(help="Count the values of this field of the metadata in each cluster.", metavar="FIELD"),
+        typer.Option(
+            help="Count the values of this field of the metadata in each cluster.",
+            metavar="FIELD",
+            autocompletion=index_fields,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
     output: Output = None,

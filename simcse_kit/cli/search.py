@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from simcse_kit.cli.completion import index_fields
 from simcse_kit.cli.index.options import Filter, Index, Model, Store, Token, Uri, filter_of
 from simcse_kit.cli.options import BackendOption, Device, Dtype, TrustIndex
 from simcse_kit.search.address import index_address
@@ -52,6 +53,7 @@ def search_index(
             help="Only the best hit for each value of this field of the metadata; document: the best passage of each "
             "document.",
             metavar="FIELD",
+            autocompletion=index_fields,
         ),
     ] = None,
     rerank: Annotated[

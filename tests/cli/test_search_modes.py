@@ -50,7 +50,7 @@ def test_the_table_has_both_ranks(model_folder: Path, corpus: Path, tmp_path: Pa
     table = run("search", tmp_path / "index", "error 0x80070057", "-k", 2, "--mode", "hybrid").stdout.splitlines()
     assert table[1].split() == ["score", "dense", "rank", "keyword", "rank", "id", "text"]
     assert table[2].split()[2:4] == ["1", "40"]
-    assert table[3].split()[2] == "-"  # not found by words
+    assert table[3].split()[2] == "–"  # not found by words
     assert "dense rank" not in run("search", tmp_path / "index", "error").stdout
     assert "no hit" in run("search", tmp_path / "index", "zzz", "--mode", "keyword").stdout
 

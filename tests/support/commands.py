@@ -25,17 +25,20 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(*arguments: object, cwd: Path | None = None, input: bytes = b"") -> Done:
+def run(*arguments: object, cwd: Path | None = None, input: bytes | None = None) -> Done:
     """Run ``simcse-kit ARGUMENTS`` in this process, to its end; notices are said as in a new one.
 
-    ``input`` is what standard input holds.
+    ``input`` is what standard input holds; None leaves it as it is.
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     environment = {"TOKENIZERS_PARALLELISM": "false"}
     errors._said.clear()
+    given = sys.stdin
+    if input is not None:
+        given = io.TextIOWrapper(io.BufferedReader(io.BytesIO(input)), encoding="utf-8")
     with (
         patch.object(sys, "argv", ["simcse-kit", *map(str, arguments)]),
-        patch.object(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(input)), encoding="utf-8")),
+        patch.object(sys, "stdin", given),
         patch.dict(os.environ, environment),
         warnings.catch_warnings(),
         redirect_stdout(out),

@@ -52,6 +52,7 @@ KeptMetadataColumns = Annotated[
         "--metadata-columns",
         help='Columns to keep beside the text; "" for none. Default: as the index remembers.',
         metavar="NAMES",
+        autocompletion=index_fields,
     ),
 ]
 KeptPassages = Annotated[
