@@ -197,6 +197,26 @@ def run_demo(
     model: Annotated[
         str, typer.Option(help="Model for --sentences: a folder or hub name.", autocompletion=model_folders)
     ] = "all-MiniLM-L6-v2",
+    title: Annotated[str | None, typer.Option(help="Title of the page.", metavar="TEXT")] = None,
+    link: Annotated[
+        str | None,
+        typer.Option(
+            help="Address that the id of each hit leads to, such as https://tickets.example/{id}; http or https.",
+            metavar="URL",
+        ),
+    ] = None,
+    query: Annotated[
+        list[str] | None,
+        typer.Option(help="Sample query, a button on the page. May be given several times.", metavar="TEXT"),
+    ] = None,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Field of the metadata to filter by and to colour the map by. May be given several times. Default: "
+            "fields with few values.",
+            metavar="FIELD",
+        ),
+    ] = None,
     writable: Annotated[
         bool,
         typer.Option(
@@ -228,9 +248,10 @@ def run_demo(
 
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the demo")
     from simcse_kit.model import SimCSE
-    from simcse_kit.serving import Started, check_access, free_port, open_targets, read_api_keys, serve
+    from simcse_kit.serving import PageSettings, Started, check_access, free_port, open_targets, read_api_keys, serve
     from simcse_kit.serving.demo import demo_index
 
+    page = PageSettings(link=link, queries=query or (), facets=facet, **({} if title is None else {"title": title}))
     keys = [] if api_key is None else [api_key]
     check_access(host, [*keys, *(read_api_keys(api_key_file) if api_key_file is not None else [])], no_auth)
     if index is not None and sentences is not None:
@@ -276,5 +297,6 @@ def run_demo(
         writable=writable or judge is not None or tuple(opened),  # the user's own indexes only where they say so
         judgements=judge,
         queries=queries,
+        page=page,
         on_start=show,
     )

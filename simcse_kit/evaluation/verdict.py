@@ -12,6 +12,7 @@ from simcse_kit.evaluation.bootstrap import Difference, Interval
 from simcse_kit.evaluation.judgements import JudgedQuery, Judgements
 from simcse_kit.evaluation.retrieval import ndcg
 from simcse_kit.evaluation.sequential import further_needed, mean_interval
+from simcse_kit.tabular import rounded
 
 _FEW = 5  # queries; a forecast from fewer is none
 
@@ -42,7 +43,8 @@ class Verdict(NamedTuple):
             score, gap = self.difference.score, self.difference.difference
             said.append(
                 f"{score} × 100: {first} {self.difference.first:.1f}, {second} {self.difference.second:.1f}; "
-                f"difference {gap:+.1f}, 95 % interval {low:+.1f} to {high:+.1f}"
+                f"difference {rounded(gap, 1, signed=True)}, 95 % interval {rounded(low, 1, signed=True)} to "
+                f"{rounded(high, 1, signed=True)}"
             )
             said.append(f"relevant hits: {first} {self.shares[0]:.0f} %, {second} {self.shares[1]:.0f} %")
         said.append(self._words())

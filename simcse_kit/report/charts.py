@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.report.picture import NEUTRAL, Picture
+from simcse_kit.tabular import rounded
 
 AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
@@ -190,7 +191,7 @@ def query_changes(
         better, worse = int((changes > 0).sum()), int((changes < 0).sum())
         axis.set_xlabel(
             f"{len(changes)} queries, sorted: {better} better, {worse} worse "
-            f"(dashed: mean {mean:+.1f}; band: 95 % interval)"
+            f"(dashed: mean {rounded(mean, 1, signed=True)}; band: 95 % interval)"
         )
         axis.margins(x=0.01)
 

@@ -139,7 +139,9 @@ class Comparison(Tabular):
                     ScoreCell(
                         value=value,
                         spread=rounded(spread, part.digits) if math.isfinite(spread) else "",
-                        interval=f"{span[0]:.1f}–{span[1]:.1f}" if all(map(math.isfinite, span)) else "",
+                        interval=f"{rounded(span[0], 1)}–{rounded(span[1], 1)}"
+                        if all(map(math.isfinite, span))
+                        else "",
                         mark=marks.get(score, ""),
                         best=ranked and value == rounded(highest[score], part.digits) != "–",
                     )

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from simcse_kit.report.picture import Picture
+from simcse_kit.tabular import rounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def write_page(path: Path, page: Page) -> None:
 
     source = (files("simcse_kit") / "report" / "page.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
-    path.write_text(template.render(page=page), encoding="utf-8")
+    path.write_text(template.render(page=page, rounded=rounded), encoding="utf-8")
 
 
 def page_markdown(page: Page) -> str:
@@ -81,7 +82,7 @@ def _section(section: Section) -> list[str]:
         lines += [
             f"**{plain_markdown(query)}**",
             "",
-            *(f"- {score:.2f} {plain_markdown(text)}" for score, text in hits),
+            *(f"- {rounded(score)} {plain_markdown(text)}" for score, text in hits),
             "",
         ]
     if section.notes:

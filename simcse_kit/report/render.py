@@ -188,7 +188,13 @@ def _worst_section(report: Report, pairs: ShownPairs) -> Section:
     tables = []
     for model in report.models:
         rows = [
-            [pair.first, pair.second, f"{pair.gold:g}", f"{pair.cosine:.2f}", f"{100 * pair.error:+.0f} %"]
+            [
+                pair.first,
+                pair.second,
+                f"{pair.gold + 0.0:g}",
+                rounded(pair.cosine),
+                f"{rounded(100 * pair.error, 0, signed=True)} %",
+            ]
             for pair in worst_pairs(model, pairs)
         ]
         head = ["first sentence", "second sentence", "gold", "cosine", "rank error"]

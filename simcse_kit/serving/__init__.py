@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simcse_kit.serving.app import create_app
     from simcse_kit.serving.server import Started, free_port, serve
-    from simcse_kit.serving.settings import Limits, ServeError, check_access, read_api_keys
+    from simcse_kit.serving.settings import Limits, PageSettings, ServeError, check_access, read_api_keys
     from simcse_kit.serving.targets import open_targets
 
 __all__ = [
     "Limits",
+    "PageSettings",
     "ServeError",
     "Started",
     "check_access",
@@ -30,7 +31,7 @@ _HOME = {
     "create_app": "app",
     "open_targets": "targets",
     **dict.fromkeys(("Started", "free_port", "serve"), "server"),
-    **dict.fromkeys(("Limits", "ServeError", "check_access", "read_api_keys"), "settings"),
+    **dict.fromkeys(("Limits", "PageSettings", "ServeError", "check_access", "read_api_keys"), "settings"),
 }
 
 

@@ -16,6 +16,7 @@ from simcse_kit.serving.direct import Direct
 from simcse_kit.serving.documents import document_routes
 from simcse_kit.serving.embedding import embedding_routes
 from simcse_kit.serving.errors import RESPONSES, ApiError, add_handlers
+from simcse_kit.serving.facets import check_facets
 from simcse_kit.serving.guard import OPEN, Guard
 from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.judging import JudgeEngine, judge_routes
@@ -24,7 +25,7 @@ from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.page import add_pages
 from simcse_kit.serving.schemas import HealthBody
 from simcse_kit.serving.searching import search_routes
-from simcse_kit.serving.settings import Limits, ServeError, check_root_path
+from simcse_kit.serving.settings import Limits, PageSettings, ServeError, check_root_path
 from simcse_kit.serving.state import ServerState
 
 _DESCRIPTION = """Sentence embeddings and semantic search. Requests of all clients are batched together.
@@ -46,6 +47,7 @@ def create_app(
     strict_dimensions: bool = False,
     judgements: str | Path | None = None,
     queries: str | Path | Iterable[str] | None = None,
+    page: PageSettings | None = None,
 ) -> FastAPI:
     """An ASGI application over indexes and models by name; an index's model is served too.
 
@@ -63,8 +65,10 @@ def create_app(
         judgements: a folder; ``/judge`` asks which hits of the two indexes are relevant, and saves it there. It takes
             ``writable``, and nothing is added meanwhile.
         queries: that are asked, as in `simcse_kit.judge`.
+        page: what the page shows around the indexes: title, links, examples, filters.
 
     Raises:
+        SearchIndexError: a field of ``page`` that an index does not have.
         ServeError: neither an index nor a model; or judgements without ``writable`` or two indexes of the same texts.
         DataError: the folder holds something else than judgements of these two.
     """
@@ -74,6 +78,10 @@ def create_app(
         raise ServeError("there is nothing to serve; name an index or a model")
     if judgements is not None and not writable:
         raise ServeError("judging writes into its folder; make the server writable")
+    page = page or PageSettings()
+    for name, index in (indexes or {}).items():
+        if len(index):
+            check_facets(page.facets or (), index.fields, name)
     engines = ModelEngines(models or {}, limits, metrics)
     index_engines = {
         name: IndexEngine(
@@ -94,6 +102,7 @@ def create_app(
         limits,
         metrics,
         can_judge=judged is not None,
+        page=page,
         strict_dimensions=strict_dimensions,
     )
 

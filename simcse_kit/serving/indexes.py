@@ -22,6 +22,7 @@ from simcse_kit.search.modes import SearchMode, check_mode
 from simcse_kit.serving.batching import Batcher, Busy
 from simcse_kit.serving.engines import EmbeddedTexts
 from simcse_kit.serving.errors import ApiError, IndexFault
+from simcse_kit.serving.facets import Facets, facets_of
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.projection import CorpusMap, available_methods
@@ -115,6 +116,7 @@ class IndexEngine:
         self._seconds = limits.seconds
         self._not_before = 0.0  # monotonic seconds; until then an index that could not be opened is not tried again
         self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had then
+        self._facets: tuple[tuple[int, int], Facets] | None = None  # with the commit that they were counted on
         self._batcher: Batcher[_Query, list[Hit]] = Batcher(
             self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
         )
@@ -254,7 +256,7 @@ class IndexEngine:
             else:
                 before = self.model
                 self.model = self._models.exchange(before, index.model)
-                self.index, self._maps = index, {}
+                self.index, self._maps, self._facets = index, {}, None
                 self._models.close_unused(before)  # whoever finds it closed looks at `model` again
                 return
         raise ApiError(
@@ -342,6 +344,19 @@ class IndexEngine:
         """As `fresh`; an index that could not be opened before is tried at once."""
         self._not_before = 0.0
         return self.fresh()
+
+    async def facets(self, named: Sequence[str] | None) -> Facets:
+        """Fields to filter by, counted on as many rows as a map has; kept until the index changes."""
+
+        def read() -> Facets:
+            with self._lock, as_fault():
+                index = self._fresh()
+                commit = (index.info().generation, len(index))
+                if self._facets is None or self._facets[0] != commit:
+                    self._facets = commit, facets_of(index.sample(CorpusMap.LARGEST)[0], len(index), named)
+                return self._facets[1]
+
+        return await asyncio.to_thread(read)
 
     def map(self, method: str) -> CorpusMap | None:
         """The map by a method of `maps`, or None while it is being made, which this begins."""

@@ -277,6 +277,14 @@ class Limit(BaseModel):
     additions: int
 
 
+class PageBody(BaseModel):
+    """What the page shows around its indexes: `PageSettings`."""
+
+    title: str
+    link: str | None = Field(description="Address that a hit's id leads to, with {id} for the id, percent-encoded.")
+    queries: list[str] = Field(description="Examples.")
+
+
 class Info(BaseModel):
     """What is served."""
 
@@ -286,6 +294,42 @@ class Info(BaseModel):
     indexes: list[IndexCard]
     limits: Limit
     can_judge: bool
+    page: PageBody
+
+
+FieldValue = bool | int | float | str
+
+
+class FacetValue(BaseModel):
+    """A value of a field, and how many of the counted rows have it."""
+
+    value: FieldValue
+    count: int
+
+
+class FacetBody(BaseModel):
+    """A field with few values, to filter by."""
+
+    field: str
+    values: list[FacetValue] = Field(description="The most frequent first.")
+    others: int = Field(description="Rows with a value that is not listed.")
+    without: int = Field(description="Rows without the field.")
+
+
+class FacetsBody(BaseModel):
+    """Fields of an index, counted on at most 5,000 rows, drawn at random."""
+
+    fields: list[FacetBody]
+    counted: int = Field(description="Rows that were counted.")
+    count: int = Field(description="Rows of the index.")
+
+
+class FieldCodes(BaseModel):
+    """A field's value for each point of a map."""
+
+    field: str
+    values: list[FieldValue]
+    codes: list[int | None] = Field(description="Place in values, from 0; null: another value, or none.")
 
 
 class MapBody(BaseModel):
@@ -298,6 +342,7 @@ class MapBody(BaseModel):
     shown: int
     count: int
     explained: float | None = Field(description="Share of the variance that PCA's two axes show.")
+    fields: list[FieldCodes] = Field(description="The fields of /facets, to colour the points by.")
 
 
 class JudgeHit(BaseModel):

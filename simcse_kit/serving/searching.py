@@ -22,11 +22,14 @@ from simcse_kit.serving.schemas import (
     Added,
     AddRequest,
     Computing,
+    FacetsBody,
+    FieldCodes,
     Found,
     IndexCard,
     Info,
     Limit,
     MapBody,
+    PageBody,
     SearchRequest,
     SimilarRequest,
 )
@@ -50,6 +53,7 @@ def search_routes(served: ServerState) -> APIRouter:
             indexes=[_card(engine) for engine in served.indexes.values()],
             limits=Limit(**vars(served.limits)),
             can_judge=served.can_judge,
+            page=PageBody(title=served.page.title, link=served.page.link, queries=list(served.page.queries)),
         )
 
     @router.post("/search", response_model=Found)
@@ -79,6 +83,12 @@ def search_routes(served: ServerState) -> APIRouter:
         added = await engine.add(sentences, request.ids, request.metadata)
         return Added(index=engine.name, ids=added.ids, count=len(engine.view), truncated=added.truncated)
 
+    @router.get("/facets")
+    async def facets(index: Annotated[str | None, Query()] = None) -> FacetsBody:
+        """Fields with few values, to filter by, with how many rows have each value."""
+        found = await served.index(index).facets(served.page.facets)
+        return FacetsBody.model_validate(found, from_attributes=True)
+
     @router.get("/map", response_model=MapBody, responses={202: {"model": Computing}})
     async def draw(
         response: Response, index: Annotated[str | None, Query()] = None, method: Literal["pca", "umap"] = "pca"
@@ -89,6 +99,7 @@ def search_routes(served: ServerState) -> APIRouter:
         if drawn is None:
             response.status_code = 202
             return Response(Computing().model_dump_json(), 202, media_type="application/json")
+        found = await engine.facets(served.page.facets)
         return MapBody(
             method=drawn.method,
             points=_points(drawn.points),
@@ -97,6 +108,10 @@ def search_routes(served: ServerState) -> APIRouter:
             shown=len(drawn.rows),
             count=len(engine.view),
             explained=drawn.explained,
+            fields=[
+                FieldCodes(field=facet.field, values=[one.value for one in facet.values], codes=facet.codes(drawn.rows))
+                for facet in found.fields
+            ],
         )
 
     async def found(engine: IndexEngine, asked: Asked, method: str | None, started: float) -> Response:

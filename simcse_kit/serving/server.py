@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from simcse_kit.encoder.speed.kernels import keep_few_kernels
 from simcse_kit.errors import require_extra
-from simcse_kit.serving.settings import Limits, ServeError, check_access, check_root_path, read_api_keys
+from simcse_kit.serving.settings import (
+    Limits,
+    PageSettings,
+    ServeError,
+    check_access,
+    check_root_path,
+    read_api_keys,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -52,6 +59,7 @@ def serve(
     reload_on_hangup: bool = False,
     judgements: str | Path | None = None,
     queries: str | Path | Iterable[str] | None = None,
+    page: PageSettings | None = None,
     on_start: Callable[[Started], object] = lambda started: None,
 ) -> None:
     """Answer HTTP until SIGTERM or Ctrl-C, which let the requests under way end first.
@@ -86,6 +94,7 @@ def serve(
         judgements: a folder; the page asks which hits of the two indexes are relevant, and saves it there. It takes
             ``writable``, and nothing is added meanwhile.
         queries: that are asked, as in `judge`.
+        page: what the page shows around the indexes, see `simcse_kit.serving.PageSettings`.
         on_start: called when everything is loaded, with the URL and the names of what it serves; again after a reload.
 
     Raises:
@@ -146,6 +155,7 @@ def serve(
             strict_dimensions=strict_dimensions,
             judgements=judgements,
             queries=queries,
+            page=page,
         )
         address = f"[{host}]" if ":" in host else host
         started = Started(f"http://{address}:{bound.getsockname()[1]}", tuple(found), tuple(loaded))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from simcse_kit.errors import SimCSEKitError
 
@@ -36,6 +37,49 @@ class Limits:
         for name, value in vars(self).items():
             if not value > 0:
                 raise ServeError(f"the limit {name} must be positive; got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSettings:
+    """What the page shows around its indexes."""
+
+    title: str = "simcse_kit"
+    link: str | None = None  # address that a hit's id leads to: https://tickets.example/{id}
+    queries: Sequence[str] = ()  # examples, each a button
+    facets: Sequence[str] | None = None  # fields to filter by; None: those with few values
+
+    def __post_init__(self) -> None:
+        if self.link is not None and (wrong := _wrong_with_link(self.link)):
+            raise ServeError(
+                f"the link {self.link!r} {wrong}; it is an address such as https://tickets.example/{{id}}: http or "
+                "https, with {id} after the host"
+            )
+        if not self.title.strip():
+            raise ServeError("the page's title is empty; leave it out for the default")
+        if not all(query.strip() for query in self.queries):
+            raise ServeError("one of the page's sample queries is empty; leave it out")
+
+
+def _wrong_with_link(link: str) -> str:
+    """What is wrong with a template of a link, in words; empty: nothing."""
+    if any(character <= " " or character in '\\"<>^`|\x7f' for character in link):
+        return "holds a blank, or a character that no address has"
+    try:
+        parts = urlsplit(link)
+        host = parts.hostname
+    except ValueError as error:
+        return f"cannot be read ({error})"
+    if parts.scheme not in ("http", "https"):
+        return f"begins with {parts.scheme + ':' if parts.scheme else 'no scheme'}"
+    if not host or "@" in parts.netloc:
+        return "holds a user name" if host else "names no host"
+    if "{" in parts.netloc or "}" in parts.netloc:
+        return "has a placeholder in its host, so that an id would decide who is asked"
+    if "{id}" not in link:
+        return "has no {id}"
+    if "{" in (rest := link.replace("{id}", "")) or "}" in rest:
+        return "has a placeholder other than {id}"
+    return ""
 
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

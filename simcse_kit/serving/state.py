@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from simcse_kit.data.rows import is_blank
@@ -13,7 +13,7 @@ from simcse_kit.serving.errors import ApiError
 from simcse_kit.serving.indexes import IndexEngine
 from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.models import ModelEngines
-from simcse_kit.serving.settings import Limits
+from simcse_kit.serving.settings import Limits, PageSettings
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class ServerState:
     limits: Limits
     metrics: Metrics
     can_judge: bool = False  # whether hits are judged
+    page: PageSettings = field(default_factory=PageSettings)
     strict_dimensions: bool = False  # vectors of a model that is not known to be Matryoshka are not cut
 
     @property

@@ -18,7 +18,7 @@ from simcse_kit.model import SimCSE
 from simcse_kit.report import Curve, Figure, Page, Section, Table, query_changes, training_curves, write_page
 from simcse_kit.report.gather import read_log
 from simcse_kit.search import Hit
-from simcse_kit.tabular import Tabular
+from simcse_kit.tabular import Tabular, rounded
 from simcse_kit.training.events import TrainListener
 from simcse_kit.workflows.adapt import AdaptResult, adapt
 from simcse_kit.workflows.texts import read_texts
@@ -149,8 +149,8 @@ def score_rows(made: AdaptResult) -> list[list[str]]:
     if made.results is None:
         return []
     before, after = (result.scores for result in made.results)
-    shown = [[f"{scores[name]:.1f}" for name in _SCORES] for scores in (before, after)]
-    changes = [f"{after[name] - before[name]:+.1f}" for name in _SCORES]
+    shown = [[rounded(scores[name], 1) for name in _SCORES] for scores in (before, after)]
+    changes = [rounded(after[name] - before[name], 1, signed=True) for name in _SCORES]
     return [["before", *shown[0]], ["after", *shown[1]], ["difference", *changes]]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from simcse_kit import train_unsup
 from simcse_kit.data import sample_pairs_path
+from simcse_kit.report import Page, Section, Table, write_page
 from simcse_kit.report.gather import make_report
 from simcse_kit.report.render import write_report
 from support.browser import Browser, start_chromium
@@ -69,3 +70,47 @@ def test_printed_it_keeps_to_the_paper(driver: Any, page: Path) -> None:
         assert wide == []
     finally:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+_BROKEN = """
+const broken = [], words = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+while (words.nextNode()) {
+  const text = words.currentNode;
+  if (text.parentElement.closest("svg, style")) continue;
+  for (const {0: word, index} of text.data.matchAll(/[^\\s-]+/g)) {
+    const range = document.createRange();
+    range.setStart(text, index);
+    range.setEnd(text, index + word.length);
+    if (new Set([...range.getClientRects()].map(part => Math.round(part.top))).size > 1) broken.push(word);
+  }
+}
+return broken;
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_word_is_broken(driver: Any, page: Path, tmp_path: Path, width: int) -> None:
+    browser = Browser(driver)
+    browser.open(page.as_uri(), width=width, phone=width < 500)
+    assert browser.run(_BROKEN) == []
+    text = "An extraordinarily straightforward misunderstanding about internationalization"
+    table = Table(head=["first sentence", "second sentence", *"abcdef"], rows=[[text, text, *["0.5"] * 6]] * 3, left=2)
+    write_page(tmp_path / "page.html", Page(title=text, lead=text, sections=[Section(tables=[table], notes=[text])]))
+    browser.open((tmp_path / "page.html").as_uri(), width=width, phone=width < 500)
+    assert browser.run(_BROKEN) == []
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+
+
+def test_what_axe_would_check(driver: Any, page: Path) -> None:
+    """One main landmark with everything in it; what scrolls has a name and takes the focus; no empty heads."""
+    browser = Browser(driver)
+    browser.open(page.as_uri(), width=390, phone=True)
+    assert browser.run("return [...document.body.children].map(node => node.localName)") == ["main"]
+    assert browser.run("return document.querySelectorAll('h1').length") == 1
+    scrolls = browser.run(
+        "return [...document.querySelectorAll('*')].filter(node => node.scrollWidth > node.clientWidth + 1"
+        " && getComputedStyle(node).overflowX === 'auto').map(node => [node.tabIndex, node.role, node.ariaLabel])"
+    )
+    assert scrolls
+    assert all(index == 0 and role == "region" and label.strip() for index, role, label in scrolls)
+    assert browser.run("return [...document.querySelectorAll('th')].every(node => node.textContent.trim())")
