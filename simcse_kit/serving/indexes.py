@@ -13,8 +13,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
-import numpy as np
-
 from simcse_kit.errors import DamagedIndexError, IndexChangedError, SearchIndexError, SlowFilterError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.search import Hit
@@ -27,6 +25,7 @@ from simcse_kit.serving.metrics import Metrics
 from simcse_kit.serving.models import ModelEngines
 from simcse_kit.serving.projection import CorpusMap, available_methods
 from simcse_kit.serving.settings import Limits
+from simcse_kit.serving.together import BatchedQuery, SharedSearch, search_together
 from simcse_kit.types import Vectors
 
 log = logging.getLogger("simcse_kit.serving")
@@ -46,22 +45,6 @@ def as_fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
         raise
     except kind as error:
         raise IndexFault(str(error)) from error
-
-
-class _Shared(NamedTuple):
-    """Queries that have these in common are searched together."""
-
-    k: int
-    threshold: float | None
-    filter: str | None  # as JSON
-    mode: SearchMode
-    fingerprint: str | None  # of the model that gave the vectors; None: it gave none
-
-
-class _Query(NamedTuple):
-    text: str
-    vector: Vectors | None  # (D,)
-    shared: _Shared
 
 
 class Asked(NamedTuple):
@@ -117,7 +100,7 @@ class IndexEngine:
         self._not_before = 0.0  # monotonic seconds; until then an index that could not be opened is not tried again
         self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had then
         self._facets: tuple[tuple[int, int], Facets] | None = None  # with the commit that they were counted on
-        self._batcher: Batcher[_Query, list[Hit]] = Batcher(
+        self._batcher: Batcher[BatchedQuery, list[Hit]] = Batcher(
             self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
         )
         self._adder: Batcher[Callable[[SentenceIndex], Any], Any] = Batcher(
@@ -217,11 +200,11 @@ class IndexEngine:
         if filter is not None:
             self.index.check_filter(filter)
         condition = None if filter is None else json.dumps(filter)
-        shared = _Shared(k, threshold, condition, mode, None if embedded is None else embedded.fingerprint)
+        shared = SharedSearch(k, threshold, condition, mode, None if embedded is None else embedded.fingerprint)
         vectors = [None] * len(texts) if embedded is None else embedded.unit
-        return await self._batcher.submit([_Query(*both, shared) for both in zip(texts, vectors, strict=True)])
+        return await self._batcher.submit([BatchedQuery(*both, shared) for both in zip(texts, vectors, strict=True)])
 
-    def _run(self, queries: list[_Query]) -> list[list[Hit]]:
+    def _run(self, queries: list[BatchedQuery]) -> list[list[Hit]]:
         results: list[list[Hit]] = [[] for _ in queries]
         with self._lock:
             with as_fault():
@@ -230,7 +213,7 @@ class IndexEngine:
                 numbers = [number for number, query in enumerate(queries) if query.shared == shared]
                 index.check_mode(shared.mode)  # no fault of the index
                 with as_fault():
-                    found = _found(index, [queries[number] for number in numbers], shared)
+                    found = search_together(index, [queries[number] for number in numbers], shared)
                 for number, hits in zip(numbers, found, strict=True):
                     results[number] = hits
         return results
@@ -397,13 +380,3 @@ class IndexEngine:
         """Finish what waits; an addition that waits for another process's commit is left after a request's time."""
         self._adder.close(self._seconds)
         self._batcher.close()
-
-
-def _found(index: SentenceIndex, queries: Sequence[_Query], shared: _Shared) -> list[list[Hit]]:
-    """Hits of queries that are searched together."""
-    filter = None if shared.filter is None else json.loads(shared.filter)
-    vectors = None if shared.fingerprint is None else np.stack([query.vector for query in queries])  # type: ignore[misc]
-    if vectors is not None and shared.mode == "dense":
-        return index.search_vectors(vectors, shared.k, shared.threshold, filter, fingerprint=shared.fingerprint)
-    texts = [query.text for query in queries]
-    return index.search_words(texts, shared.k, filter, vectors=vectors, fingerprint=shared.fingerprint)
