@@ -82,8 +82,7 @@ def _raw_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
     start = stream.peek(_PEEK)[:_PEEK] if isinstance(stream, io.BufferedReader | gzip.GzipFile) else b""
     if _is_utf16(start):
         raise DataError(f"{source}, line 1: every other byte is 0, as in UTF-16; save the file as UTF-8")
-    alone = start.rstrip(b"\r\n").replace(b"\r\n", b"").count(b"\r")
-    if alone > start.count(b"\n"):
+    if _ends_with_carriage_returns(start.rstrip(b"\r\n"), source):
         say_once(f"{source}: lines end with a carriage return alone, as on old Macs; each is a line")
         yield from _carriage_returns(stream)
         return
@@ -92,6 +91,16 @@ def _raw_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
         if len(raw) > LONGEST_LINE:  # the rest of the line, unseen
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(_PEEK)
+
+
+def _ends_with_carriage_returns(start: bytes, source: str) -> bool:
+    r"""Whether lines end with \r alone: no other end is there, and the first \r is in no cell of a CSV file.
+
+    >>> _ends_with_carriage_returns(b"one\rtwo", "a.txt"), _ends_with_carriage_returns(b'"one\rtwo"', "a.csv")
+    (True, False)
+    """
+    first, found, _ = start.partition(b"\r")
+    return bool(found) and b"\n" not in start and not (".csv" in source.lower() and first.count(b'"') % 2)
 
 
 def _is_utf16(start: bytes) -> bool:

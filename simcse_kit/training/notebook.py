@@ -73,7 +73,7 @@ class NotebookListener(TrainListener):
         left = (time.monotonic() - self._began) / done * (self._steps - self._step) if done else 0.0
         time_left = f", {left:.0f} s left" if left >= 1 else ""
         line = f"step {self._step:,} of {self._steps:,}{time_left}; {self._loss}".rstrip("; ")
-        name = html.escape(f"{self._plan.model} → {self._plan.output_dir}")
+        name = html.escape(self._plan.model)
         bar = f'<progress value="{self._step}" max="{self._steps}" style="width: 20em"></progress>'
         rows = [{key: _short(key, value) for key, value in row.items()} for row in self._rows]
         return f"<div>Training {name}<br>{bar} {html.escape(line)}</div>" + (html_table(rows) if rows else "")

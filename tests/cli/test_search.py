@@ -88,7 +88,7 @@ def test_queries_come_from_standard_input(index: Path) -> None:
     assert lines(asked.stdout) == answers[:2]
     table = run("search", index, "--format", "table", input=SENTENCES[3].encode())
     assert "score" in table.stdout
-    empty = run("search", index)
+    empty = run("search", index, input=b"")
     assert (empty.returncode, empty.stdout) == (0, "")
     assert "standard input is empty" in empty.stderr
 

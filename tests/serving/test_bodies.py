@@ -111,4 +111,4 @@ def test_a_body_is_in_utf8(client: TestClient, body: bytes) -> None:
 def test_many_unknown_fields_are_one_error(client: TestClient) -> None:
     status, message = send(client, "/search", json.dumps({f"field {n}": n for n in range(900)}).encode())
     assert status == 422
-    assert message == "the body: it has 900 fields; this request knows k, threshold, filter, index, map, queries"
+    assert message == "the body: it has 900 fields; this request knows k, threshold, filter, index, map, queries, mode"

@@ -59,7 +59,7 @@ def test_a_run_shows_its_bar_its_scores_and_its_end(
     assert 'value="0" max="10"' in shown[0]
     last = shown[-1]
     assert 'value="10" max="10"' in last
-    assert "a&lt;b&gt;" in last
+    assert "/bert<br>" in last
     assert "Spearman × 100" in last
     assert last.count("<tr>") >= 3  # the head, step 5 and step 10
     assert "was saved" in last
