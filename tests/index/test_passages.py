@@ -101,3 +101,4 @@ def test_cutting_leaves_the_tokenizer_of_the_model_alone(model: SimCSE) -> None:
     assert before["max_length"] == 24
     assert cut_passages([text], model) == expected
     assert kept.truncation == before
+    assert cut_passages([], model) == []
