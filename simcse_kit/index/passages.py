@@ -27,6 +27,8 @@ def cut_passages(texts: Sequence[str], model: SimCSE, *, language: str = "en") -
 
     def lengths(parts: Sequence[str]) -> list[int]:
         """Tokens without the special ones."""
+        if not parts:  # a tokenizer takes one text at least
+            return []
         ids = counter.tokenizer([" " + part for part in parts], add_special_tokens=False, verbose=False)["input_ids"]
         return [len(own) for own in ids]
 

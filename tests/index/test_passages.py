@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -92,22 +91,14 @@ def test_a_document_is_found_by_its_passage(model: SimCSE, tmp_path: Path, store
         add_files(numbered, tmp_path / "docs.csv")
 
 
-def test_passages_are_cut_while_another_thread_encodes(model: SimCSE) -> None:
-    """The tokenizer cuts texts for the one and not for the other."""
-    text, stop, failed = " ".join(SENTENCES), threading.Event(), list[BaseException]()
+def test_cutting_leaves_the_tokenizer_of_the_model_alone(model: SimCSE) -> None:
+    """It keeps whether it cuts texts, and another thread may encode meanwhile."""
+    text = " ".join(SENTENCES)
     expected = cut_passages([text], model)
-
-    def encode() -> None:
-        try:
-            while not stop.is_set():
-                model.tokenize([text] * 20)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=encode)
-    thread.start()
-    for _ in range(40):
-        assert cut_passages([text], model) == expected
-    stop.set()
-    thread.join(60)
-    assert failed == []
+    model.tokenize([text])
+    kept = model.tokenizer.backend_tokenizer
+    before = kept.truncation
+    assert before["max_length"] == 24
+    assert cut_passages([text], model) == expected
+    assert kept.truncation == before
+    assert cut_passages([], model) == []
