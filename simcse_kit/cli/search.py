@@ -43,20 +43,26 @@ def search_index(
     from simcse_kit.cli.console import escaped, out, shortened, table
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.sentence_index import SentenceIndex
+    from simcse_kit.search import open_collection
 
     if not all(query.strip() for query in queries):
         raise SimCSEKitError("a query is empty")
     check_mode(mode, threshold)
     conditions = filter_of(filter)  # before a model is loaded
-    opened = SentenceIndex.open(
-        index_address(index, store, uri, token),
-        model,
-        device=device,
-        backend=backend,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-    )
-    answers = opened.search(queries, k=k, threshold=threshold, filter=conditions, mode=mode)
+    address = index_address(index, store, uri, token)
+    if mode == "keyword":  # needs no model
+        collection = open_collection(address, trust_remote_code=trust_remote_code)
+        answers = collection.search_words(queries, k, conditions)
+    else:
+        opened = SentenceIndex.open(
+            address,
+            model,
+            device=device,
+            backend=backend,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+        )
+        answers = opened.search(queries, k=k, threshold=threshold, filter=conditions, mode=mode)
     if output == "json":
         for query, hits in zip(queries, answers, strict=True):
             typer.echo(json.dumps({"query": query, "hits": [hit.to_dict() for hit in hits]}, ensure_ascii=False))
