@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
@@ -92,7 +93,9 @@ def search_index(
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.reranking import candidates_for
     from simcse_kit.index.reranking import rerank as reranked
+    from simcse_kit.index.searching import search_texts
     from simcse_kit.index.sentence_index import SentenceIndex
+    from simcse_kit.search import open_collection
 
     if not all(query.strip() for query in queries or ()):
         raise SimCSEKitError("a query is empty")
@@ -107,17 +110,18 @@ def search_index(
         from simcse_kit.encoder.cross_encoder import CrossEncoder
 
         encoder = CrossEncoder(rerank, device=device, trust_remote_code=trust_remote_code)
-    opened = SentenceIndex.open(
-        index_address(index, store, uri, token),
-        model,
-        device=device,
-        backend=backend,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-    )
+    address = index_address(index, store, uri, token)
+    if mode == "keyword":  # needs no model
+        collection = open_collection(address, trust_remote_code=trust_remote_code)
+        find: Any = partial(search_texts, None, collection)
+    else:
+        opened = SentenceIndex.open(
+            address, model, device=device, backend=backend, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+        find = opened.search
     as_json = output == "json" or (output is None and not queries)
     for batch in batches:
-        found = opened.search(batch, k=wanted, threshold=threshold, filter=conditions, group_by=group_by, mode=mode)
+        found = find(batch, wanted, threshold, conditions, group_by=group_by, mode=mode)
         for query, hits in zip(batch, found, strict=True):
             answer = _Answer(query, hits)
             if encoder is not None:

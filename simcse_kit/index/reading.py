@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Self, overload
 
 from simcse_kit.encoder.call import checked_texts
-from simcse_kit.index.grouping import best_of_groups
+from simcse_kit.index.searching import search_texts
 from simcse_kit.model import SimCSE
 from simcse_kit.search import BaseCollection, Hit, IndexInfo, IndexRow
-from simcse_kit.search.checks import checked_count
 from simcse_kit.search.modes import SearchMode, check_mode
 from simcse_kit.search.rows import Hits
 from simcse_kit.types import Vectors
@@ -111,27 +110,9 @@ class IndexReader:
             SearchIndexError: ``k`` below 1, a filter that cannot be read, a field that no sentence has, no keywords,
                 or a model that has changed since the index was made.
         """
-        now, made_with = self._collection.now(), self.model.fingerprint()  # of the rows that are searched
-        check_mode(mode, threshold)
-        if mode != "dense":
-            now.check_keywords()  # before anything is encoded
-        if group_by is not None:
-            now.check_field(group_by, "group_by names")
         texts = [queries] if isinstance(queries, str) else checked_texts(queries)
-        vectors = None if mode == "keyword" else self.model.encode_query(texts)
-
-        def search(numbers: Sequence[int], count: int) -> list[list[Hit]]:
-            own = None if vectors is None else vectors[list(numbers)]
-            if own is not None and mode == "dense":
-                return now.search(own, count, threshold, filter, fingerprint=made_with)
-            words = [texts[number] for number in numbers]
-            return now.search_words(words, count, filter, vectors=own, fingerprint=made_with)
-
-        if group_by is None:
-            found = search(range(len(texts)), k)
-        else:
-            found = best_of_groups(search, len(texts), checked_count(k), group_by, len(now), now.most_hits)
-        return Hits(found[0]) if isinstance(queries, str) else [Hits(hits) for hits in found]
+        found = search_texts(self.model, self._collection, texts, k, threshold, filter, group_by=group_by, mode=mode)
+        return found[0] if isinstance(queries, str) else found
 
     def search_words(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,17 @@ def test_an_index_without_keywords_names_the_way_on(model_folder: Path, corpus: 
     assert hits(run("search", tmp_path / "index", "0x80070057", "--mode", "keyword", "--format", "json"))
     assert run("index", "compact", tmp_path / "index", "--dense").returncode == 0
     assert run("search", tmp_path / "index", "0x80070057", "--mode", "keyword").returncode == 1
+
+
+def test_by_words_no_model_is_loaded(model_folder: Path, corpus: Path, tmp_path: Path) -> None:
+    """So it answers where the model is gone."""
+    moved = tmp_path / "model"
+    shutil.copytree(model_folder, moved)
+    assert run("index", "build", moved, corpus, tmp_path / "index", "--hybrid").returncode == 0
+    shutil.rmtree(moved)
+    search = ("search", tmp_path / "index", "0x80070057", "--format", "json")
+    assert [hit["text"] for hit in hits(run(*search, "--mode", "keyword"))] == [CODE]
+    assert run(*search, "--mode", "hybrid").returncode == 1
 
 
 def test_a_threshold_is_a_cosine(model_folder: Path, tmp_path: Path) -> None:
