@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simcse_kit.bars import tqdm
-from simcse_kit.cores import usable_cores
 from simcse_kit.data.files import files_of
 from simcse_kit.data.source import Source
 from simcse_kit.encoder.call import listening, say_cut
@@ -256,8 +255,7 @@ def _connected(address: str | None) -> Iterator[None]:
     begun = not ray.is_initialized()
     if begun:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody unless asked for
-        here = {"num_cpus": usable_cores()} if address in (None, "local") else {}
-        ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", **here)
+        ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     bars, level = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False
