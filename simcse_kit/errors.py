@@ -16,6 +16,10 @@ class DataError(SimCSEKitError, ValueError):
     """A file or row cannot be used; the text names file, line and what was found."""
 
 
+class MissingColumnError(DataError):
+    """A file lacks a column that was named, or has it more than once."""
+
+
 class ModelError(SimCSEKitError, ValueError):
     """A model folder or name cannot be loaded as asked."""
 

@@ -11,7 +11,7 @@ from simcse_kit.data.label_columns import is_label_name, ways_on
 from simcse_kit.data.reading import MEMORY, Layout, Reading, open_rows
 from simcse_kit.data.rows import Row, shown
 from simcse_kit.data.tables import IsWanted
-from simcse_kit.errors import DataError
+from simcse_kit.errors import DataError, MissingColumnError
 
 SINGLE_NAMES = ("text", "sentence", "sent", "sent0")
 EXAMPLE_FAMILIES = (("sent0", "sent1", "hard_neg"), ("anchor", "positive", "negative"))
@@ -116,7 +116,8 @@ def by_given_names(reading: Reading, columns: Sequence[str], what: str) -> Layou
         hits = hits or [i for i, name in enumerate(folded(names)) if name == column.strip().casefold()]
         if len(hits) != 1:
             fault = "more than one column" if hits else "no column"
-            raise reading.error(head.line, f"{fault} named {column!r}; the columns are {', '.join(names)}")
+            problem = reading.error(head.line, f"{fault} named {column!r}; the columns are {', '.join(names)}")
+            raise MissingColumnError(str(problem))
         positions.append(hits[0])
     return _by_name(tuple(positions), head.names, len(names))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.index.build import add_rows
 from simcse_kit.index.incoming import FileReading, FileRows, Files, IndexCounts, RowPart
-from simcse_kit.index.row_source import settled_source
+from simcse_kit.index.row_source import columns_remembered, settled_source
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.index.sync import (
     MAX_DELETE,
@@ -63,9 +63,15 @@ def add_files(
         index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
     source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
     how = FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar)
+    with columns_remembered(source, metadata_columns):
+        return _added(index, files, how, on_conflict)
+
+
+def _added(index: SentenceIndex, files: Files, how: FileReading, on_conflict: OnConflict) -> IndexCounts:
+    source = how.source
     if source.id_column is not None:
         rows = FileRows(files, how, index.fields)
-        done = _synced(index, rows, SyncSettings(source=source, on_conflict=on_conflict, batch_size=batch_size))
+        done = _synced(index, rows, SyncSettings(source=source, on_conflict=on_conflict, batch_size=how.batch_size))
         documents = done.added + done.changed if source.passages else 0
         return rows.counts(done.encoded, documents)._replace(changed=done.changed, kept=done.unchanged)
     if on_conflict != "error":
@@ -134,9 +140,11 @@ def sync_files(
         source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
         if source.id_column is None:
             raise SearchIndexError("to compare files with an index takes ids; name their column: --id-column")
-        rows = FileRows(files, FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar), index.fields)
+        reading = FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar)
         how = SyncSettings(source=source, delete_missing=delete_missing, max_delete=max_delete, batch_size=batch_size)
-        done = _synced(index, rows, how)
+        with columns_remembered(source, metadata_columns):
+            rows = FileRows(files, reading, index.fields)
+            done = _synced(index, rows, how)
     return done._replace(blank=rows.blank, skipped=rows.skipped)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simcse_kit.errors import SearchIndexError
+from simcse_kit.errors import MissingColumnError, SearchIndexError
 from simcse_kit.search import BaseCollection
 
 _OF_PASSAGES = {"document", "passage", "passages"}  # fields of the metadata of passages
@@ -76,3 +77,17 @@ def settled_source(
         passages=known.passages if passages is None else passages,
         language=known.language if language is None else language,
     )
+
+
+@contextmanager
+def columns_remembered(source: RowSource, metadata_columns: Sequence[str] | None) -> Iterator[None]:
+    """Add to an error about a column that the index remembers it, and how to do without."""
+    try:
+        yield
+    except MissingColumnError as error:
+        if metadata_columns is not None or not source.metadata_columns:
+            raise
+        raise MissingColumnError(
+            f"{error}. The index remembers --metadata-columns {','.join(source.metadata_columns)}; name others, or "
+            '"" for none'
+        ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simcse_kit import SearchIndexError, SentenceIndex, SimCSE, add_files, build_index, sync_files
+from simcse_kit import DataError, SearchIndexError, SentenceIndex, SimCSE, add_files, build_index, sync_files
 from simcse_kit.search.store import MANIFEST, own_checksum
 from support.commands import run
 from support.stores import Store
@@ -107,3 +107,19 @@ def test_the_commands_remember_and_speak_json(model_folder: Path, first: Path, t
     assert damaged.returncode == 1
     assert json.loads(damaged.stdout)["ok"] is False
     assert rows.name in json.loads(damaged.stdout)["error"]
+
+
+def test_a_remembered_column_that_a_file_lacks_is_named_with_the_way_on(model: SimCSE, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("key,text,lang\na,One.,en\n", encoding="utf-8")
+    index, _ = build_index(
+        model, tmp_path / "a.csv", tmp_path / "i", columns=["text"], id_column="key", metadata_columns=["lang"]
+    )
+    (tmp_path / "b.csv").write_text("key,text\nb,Two.\n", encoding="utf-8")
+    for change in (add_files, sync_files):
+        with pytest.raises(
+            DataError, match=r"no column named 'lang'; .* remembers --metadata-columns lang; name others"
+        ):
+            change(index, tmp_path / "b.csv")
+        with pytest.raises(DataError, match=r"no column named 'lang'; the columns are key, text$"):
+            change(index, tmp_path / "b.csv", metadata_columns=["lang"])
+    assert add_files(index, tmp_path / "b.csv", metadata_columns=[]).rows == 1
