@@ -91,9 +91,9 @@ def search_index(
     """
     from simcse_kit.cli.queries import batches_of_queries, standard_input
     from simcse_kit.errors import SimCSEKitError
+    from simcse_kit.index.reading import search_texts
     from simcse_kit.index.reranking import candidates_for
     from simcse_kit.index.reranking import rerank as reranked
-    from simcse_kit.index.searching import search_texts
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection
 

@@ -32,15 +32,6 @@ class BaseCollection(ReadableCollection):
     """
 
     @property
-    def model(self) -> dict[str, Any]:
-        """What the owner keeps about the model with the rows."""
-        return self._snapshot.model
-
-    @model.setter
-    def model(self, model: dict[str, Any]) -> None:
-        self._snapshot = replace(self._snapshot, model=model)
-
-    @property
     def source(self) -> dict[str, Any] | None:
         """What the owner keeps about how files become rows; None: nothing yet."""
         return self._snapshot.source

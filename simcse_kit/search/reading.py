@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,6 +66,10 @@ class ReadableCollection(WordSearch, ABC):
     def model(self) -> dict[str, Any]:
         """What the owner keeps about the model with the rows."""
         return self._snapshot.model
+
+    @model.setter
+    def model(self, model: dict[str, Any]) -> None:
+        self._snapshot = replace(self._snapshot, model=model)
 
     @property
     def keywords(self) -> KeywordEntry | None:

@@ -103,8 +103,12 @@ class _Safe(logging.Formatter):
     """Text, without the messages of exceptions, which may quote a request."""
 
     def formatException(self, ei: Any) -> str:
-        kind, _, trace = ei
-        return "".join([*traceback.format_tb(trace), kind.__name__ if kind else ""]).rstrip()
+        _, error, _ = ei
+        parts: list[str] = []
+        while error is not None:  # the first cause is written first
+            parts.insert(0, "".join([*traceback.format_tb(error.__traceback__), type(error).__name__]))
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\n".join(parts)
 
 
 class _Json(_Safe):
