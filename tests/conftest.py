@@ -29,7 +29,8 @@ _milvus = ["test_in_its_own_process.py"] if MILVUS else ["test_milvus_*.py"]
 collect_ignore_glob = [f"search/milvus/{name}" for name in _milvus]
 if not find_spec("fastapi"):
     attacks = ("hostile_clients", "nesting", "rebuilt_server", "server_lives", "soak")
-    collect_ignore_glob += ["serving/test_*.py", "support/server.py", *(f"attack/test_{name}.py" for name in attacks)]
+    collect_ignore_glob += ["serving/test_*.py", "support/server.py", "whole/test_deploy.py", "whole/test_nginx.py"]
+    collect_ignore_glob += [*(f"attack/test_{name}.py" for name in attacks)]
 
 
 @pytest.fixture(autouse=True)

