@@ -44,6 +44,10 @@ class SearchIndexError(SimCSEKitError, ValueError):
     """An index folder cannot be read, or does not fit the model or the call."""
 
 
+class NoIndexError(SearchIndexError):
+    """No index is in this place."""
+
+
 class DamagedIndexError(SearchIndexError):
     """A file of an index is missing, or not what was written."""
 

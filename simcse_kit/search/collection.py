@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simcse_kit.errors import IndexChangedError, SearchIndexError, say_once
+from simcse_kit.errors import IndexChangedError, NoIndexError, SearchIndexError, say_once
 from simcse_kit.files import sync
 from simcse_kit.search.address import parse_address
 from simcse_kit.search.base import BaseCollection
@@ -176,7 +176,10 @@ class Collection(BaseCollection):
             )
         if found == snapshot.stamp and not snapshot.content.changed:
             return False
-        self._snapshot = Collection._open(snapshot.folder, {snapshot.kind}, before=self.now())._snapshot
+        try:
+            self._snapshot = Collection._open(snapshot.folder, {snapshot.kind}, before=self.now())._snapshot
+        except NoIndexError as error:  # it went after it was looked at
+            raise IndexChangedError(f"{error}; it was there when it was opened") from error
         return True
 
     def reopened(self) -> Collection:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcse_kit.errors import DamagedIndexError, SearchIndexError
+from simcse_kit.errors import DamagedIndexError, NoIndexError, SearchIndexError
 from simcse_kit.files import read_json
 from simcse_kit.search.blocks import BlockFile, checksum, seal
 
@@ -134,7 +134,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise SearchIndexError(f"{folder} is a file; an index is a folder, made with: simcse-kit index build")
     if not path.is_file():
         what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
-        raise SearchIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")
+        raise NoIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")
     values = read_json(path, SearchIndexError)
     if not isinstance(values, dict) or values.get("format") not in _FORMATS:
         raise SearchIndexError(f"{path} is not the manifest of an index")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from simcse_kit import IndexChangedError
+from simcse_kit.search import Collection, collection
+from simcse_kit.search.store import MANIFEST
 from support.stores import Store
 
 
@@ -91,3 +96,23 @@ def test_changes_are_thrown_away_where_asked(store: Store) -> None:
     writer.add(["b"], vectors(1, 1))
     writer.save()
     assert len(store.open(store.place("i"))) == 2
+
+
+def test_an_index_that_goes_while_it_is_read_again_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Collection(2)
+    writer.add(["a"], np.eye(2, dtype=np.float32)[:1])
+    writer.save(tmp_path / "i")
+    reader = Collection.open(tmp_path / "i")
+    writer.add(["b"], np.eye(2, dtype=np.float32)[1:])
+    writer.save()
+    real = collection.stamp_of
+
+    def looked_at(*arguments: Any) -> Any:
+        found = real(*arguments)
+        (tmp_path / "i" / MANIFEST).unlink(missing_ok=True)  # between the look and the reading
+        return found
+
+    monkeypatch.setattr(collection, "stamp_of", looked_at)
+    with pytest.raises(IndexChangedError, match="is not an index folder"):
+        reader.refresh()
+    assert len(reader) == 1
