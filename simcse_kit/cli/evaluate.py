@@ -147,7 +147,7 @@ def _label(name: str, pooling: str | None) -> str:
 
 
 def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool) -> None:
-    from statistics import fmean, stdev
+    from statistics import fmean
 
     from simcse_kit.cli.console import escaped, table
     from simcse_kit.report.score_table import SHORT
@@ -162,18 +162,17 @@ def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool
     digits = part.digits
     head = ["", *(SHORT.get(name, name) for name in first.scores), *geometry, "seconds"]
     lines = []
-    for label, results in rows:
-        scores = [[result.scores[name] for result in results] for name in first.scores]
+    for model, (label, results) in zip(models, rows, strict=True):
         lines.append(
             [
                 label,
-                *(_shown(fmean(own), digits) for own in scores),
+                *(_shown(model.mean(suite, name), digits) for name in first.scores),
                 *(_shown(fmean(getattr(result, name) for result in results), 3) for name in geometry),
                 f"{sum(result.seconds for result in results):.0f}",
             ]
         )
         if len(results) > 1:
-            spreads = [_shown(stdev(own), digits) for own in scores]
+            spreads = [_shown(model.spread(suite, name), digits) for name in first.scores]
             lines.append([f"  spread of {len(results)} seeds", *spreads, *("" for _ in geometry), ""])
     if len(first.scores) > _ACROSS:
         head, *lines = [list(column) for column in zip(head, *lines, strict=True)]

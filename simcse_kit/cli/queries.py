@@ -73,7 +73,7 @@ def _lines(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
 
 
 def _query(line: bytes, *, first: bool) -> str | None:
-    """A line as text; None where it is none. The first may begin with a byte order mark."""
+    """A line as text; None where it is too long or not UTF-8. The first line may begin with a byte order mark."""
     if len(line) > _LONGEST:
         return None
     try:

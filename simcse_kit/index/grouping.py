@@ -14,7 +14,7 @@ _FIRST = 20  # hits of the first search, at least
 _MORE = 4  # times as many hits in each further search
 
 SearchMany = Callable[[Sequence[int], int], list[list[Hit]]]
-"""The so many best hits of those queries that have these numbers."""
+"""(numbers of queries, k) to the k best hits of each of these queries."""
 
 
 def best_of_groups(

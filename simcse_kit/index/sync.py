@@ -292,7 +292,7 @@ class _NoBar:
 
 
 def _numbers(now: BaseCollection, documents: Mapping[Id, int], passages: bool) -> dict[Id, list[int]]:
-    """Numbers of the rows of documents by their ids; each has at least so many passages."""
+    """Numbers of the rows of documents by their ids; each document has at least that number of passages."""
     if not passages:
         return {id_: [number] for id_, number in now.found(list(documents)).items()}
     owners: dict[Id, Id] = {f"{id_}#{number}": id_ for id_, count in documents.items() for number in range(count)}

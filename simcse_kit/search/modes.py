@@ -12,7 +12,7 @@ MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 
 
 def check_mode(mode: str, threshold: float | None) -> None:
-    """An error for a mode that is none, or a cosine as the least score where scores are none."""
+    """An error for an unknown mode, or for a threshold in a mode whose scores are not cosines."""
     if mode not in MODES:
         raise SearchIndexError(f"mode is one of {', '.join(MODES)}; got {mode!r}")
     if mode != "dense" and threshold is not None:

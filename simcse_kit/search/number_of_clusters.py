@@ -69,7 +69,7 @@ def _far_apart(vectors: Vectors, n_clusters: int, seed: int) -> Vectors:
 
 
 def _sample(vectors: Vectors, most: int, draw: np.random.Generator) -> Vectors:
-    """At most so many vectors, drawn at random."""
+    """A random sample of the vectors, no larger than the limit."""
     if len(vectors) <= most:
         return vectors
     return vectors[np.sort(draw.choice(len(vectors), most, replace=False))]

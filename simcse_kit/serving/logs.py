@@ -53,7 +53,7 @@ def write_access(
 
 
 class Requests:
-    """ASGI middleware around everything: each request has an id, which the answer bears, and a line in the log.
+    """ASGI middleware around everything: it gives each request an id, puts it on the answer, and writes a log line.
 
     The id is the request's X-Request-ID where that is at most 64 letters, digits, dots, lines and underscores.
     """

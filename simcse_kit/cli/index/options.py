@@ -88,7 +88,7 @@ def left_out(counts: Any) -> str:
 
 
 def kept_columns_of(text: str | None) -> list[str] | None:
-    """As `columns_of`; "" is none."""
+    """As `columns_of`; "" stands for no column."""
     return [] if text == "" else columns_of(text)
 
 
