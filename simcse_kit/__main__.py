@@ -1,4 +1,4 @@
-"""``python -m simcse_kit`` is ``simcse-kit``."""
+"""``python -m simcse_kit`` runs ``simcse-kit``."""
 
 from simcse_kit.cli import main
 

@@ -1,4 +1,4 @@
-"""Bars of what takes long, in one place: in Python tqdm's own, in a command what it puts in their place."""
+"""Progress bars, in one place. Python calls show tqdm's bars; commands may replace them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _make: Callable[..., Any] | None = None
 
 
 def tqdm(*arguments: Any, **settings: Any) -> Any:
-    """A bar with the arguments of ``tqdm.auto.tqdm``, of the kind that this process shows."""
+    """A bar of the kind that this process shows; takes the arguments of ``tqdm.auto.tqdm``."""
     if _make is not None:
         return _make(*arguments, **settings)
     from tqdm.auto import tqdm as own
@@ -18,7 +18,7 @@ def tqdm(*arguments: Any, **settings: Any) -> Any:
 
 
 def show_by(make: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """Make every later bar of this process by a subclass of tqdm; None: tqdm's own. Returns what made them before."""
+    """Make later bars of this process with a subclass of tqdm (None: tqdm itself). Returns the previous class."""
     global _make
     before, _make = _make, make
     return before

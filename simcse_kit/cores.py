@@ -1,4 +1,4 @@
-"""How many of the machine's cores this process may use."""
+"""Number of CPU cores that this process may use."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-GRAIN = 1 << 29  # multiplications that are worth a thread: about 10 ms of a core
-THREADS = "SIMCSE_KIT_THREADS"  # environment variable: threads at most
+GRAIN = 1 << 29  # multiplications that justify a thread: about 10 ms of one core
+THREADS = "SIMCSE_KIT_THREADS"  # environment variable: most threads
 
 
 @cache
 def one_thread_after_a_fork(set_threads: Callable[[int], object]) -> None:
-    """Let a library of OpenMP run one thread in forked processes: they lack the others, and would wait for ever."""
+    """Limit an OpenMP library to one thread in forked processes: they lack the other threads and would hang."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: set_threads(1))
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Cores of this process's affinity, at most the CPU quota of its container, rounded up, and SIMCSE_KIT_THREADS.
+    """Cores in this process's affinity, limited by the container's CPU quota (rounded up) and SIMCSE_KIT_THREADS.
 
     ``root`` holds Linux's ``proc/self/cgroup`` and ``sys/fs/cgroup``; other systems have no quota.
 
@@ -32,24 +32,24 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def threads_asked(environment: Mapping[str, str]) -> int | None:
-    """SIMCSE_KIT_THREADS; None where it is not set.
+    """SIMCSE_KIT_THREADS, or None if it is not set.
 
     Raises:
         ValueError: it is no number of threads.
     """
     text = environment.get(THREADS, "")
     if text and not (text.isascii() and text.isdigit() and int(text)):
-        raise ValueError(f"{THREADS} is a number of threads, at least 1; got {text!r}")
+        raise ValueError(f"{THREADS} must be a number of threads, at least 1; got {text!r}")
     return int(text) if text else None
 
 
 def allowed_cores() -> int:
-    """Cores of this process's affinity: what ``taskset`` and cpusets leave of the machine."""
+    """Cores in this process's affinity: those that ``taskset`` and cpusets allow."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_quota(root: Path = Path("/")) -> float:
-    """The least quota, in cores, of this process's cgroups and those above them; without a limit all cores' number."""
+    """The smallest quota of this process's cgroup and its parents, in cores; without a limit, all cores."""
     return min(_quotas(root), default=float(os.cpu_count() or 1))
 
 
@@ -66,14 +66,14 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _upwards(mounted: Path, path: str) -> Iterator[Path]:
-    """A cgroup's folder and those above it: each may have a limit. In a container the path may be the host's."""
+    """A cgroup's folder and its parents; each may have a limit. In a container the path may be the host's."""
     names = path.strip("/").split("/")
     for length in range(len(names), -1, -1):
         yield mounted.joinpath(*names[:length])
 
 
 def _ratio(words: list[str]) -> Iterator[float]:
-    """Quota over period, where both are numbers above 0."""
+    """Quota divided by period, if both are numbers above 0."""
     if len(words) == 2 and all(word.isdigit() and int(word) for word in words):
         yield int(words[0]) / int(words[1])
 

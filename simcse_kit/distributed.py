@@ -1,4 +1,4 @@
-"""Processes that train together: who is who, and rows gathered from all of them with the exact gradient."""
+"""Distributed training: joining processes, and gathering rows with exact gradients."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from simcse_kit.launch import world
 
 
 def active() -> bool:
-    """Whether there are other processes to talk to."""
+    """Whether this process trains with others."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes that ``torchrun`` started, over gloo on the CPU and nccl on CUDA; alone, do nothing."""
+    """Join the processes that ``torchrun`` started, over gloo on the CPU and nccl on CUDA. A single process does
+    nothing.
+    """
     if world().size > 1 and not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
@@ -26,14 +28,14 @@ def join(device: torch.device) -> None:
 
 
 def end_process_group() -> None:
-    """Part from the other processes."""
+    """Leave the group of processes."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 class _Gather(torch.autograd.Function):
-    """All-gather along the first dimension; its backward is the adjoint: the ranks' gradients are summed and each takes
-    its own rows. (``torch.distributed.nn.functional.all_gather`` is deprecated.)
+    """All-gather along the first dimension. The backward pass is its adjoint: gradients are summed over ranks, and each
+    rank takes its own rows. (``torch.distributed.nn.functional.all_gather`` is deprecated.)
     """
 
     @staticmethod
@@ -50,9 +52,9 @@ class _Gather(torch.autograd.Function):
 
 
 def row_counts(count: int) -> list[int] | None:
-    """How many rows each rank has, for several `gather` of as many; None for one process alone.
+    """Rows of each rank, to share between several calls of `gather`; None for a single process.
 
-    They go over gloo, so that no accelerator is waited for.
+    Uses gloo, so that no rank waits for an accelerator.
     """
     if not active():
         return None
@@ -63,11 +65,11 @@ def row_counts(count: int) -> list[int] | None:
 
 
 def gather(local: Tensor, counts: list[int] | None = None) -> Tensor:
-    """Rows of all ranks, rank after rank: (b, ...) -> (B, ...), B the sum of every rank's b, which may differ.
+    """Rows of all ranks, in rank order: (b, ...) -> (B, ...). B is the sum of each rank's b, which may differ.
 
-    Gradients flow back exactly: if each rank's loss is a function of all rows, and the parameters' gradients are
-    averaged over ranks as DDP does, the result is the gradient of the mean of the ranks' losses. One process alone gets
-    its rows. ``counts`` are the ranks' `row_counts`, where they are known.
+    Gradients are exact: if each rank's loss is a function of all rows and gradients of parameters are averaged over
+    ranks, as DDP does, the result is the gradient of the mean loss over ranks. A single process gets its own rows.
+    ``counts``: the `row_counts` of the ranks, if known.
     """
     counts = counts or row_counts(len(local))
     if counts is None:
@@ -96,7 +98,7 @@ def from_first(value: Any) -> Any:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is set on any rank: the same answer on all."""
+    """Whether the flag is set on any rank; every rank gets the same answer."""
     if not active():
         return flag
     found = torch.tensor([int(flag)])
@@ -105,7 +107,7 @@ def any_rank(flag: bool) -> bool:
 
 
 def total(count: int) -> int:
-    """The sum of all ranks' counts."""
+    """The sum of the counts of all ranks."""
     if not active():
         return count
     found = torch.tensor([count])
@@ -114,6 +116,6 @@ def total(count: int) -> int:
 
 
 def barrier() -> None:
-    """Wait until every rank is here."""
+    """Wait for all ranks."""
     if active():
         dist.barrier()

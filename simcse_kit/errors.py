@@ -1,4 +1,4 @@
-"""Errors that a user can act on, and notices that are said once."""
+"""Errors that a user can act on, and notices that are shown once."""
 
 from __future__ import annotations
 
@@ -9,76 +9,76 @@ from collections.abc import Sequence
 
 
 class SimCSEKitError(Exception):
-    """Base of every error that this package raises on purpose; its text says what to do."""
+    """Base of all errors that this package raises on purpose. The text says what to do."""
 
 
 class DataError(SimCSEKitError, ValueError):
-    """A file or row cannot be used; the text names file, line and what was found."""
+    """A file or row cannot be used. The text names the file, the line and the value found."""
 
 
 class MissingColumnError(DataError):
-    """A file lacks a column that was named, or has it more than once."""
+    """A named column is missing, or occurs more than once."""
 
 
 class ModelError(SimCSEKitError, ValueError):
-    """A model folder or name cannot be loaded as asked."""
+    """A model folder or name cannot be loaded as requested."""
 
 
 class UnsupportedModelError(ModelError):
-    """A model folder is whole, but has a part that this package does not run."""
+    """A model folder is complete, but has a module that this package does not support."""
 
 
 class UnknownPoolingError(ModelError):
-    """A folder that does not say how its vectors are pooled: a raw encoder, or a checkpoint of another tool."""
+    """A model folder does not say how vectors are pooled: a raw encoder, or a checkpoint of another tool."""
 
 
 class TrainingError(SimCSEKitError, ValueError):
-    """A training run cannot start or go on as asked."""
+    """A training run cannot start or continue as requested."""
 
 
 class TrainingInterrupted(SimCSEKitError):
-    """The user stopped a run; the text says how to go on."""
+    """The user stopped a run. The text says how to continue."""
 
 
 class SearchIndexError(SimCSEKitError, ValueError):
-    """An index folder cannot be read, or does not fit the model or the call."""
+    """An index cannot be read, or does not fit the model or the call."""
 
 
 class NoIndexError(SearchIndexError):
-    """No index is in this place."""
+    """There is no index at this address."""
 
 
 class DamagedIndexError(SearchIndexError):
-    """A file of an index is missing, or not what was written."""
+    """A file of an index is missing or has changed since it was written."""
 
 
 class SlowFilterError(SearchIndexError):
-    """A filter was stopped: it took longer than it may."""
+    """A filter exceeded its time limit."""
 
 
 class IndexChangedError(SearchIndexError):
-    """An index was changed, removed or made with another model by somebody else since it was opened: open it again."""
+    """Another process changed, removed or rebuilt the index since it was opened. Open it again."""
 
 
 class MissingExtraError(SimCSEKitError, ImportError):
-    """An optional package is not installed; the text names the install command."""
+    """An optional package is not installed. The text gives the install command."""
 
 
 def require_extra(extra: str, packages: Sequence[str], what: str) -> None:
-    """A `MissingExtraError` that names the install command, where a package of an extra is not installed."""
+    """Raise a `MissingExtraError` with the install command if a package of an extra is not installed."""
     if not all(map(importlib.util.find_spec, packages)):
         raise MissingExtraError(f"{what} needs: pip install 'simcse-kit[{extra}]'")
 
 
 class Notice(UserWarning):
-    """Something was chosen, skipped or cut for the user. Filter or catch it like any warning."""
+    """A choice, a skipped row or a cut text that the user should know about. Filter or catch it like any warning."""
 
 
 _said: set[str] = set()
 
 
 def notices() -> int:
-    """How many notices were said in this process, equal ones once."""
+    """Number of different notices shown in this process."""
     return len(_said)
 
 

@@ -1,4 +1,4 @@
-"""Which process this is of those that train together. No torch, see `distributed`."""
+"""Rank of this process in distributed training. Needs no torch; see `distributed`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class World(NamedTuple):
-    """This process among those that ``torchrun`` started."""
+    """One process among those that ``torchrun`` started."""
 
     rank: int
     size: int
@@ -15,7 +15,7 @@ class World(NamedTuple):
 
 
 def world() -> World:
-    """From the environment that ``torchrun`` sets; one process alone is rank 0 of 1."""
+    """Read the variables that ``torchrun`` sets; a single process is rank 0 of 1."""
     rank, size, local = (int(os.environ.get(name, default)) for name, default in _VARIABLES)
     return World(rank, size, local)
 

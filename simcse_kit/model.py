@@ -47,10 +47,10 @@ logger = logging.getLogger(__name__)
 
 
 class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
-    """A sentence encoder: any HuggingFace backbone, a pooling, and a head where the pooling has one.
+    """A sentence encoder: a HuggingFace backbone, a pooling, and a head if the pooling has one.
 
-    A new process opens a model that was loaded before by its light form (``simcse_kit/encoder/light``): it imports
-    torch and transformers only when something asks for them, such as ``encoder``, a device or many texts.
+    A model that was loaded before opens in a light form (``simcse_kit/encoder/light``) in new processes. It imports
+    torch and transformers only when needed: for ``encoder``, a device or many texts.
 
     Args:
         name_or_path: a folder (ours, sentence-transformers', an ``AutoModel``'s, a training checkpoint) or a hub name.
@@ -100,21 +100,21 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
 
     @classmethod
     def from_loaded(cls, loaded: Loaded, *, name: str, device: str | torch.device) -> SimCSE:
-        """Wrap an encoder that is already built, on a device that is there; training does."""
+        """Wrap an encoder that is already built and on its device; used by training."""
         model = cls.__new__(cls)
         model.name = name
         model._wrap(loaded, device)
         return model
 
-    # What it is
+    # Properties
 
     @property
     def prompts(self) -> dict[str, str]:
-        """Prompts by name, put before a text; sentence-transformers' dictionary."""
+        """Prompts to put before a text, by name; the dictionary of sentence-transformers."""
         return self.settings.prompts
 
     def get_embedding_dimension(self) -> int:
-        """Width D of the vectors that `encode` gives by default."""
+        """Dimension D of the vectors that `encode` returns by default."""
         truncated, dimension = self.settings.truncate_dim, self._parts.dimension
         return dimension if truncated is None else min(truncated, dimension)
 
@@ -158,7 +158,7 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
             device: move the model there first; a list of devices starts a process on each for this call.
             pool: of `start_multi_process_pool`, for many calls.
 
-        Half of a surrogate pair, which is no text, is read as U+FFFD; that is said.
+        Half of a surrogate pair is not valid text; it is read as U+FFFD, with a notice.
 
         Raises:
             TypeError: an input that is not a string, with its index; an ``unknown`` argument, with the nearest one.
@@ -195,9 +195,9 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         return result[0] if single else result
 
     def start_multi_process_pool(self, target_devices: Sequence[str | torch.device] | None = None) -> Pool:
-        """Processes with a copy of this model each, a context that ends them; for ``pool`` of `encode`.
+        """Context with worker processes that each hold a copy of this model; pass it as ``pool`` to `encode`.
 
-        ``target_devices``: as ``["cuda:0", "cuda:1"]``; None: every accelerator, else two processes on the CPU.
+        ``target_devices``: such as ``["cuda:0", "cuda:1"]``; None: every accelerator, or two processes on the CPU.
         """
         check_processes(self._parts.backend.name)
         from simcse_kit.encoder.backends.processes import Pool
@@ -207,17 +207,17 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         return Pool(self, [str(pick_device(device)) for device in target_devices])
 
     def encode_query(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
-        """`encode` with the prompt named ``query`` where the model has one and none is given; shapes as there."""
+        """`encode` with the prompt ``query``, if the model has one and no prompt is given. Same shapes."""
         return self.encode(sentences, **with_prompt(self.settings, QUERY, arguments))
 
     def encode_document(self, sentences: str | Sequence[str], **arguments: Any) -> Any:
-        """`encode` with the prompt ``document``, ``passage`` or ``corpus``, the first that the model has."""
+        """`encode` with the first of the prompts ``document``, ``passage`` and ``corpus`` that the model has."""
         return self.encode(sentences, **with_prompt(self.settings, DOCUMENT, arguments))
 
     def encoder_fn(self, *, batch_size: int | None = None, show_progress_bar: bool = False) -> EncodeFn:
-        """This model as a plain function from N sentences to (N, D) float32, for evaluators.
+        """This model as a plain function for evaluators: N sentences -> (N, D) float32.
 
-        For scores by the STS protocol, which does not cut sentences, call them inside ``with model.full_length():``.
+        The STS protocol does not cut sentences: for its scores, call the function inside ``with model.full_length():``.
         """
 
         def encode(sentences: Sequence[str]) -> Vectors:
@@ -233,7 +233,7 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         return tokenize_by(self.settings, self._parts.tokenizer, sentences, max_seq_length)
 
     def default_prompt(self) -> str:
-        """The prompt that `encode` puts before every text, "" for none."""
+        """The prompt that `encode` puts before every text; "" if there is none."""
         name = self.settings.default_prompt_name
         return "" if name is None else prompt_of(self.settings, None, name)
 
@@ -263,9 +263,9 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         output_device: torch.device | None = None,
         on_batch: OnBatch = None,
     ) -> Embedded:
-        """Whole vectors (N, D) of checked texts in this process, and which texts were cut; says nothing.
+        """Vectors (N, D) of checked texts, encoded in this process, and which texts were cut. Gives no notice.
 
-        They are a tensor on ``output_device``; None: on the CPU, or an array where no torch is needed for them.
+        Vectors are a tensor on ``output_device``. None: on the CPU, or an array if torch is not needed.
         """
         parts, output_device = self._for_texts(texts, output_device)
         prompt_length = 0
@@ -282,16 +282,16 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
             on_batch=on_batch,
         )
 
-    # Keeping
+    # Saving
 
     def save(self, folder: str | Path) -> None:
-        """Write a folder that `SimCSE`, sentence-transformers and (without a head) ``AutoModel`` load, vectors equal.
+        """Write a folder that `SimCSE`, sentence-transformers and (without a head) ``AutoModel`` load, with equal
+        vectors.
 
-        The folder appears whole or not at all. In a folder that exists, the files of its model are replaced at one
-        instant and all others stay: a process that is killed leaves the old model or the new one, and of two that save
-        at once one wins.
-        Of a model with LoRA adapters they alone are written, with the name of their base model; after
-        `simcse_kit.encoder.lora.merge_lora` it is a whole model again.
+        The write is atomic: a new folder appears as a whole. In an existing folder, the model's files are replaced at
+        one instant and all other files stay. A killed process leaves the old model or the new one; of two writers, one
+        wins. For a model with LoRA adapters, only the adapters and the name of the base model are written; merge them
+        with `simcse_kit.encoder.lora.merge_lora` to write a complete model.
 
         Raises:
             ModelError: ``folder`` is a file, or holds a model of the other kind.
@@ -299,19 +299,19 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         """
         target = Path(folder)
         if target.is_file():
-            raise ModelError(f"{target} is a file; a model is saved as a folder")
+            raise ModelError(f"{target} is a file; name a folder to save the model in")
         self._whole().save(target, self.settings, self.record, self.get_embedding_dimension())
 
     def write(self, folder: Path) -> None:
-        """Write the files of `save` into an empty folder that exists."""
+        """Write the files of `save` into an existing empty folder."""
         self._whole().write(folder, self.settings, self.record, self.get_embedding_dimension())
 
     def write_card(self, folder: Path) -> None:
-        """Write the record and the README alone, each there whole or not at all."""
+        """Write only the record and the README, each atomically."""
         self._whole().write_card(folder, self.settings, self.record, self.get_embedding_dimension())
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, commit_message: str | None = None) -> str:
-        """Upload the saved folder to the hub repository ``owner/name``, made if it is not there; returns its URL."""
+        """Upload the saved folder to the hub repository ``owner/name`` (created if missing). Returns its URL."""
         from simcse_kit.encoder.saving import upload
 
         return upload(self.save, repo_id, private=private, commit_message=commit_message)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROWS = 20  # of an HTML table; what is left out is counted below it
-_CHARACTERS = 300  # of a cell
+_ROWS = 20  # rows of an HTML table; the number of further rows is shown below it
+_CHARACTERS = 300  # characters in a cell
 
 
 T = TypeVar("T")
 
 
 class Tabular:
-    """A result that is a table: `_records` gives its rows, at full precision, each with the same columns."""
+    """A result that is a table. `_records` gives its rows at full precision, all with the same columns."""
 
-    _columns: ClassVar[tuple[str, ...]] = ()  # of a table without rows
+    _columns: ClassVar[tuple[str, ...]] = ()  # for a table without rows
 
     def _records(self) -> Iterable[Mapping[str, Any]]:
         raise NotImplementedError
@@ -38,7 +38,7 @@ class Tabular:
         return pd.DataFrame(records) if records else pd.DataFrame(columns=list(self._columns))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The HTML that a notebook shows."""
         records = iter(self._records())
         shown = list(islice(records, _ROWS))
         return html_table(shown, self._caption(), left_out=sum(1 for _ in records))
@@ -52,7 +52,7 @@ class TabularList(list[T], Tabular):
 
 
 def rounded(value: float, digits: int = 2, *, signed: bool = False) -> str:
-    """A score as text; a dash where it is not defined.
+    """A score as text; a dash if it is not defined.
 
     >>> rounded(78.869), rounded(-0.001), rounded(-0.001, signed=True), rounded(float("nan"))
     ('78.87', '0.00', '+0.00', '–')
@@ -64,7 +64,7 @@ def rounded(value: float, digits: int = 2, *, signed: bool = False) -> str:
 
 
 def html_table(records: Iterable[Mapping[str, Any]], caption: str = "", *, left_out: int = 0) -> str:
-    """Rows as an HTML table, every text escaped.
+    """Rows as an HTML table, with all text escaped.
 
     >>> html_table([{"score": "avg", "value": 78.873}])
     '<table><thead><tr><th>score</th><th>value</th></tr></thead><tbody><tr><td>avg</td><td>78.87</td></tr></tbody></table>'

@@ -12,17 +12,17 @@ Vectors = NDArray[np.float32]
 """Embeddings, (N, D) float32."""
 
 Id = int | str
-"""How a user names a row; all rows of an index have ids of one type."""
+"""A user's id for a row; all rows of an index have ids of one type."""
 
 EncodeFn = Callable[[Sequence[str]], Vectors]
-"""Anything that turns N sentences into (N, D) vectors: what the evaluators ask for instead of a model."""
+"""Any function that turns N sentences into (N, D) vectors. Evaluators take one instead of a model."""
 
 
 class ScoredPairs(NamedTuple):
-    """N sentence pairs with a gold similarity each, on any scale (0-5, 0-1, ...)."""
+    """N sentence pairs with a gold similarity each, on any scale (such as 0-5 or 0-1)."""
 
     first: list[str]
     second: list[str]
     gold: NDArray[np.float64]  # (N,)
-    source: str  # the file or data set as the user named it
+    source: str  # file or data set, as the user named it
     dropped: int = 0  # pairs without a gold score, and empty rows

@@ -1,4 +1,4 @@
-"""The ``simcse-kit`` command: wiring only."""
+"""The ``simcse-kit`` command. It only wires: the work is done in public functions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from simcse_kit.cli.train import train_again, train_command
 
 
 class _InOrder(SharingGroup):
-    """Lists commands and groups in the order in which the app registers them; any others come last."""
+    """Lists commands and groups in the order in which the app registers them; others come last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         places = {name: place for place, name in enumerate(app.order)}
@@ -40,7 +40,7 @@ class _InOrder(SharingGroup):
 
 
 class _App(typer.Typer):
-    """Remembers the order of registration, of which typer keeps one list for commands and one for groups."""
+    """Remembers the order of registration: typer keeps commands and groups in separate lists."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(cls=_InOrder, **settings)
@@ -62,7 +62,7 @@ app = _App(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-# The order here is that of the help: the order in which one needs the commands.
+# The help lists commands in this order: the order in which a user needs them.
 _prepare = typer.Typer(
     help="Make training data of documents, NLI data or pairs.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -125,14 +125,14 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; an error that a user can act on is one line and exit status 1 (Ctrl-C: 130)."""
+    """Run the command. An error that a user can act on prints one line and exits with 1 (Ctrl-C: 130)."""
     from simcse_kit.cli.console import err, escaped, show_notices, speaking, tell
     from simcse_kit.cli.threads import thread_settings
     from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its escape
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets an escape
             stream.reconfigure(errors="backslashreplace")
     with speaking():
         try:
@@ -140,11 +140,11 @@ def main() -> None:
                 os.environ.update(thread_settings(os.environ))
             except ValueError as error:
                 raise SimCSEKitError(str(error)) from error
-            if os.environ.get("RANK", "0") == "0":  # of processes that train together, one speaks
+            if os.environ.get("RANK", "0") == "0":  # in distributed training only one process prints
                 show_notices()
             else:
                 warnings.simplefilter("ignore")
-            app(prog_name="simcse-kit")  # `python -m simcse_kit` too, for the scripts of shell completion
+            app(prog_name="simcse-kit")  # also for `python -m simcse_kit`, which the scripts of shell completion call
         except TrainingInterrupted as stop:
             err("error").print(f"\n{escaped(stop)}")
             sys.exit(130)

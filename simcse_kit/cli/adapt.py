@@ -97,11 +97,15 @@ def adapt_model(
             trust_remote_code=trust_remote_code,
             listener=listener,
         )
-    except KeyboardInterrupt:  # outside of the steps, which say it themselves
-        raise TrainingInterrupted(f"stopped; --resume goes on with the run in {output_dir}") from None
+    except KeyboardInterrupt:  # an interrupt inside a step already prints its own message
+        raise TrainingInterrupted(
+            f"stopped; to continue the run in {output_dir}, repeat the command with --resume"
+        ) from None
     finally:
         listener.close()
     out().print(facts(made.lines()))
     if made.kept_start:
-        why = "the gate failed" if made.figures is None else "the adapted one is not clearly better"
-        err().print(f"[yellow]{escaped(output_dir)} holds the start model: {why}[/]")
+        why = (
+            "the check on held-out texts failed" if made.figures is None else "the adapted model is not clearly better"
+        )
+        err().print(f"[yellow]{escaped(output_dir)} holds the unchanged start model: {why}[/]")

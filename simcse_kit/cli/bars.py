@@ -1,4 +1,4 @@
-"""Bars where no one watches: lines of a log, JSON for another program, or none."""
+"""Progress bars without a terminal: log lines, JSON lines for another program, or nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OF_KNOWN_LENGTH = "{desc}: {percentage:.0f}% {n_fmt}/{total_fmt} {unit} [{elaps
 
 
 class _Nowhere:
-    """A stream for what tqdm writes to move a bar."""
+    """A stream that ignores what tqdm writes to move a bar."""
 
     def write(self, text: str) -> int:
         return len(text)
@@ -23,33 +23,33 @@ class _Nowhere:
 
 
 class _Lines(tqdm):  # type: ignore[misc]
-    """A bar that writes a line of its own on standard error after some seconds, and one at its end."""
+    """A bar that writes whole lines to standard error: one every few seconds and one at its end."""
 
-    seconds: ClassVar[float]  # between two lines
+    seconds: ClassVar[float]  # seconds between two lines
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         self._last = monotonic()
         super().__init__(*arguments, **{**settings, "file": _Nowhere()})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Write a line, where it is time; tqdm calls this whenever it would move the bar, and at the end."""
+        """Write a line if it is time. tqdm calls this whenever it would move the bar, and at the end."""
         now = monotonic()
         if self.disable or now - self._last >= self.seconds:  # `close` disables it first
             self._last = now
             self.write_line()
 
     def write_line(self) -> None:
-        """Write what is done."""
+        """Write the state of the bar."""
         raise NotImplementedError
 
 
 class LogBar(_Lines):
-    """For a log: a line every 30 seconds, without the bar itself."""
+    """For a log: one line every 30 seconds."""
 
     seconds = 30.0
 
     def write_line(self) -> None:
-        """As tqdm words it: how much is done, for how long, how fast."""
+        """The text that tqdm shows: work done, time passed, speed."""
         shown = dict(self.format_dict)
         if self.total and shown["bar_format"] is None:
             shown["bar_format"] = _OF_KNOWN_LENGTH
@@ -58,12 +58,12 @@ class LogBar(_Lines):
 
 
 class JsonBar(_Lines):
-    """For another program: an object a second."""
+    """For another program: one JSON object a second."""
 
     seconds = 1.0
 
     def write_line(self) -> None:
-        """What is done, of how much (null: not known), in seconds; ``ended`` is true in a bar's last line."""
+        """Work done, total (null: unknown) and seconds; ``ended`` is true in a bar's last line."""
         shown = self.format_dict
         write_line(
             "progress",
@@ -78,5 +78,5 @@ class JsonBar(_Lines):
 
 
 def no_bar(*arguments: Any, **settings: Any) -> tqdm:
-    """A bar that is not shown."""
+    """A bar that shows nothing."""
     return tqdm(*arguments, **{**settings, "disable": True})

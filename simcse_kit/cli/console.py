@@ -1,4 +1,4 @@
-"""How the commands talk: results on standard output, everything else on standard error."""
+"""Output of the commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rich.table import Table
 from simcse_kit import bars
 from simcse_kit.cli.lines import write_line
 
-_PLAIN_WIDTH = 4000  # columns where the output is no terminal: a line of a table stays a line
-_LONGEST = 1000  # characters of a text in a table
+_PLAIN_WIDTH = 4000  # columns if the output is no terminal, so that a table row stays on one line
+_LONGEST = 1000  # longest text in a table cell, in characters
 
 Style = Literal["bars", "lines", "json", "quiet"]
-"""What standard error gets: text with bars, text with lines for bars, JSON lines, or errors only."""
+"""Style of standard error: text with bars, text with lines instead of bars, JSON lines, or errors only."""
 Kind = Literal["message", "note", "error"]
 
 _style: Style = "bars"
-_OTHERS_BARS = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")  # read when they are imported
+_OTHERS_BARS = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")  # read by the libraries at import
 
 
 def _console(stream: Any, *, stderr: bool) -> Console:
@@ -48,13 +48,13 @@ def err(kind: Kind = "message") -> Console:
 
 
 def tell(kind: Literal["note", "error"], text: str) -> None:
-    """Print a notice or an error on standard error, with its kind before it."""
+    """Print a notice or an error on standard error, after its kind."""
     mark = "" if _style == "json" else f"[{'red' if kind == 'error' else 'yellow'}]{kind}:[/] "
     err(kind).print(mark + escaped(text))
 
 
 class _JsonLines:
-    """A stream whose lines become JSON objects on standard error."""
+    """A stream that turns each line into a JSON object on standard error."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -70,7 +70,7 @@ class _JsonLines:
 
 @contextmanager
 def speaking() -> Iterator[None]:
-    """Around a command: bars where standard error is a terminal, else lines; `speak` chooses another style."""
+    """Context around a command: bars if standard error is a terminal, else lines; `speak` changes the style."""
     before = _style, bars.show_by(None)
     speak("bars" if sys.stderr.isatty() else "lines")
     try:
@@ -80,7 +80,7 @@ def speaking() -> Iterator[None]:
 
 
 def speak(style: Style) -> None:
-    """Choose what standard error gets from now on."""
+    """Choose the style of standard error from now on."""
     if style in ("json", "quiet"):
         os.environ |= dict.fromkeys(_OTHERS_BARS, "1")
 
@@ -99,19 +99,19 @@ def _restore(style: Style, make: Callable[..., Any] | None) -> None:
 
 
 def escaped(text: object) -> str:
-    """Text that came from a file or a user, safe from being read as markup."""
+    """Text from a file or a user, escaped so that rich does not read it as markup."""
     from rich.markup import escape
 
     return escape(str(text))
 
 
 def shortened(text: str) -> str:
-    """A text as a table shows it: a very long one is cut, and says so."""
+    """A text for a table cell; a very long one is cut, with a mark."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"
 
 
 def show_notices() -> None:
-    """Print this package's notices as a line each; leave out what other packages warn their developers of."""
+    """Print this package's notices as one line each; hide developer warnings of other packages."""
     from simcse_kit.errors import Notice
 
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
@@ -124,7 +124,7 @@ def show_notices() -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, title: str | None = None) -> Table:
-    """A table whose first ``left`` columns are text and the others numbers, aligned to the right."""
+    """A table whose first ``left`` columns are text; the others are numbers, aligned to the right."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for i, name in enumerate(head):
         made.add_column(name, justify="left" if i < left else "right", overflow="fold", style=None)
@@ -144,5 +144,5 @@ def facts(pairs: Sequence[tuple[str, object]]) -> Table:
 
 
 def sentences_of(source: str) -> Path | str:
-    """A data source as the user typed it: a path, or ``hf:NAME`` as it is."""
+    """A data source as the user typed it: a path, or ``hf:NAME`` unchanged."""
     return source if source.startswith("hf:") else Path(source)

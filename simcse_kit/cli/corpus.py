@@ -1,4 +1,4 @@
-"""``simcse-kit mine`` and ``simcse-kit cluster``: what an indexed corpus says twice, and what it is about."""
+"""``simcse-kit mine`` and ``simcse-kit cluster``: duplicates and topics of an indexed corpus."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from simcse_kit.search.groups import Groups, SimilarGroup
     from simcse_kit.search.mining import Mined
 
-_SHOWN = 10  # pairs, groups, or values of a field
-_MEMBERS = 3  # of a group, beside its representative
+_SHOWN = 10  # rows shown: pairs, groups, or values of a field
+_MEMBERS = 3  # members shown for each group, besides the representative
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write all to this .jsonl file.", metavar="FILE")]
 
@@ -61,7 +61,10 @@ def mine_index(
     connected = found.by_group()
     console.print(f"{len(found):,} pairs with a cosine of at least {threshold:g}, in {len(connected):,} groups")
     if found.full:
-        more = f"{found.full:,} sentences have {neighbors} such neighbours and may have more: raise --neighbors"
+        more = (
+            f"{found.full:,} sentences have {neighbors} neighbors above the threshold and may have more: raise "
+            "--neighbors"
+        )
         console.print(more, style="dim")
     if groups:
         _show_groups(connected, output)
@@ -139,7 +142,7 @@ def cluster_index(
     number = _number(n_clusters)
     collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
     if cross_tab is not None:
-        collection.check_field(cross_tab, "the cross table is by")  # before the work
+        collection.check_field(cross_tab, "--cross-tab counts")  # before the slow part
     found = cluster(collection, number, examples=examples, seed=seed)
     rows = [
         [
@@ -166,12 +169,12 @@ def _number(text: str) -> int | Literal["auto"]:
     if text == "auto":
         return "auto"
     if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"a number from 1 on, or auto; got {text!r}", param_hint="--clusters")
+        raise typer.BadParameter(f"expected a whole number from 1, or auto; got {text!r}", param_hint="--clusters")
     return int(text)
 
 
 def _show_cross_tab(counts: CrossTab) -> None:
-    """The most frequent values, and the others together."""
+    """The most frequent values, and the sum of the others."""
     from simcse_kit.cli.console import escaped, out, table
 
     columns = list(zip(counts.values[:_SHOWN], counts.counts.T[:_SHOWN], strict=True))

@@ -110,13 +110,13 @@ def encode_corpus(
         from simcse_kit.encoding.ray import encode_with_ray
 
         if header is not None or skip_bad_rows:
-            raise SimCSEKitError("--header and --skip-bad-rows are for --runner local")
+            raise SimCSEKitError("--header and --skip-bad-rows need --runner local")
         counts = encode_with_ray(
             model, source, output, address=address, workers=workers, load=load, task_rows=shard_size, **settings
         )
     else:
         if address is not None or workers is not None:
-            raise SimCSEKitError("--address and --workers are for --runner ray")
+            raise SimCSEKitError("--address and --workers need --runner ray")
         check_files(source, output)
         counts = encode_files(
             SimCSE(model, **load),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from simcse_kit.report.comparison import Comparison, Measurement
 
 DOWNLOADED = ", ".join(part.name for part in SUITES if part.can_download)
-_ACROSS = 10  # scores in a line of a table; more stand one below the other
+_ACROSS = 10  # scores in a table row; further scores go into rows below
 
 
 @with_suite_options
@@ -108,7 +108,7 @@ def evaluate_models(
             dtype=dtype,
             trust_remote_code=trust_remote_code,
         )
-    finally:  # what was measured before an error is not lost
+    finally:  # an error keeps the results measured before it
         if measured:
             comparison = compared(measured, parts)
             alone = len(models) * len(suites) == len(measured) == 1
@@ -206,7 +206,7 @@ def _print_difference(console: Any, first: str, second: str, differences: Sequen
         ]
         for line in differences
     ]
-    if not lines:  # a suite without scores of its items
+    if not lines:  # a suite without per-item scores
         return
     console.print()
     head = ["", "first", "second", "difference", "95 % interval", "the second is"]
@@ -214,5 +214,5 @@ def _print_difference(console: Any, first: str, second: str, differences: Sequen
 
 
 def _shown(value: Any, digits: int = 2) -> str:
-    """A cell; a number that is not defined is a dash, and the suite's notes say why."""
+    """A table cell. A number that is not defined is a dash; the suite's notes say why."""
     return rounded(value, digits) if isinstance(value, float) else str(value)

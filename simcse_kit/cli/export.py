@@ -43,7 +43,7 @@ def export(
     from simcse_kit.encoding.export.part import EXPORT_FORMATS
     from simcse_kit.model import SimCSE
 
-    EXPORT_FORMATS.get(to)  # a mistake before a model is loaded
+    EXPORT_FORMATS.get(to)  # find mistakes before a model is loaded
     check = export_model(
         SimCSE(model, pooling=pooling, device="cpu", trust_remote_code=trust_remote_code),
         output,

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from simcse_kit.evaluation.judging import Question
     from simcse_kit.index.judging import JudgeKey
 
-PLACES = "1234567890abcdefghij"  # keys of the hits; no step has one of them
+PLACES = "1234567890abcdefghij"  # keys of the hits; no command uses one of them
 _STEPS: dict[str, JudgeKey] = {"\r": "next", "\n": "next", "s": "skip", "u": "undo", "q": "quit"}
 _KEYS = "Enter next   s skip   u undo   w whole texts   q quit"
-_CUT = 300  # characters of a hit
+_CUT = 300  # longest hit text, in characters
 _TYPED = "-"
 _SYSTEM = "A model (folder or hub name), or the address of an index of the TEXTS."
 
@@ -72,17 +72,17 @@ def judge_systems(
 
     if not sys.stdin.isatty():
         raise SimCSEKitError(
-            "judge reads keys from a terminal. On a page: simcse-kit demo INDEX --compare INDEX --judge FOLDER; in "
+            "judge needs a terminal. On a web page: simcse-kit demo INDEX --compare INDEX --judge FOLDER; in "
             "Python: simcse_kit.judge(..., ask=...)"
         )
     own = read_sentences(texts, columns=columns_of(columns)).column(0)
     with Keyboard() as keyboard:
         asked: str | Iterator[str] | None = queries
         if queries == _TYPED or (queries is None and are_documents(own)):
-            err().print("type your queries, as you would ask them; an empty line ends")
+            err().print("type your queries as you would search; an empty line ends the list")
             asked = iter(lambda: keyboard.line("query: ").strip(), "")
         elif queries is None:
-            err().print("without --queries, texts drawn by chance are the queries, each searched among the others")
+            err().print("no --queries: random texts are the queries; each is searched for among the others")
         screen = _Screen(keyboard)
         verdict = judge(
             first,
@@ -108,9 +108,9 @@ def judge_systems(
 
 
 class Keyboard:
-    """Keys one by one, those too that are pressed while a question is searched; as a context.
+    """Context that gives single keys, also keys pressed during a search.
 
-    click's ``getchar`` drops what was pressed before it is called.
+    click's ``getchar`` drops keys that were pressed before it is called.
     """
 
     def __enter__(self) -> Keyboard:
@@ -137,7 +137,7 @@ class Keyboard:
         termios.tcsetattr(self._file, termios.TCSANOW, self._lines)
 
     def key(self) -> str:
-        """The next key; arrows and the like are passed over, and a terminal that is gone says q."""
+        """The next key. Skips arrows and other special keys; gives q if the terminal has closed."""
         while not self._ahead:
             pressed = os.read(self._file, 64).decode(errors="ignore")
             if not pressed:
@@ -148,7 +148,7 @@ class Keyboard:
         return key
 
     def line(self, prompt: str) -> str:
-        """A line that is typed; nothing at the end of the input."""
+        """A typed line; None at the end of the input."""
         self._by_line()
         try:
             return input(prompt).encode(errors="replace").decode()  # bytes that are not UTF-8 cannot be saved
@@ -159,15 +159,15 @@ class Keyboard:
 
 
 class _Screen:
-    """Shows a question until a key says something to it."""
+    """Shows a question until a key answers it."""
 
     def __init__(self, keyboard: Keyboard) -> None:
-        self.left = False  # by the key q
+        self.left = False  # after the key q
         self._keyboard = keyboard
-        self._whole = False  # texts are shown to their end
+        self._whole = False  # show whole texts
 
     def ask(self, question: Question) -> JudgeKey:
-        """What the next key that has a meaning says."""
+        """What the next valid key means."""
         while True:
             self._show(question)
             key = self._keyboard.key()

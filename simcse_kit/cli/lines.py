@@ -1,4 +1,4 @@
-"""The JSON lines that a command writes on standard error."""
+"""JSON lines on standard error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_line(kind: str, **values: Any) -> None:
-    """Write one object: when, of what kind, and the values."""
+    """Write one object: time, kind and values."""
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **values}
     sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
     sys.stderr.flush()

@@ -31,12 +31,13 @@ def show_recipes() -> None:
     made.columns[-1].justify = "left"
     console.print(made)
     console.print(
-        "a method takes all else from its mode's defaults (unsup, sup); --recipe esimcse+arccse joins two", style="dim"
+        "a method takes its other settings from the mode (unsup, sup); join two with +: --recipe esimcse+arccse",
+        style="dim",
     )
 
 
 def _settings(values: dict[str, Any]) -> str:
-    """Settings in a line, as options."""
+    """Settings as options, on one line."""
     shown = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
     return "  ".join(f"{name}={value}" for name, value in shown.items())
 
@@ -57,8 +58,10 @@ def show_objectives(
         rows = [[one.name, " ".join(one.modes), one.source, one.help] for one in OBJECTIVES]
         rows += [[f"+ {term.name}", _joins(term), term.source, term.help] for term in TERMS]
         rows += [[f"--augmentation {one.name}", "", one.source, one.help] for one in AUGMENTATIONS]
-        console.print(table(["objective", "train", "source", "what it is"], rows, left=4))
-        console.print("+ joins objectives where one of its options is given; simcse-kit objectives NAME", style="dim")
+        console.print(table(["objective", "train", "source", "description"], rows, left=4))
+        console.print(
+            "a + joins the objective when you set one of its options; details: simcse-kit objectives NAME", style="dim"
+        )
         return
     part = _part(name)
     console.print(f"[bold]{escaped(part.name)}[/]: {escaped(part.help)}")
@@ -80,7 +83,7 @@ def _all_parts() -> list[str]:
 
 
 def _part(name: str) -> Any:
-    """An objective, a term or an augmentation; the error lists all of them."""
+    """Find an objective, a term or an augmentation; an unknown name raises an error that lists them all."""
     from simcse_kit.errors import TrainingError
 
     for family in (TERMS, AUGMENTATIONS):
@@ -88,7 +91,7 @@ def _part(name: str) -> Any:
             return family.get(name)
     if name in OBJECTIVES or ":" in name:
         return OBJECTIVES.get(name)
-    raise TrainingError(f"there is no {name!r}; there are {', '.join(_all_parts())}")
+    raise TrainingError(f"there is no {name!r}; choose from {', '.join(_all_parts())}")
 
 
 def _joins(term: type[Term]) -> str:
@@ -104,5 +107,5 @@ def _figures(found: Measured | None) -> tuple[str, str]:
 
 
 def score_of(score: float | None) -> str:
-    """A score in a table; empty where there is none."""
+    """A score for a table; empty if there is none."""
     return "" if score is None else f"{score:.2f}"

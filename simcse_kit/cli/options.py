@@ -1,4 +1,4 @@
-"""Options that several commands share, described once."""
+"""Options that several commands share, described in one place."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ TRUST_HELP = "Run Python code that comes with the model. Only if you trust it."
 
 
 def dtype_names() -> list[str]:
-    """Those of all backends, and auto."""
+    """Types that some backend takes, and auto."""
     return ["auto", *dict.fromkeys(dtype for part in BACKENDS for dtype in part.dtypes)]
 
 
 def device_names() -> list[str]:
-    """Types of device; one of several is named with its number, such as cuda:1."""
+    """Device types; one of several devices is named with its number, such as cuda:1."""
     return ["cpu", "cuda", "mps"]
 
 
 def completes_list(names: Callable[[], Iterable[str]], separator: str = ",") -> Callable[[str], list[str]]:
-    """Completion for an option that takes several names: the last one is completed."""
+    """Completion for an option that takes a list: completes the last name."""
 
     def complete(incomplete: str) -> list[str]:
         before = incomplete[: incomplete.rfind(separator) + 1]
@@ -86,7 +86,7 @@ TrustIndex = Annotated[bool, typer.Option("--trust-remote-code", help=INDEX_TRUS
 
 
 def check_output_file(option: str, path: Path) -> None:
-    """An error where a file cannot be written, before the work that it is for."""
+    """Raise an error before the work starts if a file cannot be written."""
     from simcse_kit.errors import SimCSEKitError
 
     folder = path.absolute().parent
@@ -95,7 +95,7 @@ def check_output_file(option: str, path: Path) -> None:
     if path.is_dir():
         raise SimCSEKitError(f"{option}: {path} is a folder; name a file")
     if not os.access(folder, os.W_OK):
-        raise SimCSEKitError(f"{option}: the folder {folder} may not be written to")
+        raise SimCSEKitError(f"{option}: no permission to write to the folder {folder}")
 
 
 def columns_of(text: str | None) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""Help with a section for each panel of options, in plain text."""
+"""Plain-text help with a section for each panel of options."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typer.core import TyperCommand
 
 
 class PanelledCommand(TyperCommand):
-    """A command whose help groups its options by their ``rich_help_panel``, panels in order of their first one."""
+    """A command whose help groups options by ``rich_help_panel``, in the order of each panel's first option."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write one definition list for each panel."""
+        """Write one definition list per panel."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

@@ -128,7 +128,9 @@ def _meanings(text: str) -> dict[str, str]:
     """``0=entailment,1=neutral`` as a mapping."""
     parts = [part.partition("=") for part in text.split(",") if part.strip()]
     if not parts or not all(label.strip() and sign for label, sign, _ in parts):
-        raise typer.BadParameter(f"--labels takes LABEL=MEANING with commas, such as 0=entailment; got {text!r}")
+        raise typer.BadParameter(
+            f"--labels takes LABEL=MEANING, separated by commas, such as 0=entailment; got {text!r}"
+        )
     return {label: meaning for label, _, meaning in parts}
 
 
@@ -205,7 +207,7 @@ def prepare_negatives_command(
 
 
 def _tell(counts: Any, path: Path, mode: str) -> None:
-    """A named tuple of counts as two aligned columns, zeros left out; and what to do with the file."""
+    """Print counts in two aligned columns, without zeros, and the command that uses the file."""
     from simcse_kit.cli.console import escaped, out, table
 
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]

@@ -1,4 +1,4 @@
-"""A training run on the terminal."""
+"""Progress of a training run on the terminal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ORIGIN = {
     "default": "the default",
 }
 _HEADS = {
-    "mlp": "a dense + tanh head, in the loss only",
-    "projection": "a projection head, in the loss only",
+    "mlp": "dense + tanh head, used in the loss only",
+    "projection": "projection head, used in the loss only",
     "none": "no extra head",
 }
-_SAVED = "the best becomes the model, or the start where none scores higher"
+_SAVED = "the best checkpoint is saved, or the start model if no checkpoint scores higher"
 
 
 class TerminalListener(TrainListener):
-    """Prints what the run is, a bar with loss and score, and how it ended, all on standard error."""
+    """Prints the plan of the run, a bar with loss and score, and the result, all on standard error."""
 
     def __init__(self, *, show_plan: bool = True) -> None:
         self._show_plan = show_plan
@@ -37,8 +37,8 @@ class TerminalListener(TrainListener):
         if self._show_plan:
             err().print(facts(_plan_facts(plan)))
         if plan.resumed_from is not None:
-            err().print(f"going on from step {plan.resumed_from}")
-        self.close()  # of an earlier run
+            err().print(f"continuing from step {plan.resumed_from}")
+        self.close()  # from a previous run
         self._notes.clear()
         self._bar = tqdm(total=plan.steps, initial=plan.resumed_from or 0, desc="Training", unit="step")
 
@@ -48,7 +48,7 @@ class TerminalListener(TrainListener):
         self._bar.update(step - self._bar.n)
 
     def logged(self, step: int, metrics: dict[str, float]) -> None:
-        """Show the last loss and score behind the bar; each score stays as a line."""
+        """Show the last loss and score after the bar; print each score on its own line."""
         if "loss" in metrics:
             self._notes["loss"] = f"loss {metrics['loss']:.4f}"
         parts = []
@@ -72,7 +72,7 @@ class TerminalListener(TrainListener):
         self.close()
 
     def close(self) -> None:
-        """End the bar, however the run ended."""
+        """Close the bar after success or failure."""
         if self._bar is not None:
             self._bar.close()
 
@@ -80,7 +80,7 @@ class TerminalListener(TrainListener):
 def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     per_row = {1: "sentences", 2: "pairs", 3: "triplets"}[plan.columns]
     per_row = f"texts of {plan.classes:,} classes" if plan.classes else per_row
-    fitted = {name: ", for so few rows" if name in plan.fitted else "" for name in ("batch_size", "epochs")}
+    fitted = {name: " (small data set)" if name in plan.fitted else "" for name in ("batch_size", "epochs")}
     epochs = f"{plan.epochs:g} epochs{fitted['epochs']}"
     dropped = f", {plan.empty} empty dropped" if plan.empty else ""
     dropped += f", {plan.skipped} bad rows skipped" if plan.skipped else ""
@@ -96,14 +96,14 @@ def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     )
     batch += f": each sentence sees {plan.negatives} negatives" if plan.negatives else ""
     batch += ", in mini-batches" if plan.mini_batches else ""
-    batch += f"; {plan.left_out} rows are left over each epoch, others each time" if plan.left_out else ""
+    batch += f"; each epoch leaves out {plan.left_out} different rows" if plan.left_out else ""
     fast = f"; faster by {', '.join(plan.speedups)}" if plan.speedups else ""
     return [
         ("data", f"{plan.rows:,} {per_row}, {plan.tokens:,} tokens{cut}{dropped}"),
         ("model", f"{plan.model} -> {plan.output_dir}"),
-        ("pooling", f"{plan.pooling} ({_ORIGIN.get(plan.pooling_origin, plan.pooling_origin)}); in training {head}"),
+        ("pooling", f"{plan.pooling} ({_ORIGIN.get(plan.pooling_origin, plan.pooling_origin)}); in training: {head}"),
         ("batch", batch),
-        ("steps", f"{plan.steps:,} ({epochs}), learning rate {plan.learning_rate:g}, falling to 0"),
+        ("steps", f"{plan.steps:,} ({epochs}), learning rate {plan.learning_rate:g}, decays to 0"),
         ("loss", f"{plan.objective}, temperature {plan.temperature:g}"),
         ("evaluation", _evaluation(plan)),
         ("device", f"{plan.device}, {plan.precision}, seed {plan.seed}{fast}"),
@@ -117,7 +117,7 @@ def _evaluation(plan: TrainPlan) -> str:
         return f"{pairs}; {_SAVED}"
     if plan.select == "dropout-twins":
         return (
-            f"dropout-twins, {often}: how well two dropout views of {plan.held_out} held-out sentences find each "
-            f"other, not search; {_SAVED}" + (f"; also {pairs}" if pairs else "")
+            f"dropout-twins, {often}: how well two dropout views of {plan.held_out} held-out sentences find "
+            f"each other; no measure of search; {_SAVED}" + (f"; also {pairs}" if pairs else "")
         )
-    return f"{pairs or 'none'}: the last weights become the model"
+    return f"{pairs or 'none'}: the last weights are saved"

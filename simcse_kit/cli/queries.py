@@ -1,4 +1,4 @@
-"""Queries from standard input, one a line, as soon as they come."""
+"""Queries from standard input, one per line, read as they arrive."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import typer
 
-_READ = 1 << 16  # bytes that are read at once, of what is there
-_TOGETHER = 64  # queries that are searched at once
-_LONGEST = 1 << 20  # bytes of a line
+_READ = 1 << 16  # bytes per read
+_TOGETHER = 64  # queries per search call
+_LONGEST = 1 << 20  # longest line, in bytes
 
 
 def standard_input() -> io.BufferedIOBase:
-    """Standard input, to read queries from; a usage error where it is a terminal, or closed."""
+    """Standard input as a source of queries; a usage error if it is a terminal or closed."""
     if sys.stdin is None or sys.stdin.isatty():
         raise typer.BadParameter(
-            "name a query, or send queries to standard input, one a line: simcse-kit search INDEX < queries.txt",
+            "give a query, or send queries to standard input, one per line: simcse-kit search INDEX < queries.txt",
             param_hint="QUERY...",
         )
     stream = sys.stdin.buffer
@@ -26,7 +26,7 @@ def standard_input() -> io.BufferedIOBase:
 
 
 def batches_of_queries(stream: io.BufferedIOBase) -> Iterator[list[str]]:
-    """The lines that have come, in lists: no line waits for a later one. Blank lines are skipped and counted.
+    """Lines in lists, as they arrive: no line waits for a later one. Skips and counts blank lines.
 
     Raises:
         DataError: a line that is not UTF-8, or longer than 1 MiB; the lines before it come first.
@@ -44,7 +44,7 @@ def batches_of_queries(stream: io.BufferedIOBase) -> Iterator[list[str]]:
                 batch = []
             if query is None:
                 raise DataError(
-                    f"line {number:,} of standard input cannot be read: a query is UTF-8, on one line of at most "
+                    f"cannot read line {number:,} of standard input: a query is UTF-8, on one line of at most "
                     f"{_LONGEST:,} bytes"
                 )
             if query.strip():
@@ -54,13 +54,13 @@ def batches_of_queries(stream: io.BufferedIOBase) -> Iterator[list[str]]:
         if batch:
             yield batch
     if blank:
-        say_once(f"{blank:,} of {number:,} lines of standard input are blank and were skipped")
+        say_once(f"skipped {blank:,} blank lines of {number:,} lines of standard input")
     elif not number:
-        say_once("standard input is empty: no query was searched for")
+        say_once("standard input is empty: no query was searched")
 
 
 def _lines(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
-    """Whole lines, those together that came together; a line that is too long comes in parts."""
+    """Whole lines in the groups in which they arrived; an overlong line comes in parts."""
     rest = b""
     while read := stream.read1(_READ):
         *lines, rest = (rest + read).split(b"\n")
@@ -73,7 +73,7 @@ def _lines(stream: io.BufferedIOBase) -> Iterator[list[bytes]]:
 
 
 def _query(line: bytes, *, first: bool) -> str | None:
-    """A line as text; None where it is too long or not UTF-8. The first line may begin with a byte order mark."""
+    """A line as text; None if it is too long or not UTF-8. The first line may start with a byte order mark."""
     if len(line) > _LONGEST:
         return None
     try:

@@ -27,7 +27,7 @@ def run_quickstart(
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.workflows.quickstart import quickstart, score_head, score_rows
 
-    what = "1,200 messages to service desks, with their matter" if sentences is None else str(sentences)
+    what = "1,200 service desk messages, labelled by topic" if sentences is None else str(sentences)
     err().print(f"quickstart: adapting MiniLM to {escaped(what)}", style="bold")
     listener = TerminalListener()
     try:
@@ -40,7 +40,7 @@ def run_quickstart(
         console.print(table(score_head(), rows))
         console.print()
     if made.used < made.texts:
-        console.print(f"of {made.texts:,} distinct texts, a random {made.used:,} were used\n")
+        console.print(f"{made.used:,} of {made.texts:,} distinct texts were used, chosen at random\n")
     console.print(facts(adapted.lines()[:-1]))
     for query, hits in made.answers.items():
         console.print()
@@ -51,6 +51,6 @@ def run_quickstart(
     console.print(f"model   {escaped(made.model)}\nindex   {escaped(made.index)}\nreport  {escaped(made.report)}")
     console.print()
     source = escaped(shlex.quote(str(sentences))) if sentences is not None else "my.txt"
-    console.print("Next, on your own text, one a line:" if sentences is None else "Next, on all of it:")
+    console.print("Next, with your own text, one sentence per line:" if sentences is None else "Next, with all texts:")
     console.print(f"  simcse-kit adapt {source} --model all-MiniLM-L6-v2 --output-dir my-model")
     console.print(f"  simcse-kit index build my-model {source} my-index")

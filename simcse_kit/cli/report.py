@@ -71,9 +71,9 @@ def report_models(
     kind = report_format(output, format)
     check_output_file("--output", output)
     if suite and not data:
-        raise SimCSEKitError("--suite needs --data; without both it measures on the evaluation data of the first run")
+        raise SimCSEKitError("--suite needs --data; without both, report uses the evaluation data of the first run")
     if output.exists() and not overwrite:
-        raise SimCSEKitError(f"{output} exists; --overwrite replaces it")
+        raise SimCSEKitError(f"{output} exists; replace it with --overwrite")
     suites = suites_of(suite)
     report = make_report(
         models,
@@ -93,4 +93,4 @@ def report_models(
     err().print(f"wrote {escaped(output)}")
     if figures is not None:
         written = save_figures(report, figures)
-        err().print(f"wrote {len(written)} pictures into {escaped(figures)}, each as .svg and .pdf")
+        err().print(f"wrote {len(written)} figures to {escaped(figures)}, each as .svg and .pdf")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Cost(NamedTuple):
-    """What reranking one query took."""
+    """Cost of reranking one query."""
 
     model: str
     pairs: int
@@ -27,7 +27,7 @@ class _Cost(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """Hits of a query, and, where they were reranked, the scores that they had before and what it cost."""
+    """Hits of a query; after reranking also the scores before it and its cost."""
 
     query: str
     hits: list[Hit]
@@ -100,7 +100,7 @@ def search_index(
     if not all(query.strip() for query in queries or ()):
         raise SimCSEKitError("a query is empty")
     if candidates is not None and rerank is None:
-        raise SimCSEKitError("--candidates is for --rerank: name a cross-encoder")
+        raise SimCSEKitError("--candidates needs --rerank MODEL, a cross-encoder")
     batches = [queries] if queries else batches_of_queries(standard_input())
     check_mode(mode, threshold)
     conditions = filter_of(filter)  # before a model is loaded
@@ -149,7 +149,7 @@ def _print_table(answer: _Answer, threshold: float | None) -> None:
     console.print(f"[bold]{escaped(answer.query)}[/]")
     if not hits:
         console.print(
-            "no hit" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
+            "no hits" + ("" if threshold is None else f" with a cosine of at least {threshold:g}"), style="dim"
         )
         return
     columns = {"score": [f"{hit.score:.3f}" for hit in hits]}

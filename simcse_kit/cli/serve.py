@@ -14,12 +14,12 @@ from simcse_kit.cli.settings_file import ConfigFile
 
 
 def _visible(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Say that others see a key on the command line."""
+    """Warn that other users can see a key on the command line."""
     from simcse_kit.errors import say_once
 
     source = context.get_parameter_source(str(parameter.name))
     if source is not None and source.name == "COMMANDLINE":
-        say_once("every user of this machine can see --api-key KEY (ps); use --api-key-file or SIMCSE_KIT_API_KEY")
+        say_once("other users of this machine can see --api-key KEY (ps); use --api-key-file or SIMCSE_KIT_API_KEY")
     return value
 
 
@@ -134,7 +134,7 @@ def serve_targets(
     def say(started: Started) -> None:
         url, indexes, models = started
         what = [*(f"index {escaped(name)}" for name in indexes), *(f"model {escaped(name)}" for name in models)]
-        err().print(f"serving {', '.join(what)} at {url} (API: {url}/docs); Ctrl-C ends it")
+        err().print(f"serving {', '.join(what)} at {url} (API: {url}/docs); press Ctrl-C to stop")
 
     serve(
         targets=targets,
@@ -255,9 +255,9 @@ def run_demo(
     keys = [] if api_key is None else [api_key]
     check_access(host, [*keys, *(read_api_keys(api_key_file) if api_key_file is not None else [])], no_auth)
     if index is not None and sentences is not None:
-        raise SimCSEKitError("demo takes an index or --sentences, one of the two")
+        raise SimCSEKitError("give demo either an index or --sentences")
     if queries is not None and judge is None:
-        raise SimCSEKitError("--queries are for --judge FOLDER")
+        raise SimCSEKitError("--queries needs --judge FOLDER")
     if judge is not None and compare is None:
         raise SimCSEKitError("--judge compares two indexes: demo INDEX --compare INDEX --judge FOLDER")
     opened = {}
@@ -280,10 +280,12 @@ def run_demo(
         token=token,
     )
     if models:
-        raise SimCSEKitError(f"{next(iter(models))} is no index; make one: simcse-kit index build MODEL FILE INDEX")
+        raise SimCSEKitError(
+            f"{next(iter(models))} is not an index; build one: simcse-kit index build MODEL FILE INDEX"
+        )
 
     def show(started: Started) -> None:
-        err().print(f"open {started.url} (Ctrl-C ends it)")
+        err().print(f"open {started.url} (press Ctrl-C to stop)")
         if browser:
             webbrowser.open(started.url)
 
@@ -294,7 +296,7 @@ def run_demo(
         api_key=api_key,
         api_key_file=api_key_file,
         no_auth=no_auth,
-        writable=writable or judge is not None or tuple(opened),  # the user's own indexes only where they say so
+        writable=writable or judge is not None or tuple(opened),  # trust code in a user's index only on request
         judgements=judge,
         queries=queries,
         page=page,

@@ -1,4 +1,4 @@
-"""``--config FILE``: a command's options in a TOML file, below the command line and the environment."""
+"""``--config FILE``: options from a TOML file. The command line and the environment override it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _read(context: typer.Context, value: Path | None) -> None:
 
 
 def _say_unknown(context: typer.Context) -> None:
-    """A notice for a variable that only looks like an option; other programs may have set it."""
+    """Warn about a variable that only looks like an option. Other programs may have set it."""
     from simcse_kit.errors import say_once
 
     prefix = f"{context.auto_envvar_prefix}_"
@@ -45,7 +45,7 @@ ConfigFile = Annotated[
 
 
 def settings_of(path: Path, parameters: list[Any]) -> dict[str, Any]:
-    """What a file sets, by the parameters' names.
+    """Settings of a file by parameter name.
 
     Raises:
         SimCSEKitError: it cannot be read, or has a key that is no parameter, or a value of another kind.
@@ -62,7 +62,7 @@ def settings_of(path: Path, parameters: list[Any]) -> dict[str, Any]:
         parameter = known.get(key.replace("_", "-"))
         if parameter is None:
             near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; it may set {', '.join(known)}"
+            hint = f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(known)}"
             raise SimCSEKitError(f"{path}: {key} is no option of this command{hint}")
         if (wanted := _wanted(parameter, value)) is not None:
             raise SimCSEKitError(f"{path}: {key} takes {wanted}; got {value!r}")
@@ -71,7 +71,7 @@ def settings_of(path: Path, parameters: list[Any]) -> dict[str, Any]:
 
 
 def _wanted(parameter: Any, value: Any) -> str | None:
-    """What a parameter takes, where a value of TOML is something else."""
+    """What a parameter takes, if the TOML value has the wrong type."""
     if getattr(parameter, "multiple", False) or parameter.nargs != 1:
         fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
         return None if fits else 'a list of strings, such as ["a", "b"]'

@@ -1,4 +1,4 @@
-"""Options that every command takes, before its name and behind it: threads, and what standard error gets."""
+"""Options that every command takes, before or after its name: threads, and the style of standard error."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _add(parameters: list[Any], command: Any) -> None:
 
 
 class SharingGroup(TyperGroup):
-    """The group of all commands: each takes the shared options, and so does the group."""
+    """Group of all commands. The group and each command take the shared options."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

@@ -1,4 +1,4 @@
-"""What the commands that measure take: models, suites with their options, and their data."""
+"""Arguments of the commands that measure: suites, their options and their data."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def suites_of(text: str | None) -> list[str]:
 
 
 def suite_data(data: list[str], suites: list[str]) -> dict[str, str]:
-    """Where the data of each suite lies."""
+    """Folder or file of each suite's data."""
     named: dict[str, str] = {}
     general: list[str] = []
     for value in data:
@@ -68,15 +68,17 @@ def suite_data(data: list[str], suites: list[str]) -> dict[str, str]:
         else:
             general.append(value)
     if len(general) > 1:
-        raise SimCSEKitError(f"--data: one path for all suites, and SUITE=PATH for others; got {', '.join(general)}")
+        raise SimCSEKitError(
+            f"--data takes one path for all suites, and SUITE=PATH for single ones; got {', '.join(general)}"
+        )
     for name in suites:
         if name not in named and not general:
-            raise SimCSEKitError(f"--data: the suite {name} needs {SUITES.get(name).data}; --data {name}=PATH")
+            raise SimCSEKitError(f"--data: the suite {name} needs {SUITES.get(name).data}; give --data {name}=PATH")
     return {name: named[name] if name in named else general[0] for name in suites}
 
 
 def with_suite_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter ``settings`` becomes an option for each setting of the suites."""
+    """A decorator: the command's parameter ``settings`` becomes one option per setting of the suites."""
     given: dict[str, list[tuple[type[Suite], Field[Any]]]] = {}
     for part in SUITES:
         for field in fields(part):
@@ -99,7 +101,7 @@ def with_suite_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def suite_options(suites: list[str], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The options that were given, by the suites that have them; one that no suite has is said."""
+    """Given options, by suite. Warns about an option that no chosen suite has."""
     options: dict[str, dict[str, Any]] = {suite: {} for suite in suites}
     used: set[str] = set()
     for suite in suites:
@@ -109,33 +111,33 @@ def suite_options(suites: list[str], settings: dict[str, Any]) -> dict[str, dict
                 value = settings[field.name]
                 options[suite][field.name] = _parts_of(value) if "tuple" in str(field.type) else value
                 used.add(field.name)
-        suite_of(part, **options[suite])  # a value out of bounds is an error before anything is read
+        suite_of(part, **options[suite])  # raises before any data is read if a value is out of bounds
     for name in set(settings) - used:
         having = [part.name for part in SUITES if any(field.name == name for field in fields(part))]
-        say_once(f"--{name.replace('_', '-')} is an option of {', '.join(having)} and is left out")
+        say_once(f"--{name.replace('_', '-')} is ignored: only {', '.join(having)} uses it")
     return options
 
 
 def downloads(suites: list[str]) -> dict[str, Suite]:
-    """By name, those whose data can be fetched; an error where there is none."""
+    """Suites whose data can be fetched, by name; raises an error if there are none."""
     able = {name: part for name, part in zip(suites, map(suite_of, suites), strict=True) if part.can_download}
     if not able:
         names = [part.name for part in SUITES if part.can_download]
         noun = "suite" if len(names) == 1 else "suites"
         raise SimCSEKitError(
-            f"--download fetches the data of the {noun} {', '.join(names)}; the others have to lie in --data"
+            f"--download fetches the data of the {noun} {', '.join(names)}; give the data of other suites with --data"
         )
     return able
 
 
 def _option(name: str, owners: list[tuple[type[Suite], Field[Any]]]) -> inspect.Parameter:
-    """The option of a setting, which several suites may have; left out, each takes its own default."""
+    """The option of a setting that one or more suites have; each suite keeps its own default."""
     kind = get_type_hints(owners[0][0])[name]
-    one = kind if kind in (bool, int, float) else str  # a list is given with commas
+    one = kind if kind in (bool, int, float) else str  # lists are separated by commas
     choices = list(dict.fromkeys(choice for _, field in owners for choice in field.metadata["choices"] or ()))
     lows = [field.metadata["bounds"].get("at least") for _, field in owners]
     option = typer.Option(
-        f"--{name.replace('_', '-')}",  # a flag has no --no-
+        f"--{name.replace('_', '-')}",  # a flag without a --no- form
         help=" ".join(f"{part.name}: {_told(field)}" for part, field in owners),
         min=lows[0] if one in (int, float) and len(owners) == 1 else None,
         show_default=False,

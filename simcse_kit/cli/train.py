@@ -71,13 +71,13 @@ _ROWS = {
     "sentence1,sentence2,score. With --positives-only: the same, of which the pairs with the highest score are taken. "
     "With --label-column: texts with a class each.",
 }
-_FIRST = ("model", "recipe")  # options that stand first
+_FIRST = ("model", "recipe")  # options shown first
 
 
 def train_command(mode: str) -> Callable[..., None]:
-    """The command of one mode, with an option for every setting of a run, its objectives and its terms.
+    """Make the command of one mode, with an option for each setting of the run, its objectives and its terms.
 
-    Defaults are the mode's own; the help has a panel for each kind of setting.
+    Defaults are those of the mode; the help has one panel per kind of setting.
     """
 
     def command(file: str, output_dir: Path, seeds: str | None, columns: str | None, **settings: Any) -> None:
@@ -171,7 +171,7 @@ def _objectives(mode: str) -> str:
 
 
 def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
-    """The option of a setting: its type, its help, and what it is where it is not given."""
+    """The option of a setting: type, help and default."""
     name, text = field.name, field.metadata["help"]
     default = mode_defaults(mode).get(name, field.default)
     if name == "pooling":
@@ -191,7 +191,7 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     return _parameter(name, _panelled(kind | None, panel, text, autocompletion=completes, **shown), None)
 
 
-_COMPLETIONS = {  # of settings whose choices are open
+_COMPLETIONS = {  # settings with open choices
     "augmentation": completes_list(AUGMENTATIONS.names),
     "device": device_names,
     "model": model_folders,
@@ -202,18 +202,18 @@ _COMPLETIONS = {  # of settings whose choices are open
 
 
 def _kind(field: dataclasses.Field[Any]) -> Any:
-    """The type that the command line parses: that of the setting, its choices, lists as text."""
+    """The type for the command line parser: of the setting, of its choices; text for lists."""
     if field.name in LISTS:
         return str
     choices = field.metadata.get("choices")
     if choices:
         return Literal[(*choices, *field.metadata["aliases"])]
     kinds = {"bool": bool, "int": int, "float": float, "str": str}
-    return kinds[str(field.type).partition(" ")[0]]  # as text, by `from __future__ import annotations`
+    return kinds[str(field.type).partition(" ")[0]]  # text, because of `from __future__ import annotations`
 
 
 def _list(name: str, text: str | None) -> Any:
-    """``a,b`` as a tuple, widths as numbers."""
+    """``a,b`` as a tuple; numbers for widths."""
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -226,12 +226,12 @@ def _numbers(option: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise TrainingError(f"{option} takes whole numbers with commas, such as 1,2,3; got {text!r}") from None
+        raise TrainingError(f"{option} takes whole numbers separated by commas, such as 1,2,3; got {text!r}") from None
 
 
 _SCORES = {
     "eval-data": "Spearman x 100 on the evaluation data",
-    "dropout-twins": "how well two dropout views of held-out sentences find each other, which is not search",
+    "dropout-twins": "how well two dropout views of held-out sentences find each other; this does not measure search",
 }
 
 
@@ -241,7 +241,7 @@ def _tell(result: TrainResult) -> None:
     console = out()
     if result.start_was_better:
         console.print(
-            f"[yellow]the start model is saved: no checkpoint scored higher than its {result.start_score:.2f}[/]: "
+            f"[yellow]the start model is saved: no checkpoint scored above its {result.start_score:.2f}[/]: "
             f"{_SCORES[result.select]}"
         )
     elif result.best_score is not None:
@@ -260,13 +260,13 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
     ]
     console.print(table(["seed", "score", "best step", "seconds"], rows, left=0))
     if found.best_seed is None:
-        console.print("no scores: --eval-data gives them", style="dim")
+        console.print("no scores: add --eval-data to get them", style="dim")
         return
     select = found.runs[found.best_seed].select
     console.print(f"score: {_SCORES[select]}", style="dim")
     kept = [str(seed) for seed, run in found.runs.items() if run.start_was_better]
     if kept:
-        console.print(f"[yellow]the start model is saved where no checkpoint scored higher: seed {', '.join(kept)}[/]")
+        console.print(f"[yellow]saved the start model, because no checkpoint scored higher: seed {', '.join(kept)}[/]")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
     console.print(f"mean {found.mean:.2f}{spread}, best {escaped(output_dir)}/seed-{found.best_seed}")
 
@@ -296,13 +296,13 @@ def train_again(
     """
     if context.invoked_subcommand is not None:
         if repeat is not None:
-            raise typer.BadParameter(f"--repeat and {context.invoked_subcommand} do not go together")
+            raise typer.BadParameter(f"use either --repeat or {context.invoked_subcommand}")
         return
     if repeat is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
     if output_dir is None:
-        raise typer.BadParameter("--repeat needs --output-dir: the folder of the new run")
+        raise typer.BadParameter("--repeat needs --output-dir, the folder of the new run")
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.launch import world
     from simcse_kit.training.repeat import repeat_run
@@ -326,6 +326,6 @@ def train_again(
 
 
 def _end() -> None:
-    from simcse_kit.distributed import end_process_group  # torch is in memory by now
+    from simcse_kit.distributed import end_process_group  # torch is already imported
 
     end_process_group()

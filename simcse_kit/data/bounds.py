@@ -1,4 +1,4 @@
-"""How large and how deep the metadata of a row may be: what is stored must be read by everybody who finds it."""
+"""Limits on the size and depth of a row's metadata, so that every reader can parse what is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 LARGEST_METADATA = 1 << 20  # characters of JSON
 DEEPEST_METADATA = 64  # objects and lists inside one another
-_READABLE = 200  # the same, of 0.1.0, which had no limit: writers of JSON stop at 255
+_READABLE = 200  # the limit for files of 0.1.0, which had none: writers of JSON stop at 255
 
 
 def bounded_json(value: Mapping[str, Any]) -> str:
@@ -27,8 +27,8 @@ def bounded_json(value: Mapping[str, Any]) -> str:
         raise ValueError(_TOO_DEEP) from error
     if len(text) > LARGEST_METADATA:
         raise ValueError(
-            f"{len(text):,} characters of JSON, metadata have at most {LARGEST_METADATA:,}; keep the rest elsewhere, "
-            "under the id"
+            f"{len(text):,} characters of JSON: metadata may have at most {LARGEST_METADATA:,}; store the rest "
+            "elsewhere, under the id"
         )
     if text.count("{") + text.count("[") > DEEPEST_METADATA and depth(value) > DEEPEST_METADATA:
         raise ValueError(_TOO_DEEP)
@@ -36,7 +36,7 @@ def bounded_json(value: Mapping[str, Any]) -> str:
 
 
 def read_json_object(text: str) -> Any:
-    """What `bounded_json` wrote; of 0.1.0 it may be what nobody can pass on.
+    """Parse what `bounded_json` wrote. An index of 0.1.0 may hold metadata that no JSON writer accepts.
 
     Raises:
         ValueError: it is nested too deeply, or not JSON.
@@ -50,11 +50,11 @@ def read_json_object(text: str) -> Any:
     return value
 
 
-_TOO_DEEP = f"metadata have at most {DEEPEST_METADATA} objects and lists inside one another; keep them flat"
+_TOO_DEEP = f"metadata may be nested at most {DEEPEST_METADATA} levels deep; make them flatter"
 
 
 def depth(value: Any) -> int:
-    """Objects and lists inside one another.
+    """Depth of nested objects and lists.
 
     >>> depth(1), depth({}), depth({"a": [1, {"b": 2}]})
     (0, 1, 3)

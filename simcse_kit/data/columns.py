@@ -1,4 +1,4 @@
-"""Which columns a reader takes: by the names it was given, by names it knows, or by position."""
+"""Which columns a reader takes: by given names, by known names, or by position."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ PAIR_FAMILIES = (
     ("question1", "question2"),
 )
 SCORE_NAMES = ("score", "gold", "similarity", "relatedness_score", "similarity_score")
-CLASS_OR_SCORE = ("label", "is_duplicate", "is_paraphrase")  # a score where there is no other, as in GLUE; beside one
-# (SICK on the Hub) a class
+CLASS_OR_SCORE = ("label", "is_duplicate", "is_paraphrase")  # a score if it is the only one, as in GLUE; next to one
+# (SICK on the Hub) it is a class
 
 KNOWN_NAMES = frozenset(
     (*SINGLE_NAMES, *sum(EXAMPLE_FAMILIES, ()), *sum(PAIR_FAMILIES, ()), *SCORE_NAMES, *CLASS_OR_SCORE)
 )
 NOT_BY_POSITION = frozenset((*SCORE_NAMES, *CLASS_OR_SCORE, "hard_neg", "negative", "id", "idx", "index", "pair_id"))
-"""Names that say what a column is for: it must not be taken for the second or third sentence of a row."""
+"""Names that mark a column as label or score: never the second or third sentence of a row."""
 
 SENTENCE_MARK = re.compile(r"""[\s.,;:!?"'()。、，！？…]""")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What one reader looks for."""
+    """The columns that one reader looks for."""
 
     what: str  # for the errors: "holds no <what>"
-    widths: tuple[int, ...]  # how many columns it can take
+    widths: tuple[int, ...]  # possible numbers of columns
     find: Callable[[Sequence[str]], tuple[int, ...] | None]  # folded names -> positions, None if absent or ambiguous
-    known: str  # for the errors: the names that `find` finds
-    advice: str  # for the errors: what to do with a file of another shape
-    optional: frozenset[str] = frozenset()  # names that must be in all rows or in none
-    unlabelled: bool = False  # a column that is named like a label or a score is an error
+    known: str  # names that `find` accepts, in errors
+    advice: str  # advice in errors for a file of another shape
+    optional: frozenset[str] = frozenset()  # names that all rows or no row must have
+    unlabelled: bool = False  # a column named like a label or a score raises an error
 
 
 def folded(names: Iterable[object]) -> list[str]:
-    """Names as they are compared: without case and surrounding white space."""
+    """Names in the form that is compared: case-folded, stripped."""
     return [str(name).strip().casefold() for name in names]
 
 
@@ -59,7 +59,7 @@ def wanted_names(columns: Sequence[str] | None) -> IsWanted:
 
 
 def find_sentence(names: Sequence[str]) -> tuple[int, ...] | None:
-    """The one text column, where only one can be meant.
+    """The only text column, if the choice is clear.
 
     >>> find_sentence(["id", "text"]), find_sentence(["sent0", "sent1"])
     ((1,), None)
@@ -70,7 +70,7 @@ def find_sentence(names: Sequence[str]) -> tuple[int, ...] | None:
 
 
 def find_examples(names: Sequence[str]) -> tuple[int, ...] | None:
-    """The columns of the one family that is there, in its order, with or without the hard negative."""
+    """The columns of the only family found, in its order, with or without the hard negative."""
     families = [family for family in EXAMPLE_FAMILIES if {*family[:2]} <= set(names)]
     if len(families) != 1:
         return None
@@ -79,7 +79,7 @@ def find_examples(names: Sequence[str]) -> tuple[int, ...] | None:
 
 
 def find_scored(names: Sequence[str]) -> tuple[int, ...] | None:
-    """First sentence, second sentence, gold score; those of a family of examples too, where it has no hard negative.
+    """First sentence, second sentence, gold score. Accepts names of a family of examples if it has no hard negative.
 
     >>> find_scored(["label", "anchor", "positive"]), find_scored(["label", "anchor", "positive", "negative"])
     ((1, 2, 0), None)
@@ -94,21 +94,21 @@ def find_scored(names: Sequence[str]) -> tuple[int, ...] | None:
 
 
 def check_columns(columns: Sequence[str] | None, header: bool | None, widths: tuple[int, ...]) -> None:
-    """Raise `DataError` where `columns` cannot be meant, whatever the file holds."""
+    """Raise `DataError` if no file can satisfy `columns`."""
     if columns is None:
         return
     if isinstance(columns, str) or len(columns) not in widths:
         allowed = " or ".join(map(str, widths))
         raise DataError(f"columns (--columns) must be {allowed} column names; got {columns!r}")
     if header is False:
-        raise DataError("columns (--columns) names columns of a header; the file cannot be without one (--no-header)")
+        raise DataError("columns (--columns) needs a header line with the names; leave out --no-header")
 
 
 def by_given_names(reading: Reading, columns: Sequence[str], what: str) -> Layout:
-    """The columns the user named, matched exactly or else without case."""
+    """The columns that the user named: exact match first, then without case."""
     head = reading.head(what, is_header=True)
     if head.names is None and not reading.may_have_header:
-        raise DataError(f"{reading.source} has no named columns to pick {', '.join(columns)} from")
+        raise DataError(f"{reading.source} has no named columns; cannot select {', '.join(columns)}")
     names = [str(cell).strip() for cell in head.names or head.cells]
     positions = []
     for column in columns:
@@ -128,9 +128,9 @@ def _by_name(positions: tuple[int, ...], row_names: tuple[str, ...] | None, widt
 
 
 def by_known_names(reading: Reading, wanted: Wanted, header: bool | None) -> Layout | None:
-    """The columns that go by names the reader knows, or None where the first row has no such names.
+    """The columns with names that the reader knows; None if the first row has no such names.
 
-    Where the rows themselves are named (JSON objects, Parquet), names are the only way: raises `DataError`.
+    Raises `DataError` for rows that carry their own names (JSON objects, Parquet): they have no other layout.
     """
     head = reading.head(wanted.what, is_header=header is True)
     if head.names is None and (header is False or not reading.may_have_header):
@@ -152,21 +152,21 @@ def by_known_names(reading: Reading, wanted: Wanted, header: bool | None) -> Lay
 
 
 def _check_labels(reading: Reading, head: Row, texts: Sequence[int]) -> None:
-    """Raise `DataError` where a column beside ``texts`` is named like a label: its rows are not all positives."""
+    """Raise `DataError` if a column beside ``texts`` is named like a label: not all rows are positives."""
     names = [str(name).strip() for name in head.names or head.cells]
     labels = [name for place, name in enumerate(names) if place not in texts and is_label_name(folded([name])[0])]
     if labels:
         pair = [names[place] for place in texts[:2]]
         raise reading.error(
             head.line,
-            f"column {labels[0]} is named like a label or a score, which pairs and triplets do not have; the columns "
+            f"column {labels[0]} is named like a label or a score; pairs and triplets have none; the columns "
             f"are {', '.join(names)}{example_row(reading.source)}; "
             f"{ways_on([*pair, labels[0]] if len(pair) == 2 else None)}",
         )
 
 
 def _ways_on(wanted: Wanted, names: Sequence[object]) -> str:
-    """What to do with labelled pairs, for an error about these columns; empty where none is named like a label."""
+    """Advice for labelled pairs, for an error about these columns; empty if no column is named like a label."""
     known = folded(names)
     if not wanted.unlabelled or not any(map(is_label_name, known)):
         return ""
@@ -175,7 +175,7 @@ def _ways_on(wanted: Wanted, names: Sequence[object]) -> str:
 
 
 def example_row(source: str | Path) -> str:
-    """The first row with its names, for an error; empty where columns have no names, or no row can be read."""
+    """The first row with its column names, for an error; empty if columns have no names or no row can be read."""
     if str(source) == MEMORY or str(source).removesuffix(".gz").endswith(".txt"):
         return ""
     try:
@@ -205,14 +205,14 @@ def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | No
     if width not in wanted.widths:
         count = "1 column" if width == 1 else f"{width} columns"
         bare = width > 1 and reading.may_have_header and any(map(_reads_like_text, head.cells))
-        names = " (by the names in a header; there seems to be none: add a line with them)" if bare else ""
+        names = " (by header names; this file seems to have no header: add one)" if bare else ""
         raise reading.error(
             head.line,
             f"found {count} ({shown(head.cells)}); needed: {wanted.known}; {wanted.advice}{names}"
             f"{example_row(reading.source) if width > 1 else ''}{_ways_on(wanted, head.cells)}",
         )
     if header and not reading.may_have_header:
-        raise DataError(f"{reading.source} cannot have a header line (--header): only .csv and .tsv files can")
+        raise DataError(f"{reading.source} cannot have a header line (--header); only .csv and .tsv files can")
     named = header is not False and reading.may_have_header and not any(_reads_like_text(cell) for cell in head.cells)
     if named and wanted.unlabelled and any(map(is_label_name, folded(head.cells))):
         texts = [place for place, name in enumerate(folded(head.cells)) if not is_label_name(name)]
@@ -225,9 +225,9 @@ def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | No
             f"{_ways_on(wanted, head.cells)}",
         )
     if named and header is None:
-        advice = "say --header or --no-header (header=True or False)"
+        advice = "use --header or --no-header (header=True or False)"
         if width > 1:
-            advice = "pick its columns with --columns, or say --no-header (header=False)" + example_row(reading.source)
+            advice = "name its columns with --columns, or use --no-header (header=False)" + example_row(reading.source)
         raise reading.error(
             head.line, f"cannot tell whether {shown(head.cells)} is a header or the first row of data; {advice}"
         )

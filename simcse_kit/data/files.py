@@ -1,4 +1,4 @@
-"""The files that a command was given: by name, or as a folder of them."""
+"""Input files of a command: single files, or all files of a folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from simcse_kit.errors import DataError
 
 
 def files_of(sources: Sequence[str | Path], tally: Counter[str]) -> list[str]:
-    """The files to read: those named, and those below a named folder that end in one of `SUFFIXES` (or that and .gz).
+    """Files to read: the named ones, and those below a named folder with a suffix of `SUFFIXES` (also with .gz).
 
-    Other files of a folder (hidden ones apart) are tallied as ``ignored_files``, empty ones as ``empty_files``.
-    Raises `DataError` for a named file that is not there or is of no known kind, and where nothing is left.
+    Counts other files of a folder (except hidden ones) as ``ignored_files`` and empty ones as ``empty_files``. Raises
+    `DataError` for a named file that is missing or of an unknown kind, and if no file is left.
     """
     named: list[str] = []
     for source in sources:
@@ -22,15 +22,15 @@ def files_of(sources: Sequence[str | Path], tally: Counter[str]) -> list[str]:
         if folder.is_dir():
             named += _files_below(folder, tally)
             continue
-        with open_rows(source, is_wanted=lambda _: True):  # raises for what cannot be opened, before hours of work
+        with open_rows(source, is_wanted=lambda _: True):  # raises if a file cannot be opened, before the long work
             named.append(str(source))
     files = [name for name in named if name.startswith("hf:") or Path(name).expanduser().stat().st_size]
     tally["empty_files"] = len(named) - len(files)
     if not files:
         others = f"{tally['empty_files']} empty and {tally['ignored_files']} other files"
         raise DataError(
-            f"{', '.join(map(str, sources)) or 'nothing named'}: nothing to read ({others}); "
-            f"a file's name ends in {', '.join(SUFFIXES)}, or one of these and .gz"
+            f"{', '.join(map(str, sources)) or 'nothing named'}: no file to read ({others}); file names must "
+            f"end in {', '.join(SUFFIXES)}, or one of these and .gz"
         )
     return files
 

@@ -22,9 +22,9 @@ from simcse_kit.errors import DataError, say_once
 
 Rows = Iterator[Row | BadRow]
 
-LONGEST_LINE = 1 << 28  # bytes; longer ones, 4 GiB of zeros in a small .gz, would fill the memory
+LONGEST_LINE = 1 << 28  # bytes; a longer line, such as 4 GiB of zeros in a small .gz, would fill the memory
 _PEEK = 1 << 16  # bytes
-_FEWEST_BYTES = 8  # to tell an encoding by
+_FEWEST_BYTES = 8  # bytes that are read to detect an encoding
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MARK = "\ufeff"
 
@@ -34,23 +34,25 @@ class Line(NamedTuple):
 
     number: int  # 1-based
     text: str  # with its line end, which a quoted CSV cell needs
-    flaw: str = ""  # why the bytes are not UTF-8; `text` then holds surrogate escapes
+    flaw: str = ""  # error if the bytes are not UTF-8; `text` then holds surrogate escapes
 
 
 def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
-    """Decode line by line, so that one bad byte costs one line.
+    """Decode line by line, so that a bad byte affects only its own line.
 
-    A UTF-8 byte-order mark is dropped, in mid-file too (files that were joined), which is said once.
+    Drops UTF-8 byte-order marks. One in the middle of a file (from joining files) gives a notice.
     """
     for number, raw in enumerate(_raw_lines(stream, source), start=1):
         offset = 0
         if number == 1 and raw.startswith(_UTF16):
-            raise DataError(f"{source}, line 1: the file is UTF-16 (byte 0x{raw[0]:02x} first); save it as UTF-8")
+            raise DataError(
+                f"{source}, line 1: the file is UTF-16 (it starts with byte 0x{raw[0]:02x}); save it as UTF-8"
+            )
         if raw.startswith(codecs.BOM_UTF8):
             offset = len(codecs.BOM_UTF8)
             raw = raw[offset:]
         if len(raw) > LONGEST_LINE:
-            yield Line(number, "", f"the line is longer than {LONGEST_LINE >> 20} MiB; a text is a line")
+            yield Line(number, "", f"the line is longer than {LONGEST_LINE >> 20} MiB; put one text on each line")
             continue
         try:
             text = raw.decode()
@@ -61,8 +63,8 @@ def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
             continue
         if "\r" in text.rstrip("\r\n"):
             say_once(
-                f"{source}, line {number}: a carriage return in mid-line stays in the text; where it should end a "
-                "line, save the file with line ends of one kind",
+                f"{source}, line {number}: a carriage return inside the line is kept as text; if it should end "
+                "a line, save the file with one kind of line end",
                 key=f"carriage return: {source}",
             )
         if _MARK in text:
@@ -70,25 +72,25 @@ def numbered_lines(stream: BinaryIO, source: str) -> Iterator[Line]:
             text = text.replace(_MARK, "")
             if not is_blank(before) and not is_blank(after):
                 say_once(
-                    f"{source}, line {number}: a byte-order mark in mid-line is left out; where files were joined, two "
-                    "texts may stand in one line",
+                    f"{source}, line {number}: dropped a byte-order mark inside the line; if files were joined, "
+                    "two texts may be on one line",
                     key=f"byte-order mark: {source}",
                 )
         yield Line(number, text)
 
 
 def _raw_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
-    """The lines with their ends; of one that is longer than `LONGEST_LINE` its beginning alone."""
+    """Lines with their ends; of a line longer than `LONGEST_LINE` only the start."""
     start = stream.peek(_PEEK)[:_PEEK] if isinstance(stream, io.BufferedReader | gzip.GzipFile) else b""
     if _is_utf16(start):
         raise DataError(f"{source}, line 1: every other byte is 0, as in UTF-16; save the file as UTF-8")
     if _ends_with_carriage_returns(start.rstrip(b"\r\n"), source):
-        say_once(f"{source}: lines end with a carriage return alone, as on old Macs; each is a line")
+        say_once(f"{source}: lines end with a carriage return only, as on old Macs; each is read as a line")
         yield from _carriage_returns(stream)
         return
     for raw in iter(partial(stream.readline, LONGEST_LINE + 1), b""):
         yield raw
-        if len(raw) > LONGEST_LINE:  # the rest of the line, unseen
+        if len(raw) > LONGEST_LINE:  # skip the rest of the line
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(_PEEK)
 
@@ -119,7 +121,7 @@ def _carriage_returns(stream: BinaryIO) -> Iterator[bytes]:
     r"""Lines that end in \r, \n or both, with \n as their end."""
     rest = b""
     while block := stream.read(_PEEK):
-        *lines, rest = (rest + block).splitlines(keepends=True)  # the last may go on, or its \r have a \n
+        *lines, rest = (rest + block).splitlines(keepends=True)  # the line may continue, or the \n of its \r may follow
         for line in lines:
             yield line.rstrip(b"\r\n") + b"\n"
         if len(rest) > LONGEST_LINE:
@@ -134,7 +136,7 @@ def without_end(text: str) -> str:
 
 
 def starts_with_tabs(lines: Iterable[Line], cells: int) -> tuple[bool, Iterator[Line]]:
-    """Whether the first line that is not blank has at least so many tab-separated cells; and all the lines again."""
+    """Whether the first non-blank line has at least N tab-separated cells; and an iterator over all lines."""
     rest = iter(lines)
     seen: list[Line] = []
     for line in rest:
@@ -145,22 +147,22 @@ def starts_with_tabs(lines: Iterable[Line], cells: int) -> tuple[bool, Iterator[
 
 
 def text_rows(lines: Iterator[Line]) -> Rows:
-    """`.txt`: a line is a sentence, whatever it holds."""
+    """`.txt`: each line is a sentence."""
     for number, text, flaw in lines:
         yield BadRow(number, flaw) if flaw else Row(number, (without_end(text),))
 
 
 def tab_rows(lines: Iterator[Line]) -> Rows:
-    """`.tsv`: cells between tabs, no quoting at all - files of the STS kind hold single `"` characters."""
+    """`.tsv`: tab-separated cells without quoting, because STS files contain single `"` characters."""
     for number, text, flaw in lines:
         yield BadRow(number, flaw) if flaw else Row(number, tuple(without_end(text).split("\t")))
 
 
 def csv_rows(lines: Iterator[Line], delimiter: str = ",") -> Rows:
-    """`.csv` as RFC 4180 has it: a quoted cell may hold delimiters, doubled quotes and line ends.
+    """`.csv` as in RFC 4180: a quoted cell may contain delimiters, doubled quotes and line ends.
 
-    A record that breaks the quoting is reported at the line where it starts, and reading goes on with the line
-    after that one: a quote that is never closed costs its own line, not the rest of the file.
+    A record with broken quoting is reported at its first line, and reading continues on the next line. So a missing
+    closing quote loses one line, not the rest of the file.
     """
     feed = _Feed(lines)
     records = csv.reader(feed, delimiter=delimiter, strict=True)
@@ -181,7 +183,7 @@ def csv_rows(lines: Iterator[Line], delimiter: str = ",") -> Rows:
 
 
 class _Feed:
-    """Hands line texts to `csv.reader`, remembers those of the record at hand and can take them back."""
+    """Gives lines to `csv.reader`, remembers those of the current record, and can take them back."""
 
     def __init__(self, lines: Iterator[Line]) -> None:
         self._lines = lines
@@ -206,12 +208,12 @@ def _csv_fault(error: csv.Error, lines_taken: int) -> str:
         return "a carriage return outside quotes"
     if "field larger" in message and lines_taken == 1:
         return f"a cell is longer than {csv.field_size_limit()} characters"
-    # An open quote runs on until the next quote, the end of the file, or csv's limit for one cell.
-    return 'unbalanced or misplaced " (a cell that holds one is quoted as a whole, with each " doubled)'
+    # An open quote continues to the next quote, the end of the file, or csv's limit for one cell.
+    return 'unbalanced or misplaced " (put the whole cell in quotes and double each " inside it)'
 
 
 def json_rows(lines: Iterator[Line]) -> Rows:
-    """`.jsonl`: an object a line, its keys naming the cells, or a bare string a line."""
+    """`.jsonl`: each line is an object whose keys name the cells, or a plain string."""
     for number, text, flaw in lines:
         if flaw:
             yield BadRow(number, flaw)
@@ -226,8 +228,8 @@ def _json_row(number: int, text: str) -> Row | BadRow:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         return BadRow(number, f"malformed JSON ({error.msg}, column {error.colno}): {shown(text)}")
-    except (ValueError, RecursionError):  # an integer of thousands of digits; thousands of nested brackets
-        return BadRow(number, f"JSON that cannot be read: {shown(text)}")
+    except (ValueError, RecursionError):  # an integer with thousands of digits, or thousands of nested brackets
+        return BadRow(number, f"cannot parse JSON: {shown(text)}")
     if isinstance(value, dict):
         return Row(number, tuple(value.values()), tuple(value))
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Tables of other libraries: pandas, polars, Arrow, data sets of the hub. None of them is imported here."""
+"""Tables of other libraries: pandas, polars, Arrow, Hub data sets. This module imports none of them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 
 def columns_of_table(value: Any) -> list[Any] | None:
-    """The names of a table's columns; None for anything else, a column too."""
+    """Column names of a table; None for other objects, also for a single column."""
     if isinstance(value, str | list | tuple):
         return None
-    if hasattr(value, "collect_schema"):  # polars' tables; of a lazy one, names alone cost less than `columns`
+    if hasattr(value, "collect_schema"):  # polars tables; for a lazy one, names cost less than `columns`
         return list(value.collect_schema().names())
     names = getattr(value, "column_names", None)
-    if names is None and hasattr(value, "dtypes"):  # of a Series too, which has no columns
+    if names is None and hasattr(value, "dtypes"):  # also for a Series, which has no columns
         names = getattr(value, "columns", None)
     return None if names is None or callable(names) else list(names)
 
 
 def plain_value(value: Any) -> Any:
-    """A cell of a table as Python has it: NaN, NaT and NA are None, numpy's scalars are Python's.
+    """A table cell as a Python value: NaN, NaT and NA become None, numpy scalars become Python numbers.
 
     >>> import numpy
     >>> plain_value(numpy.int64(3)), plain_value(float("nan")), plain_value("text")
@@ -34,7 +34,7 @@ def plain_value(value: Any) -> Any:
 
 
 def json_value(value: Any) -> Any:
-    """As `plain_value`; dates and times as ISO 8601 writes them.
+    """Like `plain_value`, with dates and times in ISO 8601.
 
     >>> json_value(datetime.date(2026, 1, 31))
     '2026-01-31'
@@ -44,7 +44,7 @@ def json_value(value: Any) -> Any:
 
 
 def records_of_table(table: Any) -> list[dict[str, Any]]:
-    """A table's rows as JSON objects, without the cells that are missing."""
+    """Rows of a table as JSON objects, without missing cells."""
     names = columns_of_table(table) or []
     columns = [[json_value(cell) for cell in table[name]] for name in names]
     keys = [str(name) for name in names]
@@ -55,23 +55,26 @@ def records_of_table(table: Any) -> list[dict[str, Any]]:
 
 
 def one_column(table: Any) -> str:
-    """What an error says of a table that stands where a column of text should; it begins with "a"."""
+    """Error text for a table given instead of a column of text; it starts with "a"."""
     columns, kind = columns_of_table(table) or [], type(table).__name__
     try:
         with_text = [name for name in columns if _holds_text(table, name)]
-    except TypeError:  # its values are not here yet (polars' LazyFrame, Spark)
-        return f"a {kind}, a table; collect one of its columns into a list. It has {', '.join(map(str, columns))}"
+    except TypeError:  # values are not loaded yet (polars' LazyFrame, Spark)
+        return (
+            f"a {kind}, which is a table; collect one of its columns into a list. Columns: "
+            f"{', '.join(map(str, columns))}"
+        )
     if not with_text:
-        return f"a {kind} without a column of text; it has {', '.join(map(str, columns)) or 'none'}"
-    what = "column of text is" if len(with_text) == 1 else "columns of text are"
+        return f"a {kind} without a text column; columns: {', '.join(map(str, columns)) or 'none'}"
+    what = "text column is" if len(with_text) == 1 else "text columns are"
     return (
-        f"a {kind}, a table; give one of its columns, as table[{with_text[0]!r}]. "
-        f"Its {what} {', '.join(map(str, with_text))}"
+        f"a {kind}, which is a table; pass one of its columns, such as table[{with_text[0]!r}]. Its {what} "
+        f"{', '.join(map(str, with_text))}"
     )
 
 
 def _holds_text(table: Any, name: Any) -> bool:
-    """Whether the first value that is not missing is a string."""
+    """Whether the first non-missing value is a string."""
     for item in table[name]:
         if (value := plain_value(item)) is not None:
             return isinstance(value, str)

@@ -1,4 +1,4 @@
-"""Judged queries in BEIR's layout (Thakur et al., 2021) as scored pairs: a query, a text and the score of both."""
+"""Judged queries in BEIR's layout (Thakur et al., 2021) as scored pairs: query, text and score."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QRELS = Path("qrels") / "test.tsv"
 
 
 def read_judged_pairs(folder: str | Path) -> ScoredPairs:
-    """A pair for each line of the qrels, with its score; lines whose text is not in the corpus are dropped and counted.
+    """One pair per line of the qrels, with its score. Lines whose text is not in the corpus are dropped and counted.
 
     Raises:
         DataError: a file is missing or a line cannot be used, with file and line; a query is unknown; nothing is left.
@@ -33,7 +33,7 @@ def read_judged_pairs(folder: str | Path) -> ScoredPairs:
         raise DataError(f"{root / QRELS}: query {unknown!r:.100} is not in {root / 'queries.jsonl'}")
     known = [(queries[query], corpus[name], score) for query, name, score in judged if name in corpus]
     if not known:
-        raise DataError(f"{root / QRELS}: no text that is judged is in {root / 'corpus.jsonl'}")
+        raise DataError(f"{root / QRELS}: none of the judged texts is in {root / 'corpus.jsonl'}")
     first, second, gold = zip(*known, strict=True)
     return ScoredPairs(list(first), list(second), np.array(gold, np.float64), str(folder), len(judged) - len(known))
 
@@ -47,7 +47,7 @@ def _rows(path: Path, columns: tuple[str, ...], convert: Callable[[tuple[object,
 
 
 def _document(cells: tuple[object, ...]) -> tuple[str, str]:
-    """A title stands before its text, as BEIR has it."""
+    """The title comes before the text, as in BEIR."""
     name, title, text = cells
     return str(name), f"{title or ''} {text}".strip()
 

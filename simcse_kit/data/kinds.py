@@ -1,4 +1,4 @@
-"""What type a column of metadata has, decided once over all of its cells."""
+"""Type of a metadata column, decided once from all its cells."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from simcse_kit.data.rows import RowProblem, shown
 from simcse_kit.errors import say_once
 
 _KINDS = {bool: "boolean", int: "integer", float: "float", str: "text", type(None): "null"}
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # as JSON has it, which 007 is not
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # numbers as in JSON; 007 is not one
 
 
 def kind_of(value: Any) -> str:
-    """What type a value of a JSON object has.
+    """Type of a JSON value.
 
     >>> [kind_of(value) for value in (True, 7, 19.9, "007", None, ["a"])]
     ['boolean', 'integer', 'float', 'text', 'null', 'object']
@@ -28,7 +28,7 @@ def kind_of(value: Any) -> str:
 
 
 def joined(before: str, kind: str) -> str:
-    """The type of a field that has values of both; null stands for no value yet.
+    """Type of a field with values of both types; null means no value yet.
 
     >>> joined("integer", "float"), joined("null", "text"), joined("float", "text")
     ('float', 'text', 'mixed')
@@ -41,12 +41,12 @@ def joined(before: str, kind: str) -> str:
 
 
 def breaks(known: str, kind: str) -> bool:
-    """Whether a value of type ``kind`` cannot be in a field of type ``known``."""
+    """Whether a value of type ``kind`` is not allowed in a field of type ``known``."""
     return known != "mixed" and joined(known, kind) == "mixed"
 
 
 def value_in_text(cell: str) -> str | int | float | bool | None:
-    """What a cell of a text file says by itself; None for nothing.
+    """Type of a single cell of a text file; None for an empty cell.
 
     >>> [value_in_text(text) for text in ("7", "19.90", "TRUE", "007", "1e999", " ")]
     [7, 19.9, True, '007', '1e999', None]
@@ -58,19 +58,19 @@ def value_in_text(cell: str) -> str | int | float | bool | None:
     if found is None:
         return text or None
     if found[2] is None and found[3] is None:
-        return int(text) if len(text) < 20 and abs(int(text)) < 2**63 else text  # an id: no store has such an integer
+        return int(text) if len(text) < 20 and abs(int(text)) < 2**63 else text  # too long for a stored integer: an id
     return float(text) if math.isfinite(float(text)) else text
 
 
 def value_in_json(cell: object) -> Any:
-    """A cell of a file with types as JSON has it: a decimal is a number, a date ISO text; NaN and blank are nothing."""
+    """A cell of a typed file as JSON: a decimal becomes a number, a date ISO text; NaN and blank become None."""
     if isinstance(cell, str):
         return cell.strip() or None
     if isinstance(cell, float) and math.isnan(cell):
         return None
     if isinstance(cell, Decimal) and cell.is_finite():
         return float(cell)
-    if isinstance(cell, datetime.date | datetime.time):  # a date with a time too
+    if isinstance(cell, datetime.date | datetime.time):  # includes dates with a time
         return cell.isoformat()
     try:
         json.dumps(cell, allow_nan=False)
@@ -80,7 +80,7 @@ def value_in_json(cell: object) -> Any:
 
 
 def as_kind(cell: object, value: Any, kind: str | None) -> Any:
-    """A ``value`` that a ``cell`` says, as one of its column's type; None: as it is."""
+    """``value``, read from ``cell``, in the type of its column; None: unchanged."""
     if kind == "text" and not isinstance(value, str):
         return cell.strip() if isinstance(cell, str) else json.dumps(value, ensure_ascii=False)
     if kind is not None and kind != "text" and breaks(kind, kind_of(value)):
@@ -89,9 +89,9 @@ def as_kind(cell: object, value: Any, kind: str | None) -> Any:
 
 
 def decided_kinds(names: Iterable[str], rows: Iterable[Mapping[str, Any]], known: Mapping[str, str]) -> dict[str, str]:
-    """The type of each column over all rows; ``known``: those that an index has. A column of several types is text.
+    """Type of each column over all rows. ``known``: types of an existing index. A column of mixed types is text.
 
-    That is said, with the first value of the type that is rarer.
+    Mixed types give a notice with the first value of the rarer type.
     """
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
     first: dict[tuple[str, str], tuple[int, Any]] = {}
@@ -114,8 +114,8 @@ def decided_kinds(names: Iterable[str], rows: Iterable[Mapping[str, Any]], known
             number, value = first[name, rarest]
             says = " and ".join(f"{count:,} {one}" for one, count in found.most_common())
             say_once(
-                f"column {name} is kept as text: its values are {says} (first {rarest}: {shown(value)} in row "
-                f"{number:,}); filters compare it as text"
+                f"column {name} is stored as text: its values are {says} (first {rarest}: {shown(value)} in row "
+                f"{number:,}); filters will compare it as text"
             )
             kind = "text"
         kinds[name] = kind

@@ -1,4 +1,4 @@
-"""Texts with a class each, from two columns of a file."""
+"""Labelled texts: one class per text, from two columns of a file."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ LABELLED = "labelled texts"  # for the errors
 
 
 class LabelledTexts(NamedTuple):
-    """N texts with the name of a class each."""
+    """N texts, each with the name of its class."""
 
     texts: list[str]
     labels: list[str]
     source: str  # the file or data set as the user named it
-    without_text: int = 0  # rows that were left out, blank ones among them
-    without_label: int = 0  # the same, of those with a text
-    column: str | None = None  # of the file that holds the texts
+    without_text: int = 0  # rows left out, including blank rows
+    without_label: int = 0  # rows left out that have a text
+    column: str | None = None  # name of the text column
 
 
 def read_labelled(source: str | Path, *, label_column: str = "label", text_column: str | None = None) -> LabelledTexts:
-    """Read N texts and their classes: a file with named columns, or ``hf:NAME[:split]``, as `read_sentences` takes it.
+    """Read N texts and their classes from a file with named columns or ``hf:NAME[:split]``, as `read_sentences` does.
 
-    The text column is the one that is named, else the single one named text, sentence, sent or sent0, else the only
-    other one. A label is a string, a whole number or a bool; numbers are named by their digits. Rows without a text or
-    without a label are left out and counted.
+    The text column is the named one, else the only one named text, sentence, sent or sent0, else the only other column.
+    A label is a string, a whole number or a bool; numbers become text. Rows without text or label are left out and
+    counted.
 
     Raises:
         DataError: a column is missing (the error lists the columns and an example row), a row cannot be used (with file
@@ -42,7 +42,7 @@ def read_labelled(source: str | Path, *, label_column: str = "label", text_colum
     else:
         wanted = {*folded([text_column, label_column])}
         if len(wanted) < 2:
-            raise DataError(f"text and label are one column, {label_column!r}; name two")
+            raise DataError(f"text and label are the same column, {label_column!r}; name two columns")
     with open_rows(source, is_wanted=lambda name: wanted is None or name.strip().casefold() in wanted) as reading:
         try:
             column, layout = _layout(reading, label_column, text_column)
@@ -56,8 +56,8 @@ def read_labelled(source: str | Path, *, label_column: str = "label", text_colum
     without_label = len(rows) + reading.empty - without_text - len(kept)
     if not kept:
         raise DataError(
-            f"{reading.source} holds no {LABELLED} ({without_text} rows without a text and {without_label} without a "
-            "label were left out)"
+            f"{reading.source} holds no {LABELLED}; left out {without_text} rows without a text and "
+            f"{without_label} without a label"
         )
     return LabelledTexts(
         [text for text, _ in kept], [label for _, label in kept], reading.source, without_text, without_label, column
@@ -65,7 +65,7 @@ def read_labelled(source: str | Path, *, label_column: str = "label", text_colum
 
 
 def _layout(reading: Reading, label_column: str, text_column: str | None) -> tuple[str, Layout]:
-    """The column of the texts, and where text and label stand."""
+    """Name of the text column, and positions of text and label."""
     (label,) = by_given_names(reading, [label_column], LABELLED).positions
     head = reading.head(LABELLED)
     names = [str(name).strip() for name in head.names or head.cells]
@@ -75,15 +75,15 @@ def _layout(reading: Reading, label_column: str, text_column: str | None) -> tup
         if not found:
             raise reading.error(
                 head.line,
-                f"none of the columns, or more than one, is named {', '.join(SINGLE_NAMES)}; the columns are "
-                f"{', '.join(names)}",
+                f"cannot find the text column: no column, or more than one, is named {', '.join(SINGLE_NAMES)}; "
+                f"the columns are {', '.join(names)}",
             )
         text_column = others[found[0]]
     return text_column, by_given_names(reading, [text_column, label_column], LABELLED)
 
 
 def _labelled(cells: tuple[object, ...]) -> tuple[str, str]:
-    """Text and label; empty where there is none."""
+    """Text and label; empty if missing."""
     text, label = cells
     return "" if text is None else text_of(text), _label(label)
 
@@ -95,4 +95,4 @@ def _label(cell: object) -> str:
         return str(cell if isinstance(cell, bool) else int(cell))
     if isinstance(cell, str):
         return text_of(cell)
-    raise RowProblem(f"expected a class as label, a string or a whole number; found {shown(cell)}")
+    raise RowProblem(f"expected a class label, a string or a whole number; found {shown(cell)}")

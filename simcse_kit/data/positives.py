@@ -1,4 +1,4 @@
-"""Pairs with a label or a score each: those with the highest one, to train on as positives."""
+"""Positives from labelled or scored pairs: the pairs with the highest label."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ def read_positives(
     header: bool | None = None,
     skip_bad_rows: bool = False,
 ) -> TextData:
-    """Read labelled pairs as `read_scored_pairs` does, and keep those with the highest label: width 2.
+    """Read labelled pairs like `read_scored_pairs`, and keep those with the highest label: width 2.
 
-    `columns` are the names of both texts and the label; labels are numbers or bools. How many rows are left out is said
-    once.
+    `columns` names both texts and the label; labels are numbers or bools. A notice counts the rows left out.
 
     Raises:
         DataError: a row cannot be used, with file and line; no row has a label; or the highest label is 0 or less and
@@ -41,14 +40,11 @@ def read_positives(
     highest = max(labels)
     if len(labels) == 1 and highest <= 0:
         raise DataError(
-            f"{reading.source}: all {len(pairs)} rows have the label {highest:g}, so none is marked as a positive; "
-            "to take every row as one, pick the columns of both texts"
+            f"{reading.source}: all {len(pairs)} rows have the label {highest:g}, so the label marks no "
+            "positives; to use every row as a positive, select the columns of both texts"
         )
     rows: list[tuple[str, ...]] = [(first, second) for first, second, label in pairs if label == highest]
-    say_once(
-        f"{reading.source}: {len(rows)} of {len(pairs)} rows have the highest label, {highest:g}; the others are left "
-        "out"
-    )
+    say_once(f"{reading.source}: kept {len(rows)} of {len(pairs)} rows, those with the highest label ({highest:g})")
     return TextData(rows=rows, source=reading.source, empty=reading.empty, skipped=tuple(reading.skipped))
 
 

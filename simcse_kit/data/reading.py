@@ -1,4 +1,4 @@
-"""The one core of all readers: any source opened as a stream of rows, its faults named by file and line."""
+"""The core of all readers: opens any source as a stream of rows; errors name file and line."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from simcse_kit.errors import DataError, say_once
 T = TypeVar("T")
 
 SUFFIXES = (*TEXT_FORMATS, ".parquet")
-MEMORY = "<memory>"  # the source of rows that were given as a sequence
+MEMORY = "<memory>"  # name of a source given as a sequence
 
 
 class Layout(NamedTuple):
-    """Which cells of each row a reader wants."""
+    """The cells that a reader wants from each row."""
 
     positions: tuple[int, ...]
-    width: int  # cells that a row without names of its own must have
-    names: tuple[str, ...] | None = None  # of the wanted cells, where each row names its cells
-    has_header: bool = False  # the first row is no data
-    more_allowed: bool = False  # rows may have further cells, which are ignored
-    absent: frozenset[str] = frozenset()  # names that the first row lacks and later rows may not bring
+    width: int  # number of cells in a row without names
+    names: tuple[str, ...] | None = None  # names of the wanted cells, if each row names its cells
+    has_header: bool = False  # the first row is a header
+    more_allowed: bool = False  # allow additional cells, which are ignored
+    absent: frozenset[str] = frozenset()  # names that the first row lacks and that later rows must not have
 
     def pick(self, row: Row) -> tuple[object, ...]:
-        """The wanted cells; raises `RowProblem` where the row does not have them."""
+        """The wanted cells; raises `RowProblem` if the row lacks them."""
         if self.names is not None:
             return self._pick_named(row, self.names)
         found = len(row.cells)
@@ -59,7 +59,7 @@ class Layout(NamedTuple):
 
 
 class Reading:
-    """A source being read: its rows, and the count of what was left out so far."""
+    """An open source: its rows, and counts of the rows left out so far."""
 
     def __init__(
         self, source: str, rows: Rows, *, unit: str, may_have_header: bool, skip_bad_rows: bool, keep_blank: bool
@@ -71,24 +71,24 @@ class Reading:
         self._unit = unit
         self._skip_bad_rows = skip_bad_rows
         self._keep_blank = keep_blank
-        self._before: list[Row] = []  # blank rows before the head, where they are kept
+        self._before: list[Row] = []  # blank rows before the head, if they are kept
         self._rows = rows
         self._head: Row | None = None
 
     def error(self, line: int, reason: str) -> DataError:
-        """The error to raise for a fault in one row."""
+        """The error for a fault in one row."""
         return DataError(f"{self.source}, {self._unit} {line}: {reason}")
 
     def nothing_left(self, what: str) -> DataError:
-        """The error to raise where no row was kept."""
+        """The error for a source without any usable row."""
         return DataError(
-            f"{self.source} holds no {what} ({self.empty} empty and {len(self.skipped)} skipped rows were left out)"
+            f"{self.source} holds no {what}; left out {self.empty} empty and {len(self.skipped)} skipped rows"
         )
 
     def head(self, what: str, *, is_header: bool = False) -> Row:
-        """The first row that is not blank, which says how the rest is laid out; it is still read as a row later.
+        """The first row that is not blank; it shows the layout and is still read as a row later.
 
-        A row that must be the header cannot be skipped as bad: the names would be lost.
+        A bad header row cannot be skipped: the names would be lost.
         """
         if self._head is not None:
             return self._head
@@ -108,7 +108,7 @@ class Reading:
     def each(self, layout: Layout, convert: Callable[[tuple[object, ...]], T | None]) -> Iterator[T]:
         """Stream the wanted cells of every row, converted.
 
-        `convert` returns None for a row to drop and count as empty, and raises `RowProblem` for a bad one.
+        `convert` returns None for an empty row, which is dropped and counted, and raises `RowProblem` for a bad row.
         """
         for row in self._data_rows(layout.has_header):
             if isinstance(row, BadRow):
@@ -129,7 +129,7 @@ class Reading:
                 yield item
 
     def collect(self, layout: Layout, convert: Callable[[tuple[object, ...]], T | None]) -> list[T]:
-        """All rows of `each`, in memory."""
+        """All rows of `each` as a list."""
         return list(self.each(layout, convert))
 
     def _data_rows(self, has_header: bool) -> Rows:
@@ -142,7 +142,7 @@ class Reading:
         for row in self._rows:
             if isinstance(row, Row) and row.cells == self._head.cells:
                 say_once(
-                    f"{self.source}, {self._unit} {row.line}: the header again, as in files that were joined; left out",
+                    f"{self.source}, {self._unit} {row.line}: left out a repeated header, as in joined files",
                     key=f"header again: {self.source}",
                 )
                 continue
@@ -164,12 +164,12 @@ def open_rows(
     tabs_for_cells: int = 0,
     row_groups: range | None = None,
 ) -> Iterator[Reading]:
-    """Open a file, `hf:NAME[:split]`, a Python sequence or a table; raises `DataError` where that cannot be.
+    """Open a file, `hf:NAME[:split]`, a Python sequence or a table. Raises `DataError` if that is not possible.
 
-    With `keep_blank`, a blank row is one of empty cells; else it is dropped and counted.
+    With `keep_blank`, a blank row becomes a row of empty cells; without it, blank rows are dropped and counted.
 
-    With `tabs_for_cells`, `.txt` is read as tab-separated cells, and so is a `.csv` file whose first line has at
-    least so many of them: the STS data sets are named that way. ``row_groups``: only these of a Parquet file.
+    With `tabs_for_cells`, `.txt` is read as tab-separated cells, and also a `.csv` file whose first line has at least
+    that many: STS data sets have such names. ``row_groups``: read only these of a Parquet file.
     """
     options = {"skip_bad_rows": skip_bad_rows, "keep_blank": keep_blank}
     if not isinstance(source, str | Path):
@@ -186,7 +186,7 @@ def open_rows(
     try:
         with _opened(path) as stream:
             if suffix == ".parquet":
-                whole = io.BytesIO(stream.read()) if _is_gzip(path) else stream  # Parquet is read from its end
+                whole = io.BytesIO(stream.read()) if _is_gzip(path) else stream  # Parquet files are read from the end
                 rows = parquet_rows(whole, name, is_wanted, row_groups)
                 yield Reading(name, rows, unit="row", may_have_header=False, **options)
                 return
@@ -205,13 +205,13 @@ def open_rows(
             may_have_header = suffix in (".csv", ".tsv") or parse is tab_rows
             yield Reading(name, parse(lines), unit="line", may_have_header=may_have_header, **options)
     except EOFError as error:
-        raise DataError(f"{name}: the gzip file is cut short; copy or download it again") from error
+        raise DataError(f"{name}: the gzip file is truncated; copy or download it again") from error
     except (OSError, zlib.error) as error:
-        raise DataError(f"{name}: cannot be read: {error}") from error
+        raise DataError(f"cannot read {name}: {error}") from error
 
 
 def check_file(source: str | Path) -> None:
-    """A `DataError` for a file that is not there or of a kind that is not read; of ``hf:NAME`` nothing is known yet."""
+    """A `DataError` if a file is missing or of an unknown kind. ``hf:NAME`` is not checked here."""
     name = str(source)
     if not name.startswith("hf:"):
         _suffix(_existing(name), name)
@@ -220,13 +220,13 @@ def check_file(source: str | Path) -> None:
 def _existing(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
-        raise DataError(f"{name} is a folder; name a file in it, or write hf:{name} to load it with `datasets`")
+        raise DataError(f"{name} is a folder; name a file in it, or use hf:{name} to load it with `datasets`")
     if path.exists():
         return path
     if not path.parent.is_dir():
-        raise DataError(f"{name} does not exist, nor does the folder {path.parent}")
+        raise DataError(f"{name} does not exist, and neither does the folder {path.parent}")
     similar = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
-    hint = f"did you mean {similar[0]}?" if similar else "a data set on the Hugging Face Hub is written hf:NAME"
+    hint = f"did you mean {similar[0]}?" if similar else "write a Hugging Face Hub data set as hf:NAME"
     raise DataError(f"{name} does not exist; {hint}")
 
 
@@ -250,5 +250,5 @@ def _columns(count: int) -> str:
 
 
 def _is_blank(cells: Sequence[object]) -> bool:
-    """Whether there is nothing to see. A null is not blank: it is a fault in the data."""
+    """Whether the cell holds no visible character. A null is not blank; it is a fault in the data."""
     return all(isinstance(cell, str) and is_blank(cell) for cell in cells)

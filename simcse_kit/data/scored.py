@@ -1,4 +1,4 @@
-"""Sentence pairs with a gold similarity, in the layouts of the public data sets or one's own."""
+"""Sentence pairs with a gold similarity, in the layouts of public data sets or your own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from simcse_kit.data.rows import Row, RowProblem, shown
 from simcse_kit.data.text import text_of
 from simcse_kit.types import ScoredPairs
 
-STSB_WIDTH = 7  # genre, file, year, id, score, sentence 1, sentence 2; some rows name licences after these
+STSB_WIDTH = 7  # genre, file, year, id, score, sentence 1, sentence 2; some rows add licence names
 STSB_CELLS = (5, 6, 4)
 OWN_WIDTH = 3
 LAYOUTS = (
@@ -43,7 +43,7 @@ SCORED_PAIRS = Wanted(
 
 
 class KnownLayout(NamedTuple):
-    """Where a public data set has its pairs, whatever its header is called."""
+    """Position of the pairs in a public data set, whatever its header."""
 
     width: int
     cells: tuple[int, int, int]  # first sentence, second sentence, gold score
@@ -59,19 +59,19 @@ def read_scored_pairs(
     header: bool | None = None,
     known: KnownLayout | None = None,
 ) -> ScoredPairs:
-    """Read N sentence pairs and their gold scores, (N,) float64, on whatever scale the source has.
+    """Read N sentence pairs and their gold scores, (N,) float64, on the scale of the source.
 
-    Understood are the STS Benchmark (tab-separated though named `.csv`, no header), KorSTS, SICK (`.txt`), and own
-    files in every format of `read_sentences` with the columns sentence1, sentence2, score (also text1, text2;
-    sentence_A, sentence_B; gold, label, similarity, relatedness_score, similarity_score) or those that `columns`
-    names in this order. A `.csv` or `.tsv` file without header has three columns with the score last or first; the
-    last is taken where the first row has numbers in both. A file of the ``known`` data set whose header has other
-    names, such as translated ones, or none, is read by position where it has as many columns.
+    Accepts the STS Benchmark (tab-separated although named `.csv`, no header), KorSTS, SICK (`.txt`), and your own
+    files in every format of `read_sentences`. Columns: sentence1, sentence2, score (also text1, text2; sentence_A,
+    sentence_B; gold, label, similarity, relatedness_score, similarity_score), or those that `columns` names in this
+    order. A `.csv` or `.tsv` file without header has three columns, with the score last or first (last if both are
+    numbers in the first row). A file of the ``known`` data set with another header, such as a translated one, or none,
+    is read by position if it has as many columns.
 
-    A folder in BEIR's layout, such as `simcse_kit.judge` makes, gives a pair for each judged query and text.
+    A folder in BEIR's layout, such as `simcse_kit.judge` makes, gives one pair per judged query and text.
 
-    Pairs without a gold score and blank rows are dropped and counted. Raises `DataError`, with file and line, for a
-    score that is no finite number, an empty sentence, a row of another width, and where no pair is left.
+    Drops and counts blank rows and pairs without a gold score. Raises `DataError`, with file and line, for a score that
+    is not a finite number, an empty sentence and a row of another width; also if no pair is left.
     """
     if (Path(source) / QRELS).is_file():
         return read_judged_pairs(source)
@@ -86,7 +86,7 @@ def read_scored_pairs(
 def layout_of_scores(
     reading: Reading, columns: Sequence[str] | None, header: bool | None, known: KnownLayout | None = None
 ) -> Layout:
-    """Where first sentence, second sentence and score stand; raises `DataError` where that is not clear."""
+    """Positions of first sentence, second sentence and score. Raises `DataError` if they are not clear."""
     check_columns(columns, header, SCORED_PAIRS.widths)
     if columns is not None:
         return by_given_names(reading, columns, SCORED_PAIRS.what)
@@ -108,7 +108,7 @@ def layout_of_scores(
 
 
 def _by_position(head: Row) -> Layout | None:
-    """Where the score stands in a first row without names.
+    """Position of the score in a first row without names.
 
     >>> _by_position(Row(1, ("3.5", "A man sings.", "He sings."))).positions
     (1, 2, 0)
@@ -118,7 +118,7 @@ def _by_position(head: Row) -> Layout | None:
         return Layout(STSB_CELLS, STSB_WIDTH, more_allowed=True)
     if len(cells) != OWN_WIDTH:
         return None
-    for holds_score in (_is_number, lambda cell: not cell):  # the first pair may be one without a score
+    for holds_score in (_is_number, lambda cell: not cell):  # the first pair may have no score
         if holds_score(cells[2]):
             return Layout((0, 1, 2), OWN_WIDTH)
         if holds_score(cells[0]):
@@ -135,7 +135,7 @@ def _is_number(cell: str) -> bool:
 
 
 def pair_of(cells: tuple[object, ...]) -> tuple[str, str, float] | None:
-    """Both sentences and their score; None where there is no score."""
+    """Both sentences and their score; None if there is no score."""
     score = cells[2]
     if score is None or (isinstance(score, str) and not score.strip()):
         return None
@@ -152,7 +152,7 @@ def _gold(cell: object) -> float:
         gold = float(cell)
     except (ValueError, OverflowError):
         comma = isinstance(cell, str) and _is_number(cell.replace(",", "."))
-        hint = "; a decimal comma must be a point" if comma else ""
+        hint = "; write the decimal comma as a point" if comma else ""
         raise RowProblem(f"expected a number as gold score, found {shown(cell)}{hint}") from None
     if not math.isfinite(gold):
         raise RowProblem(f"the gold score must be finite, found {shown(cell)}")

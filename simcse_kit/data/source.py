@@ -1,4 +1,4 @@
-"""A corpus as a stream of shards: rows of text with an id each, read again alike after an interruption."""
+"""A corpus as a stream of shards: rows of text with ids, in the same order on every reading."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _BLOCK = 1 << 20  # bytes
 class Shard(NamedTuple):
     """M consecutive rows."""
 
-    texts: list[str]  # blank ones are ""
-    ids: list[Id]  # of the column named, else the rows' numbers from 0
-    digest: str  # sha256 over these rows and all before them
-    metadata: list[dict[str, Any]]  # of the columns named, those that are not empty
+    texts: list[str]  # blank rows are ""
+    ids: list[Id]  # from the id column, else row numbers from 0
+    digest: str  # sha256 over these and all earlier rows
+    metadata: list[dict[str, Any]]  # non-empty cells of the metadata columns
 
 
 @dataclass
 class Source:
-    """The rows of files, one after the other.
+    """Rows of several files, in order.
 
     Args:
         files: as `files_of` finds them.
@@ -62,7 +62,7 @@ class Source:
         self.skipped: list[tuple[str, BadRow]] = []
 
     def shards(self, size: int) -> Iterator[Shard]:
-        """All rows, ``size`` at a time; a `DataError` names file and line of a row that cannot be used."""
+        """All rows, in shards of ``size``. A `DataError` gives file and line of a row that cannot be used."""
         digest = hashlib.sha256()
         rows = chain.from_iterable(self._rows(file) for file in self.files)
         number, kind = self.first, None
@@ -73,19 +73,19 @@ class Source:
                 kind = kind or type(identity)
                 if type(identity) is not kind:
                     raise DataError(
-                        f"column {self.id_column}: ids are strings or integers, not both; row {number + 1} has "
-                        f"{shown(identity)}, those before are of the other kind"
+                        f"column {self.id_column}: ids must be all strings or all integers; row {number + 1} "
+                        f"has {shown(identity)}, which is not the type of the rows before"
                     )
                 content = text.encode()
-                digest.update(b"%r %d:%b" % (identity, len(content), content))  # the length keeps rows apart
+                digest.update(b"%r %d:%b" % (identity, len(content), content))  # the length separates rows
                 ids.append(identity)
                 number += 1
             yield Shard([text for _, text, _ in batch], ids, digest.hexdigest(), [metadata for *_, metadata in batch])
 
     def with_kinds(self, known: Mapping[str, str], on_row: Callable[[], object] = lambda: None) -> Source:
-        """These rows with a type for each metadata column, decided by reading all that have a text.
+        """The same rows, with a type for each metadata column, decided from all rows with a text.
 
-        ``known``: types that an index has. ``on_row`` is called for each row that was read.
+        ``known``: types of an existing index. ``on_row`` is called for each row read.
         """
 
         def rows() -> Iterator[dict[str, Any]]:
@@ -100,11 +100,11 @@ class Source:
 
     @property
     def _more(self) -> list[str]:
-        """Columns beside the text's."""
+        """Columns besides the text column."""
         return [*([] if self.id_column is None else [self.id_column]), *self.metadata_columns]
 
     def _rows(self, file: str) -> Iterator[_Found]:
-        if file.endswith(".parquet") and count_rows([file]) == 0:  # shards of a distributed job often are
+        if file.endswith(".parquet") and count_rows([file]) == 0:  # shards of a distributed job are often empty
             return
         more = self._more
         wanted = wanted_names(None if self.columns is None else [*self.columns, *more])
@@ -145,8 +145,8 @@ class Source:
             known = self.known.get(name, "null")
             if known != "text" and breaks(known, kind_of(value)):
                 raise RowProblem(
-                    f"column {name} is of type {known} in this index, found {shown(value)}; change the value, or keep "
-                    "the column under another name"
+                    f"column {name} has type {known} in this index, found {shown(value)}; change the value, or "
+                    "give the column another name"
                 )
             yield name, as_kind(cell, value, self.kinds.get(name))
 
@@ -161,7 +161,7 @@ def _id_of(cell: object) -> Id:
 
 
 def count_rows(files: Sequence[str]) -> int | None:
-    """About how many rows the files hold, for a progress bar; None where only reading them tells."""
+    """Estimated number of rows, for a progress bar; None if only reading the files shows it."""
     total = 0
     for name in files:
         path = Path(name).expanduser()
@@ -172,8 +172,8 @@ def count_rows(files: Sequence[str]) -> int | None:
 
             try:
                 total += pq.ParquetFile(path).metadata.num_rows
-            except Exception as error:  # whatever is wrong with it is said when it is read
-                raise DataError(f"{name}: cannot be read as Parquet: {error}") from error
+            except Exception as error:  # errors are raised when the file is read
+                raise DataError(f"cannot read {name} as Parquet: {error}") from error
         else:
             with path.open("rb") as file:
                 last = b"\n"

@@ -1,4 +1,4 @@
-"""Documents whose columns say what belongs together: a title and its body, a question and its answer."""
+"""Documents with two related columns: title and body, or question and answer."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ LONG_NAMES = ("text", "body", "content", "abstract", "description", "answer", "s
 
 
 class Structured(NamedTuple):
-    """N documents of two parts each, either of which may be empty, but not both."""
+    """N documents of two parts. Either part may be empty, but not both."""
 
     short: list[str]  # titles, questions
     long: list[str]  # bodies, answers
-    names: tuple[str, str]  # of the columns
+    names: tuple[str, str]  # column names
     source: str
-    empty: int  # rows without any text, which were dropped
+    empty: int  # dropped rows without any text
 
     @property
     def rest(self) -> list[str]:
-        """Long parts without the short one that they begin with, as a text often repeats its title; may be empty."""
+        """Long parts without the short part, if they start with it, as texts often repeat their title; may be empty."""
         return [
             long[len(short) :].lstrip(" .:-\n") if short and long.startswith(short) else long
             for short, long in zip(self.short, self.long, strict=True)
@@ -33,7 +33,7 @@ class Structured(NamedTuple):
 
     @property
     def whole(self) -> list[str]:
-        """Both parts as one text, the short one first, as an index has them (BEIR's layout); not written twice."""
+        """Both parts as one text, short part first, as in an index (BEIR's layout). A repeated title is not doubled."""
         return [
             long if long.startswith(short) else f"{short} {long}".strip()
             for short, long in zip(self.short, self.long, strict=True)
@@ -41,9 +41,9 @@ class Structured(NamedTuple):
 
 
 def read_structured(source: str | Path | Sequence[object]) -> Structured | None:
-    """Read documents of a short and a long part; None where the columns are not of that kind.
+    """Read documents of a short and a long part; None if the columns do not match.
 
-    The parts are the first columns that are named as one of `SHORT_NAMES` and of `LONG_NAMES`.
+    The parts are the first columns with a name in `SHORT_NAMES` and one in `LONG_NAMES`.
 
     Raises:
         DataError: a row cannot be used, with file and line.
@@ -65,7 +65,7 @@ def read_structured(source: str | Path | Sequence[object]) -> Structured | None:
 
 
 def _chosen(names: Sequence[str]) -> tuple[str, str] | None:
-    """The columns of the two parts, as they are written.
+    """Original names of the columns of both parts.
 
     >>> _chosen(["id", "Title", "text"]), _chosen(["id", "text"])
     (('Title', 'text'), None)
@@ -77,6 +77,6 @@ def _chosen(names: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _parts(cells: tuple[object, ...]) -> tuple[str, str] | None:
-    """Both parts, stripped; None where neither has text. A null is an empty part."""
+    """Both parts, stripped; None if both are empty. A null is an empty part."""
     short, long = ("" if cell is None else text_of(cell) for cell in cells)
     return (short, long) if short or long else None

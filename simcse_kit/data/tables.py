@@ -10,14 +10,14 @@ from simcse_kit.data.frames import columns_of_table, plain_value
 from simcse_kit.data.rows import BadRow, Row, shown
 from simcse_kit.errors import DataError
 
-BATCH = 1000  # rows decoded at a time
+BATCH = 1000  # rows per decoding step
 
 IsWanted = Callable[[str], bool]
-"""Whether a column may be asked for. Others are named in each row but not decoded: they may be vectors or images."""
+"""Whether a column can be selected. Others appear by name but are not decoded: they may hold vectors or images."""
 
 
 def memory_rows(items: Iterable[object]) -> Rows:
-    """Each string is a row of one cell, each tuple or list a row."""
+    """A string is a row of one cell; a tuple or list is a row."""
     for number, item in enumerate(items, start=1):
         if isinstance(item, str):
             yield Row(number, (item,))
@@ -28,7 +28,7 @@ def memory_rows(items: Iterable[object]) -> Rows:
 
 
 def table_rows(table: Any, is_wanted: IsWanted) -> Rows:
-    """Rows of a table of pandas, polars or Arrow; a missing cell is None.
+    """Rows of a pandas, polars or Arrow table; a missing cell is None.
 
     Raises:
         DataError: its values are not in memory (polars' LazyFrame, Spark).
@@ -39,12 +39,12 @@ def table_rows(table: Any, is_wanted: IsWanted) -> Rows:
     try:
         columns = {str(name): [plain_value(cell) for cell in table[name]] for name in names if str(name) in chosen}
     except TypeError as error:
-        raise DataError(f"a {type(table).__name__} holds no values yet: collect it first ({error})") from error
+        raise DataError(f"a {type(table).__name__} is lazy: collect it first ({error})") from error
     yield from _keyed_rows(columns, said, 0, len(next(iter(columns.values()), [])))
 
 
 def parquet_rows(stream: BinaryIO, source: str, is_wanted: IsWanted, row_groups: range | None = None) -> Rows:
-    """Stream a Parquet file, or those of its row groups alone; raises `DataError` where it is none."""
+    """Stream a Parquet file, or some of its row groups. Raises `DataError` if it is not Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -59,13 +59,13 @@ def parquet_rows(stream: BinaryIO, source: str, is_wanted: IsWanted, row_groups:
             yield from _keyed_rows(columns, names, line, batch.num_rows)
             line += batch.num_rows
     except pa.ArrowException as error:
-        raise DataError(f"{source}: cannot be read as Parquet: {_first_line(error)}") from error
+        raise DataError(f"cannot read {source} as Parquet: {_first_line(error)}") from error
 
 
 def hub_rows(source: str, is_wanted: IsWanted) -> Rows:
-    """Rows of `hf:NAME[#config][:split]`, a data set on the Hugging Face Hub or a local folder.
+    """Rows of `hf:NAME[#config][:split]`: a data set on the Hugging Face Hub or a local folder.
 
-    The split is `train` by default. A field of a field is named with a dot: `labels.label`.
+    The split is `train` by default. A nested field is named with a dot: `labels.label`.
     """
     from datasets import load_dataset
 
@@ -74,11 +74,11 @@ def hub_rows(source: str, is_wanted: IsWanted) -> Rows:
     split = split or "train"
     try:
         dataset = load_dataset(name, config or None, split=split)
-    except Exception as error:  # `datasets` raises what its many back ends raise
+    except Exception as error:  # `datasets` passes on any error of its many back ends
         raise DataError(
-            f"{source}: loading the data set {name!r}, split {split!r}, failed "
-            f"({type(error).__name__}: {_first_line(error)}); check name, configuration and split "
-            "(hf:NAME#CONFIG:SPLIT), and that the Hub can be reached or the data set is a local folder or in the cache"
+            f"{source}: cannot load data set {name!r}, split {split!r} ({type(error).__name__}: "
+            f"{_first_line(error)}); check name, configuration and split (hf:NAME#CONFIG:SPLIT), and that the "
+            "Hub is reachable, or that the data set is a local folder or cached"
         ) from error
     flat = dataset.flatten()
     if any(is_wanted(column) for column in set(flat.column_names) - set(dataset.column_names)):
@@ -103,7 +103,7 @@ def _chosen(names: Iterable[str], is_wanted: IsWanted) -> list[str]:
 
 
 def _values(column: Any) -> list[Any]:
-    """A pyarrow array as a list; text that is not UTF-8 comes as bytes, which no reader takes for a sentence."""
+    """A pyarrow array as a list. Text that is not UTF-8 comes as bytes, which no reader accepts as a sentence."""
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:

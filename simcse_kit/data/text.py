@@ -17,14 +17,14 @@ SENTENCES = Wanted(
     widths=(1,),
     find=find_sentence,
     known="one column, or a single one named text, sentence, sent or sent0",
-    advice="pick the column with --columns; pairs and triplets are for `simcse-kit train sup`",
+    advice="choose the column with --column; to train on pairs and triplets use `simcse-kit train sup`",
 )
 EXAMPLES = Wanted(
     what="pairs or triplets",
     widths=(2, 3),
     find=find_examples,
     known="2 or 3 columns, such as sent0, sent1[, hard_neg] or anchor, positive[, negative]",
-    advice="pick the columns with --columns; single sentences are for `simcse-kit train unsup`",
+    advice="choose the columns with --columns; to train on single sentences use `simcse-kit train unsup`",
     optional=frozenset(("hard_neg", "negative")),
     unlabelled=True,
 )
@@ -32,16 +32,16 @@ EXAMPLES = Wanted(
 
 @dataclass(frozen=True, kw_only=True)
 class TextData:
-    """N rows of text, all of one width, stripped at both ends and otherwise as they stood in the source.
+    """N rows of text of equal width; stripped at both ends, otherwise unchanged.
 
     >>> data = read_examples([("A man sings.", "He sings."), ("It rains.", "Rain falls.")])
     >>> len(data), data.width, data.column(1)
     (2, 2, ['He sings.', 'Rain falls.'])
     """
 
-    rows: list[tuple[str, ...]]  # 1 cell: sentence; 2: anchor, positive; 3: and hard negative
+    rows: list[tuple[str, ...]]  # 1 cell: sentence; 2: anchor, positive; 3: anchor, positive, hard negative
     source: str  # as the user named it
-    empty: int = 0  # blank lines and all-empty rows that were dropped
+    empty: int = 0  # dropped blank lines and rows with only empty cells
     skipped: tuple[BadRow, ...] = ()  # only with skip_bad_rows
 
     @property
@@ -57,12 +57,12 @@ class TextData:
         return len(self.rows)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the rows: the same for the same text in the same order, whatever file it came from."""
+        """SHA-256 (hex) of the rows. Equal text in equal order gives the same value, whatever its file."""
         digest = hashlib.sha256(f"{self.width} columns\n".encode())
         for row in self.rows:
             for cell in row:
                 content = cell.encode()
-                digest.update(b"%d:%b" % (len(content), content))  # the length keeps cells apart
+                digest.update(b"%d:%b" % (len(content), content))  # the length separates cells
         return digest.hexdigest()
 
 
@@ -99,13 +99,13 @@ def read_examples(
 ) -> TextData:
     """Read (anchor, positive) or (anchor, positive, hard negative) rows: width 2 or 3.
 
-    Sources, `header`, `skip_bad_rows` and errors are those of `read_sentences`, but for `.txt`, which holds no
-    columns. The columns are those named in `columns`, else sent0, sent1[, hard_neg] or anchor, positive[, negative]
-    (others, such as id, are then ignored), else the first two or three of a file with just so many and no header. A
-    row with only some cells empty is a bad row.
+    Sources, `header`, `skip_bad_rows` and errors are those of `read_sentences`, except `.txt`, which has no columns.
+    The columns are those named in `columns`, else sent0, sent1[, hard_neg] or anchor, positive[, negative] (then
+    others, such as id, are ignored), else the two or three columns of a file without header. A row in which some cells
+    are empty is a bad row.
 
-    A column that is named like a label or a score, or that holds numbers, is an error: not every row is a positive
-    then. `columns` takes every row, `read_positives` those with the highest label.
+    A column named like a label or a score, or one that holds numbers, raises an error, because not every row is then a
+    positive. With `columns` every row is taken; `read_positives` takes those with the highest label.
 
     >>> read_examples([("A man sings.", "He sings.", "Nobody sings.")]).width
     3
@@ -131,20 +131,20 @@ def _read(
 
 
 def text_of(cell: object) -> str:
-    """The cell stripped at both ends, "" where nothing can be seen; raises `RowProblem` for anything but sound text."""
+    """The stripped cell; "" if it has no visible character. Raises `RowProblem` for anything but valid text."""
     if not isinstance(cell, str):
         raise RowProblem(f"expected a string, found {shown(cell)}")
     if not cell.isascii():
         try:
             cell.encode()
-        except UnicodeEncodeError as error:  # JSON can spell "\ud83d" without its second half
+        except UnicodeEncodeError as error:  # JSON can contain "\ud83d" without its second half
             half = cell[error.start]
             raise RowProblem(f"half a surrogate pair ({half!r}) is not text: {shown(cell)}") from None
     return "" if is_blank(cell) else cell.strip()
 
 
 def texts_of(cells: Sequence[object]) -> tuple[str, ...] | None:
-    """All cells as text, or None where all are blank; raises `RowProblem` where only some are.
+    """All cells as text; None if all are blank. Raises `RowProblem` if only some are.
 
     >>> texts_of([" A man sings. ", "He sings."])
     ('A man sings.', 'He sings.')

@@ -120,7 +120,7 @@ def build_index_command(
     console.print(f"{len(built):,} {what} indexed in {escaped(masked(index))}{left_out(counts)}")
     structure = built.info().structure
     if structure is not None:
-        console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
+        console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest neighbors")
     trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
     mode = " --mode hybrid" if hybrid else ""
     console.print(f'next: simcse-kit search {escaped(address)} "your question"{mode}{trust}', style="dim")
@@ -180,7 +180,7 @@ def add_to_index(
         batch_size=batch_size,
         show_progress_bar=True,
     )
-    changed = f"; {counts.changed:,} of them replaced others" if counts.changed else ""
+    changed = f"; {counts.changed:,} of them replaced stored sentences" if counts.changed else ""
     kept = f"; {counts.kept:,} kept" if counts.kept else ""
     out().print(
         f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{changed}{kept}"

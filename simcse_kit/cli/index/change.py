@@ -36,8 +36,8 @@ def delete_from_index(
     deleted = collection.delete(wanted, filter=filter_of(filter), missing_ok=missing_ok)
     collection.save()
     absent = ", ".join(str(id_) for id_ in dict.fromkeys(wanted or []) if missing_ok and id_ not in there)
-    rest = f"; not there: {escaped(absent)}" if absent else ""
-    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which has {len(collection):,}{rest}")
+    rest = f"; not found: {escaped(absent)}" if absent else ""
+    out().print(f"{deleted:,} deleted from {escaped(masked(index))}, which now has {len(collection):,}{rest}")
 
 
 def compact_index(
@@ -75,7 +75,9 @@ def compact_index(
         collection.compact(hybrid=hybrid)
     after = collection.info()
     if address.uri is not None:
-        out().print(f"{escaped(masked(index))}: saved, and Milvus tidies up; {len(collection):,} sentences")
+        out().print(
+            f"{escaped(masked(index))}: saved; Milvus compacts it in the background; {len(collection):,} sentences"
+        )
         return
     out().print(
         f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
@@ -118,6 +120,6 @@ def rebuild_with_model(
     )
     info = rebuilt.info()
     out().print(
-        f"{len(rebuilt):,} sentences of {escaped(masked(index))} are encoded with {escaped(model)}: commit "
+        f"{len(rebuilt):,} sentences of {escaped(masked(index))} encoded with {escaped(model)}: commit "
         f"{info.generation}"
     )

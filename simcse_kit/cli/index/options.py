@@ -1,4 +1,4 @@
-"""Arguments that several commands of an index share, and what they read from them."""
+"""Arguments that several index commands share, and functions that read them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def left_out(counts: Any) -> str:
 
 
 def kept_columns_of(text: str | None) -> list[str] | None:
-    """As `columns_of`; "" stands for no column."""
+    """Like `columns_of`; "" means no column."""
     return [] if text == "" else columns_of(text)
 
 
@@ -105,4 +105,4 @@ def filter_of(text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
     except json.JSONDecodeError as error:
-        raise SearchIndexError(f'--filter is not JSON: {error}; it looks like {{"lang": "en"}}') from error
+        raise SearchIndexError(f'--filter is not valid JSON ({error}); write it like {{"lang": "en"}}') from error

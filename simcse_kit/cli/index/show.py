@@ -36,13 +36,13 @@ def show_index(
     how = "exact" if structure is None else get_kind(structure.kind).help
     size = f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"
     if address.uri is not None:
-        kind, how = info.kind, "as Milvus has it"
+        kind, how = info.kind, "chosen by Milvus"
         size = f"{info.bytes / 2**20:,.1f} MiB, " if info.bytes else ""
         size += f"save {info.generation}"
     out().print(
         facts(
             [
-                ("sentences", f"{info.count:,}, {info.deleted:,} deleted ones not yet compacted"),
+                ("sentences", f"{info.count:,}, and {info.deleted:,} deleted rows until the next compact"),
                 ("dimension", info.dimension),
                 ("kind", f"{kind} ({how})"),
                 *(
@@ -51,14 +51,17 @@ def show_index(
                     else [
                         (
                             "recall",
-                            f"{structure.recall:.4f} of the 10 nearest ({structure.queries:,} "
-                            + ("queries of yours)" if structure.given else "rows as queries)"),
+                            f"{structure.recall:.4f} of the 10 nearest neighbors ({structure.queries:,} "
+                            + ("of your queries)" if structure.given else "rows as queries)"),
                         ),
                         ("effort", f"{structure.effort} lists or nodes, {structure.candidates} candidates rescored"),
-                        ("not covered", f"{info.unindexed:,} rows, compared one by one"),
+                        ("not in the structure", f"{info.unindexed:,} rows, compared one by one"),
                     ]
                 ),
-                ("keywords", "yes, for search --mode hybrid" if info.keywords else "no (index compact --hybrid)"),
+                (
+                    "keywords",
+                    "yes, for search --mode hybrid" if info.keywords else "no (to add them: index compact --hybrid)",
+                ),
                 ("fields", _fields_of(info.fields)),
                 ("read from", _source_of(info.source)),
                 ("size", size),
@@ -72,7 +75,7 @@ def show_index(
 
 def _fields_of(fields: Any) -> str:
     if fields is None:
-        return "not recorded: the index is of an older version"
+        return "not recorded: an older version wrote the index"
     return ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
 
 
@@ -113,4 +116,4 @@ def verify_index(
     if output == "json":
         typer.echo(json.dumps({"index": masked(index), "ok": True, "count": len(collection), "generation": commit}))
         return
-    out().print(f"{escaped(masked(index))} is as it was written: {len(collection):,} sentences, commit {commit}")
+    out().print(f"{escaped(masked(index))} is intact: {len(collection):,} sentences, commit {commit}")

@@ -1,4 +1,4 @@
-"""`prepare_sentences`: documents to one clean sentence a line, each once."""
+"""`prepare_sentences`: documents to unique clean sentences, one per line."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from simcse_kit.data.prepare.splitting import WITHOUT_SPACES, check_language, sp
 from simcse_kit.errors import DataError
 from simcse_kit.files import staged_file
 
-LEAST_THRESHOLD = 0.5  # below, the bands of MinHash pair up nearly everything
+LEAST_THRESHOLD = 0.5  # below this, MinHash bands pair up nearly all rows
 
 DEFAULT_WORDS = (3, 128)
 DEFAULT_CHARACTERS = (6, 256)  # in languages without spaces
 
 
 class SentenceCounts(NamedTuple):
-    """What came in, what was left out and why, what was written.
+    """Counts of sentences found, left out (by reason) and written.
 
     ``found`` is the sum of ``without_words``, ``too_short``, ``too_long``, ``duplicates``, ``near_duplicates`` and
     ``written``.
     """
 
     files: int
-    ignored_files: int  # in a folder, of no known kind
+    ignored_files: int  # files of unknown kind in a folder
     empty_files: int  # of 0 bytes
-    documents: int  # a .txt file is one, and each row of another file
+    documents: int  # a .txt file is one document; in other files each row is one
     empty_documents: int
     bad_rows: int  # only with skip_bad_rows
     found: int  # sentences
-    without_words: int  # neither letter nor digit
+    without_words: int  # no letter or digit
     too_short: int
     too_long: int
-    duplicates: int  # the same after normalisation
+    duplicates: int  # identical after normalisation
     near_duplicates: int
     written: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lengths:
-    """Least and greatest length of a sentence, ends included; None is no limit."""
+    """Minimum and maximum length of a sentence, inclusive; None: no limit."""
 
     words: tuple[int | None, int | None]
     characters: tuple[int | None, int | None]
@@ -66,7 +66,7 @@ class Lengths:
 def lengths_of(
     language: str, min_words: int | None, max_words: int | None, min_chars: int | None, max_chars: int | None
 ) -> Lengths:
-    """The limits asked for; where none is, the language's default: words, or characters where no spaces are written."""
+    """The requested limits, else the defaults of the language: in words, or in characters if it has no spaces."""
     words, characters = (min_words, max_words), (min_chars, max_chars)
     if language.partition("-")[0] in WITHOUT_SPACES:
         characters = _or_default(characters, DEFAULT_CHARACTERS)
@@ -74,7 +74,7 @@ def lengths_of(
         words = _or_default(words, DEFAULT_WORDS)
     for name, (least, most) in (("words", words), ("chars", characters)):
         if least is not None and most is not None and least > most:
-            raise DataError(f"min_{name} (--min-{name}) {least} is more than max_{name} (--max-{name}) {most}")
+            raise DataError(f"min_{name} (--min-{name}) {least} is larger than max_{name} (--max-{name}) {most}")
     return Lengths(words=words, characters=characters)
 
 
@@ -98,11 +98,11 @@ def prepare_sentences(
     overwrite: bool = False,
     show_progress_bar: bool = False,
 ) -> SentenceCounts:
-    """Split documents into sentences and write each once, a line each, in their order.
+    """Split documents into sentences and write each one once, one per line, in order.
 
-    Memory stays bounded whatever the size of the text: sentences and the keys that find duplicates wait in a folder
-    beside ``output``, which needs some three times the room of the text; the longest line (or row) must fit in memory.
-    ``output`` appears whole or not at all.
+    Memory does not grow with the text: sentences and the keys that find duplicates are stored in a folder beside
+    ``output``, which needs about three times the size of the text. The longest line (or row) must fit in memory.
+    ``output`` is written atomically.
 
     Args:
         sources: files (`.txt`, `.jsonl`, `.parquet`, `.csv`, `.tsv`, each also with `.gz`), folders of such, or

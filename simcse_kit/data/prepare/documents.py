@@ -1,4 +1,4 @@
-"""Documents as a stream of lines; nothing is held longer than a line (or a row's text)."""
+"""Documents as a stream of lines; memory holds at most one line (or one row's text)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from simcse_kit.data.columns import layout_of_text, wanted_names
 from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.text import SENTENCES, text_of
 
-DOCUMENTS = replace(SENTENCES, what="documents", advice="pick the column with --column (column=)")
+DOCUMENTS = replace(SENTENCES, what="documents", advice="choose the column with --column (column=)")
 WHOLE_LINE = Layout((0,), 1)
 
 
 def document_lines(source: str, column: str | None, *, skip_bad_rows: bool, tally: Counter[str]) -> Iterator[str]:
-    """The lines of every text of a source; "" ends a paragraph, as does the end of a text.
+    """Lines of every text of a source; "" ends a paragraph or a text.
 
-    Tallied are ``documents`` (a `.txt` file is one, else each row), ``empty_documents`` and ``bad_rows``.
+    Counts ``documents`` (a `.txt` file, or each row of other files), ``empty_documents`` and ``bad_rows``.
     """
     columns = None if column is None else [column]
     with open_rows(source, is_wanted=wanted_names(columns), skip_bad_rows=skip_bad_rows) as reading:
@@ -40,7 +40,7 @@ def _text(cells: tuple[object, ...]) -> str | None:
 def _text_lines(reading: Reading) -> Iterator[str]:
     left_out = 0
     for line in reading.each(WHOLE_LINE, _text):
-        if reading.empty + len(reading.skipped) != left_out:  # a blank line, or a bad one: do not join across it
+        if reading.empty + len(reading.skipped) != left_out:  # a blank or bad line: do not join the lines around it
             left_out = reading.empty + len(reading.skipped)
             yield ""
         yield line

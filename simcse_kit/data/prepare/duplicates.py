@@ -1,6 +1,6 @@
-"""Which rows of a file on the disk repeat an earlier one, exactly or nearly; memory does not grow with the text.
+"""Finds rows of a file that repeat an earlier row, exactly or nearly. Memory does not grow with the text.
 
-Held in memory are one byte a row and one part of the sorting keys at a time; keys and texts stay on the disk.
+Memory holds one byte per row and one part of the sorting keys at a time; keys and texts stay on the disk.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from simcse_kit.data.prepare.shingles import band_keys, bands_for, jaccard, shin
 RowMask = NDArray[np.bool_]
 RowNumbers = NDArray[np.int64]
 
-PART = 1 << 23  # keys sorted at a time: some 300 MB
-CHUNK = 1 << 20  # keys read at a time
-BATCH = 4096  # sentences hashed at a time
-WITNESSES = 16  # kept sentences that one is compared with in a bucket, so that a huge bucket takes linear time
+PART = 1 << 23  # keys per sort: about 300 MB
+CHUNK = 1 << 20  # keys per read
+BATCH = 4096  # sentences per hashing step
+WITNESSES = 16  # kept sentences to compare with per bucket, so that a huge bucket takes linear time
 
 
 def digest(line: bytes) -> bytes:
-    """8 bytes: among 100 million different lines, the chance that any two share them is 0.03 %."""
+    """8 bytes: among 100 million different lines, the probability of any collision is 0.03 %."""
     return hashlib.blake2b(line, digest_size=8).digest()
 
 
 def repeated(digests: Path, count: int) -> RowMask:
-    """Which of N rows have the 8-byte digest of an earlier row: (N,)."""
+    """Whether each row has the 8-byte digest of an earlier row: (N,)."""
     dropped = np.zeros(count, np.bool_)
     for rows, same in _equal(digests, np.dtype(np.uint64), count):
         dropped[rows[same]] = True
@@ -42,11 +42,11 @@ def repeated(digests: Path, count: int) -> RowMask:
 def nearly_repeated(
     lines: Iterator[bytes], folder: Path, *, threshold: float, on_rows: Callable[[int], object]
 ) -> tuple[Path, RowMask]:
-    """Write the lines, each with a letter or digit, to a file in ``folder``; which are near an earlier one: (N,).
+    """Write the lines, each with a letter or digit, to a file in ``folder``. Whether each is near an earlier one: (N,).
 
-    Near is a Jaccard similarity of `shingles` of at least ``threshold``, which is computed for each pair that shares
-    a band of its MinHash signature (Broder, 1997): none is dropped below the threshold, and above it one is missed with
-    a chance of at most 1 % (see `bands_for`).
+    Near means a Jaccard similarity of `shingles` of at least ``threshold``. It is computed for each pair that shares a
+    band of the MinHash signature (Broder, 1997). No pair below the threshold is dropped; a pair above it is missed with
+    a probability of at most 1 % (see `bands_for`).
     """
     bands, rows_in_band = bands_for(threshold)
     text, starts = folder / "lines", folder / "starts"
@@ -60,7 +60,7 @@ def nearly_repeated(
             start_file.write(np.append(position, ends[:-1]).astype(np.int64).tobytes())
             position = int(ends[-1])
             for file, column in zip(key_files, band_keys(batch, bands, rows_in_band).T, strict=True):
-                file.write(column.tobytes())  # not tofile, which does not say that a disk is full
+                file.write(column.tobytes())  # not tofile, which does not report a full disk
             count += len(batch)
             on_rows(len(batch))
         start_file.write(np.array([position], np.int64).tobytes())
@@ -74,9 +74,9 @@ def nearly_repeated(
 
 
 def _equal(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Iterator[tuple[RowNumbers, RowMask]]:
-    """Rows of a file of keys, part by part, so that equal keys stand together; and whether each repeats the key before.
+    """Rows of a key file in parts, with equal keys together; and whether each repeats the previous key.
 
-    Within a key, rows ascend.
+    Rows with equal keys are in ascending order.
     """
     parts = dtype.type(max(1, -(-count // PART)))
     for part in range(int(parts)):
@@ -97,7 +97,7 @@ def _equal(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Itera
 
 
 def _buckets(path: Path, dtype: np.dtype[np.unsignedinteger], count: int) -> Iterator[RowNumbers]:
-    """The ascending rows of each key that more than one row has."""
+    """Ascending rows of each key that occurs more than once."""
     for rows, same in _equal(path, dtype, count):
         starts = np.flatnonzero(~same)
         ends = np.append(starts[1:], len(rows))
@@ -120,7 +120,7 @@ def _drop_in_bucket(bucket: RowNumbers, dropped: RowMask, line_at: _Lines, thres
 
 
 class _Lines:
-    """Lines of a file by row number. Read, not mapped: mapped pages would count as this process's memory."""
+    """Lines of a file by row number. Read, not mapped: mapped pages would count as memory of this process."""
 
     def __init__(self, text: Path, starts: Path) -> None:
         self._text = os.open(text, os.O_RDONLY)

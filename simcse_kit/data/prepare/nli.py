@@ -22,35 +22,35 @@ HYPOTHESES = ("sentence2", "hypothesis", "hypo")  # hypo: XNLI's translated trai
 LABEL_COLUMNS = ("gold_label", "label")
 LANGUAGE = "language"
 LABELS = ("entailment", "neutral", "contradiction")
-UNLABELLED = "-"  # the annotators did not agree
+UNLABELLED = "-"  # annotators did not agree
 SPELLINGS = {label: label for label in (*LABELS, UNLABELLED)} | {"contradictory": "contradiction"}
 """Labels as words, without case."""
 CODES = {"0": "entailment", "1": "neutral", "2": "contradiction", "-1": UNLABELLED} | {
     label[0]: label for label in LABELS
 }
-"""Labels as most data sets number them, and ANLI's letters."""
-_WHOLE = re.compile(r"-?[0-9]+\.0+")  # as pandas writes integers beside empty cells
+"""Labels as numbered in most data sets, and ANLI's letters."""
+_WHOLE = re.compile(r"-?[0-9]+\.0+")  # as pandas writes integers in a column with empty cells
 Combinations = Literal["one", "all"]
 COMBINATIONS = get_args(Combinations)
 
 
 class TripletCounts(NamedTuple):
-    """What came in, what was left out and why, what was written."""
+    """Counts of rows read, left out (by reason) and written."""
 
-    rows: int  # with sentences and label, of the language asked for
+    rows: int  # rows with sentences and label, in the requested language
     empty_rows: int
     bad_rows: int  # only with skip_bad_rows
     other_languages: int  # rows
     unlabelled: int  # rows whose label is -
-    repeated: int  # entailments and contradictions that were there before
-    ambiguous: int  # hypotheses that are both entailed and contradicted by one premise, used as neither
+    repeated: int  # entailments and contradictions that occurred before
+    ambiguous: int  # hypotheses that one premise both entails and contradicts; not used
     premises: int
     without_both: int  # premises that lack an entailment or a contradiction
     written: int  # triplets
 
 
 class _Hypotheses(NamedTuple):
-    entailed: dict[str, None]  # in the order of the files
+    entailed: dict[str, None]  # in file order
     contradicted: dict[str, None]
 
 
@@ -110,7 +110,7 @@ def prepare_nli(
 
 
 def _given(labels: Mapping[str, str]) -> dict[str, str]:
-    """The user's meanings, checked."""
+    """The user's mapping of labels, validated."""
     found = {str(label).strip().casefold(): str(meaning).strip().casefold() for label, meaning in labels.items()}
     for label, meaning in found.items():
         if meaning not in (*LABELS, UNLABELLED):
@@ -152,10 +152,10 @@ def _rows(
 
 
 def _tell_labels(source: str | Path, used: Mapping[str, str]) -> None:
-    """Say what labels were taken for that do not say it themselves."""
+    """Give a notice about the meaning of labels that are not words."""
     if any(label not in SPELLINGS for label in used):
         mapping = ", ".join(f"{label}={meaning}" for label, meaning in sorted(used.items()))
-        say_once(f"{source}: labels are read as {mapping}; --labels with other meanings changes that")
+        say_once(f"{source}: labels are read as {mapping}; set other meanings with --labels")
 
 
 def _layout(reading: Reading, language: str | None) -> Layout:
@@ -163,7 +163,7 @@ def _layout(reading: Reading, language: str | None) -> Layout:
     names = folded(head.names or head.cells)
     wanted = [_first(options, names) for options in (PREMISES, HYPOTHESES, LABEL_COLUMNS)]
     if None in wanted and head.names is None and not reading.may_have_header:
-        wanted = [PREMISES[0]]  # which raises an error: there are no names
+        wanted = [PREMISES[0]]  # raises an error: there are no names
     elif None in wanted:
         columns = ", ".join(str(name).strip() for name in head.names or head.cells)
         raise reading.error(
@@ -173,7 +173,7 @@ def _layout(reading: Reading, language: str | None) -> Layout:
         )
     chosen = [*filter(None, wanted), *([] if language is None else [LANGUAGE])]
     layout = by_given_names(reading, chosen, "NLI rows")
-    # MultiNLI and XNLI have further cells behind, not the same number in every row.
+    # MultiNLI and XNLI have additional cells at the end, a different number in each row.
     return layout._replace(width=max(layout.positions) + 1, more_allowed=True)
 
 
@@ -182,14 +182,14 @@ def _first(options: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _cells(cells: tuple[object, ...], meanings: Mapping[str, str]) -> tuple[str, str, str, str] | None:
-    """Premise, hypothesis, label as a key of ``meanings``, language."""
+    """Premise, hypothesis, label as a key of ``meanings``, and language."""
     premise, hypothesis, spoken = (text_of(cell) for cell in (*cells[:2], *cells[3:], "")[:3])
     if not premise and not hypothesis:
         return None
     label = _label(cells[2])
     if label not in meanings:
         known = ", ".join(dict.fromkeys(meanings))
-        raise RowProblem(f"the label must be one of {known}; found {shown(cells[2])}; say what it means with --labels")
+        raise RowProblem(f"the label must be one of {known}; found {shown(cells[2])}; set its meaning with --labels")
     if not premise or not hypothesis:
         raise RowProblem(
             f"the {'hypothesis' if premise else 'premise'} is empty: {shown((premise, hypothesis, label))}"
@@ -198,7 +198,7 @@ def _cells(cells: tuple[object, ...], meanings: Mapping[str, str]) -> tuple[str,
 
 
 def _label(cell: object) -> str:
-    """A label as text without case; a whole number, 1.0 too, as its digits."""
+    """A label as case-folded text; a whole number, also 1.0, as its digits."""
     if (isinstance(cell, int) and not isinstance(cell, bool)) or (isinstance(cell, float) and cell.is_integer()):
         return str(int(cell))
     text = text_of(cell).casefold()

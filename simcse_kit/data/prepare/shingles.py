@@ -1,4 +1,4 @@
-"""What makes two sentences nearly the same: the overlap of their character trigrams, and MinHash keys to find it by."""
+"""Near-duplicate sentences: overlap of character trigrams, and MinHash keys to find candidates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 PERMUTATIONS = 128
 SEED = 42
 
-# Marks that do not make another sentence. Not all that is no letter: the vowel signs of Indic scripts are none.
+# Marks to ignore in comparisons. Not every character that is no letter: vowel signs of Indic scripts must stay.
 _MARKS = re.compile(
     r"[\s!-/:-@\[-`{-~¡¦§¨©«¬®¯°±´¶·¸»¿\u2010-\u2027\u2030-\u205e\u3001-\u3003\u3008-\u3020\u3030\u303d"
     r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+"
@@ -19,7 +19,7 @@ _MARKS = re.compile(
 
 
 def fold_text(text: str) -> str:
-    """Case and punctuation gone, a space at both ends, with which even one letter makes a shingle.
+    """Text without case and punctuation, with a space at both ends, so that even one letter makes a shingle.
 
     >>> fold_text('"It rains!"')
     ' it rains '
@@ -38,15 +38,15 @@ def shingles(text: str) -> frozenset[str]:
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    """Shared shingles over all: |a & b| / |a | b|; neither is empty."""
+    """Shared shingles divided by all: |a & b| / |a | b|. Both sets have members."""
     shared = len(a & b)
     return shared / (len(a) + len(b) - shared)
 
 
 def bands_for(threshold: float) -> tuple[int, int]:
-    """Bands and rows in each, from at most `PERMUTATIONS`: the fewest false candidates that miss at most 1 %.
+    """Bands and rows per band, from at most `PERMUTATIONS`: fewest false candidates that miss at most 1 %.
 
-    Two texts of Jaccard similarity J share a band with a chance of 1 - (1 - J^rows)^bands (Leskovec et al., Mining of
+    Two texts of Jaccard similarity J share a band with probability 1 - (1 - J^rows)^bands (Leskovec et al., Mining of
     Massive Datasets, 3.4.2).
 
     >>> bands_for(0.9)
@@ -61,7 +61,7 @@ def bands_for(threshold: float) -> tuple[int, int]:
 
 
 def band_keys(lines: Sequence[bytes], bands: int, rows: int) -> NDArray[np.uint32]:
-    """A key for each band of each line's MinHash signature: (N, bands)."""
+    """One key per band of each line's MinHash signature: (N, bands)."""
     from rensa import RMinHash
 
     hashes, offsets = shingle_hashes([fold_text(line.decode()) for line in lines])
@@ -70,27 +70,28 @@ def band_keys(lines: Sequence[bytes], bands: int, rows: int) -> NDArray[np.uint3
     odd = np.random.default_rng(SEED).integers(0, 1 << 63, rows, np.uint64) * np.uint64(2) + np.uint64(1)
     mixed: NDArray[np.uint64] = (signatures * odd).sum(
         -1, dtype=np.uint64
-    )  # multiply-shift hashing of the band's rows (Dietzfelbinger)
+    )  # multiply-shift hash of the band's rows (Dietzfelbinger)
     return (mixed >> np.uint64(32)).astype(np.uint32)
 
 
 def shingle_hashes(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """One hash for each trigram of N folded texts, in a row, and where each text's begin and end: (N + 1,).
+    """One hash per trigram of N folded texts, concatenated, and the limits of each text: (N + 1,).
 
-    Three code points of 21 bits fill a key of 63 bits, and the mixing is one to one: no two trigrams share a hash.
+    Three code points of 21 bits fit in a key of 63 bits, and the mixing is bijective: different trigrams have different
+    hashes.
     """
     points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32).astype(np.uint64)
     keys = points[:-2] | (points[1:-1] << np.uint64(21)) | (points[2:] << np.uint64(42))
     lengths = np.array([len(text) for text in texts])
     inside = np.ones(len(points), np.bool_)
     ends = np.cumsum(lengths)
-    inside[ends - 1] = inside[ends - 2] = False  # trigrams that reach into the next text
+    inside[ends - 1] = inside[ends - 2] = False  # trigrams that overlap the next text
     offsets = np.concatenate(([0], np.cumsum(lengths - 2))).astype(np.uint64)
     return _splitmix(keys[inside[:-2]]), offsets
 
 
 def _splitmix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finalizer of SplitMix64 (Steele et al., 2014): one to one, every bit depends on every bit."""
+    """The finalizer of SplitMix64 (Steele et al., 2014): bijective; every output bit depends on every input bit."""
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return keys ^ (keys >> np.uint64(31))

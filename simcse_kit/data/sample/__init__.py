@@ -1,4 +1,4 @@
-"""The texts that come with the package, to try it without any download."""
+"""Sample texts in the package, to try it without a download."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def sample_search_path() -> Path:
     """A folder in BEIR's layout for `evaluate_retrieval`: short messages to ten service desks, and judged queries.
 
     The desks (a bank, a library, a town hall, ...) share words that mean different things: card, charge, branch, order.
-    Each id names a desk and a matter: ``bank-lost-card-03``. A message answers a query when its writer has what the
-    query is about; 1 is the only score. ``corpus.jsonl`` is a file for `read_sentences` too.
+    An id names desk and topic: ``bank-lost-card-03``. A message is relevant to a query if it has the topic of the
+    query; the only score is 1. `read_sentences` also reads ``corpus.jsonl``.
     """
     return _sample("search")
 
