@@ -17,7 +17,7 @@ SENTENCES = Wanted(
     widths=(1,),
     find=find_sentence,
     known="one column, or a single one named text, sentence, sent or sent0",
-    advice="choose the column with --column; to train on pairs and triplets use `simcse-kit train sup`",
+    advice="choose the column with --columns; to train on pairs and triplets use `simcse-kit train sup`",
 )
 EXAMPLES = Wanted(
     what="pairs or triplets",

@@ -1,1 +1,1 @@
-"""Backbone, pooling and head, and the folders they are read from and written to."""
+"""Backbone, pooling and head; reading and writing their folders."""

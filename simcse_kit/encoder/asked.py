@@ -1,4 +1,4 @@
-"""How a model is asked for, and which of that can be seen to be wrong before anything is loaded. No heavy import."""
+"""Arguments that describe a model, with the checks that are possible before loading. No heavy import."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ModelRequest(NamedTuple):
     trust_remote_code: bool = False
 
     def check(self) -> None:
-        """A `ModelError` for a value that no model takes."""
+        """Raise a `ModelError` for a value that no model accepts."""
         if self.pooling is not None:
             pooling_name(self.pooling)
         check_dtype(self.backend, self.dtype, self.calibration)
         if self.device is not None:
             check_backend_device(self.backend, self.device)
         if self.max_seq_length is not None and self.max_seq_length < 1:
-            raise ModelError(f"max_seq_length is a number of tokens, at least 1; got {self.max_seq_length}")
+            raise ModelError(f"max_seq_length must be a number of tokens, at least 1; got {self.max_seq_length}")

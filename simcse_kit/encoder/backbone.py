@@ -1,4 +1,4 @@
-"""Loading a HuggingFace backbone of any architecture, without guessing what is missing."""
+"""Loads HuggingFace backbones of any architecture; missing weights are never guessed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from simcse_kit.files import read_json
 
 _WEIGHTS = "model.safetensors"
 _OLD_WEIGHTS = "pytorch_model.bin"
-BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # one layer code under several names
-PACKED = "simcse_kit_packed"  # our attention over batches without padding, in transformers' table
+BERT_LIKE = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # several names for the same layer code
+PACKED = "simcse_kit_packed"  # our attention for batches without padding, in transformers' table
 _OTHER_SHAPE = "a weight has another shape there"
 _SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}  # package: module
 _NOT_TENSORS = (
-    "broken, or more than tensors: torch.load(weights_only=True) refuses it, and nothing else is unpickled here"
+    "damaged, or more than tensors: torch.load(weights_only=True) rejects it, and this package unpickles nothing else"
 )
 
 
 class PoolerDense(NamedTuple):
     """The dense layer of a backbone's own pooler (``pooler_output`` before the tanh)."""
 
-    prefix: str  # where it lies in the backbone's weights: "pooler.dense", or "pooler" in ALBERT
+    prefix: str  # its prefix among the backbone's weights: "pooler.dense", or "pooler" in ALBERT
     weight: Tensor  # (D, D)
     bias: Tensor  # (D,)
 
@@ -39,28 +39,28 @@ class Whole(NamedTuple):
     """An encoder-decoder model whose encoder has no class of its own (BART)."""
 
     architecture: str  # its class
-    names: dict[str, str]  # of the encoder's weights, there by here
+    names: dict[str, str]  # names of the encoder's weights: there by here
 
 
 class _NoPooler(nn.Module):
-    """In the place of a pooler, which some backbones call unasked; nothing of its result is used."""
+    """Replaces a pooler that some backbones always call; its result is not used."""
 
     def forward(self, states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Whatever comes, as it is."""
+        """Return the input unchanged."""
         return states
 
 
 class Backbone(NamedTuple):
-    """A loaded backbone with its pooler taken off."""
+    """A loaded backbone without its pooler."""
 
     model: nn.Module
-    pooler: PoolerDense | None  # None where the checkpoint has no weights for one
-    pooler_prefix: str | None  # where this architecture keeps a pooler's dense layer, if it has one
+    pooler: PoolerDense | None  # None if the checkpoint has no weights for one
+    pooler_prefix: str | None  # where this architecture stores a pooler's dense layer, if it has one
 
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' load report and bars away: what is missing is judged here, and said in our words."""
+    """Hide transformers' load report and bars; this module checks what is missing and reports it."""
     from transformers import utils
 
     logging: Any = utils.logging
@@ -81,26 +81,26 @@ def load_config(folder: Path, *, trust_remote_code: bool = False, dropout: float
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except Exception as error:  # its checks of types and values raise a family of their own
+    except Exception as error:  # its checks of types and values raise their own errors
         _refuse_own_code(folder, "config.json", trust_remote_code, error)
         raise ModelError(f"{folder}: config.json cannot be used: {_first_line(error)}") from error
-    config.output_hidden_states = False  # asked for call by call, where a pooling needs them
+    config.output_hidden_states = False  # requested per call, if a pooling needs them
     if dropout is not None:
         set_dropout(config, dropout)
     return config
 
 
 def is_causal(config: Any) -> bool:
-    """Whether a token of this architecture sees only those before it: a decoder that transformers has no encoder of."""
+    """Whether tokens of this architecture see only earlier tokens: a decoder without encoder class in transformers."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-    if getattr(config, "is_encoder_decoder", False):  # its encoder alone is used
+    if getattr(config, "is_encoder_decoder", False):  # only its encoder is used
         return False
     return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
 
 
 def set_dropout(config: Any, probability: float) -> None:
-    """Set every dropout probability of a config, whatever the architecture calls it."""
+    """Set every dropout probability of a config, under any name."""
     names = [
         key
         for key, value in config.to_dict().items()
@@ -110,15 +110,15 @@ def set_dropout(config: Any, probability: float) -> None:
         and not isinstance(value, bool)
     ]
     if not names:
-        raise TrainingError(f"--dropout: a {config.model_type} config has no dropout setting")
+        raise TrainingError(f"--dropout: the config of {config.model_type} has no dropout setting")
     for name in names:
         setattr(config, name, probability)
 
 
 def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False) -> Backbone:
-    """Build the backbone and load its weights in float32; a missing weight is an error, the pooler's excepted.
+    """Build the backbone and load its weights in float32. A missing weight is an error, except in the pooler.
 
-    Of an encoder-decoder model it is the encoder. Weights that are not finite are an error too.
+    For an encoder-decoder model this is the encoder. Weights that are not finite raise an error too.
     """
     alone = _encoder_class(config)
     if alone is not None:
@@ -137,7 +137,7 @@ def load_backbone(folder: Path, config: Any, *, trust_remote_code: bool = False)
 
 
 def load_weights(kind: Any, folder: Path, config: Any, **given: Any) -> tuple[Any, list[str]]:
-    """A model of one of transformers' classes in float32, and the names of the weights that the folder lacks."""
+    """A model of a transformers class in float32, and the names of the weights missing from the folder."""
     check_sizes(folder, config)
     try:
         with quiet_transformers():
@@ -146,9 +146,9 @@ def load_weights(kind: Any, folder: Path, config: Any, **given: Any) -> tuple[An
             )
     except pickle.UnpicklingError as error:
         raise ModelError(f"{folder / _OLD_WEIGHTS}: {_NOT_TENSORS}") from error
-    except Exception as error:  # what the architecture's code makes of a value that it did not expect
+    except Exception as error:  # the architecture's code met an unexpected value
         reason = _OTHER_SHAPE if "ignore_mismatched_sizes" in str(error) else _first_line(error)
-        raise ModelError(f"{folder}: the weights cannot be loaded by this config.json: {reason}") from error
+        raise ModelError(f"{folder}: cannot load the weights with this config.json: {reason}") from error
     return model, list(info["missing_keys"])
 
 
@@ -157,22 +157,22 @@ def build_backbone(folder: Path, config: Any, state: dict[str, Tensor]) -> Backb
     from transformers import AutoModel
 
     check_sizes(folder, config)
-    config.architectures = None  # a class of the original project; saving writes the real one
+    config.architectures = None  # a class of the original project; saving writes the actual one
     auto: Any = AutoModel
     with quiet_transformers():
         model = auto.from_config(config, dtype=torch.float32)
-    model.name_or_path = str(folder)  # as from_pretrained does
+    model.name_or_path = str(folder)  # like from_pretrained
     missing, unexpected = fill(model, state, folder)
     require_weights(folder, [key for key in missing if not key.startswith("pooler")])
     strange = [key for key in unexpected if not key.endswith("position_ids")]
     if strange:
-        raise ModelError(f"{folder}: weights that no {type(model).__name__} has: {', '.join(strange[:5])}")
+        raise ModelError(f"{folder}: weights that {type(model).__name__} does not have: {', '.join(strange[:5])}")
     check_weights(folder, model)
     return _take_pooler(model, pooler_loaded=not any(key.startswith("pooler") for key in missing))
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], folder: Path) -> tuple[list[str], list[str]]:
-    """Load weights by name; returns the missing and the unexpected names, a tensor of another shape is an error."""
+    """Load weights by name; returns missing and unexpected names. Raises an error for a tensor of another shape."""
     try:
         missing, unexpected = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -184,15 +184,15 @@ def require_weights(folder: Path, missing: list[str]) -> None:
     """A `ModelError` that names some of the missing weights."""
     if missing:
         raise ModelError(
-            f"{folder}: {len(missing)} weights are missing, among them {', '.join(sorted(missing)[:3])}; "
-            "the weights file does not belong to this config.json"
+            f"{folder}: {len(missing)} weights are missing, such as {', '.join(sorted(missing)[:3])}; the "
+            "weights file does not belong to this config.json"
         )
 
 
 def _encoder_class(config: Any) -> Any:
-    """transformers' class for the encoder alone of an encoder-decoder family (T5EncoderModel); None: there is none.
+    """transformers' class for the encoder of an encoder-decoder family (T5EncoderModel), or None.
 
-    It is asked for by the family: the saved config of such an encoder no longer says ``is_encoder_decoder``.
+    Checks the family, because the saved config of such an encoder no longer has ``is_encoder_decoder``.
     """
     import transformers
 
@@ -203,7 +203,7 @@ def _encoder_class(config: Any) -> Any:
 
 
 def _encoder_of(whole: Any) -> Any:
-    """The encoder of a whole encoder-decoder model, with its weights' names there (`Whole`), for saving."""
+    """The encoder of an encoder-decoder model, with the names of its weights there (`Whole`), for saving."""
     encoder = whole.get_encoder()
     names = {id(tensor): name for name, tensor in (*whole.named_parameters(), *whole.named_buffers())}
     inner = (*encoder.named_parameters(), *encoder.named_buffers())
@@ -213,7 +213,7 @@ def _encoder_of(whole: Any) -> Any:
 
 
 def whole_of(backbone: Any) -> Whole | None:
-    """The whole model that a backbone is the encoder of; None where it is a model of its own."""
+    """The whole model whose encoder this backbone is; None for a complete model."""
     return getattr(backbone, "simcse_kit_whole", None)
 
 
@@ -223,8 +223,8 @@ def is_encoder_of(config: Any, backbone: Any) -> bool:
 
 
 def _take_pooler(model: Any, *, pooler_loaded: bool) -> Backbone:
-    """Take the backbone's pooler off: a pooled vector is made in one place, by `Encoder`."""
-    model.config.use_cache = False  # a decoder's cache is of no use for one pass over a sentence
+    """Remove the backbone's pooler: only `Encoder` makes pooled vectors."""
+    model.config.use_cache = False  # a decoder's cache is useless for a single pass over a sentence
     pooler = getattr(model, "pooler", None)
     prefix = None
     dense = None
@@ -238,9 +238,9 @@ def _take_pooler(model: Any, *, pooler_loaded: bool) -> Backbone:
 
 
 def read_state(folder: Path) -> dict[str, Tensor]:
-    """A folder's weights by name: safetensors, or an old ``pytorch_model.bin`` read with ``weights_only=True``.
+    """Weights of a folder by name: safetensors, or an old ``pytorch_model.bin`` read with ``weights_only=True``.
 
-    Either may lie in shards that an index file names.
+    Both may be split into shards that an index file names.
     """
     for name in (_WEIGHTS, _OLD_WEIGHTS):
         if (folder / name).is_file():
@@ -252,17 +252,17 @@ def read_state(folder: Path) -> dict[str, Tensor]:
                 for shard in shards
                 for key, tensor in _read_weights(inside(folder, shard, f"{name}.index.json")).items()
             }
-    raise ModelError(f"{folder}: no {_WEIGHTS} (nor {_OLD_WEIGHTS})")
+    raise ModelError(f"{folder}: contains neither {_WEIGHTS} nor {_OLD_WEIGHTS}")
 
 
 def _weight_map(folder: Path, name: str) -> dict[str, str]:
-    """The shard of each weight, as the index of a weights file says."""
+    """The shard of each weight, from the index of a weights file."""
     path = folder / f"{name}.index.json"
     found = read_json(path, ModelError)
     try:
         return {str(key): str(value) for key, value in found["weight_map"].items()}
     except (TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{path}: no weight_map, which says the shard of each weight") from error
+        raise ModelError(f"{path} has no weight_map, which gives the shard of each weight") from error
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -270,20 +270,20 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     import safetensors.torch
 
     if not path.is_file():
-        raise ModelError(f"{path} is missing, one of the shards that the index file names")
+        raise ModelError(f"{path} is missing; the index file names it as a shard")
     try:
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except safetensors.SafetensorError as error:
-        raise ModelError(f"{path}: broken or cut off: {error}") from error
-    except Exception as error:  # torch raises pickle's, zip's and its own
+        raise ModelError(f"{path} is damaged or truncated: {error}") from error
+    except Exception as error:  # torch raises errors of pickle, of zip and its own
         raise ModelError(f"{path}: {_NOT_TENSORS}") from error
     return {str(key): value for key, value in state.items()}
 
 
 def state_keys(folder: Path) -> set[str]:
-    """Names of the weights in ``model.safetensors`` or its shards, without reading them; empty where there is none."""
+    """Names of the weights in ``model.safetensors`` or its shards, without reading them; may be empty."""
     from safetensors import SafetensorError, safe_open
 
     if not (folder / _WEIGHTS).is_file():
@@ -292,24 +292,24 @@ def state_keys(folder: Path) -> set[str]:
         with safe_open(folder / _WEIGHTS, "pt") as file:
             return set(file.keys())
     except SafetensorError as error:
-        raise ModelError(f"{folder / _WEIGHTS}: broken or cut off: {error}") from error
+        raise ModelError(f"{folder / _WEIGHTS} is damaged or truncated: {error}") from error
 
 
 def max_positions(model: Any) -> int | None:
-    """The longest input of a backbone in tokens, None where it has no limit of its own.
+    """The longest input of a backbone in tokens; None if it has no limit.
 
     RoBERTa, XLM-R and MPNet number positions from ``padding_idx + 1``: 514 positions hold 512 tokens.
     """
     limit = getattr(model.config, "max_position_embeddings", None)
     for name, module in model.named_modules():
         padding, weight = getattr(module, "padding_idx", None), getattr(module, "weight", None)
-        if name.endswith("position_embeddings") and padding is not None and weight is not None:  # I-BERT's has a class
-            limit = len(weight) - padding - 1  # of its own
+        if name.endswith("position_embeddings") and padding is not None and weight is not None:  # I-BERT has its own
+            limit = len(weight) - padding - 1
     return int(limit) if isinstance(limit, int) and limit > 0 else None
 
 
 def word_table(backbone: Any) -> nn.Embedding | None:
-    """The table of word embeddings; None where the backbone has none (CANINE hashes characters)."""
+    """The word embedding table; None if the backbone has none (CANINE hashes characters)."""
     try:
         table = backbone.get_input_embeddings()
     except NotImplementedError:
@@ -318,7 +318,7 @@ def word_table(backbone: Any) -> nn.Embedding | None:
 
 
 def first_position(backbone: nn.Module) -> int | None:
-    """The position of a sentence's first token; None where positions do not come from embeddings alone.
+    """The position of a sentence's first token; None if positions are not only in the embeddings.
 
     BERT counts from 0, RoBERTa from ``padding_idx + 1``; MPNet and DeBERTa also count distances within the row.
     """
@@ -332,32 +332,32 @@ def first_position(backbone: nn.Module) -> int | None:
 
 
 def _refuse_own_code(folder: Path, file: str, trusted: bool, cause: Exception) -> None:
-    """A `ModelError` that names the option, where a file of the folder names code of its own, which was not run."""
+    """Raise a `ModelError` that names the option if the folder refers to custom code, which was not run."""
     path = folder / file
     found = {} if trusted or not path.is_file() else read_json(path, ModelError)
     if not isinstance(found, dict) or "auto_map" not in found:
         return
     raise ModelError(
-        f"{folder}: the model brings Python code of its own ({file} names it under auto_map), which was not run. Read "
-        "that code; if you trust it, pass trust_remote_code=True, on the command line --trust-remote-code"
+        f"{folder}: this model contains custom Python code ({file} refers to it in auto_map), which was not "
+        "run. Read the code; if you trust it, use trust_remote_code=True or --trust-remote-code"
     ) from cause
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
-    """The folder's tokenizer, padding on the right; a decoder's without a pad token pads with its end token.
+    """The folder's tokenizer, padding on the right. A decoder without a pad token pads with its end token.
 
-    No end token is added where the tokenizer adds none: ``last_token`` is then the text's own last token, as in
-    sentence-transformers, and as the model saw it in training.
+    Adds no end token if the tokenizer adds none: ``last_token`` is then the last token of the text, as in
+    sentence-transformers and in the model's training.
     """
     from transformers import AutoTokenizer
 
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except Exception as error:  # tokenizers raises bare Exception
+    except Exception as error:  # tokenizers raises plain Exception
         _refuse_own_code(folder, "tokenizer_config.json", trust_remote_code, error)
         _name_sentencepiece(folder, error)
-        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"{folder}: cannot load the tokenizer: {_first_line(error)}") from error
     check_vocabulary(folder, tokenizer)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
@@ -368,20 +368,20 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
 
 
 def _name_sentencepiece(folder: Path, cause: Exception) -> None:
-    """A `MissingExtraError` where the tokenizer is a sentencepiece model alone, and what reads it is not installed."""
+    """Raise a `MissingExtraError` if the tokenizer is only a sentencepiece model and its reader is not installed."""
     models = sorted(path.name for path in folder.glob("*.model"))
     lacking = [package for package, module in _SENTENCEPIECE.items() if not _installed(module)]
     if models and lacking and not (folder / "tokenizer.json").is_file():
         raise MissingExtraError(
-            f"{folder}: its tokenizer is {models[0]} alone, without a tokenizer.json; reading it needs: "
-            f"pip install {' '.join(lacking)}"
+            f"{folder}: its tokenizer is only {models[0]}, without a tokenizer.json; to read it: pip install "
+            f"{' '.join(lacking)}"
         ) from cause
 
 
 def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent
+    except ModuleNotFoundError:  # its parent module
         return False
 
 

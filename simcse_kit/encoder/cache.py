@@ -1,4 +1,4 @@
-"""The user's cache: what can be made again, kept to save the time."""
+"""The user's cache: files that can be made again, kept to save time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/simcse-kit``, else ``~/.cache/simcse-kit``; ``~`` of a user without a home is the root."""
+    """``$XDG_CACHE_HOME/simcse-kit``, else ``~/.cache/simcse-kit``; for a user without a home, ``~`` is the root."""
     given = os.environ.get("XDG_CACHE_HOME")
     if given:
         return Path(given) / "simcse-kit"
@@ -21,7 +21,7 @@ def cache_folder() -> Path:
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:
-    """sha256 of each file that is there, by its name: a kept file that was damaged is not used."""
+    """sha256 of each existing file by name; a damaged cached file is not used."""
     found = {}
     for path in paths:
         if path.is_file():

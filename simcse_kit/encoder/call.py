@@ -1,4 +1,4 @@
-"""One call of `encode`: the texts, the prompt before each, their vectors, and the form that is asked for."""
+"""One call of `encode`: texts, prompts, vectors, and the requested form."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 _HALF = re.compile("[\ud800-\udfff]")
 Embeddings: TypeAlias = "NDArray[Any] | Tensor | list[Tensor]"
-CHUNK = 1 << 14  # texts that are sorted by length together: batches of one length, and tokens that fit in memory
+CHUNK = 1 << 14  # texts sorted by length together: batches of equal length, and tokens that fit in memory
 
-# Names of prompts, of sentence-transformers; the first that a model has is taken
+# Prompt names of sentence-transformers; the first that a model has is used
 QUERY = ("query",)
 DOCUMENT = ("document", "passage", "corpus")
 
 
 def is_single(value: Any) -> bool:
-    """One string, numpy's scalar of one included."""
+    """Whether it is one string, including numpy's scalar."""
     return isinstance(value, str) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "OTU")
 
 
 def is_text(value: Any) -> bool:
-    """One string or a column of strings, an empty list included: it has no vectors either. Vectors are not.
+    """Whether it is one string or a column of strings; true for an empty list. False for vectors.
 
     >>> is_text("a"), is_text(["a", None]), is_text([]), is_text([[0.5, 1.0]]), is_text(np.zeros((0, 3)))
     (True, True, True, False, False)
@@ -57,19 +57,19 @@ def is_text(value: Any) -> bool:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is a tensor of torch, which is not imported for that."""
+    """Whether it is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def checked_texts(sentences: Any) -> list[str]:
-    """The strings as a list, half surrogate pairs read as U+FFFD.
+    """The strings as a list, with half surrogate pairs read as U+FFFD.
 
     Raises:
         TypeError: a table, with its columns of text; or what is no string, with its place from 0.
     """
     if not isinstance(sentences, str | list) and columns_of_table(sentences) is not None:
-        raise TypeError(f"sentences is {one_column(sentences)}")
+        raise TypeError(f"sentences must be strings; got {one_column(sentences)}")
     if sentences is None or isinstance(sentences, bytes | dict | set | frozenset):
         raise TypeError(_not_texts(sentences))
     texts = [str(sentences)] if is_single(sentences) else _items(sentences)
@@ -84,12 +84,14 @@ def checked_texts(sentences: Any) -> list[str]:
                 halves += 1
                 texts[i] = _HALF.sub("\ufffd", text)
     if halves:
-        say_once(f"{halves} of {len(texts)} texts hold half of a surrogate pair, which is no text: read as U+FFFD")
+        say_once(
+            f"{halves} of {len(texts)} texts contain half of a surrogate pair, which is not valid text: read as U+FFFD"
+        )
     return texts
 
 
 def _items(value: Any) -> list[Any]:
-    if hasattr(value, "to_pylist"):  # Arrow's columns, whose items are no strings
+    if hasattr(value, "to_pylist"):  # Arrow columns, whose items are not strings
         return list(value.to_pylist())
     if not isinstance(value, Iterable):
         raise TypeError(_not_texts(value))
@@ -101,7 +103,7 @@ def _not_texts(value: Any) -> str:
 
 
 def check_options(batch_size: int | None, precision: str, truncate_dim: int | None) -> None:
-    """A ValueError for a batch size, precision or dimension that is not allowed, before any work."""
+    """Raise a ValueError before any work if batch size, precision or dimension are not allowed."""
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be a positive integer; got {batch_size}")
     if precision not in PRECISIONS:
@@ -111,7 +113,7 @@ def check_options(batch_size: int | None, precision: str, truncate_dim: int | No
 
 
 def prompt_of(settings: Settings, prompt: str | None, name: str | None) -> str:
-    """The prompt itself, else that of ``name``, else the folder's default; "" for none.
+    """The prompt itself, else that of ``name``, else the folder's default; "" if there is none.
 
     Raises:
         ValueError: a name that the folder does not have.
@@ -127,7 +129,7 @@ def prompt_of(settings: Settings, prompt: str | None, name: str | None) -> str:
 
 
 def with_prompt(settings: Settings, names: tuple[str, ...], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of ``encode`` with the first of ``names`` that the folder has, where none is given."""
+    """Arguments of ``encode`` with the first of ``names`` that the model has, if no prompt is given."""
     name = next((name for name in names if name in settings.prompts), None)
     if name is None or arguments.get("prompt") is not None or arguments.get("prompt_name") is not None:
         return dict(arguments)
@@ -135,7 +137,7 @@ def with_prompt(settings: Settings, names: tuple[str, ...], arguments: Mapping[s
 
 
 def prompt_tokens(prompt: str, tokenize: Callable[[Sequence[str]], TokenTable], special: Sequence[int]) -> int:
-    """Tokens of a prompt with what stands before it, without the closing token, where that is a ``special`` one."""
+    """Tokens of a prompt and its start token; the closing token is left out if it is ``special``."""
     ids = tokenize([prompt]).flat
     return len(ids) - (1 if len(ids) and int(ids[-1]) in special else 0)
 
@@ -144,18 +146,18 @@ class Embedded(NamedTuple):
     """The vectors of N texts."""
 
     vectors: Tensor | Vectors  # (N, D) float32
-    cut: NDArray[np.int64]  # numbers of the texts that were longer than the limit and were cut
-    tokens: NDArray[np.int64]  # (N,) that were read of each text, special ones included
+    cut: NDArray[np.int64]  # numbers of the texts that exceeded the limit and were cut
+    tokens: NDArray[np.int64]  # (N,) tokens read of each text, with special ones
 
     @property
     def truncated(self) -> int:
-        """How many texts were cut, equal ones each."""
+        """How many texts were cut; equal texts count once each."""
         return len(self.cut)
 
 
 @dataclass
 class Heard:
-    """What the calls of `encode` in a block did, see `listening`."""
+    """What the calls of `encode` in a block did; see `listening`."""
 
     on_batch: OnBatch
     truncated: int = 0  # texts that were cut
@@ -166,9 +168,9 @@ _listener: ContextVar[Heard | None] = ContextVar("_listener", default=None)
 
 @contextmanager
 def listening(on_batch: OnBatch = None) -> Iterator[Heard]:
-    """Count what the calls of `encode` in this block cut, in place of a notice from each.
+    """Count the texts cut by calls of `encode` in this block, instead of a notice per call.
 
-    ``on_batch`` hears how many texts were done.
+    ``on_batch`` receives the number of texts done.
     """
     token = _listener.set(Heard(on_batch))
     try:
@@ -178,7 +180,7 @@ def listening(on_batch: OnBatch = None) -> Iterator[Heard]:
 
 
 def moving(bar: Any, rows: int, texts: int) -> Callable[[int], None]:
-    """For ``on_batch``: moves a bar by ``rows`` while the ``texts`` of these rows are encoded; both are numbers."""
+    """For ``on_batch``: moves a bar by ``rows`` while the ``texts`` of these rows are encoded (both are counts)."""
     done = 0
 
     def on_batch(count: int) -> None:
@@ -191,7 +193,7 @@ def moving(bar: Any, rows: int, texts: int) -> Callable[[int], None]:
 
 @contextmanager
 def reported(texts: int, bar: bool) -> Iterator[Callable[[int], object]]:
-    """A function that hears how many of N texts were done; it moves a bar, where one is shown."""
+    """A function that receives how many of N texts are done, and moves a bar if one is shown."""
     heard = _listener.get()
     further = None if heard is None else heard.on_batch
     if not bar:
@@ -219,10 +221,10 @@ def embed_texts(
     output_device: torch.device | None,
     on_batch: OnBatch = None,
 ) -> Embedded:
-    """Vectors of N texts in their order, a tensor on ``output_device``; None: an array, without torch.
+    """Vectors of N texts in order, as a tensor on ``output_device``; None: an array, without torch.
 
-    Equal texts are encoded once. While the backend runs a chunk of texts, a thread tokenizes the next: the Rust
-    tokenizer does not hold Python's lock.
+    Equal texts are encoded once. While the backend runs a chunk, a thread tokenizes the next: the Rust tokenizer
+    releases Python's lock.
     """
     numbers: dict[str, int] = {}
     rows = [numbers.setdefault(text, len(numbers)) for text in texts]
@@ -248,7 +250,7 @@ def embed_texts(
 
 
 def _empty(count: int, dimension: int, device: torch.device | None) -> Any:
-    """A tensor (N, D) float32 on a device, or an array; its numbers are whatever was there."""
+    """An uninitialised tensor (N, D) float32 on a device, or an array."""
     if device is None:
         return np.empty((count, dimension), np.float32)
     import torch
@@ -257,14 +259,13 @@ def _empty(count: int, dimension: int, device: torch.device | None) -> Any:
 
 
 def say_cut(truncated: int, texts: int, name: str, limit: int | None, what: str = "texts") -> None:
-    """A notice, once for a model and a limit, that of N texts some were longer and were cut; see `listening`."""
+    """Give a notice, once per model and limit, that some of N texts were cut; see `listening`."""
     heard = _listener.get()
     if heard is not None:
         heard.truncated += truncated
     elif truncated:
         say_once(
-            f"{truncated:,} of {texts:,} {what} are longer than max_seq_length = {limit} and were cut to {limit} "
-            "tokens",
+            f"{truncated:,} of {texts:,} {what} are longer than max_seq_length = {limit} tokens and were cut",
             key=f"cut: {name} at {limit}",
         )
 
@@ -279,9 +280,10 @@ def as_asked(
     tensor: bool,
     ranges: NDArray[np.float32] | None = None,
 ) -> Embeddings:
-    """Vectors (N, D) float32, cut, scaled, quantized (by ``ranges``, see `quantized`) and converted, in this order.
+    """Vectors (N, D) float32 after cutting, scaling, quantizing (by ``ranges``, see `quantized`) and conversion, in
+    this order.
 
-    ``tensor``: one tensor; else ``numpy``: an array; neither: a list of N tensors. What is an array stays one.
+    ``tensor``: one tensor; else ``numpy``: an array; neither: a list of N tensors. An array input gives an array.
     """
     if truncate_dim is not None:
         vectors = vectors[:, :truncate_dim]

@@ -1,4 +1,4 @@
-"""The README of a saved model."""
+"""README of a saved model: its model card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simcse_kit.objectives import OBJECTIVES, TERMS
 from simcse_kit.parts import is_named
 
 _PACKAGED = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}  # its name on the hub
-_HUB = "hf:"  # before the name of a data set there
+_HUB = "hf:"  # prefix of a data set's name on the hub
 _NOT_SHOWN = ("pooling", "device", "report_to", "eval_steps", "select", "merge", "gradient_checkpointing")
 
 
@@ -42,7 +42,7 @@ def model_card(
     from jinja2 import Environment
 
     pooling = str(record.get("pooling"))
-    pooler = POOLERS.known(pooling)  # a record alone runs no code
+    pooler = POOLERS.known(pooling)  # a record alone never runs code
     source = (files("simcse_kit") / "encoder" / "card.md.j2").read_text(encoding="utf-8")
     template = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
     start, data = str(record.get("model") or ""), str(record.get("data", {}).get("source", ""))
@@ -55,11 +55,11 @@ def model_card(
         pooled=pooler.snippet if pooler is not None and plain and not adapters else None,
         portable=portable and (pooler is None or pooler.st_mode is not None),
         own=pooling if is_named(pooling) else None,
-        why="LoRA adapters have to be put onto their base model first"
+        why="LoRA adapters must first be added to their base model"
         if adapters
-        else f"this model's way from them to the sentence vector ({pooling}) has parts that it does not load",
+        else f"it lacks modules that this model's pooling ({pooling}) needs",
         adapters=adapters,
-        data=data if dataset else PurePath(data).name,  # not where it lay
+        data=data if dataset else PurePath(data).name,  # without its local path
         dataset=dataset,
         start=PurePath(start).name if PurePath(start).is_absolute() else start,
         base=_on_the_hub(start),
@@ -71,7 +71,7 @@ def model_card(
 
 
 def _settings(training: dict[str, Any]) -> dict[str, str]:
-    """What a reader would want to know of a run, by name."""
+    """What a reader wants to know of a run, by name."""
     shown, needed = {}, _needed()
     for name, value in training.items():
         says_something = name not in _NOT_SHOWN and (name not in needed or training.get(needed[name]))
@@ -82,19 +82,19 @@ def _settings(training: dict[str, Any]) -> dict[str, str]:
 
 
 def _needed() -> dict[str, str]:
-    """Settings of objectives and terms that say nothing without another one: which one that is."""
+    """Settings of objectives and terms that have no effect without another one, and the name of that one."""
     parts = [field for part in (*OBJECTIVES, *TERMS) for field in fields(part)]
     return {field.name: field.metadata["needs"] for field in parts if field.metadata["needs"]}
 
 
 def _dataset(source: str) -> str | None:
-    """The hub's name of a data set; None for files and folders."""
+    """Hub name of a data set; None for files and folders."""
     name = source.removeprefix(_HUB).partition("#")[0].partition(":")[0]
     known = source.startswith(_HUB) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not Path(name).exists()
     return name if known else None
 
 
 def _on_the_hub(model: str) -> str | None:
-    """The hub's name of a start model; None for a folder."""
+    """Hub name of a start model; None for a folder."""
     name = _PACKAGED.get(model, model)
     return name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists() else None

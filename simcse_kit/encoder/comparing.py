@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ComparesTexts:
-    """``similarity`` of texts or vectors, by what a model's folder says; `SimCSE` is one."""
+    """``similarity`` of texts or vectors, with the function named in the model's folder; `SimCSE` inherits it."""
 
     settings: Settings
     encode: Callable[..., Any]
@@ -32,12 +32,12 @@ class ComparesTexts:
         """Similarity of strings (as in the original tool) or of vectors (as in sentence-transformers).
 
         Vectors (N, D), (M, D) give a tensor (N, M), by the folder's ``similarity_fn_name``. Strings are encoded and
-        compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy;
-        vectors may stand for the strings of one side. ``device``: move the model there first.
+        compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy.
+        Either side may be vectors instead of strings. ``device``: move the model there first.
         """
         from simcse_kit.losses.similarity import similarity  # of tensors
 
-        a, b = (list(x) if isinstance(x, Iterator) else x for x in (a, b))  # they are looked at before they are encoded
+        a, b = (list(x) if isinstance(x, Iterator) else x for x in (a, b))  # checked before encoding
         if not is_text(a) and not is_text(b):
             return similarity(a, b, self.settings.similarity_fn_name)
         left, right = (np.asarray(self.encode(x, device=device)) if is_text(x) else np.asarray(x) for x in (a, b))

@@ -1,4 +1,4 @@
-"""`CrossEncoder`: a model that reads two texts together and scores the pair; it ranks what a search has found."""
+"""`CrossEncoder`: reads two texts together and scores the pair; reranks search results."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from simcse_kit.errors import ModelError, UnsupportedModelError
 from simcse_kit.files import read_json
 from simcse_kit.types import Vectors
 
-_CHUNK = 1 << 12  # pairs that are sorted by length together
-_OWNER = "cross-encoder"  # on the hub, of models that are named without one
+_CHUNK = 1 << 12  # pairs sorted by length together
+_OWNER = "cross-encoder"  # owner on the hub of models named without one
 _EXAMPLE = "cross-encoder/ms-marco-MiniLM-L6-v2"
 
 Activation = Callable[[Tensor], Tensor]
@@ -41,16 +41,16 @@ class _Document(TypedDict):
 
 
 class RankedDocument(_Document, total=False):
-    """A document of `CrossEncoder.rank`: its place in the list, its score and, where asked for, its text."""
+    """A document in `CrossEncoder.rank`: its position in the list, its score and, if requested, its text."""
 
     text: str
 
 
 class CrossEncoder:
-    """Scores pairs of texts, which one model reads together: slower than comparing vectors, and more exact.
+    """Scores pairs of texts, reading both together: slower than comparing vectors, and more accurate.
 
-    Reads what sentence-transformers reads under this name, and gives the same scores: a sequence-classification model
-    with one output, and the activation that its folder names (none: sigmoid).
+    Loads the models that sentence-transformers loads under this name, with the same scores: a sequence-classification
+    model with one output, and the activation that its folder names (none: sigmoid).
 
     Args:
         name_or_path: a folder or a hub name; a name without an owner may be one of the hub's ``cross-encoder/``.
@@ -104,12 +104,12 @@ class CrossEncoder:
 
     @property
     def max_seq_length(self) -> int | None:
-        """Most tokens of a pair, special ones included; None: no limit."""
+        """Longest pair in tokens, with special ones; None: no limit."""
         return self._settings.max_seq_length
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self._device
 
     def predict(
@@ -120,9 +120,9 @@ class CrossEncoder:
         show_progress_bar: bool = False,
         activation_fn: Activation | None = None,
     ) -> Any:
-        """Scores of N pairs of texts, (N,) float32, the higher the nearer; one pair gives one number.
+        """Scores of N pairs of texts, (N,) float32, higher for closer pairs; one pair gives one number.
 
-        Pairs that are longer than ``max_seq_length`` are cut, which is said once.
+        Pairs longer than ``max_seq_length`` are cut, with one notice.
 
         Args:
             inputs: pairs (first, second), or one pair.
@@ -161,9 +161,9 @@ class CrossEncoder:
         show_progress_bar: bool = False,
         activation_fn: Activation | None = None,
     ) -> list[RankedDocument]:
-        """The ``top_k`` documents with the highest scores (None: all), best first, as sentence-transformers gives them.
+        """The ``top_k`` documents with the highest scores (None: all), best first, in sentence-transformers' form.
 
-        Each is ``{"corpus_id": place in documents, "score": score}``, with ``"text"`` where ``return_documents``.
+        Each is ``{"corpus_id": position in documents, "score": score}``, with ``"text"`` if ``return_documents``.
         """
         scores = self.predict(
             [(query, document) for document in documents],
@@ -214,7 +214,7 @@ def _columns(pairs: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
 
 
 def _transformer(folder: Path) -> Path:
-    """Where the model lies in its folder: a list of modules may name another place."""
+    """Folder of the model's files: a list of modules may name a subfolder."""
     if not (folder / "modules.json").is_file():
         return folder
     modules = read_json(folder / "modules.json", ModelError, list)
@@ -222,9 +222,11 @@ def _transformer(folder: Path) -> Path:
     if kinds == ["Transformer"]:
         return inside(folder, str(modules[0].get("path", "")), "modules.json")
     if "Pooling" in kinds:
-        raise ModelError(f"{folder} is a sentence encoder, which reads one text; name a cross-encoder: {_EXAMPLE}")
+        raise ModelError(
+            f"{folder} is a sentence encoder, which reads single texts; use a cross-encoder such as {_EXAMPLE}"
+        )
     raise UnsupportedModelError(
-        f"{folder}: a cross-encoder of {', '.join(kinds)} is not supported; one that is: {_EXAMPLE}"
+        f"{folder}: a cross-encoder of {', '.join(kinds)} is not supported; a supported one: {_EXAMPLE}"
     )
 
 
@@ -232,11 +234,13 @@ def _check_kind(name: str, config: Any) -> None:
     architecture = (config.architectures or [""])[0]
     if architecture.endswith("ForCausalLM"):
         raise UnsupportedModelError(
-            f"{name} is a {architecture}, a reranker by the words yes and no; supported are sequence-classification "
-            f"models with one output, such as {_EXAMPLE}"
+            f"{name} is a {architecture}, a reranker that answers yes or no in words; only "
+            f"sequence-classification models with one output are supported, such as {_EXAMPLE}"
         )
     if architecture.endswith("ForSequenceClassification") and config.num_labels != 1:
-        raise ModelError(f"{name} has {config.num_labels} outputs for a pair; a reranker has one, such as {_EXAMPLE}")
+        raise ModelError(
+            f"{name} has {config.num_labels} outputs per pair; a reranker has one output, such as {_EXAMPLE}"
+        )
 
 
 def _classifier(name: str, folder: Path, config: Any, *, trust_remote_code: bool) -> nn.Module:
@@ -247,8 +251,9 @@ def _classifier(name: str, folder: Path, config: Any, *, trust_remote_code: bool
     )
     if missing and not (config.architectures or [""])[0].endswith("ForSequenceClassification"):
         raise ModelError(
-            f"{name} is no cross-encoder: its config.json names {', '.join(config.architectures or ['nothing'])}, and "
-            f"it has no layer that gives a score. Name one such as {_EXAMPLE}"
+            f"{name} is not a cross-encoder: its config.json names "
+            f"{', '.join(config.architectures or ['nothing'])}, and it has no scoring layer. Use one such as "
+            f"{_EXAMPLE}"
         )
     require_weights(folder, missing)
     check_weights(folder, model)
@@ -256,18 +261,18 @@ def _classifier(name: str, folder: Path, config: Any, *, trust_remote_code: bool
 
 
 def _settings(folder: Path) -> Settings:
-    """What sentence-transformers keeps about the model beside its config."""
+    """Settings that sentence-transformers stores beside the model's config."""
     path = folder / "sentence_bert_config.json"
     values = read_json(path, ModelError) if path.is_file() else {}
     return Settings(max_seq_length=length_limit(values.get("max_seq_length"), path))
 
 
 def _activation(folder: Path, config: Any, *, trust_remote_code: bool) -> Activation:
-    """The activation that the folder names, by today's name or an older one; none: sigmoid."""
+    """The activation that the folder names, by its current or an older name; none: sigmoid."""
     file = folder / "config_sentence_transformers.json"
     values = read_json(file, ModelError) if file.is_file() else {}
     if values.get("default_prompt_name") is not None:
-        raise UnsupportedModelError(f"{folder}: a cross-encoder with a prompt of its own is not supported")
+        raise UnsupportedModelError(f"{folder}: a cross-encoder with its own prompt is not supported")
     path = (
         values.get("activation_fn")
         or (getattr(config, "sentence_transformers", None) or {}).get("activation_fn")

@@ -1,4 +1,4 @@
-"""Where a model runs."""
+"""The device on which a model runs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from simcse_kit.errors import ModelError
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, else the first accelerator, else the CPU; one that is not there is a `ModelError`."""
+    """The requested device, else the first accelerator, else the CPU. Raises a `ModelError` if it does not exist."""
     if device is None:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"cannot use device {str(device)!r}: {str(error).splitlines()[0]}") from error
     return chosen
 
 
 def all_devices() -> list[str]:
-    """A name for every accelerator, ``cuda:0`` and so on; without one, the CPU twice: a process on each."""
+    """Names of all accelerators, such as ``cuda:0``; without one, the CPU twice: one process each."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is None:
         return ["cpu"] * 2

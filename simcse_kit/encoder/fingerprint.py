@@ -1,4 +1,4 @@
-"""A model's identity: what its vectors depend on, and nothing else."""
+"""Identity of a model: everything its vectors depend on, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PROBES = (
 
 
 def fingerprint(encoder: Encoder, tokenizer: Any, settings: Settings) -> str:
-    """sha256 in hex over weights, pooling, head, length limit, prompts and what the tokenizer does.
+    """Hex sha256 over weights, pooling, head, length limit, prompts and the tokenizer's behaviour.
 
-    Not over path, dtype or device. The tokenizer enters by what it makes of a few probes: its file format may change
-    between versions of its library, its ids may not.
+    Independent of path, dtype and device. The tokenizer counts by its ids for a few probe texts, because its file
+    format may change between library versions.
     """
     digest = hashlib.sha256()
     post = [repr(module) for module in encoder.post]

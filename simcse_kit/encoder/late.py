@@ -1,4 +1,4 @@
-"""The part of a model that loads it: by its light form where that does, and in full when something asks for more."""
+"""Lazy loading of a model: its light form first, the full model when a call needs more."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from simcse_kit.encoder.modules import Encoder
     from simcse_kit.encoder.whole import WholeModel
 
-_loading = threading.RLock()  # the threads of a process load one model after the other
+_loading = threading.RLock()  # threads of a process load one model at a time
 
 
 class LoadsLate:
-    """Encoder, tokenizer and backend of a model, and what is read off them; `SimCSE` is one."""
+    """Encoder, tokenizer and backend of a model, and their properties; `SimCSE` inherits them."""
 
     settings: Settings
     record: dict[str, Any]
-    _asked: ModelRequest | None  # None: it was built in this process
+    _asked: ModelRequest | None  # None: built in this process
     _parts: Light | WholeModel
 
     def _open(self, asked: ModelRequest) -> None:
@@ -50,19 +50,19 @@ class LoadsLate:
         self._parts = whole_of_loaded(loaded, device)
 
     def load(self) -> Self:
-        """Load now what a later call would load, so that none waits for it; a server does. Returns the model."""
+        """Load now what a later call would load, so that no call waits; servers use it. Returns the model."""
         if not self._runs_light():
             self._whole()
         return self
 
     def _runs_light(self) -> bool:
-        """Whether all texts are encoded by the light form."""
+        """Whether the light form encodes all texts."""
         return isinstance(self._parts, Light) and not self._parts.few
 
     def _for_texts(
         self, texts: Sequence[str], output_device: torch.device | None
     ) -> tuple[Light | WholeModel, torch.device | None]:
-        """What encodes these texts, and where to: None is an array."""
+        """The model form that encodes these texts, and the output device; None is an array."""
         parts = self._parts
         if isinstance(parts, Light) and output_device is None and parts.takes(texts):
             return parts, None
@@ -71,7 +71,7 @@ class LoadsLate:
         return self._whole(), output_device or torch.device("cpu")
 
     def _whole(self) -> WholeModel:
-        """The model in full, loaded when it is first asked for."""
+        """The full model, loaded at first use."""
         if isinstance(self._parts, Light):
             with _loading:
                 if isinstance(self._parts, Light):
@@ -89,18 +89,18 @@ class LoadsLate:
 
     @property
     def encoder(self) -> Encoder:
-        """Backbone, pooling and head, a module of torch."""
+        """Backbone, pooling and head as a torch module."""
         return self._whole().encoder
 
     def with_encoder(self, encoder: Encoder) -> Self:
-        """The same model around another encoder."""
+        """The same model with another encoder."""
         other = copy.copy(self)
         other._parts = dataclasses.replace(self._whole(), encoder=encoder)
         return other
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer of transformers."""
+        """The transformers tokenizer."""
         return self._whole().tokenizer
 
     @tokenizer.setter
@@ -109,7 +109,7 @@ class LoadsLate:
 
     @property
     def backend(self) -> Backend:
-        """What runs the encoder."""
+        """The backend that runs the encoder."""
         return self.load()._parts.backend
 
     @property
@@ -119,19 +119,19 @@ class LoadsLate:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         import torch
 
         return torch.device("cpu") if self._runs_light() else self._whole().device
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
+        """Move the weights. Raises a `ModelError` for a device that does not exist or does not suit the backend."""
         self._whole().to(device)
         return self
 
     @property
     def max_seq_length(self) -> int | None:
-        """Longest input in tokens, special ones included; longer texts are cut, and it is said once."""
+        """Longest input in tokens, with special ones; longer texts are cut, with one notice."""
         return self.settings.max_seq_length
 
     @max_seq_length.setter
@@ -140,7 +140,7 @@ class LoadsLate:
 
     @contextmanager
     def full_length(self) -> Iterator[None]:
-        """Lift the length limit to the backbone's positions: the STS protocol does not cut sentences."""
+        """Raise the length limit to the backbone's positions: the STS protocol does not cut sentences."""
         before = self.settings.max_seq_length
         self.settings.max_seq_length = self._whole().longest
         try:

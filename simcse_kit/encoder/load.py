@@ -1,4 +1,4 @@
-"""From a model folder of any kind to an `Encoder`: the one place that decides on the pooling."""
+"""From a model folder of any kind to an `Encoder`: the only place that decides on the pooling."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from simcse_kit.encoder.probing import settle_padding
 from simcse_kit.encoder.settings import Settings, read_record
 from simcse_kit.errors import ModelError, UnknownPoolingError, say_once
 
-_ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # princeton-nlp/SimCSE's training checkpoints
-_OF_DECODERS = "last_token"  # the default of a decoder, whose last token alone has seen all others
+_ORIGINAL_CLASSES = ("BertForCL", "RobertaForCL")  # training checkpoints of princeton-nlp/SimCSE
+_OF_DECODERS = "last_token"  # default for a decoder, where only the last token has seen all others
 
 
 @dataclass
 class Loaded:
-    """An encoder with everything around it that a folder holds."""
+    """An encoder with everything else that its folder holds."""
 
     encoder: Encoder
     tokenizer: Any
     settings: Settings
     pooling_origin: str  # "argument", "folder", "table" or "default"
-    own_pooling: str | None  # that the folder or the table names: the start is a sentence encoder; None: a raw one
-    record: dict[str, Any]  # simcse_kit.json, empty for a foreign folder
-    folder: Path  # where the backbone's weights were read
+    own_pooling: str | None  # pooling named by folder or table: the start is a sentence encoder; None: a raw one
+    record: dict[str, Any]  # simcse_kit.json, empty for other tools' folders
+    folder: Path  # folder of the backbone's weights
 
 
 def load_encoder(
@@ -58,13 +58,13 @@ def load_encoder(
     local_files_only: bool = False,
     trust_remote_code: bool = False,
 ) -> Loaded:
-    """Load any of: our folders and checkpoints, sentence-transformers', plain ``AutoModel``'s, the original project's.
+    """Load a folder of ours or a checkpoint, or one of sentence-transformers, ``AutoModel`` or the original project.
 
-    The pooling is ``pooling``, else the folder's, else the table's, else ``default_pooling`` (of a decoder
-    `last_token`), else an error. A user's own pooling, ``module:attribute``, is imported where ``pooling`` names it;
-    where only the folder does, with ``trust_remote_code``. In ``training``, a head that no SimCSE model brings starts
-    fresh, and ``dropout`` overrides the config's. A folder of LoRA adapters names its base model, which is loaded
-    first, from the hub unless ``local_files_only``.
+    The pooling is ``pooling``, else the folder's, else the table's, else ``default_pooling`` (for a decoder
+    `last_token`), else an error. A user's own pooling, ``module:attribute``, is imported if ``pooling`` names it; if
+    only the folder names it, with ``trust_remote_code``. In ``training``, a missing head is initialised, and
+    ``dropout`` overrides the config's. A folder of LoRA adapters names its base model, which is loaded first, from the
+    hub unless ``local_files_only``.
     """
     folder = source.folder
     record = read_record(folder)
@@ -83,8 +83,8 @@ def load_encoder(
     pooler = POOLERS.get(chosen)
     if training and causal and pooler.reads_first_token:
         raise ModelError(
-            f"pooling {chosen}: {source.name} is a decoder, whose first token has seen no other; "
-            f"use {_OF_DECODERS} or mean"
+            f"pooling {chosen}: {source.name} is a decoder, whose first token sees no other token; use "
+            f"{_OF_DECODERS} or mean"
         )
     _check_layers(chosen, pooler, config)
 
@@ -102,7 +102,7 @@ def load_encoder(
     spare = None if own is None else {f"{own.prefix}.weight": own.weight, f"{own.prefix}.bias": own.bias}
     encoder = Encoder(backbone.model, chosen, post, pooler_prefix=backbone.pooler_prefix, spare_pooler=spare)
     if base == where and has_lora(encoder):
-        merge_lora(encoder)  # of a whole model's folder; written as adapters, they would find themselves in their base
+        merge_lora(encoder)  # from a complete model's folder; saved as adapters, they would be their own base
     brings_tokenizer = (where / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(where if brings_tokenizer else base, trust_remote_code=trust_remote_code)
     encoder.mask_id = _mask_id(source, modules, chosen, tokenizer)
@@ -132,29 +132,31 @@ def _choose_pooling(
         return source.known_pooling, "table"
     if original:
         raise ModelError(
-            f"{source.name} is a training checkpoint of the original SimCSE code, which does not say whether its MLP "
-            "stays: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: only in training)"
+            f"{source.name} is a training checkpoint of the original SimCSE code, which does not record whether "
+            "to keep its MLP: name the pooling, cls (supervised: MLP kept) or cls_before_pooler (unsupervised: "
+            "MLP only in training)"
         )
     if default is not None:
         return _OF_DECODERS if causal else default, "default"
     choices = "; ".join(f"{pooler.name}: {pooler.help}" for pooler in POOLERS)
-    raise UnknownPoolingError(
-        f"{source.name} does not say how its vectors are pooled, and it is not guessed; name one. {choices}"
-    )
+    raise UnknownPoolingError(f"{source.name} does not record how its vectors are pooled; name the pooling. {choices}")
 
 
 def _check_layers(pooling: str, pooler: Pooler, config: Any) -> None:
-    """Whether the backbone has the layers that are averaged."""
+    """Check that the backbone has the layers that are averaged."""
     if pooler.layers == OUTPUT:
         return
     depth = int(config.num_hidden_layers)
     for layer in pooler.layers:
         if not -depth - 1 <= layer <= depth:
-            raise ModelError(f"pooling {pooling} reads layer {layer}; this backbone has {depth}, 0 is its embeddings")
+            raise ModelError(
+                f"pooling {pooling} reads layer {layer}; this backbone has {depth} layers, and layer 0 is its "
+                "embeddings"
+            )
 
 
 def _backbone_of_original(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``bert.*`` / ``roberta.*`` without its prefix; the MLP, the LM head and old buffers are left out."""
+    """``bert.*`` / ``roberta.*`` without the prefix; drops the MLP, the LM head and old buffers."""
     bare: dict[str, Tensor] = {}
     for key, value in state.items():
         prefix, _, rest = key.partition(".")
@@ -174,12 +176,12 @@ def _post(
     config: Any,
     training: bool,
 ) -> list[nn.Module]:
-    """What comes after the pooled vector: the folder's modules, or a head and the folder's Normalize."""
+    """Modules after the pooled vector: the folder's modules, or a head and the folder's Normalize."""
     if modules is not None and pooling == modules.pooling:
         return modules.post
     kept: list[nn.Module] = [m for m in modules.post if isinstance(m, Normalize)] if modules else []
     if modules and len(kept) < len(modules.post):
-        say_once(f"pooling {pooling} instead of the folder's {modules.pooling}: the Dense of {source.name} is left out")
+        say_once(f"pooling {pooling} replaces the folder's {modules.pooling}: the Dense of {source.name} is not used")
     if not POOLERS.get(pooling).head:
         return kept
     return [_head(source, record, pooling, origin, backbone, state, config, training), *kept]
@@ -195,7 +197,7 @@ def _head(
     config: Any,
     training: bool,
 ) -> Dense:
-    """The dense + tanh of a pooling with a head, from where this kind of folder keeps it."""
+    """The dense + tanh of a pooling with a head, from the place where this kind of folder stores it."""
     size = hidden_size(config)
     dense = Dense(size, size)
     if "mlp.dense.weight" in state:
@@ -206,19 +208,19 @@ def _head(
     # their pooler.dense is SimCSE's MLP
     brings_head = source.known_pooling is not None or (recorded is not None and recorded.head)
     if training and not brings_head:
-        say_once(f"pooling {pooling}: {source.name} has no SimCSE head, so a new dense + tanh is trained from scratch")
+        say_once(f"pooling {pooling}: {source.name} has no SimCSE head; a new dense + tanh is trained from scratch")
         return Dense.fresh(size, std=float(getattr(config, "initializer_range", 0.02)))
     mode = POOLERS.get(pooling).st_mode
     bare = next((p.name for p in POOLERS if p.st_mode == mode and p.layers == OUTPUT and not p.head), "another")
     if backbone.pooler is None:
         raise ModelError(
-            f"{source.name} has no dense layer for pooling {pooling} ({POOLERS.get(pooling).help}); "
-            f"for the vector without it, which sentence-transformers calls {mode}, use {bare}"
+            f"{source.name} has no dense layer for pooling {pooling} ({POOLERS.get(pooling).help}); for the "
+            f"vector without it, called {mode} in sentence-transformers, use {bare}"
         )
     if origin == "argument" and pooling not in (source.known_pooling, record.get("pooling")):
         say_once(
-            f"pooling {pooling} of {source.name} is {POOLERS.get(pooling).help}, from its pooler.dense; "
-            f"the vector without it, which sentence-transformers calls {mode}, is {bare} here"
+            f"pooling {pooling} of {source.name} is {POOLERS.get(pooling).help}, from its pooler.dense; the "
+            f"vector without it, called {mode} in sentence-transformers, is pooling {bare} here"
         )
     dense.load_state_dict({"linear.weight": backbone.pooler.weight, "linear.bias": backbone.pooler.bias})
     return dense
@@ -227,22 +229,24 @@ def _head(
 def _mask_id(
     source: ModelSource, modules: SentenceTransformersFolder | None, pooling: str, tokenizer: Any
 ) -> int | None:
-    """The token that is read by a pooling of the mask token; None for other poolings."""
+    """Token id read by a pooling of the mask token; None for other poolings."""
     if not POOLERS.get(pooling).mask_token:
         return None
     if tokenizer.mask_token_id is None:
-        raise ModelError(f"pooling {pooling} needs a tokenizer with a mask token; that of {source.name} has none")
+        raise ModelError(
+            f"pooling {pooling} needs a tokenizer with a mask token; the tokenizer of {source.name} has none"
+        )
     if modules is not None and modules.mask_token not in (None, tokenizer.mask_token):
         raise ModelError(
-            f"{source.name}: its WordWeights picks the token {modules.mask_token!r}, which is not the tokenizer's mask "
-            f"token {tokenizer.mask_token!r}"
+            f"{source.name}: its WordWeights selects the token {modules.mask_token!r}, which is not the "
+            f"tokenizer's mask token {tokenizer.mask_token!r}"
         )
     return int(tokenizer.mask_token_id)
 
 
 def settle_length(settings: Settings, tokenizer: Any, backbone: nn.Module) -> None:
-    """The longest input: the folder's, else the tokenizer's, never more than the backbone's positions."""
-    if settings.max_seq_length is None and tokenizer.model_max_length < 1e9:  # 1e30 stands for "not known"
+    """The longest input: the folder's, else the tokenizer's, at most the backbone's positions."""
+    if settings.max_seq_length is None and tokenizer.model_max_length < 1e9:  # 1e30 means "unknown"
         settings.max_seq_length = int(tokenizer.model_max_length)
     limit = max_positions(backbone)
     if limit is not None:
@@ -253,5 +257,5 @@ def checked_length(value: int | None, limit: int | None, least: int) -> int | No
     """A length limit between ``least`` and the backbone's positions; None is the longest."""
     if value is not None and (value < least or (limit is not None and value > limit)):
         allowed = f"at least {least}" + ("" if limit is None else f" and at most the backbone's {limit} positions")
-        raise ModelError(f"max_seq_length must be {allowed} (tokens, special ones included); got {value}")
+        raise ModelError(f"max_seq_length must be {allowed} (tokens, with special ones); got {value}")
     return limit if value is None else value

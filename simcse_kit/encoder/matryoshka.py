@@ -1,4 +1,4 @@
-"""Whether a model was trained so that the first numbers of its vectors are vectors of their own (Matryoshka)."""
+"""Whether a model was trained with Matryoshka: the first numbers of its vectors work as shorter vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simcse_kit.errors import ModelError
 
 
 def is_matryoshka(name: str, record: dict[str, Any], config: Any) -> bool:
-    """Whether a model is known to be one: by its own record, by its configuration, or by the text of its card.
+    """Whether its record, its configuration or the text of its card show that a model is trained with Matryoshka.
 
     Args:
         name: its folder or hub name; only what is on the disk is read.

@@ -1,4 +1,4 @@
-"""The model itself: backbone, pooling, and what comes after the pooled vector."""
+"""The model itself: backbone, pooling, and the modules after the pooled vector."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Dense(nn.Module):
 
     @property
     def is_pooler(self) -> bool:
-        """Whether a BERT-like ``pooler.dense`` can hold it: square, with a bias, nothing added to it."""
+        """Whether a BERT-like ``pooler.dense`` can store it: square, with a bias, without adapters."""
         linear = self.linear
         return linear.in_features == linear.out_features and linear.bias is not None and not self.use_residual
 
     @classmethod
     def fresh(cls, features: int, *, std: float) -> Dense:
-        """A new dense + tanh head with BERT's initialisation: normal weights of deviation ``std``, zero bias."""
+        """A new dense + tanh head, initialised like BERT's: normal weights of standard deviation ``std``, zero bias."""
         dense = cls(features, features)
         nn.init.normal_(dense.linear.weight, std=std)
         nn.init.zeros_(dense.linear.bias)
@@ -60,7 +60,7 @@ class Dense(nn.Module):
 
 
 def projection_head(width: int) -> nn.Sequential:
-    """SimCLR's g (Chen et al., 2020, section 4.2), which stands before the loss in training only: (B, D) -> (B, D)."""
+    """SimCLR's g (Chen et al., 2020, section 4.2), used before the loss in training only: (B, D) -> (B, D)."""
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
 
@@ -75,7 +75,7 @@ class Normalize(nn.Module):
 class Encoder(nn.Module):
     """Backbone, pooling and ``post`` (Dense, Normalize): token ids (B, L) to sentence vectors (B, D).
 
-    Where the pooling has a head, the first module of ``post`` is its dense + tanh.
+    If the pooling has a head, the first module of ``post`` is its dense + tanh.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pooling = pooling  # the name under which it is recorded
+        self.pooling = pooling  # its name in records
         self.pooler: Pooler = POOLERS.get(pooling)
-        self.pooler_prefix = pooler_prefix  # where this architecture's own weights would keep the head
-        self.spare_pooler = spare_pooler  # the start model's, of no effect here
-        self.pads = True  # False: padding changes this backbone's vectors, so that a batch holds texts of one length
+        self.pooler_prefix = pooler_prefix  # where this architecture stores the head in its own weights
+        self.spare_pooler = spare_pooler  # of the start model; not used here
+        self.pads = True  # False: padding changes this backbone's vectors, so a batch holds texts of equal length
         self.mask_id = mask_id  # the tokenizer's mask token, for a pooling that reads it
         self._first_position = first_position(backbone)
-        self.run: Callable[..., Any] | None = None  # what runs the backbone in training steps, where not it itself
+        self.run: Callable[..., Any] | None = None  # runs the backbone in training steps; None: the backbone itself
         self.post = nn.ModuleList(post)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,18 +118,18 @@ class Encoder(nn.Module):
 
     @property
     def hidden_size(self) -> int:
-        """Width D of the token states."""
+        """Dimension D of the token states."""
         return hidden_size(self.config)
 
     @property
     def dimension(self) -> int:
-        """Width of the sentence vector."""
+        """Dimension of the sentence vector."""
         sizes = [module.linear.out_features for module in self.post if isinstance(module, Dense)]
         return int(sizes[-1]) if sizes else self.hidden_size
 
     @property
     def head(self) -> Dense | None:
-        """The dense + tanh of a pooling that has one, else None."""
+        """The dense + tanh of a pooling with a head, else None."""
         return self.post[0] if self.pooler.head else None  # type: ignore[return-value]
 
     def forward(
@@ -143,12 +143,12 @@ class Encoder(nn.Module):
         packing: Packing | None = None,
         run: Callable[..., Any] | None = None,
     ) -> Tensor:
-        """Ids (B, L) and mask (B, L), None where nothing is padded, to vectors (B, D).
+        """Ids (B, L) and mask (B, L), or None without padding, to vectors (B, D).
 
-        ``pool_mask`` (B, L) restricts the pooling further, to leave a prompt out of it. ``normalize=False`` leaves out
-        a closing Normalize: a head for the loss wants the vector itself. ``position_ids`` (B, L) or None for 0, 1, ...
-        ``packing``: where the padding is, which is left out inside `speed.packed.packed_attention`. ``run`` is called
-        in the backbone's place.
+        ``pool_mask`` (B, L) restricts the pooling further, to exclude a prompt. ``normalize=False`` skips a final
+        Normalize: a head for the loss needs the unscaled vector. ``position_ids`` (B, L) or None for 0, 1, ...
+        ``packing``: position of the padding, which is skipped inside `speed.packed.packed_attention`. ``run`` is called
+        instead of the backbone.
         """
         if run is None:
             steps = self.training and torch.is_grad_enabled()
@@ -175,19 +175,20 @@ class Encoder(nn.Module):
         return vectors
 
     def _mask_token(self, input_ids: Tensor) -> Tensor:
-        """Where the template's mask token is, the last one of each row: (B, L) -> (B, L)."""
+        """Mask of the template's mask token, the last one of each row: (B, L) -> (B, L)."""
         assert self.mask_id is not None
         mask = last_occurrence(input_ids, self.mask_id)
         if not torch.compiler.is_compiling() and not mask.any(dim=1).all():
             raise ModelError(
                 f"pooling {self.pooling}: a text has no mask token. The tokenizer needs a template with one: "
-                "simcse_kit.encoder.template.set_template(model.tokenizer, 'This sentence : \"[X]\" means [MASK].')"
+                'simcse_kit.encoder.template.set_template(model.tokenizer, \'This sentence : "[X]" means '
+                "[MASK].')"
             )
         return mask
 
 
 def hidden_size(config: Any) -> int:
-    """Width of the token states of any transformers config."""
+    """Dimension of the token states, from any transformers config."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     for name in ("hidden_size", "d_model", "dim"):
         if isinstance(getattr(text, name, None), int):
@@ -195,7 +196,7 @@ def hidden_size(config: Any) -> int:
     raise AttributeError(f"{type(config).__name__} names no hidden size")
 
 
-_steps = 0  # of all optimizers, from the first call of `version_of` on
+_steps = 0  # of all optimizers, since the first call of `version_of`
 
 
 def _count_step(*_: object) -> None:
@@ -205,14 +206,14 @@ def _count_step(*_: object) -> None:
 
 @functools.cache
 def _count_steps() -> None:
-    """Fused optimizers change weights without a new ``_version``; the hook is set on first use, not on import."""
+    """Fused optimizers change weights without a new ``_version``; the hook is installed at first use, not at import."""
     register_optimizer_step_post_hook(_count_step)
 
 
 def version_of(weights: Iterable[Tensor]) -> tuple[object, ...]:
-    """Another value after a weight was changed in place, or replaced, or after any optimizer's step.
+    """A value that changes when a weight is modified or replaced, and after every optimizer step.
 
-    Copies of weights and fingerprints are kept as long as it is the same.
+    Copies of weights and fingerprints are valid as long as it does not change.
     """
     _count_steps()
     return (_steps, *((weight._version, weight.data_ptr()) for weight in weights))

@@ -1,4 +1,4 @@
-"""Batches of token ids as tensors: padded, without a prompt's tokens, or without the padding."""
+"""Batches of token ids as tensors: padded, without the tokens of a prompt, or without padding."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from simcse_kit.encoder.tokens import padded
 
 
 def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[Tensor, Tensor | None]:
-    """`padded` ids (B, L) and their mask (B, L), None where nothing had to be padded, as tensors."""
+    """`padded` ids (B, L) and their mask (B, L), or None without padding, as tensors."""
     ids, mask = padded(rows, pad_id)
     return torch.from_numpy(ids), None if mask is None else torch.from_numpy(mask)
 
 
 def without_prompt(ids: Tensor, mask: Tensor | None, prompt_length: int) -> Tensor:
-    """The mask (B, L) of what is pooled: all but that many tokens at the beginning.
+    """The pooling mask (B, L): all tokens but that many at the start.
 
     >>> without_prompt(torch.tensor([[7, 8, 9, 5]]), None, 2).tolist()
     [[0, 0, 1, 1]]
@@ -31,14 +31,14 @@ def without_prompt(ids: Tensor, mask: Tensor | None, prompt_length: int) -> Tens
 
 
 class Packing(NamedTuple):
-    """Where the T tokens of B padded sentences stand, for a forward pass that leaves the padding out."""
+    """Positions of the T tokens of B padded sentences, for a forward pass without padding."""
 
     places: Tensor  # (T,) int64, among the B x L
-    starts: Tensor  # (B + 1,) int32: where each sentence begins among the T, and T
+    starts: Tensor  # (B + 1,) int32: start of each sentence among the T tokens, and T
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> Packing:
-        """The packing of sentences by their tokens, padded on the right to the longest.
+        """The packing of sentences from their tokens, padded on the right to the longest.
 
         >>> Packing.of([1, 3]).places.tolist(), Packing.of([1, 3]).starts.tolist()
         ([0, 3, 4, 5], [0, 1, 4])

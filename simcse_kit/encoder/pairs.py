@@ -14,19 +14,19 @@ from simcse_kit.encoder.tokens import CHARACTERS
 class TokenPairs(NamedTuple):
     """N pairs of texts, each pair one sequence of tokens."""
 
-    rows: list[dict[str, list[int]]]  # of each pair the inputs of the model by name: input_ids, token_type_ids
-    cut: int  # pairs that were longer than the limit and were cut
+    rows: list[dict[str, list[int]]]  # per pair the model's inputs by name: input_ids, token_type_ids
+    cut: int  # pairs that exceeded the limit and were cut
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each pair, special tokens included: (N,)."""
+        """Tokens of each pair, with special tokens: (N,)."""
         return np.array([len(row["input_ids"]) for row in self.rows], dtype=np.int64)
 
 
 def tokenize_pairs(tokenizer: Any, firsts: Sequence[str], seconds: Sequence[str], max_length: int | None) -> TokenPairs:
     """Token ids of N pairs with their special tokens, at most ``max_length`` tokens each (None: not cut).
 
-    Of a pair that is too long, the longer text is cut first, as in sentence-transformers.
+    If a pair is too long, the longer text is cut first, as in sentence-transformers.
     """
     if not firsts:
         return TokenPairs([], 0)
@@ -53,7 +53,7 @@ def tokenize_pairs(tokenizer: Any, firsts: Sequence[str], seconds: Sequence[str]
 
 
 def _is_cut(tokenizer: Any, batch: Any, number: int, first: str, second: str, max_length: int) -> bool:
-    """Whether a pair with as many tokens as are allowed had more."""
+    """Whether a pair of the maximum length was cut."""
     if getattr(batch, "encodings", None):
         return bool(batch.encodings[number].overflowing)
     return len(tokenizer(first, second, verbose=False)["input_ids"]) > max_length  # a tokenizer without Rust

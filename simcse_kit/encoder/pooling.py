@@ -1,7 +1,7 @@
-"""From token states to one vector a sentence, by the name of the pooling.
+"""From token states to one vector per sentence, by the name of the pooling.
 
-Sentences are padded on the right, so position 0 is a sentence's first token. A mask of ``None`` says that every
-token counts: batches of one exact length pay for no masking.
+Sentences are padded on the right, so position 0 is the first token. A mask of ``None`` means that every token counts:
+batches of one exact length need no masking.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ POOLERS: Mapping[str, Pooler] = poolers.POOLERS.by_name()
 
 
 def pooling_name(name: str) -> str:
-    """The name under which a pooling is recorded; an unknown one is a `ModelError` that lists the choices.
+    """The recorded name of a pooling. Raises a `ModelError` with the choices for an unknown one.
 
-    ``module:attribute`` of a user's own `Pooler` is imported, and stays as it is.
+    ``module:attribute`` of a user's own `Pooler` is imported, and its name stays.
 
     >>> pooling_name("avg")
     'mean'
@@ -31,13 +31,13 @@ def pooling_name(name: str) -> str:
 
 
 def recorded_pooling(name: str, *, trust_remote_code: bool = False) -> str:
-    """The same for a name that stands in a file: ``module:attribute`` is an error, unless ``trust_remote_code``."""
+    """The same for a name from a file: ``module:attribute`` is an error without ``trust_remote_code``."""
     poolers.POOLERS.get(name, recorded=True, trust_remote_code=trust_remote_code)
     return poolers.POOLERS.canonical(name)
 
 
 def last_occurrence(ids: Tensor, token_id: int) -> Tensor:
-    """A mask of the last ``token_id`` in each row, nowhere 1 in a row that has none: (B, L) -> (B, L)."""
+    """Mask of the last ``token_id`` in each row; all 0 in a row without it: (B, L) -> (B, L)."""
     found = (ids == token_id).int()
     return found * (found.flip(1).cumsum(1).flip(1) == 1)
 
@@ -45,7 +45,7 @@ def last_occurrence(ids: Tensor, token_id: int) -> Tensor:
 def pool(pooling: str | Pooler, hidden_states: Sequence[Tensor], mask: Tensor | None) -> Tensor:
     """Apply a pooling without its head: L+1 hidden states of (B, L, D), mask (B, L) -> (B, D).
 
-    Where only the output is needed, ``hidden_states`` may hold just that. The mask of a pooling that reads a mask token
+    If only the output is needed, ``hidden_states`` may hold only that. For a pooling that reads a mask token, the mask
     is `last_occurrence` of that token.
     """
     pooler = poolers.POOLERS.get(pooling) if isinstance(pooling, str) else pooling

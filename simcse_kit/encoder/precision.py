@@ -1,4 +1,4 @@
-"""How vectors are stored, in sentence-transformers' words."""
+"""Stored forms of vectors, with the names of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
-RANGES = "int8_ranges"  # the name under which a model's record keeps them
+RANGES = "int8_ranges"  # their key in a model's record
 
 
 class KeepsRanges:
-    """The part of a model that keeps ranges for int8 in its record, which is saved with it."""
+    """The part of a model that keeps int8 ranges in its record, which is saved with it."""
 
     record: dict[str, Any]
 
     @property
     def int8_ranges(self) -> NDArray[np.float32] | None:
-        """Smallest and largest value of each dimension (2, D) that int8 and uint8 stand for; None: each vector's own.
+        """Smallest and largest value of each dimension (2, D) for int8 and uint8; None: each vector's own.
 
-        Set it to what the vectors of your texts have: ``np.stack([vectors.min(0), vectors.max(0)])``.
+        Set it to the ranges of your own vectors: ``np.stack([vectors.min(0), vectors.max(0)])``.
         """
         kept = self.record.get(RANGES)
         try:
             return None if kept is None else checked_ranges(kept)
         except (ValueError, TypeError) as error:
-            raise ModelError(f"the model's {RANGES} cannot be used: {error}. Set them again, or to None") from error
+            raise ModelError(f"the model's {RANGES} are not valid: {error}. Set them again, or to None") from error
 
     @int8_ranges.setter
     def int8_ranges(self, ranges: ArrayLike | None) -> None:
@@ -41,24 +41,26 @@ class KeepsRanges:
             self.record[RANGES] = checked_ranges(ranges).tolist()
 
     def ranges_for(self, precision: str, ranges: ArrayLike | None, width: int) -> NDArray[np.float32] | None:
-        """What int8 and uint8 of vectors of this width stand for: ``ranges``, else the model's; None for others.
+        """Ranges for int8 and uint8 vectors of this width: ``ranges``, else the model's; None for other precisions.
 
-        Ranges that cannot be used, or are of another width, are a `ValueError`.
+        Raises a `ValueError` for ranges that are not valid or have another width.
         """
         quantizes = "int8" in precision
         found = checked_ranges(ranges) if ranges is not None else self.int8_ranges if quantizes else None
         if found is None or not quantizes:
             return None
         if found.shape[1] != width:
-            raise ValueError(f"ranges are of {found.shape[1]} dimensions; the vectors have {width}")
+            raise ValueError(f"ranges have {found.shape[1]} dimensions; the vectors have {width}")
         return found
 
 
 def checked_ranges(ranges: ArrayLike) -> NDArray[np.float32]:
-    """Ranges (2, D) that can be used; others are a `ValueError`."""
+    """Check ranges (2, D); raises a `ValueError` if they are not valid."""
     found = np.asarray(ranges, dtype=np.float32)
     if found.ndim != 2 or len(found) != 2:
-        raise ValueError(f"ranges are the smallest and the largest value of each dimension, (2, D); got {found.shape}")
+        raise ValueError(
+            f"ranges must hold the smallest and the largest value of each dimension, (2, D); got {found.shape}"
+        )
     if not np.isfinite(found).all() or (found[0] > found[1]).any():
         raise ValueError("ranges must be finite, and the smallest value no larger than the largest")
     return found
@@ -67,10 +69,10 @@ def checked_ranges(ranges: ArrayLike) -> NDArray[np.float32]:
 def quantized(
     vectors: Tensor | NDArray[Any], precision: str, ranges: NDArray[np.float32] | None = None
 ) -> NDArray[Any]:
-    """Vectors (N, D) float32 as they are stored: (N, D), or (N, D/8) for binary and ubinary.
+    """Vectors (N, D) float32 in stored form: (N, D), or (N, D/8) for binary and ubinary.
 
-    int8 and uint8 by ``ranges`` (2, D), as sentence-transformers does it; without, see `own_int8`, and uint8 is that
-    plus 128. So a text has the same numbers in every call.
+    int8 and uint8 use ``ranges`` (2, D), like sentence-transformers. Without ranges, see `own_int8`; uint8 is that plus
+    128. So a text has the same numbers in every call.
     """
     values: NDArray[np.float32] = vectors if isinstance(vectors, np.ndarray) else vectors.cpu().numpy()
     if precision in ("binary", "ubinary"):
@@ -85,7 +87,7 @@ def quantized(
 
 
 def own_int8(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Vectors (N, D), each by its own largest value, which becomes 127 or -127: cosines stay.
+    """Vectors (N, D), each scaled so that its largest absolute value becomes 127: cosines stay.
 
     >>> own_int8(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32)).tolist()
     [[64, -127], [0, 0]]

@@ -1,7 +1,7 @@
-"""What a backbone can be relied on for, tried with a few short texts before anything is encoded or trained.
+"""Tests of a backbone with a few short texts, before anything is encoded or trained.
 
-Backbones of the families in `SOUND` are not tried: their vectors do not depend on the batch, and bfloat16 is no trouble
-to them.
+Backbones of the families in `SOUND` are not tested: their vectors do not depend on the batch, and they work in
+bfloat16.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ SOUND = frozenset({
     "qwen2", "qwen3", "rembert", "roberta", "t5", "umt5", "xlm-roberta", "xlnet",
 })
 # fmt: on
-"""Model types that are known to be good."""
-_BESIDE = 1e-5  # 1 - cosine of a token's states alone and beside a longer text: more is not rounding
-_HALF = 0.98  # lowest cosine of a text's vectors in bfloat16 and float32; a sound model has above 0.999
+"""Model types that are known to work."""
+_BESIDE = 1e-5  # 1 - cosine of a token's states alone and beside a longer text; more is not rounding
+_HALF = 0.98  # lowest cosine of a text's vectors in bfloat16 and float32; sound models have above 0.999
 _TEXTS = (
     "The train was late.",
     "Nobody knew why the first train to the sea was late again that morning, although it had left the city in time.",
@@ -42,7 +42,7 @@ _TEXTS = (
 
 
 def is_sound(encoder: Encoder) -> bool:
-    """Whether the backbone is of a family that need not be tried: its model type, in transformers' own code."""
+    """Whether the backbone is of a family that needs no test: its model type, in transformers' own code."""
     backbone = encoder.backbone
     return encoder.config.model_type in SOUND and type(backbone).__module__.startswith("transformers.")
 
@@ -50,7 +50,7 @@ def is_sound(encoder: Encoder) -> bool:
 def probe_tokens(encoder: Encoder, tokenizer: Any) -> TokenTable:
     """Token ids of a short text and a longer one, cut at the backbone's positions.
 
-    Not by `tokenize`, which would find English strange to a vocabulary of another language.
+    Not with `tokenize`, which would give a notice for a vocabulary of another language.
     """
     limit = max_positions(encoder.backbone)
     ids = tokenizer(list(_TEXTS), truncation=limit is not None, max_length=limit, verbose=False)["input_ids"]
@@ -59,9 +59,9 @@ def probe_tokens(encoder: Encoder, tokenizer: Any) -> TokenTable:
 
 
 def settle_padding(encoder: Encoder, tokenizer: Any, *, name: str, identity: Callable[[], str]) -> None:
-    """Set ``encoder.pads``: whether a text's vector stays as it is beside a longer one, which the batch pads it to.
+    """Set ``encoder.pads``: whether a text's vector stays the same if a longer text in the batch adds padding.
 
-    Where it does not, batches hold texts of one length, and that is said.
+    If it does not, batches hold texts of equal length, with a notice.
 
     Args:
         encoder: what is tried, in float32 and evaluation mode.
@@ -82,23 +82,22 @@ def settle_padding(encoder: Encoder, tokenizer: Any, *, name: str, identity: Cal
     path = cache_folder() / "padding" / f"{identity()}-{transformers.__version__}.json"
     try:
         cosine = float(read_json(path)["cosine"])
-    except (OSError, SimCSEKitError, KeyError, TypeError, ValueError):  # not tried yet, or not readable
+    except (OSError, SimCSEKitError, KeyError, TypeError, ValueError):  # not tested yet, or not readable
         cosine = beside_a_longer_one(encoder, probe_tokens(encoder, tokenizer), tokenizer.pad_token_id, name)
         _keep(path, cosine)
     encoder.pads = cosine > 1 - _BESIDE
     if not encoder.pads:
         say_once(
-            f"{name}: with {type(encoder.backbone).__name__}, a text's vector changes beside a longer text (cosine "
-            f"{cosine:.4f}), because padding is not masked everywhere. So each batch holds texts of one length here. "
-            "sentence-transformers gives the same vectors with batch_size=1"
+            f"{name}: with {type(encoder.backbone).__name__}, a text's vector changes beside a longer text "
+            f"(cosine {cosine:.4f}), because not all padding is masked. So each batch holds texts of equal "
+            "length here. sentence-transformers gives the same vectors with batch_size=1"
         )
 
 
 def _attends_by_length(backbone: Any) -> bool:
     """Whether it is a BigBird, whose attention is sparse for long batches and full for short ones.
 
-    A short batch leaves it full for all that come after: that is put back, so that a text's vector does not depend on
-    the texts before it.
+    After a short batch it stays full. Restore it, so that a text's vector does not depend on earlier texts.
     """
     if getattr(backbone, "attention_type", None) != "block_sparse":
         return False
@@ -111,7 +110,7 @@ def _sparse_again(backbone: Any, _: Any) -> None:
 
 
 def _keep(path: Any, cosine: float) -> None:
-    """Write the answer down; where the cache cannot be written, the next load tries again."""
+    """Store the answer; if the cache is not writable, the next load tests again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with staged_file(path) as staging:
@@ -128,7 +127,7 @@ def beside_a_longer_one(encoder: Encoder, tokens: TokenTable, pad_id: int, name:
         with left_as_it_was(encoder), torch.inference_mode():
             alone = _states(encoder, [short], pad_id, device)[0]
             beside = _states(encoder, [short, long], pad_id, device)[0, : len(short)]
-    except Exception as error:  # the model's own code fails in ways of its own
+    except Exception as error:  # the model's own code may raise any error
         raise ModelError(
             f"{name}: {type(encoder.backbone).__name__} cannot encode {_TEXTS[0]!r}: {_reason(error)}"
         ) from error
@@ -136,24 +135,24 @@ def beside_a_longer_one(encoder: Encoder, tokens: TokenTable, pad_id: int, name:
 
 
 def half_fault(encoder: Encoder, embed: Callable[[], Tensor], exact: Callable[[], Tensor]) -> str | None:
-    """What is wrong with vectors (N, D) in bfloat16, seen beside those in float32; None: nothing."""
+    """The fault of vectors (N, D) in bfloat16, compared with float32; None if there is none."""
     with left_as_it_was(encoder):
         try:
             whole = exact()
-        except Exception:  # not bfloat16's fault; encoding will say it
+        except Exception:  # not a fault of bfloat16; encoding will report it
             return None
         try:
             half = embed()
         except Exception as error:
             return _reason(error)
     if not bool(torch.isfinite(half).all()):
-        return "its vectors are no finite numbers"
+        return "its vectors are not finite"
     cosine = float(cosine_similarity(half.double(), whole.double(), dim=-1).min())
     return None if cosine > _HALF else f"its vectors have a cosine of {cosine:.3f} with those in float32"
 
 
 def half_fault_in_training(encoder: Encoder, tokenizer: Any) -> str | None:
-    """The same for states in training mode under autocast."""
+    """The same for states in training mode with autocast."""
     if is_sound(encoder):
         return None
     device = next(encoder.parameters()).device
@@ -169,12 +168,12 @@ def half_fault_in_training(encoder: Encoder, tokenizer: Any) -> str | None:
                 states = _states(encoder, rows, pad_id, device)
         except Exception as error:
             return _reason(error)
-    return None if bool(torch.isfinite(states).all()) else "its states are no finite numbers"
+    return None if bool(torch.isfinite(states).all()) else "its states are not finite"
 
 
 @contextmanager
 def left_as_it_was(encoder: Encoder) -> Iterator[None]:
-    """Put random generators and the mode of every module back afterwards."""
+    """Restore random generators and the mode of every module afterwards."""
     device = next(encoder.parameters()).device
     training = {module: module.training for module in encoder.modules()}
     states = random.getstate(), np.random.get_state()

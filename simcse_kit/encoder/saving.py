@@ -1,4 +1,4 @@
-"""A model's record and card, and its way to the hub."""
+"""A model's record and card, and uploading to the hub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from simcse_kit.files import staged_file, write_json
 
 
 def write_card(folder: Path, encoder: Encoder, settings: Settings, record: dict[str, Any], dimension: int) -> None:
-    """Write the record and the README, each there whole or not at all; vectors have ``dimension`` D."""
+    """Write the record and the README, each atomically; vectors have ``dimension`` D."""
     record = record | {"format_version": 1, "pooling": encoder.pooling}
     record["parts"] = used_parts(record)
     card = model_card(
@@ -38,7 +38,7 @@ def write_card(folder: Path, encoder: Encoder, settings: Settings, record: dict[
 
 
 def upload(save: Callable[[Path], None], repo_id: str, *, private: bool | None, commit_message: str | None) -> str:
-    """Put what ``save`` writes into the hub repository ``owner/name``, made if it is not there; returns its URL."""
+    """Upload what ``save`` writes to the hub repository ``owner/name``, created if missing; returns its URL."""
     from huggingface_hub import HfApi
 
     api = HfApi()

@@ -1,4 +1,4 @@
-"""What a model's folder says beside weights, and which of its files are the model's. No heavy import."""
+"""Settings of a model's folder besides weights, and which files belong to the model. No heavy import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simcse_kit.files import read_json
 
 RECORD = "simcse_kit.json"
 
-_OF_A_MODEL = re.compile(  # by their path in the folder; transformers' and sentence-transformers' names
+_OF_A_MODEL = re.compile(  # by path in the folder; names of transformers and sentence-transformers
     r"modules\.json|README\.md|simcse_kit\.json|config\.json|generation_config\.json|config_sentence_transformers\.json"
     r"|sentence_\w+_config\.json|model(-\d+-of-\d+)?\.safetensors|pytorch_model(-\d+-of-\d+)?\.bin"
     r"|(model\.safetensors|pytorch_model\.bin)\.index\.json|adapter_config\.json|adapter_model\.(safetensors|bin)"
@@ -23,7 +23,7 @@ _OF_A_MODEL = re.compile(  # by their path in the folder; transformers' and sent
 
 
 def is_model_file(path: str) -> bool:
-    """Whether a file of a model's folder belongs to the model, so that one that is saved there replaces or removes it.
+    """Whether a file in a model's folder belongs to the model; saving another model there replaces or removes it.
 
     >>> is_model_file("2_Dense/config.json"), is_model_file("checkpoint-3/config.json"), is_model_file("notes.txt")
     (True, False, False)
@@ -33,10 +33,10 @@ def is_model_file(path: str) -> bool:
 
 @dataclass
 class Settings:
-    """What a folder says beside weights: how text becomes tokens, and how vectors are compared."""
+    """Settings of a folder besides weights: how text becomes tokens, and how vectors are compared."""
 
-    max_seq_length: int | None = None  # tokens, special ones included; None: no limit
-    prompts: dict[str, str] = field(default_factory=lambda: {"query": "", "document": ""})  # sentence-transformers' own
+    max_seq_length: int | None = None  # tokens, with special ones; None: no limit
+    prompts: dict[str, str] = field(default_factory=lambda: {"query": "", "document": ""})  # of sentence-transformers
     default_prompt_name: str | None = None
     similarity_fn_name: str = "cosine"
     truncate_dim: int | None = None
@@ -45,7 +45,7 @@ class Settings:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What our own file in a model's folder says; nothing where it is not there."""
+    """Content of our own file in a model's folder; empty if it does not exist."""
     found = read_json(folder / RECORD, ModelError) if (folder / RECORD).is_file() else {}
     if not isinstance(found, dict):
         raise ModelError(f"{folder / RECORD}: expected a JSON object, found {found!r:.60}")

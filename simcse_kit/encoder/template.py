@@ -1,8 +1,8 @@
-"""PromptBERT's templates (Jiang et al., 2022): kept in the tokenizer, and taken out of the vector in training.
+"""PromptBERT's templates (Jiang et al., 2022): stored in the tokenizer, and subtracted from the vector in training.
 
-A template is a text with [X] where the sentence goes and [MASK] where its vector is read off (pooling ``mask``). It
-lives in the post-processor of a fast tokenizer, beside CLS and SEP: whoever loads the saved tokenizer gets it, and
-truncation shortens the sentence only.
+A template is a text with [X] for the sentence and [MASK] where its vector is read (pooling ``mask``). It is part of the
+post-processor of a fast tokenizer, with CLS and SEP: a saved tokenizer keeps it, and truncation shortens only the
+sentence.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from simcse_kit.encoder.backbone import first_position
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError
 
-_PIECE = "template: "  # begins the names of a template's two halves in the tokenizer file
-_FILLER = "a"  # stands for the sentence
+_PIECE = "template: "  # prefix of the names of a template's two halves in the tokenizer file
+_FILLER = "a"  # placeholder of the sentence
 
-Pieces = list[tuple[str, list[int]]]  # names in the post-processor, and the token ids that they stand for
+Pieces = list[tuple[str, list[int]]]  # names in the post-processor, and their token ids
 
 
 class TemplateSpan(NamedTuple):
-    """How many tokens a tokenizer puts around every text, with or without a template."""
+    """Number of tokens that a tokenizer adds to every text, with or without a template."""
 
-    prefix: int  # before the sentence, CLS included
-    suffix: int  # after the sentence, SEP included
+    prefix: int  # before the sentence, with CLS
+    suffix: int  # after the sentence, with SEP
 
 
 def set_template(tokenizer: Any, text: str | None) -> None:
-    """Make a tokenizer put every single text into the template ``text``, in place of one that it has; None: into none.
+    """Make a tokenizer put every single text into the template ``text``, replacing its current one; None: no template.
 
-    The template's tokens are those of the whole text with its [X] filled in. Special tokens that a sentence spells out
-    itself, "[MASK]" too, are plain text while there is a template. To save the tokenizer, see `portable`.
+    The template's tokens are those of the whole text with [X] filled in. Special tokens that a sentence spells out,
+    such as "[MASK]", are plain text while there is a template. To save the tokenizer, see `portable`.
 
     Raises:
         ModelError: no fast tokenizer, no mask token, or a template without exactly one [X] and then one [MASK].
     """
     if not tokenizer.is_fast:
-        raise ModelError(f"a template needs a fast tokenizer (tokenizer.json); {type(tokenizer).__name__} is none")
+        raise ModelError(f"a template needs a fast tokenizer (tokenizer.json); {type(tokenizer).__name__} is not one")
     first, last = _special_tokens(tokenizer)
     prefix: Pieces = []
     suffix: Pieces = []
@@ -57,7 +57,7 @@ def set_template(tokenizer: Any, text: str | None) -> None:
 
 @contextmanager
 def using_template(tokenizer: Any, text: str | None) -> Iterator[None]:
-    """Inside the ``with`` another template, or none: for the second view of a training pair."""
+    """Inside the ``with``, another template or none: for the second view of a training pair."""
     backend = tokenizer.backend_tokenizer
     before = backend.post_processor, backend.pre_tokenizer, tokenizer.split_special_tokens
     try:
@@ -68,24 +68,24 @@ def using_template(tokenizer: Any, text: str | None) -> Iterator[None]:
 
 
 def template_length(tokenizer: Any) -> int:
-    """Tokens that a tokenizer's template takes, CLS and SEP apart; 0 without one.
+    """Tokens of a tokenizer's template, without CLS and SEP; 0 without a template.
 
-    A length limit counts them too: for sentences of 32 tokens with CLS and SEP it is 32 plus this.
+    A length limit includes them: for sentences of 32 tokens with CLS and SEP it is 32 plus this.
     """
     return sum(len(ids) for part in _template_pieces(tokenizer) for _, ids in part)
 
 
 def template_span(tokenizer: Any) -> TemplateSpan:
-    """Tokens before and after every sentence; between them lies the sentence, ``row[prefix : len(row) - suffix]``."""
+    """Tokens before and after every sentence; the sentence is ``row[prefix : len(row) - suffix]``."""
     prefix, suffix = _around(tokenizer)
     return TemplateSpan(len(prefix), len(suffix))
 
 
 def portable(tokenizer: Any) -> Any:
-    """The tokenizer to save: itself, or with a template a copy of transformers' general class.
+    """The tokenizer to save: itself, or with a template a copy in transformers' general class.
 
-    The classes of some architectures (BERT, RoBERTa) set up their own post-processor when they are loaded, and a
-    template would be gone.
+    The classes of some architectures (BERT, RoBERTa) set their own post-processor when loaded, which would remove a
+    template.
     """
     if not template_length(tokenizer):
         return tokenizer
@@ -109,12 +109,12 @@ def _checked(tokenizer: Any, text: str) -> tuple[str, str]:
         raise ModelError("a template needs a tokenizer with a mask token; this one has none")
     before, _, after = text.replace("[MASK]", mask).partition("[X]")
     if "[X]" in after or mask in before or after.count(mask) != 1:
-        raise ModelError(f"a template has one [X], for the sentence, and one [MASK] after it; got {text!r}")
+        raise ModelError(f"a template has one [X] for the sentence and one [MASK] after it; got {text!r}")
     return before, after
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Ids before and after every single text, whatever kind the post-processor is."""
+    """Ids before and after every single text, for any kind of post-processor."""
     encoded = tokenizer(_FILLER, return_special_tokens_mask=True, verbose=False)
     ids = encoded["input_ids"]
     content = [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
@@ -122,7 +122,7 @@ def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def _special_tokens(tokenizer: Any) -> tuple[Pieces, Pieces]:
-    """`_around` without a template: CLS and SEP, a piece for each token."""
+    """Like `_around` without a template: CLS and SEP, one piece per token."""
     prefix, suffix = _around(tokenizer)
     before, after = (sum(len(ids) for _, ids in part) for part in _template_pieces(tokenizer))
     first, last = prefix[: len(prefix) - before], suffix[after:]
@@ -147,7 +147,7 @@ def _template_pieces(tokenizer: Any) -> tuple[Pieces, Pieces]:
 
 
 def _halves(tokenizer: Any, before: str, after: str) -> tuple[Pieces, Pieces]:
-    """Token ids of a template's halves as they are around a word, so that "means" is a word after a space."""
+    """Token ids of a template's halves around a word, so that "means" is tokenized as after a space."""
     whole = before + _FILLER + after
     encoded = tokenizer(
         whole, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=False, verbose=False
@@ -158,14 +158,14 @@ def _halves(tokenizer: Any, before: str, after: str) -> tuple[Pieces, Pieces]:
     last = sum(begin < stop for begin, _ in offsets)
     if any(begin < start or end > stop for begin, end in offsets[first:last]) or first >= last:
         raise ModelError(
-            f"this vocabulary joins the template to the sentence: put a space on both sides of [X] in "
+            "this vocabulary merges the template with the sentence: put spaces around [X] in "
             f"{before + '[X]' + after!r}"
         )
     return [(_PIECE + before, ids[:first])], [(_PIECE + after, ids[last:])]
 
 
 def _set_prefix_space(tokenizer: Any, wanted: bool) -> None:
-    """Byte-level BPE: whether a text's first word is one after a space, as it is behind a space before [X]."""
+    """For byte-level BPE: tokenize a text's first word as after a space, if there is one before [X]."""
     backend = tokenizer.backend_tokenizer
     state = {} if backend.pre_tokenizer is None else json.loads(backend.pre_tokenizer.__getstate__())
     if state.get("type") == "ByteLevel":
@@ -175,7 +175,7 @@ def _set_prefix_space(tokenizer: Any, wanted: bool) -> None:
 
 
 def _post_processor(tokenizer: Any, first: Pieces, prefix: Pieces, suffix: Pieces, last: Pieces) -> Any:
-    """``first prefix TEXT suffix last``; two texts at once, which no encoder gets, are ``first A last B last``."""
+    """``first prefix TEXT suffix last``; two texts, which encoders never get, become ``first A last B last``."""
     from tokenizers.processors import TemplateProcessing
 
     def part(pieces: Pieces, type_id: int = 0) -> list[dict[str, Any]]:
@@ -201,12 +201,12 @@ def _post_processor(tokenizer: Any, first: Pieces, prefix: Pieces, suffix: Piece
 
 
 def template_bias(encoder: Encoder, input_ids: Tensor, attention_mask: Tensor | None, span: TemplateSpan) -> Tensor:
-    """The vector of each row's template alone, its tokens where they stand in the row: (B, L), (B, L) -> (B, D).
+    """The vector of each row's bare template, at its positions in the row: (B, L), (B, L) -> (B, D).
 
-    Template denoising (Jiang et al., 2022, 3.3) takes it from the sentence's vector, in training only. Rows are padded
-    on the right. Rows of one length and one template share one pass, in the mode that the encoder is in; the gradient
-    flows. Where a backbone's positions come from embeddings alone, the sentence is left out; elsewhere it is there and
-    nothing attends to it.
+    Template denoising (Jiang et al., 2022, 3.3) subtracts it from the sentence's vector, in training only. Rows are
+    padded on the right. Rows of equal length and template share one pass, in the encoder's current mode; the gradient
+    flows. If a backbone gets positions only from embeddings, the sentence is left out; otherwise it stays and nothing
+    attends to it.
     """
     if attention_mask is None:
         attention_mask = torch.ones_like(input_ids)
@@ -216,7 +216,7 @@ def template_bias(encoder: Encoder, input_ids: Tensor, attention_mask: Tensor | 
     kinds, kind = torch.unique(torch.cat([input_ids.gather(1, places), places], 1), dim=0, return_inverse=True)
     first = first_position(encoder.backbone)
     if first is not None:
-        ids, positions = kinds.chunk(2, dim=1)  # (K, T): K templates at their places
+        ids, positions = kinds.chunk(2, dim=1)  # (K, T): K templates at their positions
         vectors = encoder(ids, None, position_ids=first + positions, normalize=False)
     else:
         numbers = torch.arange(len(kind), device=kind.device)

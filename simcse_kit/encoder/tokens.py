@@ -1,4 +1,4 @@
-"""Sentences as token ids, and batches of them by length: integers only, no model in sight."""
+"""Sentences as token ids, and batches of them by length: only integers, no model."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from numpy.typing import NDArray
 from simcse_kit.encoder.settings import Settings
 from simcse_kit.errors import say_once
 
-_CHUNK = 8192  # sentences that go to the tokenizer at once
-CHARACTERS = 256  # of a text for each token that is kept: what is behind them would cost memory and be cut anyway
+_CHUNK = 8192  # sentences per call of the tokenizer
+CHARACTERS = 256  # characters of a text per kept token: the rest would cost memory and be cut anyway
 
 
 class TokenTable(NamedTuple):
-    """N token sequences in one flat array: 4 bytes a token, however many sentences."""
+    """N token sequences in one flat array: 4 bytes per token."""
 
     flat: NDArray[np.int32]
     offsets: NDArray[np.int64]  # (N + 1,)
-    truncated: int  # sentences that were longer than the limit and were cut
+    truncated: int  # sentences that exceeded the limit and were cut
     cut: Sequence[int] = ()  # their numbers
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sentence, special tokens included: (N,)."""
+        """Tokens of each sentence, with special tokens: (N,)."""
         return np.diff(self.offsets)
 
     def rows(self, indices: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.int32]]:
-        """The token ids of the named sentences."""
+        """The token ids of the selected sentences."""
         return [self.flat[self.offsets[i] : self.offsets[i + 1]] for i in indices]
 
 
 def tokenize_by(
     settings: Settings, tokenizer: Any, sentences: Sequence[str], max_length: int | None = None
 ) -> TokenTable:
-    """`tokenize` as a model's settings say; ``max_length`` goes before theirs."""
+    """`tokenize` with a model's settings; ``max_length`` overrides theirs."""
     texts = [text.lower() for text in sentences] if settings.do_lower_case else sentences
     return tokenize(tokenizer, texts, settings.max_seq_length if max_length is None else max_length)
 
@@ -44,8 +44,8 @@ def tokenize_by(
 def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -> TokenTable:
     """Token ids of N sentences with their special tokens, cut at ``max_length`` tokens (None: not cut).
 
-    What was cut is counted; a text whose vocabulary this is not (many unknown tokens, or words in single letters) is
-    noticed and said once.
+    Counts sentences that were cut. Gives a notice if the vocabulary does not suit the text (many unknown tokens, or
+    words split into letters).
     """
     parts: list[NDArray[np.int32]] = []
     lengths: list[int] = []
@@ -65,7 +65,7 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
             verbose=False,
         )
         for ids in batch["input_ids"]:
-            ids = ids or [tokenizer.pad_token_id]  # "" where no special tokens are added: the model needs one token
+            ids = ids or [tokenizer.pad_token_id]  # "" if no special tokens are added: the model needs one token
             parts.append(np.asarray(ids, dtype=np.int32))
             lengths.append(len(ids))
         if max_length is not None:
@@ -84,7 +84,7 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_length: int | None) -
 
 
 def _cut_characters(tokenizer: Any, batch: Any, sentences: Sequence[str], max_length: int) -> list[tuple[int, int]]:
-    """The number of each sentence that was cut, and the characters that it lost, white space apart."""
+    """The number of each cut sentence, and how many characters it lost, without white space."""
     if getattr(batch, "encodings", None):
         return [
             (number, _characters(text[max(end for _, end in encoding.offsets) :]))
@@ -104,28 +104,29 @@ def _characters(text: str) -> int:
 
 
 def _notice_foreign_vocabulary(tokenizer: Any, table: TokenTable, characters: int) -> None:
-    """Say once when the vocabulary does not fit the language of the text; ``characters`` were made into the tokens.
+    """Give one notice if the vocabulary does not suit the text's language; ``characters``: length of the tokenized
+    text.
 
-    Two signs: unknown tokens, and words that fall apart into letters (Korean on BERT's English vocabulary becomes more
-    tokens than characters, few of them unknown). Scripts that are written without spaces are one token a character
-    even in their own vocabulary, hence the bound above 1.
+    Two signs: unknown tokens, and words split into letters (with BERT's English vocabulary, Korean gives more tokens
+    than characters, few of them unknown). Scripts without spaces have one token per character even in their own
+    vocabulary, so the limit is above 1.
     """
     count = int(table.offsets[-1]) - tokenizer.num_special_tokens_to_add() * len(table.lengths)
-    if count < 50:  # too little to tell
+    if count < 50:  # too little text to decide
         return
     unknown_id = getattr(tokenizer, "unk_token_id", None)
     unknown = 0 if unknown_id is None else int((table.flat == unknown_id).sum())
     if unknown > 0.05 * count or count > 1.1 * characters:
         say_once(
-            f"the text hardly fits this model's vocabulary: {100 * unknown / count:.1f} % unknown tokens, "
-            f"{count / max(characters, 1):.1f} tokens a character (English on its own vocabulary: about 0.25). "
-            "Is this a model for the language of the text?",
+            f"the text does not suit this model's vocabulary: {100 * unknown / count:.1f} % unknown tokens, "
+            f"{count / max(characters, 1):.1f} tokens per character (English in its own vocabulary: about "
+            "0.25). Is the model for the language of the text?",
             key=f"foreign vocabulary: {getattr(tokenizer, 'name_or_path', '')}",
         )
 
 
 def padded(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Right-padded ids (B, L) and their mask (B, L), or None as the mask where nothing had to be padded."""
+    """Right-padded ids (B, L) and their mask (B, L); the mask is None without padding."""
     width = max(len(row) for row in rows)
     if all(len(row) == width for row in rows):
         return np.stack(rows).astype(np.int64), None
@@ -140,10 +141,10 @@ def padded(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.i
 def length_batches(
     lengths: NDArray[np.int64], batch_size: int | None = None, max_tokens: int | None = None, *, pads: bool = True
 ) -> Iterator[NDArray[np.int64]]:
-    """Indices in batches, longest sentences first, of one exact length where there are enough.
+    """Indices in batches, longest sentences first, of equal length if there are enough.
 
     A batch holds at most ``batch_size`` sentences and ``max_tokens`` tokens with padding, at least one sentence. It
-    ends at a change of length once it is half full: fuller batches pay for padding, emptier ones for calls. Without
+    ends at a change of length if it is at least half full: fuller batches cost padding, smaller ones calls. Without
     ``pads`` it ends at every change of length, and nothing is padded.
 
     >>> [batch.tolist() for batch in length_batches(np.array([5, 9, 5, 9, 9, 3]), 4)]
@@ -169,16 +170,16 @@ def length_batches(
 
 
 def length_groups(lengths: NDArray[np.int64], groups: int) -> list[NDArray[np.int64]]:
-    """All indices in ``groups`` runs of equal size by length, for the forward passes of one training step.
+    """All indices in ``groups`` groups of equal size, sorted by length, for the forward passes of one training step.
 
-    Every sentence is encoded independently, so the grouping leaves the loss as it is and saves padding.
+    Sentences are encoded independently, so grouping saves padding and does not change the loss.
     """
     order = np.argsort(lengths, kind="stable")
     return [part for part in np.array_split(order, max(1, min(groups, len(order)))) if len(part)]
 
 
 def of_one_length(lengths: NDArray[np.int64], groups: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Groups of indices, sorted by length each, cut at every change of length.
+    """Groups of indices, each sorted by length, split at every change of length.
 
     >>> [part.tolist() for part in of_one_length(np.array([3, 5, 3, 5, 7]), [np.array([0, 2, 1]), np.array([3, 4])])]
     [[0, 2], [1], [3], [4]]

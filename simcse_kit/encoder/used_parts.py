@@ -1,4 +1,4 @@
-"""Which parts a model was made with, and what each says of itself: from the model's record and the registry."""
+"""Parts with which a model was made, and their descriptions: from the model's record and the registry."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def used_parts(record: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _named(record: dict[str, Any], before: dict[tuple[str, str], Any]) -> Iterator[tuple[Family[Any], str]]:
-    """Family and recorded name of each part that a model was made with."""
+    """Family and recorded name of each part of a model."""
     training = record.get("training", {})
     if record.get("objective"):
         yield OBJECTIVES, record["objective"]
         objective = OBJECTIVES.known(record["objective"])
-        if objective is None:  # which terms join it, is not known either
+        if objective is None:  # its terms are unknown too
             names = [name for family, name in before if family == TERMS.noun]
         else:
             names = [term.name for term in TERMS if _took_part(term, objective, training)]
@@ -57,5 +57,5 @@ def _took_part(term: type[Term], objective: type[Objective], training: dict[str,
         return False
     try:
         return term(**given).active
-    except SimCSEKitError:  # of another version: a value that is not allowed now
+    except SimCSEKitError:  # of another version: a value that is no longer allowed
         return False

@@ -1,4 +1,4 @@
-"""A model that is in memory with all its parts. Importing this loads torch and transformers; see `encoder.light`."""
+"""A fully loaded model. Importing this loads torch and transformers; see `encoder.light`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from simcse_kit.files import staged_folder
 
 @dataclass
 class WholeModel:
-    """Encoder, tokenizer and what runs them."""
+    """Encoder, tokenizer and backend."""
 
     encoder: Encoder
     tokenizer: Any
@@ -45,27 +45,27 @@ class WholeModel:
 
     @property
     def dimension(self) -> int:
-        """Width of the encoder's vectors."""
+        """Dimension of the encoder's vectors."""
         return self.encoder.dimension
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.encoder.parameters()).device
 
     def to(self, device: str | torch.device) -> None:
-        """Move the weights; a device that is not there, or not for this backend, is a `ModelError`."""
+        """Move the weights. Raises a `ModelError` for a device that does not exist or does not suit the backend."""
         chosen = pick_device(device)
         check_backend_device(self.backend.name, chosen)
         self.encoder.to(chosen)
 
     @property
     def longest(self) -> int | None:
-        """The backbone's positions, None where it has no limit."""
+        """The backbone's positions; None if it has no limit."""
         return max_positions(self.encoder.backbone)
 
     def checked_length(self, value: int | None) -> int | None:
-        """A length limit that the model takes; None is the longest."""
+        """A length limit that the model allows; None is the longest."""
         return checked_length(value, self.longest, self.tokenizer.num_special_tokens_to_add() + 1)
 
     def fingerprint(self, settings: Settings) -> str:
@@ -83,12 +83,12 @@ class WholeModel:
             self.write(staging, settings, record, dimension)
 
     def write(self, folder: Path, settings: Settings, record: dict[str, Any], dimension: int) -> None:
-        """Write the files of `save` into an empty folder that exists."""
+        """Write the files of `save` into an existing empty folder."""
         write_modules(folder, self.encoder, self.tokenizer, settings)
         self.write_card(folder, settings, record, dimension)
 
     def write_card(self, folder: Path, settings: Settings, record: dict[str, Any], dimension: int) -> None:
-        """Write the record and the README alone."""
+        """Write only the record and the README."""
         write_card(folder, self.encoder, settings, record, dimension)
 
 
@@ -101,7 +101,7 @@ def whole_of_loaded(loaded: Loaded, device: str | torch.device) -> WholeModel:
 def load_whole(
     asked: ModelRequest, *, keep_light: bool, kept: Settings | None = None
 ) -> tuple[WholeModel, Settings, dict[str, Any]]:
-    """The model, its settings and its record, as asked for.
+    """The model, its settings and its record, as requested.
 
     Args:
         asked: for what.
@@ -122,7 +122,7 @@ def load_whole(
     settings = kept or loaded.settings
     if kept is None and asked.max_seq_length is not None:
         settings.max_seq_length = whole.checked_length(asked.max_seq_length)
-    if keep_light and notices() == said:  # what is said at each load is said only by loading
+    if keep_light and notices() == said:  # notices of each load come only from loading
         record_light(asked, loaded, stamps, lambda: whole.fingerprint(settings))
     whole.backend = make_backend(
         asked.backend,

@@ -1,4 +1,4 @@
-"""Vectors in, hits out: no model in sight."""
+"""Search over vectors with texts and ids; this package needs no model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simcse_kit.search.snapshot import IndexInfo
     from simcse_kit.search.stores import STORES, new_collection, open_collection
 
-_HOME = {  # imported when they are asked for: the command's help needs the kinds alone
+_HOME = {  # imported on use: the command's help needs only the kinds
     "KINDS": "kinds._lines",
     "STORES": "stores",
     "BaseCollection": "base",

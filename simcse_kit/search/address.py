@@ -1,4 +1,4 @@
-"""Where an index is, as one text: a folder, or a collection of Milvus. What is secret in it is never shown."""
+"""Addresses of indexes, as text: a folder, or a Milvus collection. Secrets in an address are never shown."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ STORES = {
 _PREFIX = "milvus:"
 _USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*:/{1,2})(?P<user>[^\s:@]*)(?P<password>:\S*)?@")
 _QUERY = re.compile(r"(?P<name>[?&](?:token|password|api_key)=)[^&\s'\"]*", re.IGNORECASE)
-_LEAST_SECRET = 4  # characters; what is shorter stands in any text
+_LEAST_SECRET = 4  # characters; shorter secrets occur in any text
 
 
 @dataclass(frozen=True, repr=False)
 class Address:
-    """Where an index is; as text without what is secret."""
+    """Address of an index; as text it hides secrets."""
 
-    path: str  # a folder; of Milvus the collection's name
-    uri: str | None = None  # of Milvus: a file *.db, or http://host:19530; None: a folder
-    token: str | None = None  # of Milvus; None: the environment variable MILVUS_TOKEN, where it is set
+    path: str  # a folder; in Milvus the name of a collection
+    uri: str | None = None  # in Milvus: a file *.db, or http://host:19530; None: a folder
+    token: str | None = None  # Milvus only; None: the environment variable MILVUS_TOKEN, if set
 
     def __str__(self) -> str:
         return self.path if self.uri is None else masked(f"{_PREFIX}{self.uri}/{self.path}")
@@ -36,7 +36,7 @@ class Address:
 
 
 def parse_address(index: str | Path | Address) -> Address:
-    """The address of a text; `FORMS` are its forms.
+    """Parse an address; `FORMS` describes its forms.
 
     >>> parse_address("tickets-index"), parse_address("milvus:tickets.db/tickets").uri
     (Address('tickets-index'), 'tickets.db')
@@ -49,11 +49,11 @@ def parse_address(index: str | Path | Address) -> Address:
     if isinstance(index, Address):
         return index
     text = str(index)
-    if isinstance(index, Path):  # which makes one of two slashes
+    if isinstance(index, Path):  # which merges double slashes
         text = re.sub(r"^(milvus:\w+:)/(?!/)", r"\1//", text) if re.match(r"milvus:\w{2,}:/", text) else text
     if not text.startswith(_PREFIX):
         if "://" in text:
-            raise SearchIndexError(f"{masked(text)} is not the address of an index, which is {FORMS}")
+            raise SearchIndexError(f"{masked(text)} is not the address of an index; use {FORMS}")
         return Address(text)
     rest = text.removeprefix(_PREFIX)
     if "://" in rest or rest.startswith("unix:"):
@@ -64,65 +64,65 @@ def parse_address(index: str | Path | Address) -> Address:
         found = re.fullmatch(r"(.*[^/\\]\.db)[/\\]([^/\\]*)", rest)
         uri, name = found.groups() if found else ("", "")
     if not uri or not name:
-        raise SearchIndexError(f"{masked(text)} names no collection; an index is {FORMS}")
+        raise SearchIndexError(f"{masked(text)} names no collection; use {FORMS}")
     return Address(check_name(name), uri)
 
 
 def index_address(
     index: str | Path | Address, store: str | None = None, uri: str | None = None, token: str | None = None
 ) -> Address:
-    """The address of an index; ``store``, ``uri`` and ``token`` are the old way, which a notice replaces.
+    """The address of an index. ``store``, ``uri`` and ``token`` are deprecated, with a notice.
 
     Raises:
         SearchIndexError: what does not fit together, and what `parse_address` refuses.
     """
     if token is not None:
         say_once(
-            "give Milvus's token by the environment variable MILVUS_TOKEN, in place of token (--token): an argument is "
-            "seen by everybody who lists the processes",
+            "set Milvus's token in the environment variable MILVUS_TOKEN instead of token (--token): other "
+            "users can see the arguments of a command",
             key="address: token",
         )
     if store is None and uri is None:
         found = parse_address(index)
         if found.uri is None and token is not None:
-            raise SearchIndexError(f"uri and token are of a Milvus (--store milvus), whose address is {FORMS}")
+            raise SearchIndexError(f"uri and token need a Milvus index (--store milvus), whose address is {FORMS}")
         return found if token is None else Address(found.path, found.uri, token)
     milvus = milvus_uri(store, uri)
     address = Address(str(index), milvus, token) if milvus is not None else Address(str(index))
     if milvus is None and token is not None:
-        raise SearchIndexError(f"uri and token are of a Milvus (--store milvus), whose address is {FORMS}")
+        raise SearchIndexError(f"uri and token need a Milvus index (--store milvus), whose address is {FORMS}")
     say_once(
-        f"store and uri (--store, --uri) are part of an index's address now; this one is {address}",
+        f"store and uri (--store, --uri) are deprecated: use the address {address} instead",
         key="address: store",
     )
     return address
 
 
 def milvus_uri(store: str | None, uri: str | None) -> str | None:
-    """The uri of the old way, or None for a folder."""
+    """The deprecated uri, or None for a folder."""
     if store is not None and store not in STORES:
         raise SearchIndexError(f"store must be one of {', '.join(STORES)}; got {store!r}")
     if store != "milvus":
         if uri is not None:
-            raise SearchIndexError(f"uri and token are of a Milvus (--store milvus), whose address is {FORMS}")
+            raise SearchIndexError(f"uri and token need a Milvus index (--store milvus), whose address is {FORMS}")
         return None
     if not uri:
-        raise SearchIndexError("store milvus needs its uri: --uri FILE.db or --uri http://host:19530")
+        raise SearchIndexError("store milvus needs a uri: --uri FILE.db or --uri http://host:19530")
     return uri
 
 
 def check_name(name: str) -> str:
-    """The name, where Milvus takes it for a collection."""
+    """The name, if Milvus accepts it for a collection."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,254}", name):
         raise SearchIndexError(
-            "over Milvus an index is a collection's name, of letters, digits and underscores and no digit first; got "
-            f"{masked(name)!r}"
+            "a Milvus collection's name has letters, digits and underscores and does not start with a digit; "
+            f"got {masked(name)!r}"
         )
     return name
 
 
 def masked(text: object, *secrets: str | None) -> str:
-    """A text without the passwords and tokens of the addresses in it, and without ``secrets``.
+    """A text with the passwords and tokens of its addresses, and ``secrets``, replaced.
 
     >>> masked("no answer from http://root:Milvus@host:19530 (token=abcd1234)", "abcd1234")
     'no answer from http://root:***@host:19530 (token=***)'
@@ -138,12 +138,12 @@ def masked(text: object, *secrets: str | None) -> str:
 
 
 def secrets_of(uri: str, token: str | None) -> list[str]:
-    """What a server's answers must not show: the token, and the password of a uri, written in either way."""
+    """Secrets that a server's answers must not show: the token, and the password of a uri, raw and URL-encoded."""
     found = _USER.search(uri)
     password = (found["password"] or f":{found['user']}")[1:] if found else ""
     return [secret for secret in (token, password, unquote(password)) if secret]
 
 
 def _parts(secret: str) -> list[str]:
-    """A token, and where it is user:password the password too."""
+    """The token, and its password if it has the form user:password."""
     return [part for part in (secret, secret.partition(":")[2]) if len(part) >= _LEAST_SECRET]

@@ -1,4 +1,4 @@
-"""What every store of an index offers, and what they do alike: checks, ids, and the errors of both."""
+"""Common part of all index stores: checks, ids and errors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from simcse_kit.types import Vectors
 
 
 class BaseCollection(ReadableCollection):
-    """N texts with ids, metadata and unit vectors (N, D), wherever they are kept.
+    """N texts with ids, metadata and unit vectors (N, D), in any store.
 
-    `add`, `update` and `delete` change memory; `save` commits. A row has a number beside its id: the order in which it
-    was added. Any number of threads may read while one writes: each call reads what there was when it began.
+    `add`, `update` and `delete` change memory; `save` commits. A row has an id and a number, its position in the order
+    of adding. Threads may read while one thread writes: each call reads the state at its start.
     """
 
     @property
     def source(self) -> dict[str, Any] | None:
-        """What the owner keeps about how files become rows; None: nothing yet."""
+        """The owner's record of how files become rows; None: nothing recorded."""
         return self._snapshot.source
 
     @source.setter
@@ -49,12 +49,12 @@ class BaseCollection(ReadableCollection):
         *,
         fingerprint: str | None = None,
     ) -> list[Id]:
-        """Add N texts with vectors (N, D), of any length but zero, under new ids (None: integers that go on).
+        """Add N texts with non-zero vectors (N, D) under new ids (None: the next integers).
 
         Returns the ids.
 
-        ``metadata``: a JSON object for each text, or None; or a table with a row for each.
-        ``fingerprint``: of the model that gave the vectors; None: not checked.
+        ``metadata``: a JSON object or None for each text, or a table with one row per text. ``fingerprint``: of the
+        model that made the vectors; None: not checked.
 
         Raises:
             IndexChangedError: the index is of another model by now. Nothing is added then.
@@ -66,7 +66,7 @@ class BaseCollection(ReadableCollection):
         unit, metadata = unit_vectors(texts, vectors, next_.dimension), plain_metadata(metadata)
         new = next_._new_ids(len(texts), ids)
         if taken := next_._taken(new):
-            raise SearchIndexError(f"id {taken[0]!r} is taken; update changes what is there")
+            raise SearchIndexError(f"id {taken[0]!r} already exists; use update to replace its row")
         fields = with_rows(next_.fields, metadata)
         next_._add(texts, unit, new, as_json(metadata, len(texts)))
         self._snapshot = replace(next_._snapshot, fields=fields)
@@ -81,7 +81,7 @@ class BaseCollection(ReadableCollection):
         *,
         fingerprint: str | None = None,
     ) -> None:
-        """Put N texts, vectors and metadata in the place of those with these ids; all are as in `add`.
+        """Replace the texts, vectors and metadata of these ids; arguments as in `add`.
 
         Raises:
             SearchIndexError: an id that is not there, and what `add` refuses. Nothing is changed then.
@@ -94,19 +94,19 @@ class BaseCollection(ReadableCollection):
         numbers = next_._numbers(same)
         next_._remove(numbers)
         next_._add(texts, unit, same, objects)
-        self._snapshot = replace(next_._snapshot, fields=fields)  # both at once
+        self._snapshot = replace(next_._snapshot, fields=fields)  # in one step
 
     def delete(
         self, ids: Sequence[Id] | None = None, *, filter: Mapping[str, Any] | None = None, missing_ok: bool = False
     ) -> int:
-        """Delete the rows with these ids, or those whose metadata meet a filter; returns how many.
+        """Delete the rows with these ids, or those that match a filter; returns their number.
 
         Raises:
             SearchIndexError: an id that is not there, which may be ``missing_ok``, or a filter that cannot be read.
                 Nothing is deleted then.
         """
         if (ids is None) == (filter is None):
-            raise SearchIndexError("delete takes ids or a filter, one of the two")
+            raise SearchIndexError("delete takes either ids or a filter")
         if ids is not None:
             wanted = list(dict.fromkeys(checked_ids(ids)))
             numbers = list(self.found(wanted).values()) if missing_ok else self._numbers(wanted)
@@ -124,18 +124,18 @@ class BaseCollection(ReadableCollection):
     def _new_ids(self, count: int, ids: Sequence[Id] | None) -> list[Id]:
         if ids is None:
             if self._id_type is str:
-                raise SearchIndexError("this index has string ids; name the ids of what is added")
+                raise SearchIndexError("this index has string ids; give ids for new rows")
             return list(range(self._next_id, self._next_id + count))
         if len(ids) != count:
             raise SearchIndexError(f"{count} texts need {count} ids; got {len(ids)}")
         new = checked_ids(ids)
         kinds = {type(value) for value in new} | ({self._id_type} if self._id_type else set())
         if len(kinds) > 1:
-            raise SearchIndexError("ids are all integers or all strings; got both")
+            raise SearchIndexError("ids must be all integers or all strings; got both")
         seen: set[Id] = set()
         for value in new:
             if value in seen:
-                raise SearchIndexError(f"id {value!r} is taken: it is there twice")
+                raise SearchIndexError(f"id {value!r} occurs twice")
             seen.add(value)
         return new
 
@@ -144,11 +144,11 @@ class BaseCollection(ReadableCollection):
             return []  # all are new
         return list(self.found(ids))
 
-    # What a store does
+    # Implemented by each store
 
     @abstractmethod
     def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
-        """Add n rows to memory, all or none; ``metadata`` is JSON."""
+        """Add n rows to memory, all or none; ``metadata`` is JSON text."""
 
     @abstractmethod
     def _remove(self, numbers: Sequence[int]) -> None:
@@ -156,13 +156,13 @@ class BaseCollection(ReadableCollection):
 
     @abstractmethod
     def _matching(self, condition: Condition) -> list[int]:
-        """Numbers of the live rows that meet a condition."""
+        """Numbers of the live rows that match a condition."""
 
     @abstractmethod
     def refresh(self, *, discard: bool = False) -> bool:
-        """Read the last commit where somebody else has made one since; whether it has.
+        """Read the last commit if another process has made one; returns whether it has.
 
-        Unsaved changes prevent it, unless they are to be thrown away (``discard``).
+        Raises an error if there are unsaved changes, unless ``discard`` drops them.
 
         Raises:
             IndexChangedError: there is none any more, or one of another model or dimension; this one stays as it was.
@@ -170,27 +170,27 @@ class BaseCollection(ReadableCollection):
 
     @abstractmethod
     def reopened(self) -> BaseCollection:
-        """What is in its place now, whatever it is; no code that it alone names is run."""
+        """The index now at its address, of any kind. Runs no code that only the index names."""
 
     def fork(self) -> Self:
-        """A writer beside this index, whose changes are its own until `adopt` takes them over."""
+        """A writer with its own copy of the state; `adopt` takes its changes over."""
         return copy.copy(self)
 
     def adopt(self, fork: Self) -> None:
-        """Be what a fork is; the fork is not used any more."""
+        """Take over the state of a fork, which must not be used afterwards."""
         vars(self).update(vars(fork))
 
-    def abandon(self) -> None:  # a commit to a folder is there whole or not at all
-        """Undo what a save that failed has sent already."""
+    def abandon(self) -> None:  # a commit to a folder is atomic
+        """Undo what a failed save has already sent."""
 
     @abstractmethod
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
-        """Commit; ``folder`` (None: as last time) is where: a folder, or a collection's name."""
+        """Commit to ``folder``, a folder or a collection's name (None: the last one)."""
 
     @abstractmethod
     def compact(self, *, hybrid: bool | None = None) -> Path:
-        """Commit, and tidy up what is kept; ``hybrid``: with keywords from now on, or without; None: as it is."""
+        """Commit and compact. ``hybrid``: add or remove keywords; None: no change."""
 
     @abstractmethod
     def verify(self) -> None:
-        """Read all of the last commit; what differs from what was written is a `SearchIndexError`."""
+        """Read all of the last commit. Raises a `SearchIndexError` for any difference from what was written."""

@@ -1,7 +1,7 @@
-"""The files of an index, memory-mapped, checked block by block as they are read.
+"""Memory-mapped files of an index, checked block by block when they are read.
 
-A block file is its content and, behind it, the xxh3 checksum of each 64 KiB of it. The manifest holds the checksum of
-that table: so opening reads the table alone, every answer is checked, and nothing is read to be checked only.
+A block file is its content, followed by the xxh3 checksum of each of its 64 KiB blocks. The manifest holds the checksum
+of that table. So opening reads only the table, every answer is checked, and no data are read only to be checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Bytes = NDArray[np.uint8]
 
 
 def checksum(data: bytes) -> str:
-    """The xxh3 checksum of 128 bits, in hexadecimal."""
+    """The 128-bit xxh3 checksum, in hexadecimal."""
     return xxhash.xxh3_128_hexdigest(data)
 
 
@@ -34,7 +34,7 @@ def file_checksum(path: Path) -> str:
 
 
 def seal(path: Path) -> tuple[int, str]:
-    """Make a file a block file, by a table behind its content; returns the content's size and the table's checksum."""
+    """Append a table of checksums to a file. Returns the content's size and the table's checksum."""
     sums, size = [], 0
     with path.open("r+b") as file:
         while data := file.read(BLOCK):
@@ -46,7 +46,7 @@ def seal(path: Path) -> tuple[int, str]:
 
 
 class BlockFile:
-    """A file in blocks, mapped; ``content`` (bytes,) is to be read after `check`."""
+    """A mapped block file; call `check` before reading ``content`` (bytes,)."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class BlockFile:
     ) -> None:
         self.path = path
         self.content = content
-        self.checked = not len(content)  # whether all of it is
+        self.checked = not len(content)  # whether all blocks are checked
         self._checksums = checksums
         self._block = block
         self._digest = digest
@@ -74,12 +74,12 @@ class BlockFile:
         mapped = _mapped(path, size + 8 * -(-size // BLOCK))
         table = mapped[size:].tobytes()
         if checksum(table) != table_checksum:
-            raise DamagedIndexError(f"{path} is damaged: the checksum of its table is not the manifest's")
+            raise DamagedIndexError(f"{path} is damaged: the checksum of its table does not match the manifest")
         return cls(path, mapped[:size], np.frombuffer(table, dtype="<u8"))
 
     @classmethod
     def open_whole(cls, path: Path, size: int, whole_checksum: str) -> BlockFile:
-        """A file without a table, as 0.1.0 wrote rows: one block, which is checked when the first byte is read.
+        """A file without a table, as 0.1.0 wrote rows: a single block, checked at its first use.
 
         Raises:
             DamagedIndexError: another length.
@@ -88,15 +88,15 @@ class BlockFile:
         return cls(path, content, [int(whole_checksum, 16)], max(1, size), xxhash.xxh3_128_intdigest)
 
     def check(self, first: int, end: int) -> None:
-        """Check the blocks of the bytes from ``first`` to ``end`` that have not been checked yet."""
+        """Check the blocks between the bytes ``first`` and ``end``, unless already checked."""
         start = first // self._block
         todo = np.flatnonzero(self._unchecked[start : -(-end // self._block)])
         if len(todo):
             self._check(todo + start)
 
     def check_items(self, items: NDArray[np.int64], width: int) -> None:
-        """Check the blocks of the items of ``width`` bytes at these places."""
-        if width > self._block:  # an item may have blocks between its first and its last
+        """Check the blocks of the items of ``width`` bytes at these positions."""
+        if width > self._block:  # an item may span more than two blocks
             for item in items:
                 self.check(int(item) * width, (int(item) + 1) * width)
             return
@@ -106,7 +106,7 @@ class BlockFile:
             self._check(np.unique(blocks))
 
     def verify(self) -> None:
-        """Check every block again, as the disk has it now."""
+        """Check every block again against the disk."""
         self._check(range(len(self._checksums)))
 
     def _check(self, blocks: Iterable[int]) -> None:
@@ -115,8 +115,8 @@ class BlockFile:
             data = self.content[first : first + self._block]
             if self._digest(data.data) != self._checksums[number]:
                 raise DamagedIndexError(
-                    f"{self.path} is damaged: bytes {first} to {first + len(data)} are not what was written; build the "
-                    "index again, or put a copy back"
+                    f"{self.path} is damaged: bytes {first} to {first + len(data)} have changed since they were "
+                    "written; build the index again, or restore a copy"
                 )
             self._unchecked[number] = False
         if not self._unchecked.any():

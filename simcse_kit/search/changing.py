@@ -1,4 +1,4 @@
-"""Changing an index and committing it in one: both, or neither, and after the commits of others."""
+"""Change an index and commit in one step: both or neither, after the commits of other writers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TypeVar
 from simcse_kit.errors import IndexChangedError
 from simcse_kit.search.base import BaseCollection
 
-_TRIES = 5  # of a commit, where others commit at the same time
+_TRIES = 5  # commit attempts while other writers commit
 Result = TypeVar("Result")
 
 
 def commit_change(collection: BaseCollection, change: Callable[[BaseCollection], Result]) -> Result:
-    """Make a change and save it where the collection has a folder; returns what ``change`` returns.
+    """Make a change and save it if the collection has a folder; returns the result of ``change``.
 
-    ``change`` gets a writer that is as the last commit, and is called again where somebody else commits in between.
-    The collection is without the change until the end, and for good where anything fails.
+    ``change`` gets a writer with the state of the last commit; it is called again if another process commits meanwhile.
+    The collection gets the change only at the end; if anything fails, it stays unchanged.
 
     Raises:
         IndexChangedError: the index is of another model by now, or others commit all the time.

@@ -1,4 +1,4 @@
-"""What an index takes: ids, texts and metadata that a file can hold, vectors of one length."""
+"""Checks of what goes into an index: ids, texts and metadata that can be stored, vectors of one length."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from simcse_kit.search.snapshot import Snapshot
 from simcse_kit.search.vectors import normalized
 from simcse_kit.types import Vectors
 
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON has it
-_LARGEST = 2**63  # an integer that SQLite stores is less
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON text
+_LARGEST = 2**63  # SQLite stores integers below this
 
 
 def checked_ids(ids: Sequence[Id]) -> list[Id]:
-    """The ids as plain strings and integers; what is neither, or cannot be stored, is an error."""
+    """Ids as plain strings and integers; raises an error for other types and for ids that cannot be stored."""
     checked: list[Id] = []
     for value in ids:
         if isinstance(value, bool) or not isinstance(value, str | Integral):
@@ -39,14 +39,14 @@ def checked_ids(ids: Sequence[Id]) -> list[Id]:
 
 
 def checked_count(count: object, what: str = "k") -> int:
-    """A number of rows as a plain integer, of numpy's too; what is no integer, or below 1, is an error."""
+    """A row count as a plain integer (numpy's too); raises an error if it is not an integer of at least 1."""
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise SearchIndexError(f"{what} must be at least 1, an integer; got {count!r}")
+        raise SearchIndexError(f"{what} must be an integer of at least 1; got {count!r}")
     return int(count)
 
 
 def plain_metadata(metadata: Any) -> list[Any] | None:
-    """Metadata as JSON has it: rows of a table as objects, numpy's numbers as Python's, dates and times as ISO 8601.
+    """Metadata as JSON values: table rows become objects, numpy numbers Python's, dates and times ISO 8601.
 
     Raises:
         SearchIndexError: a number that is not finite, by its place and key.
@@ -62,14 +62,14 @@ def _plain(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in row.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise SearchIndexError(
-                f"metadata number {number}: {key} is {value}, which JSON does not have; leave the key out where there "
-                "is no value"
+                f"metadata number {number}: {key} is {value}, which JSON does not support; leave out the key if "
+                "there is no value"
             )
     return {key: json_value(value) for key, value in row.items()}
 
 
 def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> list[str | None]:
-    """The metadata of ``count`` texts as JSON."""
+    """The metadata of ``count`` texts as JSON text."""
     if metadata is None:
         return [None] * count
     if len(metadata) != count:
@@ -77,71 +77,74 @@ def as_json(metadata: Sequence[Mapping[str, Any] | None] | None, count: int) -> 
     texts: list[str | None] = []
     for number, value in enumerate(metadata):
         if value is not None and not isinstance(value, Mapping):
-            raise SearchIndexError(f"metadata number {number} is a JSON object or None; got {value!r:.80}")
+            raise SearchIndexError(f"metadata number {number} must be a JSON object or None; got {value!r:.80}")
         try:
             text = None if value is None else bounded_json(value)
         except (TypeError, ValueError) as error:
             raise SearchIndexError(f"metadata number {number} cannot be stored: {error}") from error
         check_storable(text or "", f"metadata number {number}")
         if text is not None and _NUL.search(text):
-            raise SearchIndexError(f"metadata number {number} has a NUL character, at which filters end; remove it")
+            raise SearchIndexError(
+                f"metadata number {number} contains a NUL character, which would cut off filters; remove it"
+            )
         texts.append(text)
     return texts
 
 
 def check_fingerprint(made_with: Mapping[str, Any], fingerprint: str | None) -> None:
-    """An `IndexChangedError` where rows are of another model than the one of this fingerprint; None: any."""
+    """Raise an `IndexChangedError` if rows are from another model than the one with this fingerprint (None: any)."""
     own = made_with.get("fingerprint")
     if fingerprint is not None and fingerprint != own:
         raise IndexChangedError(
-            f"the vectors are of another model (fingerprint {fingerprint[:12]}) than the index (fingerprint "
-            f"{str(own)[:12]}): it was made again since it was opened, or the model has changed; open it again"
+            f"the vectors are from another model (fingerprint {fingerprint[:12]}) than the index (fingerprint "
+            f"{str(own)[:12]}): the index was rebuilt since it was opened, or the model has changed; open the "
+            "index again"
         )
 
 
 def check_same_model(before: Snapshot, model: Mapping[str, Any], dimension: int, where: object) -> None:
-    """An `IndexChangedError` where a later commit is of another model: its vectors mean something else."""
+    """Raise an `IndexChangedError` if a later commit is from another model, whose vectors are not comparable."""
     if (model.get("fingerprint"), dimension) != (before.model.get("fingerprint"), before.dimension):
         raise IndexChangedError(
-            f"{where} was made again by somebody else since it was opened, with another model "
+            f"another process rebuilt {where} since it was opened, with another model "
             f"({model.get('name', 'no name')}, {dimension} dimensions); open it again"
         )
 
 
 def check_storable(text: str, what: str) -> None:
-    """An error where a text, named ``what`` there, is not Unicode."""
+    """Raise an error if a text, called ``what`` in the error, is not valid Unicode."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise SearchIndexError(
-            f"{what} has half of a surrogate pair at character {error.start}, which no file can store; replace it"
+            f"{what} has half of a surrogate pair at character {error.start}, which cannot be stored; replace it"
         ) from error
 
 
 def check_threshold(threshold: float | None) -> None:
-    """An error where a threshold is no cosine."""
+    """Raise an error if a threshold is not a cosine."""
     if threshold is not None and not -1 <= threshold <= 1:
-        raise SearchIndexError(f"threshold is a cosine, from -1 to 1; got {threshold}")
+        raise SearchIndexError(f"threshold must be a cosine, from -1 to 1; got {threshold}")
 
 
 def check_finite_vectors(vectors: Vectors, what: str) -> None:
-    """An error for a vector of (N, D) with NaN or infinite numbers; ``what`` it is of."""
+    """Raise an error for a vector of (N, D) with NaN or infinite numbers; ``what`` names the rows."""
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         raise SearchIndexError(f"the vector of {what} number {int(np.argmin(finite))} is not finite")
 
 
 def unit_queries(vectors: Vectors, dimension: int) -> Vectors:
-    """A copy of query vectors (Q, D), or (D,), at length 1; a zero vector stays."""
+    """A copy of query vectors (Q, D) or (D,), scaled to length 1; a zero vector stays zero."""
     queries = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
     if queries.shape[1] != dimension and len(queries):
-        raise SearchIndexError(f"the index holds vectors of {dimension} dimensions; the query has {queries.shape[1]}")
+        raise SearchIndexError(f"the index has vectors of {dimension} dimensions, the query has {queries.shape[1]}")
     check_finite_vectors(queries, "query")
     return normalized(queries) if len(queries) else queries
 
 
 def unit_vectors(texts: Sequence[str], vectors: Vectors, dimension: int) -> Vectors:
-    """A copy of vectors (N, D) at length 1, for N texts that can be stored; a zero vector stays."""
+    """A copy of vectors (N, D), scaled to length 1, after checks of the N texts; a zero vector stays zero."""
     unit = np.array(vectors, dtype=np.float32, order="C", ndmin=2)
     if unit.shape != (len(texts), dimension) and len(texts):
         raise SearchIndexError(f"{len(texts)} texts need vectors of ({len(texts)}, {dimension}); got {unit.shape}")

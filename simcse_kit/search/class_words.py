@@ -1,4 +1,4 @@
-"""The words that tell classes of texts apart: class-based TF-IDF."""
+"""Words that distinguish classes of texts: class-based TF-IDF."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # kana and Han, which are written without spaces
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # kana and Han, written without spaces
 _WORDS = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
 
-_TYPICAL = 2  # times as frequent in its class as in the others: a keyword
+_TYPICAL = 2  # a keyword is at least this many times as frequent in its class as in the others
 
 
 def readable_words(text: str) -> Iterator[str]:
-    """The words of a text as a reader knows them, in small letters, of two letters or digits at least.
+    """The readable words of a text in lower case, with at least two letters or digits.
 
-    Of Japanese and Chinese, which have no spaces between words, every two characters that follow each other.
+    In Japanese and Chinese, which have no spaces, every two adjacent characters.
 
     >>> list(readable_words("A card's PIN: 0x80070057"))
     ['card', 'pin', '0x80070057']
@@ -31,10 +31,10 @@ def readable_words(text: str) -> Iterator[str]:
 
 
 def class_tf_idf(counts: Sequence[Counter[str]]) -> list[dict[str, float]]:
-    """Class-based TF-IDF of the words of each class (Grootendorst, 2022: BERTopic), of their counts by class.
+    """Class-based TF-IDF (Grootendorst, 2022: BERTopic) of the words of each class, from counts by class.
 
-    ``tf(t, c) * log(1 + A / tf(t))``: how often a word is in the class and in all of them; A is the mean number of
-    words of a class.
+    ``tf(t, c) * log(1 + A / tf(t))``: frequency of a word in the class and in all classes; A is the mean number of
+    words per class.
     """
     everywhere = _sum(counts)
     mean = everywhere.total() / max(len(counts), 1)
@@ -43,11 +43,10 @@ def class_tf_idf(counts: Sequence[Counter[str]]) -> list[dict[str, float]]:
 
 
 def class_keywords(counts: Sequence[Counter[str]], top: int) -> list[list[str]]:
-    """For each class at most ``top`` words, those with the highest class-based TF-IDF first.
+    """For each class at most ``top`` words with the highest class-based TF-IDF, highest first.
 
-    Words whose share of the class is not at least twice their share of the other classes are left out: the weight
-    alone keeps "the" and "is", in any language, where classes are few. Of equal weights the first by the alphabet is
-    first.
+    Leaves out words whose share in the class is not at least twice their share in the others: with few classes, the
+    weight alone would keep words like "the" and "is" in any language. Equal weights are in alphabetical order.
 
     >>> class_keywords([Counter(the=5, cat=3, dog=1), Counter(the=4, dog=4)], top=2)
     [['cat'], ['dog']]

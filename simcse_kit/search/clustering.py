@@ -1,4 +1,4 @@
-"""What a corpus is about: k-means over its vectors, the words of each cluster and the sentences nearest its centre."""
+"""Topics of a corpus: k-means over its vectors, with the words of each cluster and the sentences nearest its center."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from simcse_kit.search.rows import Hit, IndexRow
 from simcse_kit.tabular import html_table
 from simcse_kit.types import Vectors
 
-_BATCH = 1024  # rows that are read at once
-MOST_READ = 100_000  # rows whose words are counted
+_BATCH = 1024  # rows read at a time
+MOST_READ = 100_000  # rows used for word counts
 
 
 class Cluster(NamedTuple):
-    """Rows around a centre."""
+    """Rows around a center."""
 
     size: int
-    cohesion: float  # mean cosine of its rows with the centre
-    nearest: list[Hit]  # the rows nearest the centre, best first
-    keywords: list[str]  # the words that tell it from the others, best first
+    cohesion: float  # mean cosine of its rows with the center
+    nearest: list[Hit]  # the rows nearest the center, best first
+    keywords: list[str]  # words that distinguish it from the other clusters, best first
 
 
 class Clusters(NamedTuple):
@@ -36,29 +36,29 @@ class Clusters(NamedTuple):
 
     clusters: list[Cluster]
     centres: Vectors  # (K, D), unit
-    numbers: NDArray[np.int64]  # (N,): rows of the collection
-    labels: NDArray[np.int64]  # (N,): the cluster of each
+    numbers: NDArray[np.int64]  # (N,): row numbers in the collection
+    labels: NDArray[np.int64]  # (N,): cluster of each row
     collection: BaseCollection
-    choice: ClusterChoice | None = None  # how K was chosen; None: K was given
+    choice: ClusterChoice | None = None  # how K was chosen; None: by the caller
 
     def __repr__(self) -> str:
         return f"Clusters({len(self.clusters):,} clusters of {len(self.labels):,} sentences)"
 
     def rows(self) -> Iterator[tuple[IndexRow, int]]:
-        """Every row with its cluster, some at a time."""
+        """Iterate over all rows with their clusters, in batches."""
         return _labelled(self.collection, self.numbers, self.labels)
 
     def cross_tab(self, field: str) -> CrossTab:
-        """How many rows of each cluster have each value of a field of the metadata.
+        """Count the rows of each cluster by the value of a metadata field.
 
         Raises:
             SearchIndexError: a field that no row has, or one with more than 1,000 values.
         """
-        self.collection.check_field(field, "the cross table is by")
+        self.collection.check_field(field, "cross_tab counts")
         return cross_tab(self.rows(), len(self.clusters), field)
 
     def to_dataframe(self, *, rows: bool = False) -> Any:
-        """A ``pandas.DataFrame`` with a line for each cluster, or, where ``rows``, for each row: id, text, cluster."""
+        """A ``pandas.DataFrame`` with one row per cluster or, with ``rows``, per row: id, text, cluster."""
         import pandas as pd
 
         if rows:
@@ -86,7 +86,7 @@ def cluster_rows(
     keywords: int = 8,
     seed: int = 0,
 ) -> Clusters:
-    """Spherical k-means (FAISS): K clusters of rows, each described by its words and the rows nearest its centre.
+    """Spherical k-means (FAISS): K clusters of rows, each with its keywords and the rows nearest its center.
 
     Args:
         collection: what is clustered.
@@ -98,7 +98,7 @@ def cluster_rows(
     Raises:
         SearchIndexError: fewer rows than clusters, or less than one cluster.
     """
-    collection = collection.now()  # its rows are read again later, by number
+    collection = collection.now()  # rows are read again later, by number
     k, choice = _number(n_clusters, len(collection)), None
     numbers, vectors = collection.unit_vectors()
     if k is None:
@@ -121,12 +121,12 @@ def cluster_rows(
 
 
 def _number(n_clusters: int | str, rows: int) -> int | None:
-    """K as it was asked for; None where it is to be chosen."""
+    """The requested K; None: choose it."""
     if n_clusters == "auto" and rows:
         return None
     if isinstance(n_clusters, str) or not 1 <= n_clusters <= rows:
         raise SearchIndexError(
-            f'n_clusters is from 1 to the number of sentences, {rows:,}, or "auto"; got {n_clusters!r}'
+            f'n_clusters must be between 1 and the number of sentences, {rows:,}, or "auto"; got {n_clusters!r}'
         )
     return n_clusters
 

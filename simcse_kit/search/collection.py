@@ -1,4 +1,4 @@
-"""Vectors with their ids, texts and metadata: searched by cosine, changed in memory, committed to a folder."""
+"""Vectors with ids, texts and metadata: searched by cosine, changed in memory, committed to a folder."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from simcse_kit.types import Vectors
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSnapshot(Snapshot):
-    """What an index in a folder is at one instant."""
+    """State of an index in a folder at one instant."""
 
     content: Content
     folder: Path | None = None
-    generation: int = 0  # of the commit in ``folder`` that the content started from
+    generation: int = 0  # of the commit in ``folder`` on which the content is based
     commit: str | None = None  # its id
     stamp: tuple[int, ...] | None = None  # `stamp_of` of it
 
@@ -55,9 +55,9 @@ class FolderSnapshot(Snapshot):
 class Collection(BaseCollection):
     """N texts with ids, metadata and unit vectors (N, D).
 
-    `add`, `update` and `delete` change memory; `save` commits to a folder at one instant; `open` reads the last commit,
-    whose vectors stay on the disk. Search is exact, or by a structure whose candidates are compared exactly (``kind``,
-    see `KINDS`); it is made by the first `save` that is worth it and by `compact`.
+    `add`, `update` and `delete` change memory; `save` commits to a folder atomically; `open` reads the last commit,
+    whose vectors stay on the disk. Search is exact, or uses a structure whose candidates are compared exactly
+    (``kind``, see `KINDS`). The first `save` with enough rows builds the structure, and `compact` builds it again.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Collection(BaseCollection):
 
     def now(self) -> Collection:
         """See `BaseCollection.now`."""
-        return copy.copy(self)  # the snapshot does not change
+        return copy.copy(self)  # the snapshot never changes
 
     @property
     def _content(self) -> Content:
@@ -81,7 +81,7 @@ class Collection(BaseCollection):
 
     @property
     def folder(self) -> Path | None:
-        """Where it was opened or saved last."""
+        """Folder of the last open or save."""
         return self._snapshot.folder
 
     def _append(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
@@ -104,7 +104,7 @@ class Collection(BaseCollection):
         return self._content.vectors.take(np.array(numbers, dtype=np.int64))
 
     def rows(self) -> Iterator[tuple[IndexRow, Vectors]]:
-        """Every row with its unit vector (D,), in the order in which they were added."""
+        """Every row with its unit vector (D,), in the order of adding."""
         return self._content.rows()
 
     def _hits(self, queries: Vectors, k: int, threshold: float | None, condition: Condition | None) -> list[list[Hit]]:
@@ -131,21 +131,21 @@ class Collection(BaseCollection):
         return by_words, None if vectors is None else content.nearest(vectors, count, allowed)
 
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
-        """Rows by number: the order in which they were added, which compacting changes."""
+        """Rows by number, their position in the order of adding; compacting changes the numbers."""
         return self._content.fetch(numbers)
 
     def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
-        """The ``k`` nearest other rows of every row, for ``batch`` rows at once; both by number."""
+        """The ``k`` nearest other rows of every row, ``batch`` rows at a time; both by number."""
         content = self._content
         numbers = np.flatnonzero(content.live)
         for at in range(0, len(numbers), batch):
             own = numbers[at : at + batch]
             found = content.nearest(content.vectors.take(own), min(k + 1, len(numbers)), own=True)
-            scores = np.where(found.rows == own[:, None], -np.inf, found.scores)  # itself goes last
+            scores = np.where(found.rows == own[:, None], -np.inf, found.scores)  # the row itself goes last
             yield own, merged([Nearest(scores, np.where(found.rows == own[:, None], -1, found.rows))], k)
 
     def info(self) -> IndexInfo:
-        """What it holds."""
+        """Summary of the index."""
         snapshot = self._snapshot
         content, count = snapshot.content, len(snapshot.content)
         return IndexInfo(
@@ -172,14 +172,14 @@ class Collection(BaseCollection):
         found = stamp_of(snapshot.folder / MANIFEST)
         if found is None:
             raise IndexChangedError(
-                f"{snapshot.folder} holds no index any more; somebody removed it since it was opened"
+                f"{snapshot.folder} no longer holds an index; another process removed it since it was opened"
             )
         if found == snapshot.stamp and not snapshot.content.changed:
             return False
         try:
             self._snapshot = Collection._open(snapshot.folder, {snapshot.kind}, before=self.now())._snapshot
-        except NoIndexError as error:  # it went after it was looked at
-            raise IndexChangedError(f"{error}; it was there when it was opened") from error
+        except NoIndexError as error:  # removed after the check
+            raise IndexChangedError(f"{error}; it existed when it was opened") from error
         return True
 
     def reopened(self) -> Collection:
@@ -188,10 +188,10 @@ class Collection(BaseCollection):
         return Collection._open(self.folder, {self.kind})
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
-        """Commit to ``folder`` (None: where it was opened or saved last); on any failure the last commit stays.
+        """Commit to ``folder`` (None: the folder of the last open or save). After a failure the last commit is intact.
 
-        It writes what was added and deleted since, not what was there. Saving elsewhere makes a copy.
-        ``structure`` False leaves the making of a first structure to a later commit.
+        Writes only what was added and deleted since the last commit. Saving to another folder makes a copy.
+        ``structure=False`` leaves building the first structure to a later commit.
 
         Raises:
             SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
@@ -222,8 +222,8 @@ class Collection(BaseCollection):
         rest = self._content.unindexed
         if described is not None and rest > max(AUTO_FLAT, described.rows // 4):
             say_once(
-                f"{rest} of {len(self._content.live)} rows of {target} were added since its structure was made, and "
-                "are compared one by one; compact makes it again: simcse-kit index compact",
+                f"{rest} of {len(self._content.live)} rows of {target} were added after its structure was built "
+                "and are compared one by one; to build it again: simcse-kit index compact",
                 key=f"unindexed: {target}",
             )
         return target
@@ -241,17 +241,17 @@ class Collection(BaseCollection):
         return True
 
     def compact(self, *, hybrid: bool | None = None) -> Path:
-        """Commit without the deleted rows, and with a structure over all that is left; costs the index's size.
+        """Commit without deleted rows, with a structure over all live rows. The cost grows with the size of the index.
 
-        ``hybrid``: with tables of the rows' words, or without; None: as it is.
+        ``hybrid``: with or without keyword tables; None: no change.
         """
         target = self.save()
         keywords = self.keywords if hybrid is None else keyword_entry(hybrid)
         described = self._content.described
         if described is not None and described.given and self.queries is None:
             say_once(
-                f"{target} was tuned by queries of yours, and is tuned by its own rows now; to use yours again: "
-                "simcse-kit index compact --queries FILE",
+                f"{target} was tuned with your queries and is now tuned with its own rows; to use your queries "
+                "again: simcse-kit index compact --queries FILE",
                 key=f"queries: {target}",
             )
         with one_writer(target, opened=True) as descriptor:
@@ -266,17 +266,17 @@ class Collection(BaseCollection):
         return target
 
     def verify(self) -> None:
-        """Read everything of the last commit; what differs from what was written is a `SearchIndexError` by name."""
+        """Read all of the last commit. Raises a `SearchIndexError` for any difference from what was written."""
         snapshot = self._snapshot
         if snapshot.folder is None:
-            raise SearchIndexError("this index has no folder yet")
+            raise SearchIndexError("this index has no folder yet: save it first")
         snapshot.content.verify(snapshot.folder)
 
     def _target(self, folder: str | Path | None) -> Path:
         if folder is None and self.folder is None:
             raise SearchIndexError("this index has no folder yet; name one")
         if folder is not None and (place := parse_address(folder)).uri is not None:
-            raise SearchIndexError(f"a Collection is saved to a folder; got {place}: SentenceIndex.save goes there")
+            raise SearchIndexError(f"a Collection is saved to a folder; got {place}. SentenceIndex.save can save there")
         target = Path(folder).absolute() if folder is not None else self.folder
         assert target is not None
         if is_file(target):
@@ -284,13 +284,13 @@ class Collection(BaseCollection):
         return target
 
     def _opened(self, target: Path) -> str | None:
-        """Id of the commit in ``target`` that the content started from."""
+        """Id of the commit in ``target`` on which the content is based."""
         return self._snapshot.commit if target == self.folder else None
 
     def _copied(
         self, new: NewCommit, entries: Sequence[SegmentEntry], structure: StructureEntry | None
     ) -> tuple[list[SegmentEntry], StructureEntry | None]:
-        """Copy the files of the last commit to another folder; the entries of the copies."""
+        """Copy the files of the last commit to another folder; returns the entries of the copies."""
 
         def copied(file: FileEntry) -> FileEntry:
             assert self.folder is not None
@@ -299,7 +299,9 @@ class Collection(BaseCollection):
                 with source.open("rb") as old, target.open("xb") as copy:
                     shutil.copyfileobj(old, copy)
             except FileNotFoundError as error:
-                raise IndexChangedError(f"{source} is gone: somebody changed the index; open it again") from error
+                raise IndexChangedError(
+                    f"{source} is missing: another process changed the index; open it again"
+                ) from error
             sync(target)
             return replace(file, name=target.name)
 
@@ -320,7 +322,7 @@ class Collection(BaseCollection):
         first: int,
         keywords: KeywordEntry | None,
     ) -> None:
-        """Commit files that are written, after reading them as all will; ``first``: number of the first new row."""
+        """Commit files that are already written, after reading them back; ``first``: number of the first new row."""
         rows = sum(entry.count for entry in entries)
         manifest = Manifest(
             generation=new.generation,
@@ -351,14 +353,15 @@ class Collection(BaseCollection):
             folder=new.folder,
             generation=new.generation,
             commit=new.id,
-            stamp=stamp_of(MANIFEST, new.descriptor),  # before the lock is given back
+            stamp=stamp_of(MANIFEST, new.descriptor),  # before the lock is released
         )
 
     @classmethod
     def open(cls, folder: str | Path, *, trust_remote_code: bool = False) -> Collection:
-        """Open the last commit of a folder; a damaged file is an error by name. Vectors and texts stay on the disk.
+        """Open the last commit of a folder. Vectors and texts stay on the disk. Raises an error that names a damaged
+        file.
 
-        ``trust_remote_code``: import the module of a kind that the folder names as ``module:attribute``.
+        ``trust_remote_code``: import the module of a kind that the index names as ``module:attribute``.
         """
         return cls._open(Path(folder).absolute(), set(), trust_remote_code=trust_remote_code)
 
@@ -366,7 +369,7 @@ class Collection(BaseCollection):
     def _open(
         cls, target: Path, known: set[str], *, trust_remote_code: bool = False, before: Collection | None = None
     ) -> Collection:
-        """``known``: kinds that somebody gave, whatever code they are. ``before``: an earlier commit."""
+        """``known``: trusted kinds, given by a caller. ``before``: an earlier commit."""
         while True:
             seen = stamp_of(target / MANIFEST)
             manifest = read_manifest(target)
@@ -379,7 +382,7 @@ class Collection(BaseCollection):
                 content = Content.open(target, manifest, None if before is None else before._content)
             except (SearchIndexError, OSError):
                 if read_manifest(target).commit == manifest.commit:
-                    raise  # else a writer committed meanwhile, and took the old files away
+                    raise  # otherwise a writer committed meanwhile and removed the old files
             else:
                 break
         collection = cls(manifest.dimension, manifest.kind, manifest.target_recall)

@@ -1,4 +1,4 @@
-"""What an index holds at one instant: segments on the disk, what is pending in memory, and a structure to search by."""
+"""Content of an index at one instant: segments on the disk, pending rows in memory, and a search structure."""
 
 from __future__ import annotations
 
@@ -24,57 +24,57 @@ from simcse_kit.search.structure import AUTO_FLAT, Setting, Structure
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts, merged
 from simcse_kit.types import Vectors
 
-_LEAST_SECONDS = 5.0  # that a filter may take
-_SECONDS_OF_A_ROW = 1e-5  # the same, of many rows: ten times what one condition takes
-_FEW = 0.02  # share of the rows that a filter leaves, up to which these are compared one by one
+_LEAST_SECONDS = 5.0  # time limit of a filter
+_SECONDS_OF_A_ROW = 1e-5  # time limit for many rows: ten times what one condition takes
+_FEW = 0.02  # if a filter keeps at most this share of the rows, they are compared one by one
 
 
 @dataclass(frozen=True)
 class Content:
-    """Rows numbered from 0 in the order in which they were added; a deleted one keeps its number until a compaction.
+    """Rows numbered from 0 in the order of adding; a deleted row keeps its number until a compaction.
 
-    It does not change: `added` and `deleted` return the next one, which shares what it can.
+    Immutable: `added` and `deleted` return a new content, which shares what it can.
     """
 
     dimension: int
     segments: tuple[Segment, ...]
     pending: Pending
-    committed: Mask  # (rows of the segments,): as the last commit has ``live``
+    committed: Mask  # (rows of the segments,): ``live`` of the last commit
     live: Mask  # by number: rows that are not deleted
     deletions: int = 0  # since the last commit
     structure: Structure | None = None
-    described: StructureEntry | None = None  # the structure, as it is written
-    words: bool = False  # whether rows are found by their words too
+    described: StructureEntry | None = None  # the structure as written
+    words: bool = False  # whether keyword search is possible
 
     @classmethod
     def empty(cls, dimension: int, *, words: bool = False) -> Content:
-        """No rows; ``words``: they will be found by their words too."""
+        """No rows; ``words``: with keyword search."""
         none = np.zeros(0, dtype=bool)
         return cls(dimension, (), Pending.empty(0, dimension, words=words), none, none, words=words)
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest, before: Content | None = None) -> Content:
-        """The content of a commit; what it shares with ``before``, of the same folder, is not opened again."""
+        """The content of a commit. Shares open files with ``before``, a commit of the same folder."""
         opened = {segment.entry: segment for segment in before.segments} if before else {}
         segments: list[Segment] = []
         rows = 0
         for entry in manifest.segments:
             if entry.start != rows:
-                raise DamagedIndexError(f"{folder}: the manifest's segments do not follow one another; it is damaged")
+                raise DamagedIndexError(f"{folder} is damaged: the segments in its manifest are not consecutive")
             segments.append(opened.get(entry) or open_segment(folder, entry, manifest.dimension))
             rows += entry.count
         live = np.ones(rows, dtype=bool)
         for segment in segments:
             numbers = segment.rows.deleted() if segment.entry.deleted else np.zeros(0, np.int64)
             if len(numbers) != segment.entry.deleted or (len(numbers) and numbers[-1] >= rows):
-                raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: its deleted rows do not fit")
+                raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: its deleted rows do not match")
             live[numbers] = False
         if (count := int(np.count_nonzero(live))) != manifest.count:
             raise DamagedIndexError(f"{folder}: the manifest counts {manifest.count} sentences, the files hold {count}")
         structure = None
         if (wanted := manifest.structure) is not None:
             if wanted.rows > rows:
-                raise DamagedIndexError(f"{folder}: the structure is of more rows than there are; it is damaged")
+                raise DamagedIndexError(f"{folder} is damaged: the structure has more rows than the index")
             same = before is not None and before.described == wanted
             structure = (
                 before.structure if before is not None and same else _open_structure(folder, wanted, manifest.dimension)
@@ -84,17 +84,17 @@ class Content:
         return cls(manifest.dimension, tuple(segments), pending, live, live, 0, structure, wanted, words)
 
     def files(self) -> Iterator[FileEntry]:
-        """The files of the last commit that it reads."""
+        """Files of the last commit that this content reads."""
         for segment in self.segments:
             yield from segment.entry.files()
         if self.described is not None:
             yield self.described.file
 
     def bytes_in(self, folder: Path) -> int:
-        """Of the last commit, on the disk."""
+        """Sizes of the last commit's files on the disk."""
         total = 0
         for name in (MANIFEST, *(entry.name for entry in self.files())):
-            with suppress(FileNotFoundError):  # a writer may take an old commit's files away
+            with suppress(FileNotFoundError):  # a writer may delete an old commit's files
                 total += (folder / name).stat().st_size
         return total
 
@@ -107,49 +107,49 @@ class Content:
 
     @property
     def unindexed(self) -> int:
-        """Rows behind the structure, which are compared one by one."""
+        """Number of rows outside the structure, which are compared one by one."""
         return len(self.live) - (self.structure.rows if self.structure else 0)
 
     def added(self, unit: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> Content:
-        """With n more rows."""
+        """This content with n more rows."""
         live = np.concatenate([self.live, np.ones(len(unit), dtype=bool)])
         return replace(self, pending=self.pending.added(unit, ids, texts, metadata), live=live)
 
     def deleted(self, numbers: Sequence[int]) -> Content:
-        """Without rows that are live."""
+        """This content without some live rows."""
         live = self.live.copy()
         live[np.asarray(numbers, dtype=np.int64)] = False
         return replace(self, live=live, deletions=self.deletions + len(numbers))
 
     @property
     def changed(self) -> bool:
-        """Whether anything was added or deleted since the last commit."""
+        """Whether anything has changed since the last commit."""
         return bool(self.pending.count or self.deletions)
 
     def newly_deleted(self) -> list[int]:
-        """Numbers of rows that were deleted since the last commit."""
+        """Numbers of rows deleted since the last commit."""
         there = self.live.copy()
         there[: len(self.committed)] |= ~self.committed
         return np.flatnonzero(~there).tolist()
 
     @cached_property
     def sources(self) -> list[Segment | Pending]:
-        """Where rows are, in their order."""
+        """Segments of the rows, in order."""
         return [*self.segments, *([self.pending] if self.pending.count else [])]
 
     @cached_property
     def vectors(self) -> VectorParts:
-        """The unit vectors of all rows, deleted ones too."""
+        """The unit vectors of all rows, including deleted ones."""
         return VectorParts([source.part for source in self.sources if source.count], self.dimension)
 
     @cached_property
     def keywords(self) -> Keywords:
-        """Its live rows by their words."""
+        """Keyword ranking of its live rows."""
         return Keywords([source.rows for source in self.sources], self.live)
 
     def numbers(self, ids: Sequence[Id]) -> dict[Id, int]:
-        """Numbers of live rows by id, of those ids that are there."""
-        end = len(self.live)  # what is pending may have more rows by now
+        """Numbers of live rows by id, for those ids that exist."""
+        end = len(self.live)  # pending may already have more rows
         return {
             id_: number
             for source in self.sources
@@ -169,7 +169,7 @@ class Content:
         return found
 
     def matching(self, condition: Condition) -> Mask:
-        """Which live rows meet a condition, by number."""
+        """Which live rows match a condition, by number."""
         mask = np.zeros(len(self.live), dtype=bool)
         seconds = max(_LEAST_SECONDS, _SECONDS_OF_A_ROW * len(mask))
         deadline = time.monotonic() + seconds
@@ -178,8 +178,8 @@ class Content:
                 numbers = source.rows.matching(condition, deadline)
             except TimeoutError as error:
                 raise SlowFilterError(
-                    f"the filter was stopped after {seconds:.0f} s, which it may take over {len(mask):,} rows; state "
-                    "fewer conditions: a list of values by $in takes no longer than one value"
+                    f"the filter was stopped at its time limit of {seconds:.0f} s for {len(mask):,} rows; use "
+                    "fewer conditions: a list of values in $in takes no longer than one value"
                 ) from error
             mask[numbers[numbers < len(mask)]] = True
         return mask & self.live
@@ -192,16 +192,16 @@ class Content:
                 yield row, source.part.vectors[number - source.start]
 
     def read_rows(self, first: int) -> None:
-        """Read the rows from a number on, to see that they can be read."""
+        """Read the rows from a number on, to check that they are readable."""
         for segment in self.segments:
             if segment.start + segment.count > first:
                 for _ in segment.rows.since(first):
                     pass
 
     def nearest(self, queries: Vectors, k: int, allowed: Mask | None = None, *, own: bool = False) -> Nearest:
-        """The k nearest of the ``allowed`` live rows (None: all of them), for unit queries (Q, D).
+        """The k nearest of the ``allowed`` live rows (None: all), for unit queries (Q, D).
 
-        ``own``: the queries are rows, and each finds itself, which a structure is tuned to beside its hits.
+        ``own``: the queries are rows that find themselves; the structure is tuned for one more hit.
         """
         import faiss
 
@@ -217,14 +217,14 @@ class Content:
             return vectors.nearest(queries, k, allowed=choice)
         covered = self.structure.rows
         there = covered if choice is None else int(np.count_nonzero(choice[:covered]))
-        scale = covered / max(1, there)  # of fewer rows as many: look further
+        scale = covered / max(1, there)  # with fewer rows, search as deep
         wider = setting._replace(effort=int(np.ceil(setting.effort * scale)))
         found = self.structure.nearest(vectors, queries, k, wider, choice)
         if covered < len(self.live):
             found = merged([found, vectors.nearest(queries, k, first=covered, allowed=choice)], k)
         if found.rows.shape[1] < k:
             return vectors.nearest(queries, k, allowed=choice)
-        short = np.flatnonzero(found.rows[:, -1] < 0)  # what was searched holds fewer than there are
+        short = np.flatnonzero(found.rows[:, -1] < 0)  # fewer rows than requested were searched
         if len(short):
             found.scores[short], found.rows[short] = vectors.nearest(queries[short], k, allowed=choice)
         return found
@@ -232,13 +232,13 @@ class Content:
     def _say_slow(self) -> None:
         if self.described is not None and self.described.more is None:
             say_once(
-                "this index was written by 0.1.0, which did not measure what it finds of more than 10 hits: for more, "
-                "every vector is compared; simcse-kit index compact measures it",
+                "this index was written by 0.1.0, which did not measure recall for more than 10 hits: for more "
+                "hits, every vector is compared; to measure it: simcse-kit index compact",
                 key=f"more hits: {self.described.file}",
             )
 
     def verify(self, folder: Path) -> None:
-        """Read all files of the commit; what differs from what was written is an error by name."""
+        """Read all files of the commit. Raises an error that names the file for any change since it was written."""
         for segment in self.segments:
             verify_segment(folder, segment, words=self.words)
         if self.described is not None:
@@ -248,7 +248,7 @@ class Content:
 def _open_structure(folder: Path, entry: StructureEntry, dimension: int) -> Structure:
     kind = get_kind(entry.kind)
     if not isinstance(kind, ApproximateKind):
-        raise DamagedIndexError(f"{folder}: {kind.name} has no structure, and there is one; it is damaged")
+        raise DamagedIndexError(f"{folder} is damaged: it has a structure, which {kind.name} does not use")
     more = [Setting(one.effort, one.candidates, one.k) for one in entry.more or ()]
     settings = [Setting(entry.effort, entry.candidates), *more]
     return Structure.open(kind, open_file(folder, entry.file), entry.rows, dimension, settings)

@@ -1,4 +1,4 @@
-"""How often clusters and values of a field meet."""
+"""Counts of clusters by values of a field."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from simcse_kit.search.fields import value_at
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular
 
-_MOST = 1_000  # values of a field
+_MOST = 1_000  # most values of a field
 
 
 @dataclass(frozen=True, repr=False)
 class CrossTab(Tabular):
-    """Rows by cluster (K) and value (V) of a field; `to_dataframe` has a row for each cluster."""
+    """Row counts by cluster (K) and value (V) of a field; `to_dataframe` has one row per cluster."""
 
     field: str
-    values: list[str]  # (V,), the most frequent first; what is no text is written as JSON
+    values: list[str]  # (V,), most frequent first; values that are not text are JSON
     counts: NDArray[np.int64]  # (K, V)
     without: NDArray[np.int64]  # (K,): rows without the field
 
@@ -39,7 +39,7 @@ class CrossTab(Tabular):
 
 
 def cross_tab(rows: Iterable[tuple[IndexRow, int]], clusters: int, field: str) -> CrossTab:
-    """Count rows by their cluster and their value of a field; a dot goes into an object.
+    """Count rows by cluster and value of a field; a dot in the field's name selects inside an object.
 
     Raises:
         SearchIndexError: a field with more than 1,000 values.
@@ -56,7 +56,9 @@ def cross_tab(rows: Iterable[tuple[IndexRow, int]], clusters: int, field: str) -
         met[name, label] += 1
         totals[name] += 1
         if len(totals) > _MOST:
-            raise SearchIndexError(f"{field!r} has more than {_MOST:,} values; a cross table takes a field with fewer")
+            raise SearchIndexError(
+                f"{field!r} has more than {_MOST:,} values; choose a field with fewer values for a cross table"
+            )
     values = sorted(totals, key=lambda name: (-totals[name], name))
     counts = np.array([[met[name, label] for name in values] for label in range(clusters)], np.int64)
     return CrossTab(field, values, counts.reshape(clusters, len(values)), without)

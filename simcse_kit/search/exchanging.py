@@ -1,4 +1,4 @@
-"""The rows of another index, and its model, as the next commit of a folder."""
+"""Replace the rows and the model of an index by those of another, in one commit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from simcse_kit.search.store import FileEntry
 
 
 def exchange_rows(old: Collection, made: Collection, follow: Callable[[], None]) -> None:
-    """Commit ``made``, which is compacted, in the place of ``old``; its files move, and it is the index there then.
+    """Commit ``made``, which is compacted, in place of ``old``. Its files move; afterwards it is the index at that
+    address.
 
-    ``follow`` is called where somebody has committed since ``old`` was read: it brings ``made`` to what ``old`` is
-    then, and nobody commits meanwhile.
+    ``follow`` is called if another process has committed since ``old`` was read: it applies the changes to ``made``
+    while commits are locked.
     """
     target = old.folder
     assert target is not None
@@ -46,7 +47,7 @@ def _moved(made: Collection, file: FileEntry, new: NewCommit, stem: str) -> File
     assert made.folder is not None
     target = new.path(stem)
     try:
-        shutil.move(made.folder / file.name, target)  # a copy where the folder is a disk of its own
+        shutil.move(made.folder / file.name, target)  # a copy, if the folder is a mount of its own
     except FileNotFoundError as error:
-        raise IndexChangedError(f"{made.folder} was removed by somebody else; rebuild again") from error
+        raise IndexChangedError(f"another process removed {made.folder}; rebuild again") from error
     return replace(file, name=target.name)

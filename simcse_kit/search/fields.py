@@ -1,4 +1,4 @@
-"""Which fields the metadata of an index have, and of what type: what comes first decides, and it is kept."""
+"""Metadata fields of an index and their types; the first value decides, and the type stays."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from simcse_kit.search.filters import BooleanGroup, Compare, Condition, Exists
 
 _PLAIN = ("integer", "float", "boolean", "text")
 Fields = Mapping[str, str]
-"""Type of each field: integer, float, boolean, text, object, null (nothing else was seen) or mixed."""
+"""Type of each field: integer, float, boolean, text, object, null (only nulls so far) or mixed."""
 
 
 def with_rows(fields: Fields | None, metadata: Sequence[Mapping[str, Any] | None] | None) -> dict[str, str] | None:
-    """The fields of an index with more rows; None: they are not known, as of an index of an older version.
+    """The fields of an index after adding rows; None: unknown, as in an index of an older version.
 
     Raises:
         SearchIndexError: a value that breaks the type that its field has in the index, with its place.
@@ -24,33 +24,33 @@ def with_rows(fields: Fields | None, metadata: Sequence[Mapping[str, Any] | None
         return None
     found: dict[str, str] = {}
     for number, row in enumerate(metadata or ()):
-        for key, value in row.items() if isinstance(row, Mapping) else ():  # `as_json` raises for other values
+        for key, value in row.items() if isinstance(row, Mapping) else ():  # `as_json` raises an error for other values
             kind = kind_of(value)
             if found.get(key) != kind:
                 known = fields.get(key, "null")
                 if breaks(known, kind):
                     raise SearchIndexError(
-                        f"metadata number {number}: {key} is of type {known} in this index; got {value!r:.80}, which "
-                        f"is {kind}. Change the value, or keep it under another name"
+                        f"metadata number {number}: {key} has type {known} in this index; got {value!r:.80}, "
+                        f"which is {kind}. Change the value, or use another field name"
                     )
                 found[key] = joined(found.get(key, "null"), kind)
     return {**fields, **{key: joined(fields.get(key, "null"), kind) for key, kind in found.items()}}
 
 
 def check_fields(condition: Condition, fields: Fields | None) -> None:
-    """A `SearchIndexError` where a condition compares a field that no row of the index has, or with another type.
+    """Raise a `SearchIndexError` if a condition compares a field that no row has, or uses another type.
 
-    $exists may ask for any.
+    $exists may test any field.
     """
     if fields is None or isinstance(condition, Exists):
         return
     if isinstance(condition, Compare):
-        check_known_field(condition.path[0], fields, "the filter compares", ". Only $exists may ask for any")
+        check_known_field(condition.path[0], fields, "the filter compares", ". Only $exists accepts any field")
         known, kind = fields[condition.path[0]], kind_of(condition.value)
         if len(condition.path) == 1 and known in _PLAIN and breaks(known, kind):
             raise SearchIndexError(
                 f"the filter compares {condition.path[0]!r}, which is {known} in this index, with "
-                f"{condition.value!r:.80}, which is {kind}: no sentence can meet that"
+                f"{condition.value!r:.80}, which is {kind}: no sentence can match"
             )
         return
     for part in condition.parts if isinstance(condition, BooleanGroup) else (condition.part,):
@@ -58,16 +58,16 @@ def check_fields(condition: Condition, fields: Fields | None) -> None:
 
 
 def check_known_field(name: str, fields: Fields | None, who: str, hint: str = "") -> None:
-    """A `SearchIndexError` for a field that no row of the index has; ``who`` names it: "the filter compares"."""
+    """Raise a `SearchIndexError` for a field that no row has; ``who`` starts the error: "the filter compares"."""
     if fields is not None and name not in fields:
         there = ", ".join(f"{known} ({kind})" for known, kind in fields.items()) or "none"
         raise SearchIndexError(
-            f"{who} {name!r}, a field that no sentence of this index has; its fields are: {there}{hint}"
+            f"{who} {name!r}, but no sentence of this index has this field; its fields are: {there}{hint}"
         )
 
 
 def value_at(metadata: Mapping[str, Any] | None, field: str) -> Any:
-    """The value of a field, None where there is none; a dot goes into an object, as in a filter.
+    """The value of a field, or None; a dot selects inside an object, as in a filter.
 
     >>> value_at({"tags": {"kind": "bug"}}, "tags.kind")
     'bug'

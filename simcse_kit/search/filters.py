@@ -1,8 +1,8 @@
-"""What a search may return: conditions on metadata, in the words that vector databases share.
+"""Filters on metadata, in the syntax that vector databases share.
 
-``{"lang": "en", "year": {"$gte": 2020}, "$or": [{"tags.kind": "bug"}, {"open": true}]}``: every condition must hold; a
-dot goes into an object. A comparison is of numbers with numbers and texts with texts; where a row lacks the key it does
-not hold, so that ``$ne`` and ``$nin``, which deny it, do.
+``{"lang": "en", "year": {"$gte": 2020}, "$or": [{"tags.kind": "bug"}, {"open": true}]}``: all conditions must hold; a
+dot selects inside an object. Numbers are compared only with numbers, texts only with texts. A comparison with a missing
+key is false, so its negations ``$ne`` and ``$nin`` are true.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Json = str | int | float | bool | None
 COMPARISONS = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OTHERS = ("$ne", "$in", "$nin", "$exists")
 _GROUPS = {"$and": "AND", "$or": "OR"}
-_DEEPEST = 40  # conditions inside one another: what stores can parse
-_MOST = 5_000  # in one list
-_MOST_IN_ALL = 10_000  # conditions and values: SQLite takes 32,766 parameters, three for a comparison
+_DEEPEST = 40  # depth of nested conditions that stores can parse
+_MOST = 5_000  # values in one list
+_MOST_IN_ALL = 10_000  # conditions and values in total: SQLite allows 32,766 parameters, and a comparison takes three
 
 
 class Compare(NamedTuple):
-    """The value at ``path`` (keys from the outside in) stands so to ``value``; ``op`` is one of `COMPARISONS`."""
+    """Compares the value at ``path`` (keys from the outside in) with ``value``; ``op`` is one of `COMPARISONS`."""
 
     path: tuple[str, ...]
     op: str
@@ -39,7 +39,7 @@ class Exists(NamedTuple):
 
 
 class BooleanGroup(NamedTuple):
-    """All of the parts hold (``op`` AND), or one of them (OR); none: all hold, none holds."""
+    """All parts hold (``op`` AND), or at least one (OR). Without parts: AND is true, OR is false."""
 
     op: str
     parts: tuple[Condition, ...]
@@ -55,7 +55,7 @@ Condition = Compare | Exists | BooleanGroup | Not
 
 
 def parse_filter(given: Mapping[str, Any]) -> Condition:
-    """The condition that a filter states, at most 40 deep, with at most 10,000 conditions and values in all.
+    """Parse a filter: at most 40 levels deep, with at most 10,000 conditions and values in total.
 
     >>> parse_filter({"year": {"$gte": 2020}})
     Compare(path=('year',), op='$gte', value=2020)
@@ -70,15 +70,15 @@ def _parsed(given: Any, depth: int, counter: Iterator[int]) -> Condition:
     """``counter`` numbers the conditions and values."""
     _count(counter)
     if depth > _DEEPEST:
-        raise SearchIndexError(f"a filter has at most {_DEEPEST} conditions inside one another")
+        raise SearchIndexError(f"a filter may be at most {_DEEPEST} levels deep")
     if not isinstance(given, Mapping):
-        raise SearchIndexError(f"a filter is an object such as {{'lang': 'en'}}; got {given!r:.80}")
+        raise SearchIndexError(f"a filter must be an object such as {{'lang': 'en'}}; got {given!r:.80}")
     parts: list[Condition] = []
     for key, value in given.items():
         if not isinstance(key, str):
-            raise SearchIndexError(f"a filter's keys are strings; got {key!r}")
+            raise SearchIndexError(f"a filter's keys must be strings; got {key!r}")
         if '"' in key or "\\" in key:
-            raise SearchIndexError(f"a filter cannot reach a key with a quotation mark or backslash; got {key!r}")
+            raise SearchIndexError(f"a filter cannot use a key with a quotation mark or backslash; got {key!r}")
         if key in _GROUPS:
             parts.append(
                 BooleanGroup(_GROUPS[key], tuple(_parsed(one, depth + 1, counter) for one in _list(key, value)))
@@ -87,7 +87,7 @@ def _parsed(given: Any, depth: int, counter: Iterator[int]) -> Condition:
             parts.append(Not(_parsed(value, depth + 1, counter)))
         elif key.startswith("$"):
             raise SearchIndexError(
-                f"{key} is no operator between conditions; there are $and, $or, $not, and inside a key's condition "
+                f"unknown operator {key}; between conditions use $and, $or, $not, and inside a key's condition "
                 f"{', '.join((*COMPARISONS, *_OTHERS))}"
             )
         else:
@@ -111,18 +111,19 @@ def _of_key(path: tuple[str, ...], value: Any, counter: Iterator[int]) -> Condit
         elif op == "$exists" and isinstance(operand, bool):
             parts.append(Exists(path) if operand else Not(Exists(path)))
         elif op == "$exists":
-            raise SearchIndexError(f"$exists is true or false; got {operand!r:.80}")
+            raise SearchIndexError(f"$exists takes true or false; got {operand!r:.80}")
         else:
             raise SearchIndexError(
-                f"the filter on {'.'.join(path)} has {op!r}; an operator is one of "
-                f"{', '.join((*COMPARISONS, *_OTHERS))}"
+                f"the filter on {'.'.join(path)} has {op!r}; use one of {', '.join((*COMPARISONS, *_OTHERS))}"
             )
     return parts[0] if len(parts) == 1 else BooleanGroup("AND", tuple(parts))
 
 
 def _count(counter: Iterator[int]) -> None:
     if next(counter) > _MOST_IN_ALL:
-        raise SearchIndexError(f"a filter has at most {_MOST_IN_ALL:,} conditions and values in all; this one has more")
+        raise SearchIndexError(
+            f"a filter may have at most {_MOST_IN_ALL:,} conditions and values in total; this one has more"
+        )
 
 
 def _compare(path: tuple[str, ...], op: str, value: Any, counter: Iterator[int]) -> Compare:
@@ -130,13 +131,15 @@ def _compare(path: tuple[str, ...], op: str, value: Any, counter: Iterator[int])
     fits = isinstance(value, str | int | float) or (value is None and op == "$eq")
     if not fits or (isinstance(value, bool) and op != "$eq"):
         allowed = "a text, a number, true, false or null" if op == "$eq" else "a text or a number"
-        raise SearchIndexError(f"the filter on {'.'.join(path)}: {op} compares with {allowed}; got {value!r:.80}")
+        raise SearchIndexError(f"the filter on {'.'.join(path)}: {op} takes {allowed}; got {value!r:.80}")
     if isinstance(value, str) and "\0" in value:
-        raise SearchIndexError(f"the filter on {'.'.join(path)}: no metadata has a NUL character; got {value!r:.80}")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # no store has such an integer
+        raise SearchIndexError(
+            f"the filter on {'.'.join(path)}: metadata never contain a NUL character; got {value!r:.80}"
+        )
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # too large for an integer of any store
         value = float(value) if abs(value) < 2**1023 else math.inf
     if isinstance(value, float) and not math.isfinite(value):
-        raise SearchIndexError(f"the filter on {'.'.join(path)}: {value} is not a number that JSON has")
+        raise SearchIndexError(f"the filter on {'.'.join(path)}: JSON has no number {value}")
     return Compare(path, op, value)
 
 
@@ -149,7 +152,7 @@ def _list(op: str, value: Any) -> list[Any]:
 
 
 def to_sql(condition: Condition, column: str = "metadata") -> tuple[str, list[Json]]:
-    """The condition over a column of JSON text as SQLite's, with its parameters; it is true or false, never null.
+    """The condition on a column of JSON text as SQL for SQLite, with parameters; it is true or false, never null.
 
     >>> to_sql(Exists(("year",)))
     ('json_type(metadata, ?) IS NOT NULL', ['$."year"'])
@@ -183,7 +186,7 @@ def _kinds(value: Json) -> str:
 
 
 def _joined(parts: list[tuple[str, list[Json]]], op: str) -> tuple[str, list[Json]]:
-    """The parts as a balanced tree: SQLite limits how deep an expression is, and a chain is as deep as it is long."""
+    """The parts as a balanced tree: SQLite limits the depth of an expression, and a chain is as deep as it is long."""
     if len(parts) == 1:
         return parts[0]
     (left, first), (right, second) = _joined(parts[: len(parts) // 2], op), _joined(parts[len(parts) // 2 :], op)
@@ -191,7 +194,7 @@ def _joined(parts: list[tuple[str, list[Json]]], op: str) -> tuple[str, list[Jso
 
 
 def _sets(group: BooleanGroup) -> tuple[dict[tuple[tuple[str, ...], str], list[Json]], list[Condition]]:
-    """Texts, or numbers, that the value at one path may equal, by path and kind; and the other conditions."""
+    """Texts or numbers that the value at a path may equal, by path and kind; and the remaining conditions."""
     sets: dict[tuple[tuple[str, ...], str], list[Json]] = {}
     rest: list[Condition] = []
     for part in group.parts:
@@ -203,7 +206,7 @@ def _sets(group: BooleanGroup) -> tuple[dict[tuple[tuple[str, ...], str], list[J
 
 
 def _one_of(path: tuple[str, ...], values: list[Json], column: str) -> tuple[str, list[Json]]:
-    """Equality with one of many texts, or numbers, by a set, which is looked up and not compared one by one."""
+    """Equality with one of many texts or numbers, by a set lookup instead of one comparison each."""
     text = (
         f"ifnull(json_type({column}, ?) IN {_kinds(values[0])} "
         f"AND json_extract({column}, ?) IN (SELECT value FROM json_each(?)), 0)"

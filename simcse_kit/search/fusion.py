@@ -1,9 +1,9 @@
-"""Two rankings as one: each hit counts as far as it stands out among the best of its ranking.
+"""Fusion of two rankings: a hit counts by how far it stands out among the best of its ranking.
 
 A weighted sum of scores (Bruch et al., 2023, "An Analysis of Fusion Functions for Hybrid Retrieval"), not of ranks:
-reciprocal rank fusion (Cormack et al., 2009) lets a ranking that finds nothing count as much as one that does. Cosines
-and BM25 become comparable in standard deviations over the best `DEPTH` of each query. So words count little where many
-texts hold them equally well, and much where one text alone has them. ``eval/hybrid.py`` measures both ways.
+reciprocal rank fusion (Cormack et al., 2009) gives a ranking that finds nothing the same weight as one that does.
+Cosines and BM25 become comparable in standard deviations over the best `DEPTH` of each query. So words count little if
+many texts contain them equally well, and much if only one text has them. ``eval/hybrid.py`` measures both ways.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from simcse_kit.search.rows import Ranks
 from simcse_kit.search.vectors import Nearest
 from simcse_kit.types import Vectors
 
-DEPTH = 100  # hits of each ranking that count
-WEIGHT = 0.3  # of words beside meaning
-CODE_WEIGHT = 1.5  # the same, where the query has a code: vectors hardly hold which one it is
-RARE = 10  # rows that hold a code, at most, where it says which text is meant
+DEPTH = 100  # hits that count in each ranking
+WEIGHT = 0.3  # weight of words relative to meaning
+CODE_WEIGHT = 1.5  # the same for queries with a code: vectors represent codes badly
+RARE = 10  # a code in at most this many rows identifies a text
 
 
 class Ranked(NamedTuple):
-    """A row in its place."""
+    """A row with its rank."""
 
     row: int
     score: float
@@ -43,7 +43,7 @@ def is_code(word: str) -> bool:
 
 
 def alone(by_words: Nearest, k: int) -> list[list[Ranked]]:
-    """The k best of Q rankings by words."""
+    """The k best of Q keyword rankings."""
     return [
         [
             Ranked(row, score, Ranks(None, rank))
@@ -55,10 +55,9 @@ def alone(by_words: Nearest, k: int) -> list[list[Ranked]]:
 
 
 def fused(by_meaning: Nearest, by_words: Nearest, weights: Sequence[float], k: int) -> list[list[Ranked]]:
-    """The k best of Q rankings by meaning (Q, A) and by words (Q, B) together, words with a weight for each query.
+    """The k best of Q rankings by meaning (Q, A) and by words (Q, B) together, with a weight of words for each query.
 
-    In both, A and B are `DEPTH` or more, unless there are fewer rows. Equal scores go by the place by meaning, then by
-    words.
+    A and B are at least `DEPTH`, unless there are fewer rows. Ties are broken by the rank by meaning, then by words.
     """
     dense, words = (_standing_out(ranking.scores) for ranking in (by_meaning, by_words))
     return [
@@ -70,11 +69,11 @@ def fused(by_meaning: Nearest, by_words: Nearest, weights: Sequence[float], k: i
 
 
 def _standing_out(scores: Vectors) -> NDArray[np.float64]:
-    """How far scores (Q, A), best first, lie above the last of the `DEPTH` best, in standard deviations of these.
+    """How far scores (Q, A), best first, are above the last of the `DEPTH` best, in standard deviations of these.
 
-    What is not there, or behind them, does not stand out.
+    Missing rows, and rows below the best, do not stand out.
     """
-    found = np.where(np.isfinite(scores), scores, 0).astype(np.float64)  # by words, the others score 0
+    found = np.where(np.isfinite(scores), scores, 0).astype(np.float64)  # all others score 0 by words
     best = found[:, :DEPTH]
     if not best.shape[1]:
         return found
@@ -95,6 +94,6 @@ def _joined(rankings: list[list[int]], parts: Sequence[NDArray[np.float64]], k: 
 
 
 def _place(one: Ranked) -> tuple[float, ...]:
-    """By score, then by the ranks that made it, so that further hits do not change the first ones."""
+    """By score, then by the ranks behind it, so that further hits do not change the first ones."""
     ranks = (np.inf if rank is None or (one.score and rank > DEPTH) else rank for rank in one.ranks)
     return (-one.score, *ranks)

@@ -1,4 +1,4 @@
-"""Groups of rows that mean nearly the same, each with the row that stands for it."""
+"""Groups of rows with nearly the same meaning, each with a representative."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular
 from simcse_kit.types import Vectors
 
-_BATCH = 1024  # rows that are read at once; a larger group's are
-_EQUAL = 1e-6  # mean cosines that differ by less are one
+_BATCH = 1024  # rows read at a time; a larger group is read whole
+_EQUAL = 1e-6  # mean cosines that differ by less count as equal
 
 
 class SimilarGroup(NamedTuple):
-    """Rows that pairs connect, directly or by others between them."""
+    """Rows that are connected by pairs, directly or through other rows."""
 
     number: int  # 0 is the largest group
-    representative: IndexRow  # the most central: its mean cosine with all is the highest; of equal ones the first
-    members: list[IndexRow]  # all, in the order in which they were added
+    representative: IndexRow  # the most central row: highest mean cosine with all; ties: the first
+    members: list[IndexRow]  # all rows, in the order of adding
 
     @property
     def size(self) -> int:
-        """Its number of rows."""
+        """Number of rows."""
         return len(self.members)
 
 
 @dataclass(frozen=True, repr=False)
 class Groups(Tabular):
-    """All groups, the largest first: iterate over them. The texts of about a thousand rows, or of one group, are held.
+    """All groups, largest first: iterate over them. Memory holds the texts of about a thousand rows, or of one group.
 
-    Of G groups with M rows in all. `to_dataframe` has a row for each member.
+    G groups with M rows in total. `to_dataframe` has one row per member.
     """
 
     _columns = ("group", "size", "representative", "id", "text")
 
     collection: BaseCollection
-    numbers: NDArray[np.int64]  # (M,): rows by number, group by group
-    offsets: NDArray[np.int64]  # (G + 1,): where each group begins in ``numbers``
+    numbers: NDArray[np.int64]  # (M,): row numbers, group by group
+    offsets: NDArray[np.int64]  # (G + 1,): start of each group in ``numbers``
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -66,7 +66,7 @@ class Groups(Tabular):
             first = last
 
     def _mean_cosines(self, first: int, last: int) -> Vectors:
-        """Of each row of some groups with all rows of its group, itself too: that is its cosine with their sum."""
+        """For each row of some groups, the sum of its cosines with all rows of its group: its cosine with their sum."""
         sizes = np.diff(self.offsets[first : last + 1])
         group_of = np.repeat(np.arange(last - first), sizes)
         sums = np.zeros((last - first, self.collection.dimension), np.float32)
@@ -92,7 +92,7 @@ class Groups(Tabular):
 
 
 def groups_of(collection: BaseCollection, rows: NDArray[np.int64], groups: NDArray[np.int64]) -> Groups:
-    """The groups of P pairs of rows (P, 2) that are numbered (P,)."""
+    """Groups of P pairs of rows (P, 2) with group numbers (P,)."""
     numbers, at = np.unique(rows, return_index=True)
     group_of = groups[at // 2]
     order = np.argsort(group_of, kind="stable")

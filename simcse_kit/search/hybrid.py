@@ -1,4 +1,4 @@
-"""Search by words, and by words and meaning together: two rankings become one."""
+"""Search by words, and hybrid search: one ranking from words and meaning."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from simcse_kit.types import Vectors
 
 
 def keyword_entry(hybrid: bool) -> KeywordEntry | None:
-    """How the rows of a new index are found by their words; None: they are not."""
+    """Keyword settings of a new index; None: no keywords."""
     return KeywordEntry(words=VERSION) if hybrid else None
 
 
 class WordSearch(ABC):
-    """What every store of an index finds by words."""
+    """Search by words, for every store of an index."""
 
     @property
     @abstractmethod
     def keywords(self) -> KeywordEntry | None:
-        """How rows are found by their words; None: they are not."""
+        """Keyword settings of the index; None: no keywords."""
 
     @property
     @abstractmethod
@@ -55,7 +55,7 @@ class WordSearch(ABC):
     def _ranked(
         self, queries: Sequence[str], vectors: Vectors | None, k: int, condition: Condition | None
     ) -> tuple[Nearest, Nearest | None]:
-        """The k best rows by words of Q texts, and by meaning of Q unit vectors (Q, D), where there are some."""
+        """The k best rows of Q texts by words, and of Q unit vectors (Q, D), if given, by meaning."""
 
     def search_words(
         self,
@@ -66,7 +66,7 @@ class WordSearch(ABC):
         vectors: Vectors | None = None,
         fingerprint: str | None = None,
     ) -> list[list[Hit]]:
-        """The ``k`` best texts for each of Q texts by their words; with ``vectors`` (Q, D) by words and meaning.
+        """The ``k`` best texts for each of Q texts by words; with ``vectors`` (Q, D) by words and meaning.
 
         ``filter`` and ``fingerprint``: as in `BaseCollection.search`.
 
@@ -87,7 +87,7 @@ class WordSearch(ABC):
         return [[Hit.of(rows[one.row], one.score, one.ranks) for one in answer] for answer in found]
 
     def _weights(self, queries: Sequence[str]) -> list[float]:
-        """How much words count beside meaning for each of Q texts: more where one has a code that few rows hold."""
+        """Weight of words relative to meaning for each of Q texts: higher for a text with a code in few rows."""
         codes = [[word for word in dict.fromkeys(split_words(query)) if is_code(word)] for query in queries]
         asked = list(dict.fromkeys(word for own in codes for word in own))
         if not asked:
@@ -97,7 +97,7 @@ class WordSearch(ABC):
         return [CODE_WEIGHT if rare.intersection(own) else WEIGHT for own in codes]
 
     def check_keywords(self) -> None:
-        """A `SearchIndexError` where rows are not found by their words."""
+        """Raise a `SearchIndexError` if the index has no keywords."""
         if self.keywords is None:
             added = (
                 ", or add them without encoding: simcse-kit index compact INDEX --hybrid" if self.uri is None else ""
@@ -107,6 +107,6 @@ class WordSearch(ABC):
             )
         if self.keywords.words != VERSION:
             raise SearchIndexError(
-                f"the keywords of this index are of another version of simcse_kit ({self.keywords.words}, this one has "
-                f"{VERSION}); make them again: simcse-kit index compact INDEX --hybrid"
+                f"another version of simcse_kit made the keywords of this index ({self.keywords.words}, this "
+                f"one has {VERSION}); to make them again: simcse-kit index compact INDEX --hybrid"
             )

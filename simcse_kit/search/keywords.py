@@ -1,4 +1,4 @@
-"""Ranking by words: BM25 over the live rows of an index, whatever segments they lie in."""
+"""Ranking by words: BM25 over the live rows of an index, across its segments."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from simcse_kit.search.rows import RowTable
 from simcse_kit.search.vectors import Mask, Nearest
 from simcse_kit.search.words import split_words
 
-K1 = 1.2  # how soon further occurrences of a word stop counting
-B = 0.75  # how much a long text needs more of them
+K1 = 1.2  # BM25's k1: how soon further occurrences of a word stop counting
+B = 0.75  # BM25's b: penalty for long texts
 Scores = NDArray[np.float64]
 
 
 class Keywords:
     """BM25 (Robertson & Zaragoza, 2009) over live rows by number.
 
-    Rows are counted over all tables and without deleted ones, so that the ranking is that of a compacted index.
+    Counts cover all tables and exclude deleted rows, so the ranking equals that of a compacted index.
     """
 
     def __init__(self, tables: Sequence[RowTable], live: Mask) -> None:
@@ -31,7 +31,7 @@ class Keywords:
 
     @cached_property
     def _norms(self) -> Scores:
-        """What a count is compared with, of every row: ``K1`` for a text of average length."""
+        """Denominator for each row: ``K1`` for a text of average length."""
         lengths = np.zeros(len(self._live))
         for table in self._tables:
             found = self._of_live(table.lengths())
@@ -41,7 +41,7 @@ class Keywords:
         return norms
 
     def nearest(self, queries: Iterable[str], k: int, allowed: Mask | None = None) -> Nearest:
-        """The k best of the ``allowed`` live rows (None: of all) that share a word with each of Q texts."""
+        """The k best of the ``allowed`` live rows (None: all) that share a word with each of Q texts."""
         found = [self._best(query, k, allowed) for query in queries]
         best = Nearest(np.full((len(found), k), -np.inf, np.float32), np.full((len(found), k), -1, np.int64))
         for place, (scores, rows) in enumerate(found):
@@ -54,14 +54,14 @@ class Keywords:
         if allowed is not None:
             scores[~allowed] = 0
         rows = np.flatnonzero(scores)
-        if len(rows) > k:  # equal scores by row, also at the end
+        if len(rows) > k:  # ties by row, also at the end
             least = np.partition(scores[rows], len(rows) - k)[len(rows) - k]
             rows = rows[scores[rows] >= least]
         order = np.lexsort((rows, -scores[rows]))[:k]
         return scores[rows[order]], rows[order]
 
     def scores(self, query: str) -> Scores:
-        """BM25 of every row, (N,): 0 where it shares no word with a text."""
+        """BM25 of every row, (N,): 0 if it shares no word with a text."""
         scores = np.zeros(len(self._live))
         count = np.count_nonzero(self._live)
         for word, times in Counter(split_words(query)).items():
@@ -74,6 +74,6 @@ class Keywords:
 
     def _of_live(self, found: Postings) -> Postings:
         rows = found.rows
-        there = rows < len(self._live)  # what is pending may have more rows by now
+        there = rows < len(self._live)  # pending may already have more rows
         there[there] = self._live[rows[there]]
         return Postings(rows[there], found.counts[there])

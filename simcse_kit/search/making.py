@@ -1,4 +1,4 @@
-"""Bars for the making of a search structure: training, adding, tuning."""
+"""Progress bars for building a search structure: training, adding, tuning."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from simcse_kit.bars import tqdm
 
 _shown: ContextVar[bool] = ContextVar("_shown", default=False)
 _SECOND = 1.0
-_CLOCK = "{desc}: {elapsed}"  # of a bar whose end is not known
+_CLOCK = "{desc}: {elapsed}"  # for a bar without a known end
 
 
 @contextmanager
 def making_shown(show: bool) -> Iterator[None]:
-    """Whether bars are shown for the structures that are made in this block."""
+    """Whether this block shows bars for the structures it builds."""
     token = _shown.set(show)
     try:
         yield
@@ -26,9 +26,9 @@ def making_shown(show: bool) -> Iterator[None]:
 
 @contextmanager
 def making(what: str, total: int | None = None, unit: str = "row") -> Iterator[Callable[[int], object]]:
-    """A bar over a part of the work, and the function that moves it; a clock where ``total`` is None, nothing at 0.
+    """A bar for one part of the work, and the function that moves it. A clock if ``total`` is None; no bar if it is 0.
 
-    FAISS says nothing while it trains: the clock of every bar goes on each second.
+    FAISS reports no progress while it trains, so the clock of every bar is updated each second.
     """
     if not _shown.get() or total == 0:
         yield lambda count: None

@@ -1,4 +1,4 @@
-"""What a corpus says twice: pairs of rows that mean nearly the same, and groups of such rows."""
+"""Duplicates of a corpus: pairs of rows with nearly the same meaning, and groups of such rows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from simcse_kit.search.groups import Groups, groups_of
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular
 
-_BATCH = 1024  # rows searched at once
+_BATCH = 1024  # rows per search
 
 
 class MinedPair(NamedTuple):
-    """Two rows and their cosine; ``group`` counts the sets of rows that pairs connect, largest first."""
+    """Two rows and their cosine. ``group`` numbers the sets of rows connected by pairs, largest first."""
 
     score: float
     first: IndexRow
@@ -30,18 +30,18 @@ class MinedPair(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Mined(Tabular):
-    """Pairs of rows of a collection, best first: iterate over them, or over their groups (`by_group`).
+    """Pairs of rows, best first: iterate over them, or over their groups (`by_group`).
 
-    `to_dataframe` has a row for each pair.
+    `to_dataframe` has one row per pair.
     """
 
     _columns = ("score", "group", "first_id", "first_text", "second_id", "second_text")
 
     collection: BaseCollection
     scores: NDArray[np.float32]  # (P,)
-    rows: NDArray[np.int64]  # (P, 2): numbers, the earlier row first
+    rows: NDArray[np.int64]  # (P, 2): row numbers, the earlier row first
     groups: NDArray[np.int64]  # (P,)
-    full: int  # rows that have as many near neighbours as were looked for, and may have more
+    full: int  # rows whose whole neighbor list is above the threshold: they may have more
 
     def __iter__(self) -> Iterator[MinedPair]:
         for at in range(0, len(self.scores), _BATCH):
@@ -60,7 +60,7 @@ class Mined(Tabular):
         return f"Mined({len(self):,} pairs in {groups:,} groups)"
 
     def by_group(self) -> Groups:
-        """The groups of rows that pairs connect, largest first, each with a representative and all its members."""
+        """Groups of rows connected by pairs, largest first, each with a representative and all members."""
         return groups_of(self.collection, self.rows, self.groups)
 
     def _records(self) -> Iterator[dict[str, Any]]:
@@ -72,9 +72,9 @@ class Mined(Tabular):
 def mine(
     collection: BaseCollection, threshold: float = 0.9, neighbors: int = 50, *, show_progress_bar: bool = False
 ) -> Mined:
-    """All pairs of rows with a cosine of at least ``threshold``, among each row's so many nearest neighbours.
+    """All pairs of rows with a cosine of at least ``threshold``, among the nearest neighbors of each row.
 
-    As sentence-transformers' ``paraphrase_mining``, over an index, which finds the neighbours with its recall.
+    Like sentence-transformers' ``paraphrase_mining``, on an index, which finds neighbors with its recall.
 
     Raises:
         SearchIndexError: a threshold that is no cosine, or ``neighbors`` below 1.
@@ -84,7 +84,7 @@ def mine(
 
     check_threshold(threshold)
     neighbors = checked_count(neighbors, "neighbors")
-    collection = collection.now()  # its rows are read again later, by number
+    collection = collection.now()  # rows are read again later, by number
     found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     full = 0
     with tqdm(total=len(collection), desc="Mining", unit="row", disable=not show_progress_bar) as progress:

@@ -1,4 +1,4 @@
-"""How an index is searched: by meaning, by words, or by both."""
+"""Search modes: by meaning, by words, or by both."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Literal, get_args
 from simcse_kit.errors import SearchIndexError
 
 SearchMode = Literal["dense", "keyword", "hybrid"]
-"""By meaning, by words, or by both."""
+"""Search mode: by meaning, by words, or by both."""
 MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 
 
 def check_mode(mode: str, threshold: float | None) -> None:
-    """An error for an unknown mode, or for a threshold in a mode whose scores are not cosines."""
+    """Raise an error for an unknown mode, or for a threshold in a mode whose scores are not cosines."""
     if mode not in MODES:
-        raise SearchIndexError(f"mode is one of {', '.join(MODES)}; got {mode!r}")
+        raise SearchIndexError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
     if mode != "dense" and threshold is not None:
-        raise SearchIndexError(f"threshold is a cosine, and mode {mode} has other scores: leave it out")
+        raise SearchIndexError(f"threshold is a cosine, but mode {mode} has other scores: leave it out")

@@ -1,4 +1,4 @@
-"""Spherical k-means, and the number of clusters where nobody knows it."""
+"""Spherical k-means, and choosing the number of clusters."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from simcse_kit.types import Vectors
 
-_SMALLEST, _LARGEST = 2, 256  # numbers that are tried
-_FITTED = 10_000  # rows that are clustered for each number
-_COMPARED = 2_000  # rows whose silhouettes are computed, of all pairs of them
-_ROWS_EACH = 4  # rows for each cluster, at least, on average
+_SMALLEST, _LARGEST = 2, 256  # numbers to try
+_FITTED = 10_000  # rows clustered for each number
+_COMPARED = 2_000  # rows for the silhouettes, which compare all their pairs
+_ROWS_EACH = 4  # fewest rows per cluster, on average
 
 
 class ClusterChoice(NamedTuple):
-    """How a number of clusters was chosen, see `choose_number`."""
+    """How a number of clusters was chosen; see `choose_number`."""
 
     n_clusters: int
     tried: list[tuple[int, float]]  # numbers of clusters with their mean silhouette, from -1 to 1
@@ -25,13 +25,13 @@ class ClusterChoice(NamedTuple):
 
     def __str__(self) -> str:
         if not self.tried:
-            few = f"{self.fitted:,} sentences are too few, or too much alike, to compare others"
+            few = f"{self.fitted:,} sentences are too few, or too similar, to compare other numbers"
             return f"{self.n_clusters} cluster: {few}"
         own, best = dict(self.tried)[self.n_clusters], max(mean for _, mean in self.tried)
         return (
-            f"{self.n_clusters} clusters, chosen among {len(self.tried)} numbers from {self.tried[0][0]} to "
-            f"{self.tried[-1][0]}: the fewest whose mean silhouette on {self.compared:,} sentences, {own:.3f}, is "
-            f"within one standard error of the best, {best:.3f}"
+            f"{self.n_clusters} clusters: the smallest of {len(self.tried)} numbers, from {self.tried[0][0]} to "
+            f"{self.tried[-1][0]}, whose mean silhouette on {self.compared:,} sentences ({own:.3f}) is within "
+            f"one standard error of the best ({best:.3f})"
         )
 
 
@@ -40,13 +40,13 @@ class KMeans(NamedTuple):
 
     centres: Vectors  # (K, D), unit
     labels: NDArray[np.int64]  # (N,)
-    cosines: NDArray[np.float32]  # (N,): of each vector with its centre
+    cosines: NDArray[np.float32]  # (N,): of each vector with its center
 
 
 def spherical_kmeans(vectors: Vectors, n_clusters: int, *, niter: int, seed: int) -> KMeans:
-    """K-means of unit vectors (N, D) by cosine (FAISS), from centres that lie far apart (k-means++).
+    """K-means of unit vectors (N, D) by cosine (FAISS), starting from centers that are far apart (k-means++).
 
-    More than 256 centres start from random vectors: to choose them would take longer than the clustering.
+    More than 256 centers start from random vectors: choosing them would take longer than the clustering.
     """
     import faiss
 
@@ -59,7 +59,7 @@ def spherical_kmeans(vectors: Vectors, n_clusters: int, *, niter: int, seed: int
 
 
 def _far_apart(vectors: Vectors, n_clusters: int, seed: int) -> Vectors:
-    """First centres, among at most 10,000 of the vectors (Arthur and Vassilvitskii, 2007)."""
+    """First centers, from at most 10,000 of the vectors (Arthur and Vassilvitskii, 2007)."""
     from sklearn.cluster import kmeans_plusplus
 
     centres: Vectors = kmeans_plusplus(
@@ -78,11 +78,11 @@ def _sample(vectors: Vectors, most: int, draw: np.random.Generator) -> Vectors:
 def choose_number(vectors: Vectors, seed: int = 0) -> ClusterChoice:
     """The number of clusters, from 2 to 256, by the mean silhouette (Rousseeuw, 1987) of a sample, by cosine.
 
-    It is the smallest number whose mean is within one standard error of the highest (Breiman et al., 1984): beyond it
-    the mean stays nearly the same over a wide range.
+    It is the smallest number whose mean is within one standard error of the highest (Breiman et al., 1984), because the
+    mean often stays nearly the same over a wide range.
 
-    The numbers that are tried grow by half an octave: 2, 3, 4, 6, 8, 11, 16, ... Each is tried on at most 10,000
-    vectors, drawn at random, and measured on 2,000 of them, so that the time is bounded whatever N is.
+    The numbers tried grow by half an octave: 2, 3, 4, 6, 8, 11, 16, ... Each is tried on at most 10,000 random vectors
+    and measured on 2,000 of them, so the time is bounded for any N.
     """
     from sklearn.metrics import silhouette_samples
 
@@ -94,7 +94,7 @@ def choose_number(vectors: Vectors, seed: int = 0) -> ClusterChoice:
     distances = np.clip(1 - vectors[compared] @ vectors[compared].T, 0, 2)
     np.fill_diagonal(distances, 0)
     tried: list[tuple[int, float]] = []
-    errors = []  # of the means
+    errors = []  # standard errors of the means
     for number in _numbers(min(_LARGEST, len(vectors) // _ROWS_EACH)):
         labels = spherical_kmeans(vectors, number, niter=15, seed=seed).labels[compared]
         if 1 < len(np.unique(labels)) < len(compared):
@@ -108,6 +108,6 @@ def choose_number(vectors: Vectors, seed: int = 0) -> ClusterChoice:
 
 
 def _numbers(largest: int) -> list[int]:
-    """From 2 on, each about 1.4 times the one before."""
+    """Numbers from 2 on, each about 1.4 times the previous one."""
     steps = range(2 * int(np.log2(max(largest, 1))) + 1)
     return [number for number in sorted({round(_SMALLEST * 2 ** (step / 2)) for step in steps}) if number <= largest]

@@ -16,7 +16,7 @@ ScoredSentence = tuple[str, float]
 class OriginalToolMixin:
     """``build_index``, ``add_to_index`` and ``search`` as in princeton-nlp/SimCSE's ``SimCSE`` class.
 
-    The index lives in memory; `simcse_kit.SentenceIndex` is the one that can be saved.
+    The index is in memory; use `simcse_kit.SentenceIndex` to save one.
     """
 
     encode: Callable[..., Any]
@@ -31,9 +31,9 @@ class OriginalToolMixin:
         device: str | None = None,
         batch_size: int = 64,
     ) -> None:
-        """Start a new index over N sentences, or over the lines of a file; a bad file is a `DataError`.
+        """Start a new index over N sentences, or over the lines of a file. Raises a `DataError` for a bad file.
 
-        ``use_faiss`` and ``faiss_fast`` are taken and have no effect: the index is FAISS's, and exact.
+        ``use_faiss`` and ``faiss_fast`` are accepted but have no effect: the index always uses FAISS, and is exact.
         """
         collection = Collection(self.get_embedding_dimension())
         self._add(collection, sentences_or_file_path, device, batch_size)
@@ -42,7 +42,7 @@ class OriginalToolMixin:
     def add_to_index(
         self, sentences_or_file_path: str | Path | Sequence[str], device: str | None = None, batch_size: int = 64
     ) -> None:
-        """Add N sentences, or the lines of a file, to the index; `SearchIndexError` where there is none yet."""
+        """Add N sentences, or the lines of a file, to the index. Raises a `SearchIndexError` if there is no index."""
         self._add(self._index(), sentences_or_file_path, device, batch_size)
 
     def search(
@@ -50,7 +50,8 @@ class OriginalToolMixin:
     ) -> list[ScoredSentence] | list[list[ScoredSentence]]:
         """The ``top_k`` best sentences with a cosine of at least ``threshold``, best first.
 
-        A string gives [(sentence, score)], Q strings one such list each; `SearchIndexError` where there is no index.
+        A string gives [(sentence, score)]; Q strings give a list of such lists. Raises a `SearchIndexError` if there is
+        no index.
         """
         single = isinstance(queries, str)
         hits = self._index().search(self.encode([queries] if single else queries, device=device), top_k, threshold)
@@ -63,7 +64,7 @@ class OriginalToolMixin:
         sentences = read_sentences(source).column(0) if isinstance(source, str | Path) else source
         if isinstance(sentences, Iterator):
             sentences = list(sentences)
-        vectors = self.encode(sentences, batch_size=batch_size, device=device)  # what is no text is an error here
+        vectors = self.encode(sentences, batch_size=batch_size, device=device)  # raises an error for anything but text
         collection.add([str(sentence) for sentence in sentences], vectors)
 
     def _index(self) -> Collection:

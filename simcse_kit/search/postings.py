@@ -1,7 +1,7 @@
-"""Which words are in which rows: tables beside the rows of a segment, in the same file.
+"""Which rows contain which words: tables beside the rows of a segment, in the same file.
 
-Own lists, not FTS5's: its bm25 counts within one table, so that a ranking would depend on how rows are split into
-segments, and it is computed row by row. These lists become arrays, and BM25 a few operations on them.
+Uses its own lists instead of FTS5. FTS5's bm25 counts within one table, so rankings would depend on how rows are split
+into segments, and it computes row by row. Here lists become arrays, and BM25 takes a few array operations.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from numpy.typing import NDArray
 
 from simcse_kit.search.words import split_words
 
-# A list covers rows that follow one another, from `first` on: offsets and counts of those that hold the word
+# A list covers consecutive rows from `first` on: offsets and counts of those that contain the word
 SCHEMA = """
 CREATE TABLE words (word TEXT, first INTEGER, offsets BLOB NOT NULL, counts BLOB NOT NULL, PRIMARY KEY (word, first))
 WITHOUT ROWID;
 CREATE TABLE lengths (first INTEGER PRIMARY KEY, lengths BLOB NOT NULL);
 """
-ROWS = 1 << 12  # in one list, so that writing takes little memory
+ROWS = 1 << 12  # rows per list, so that writing needs little memory
 _OFFSET, _COUNT, _LENGTH = "<u2", "u1", "<u4"
-_MOST = 255  # occurrences that are counted; more change a score by less than 1 %
+_MOST = 255  # largest stored count; higher counts change a score by less than 1 %
 
 
 class Postings(NamedTuple):
-    """Numbers of rows, ascending, and a count of each."""
+    """Row numbers, ascending, with a count for each."""
 
     rows: NDArray[np.int64]
     counts: NDArray[np.int64]
 
 
 def add_words(connection: apsw.Connection, first: int, texts: Sequence[str]) -> None:
-    """Add the words of texts, whose rows have the numbers from ``first`` on; lists from there on are replaced."""
+    """Add the words of texts, whose rows have numbers from ``first`` on; replaces lists from there on."""
     for table in ("words", "lengths"):
         connection.execute(f"DELETE FROM {table} WHERE first >= ?", (first,)).fetchall()
     for at in range(0, len(texts), ROWS):
@@ -63,13 +63,13 @@ def _add_lists(connection: apsw.Connection, first: int, texts: Sequence[str]) ->
 
 
 def read_word(connection: apsw.Connection, word: str) -> Postings:
-    """The rows that hold a word, deleted ones too, and how often."""
+    """The rows that contain a word, including deleted ones, with counts."""
     found = connection.execute("SELECT first, offsets, counts FROM words WHERE word = ? ORDER BY first", (word,))
     return _joined([(first + np.frombuffer(offsets, _OFFSET), counts) for first, offsets, counts in found], _COUNT)
 
 
 def read_lengths(connection: apsw.Connection) -> Postings:
-    """Every row, deleted ones too, and its number of words."""
+    """Number of words of every row, including deleted ones."""
     found = connection.execute("SELECT first, lengths FROM lengths ORDER BY first")
     width = np.dtype(_LENGTH).itemsize
     return _joined([(first + np.arange(len(counts) // width), counts) for first, counts in found], _LENGTH)

@@ -1,4 +1,4 @@
-"""What one asks a store of an index, wherever it keeps the rows."""
+"""Read access to the index, the same for every store."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ from simcse_kit.types import Vectors
 
 
 class ReadableCollection(WordSearch, ABC):
-    """N texts with ids, metadata and unit vectors (N, D), to search in and to read.
+    """N texts with ids, metadata and unit vectors (N, D): search and read access.
 
-    A row has a number beside its id: the order in which it was added. Any number of threads may read while one writes:
-    each call reads what there was when it began.
+    A row has an id and a number, its position in the order of adding. Threads may read while one thread writes: each
+    call reads the state at its start.
     """
 
     def __init__(
         self, dimension: int, kind: str = "auto", target_recall: float = TARGET_RECALL, *, hybrid: bool = False
     ) -> None:
         if not 0 < target_recall <= 1:
-            raise SearchIndexError(f"target_recall is between 0 and 1; got {target_recall}")
+            raise SearchIndexError(f"target_recall must be between 0 and 1; got {target_recall}")
         self._snapshot = Snapshot(
             dimension=dimension, kind=kind, target_recall=target_recall, keywords=keyword_entry(hybrid)
         )
-        self.queries: Vectors | None = None  # (Q, D), unit vectors to tune by; None: the rows themselves
+        self.queries: Vectors | None = None  # (Q, D), unit vectors for tuning; None: use rows
 
     @property
     def dimension(self) -> int:
-        """D, of its vectors."""
+        """Dimension D of its vectors."""
         return self._snapshot.dimension
 
     @property
     def kind(self) -> str:
-        """How it is searched, as asked for."""
+        """The requested kind."""
         return self._snapshot.kind
 
     @property
     def target_recall(self) -> float:
-        """Of the 10 nearest, the share that a search should find."""
+        """Share of the 10 nearest that a search should find."""
         return self._snapshot.target_recall
 
     @property
     def model(self) -> dict[str, Any]:
-        """What the owner keeps about the model with the rows."""
+        """The owner's record of the model."""
         return self._snapshot.model
 
     @model.setter
@@ -77,7 +77,7 @@ class ReadableCollection(WordSearch, ABC):
         return self._snapshot.keywords
 
     def now(self) -> Self:
-        """This index at this instant, to read from several times: what is changed or read in later is not in it."""
+        """The index at this instant, for several reads; later changes are not visible in it."""
         return self
 
     @abstractmethod
@@ -85,21 +85,21 @@ class ReadableCollection(WordSearch, ABC):
 
     @property
     def id_type(self) -> type | None:
-        """What its ids are, int or str; None before the first."""
+        """Type of its ids, int or str; None while it is empty."""
         return self._snapshot.id_type
 
     @property
     def uri(self) -> str | None:
-        """Of Milvus, where it is kept there."""
+        """Address of the Milvus, if the index is in one."""
         return None
 
     @property
     @abstractmethod
     def folder(self) -> Path | None:
-        """Where it was opened or saved last: a folder, or a collection's name."""
+        """Address of the last open or save: a folder, or a collection's name."""
 
     def condition_of(self, filter: Mapping[str, Any]) -> Condition:
-        """The condition that a filter states; what cannot be read, or compares an unknown field, is an error."""
+        """Parse a filter. Raises an error if it is invalid or compares an unknown field."""
         condition = parse_filter(filter)
         if len(self):
             check_fields(condition, self._snapshot.fields)
@@ -107,7 +107,7 @@ class ReadableCollection(WordSearch, ABC):
 
     @property
     def most_hits(self) -> int | None:
-        """Of one query; None: all rows."""
+        """Most hits of one query; None: all rows."""
         return None
 
     def check_field(self, field: str, who: str) -> None:
@@ -117,7 +117,7 @@ class ReadableCollection(WordSearch, ABC):
 
     @property
     def fields(self) -> Fields | None:
-        """Type of each field of the metadata; None: not known, of an index of an older version."""
+        """Types of the metadata fields; None: unknown, as in an index of an older version."""
         return self._snapshot.fields
 
     @property
@@ -129,22 +129,22 @@ class ReadableCollection(WordSearch, ABC):
         return self._snapshot.id_type
 
     def _numbers(self, ids: Sequence[Id]) -> list[int]:
-        """Numbers of live rows by id; an id that is not there is an error."""
+        """Numbers of live rows by id; raises an error for a missing id."""
         found = self.found(checked_ids(ids))
         if missing := [id_ for id_ in ids if id_ not in found]:
             more = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
-            raise SearchIndexError(f"there is no id {missing[0]!r}{more} in this index")
+            raise SearchIndexError(f"this index has no id {missing[0]!r}{more}")
         return [found[id_] for id_ in ids]
 
     def get(self, ids: Sequence[Id]) -> list[IndexRow]:
-        """The rows with these ids; one that is not there is a `SearchIndexError`."""
+        """The rows with these ids. Raises a `SearchIndexError` for a missing id."""
         now = self.now()
         numbers = now._numbers(ids)
         rows = now.fetch(numbers)
         return [rows[number] for number in numbers]
 
     def vectors_of(self, ids: Sequence[Id]) -> Vectors:
-        """Unit vectors of the rows with these ids, (n, D); one that is not there is a `SearchIndexError`."""
+        """Unit vectors of the rows with these ids, (n, D). Raises a `SearchIndexError` for a missing id."""
         now = self.now()
         return now._take(now._numbers(ids))
 
@@ -177,14 +177,14 @@ class ReadableCollection(WordSearch, ABC):
     def similar(
         self, id: Id, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
     ) -> list[Hit]:
-        """The ``k`` texts nearest to the one with this id, without it; as `search`."""
+        """The ``k`` texts nearest to the text with this id, without it; as in `search`."""
         now = self.now()
         k = checked_count(k)
         found = now.search(now.vectors_of([id]), k + 1, threshold, filter)[0]
         return [hit for hit in found if hit.id != id][:k]
 
     def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
-        """At most ``count`` rows, drawn at random, in the order in which they were added, with unit vectors (n, D)."""
+        """At most ``count`` random rows, in the order of adding, with unit vectors (n, D)."""
         now = self.now()
         numbers = now.live()
         if len(numbers) > count:
@@ -199,7 +199,7 @@ class ReadableCollection(WordSearch, ABC):
         return numbers, now._take(numbers.tolist())
 
     def as_ids(self, texts: Sequence[str]) -> list[Id]:
-        """Ids of this index that are written as text: integers, where its ids are.
+        """Parse ids that are given as text: as integers, if the index has integer ids.
 
         Raises:
             SearchIndexError: no integer, where it has to be one.
@@ -213,7 +213,7 @@ class ReadableCollection(WordSearch, ABC):
 
     @abstractmethod
     def found(self, ids: Sequence[Id]) -> dict[Id, int]:
-        """Numbers of live rows by id, of those ids that are there."""
+        """Numbers of live rows by id, for those ids that exist."""
 
     @abstractmethod
     def live(self) -> NDArray[np.int64]:
@@ -225,7 +225,7 @@ class ReadableCollection(WordSearch, ABC):
 
     @abstractmethod
     def _hits(self, queries: Vectors, k: int, threshold: float | None, condition: Condition | None) -> list[list[Hit]]:
-        """What `search` returns, for unit queries (Q, D), of which there is one at least."""
+        """Result of `search` for unit queries (Q, D); there is at least one."""
 
     @abstractmethod
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
@@ -233,12 +233,12 @@ class ReadableCollection(WordSearch, ABC):
 
     @abstractmethod
     def rows(self) -> Iterator[tuple[IndexRow, Vectors]]:
-        """Every row with its unit vector (D,), in the order in which they were added."""
+        """Every row with its unit vector (D,), in the order of adding."""
 
     @abstractmethod
     def neighbors(self, k: int, batch: int) -> Iterator[tuple[NDArray[np.int64], Nearest]]:
-        """The ``k`` nearest other rows of every row, for about ``batch`` rows at once; both by number."""
+        """The ``k`` nearest other rows of every row, about ``batch`` rows at a time; both by number."""
 
     @abstractmethod
     def info(self) -> IndexInfo:
-        """What it holds."""
+        """Summary of the index."""

@@ -1,4 +1,4 @@
-"""Ids, texts and metadata of a segment's rows, in a SQLite file that does not change once it is written."""
+"""Ids, texts and metadata of a segment's rows, in a SQLite file that never changes once written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from simcse_kit.search.postings import SCHEMA as WORDS_SCHEMA
 from simcse_kit.search.postings import Postings, add_words, read_lengths, read_word
 from simcse_kit.search.sqlite import BlockDatabase, Database, OneConnection, named, until
 from simcse_kit.tabular import TabularList
-from simcse_kit.types import Id as Id  # for the modules of this folder too
+from simcse_kit.types import Id as Id  # used by other modules of this folder
 
 JsonObject = dict[str, Any]
 _SCHEMA = """
@@ -32,9 +32,9 @@ CREATE TABLE rows (row INTEGER PRIMARY KEY, id NOT NULL, text TEXT NOT NULL, met
 CREATE INDEX by_id ON rows (id);
 CREATE TABLE deleted (row INTEGER PRIMARY KEY);
 """
-_MANY = 500  # values in one statement
-_READ = 1000  # rows that are read at once
-_LONGEST = 504  # bytes of a path that SQLite opens
+_MANY = 500  # values per statement
+_READ = 1000  # rows per read
+_LONGEST = 504  # longest path in bytes that SQLite opens
 
 
 class IndexRow(NamedTuple):
@@ -46,71 +46,71 @@ class IndexRow(NamedTuple):
 
 
 class Ranks(NamedTuple):
-    """Places of a hit in the rankings by meaning and by words, from 1; None: it is not in this one."""
+    """Ranks of a hit by meaning and by words, from 1; None: not in this ranking."""
 
     dense: int | None
     keyword: int | None
 
 
 class Hit(NamedTuple):
-    """One answer: what is stored, and its score, the cosine with the query where it was found by meaning alone."""
+    """One hit: the stored row and its score, which is the cosine with the query in search by meaning."""
 
     id: Id
     text: str
     score: float
     metadata: JsonObject | None = None
-    ranks: Ranks | None = None  # None: found by meaning alone
+    ranks: Ranks | None = None  # None: search by meaning
 
     @classmethod
     def of(cls, row: IndexRow, score: float, ranks: Ranks | None = None) -> Hit:
-        """A row that was found."""
+        """The row of the hit."""
         return cls(row.id, row.text, float(score), row.metadata, ranks)
 
     def to_dict(self) -> JsonObject:
-        """Its fields, the ranks one by one, where there are some."""
+        """Its fields, with one field per rank if there are ranks."""
         values = self._asdict()
         ranks = values.pop("ranks")
         return values if ranks is None else values | {"dense_rank": ranks.dense, "keyword_rank": ranks.keyword}
 
 
 class Hits(TabularList[Hit]):
-    """The answers to one query, best first."""
+    """The hits of one query, best first."""
 
     def _records(self) -> Iterator[JsonObject]:
         return (hit.to_dict() for hit in self)
 
 
 class RowTable:
-    """Rows of an index by their numbers, and the numbers of rows, of any segment, that were deleted with them.
+    """Rows of an index by number, and the numbers of deleted rows (of any segment) stored with them.
 
-    Made in memory by `new` or in a file by `create`, read back by `open`. Calls may come from several threads.
+    `new` makes one in memory, `create` in a file, and `open` reads a file. Methods may be called from several threads.
     """
 
     def __init__(self, database: Database, name: str, *, words: bool = False) -> None:
         self._database = database
         self._name = name
-        self._words = words  # whether `add` adds them too
+        self._words = words  # whether `add` adds words too
 
     @classmethod
     def new(cls, *, words: bool = False) -> RowTable:
-        """None, in memory; ``words``: rows are found by their words too."""
+        """In memory, empty; ``words``: with keyword tables."""
         return cls(OneConnection.in_memory(_SCHEMA + WORDS_SCHEMA * words), "memory", words=words)
 
     @classmethod
     def open(cls, file: BlockFile) -> RowTable:
-        """A file, of which every page is checked before its first use."""
+        """Open a file; every page is checked before its first use."""
         with named(str(file.path)):
             return cls(BlockDatabase(file), str(file.path))
 
     @classmethod
     @contextmanager
     def create(cls, path: Path, *, words: bool = False) -> Iterator[RowTable]:
-        """A new file, which is not there yet, closed at the end; the caller makes it durable.
+        """Write a new file, closed at the end; the caller makes it durable.
 
-        ``words``: with tables for `index_words`.
+        ``words``: with keyword tables, for `index_words`.
         """
         _check_length(path)
-        path.touch(exist_ok=False)  # with the mode that the umask says: SQLite has one of its own
+        path.touch(exist_ok=False)  # with the mode of the umask; SQLite would use its own
         with named(str(path)), OneConnection.to_new_file(path, _SCHEMA + WORDS_SCHEMA * words) as database:
             yield cls(database, str(path))
 
@@ -120,7 +120,7 @@ class RowTable:
             yield connection
 
     def add(self, start: int, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]) -> None:
-        """Add rows from number ``start``, in the place of any there; ``metadata`` is JSON."""
+        """Add rows from number ``start`` on, replacing existing ones; ``metadata`` is JSON text."""
         rows = zip(
             range(start, start + len(ids)), ids, texts, metadata, map(_checksum, ids, texts, metadata), strict=True
         )
@@ -130,29 +130,29 @@ class RowTable:
                 add_words(connection, start, texts)
 
     def index_words(self) -> None:
-        """Make rows that were taken from others findable by their words; their numbers follow one another."""
+        """Add keywords of rows that were copied from others; their numbers are consecutive."""
         rows = self._since(0)
         while some := list(islice(rows, WORDS_AT_ONCE)):
             with self._connection() as connection, connection:
                 add_words(connection, some[0][0], [text for _, _, text, *_ in some])
 
     def postings(self, word: str) -> Postings:
-        """The rows that hold a word, deleted ones too."""
+        """The rows that contain a word, including deleted ones."""
         with self._connection() as connection:
             return read_word(connection, word)
 
     def lengths(self) -> Postings:
-        """The number of words of every row, deleted ones too."""
+        """Number of words of every row, including deleted ones."""
         with self._connection() as connection:
             return read_lengths(connection)
 
     def delete(self, numbers: Iterable[int]) -> None:
-        """Note that rows, of any segment, are deleted."""
+        """Record that rows, of any segment, are deleted."""
         with self._connection() as connection, connection:
             connection.executemany("INSERT OR IGNORE INTO deleted VALUES (?)", ((n,) for n in numbers))
 
     def take(self, other: RowTable, end: int) -> None:
-        """Add the rows of another below number ``end``, under the same numbers, and its deleted numbers."""
+        """Copy the rows of another below number ``end``, with the same numbers, and its deleted numbers."""
         with self._connection() as connection, connection, other._connection() as source:
             found = source.execute("SELECT * FROM rows WHERE row < ? ORDER BY row", (end,))
             connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", found)
@@ -160,7 +160,7 @@ class RowTable:
             connection.executemany("INSERT INTO deleted VALUES (?)", found)
 
     def take_live(self, other: RowTable, live: NDArray[np.bool_], numbers: Iterator[int]) -> None:
-        """Add the rows of another that are ``live`` (by their numbers there), under the next of ``numbers``."""
+        """Copy the ``live`` rows of another (by their numbers there), under the next of ``numbers``."""
         with self._connection() as connection, connection, other._connection() as source:
             found = source.execute("SELECT * FROM rows ORDER BY row")
             kept = ((next(numbers), *values) for number, *values in found if live[number])
@@ -173,7 +173,7 @@ class RowTable:
         return np.array([number for (number,) in found], dtype=np.int64)
 
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
-        """Rows by number, each checked against its checksum; one that is not there is an error."""
+        """Rows by number, each checked against its checksum. Raises an error for a missing row."""
         found: dict[int, IndexRow] = {}
         for values in self._select("*", "row", list(numbers)):
             found[values[0]] = self._row(*values)
@@ -182,11 +182,11 @@ class RowTable:
         return found
 
     def numbers(self, ids: Sequence[Id]) -> list[tuple[int, Id]]:
-        """(number, id) of every row with one of the ids, deleted ones too."""
+        """(number, id) of every row with one of the ids, including deleted ones."""
         return [(number, id_) for number, id_ in self._select("row, id", "id", list(ids))]
 
     def matching(self, condition: Condition, deadline: float = math.inf) -> NDArray[np.int64]:
-        """Numbers of the rows whose metadata meet a condition, deleted ones too, ascending.
+        """Numbers of the rows whose metadata match a condition, including deleted ones, ascending.
 
         Raises:
             TimeoutError: it takes until the deadline, by `time.monotonic`.
@@ -197,7 +197,7 @@ class RowTable:
         return np.array([number for (number,) in found], dtype=np.int64)
 
     def __iter__(self) -> Iterator[tuple[int, IndexRow]]:
-        """All rows with their numbers, deleted ones too, each checked."""
+        """All rows with their numbers, including deleted ones, each checked."""
         return self.since(0)
 
     def since(self, number: int) -> Iterator[tuple[int, IndexRow]]:
@@ -205,13 +205,13 @@ class RowTable:
         return ((values[0], self._row(*values)) for values in self._since(number))
 
     def among(self, live: NDArray[np.bool_]) -> Iterator[tuple[int, IndexRow]]:
-        """The rows whose numbers are ``live``; others, behind its end too, are not even read as JSON."""
+        """The rows whose numbers are ``live``; JSON of other rows is not parsed."""
         kept = (values for values in self._since(0) if values[0] < len(live) and live[values[0]])
         return ((values[0], self._row(*values)) for values in kept)
 
     def _since(self, number: int) -> Iterator[Any]:
         while True:
-            with self._connection() as connection:  # not while somebody works with what comes
+            with self._connection() as connection:  # do not hold the database while the caller works
                 found: list[Any] = connection.execute(
                     "SELECT * FROM rows WHERE row >= ? ORDER BY row LIMIT ?", (number, _READ)
                 ).fetchall()
@@ -221,7 +221,7 @@ class RowTable:
             number = found[-1][0] + 1
 
     def verify(self) -> list[int]:
-        """Check the whole file's structure, and each row; the rows' numbers, ascending."""
+        """Check the structure of the whole file, and each row; returns the row numbers, ascending."""
         with self._connection() as connection:
             ((answer,), *_) = connection.execute("PRAGMA integrity_check").fetchall()
         if answer != "ok":
@@ -234,7 +234,7 @@ class RowTable:
 
     def _check(self, number: int, id_: Id, text: str, metadata: str | None, checksum: int) -> None:
         if checksum != _checksum(id_, text, metadata):
-            raise DamagedIndexError(f"{self._name} is damaged: row {number} is not what was written")
+            raise DamagedIndexError(f"{self._name} is damaged: row {number} has changed since it was written")
 
     def _row(self, number: int, id_: Id, text: str, metadata: str | None, checksum: int) -> IndexRow:
         self._check(number, id_, text, metadata, checksum)
@@ -242,7 +242,7 @@ class RowTable:
             return IndexRow(id_, text, None if metadata is None else read_json_object(metadata))
         except ValueError as error:
             raise SearchIndexError(
-                f"the metadata of the row with id {id_!r} cannot be read: {error}; update the row, or delete it"
+                f"cannot read the metadata of the row with id {id_!r}: {error}; update the row, or delete it"
             ) from error
 
     def _select(self, columns: str, key: str, values: list[Any]) -> Iterator[Any]:
@@ -257,7 +257,7 @@ class RowTable:
 def _check_length(path: Path) -> None:
     if (size := len(os.fsencode(os.path.realpath(path)))) > _LONGEST:
         raise SearchIndexError(
-            f"{path}: the path has {size} bytes, and SQLite opens at most {_LONGEST}: move the index"
+            f"{path}: the path has {size} bytes, but SQLite opens at most {_LONGEST}: move the index"
         )
 
 

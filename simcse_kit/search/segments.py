@@ -1,4 +1,4 @@
-"""Segments of an index: rows that were written together, read from their files or gathered in memory."""
+"""Segments of an index: rows that were written together, read from files or collected in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simcse_kit.search.store import SegmentEntry, open_file, open_row_file, seal
 from simcse_kit.search.vectors import Mask, VectorPart, VectorParts
 from simcse_kit.types import Vectors
 
-_MERGED = 1 << 16  # rows of a segment that is not written again by a commit: it costs what was added
+_MERGED = 1 << 16  # rows of a segment that commits do not rewrite, so that a commit costs as much as was added
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Segment:
     count: int
     rows: RowTable
     part: VectorPart
-    entry: SegmentEntry  # where it is written
+    entry: SegmentEntry  # folder of the segment
 
 
 @dataclass(frozen=True)
 class Pending:
-    """Rows that were added since the last commit, in memory.
+    """Rows added since the last commit, in memory.
 
-    Those that come later lie behind them in the same memory, so that adding costs what is added: ``rows`` may hold more
-    than ``count``, which an older `Pending` does not look at. Only the newest one is added to.
+    Later rows follow in the same memory, so that adding costs as much as is added. ``rows`` may therefore hold more
+    than ``count``; an older `Pending` ignores the rest. Only the newest one may be added to.
     """
 
     start: int  # number of the first row
@@ -44,7 +44,7 @@ class Pending:
 
     @classmethod
     def empty(cls, start: int, dimension: int, *, words: bool = False) -> Pending:
-        """No rows, from number ``start`` on; ``words``: they are found by their words too."""
+        """Empty, from number ``start`` on; ``words``: with keyword tables."""
         return cls(start, 0, RowTable.new(words=words), np.empty((0, dimension), dtype=np.float32))
 
     @property
@@ -55,7 +55,7 @@ class Pending:
     def added(
         self, vectors: Vectors, ids: Sequence[Id], texts: Sequence[str], metadata: Sequence[str | None]
     ) -> Pending:
-        """With n more rows."""
+        """This with n more rows."""
         end, memory = self.count + len(vectors), self.memory
         if end > len(memory):
             memory = np.empty((max(end, 2 * len(memory)), vectors.shape[1]), dtype=np.float32)
@@ -66,35 +66,37 @@ class Pending:
 
 
 def open_segment(folder: Path, entry: SegmentEntry, dimension: int) -> Segment:
-    """The segment of an entry; its file of vectors is mapped, its rows are read when they are asked for."""
+    """Open the segment of an entry. Its vectors are mapped; its rows are read on request."""
     vectors, file = np.zeros((0, dimension), np.float32), None
     if entry.vectors is not None:
         file = open_file(folder, entry.vectors)
         if entry.vectors.bytes != 4 * dimension * entry.count:
-            raise DamagedIndexError(f"{folder}: the manifest counts other rows than {entry.vectors.name} holds")
+            raise DamagedIndexError(
+                f"{folder} is damaged: the row count in the manifest does not match {entry.vectors.name}"
+            )
         vectors = file.content.view(np.float32).reshape(entry.count, dimension)
     rows = RowTable.open(open_row_file(folder, entry.rows))
     return Segment(entry.start, entry.count, rows, VectorPart(entry.start, vectors, file), entry)
 
 
 def verify_segment(folder: Path, segment: Segment, *, words: bool) -> None:
-    """Read all of a segment's files; a difference from what was written is an error by name.
+    """Read all files of a segment. Raises an error that names the file for any difference from what was written.
 
-    ``words``: with tables of the rows' words.
+    ``words``: with keyword tables.
     """
     if segment.part.file is not None:
         segment.part.file.verify()
     open_file(folder, segment.entry.rows).verify()
     numbers = list(range(segment.start, segment.start + segment.count))
     if segment.rows.verify() != numbers or (words and segment.rows.lengths().rows.tolist() != numbers):
-        raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than it should")
+        raise DamagedIndexError(f"{folder / segment.entry.rows.name} is damaged: it holds other rows than expected")
 
 
 def to_merge(segments: Sequence[Segment], new: int) -> int:
-    """How many of the last segments a commit writes again together with what is ``new``: rows and deletions.
+    """How many of the last segments a commit rewrites together with the ``new`` rows and deletions.
 
-    Those that are no larger: so a row is written again each time its segment doubles, and there are about as many
-    segments as the logarithm of the rows says.
+    Those that are not larger. So a row is rewritten each time its segment doubles, and the number of segments is about
+    the logarithm of the number of rows.
     """
     size, merged = new, 0
     for segment in reversed(segments):
@@ -108,9 +110,9 @@ def to_merge(segments: Sequence[Segment], new: int) -> int:
 def write_segment(
     new: NewCommit, merged: Sequence[Segment], pending: Pending, deleted_rows: Iterable[int], *, words: bool
 ) -> SegmentEntry:
-    """Write segments, what is pending and the numbers of newly deleted rows as one; numbers stay.
+    """Write segments, pending rows and newly deleted numbers as one segment; row numbers stay.
 
-    ``words``: with tables of the rows' words.
+    ``words``: with keyword tables.
     """
     sources: list[Segment | Pending] = [*merged, pending]
     with RowTable.create(new.path("rows"), words=words) as rows:
@@ -125,7 +127,7 @@ def write_segment(
 
 
 def _described(new: NewCommit, start: int, deleted: int, chunks: Iterable[Vectors]) -> SegmentEntry:
-    """Write the vectors beside rows that are written, and describe both."""
+    """Write the vectors for rows that are already written, and return entries of both files."""
     path, rows_path = new.path("vectors"), new.path("rows")
     count = 0
     with path.open("xb") as file:
@@ -144,7 +146,7 @@ def _described(new: NewCommit, start: int, deleted: int, chunks: Iterable[Vector
 def compacted(
     new: NewCommit, segments: Sequence[Segment], vectors: VectorParts, live: Mask, *, words: bool
 ) -> SegmentEntry:
-    """Write the live rows of all segments as one, numbered from 0; ``words``: as in `write_segment`."""
+    """Write the live rows of all segments as one, numbered from 0; ``words`` as in `write_segment`."""
     numbers = iter(range(int(live.sum())))
     with RowTable.create(new.path("rows"), words=words) as rows:
         for segment in segments:

@@ -1,4 +1,4 @@
-"""SQLite under the rows of an index: pages are checked before SQLite reads them, and errors name their cause."""
+"""SQLite for the rows of an index: pages are checked before SQLite reads them, and errors name the file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import apsw
 from simcse_kit.errors import DamagedIndexError, SearchIndexError
 from simcse_kit.search.blocks import BlockFile, Bytes
 
-_STEPS = 10_000  # of SQLite's machine, about a millisecond, between two looks at the clock
+_STEPS = 10_000  # instructions of SQLite's machine between two looks at the clock, about a millisecond
 
 
 class _Pages:
-    """A block file as SQLite reads it. It does not change, so there are no locks."""
+    """A block file for SQLite. It never changes, so it needs no locks."""
 
     def __init__(self, file: BlockFile) -> None:
         self._file = file
 
     def xRead(self, amount: int, offset: int) -> Bytes:
-        """Bytes that are what was written."""
+        """Read checked bytes."""
         self._file.check(offset, offset + amount)
         return self._file.content[offset : offset + amount]
 
@@ -55,7 +55,7 @@ class _Pages:
 
 
 class _BlockFiles(apsw.VFS):
-    """What SQLite opens block files by: a name stands for one that somebody has opened."""
+    """SQLite's file system for block files: a name stands for an open block file."""
 
     NAME = "simcse_kit_blocks"
 
@@ -65,7 +65,7 @@ class _BlockFiles(apsw.VFS):
         self._numbers = itertools.count()
 
     def named(self, file: BlockFile) -> str:
-        """A name for a file, for as long as it lives."""
+        """A name for a file, valid as long as the file lives."""
         name = f"/{next(self._numbers)}"
         self._files[name] = file
         return name
@@ -77,7 +77,7 @@ class _BlockFiles(apsw.VFS):
         return False  # no journal
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _Pages:  # type: ignore[override]
-        assert isinstance(name, apsw.URIFilename)  # there are no temporary files
+        assert isinstance(name, apsw.URIFilename)  # no temporary files are used
         return _Pages(self._files[name.filename()])
 
 
@@ -85,7 +85,7 @@ _VFS = _BlockFiles()
 
 
 class Database(ABC):
-    """A database whose connections are used by one thread at a time each."""
+    """A database; each of its connections is used by one thread at a time."""
 
     @abstractmethod
     def connection(self) -> AbstractContextManager[apsw.Connection]:
@@ -93,7 +93,7 @@ class Database(ABC):
 
 
 class OneConnection(Database):
-    """A database in memory, or one that is written: threads wait for one another."""
+    """A database in memory or being written: threads wait for one another."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -125,7 +125,7 @@ class OneConnection(Database):
 
 
 class BlockDatabase(Database):
-    """A database in a block file, to read: every thread that reads has a connection, so that none waits."""
+    """A read-only database in a block file: each reading thread has a connection, so that none waits."""
 
     def __init__(self, file: BlockFile) -> None:
         self._file = file
@@ -153,22 +153,22 @@ class BlockDatabase(Database):
 
 @contextlib.contextmanager
 def named(name: str) -> Iterator[None]:
-    """SQLite's errors as ours, with the name of the database."""
+    """Turn SQLite's errors into ours, with the name of the database."""
     try:
         yield
     except apsw.FullError as error:
-        raise OSError(errno.ENOSPC, str(error)) from error  # `disk_full_named` says more
+        raise OSError(errno.ENOSPC, str(error)) from error  # `disk_full_named` gives a better error
     except apsw.IOError as error:
         raise OSError(errno.EIO, f"{name}: {error}") from error
     except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
         raise DamagedIndexError(f"{name} is damaged: {error}") from error
     except apsw.Error as error:
-        raise SearchIndexError(f"SQLite cannot answer from {name}: {error}") from error
+        raise SearchIndexError(f"SQLite cannot query {name}: {error}") from error
 
 
 @contextlib.contextmanager
 def until(deadline: float, connection: apsw.Connection) -> Iterator[None]:
-    """Stop what the connection does at the deadline, by `time.monotonic`, with a ``TimeoutError``."""
+    """Interrupt the connection at the deadline, by `time.monotonic`, with a ``TimeoutError``."""
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Opening, making and moving an index where its address says: in a folder, or in Milvus."""
+"""Opening, creating and moving an index at its address: in a folder, or in Milvus."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from simcse_kit.search.structure import TARGET_RECALL
 
 __all__ = ["STORES", "at_address", "new_collection", "open_collection", "token_of"]
 
-TOKEN = "MILVUS_TOKEN"  # environment variable of the token, where none is given
-_ROWS = 1 << 12  # that are copied at once
+TOKEN = "MILVUS_TOKEN"  # environment variable of the token, if none is given
+_ROWS = 1 << 12  # rows copied at a time
 
 
 def token_of(address: Address) -> str | None:
-    """The token of a Milvus."""
+    """The token for a Milvus."""
     return address.token or os.environ.get(TOKEN)
 
 
@@ -35,11 +35,11 @@ def new_collection(
     uri: str | None = None,
     token: str | None = None,
 ) -> BaseCollection:
-    """An empty collection in memory, for `save` to put at an address; None: a folder that is named then.
+    """An empty collection in memory, for `save` to put at an address; None: a folder named later.
 
-    ``hybrid``: rows are found by their words too.
+    ``hybrid``: with keywords.
 
-    ``store``, ``uri`` and ``token`` are the old way, see `index_address`.
+    ``store``, ``uri`` and ``token`` are deprecated, see `index_address`.
     """
     if address is None and store is None and uri is None and token is None:
         return Collection(dimension, kind, target_recall, hybrid=hybrid)
@@ -59,7 +59,7 @@ def open_collection(
     uri: str | None = None,
     token: str | None = None,
 ) -> BaseCollection:
-    """The index at an address; ``store``, ``uri`` and ``token`` are the old way, see `index_address`.
+    """Open the index at an address; ``store``, ``uri`` and ``token`` are deprecated, see `index_address`.
 
     ``trust_remote_code``: as in `Collection.open`.
 
@@ -76,9 +76,9 @@ def open_collection(
 
 
 def at_address(collection: BaseCollection, index: str | Path | Address) -> tuple[BaseCollection, str]:
-    """A collection that `save` puts at an address by the path that is returned too: this one, or a copy of its rows.
+    """A collection, and the path to pass to its `save`: this collection, or a copy of its rows in another store.
 
-    A collection of Milvus takes the name of another there as an address.
+    For a collection in Milvus, an address may be the name of another collection there.
     """
     place = parse_address(index)
     if place.uri is None or place.uri == collection.uri:

@@ -1,4 +1,4 @@
-"""Which rows may be near: FAISS structures over an index's first rows, tuned to a recall, read from a mapped file."""
+"""Candidate search: FAISS structures over the first rows of an index, tuned to a recall, read from a mapped file."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from simcse_kit.search.making import making
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts
 from simcse_kit.types import Vectors
 
-AUTO_FLAT = 20_000  # rows up to which an exact search takes about 2 ms
+AUTO_FLAT = 20_000  # up to this many rows an exact search takes about 2 ms
 TARGET_RECALL = 0.99
-TOP = 10  # recall is of so many
-QUERIES = 1000  # at most, to tune by
+TOP = 10  # recall is measured for this many nearest rows
+QUERIES = 1000  # most queries for tuning
 _ADDED = 1 << 14  # rows between two steps of the bar
 
 
 class Setting(NamedTuple):
-    """How a structure is searched."""
+    """Search settings of a structure."""
 
-    effort: int  # lists that are read (IVF), nodes that are kept (HNSW); nothing for binary
+    effort: int  # lists to read (IVF), nodes to keep (HNSW); no effect for binary
     candidates: int  # rows whose exact scores are computed
-    k: int = TOP  # hits that it is tuned for
+    k: int = TOP  # tuned for this many hits
 
 
 def resolve_kinds(name: str, count: int) -> tuple[IndexKind, ...]:
-    """The kind of a name (see `get_kind`); of auto those for ``count`` rows, the first that finds the target is taken.
+    """The kinds to try for a name (see `get_kind`) and ``count`` rows; for auto, the first that reaches the target is
+    used.
 
-    Auto compares every vector of up to `AUTO_FLAT` rows.
+    Auto uses exact search for up to `AUTO_FLAT` rows.
     """
     if name != "auto":
         return (get_kind(name),)
@@ -50,19 +51,19 @@ class Structure:
         self.kind = kind
         self.index = index
         self.rows = rows
-        self.settings = settings  # for ever more hits
+        self.settings = settings  # settings for increasing numbers of hits
         self._file: BlockFile | None = None
 
     @classmethod
     def build(cls, kind: ApproximateKind, vectors: VectorParts, *, hold_out: bool = True, seed: int = 0) -> Structure:
-        """Train on a part of the vectors, and add all; of a graph all but the last ones, see `tune`."""
+        """Train on part of the vectors, and add all; for a graph all but the last ones, see `tune`."""
         held_out = min(QUERIES, len(vectors) // 10) if hold_out and kind.tuned_by_new_rows else 0
         with making(f"Training {kind.name}"):
             empty = cls(kind, kind.create(vectors, seed), 0)
         return empty.extended(vectors, len(vectors) - held_out)
 
     def extended(self, vectors: VectorParts, rows: int) -> Structure:
-        """With the rows up to number ``rows`` added."""
+        """This with the rows up to number ``rows`` added."""
         with making("Adding rows", max(0, rows - self.rows)) as added:
             for start, chunk in vectors.chunks(self.rows, _ADDED):
                 part = chunk[: max(0, rows - start)]
@@ -75,7 +76,7 @@ class Structure:
     def open(
         cls, kind: ApproximateKind, file: BlockFile, rows: int, dimension: int, settings: Sequence[Setting]
     ) -> Structure:
-        """Map a file of `write`; what is read now is checked now, what is only mapped when it is searched."""
+        """Map a file of `write`. Data that are read now are checked now; mapped data when they are searched."""
         checked = kind.checked_bytes(len(file.content), rows, dimension)
         file.check(0, checked)
         try:
@@ -83,26 +84,26 @@ class Structure:
         except RuntimeError as error:
             raise DamagedIndexError(f"{file.path} is damaged: {error}") from error
         opened = cls(kind, index, rows, settings)
-        opened._file = file  # FAISS reads its memory
+        opened._file = file  # FAISS reads from this memory
         return opened
 
     def write(self, path: Path) -> None:
-        """Write to a file, which is not yet a block file."""
+        """Write to a file, which is not a block file yet."""
         self.kind.write(self.index, path)
 
     def setting_for(self, k: int) -> Setting | None:
-        """How to find k hits; None: by comparing every vector."""
+        """Settings to find k hits; None: compare every vector."""
         return next((setting for setting in self.settings if k <= setting.k), None)
 
     def nearest(
         self, vectors: VectorParts, queries: Vectors, k: int, setting: Setting, allowed: Mask | None = None
     ) -> Nearest:
-        """The k nearest of the candidates that a setting gives, for unit queries (Q, D)."""
+        """The k nearest of a setting's candidates, for unit queries (Q, D)."""
         found = self.candidates(queries, setting.candidates, setting.effort, allowed)
         return vectors.rescored(queries, found, k)
 
     def candidates(self, queries: Vectors, count: int, effort: int, allowed: Mask | None = None) -> NDArray[np.int64]:
-        """Rows that may be the nearest of unit queries (Q, D): (Q, count), -1 for none."""
+        """Candidates for the nearest rows of unit queries (Q, D): (Q, count), -1 for none."""
         selector = None
         if allowed is not None:
             import faiss
@@ -111,5 +112,7 @@ class Structure:
             selector = faiss.IDSelectorBitmap(self.rows, faiss.swig_ptr(bits))
         found = self.kind.search(self.index, queries, min(count, self.rows), effort, selector)
         if len(found) and int(found.max()) >= self.rows:
-            raise DamagedIndexError("the index's structure is damaged: it names a row that is not there; see verify")
+            raise DamagedIndexError(
+                "the index's structure is damaged: it names a row that does not exist; run simcse-kit index verify"
+            )
         return found

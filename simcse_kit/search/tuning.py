@@ -1,4 +1,4 @@
-"""How a structure has to be searched to find what an exact search finds, for few hits and for many."""
+"""Tuning: the settings with which a structure finds what an exact search finds, for few and for many hits."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from simcse_kit.search.structure import QUERIES, TARGET_RECALL, TOP, Setting, St
 from simcse_kit.search.vectors import Mask, Nearest, VectorParts
 from simcse_kit.types import Vectors
 
-MORE = (30, 100, 300, 1000)  # hits that a structure is tuned for beside `TOP`
-_MORE_QUERIES = 200  # at most, to tune for more hits by
-_ROWS_OF_A_HIT = 20  # of fewer rows for each hit, comparing all is as fast
-_CANDIDATES = (10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000)  # for 10 hits; as many times more for more
-_CERTAIN = 2  # standard errors: 97 % of the samples of queries
-_EQUAL = 1e-6  # rows whose scores differ by less are equally good answers
-_TIMED = 100  # queries that a setting's time is measured with; for more hits, a fifth
+MORE = (30, 100, 300, 1000)  # numbers of hits that a structure is tuned for, besides `TOP`
+_MORE_QUERIES = 200  # most queries for tuning to more hits
+_ROWS_OF_A_HIT = 20  # with fewer rows per hit, an exact search is as fast
+_CANDIDATES = (10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000)  # candidates to try for 10 hits; more for more
+_CERTAIN = 2  # standard errors: covers 97 % of samples of queries
+_EQUAL = 1e-6  # scores that differ by less count as equal
+_TIMED = 100  # queries to time a setting; a fifth of them for more hits
 
 
 class Tuned(NamedTuple):
-    """A setting and what it gives."""
+    """A setting with its measured recall and time."""
 
     setting: Setting
     recall: float  # of the `Setting.k` nearest
@@ -36,15 +36,15 @@ class Tuned(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Q unit queries, and what an exact search finds for them."""
+    """Q unit queries and their exact results."""
 
     vectors: Vectors  # (Q, D)
-    rows: NDArray[np.int64]  # (Q,) the row that is the query itself; -1 for none
-    scores: Vectors  # (Q, k) of the k nearest rows but itself, best first
+    rows: NDArray[np.int64]  # (Q,) the row that is the query; -1 for none
+    scores: Vectors  # (Q, k): similarities of the k nearest other rows, best first
 
 
 def write_tuned(path: Path, name: str, vectors: VectorParts, target: float, queries: Vectors | None) -> StructureEntry:
-    """Make, tune and write a structure of the kind ``name`` over all vectors."""
+    """Build, tune and write a structure of the kind ``name`` over all vectors."""
     for kind in resolve_kinds(name, len(vectors)):
         assert isinstance(kind, ApproximateKind)
         structure, tuned, more = build_tuned(kind, vectors, target, queries)
@@ -53,8 +53,8 @@ def write_tuned(path: Path, name: str, vectors: VectorParts, target: float, quer
     name = kind.name if name == "auto" else name
     if tuned.recall < target:
         say_once(
-            f"{name} finds {tuned.recall:.3f} of the 10 nearest at best, less than the recall of {target} that was "
-            "asked for; another kind may: --kind int8 or --kind hnsw",
+            f"{name} reaches a recall of {tuned.recall:.3f} of the 10 nearest, below the requested {target}; "
+            "try another kind: --kind int8 or --kind hnsw",
             key=f"recall: {path.parent}",
         )
     path.touch(exist_ok=False)  # FAISS would write through a link
@@ -75,9 +75,9 @@ def write_tuned(path: Path, name: str, vectors: VectorParts, target: float, quer
 def build_tuned(
     kind: ApproximateKind, vectors: VectorParts, target: float = TARGET_RECALL, queries: Vectors | None = None
 ) -> tuple[Structure, Tuned, list[Tuned]]:
-    """A structure over all vectors, and the settings by which it finds ``target`` of the 10 nearest, and of more.
+    """A structure over all vectors, and settings with which it finds ``target`` of the 10 nearest, and of more hits.
 
-    Of the rows themselves, or of unit ``queries`` (Q, D).
+    Tuned with the rows themselves, or with unit ``queries`` (Q, D).
     """
     structure = Structure.build(kind, vectors, hold_out=queries is None)
     with making(f"Tuning {kind.name} to a recall of {target:g}"):
@@ -94,13 +94,13 @@ def tune(
     queries: Vectors | None = None,
     seed: int = 0,
 ) -> Tuned:
-    """The fastest setting whose recall of the 10 nearest is at least ``target``; else the one with the most.
+    """The fastest setting with a recall of the 10 nearest of at least ``target``; else the one with the highest recall.
 
-    At least, for other queries too: two standard errors below what was measured.
+    The recall should hold for other queries too: the measured value minus two standard errors must reach it.
 
-    Queries are those given, unit vectors (Q, D), or up to 1,000 rows. A graph leads too well to a row that is in it, so
-    these are the last ones, which it does not have yet; lists and codes treat a row like any query, so these are any
-    rows, each left out of its answers.
+    Queries are the given unit vectors (Q, D), or up to 1,000 rows. A graph finds its own rows too easily, so it is
+    tuned with the last rows, which are added afterwards. Lists and codes treat a row like any query, so any rows serve,
+    each excluded from its own results.
     """
     top = min(TOP, structure.rows - (1 if queries is None else 0))
     asked = _asked(structure, vectors, queries, QUERIES, top, seed)
@@ -116,9 +116,9 @@ def tune_for_more(
     queries: Vectors | None = None,
     seed: int = 0,
 ) -> Iterator[Tuned]:
-    """Settings for the numbers of hits in `MORE`, in their order; from the first one on that is missing, compare all.
+    """Settings for the numbers of hits in `MORE`, in order. From the first missing one on, every vector is compared.
 
-    It is missing where comparing all vectors is as fast, or finds what the structure does not.
+    A setting is missing if an exact search is as fast, or finds rows that the structure misses.
     """
     tops = [top for top in MORE if top * _ROWS_OF_A_HIT <= structure.rows]
     if not tops or tuned.recall < target:
@@ -135,7 +135,7 @@ def tune_for_more(
 
 class _Best(NamedTuple):
     tuned: Tuned
-    seconds: float  # infinity: it finds less than the target
+    seconds: float  # infinity: the recall is below the target
 
 
 def _fastest(
@@ -145,7 +145,7 @@ def _fastest(
     kind, count = structure.kind, len(asked.vectors)
     most = best = _Best(Tuned(Setting(1, top, top), -1.0, count), np.inf)
     timed = asked.vectors[: _TIMED if top <= TOP else _TIMED // 5]
-    bound = asked.scores[:, top - 1] - np.float32(_EQUAL)  # of each query's last right answer
+    bound = asked.scores[:, top - 1] - np.float32(_EQUAL)  # score of each query's last true neighbor
 
     def seconds(setting: Setting) -> float:
         return _seconds(lambda query: structure.nearest(vectors, query, top, setting), timed)
@@ -155,9 +155,9 @@ def _fastest(
         if effort < least_effort or counts[-1] < min(top, structure.rows):
             continue
         found = structure.candidates(asked.vectors, counts[-1], effort)
-        good = _good(vectors, asked, found, bound)  # (Q, C): which of the candidates are right answers
+        good = _good(vectors, asked, found, bound)  # (Q, C): which candidates are true neighbors
         for candidates in counts:
-            shares = np.minimum(good[:, :candidates].sum(1), top) / top  # of each query's nearest: (Q,)
+            shares = np.minimum(good[:, :candidates].sum(1), top) / top  # share of each query's nearest: (Q,)
             recall = float(shares.mean())
             tuned = Tuned(Setting(effort, candidates, top), recall, count)
             if recall > most.tuned.recall:
@@ -166,12 +166,12 @@ def _fastest(
                 best = min(best, _Best(tuned, seconds(tuned.setting)), key=lambda one: one.seconds)
                 break
         if seconds(Setting(effort, top, top)) > best.seconds:
-            break  # more effort alone takes longer than what is good enough
+            break  # more effort takes longer than a setting that is good enough
     return best if best.seconds < np.inf else most
 
 
 def _counts(top: int, most: int) -> list[int]:
-    """Candidates to try for ``top`` hits and the query's own row, ascending; all of ``most`` where that is few."""
+    """Candidates to try for ``top`` hits and the query's own row, ascending; if ``most`` is small, all."""
     largest = min(most, max(_CANDIDATES[-1], 10 * top) + 1)
     return [count for each in _CANDIDATES if (count := each * top // TOP + 1) <= largest] or [most]
 
@@ -179,7 +179,7 @@ def _counts(top: int, most: int) -> list[int]:
 def _asked(
     structure: Structure, vectors: VectorParts, queries: Vectors | None, most: int, top: int, seed: int
 ) -> _Asked:
-    """At most ``most`` queries, those that are given or rows, with the ``top`` nearest rows of the structure."""
+    """At most ``most`` queries, given ones or rows, with the ``top`` nearest rows of the structure."""
     if queries is not None:
         queries = queries[:most]
         rows = np.full(len(queries), -1)
@@ -205,7 +205,7 @@ def _good(vectors: VectorParts, asked: _Asked, found: NDArray[np.int64], bound: 
 
 
 def _seconds(search: Callable[[Vectors], Nearest], queries: Vectors) -> float:
-    """Time of a query, one by one."""
+    """Time per query, one by one."""
     began = time.perf_counter()
     for query in queries:
         search(query[None])

@@ -1,4 +1,4 @@
-"""The unit vectors of an index, in parts, most of them memory-mapped; exact search over them."""
+"""Unit vectors of an index, in parts, mostly memory-mapped; exact search over them."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from numpy.typing import NDArray
 from simcse_kit.search.blocks import BlockFile
 from simcse_kit.types import Vectors
 
-CHUNK = 1 << 16  # rows that are compared at once
-_FEW = 256  # rows of a chunk that are found and thrown away; of more, the others are copied out
-_SHARED = 1 << 22  # numbers, 16 MiB, that take a core about 1.5 ms a query; more are shared out among threads
+CHUNK = 1 << 16  # rows compared at a time
+_FEW = 256  # excluded rows of a chunk that are searched and dropped; with more, allowed rows are copied out
+_SHARED = 1 << 22  # numbers, 16 MiB: about 1.5 ms per query on one core; more are shared between threads
 
 Mask = NDArray[np.bool_]
 
 
 class Nearest(NamedTuple):
-    """The best rows of Q queries, best first; -1 and -inf where there are no more."""
+    """The best rows of Q queries, best first; -1 and -inf if there are fewer."""
 
     scores: Vectors  # (Q, k)
     rows: NDArray[np.int64]  # (Q, k)
 
 
 class VectorPart(NamedTuple):
-    """Rows that lie together."""
+    """Consecutive rows."""
 
     start: int  # number of the first one
     vectors: Vectors  # (n, D)
-    file: BlockFile | None  # where they are mapped from
+    file: BlockFile | None  # the mapped file, if any
 
     def check(self, first: int, end: int) -> None:
-        """Check what the disk gives for these of its rows."""
+        """Check the mapped data of these rows."""
         if self.file is not None and not self.file.checked:
             width = 4 * self.vectors.shape[1]
             self.file.check(first * width, end * width)
 
 
 class VectorParts:
-    """N vectors (N, D) as parts one behind the other."""
+    """N vectors (N, D) as consecutive parts."""
 
     def __init__(self, parts: list[VectorPart], dimension: int) -> None:
         self.parts = parts
@@ -74,13 +74,13 @@ class VectorParts:
                 yield part.start + at, part.vectors[at:end]
 
     def nearest(self, queries: Vectors, k: int, *, first: int = 0, allowed: Mask | None = None) -> Nearest:
-        """Exact: of the rows from ``first`` on, those with the largest inner products with unit queries (Q, D).
+        """Exact: the rows from ``first`` on with the largest inner products with unit queries (Q, D).
 
-        ``allowed`` (N,) says which may be found.
+        ``allowed`` (N,): which rows to search.
         """
         rows = max(1, len(self) - first)
         threads = 1 if rows * self.dimension <= _SHARED else _threads()
-        size = -(-rows // threads)  # without a choice, nothing is copied
+        size = -(-rows // threads)  # without ``allowed``, nothing is copied
 
         def search(chunk: tuple[int, Vectors]) -> Nearest:
             start, vectors = chunk
@@ -94,7 +94,7 @@ class VectorParts:
         return best
 
     def nearest_of(self, queries: Vectors, k: int, rows: NDArray[np.int64]) -> Nearest:
-        """Exact, of these n rows only."""
+        """Exact, among these n rows only."""
         best = Nearest(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
         for at in range(0, len(rows), CHUNK):
             some = rows[at : at + CHUNK]
@@ -118,12 +118,12 @@ class VectorParts:
 
 
 def normalized(vectors: Vectors) -> Vectors:
-    """The same vectors, now of length 1, in place; a zero vector stays."""
+    """The same vectors, scaled to length 1 in place; a zero vector stays zero."""
     import faiss
 
     if vectors.size:
         largest = np.maximum(vectors.max(axis=1), -vectors.min(axis=1)).astype(np.float64)
-        extreme = (largest > 1e15) | ((largest < 1e-15) & (largest > 0))  # their squares leave float32's range
+        extreme = (largest > 1e15) | ((largest < 1e-15) & (largest > 0))  # their squares exceed float32's range
         if extreme.any():
             vectors[extreme] = vectors[extreme] / largest[extreme, None]
     faiss.normalize_L2(vectors)
@@ -131,7 +131,7 @@ def normalized(vectors: Vectors) -> Vectors:
 
 
 def merged(found: list[Nearest], k: int) -> Nearest:
-    """The k best of several answers, equal scores by row."""
+    """The k best of several results, ties by row."""
     scores = np.concatenate([one.scores for one in found], axis=1)
     rows = np.concatenate([one.rows for one in found], axis=1)
     order = np.lexsort((rows, -scores), axis=1)[:, :k]
@@ -163,12 +163,12 @@ def _of_chunk(queries: Vectors, vectors: Vectors, k: int, start: int, allowed: M
 
 
 def _products(queries: Vectors, asked: NDArray[np.int64], vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:
-    """Inner products of n pairs (n,): a query (Q, D) by number and a row of the vectors, which are not copied."""
+    """Inner products of n pairs (n,): a query (Q, D) by number and a row of the vectors, without copies."""
     import faiss
 
     out = np.empty(len(rows), np.float32)
     pointer = faiss.swig_ptr
-    with _limited(min(len(queries), _threads())):  # one query does not wait for a thread that has nothing to do
+    with _limited(min(len(queries), _threads())):  # a single query does not wait for idle threads
         faiss.pairwise_indexed_inner_product(  # type: ignore[attr-defined]
             queries.shape[1],
             len(rows),
@@ -182,7 +182,7 @@ def _products(queries: Vectors, asked: NDArray[np.int64], vectors: Vectors, rows
 
 
 def _threads() -> int:
-    """How many threads FAISS may take here."""
+    """Number of threads that FAISS may use here."""
     import faiss
 
     return int(faiss.omp_get_max_threads())
@@ -190,11 +190,11 @@ def _threads() -> int:
 
 @contextmanager
 def _limited(threads: int) -> Iterator[None]:
-    """Inside the context, FAISS takes ``threads`` threads for calls of this thread."""
+    """Inside the context, FAISS uses ``threads`` threads for calls of this thread."""
     import faiss
 
     before = _threads()
-    faiss.omp_set_num_threads(threads)  # of the calling thread only
+    faiss.omp_set_num_threads(threads)  # for the calling thread only
     try:
         yield
     finally:
@@ -204,9 +204,9 @@ def _limited(threads: int) -> Iterator[None]:
 def _side_by_side(
     function: Callable[[tuple[int, Vectors]], Nearest], chunks: Iterator[tuple[int, Vectors]], threads: int
 ) -> Iterator[Nearest]:
-    """What a function returns for each chunk, in their order; ``threads`` chunks are searched at once, a thread each.
+    """Results of a function for each chunk, in order; ``threads`` chunks are searched at a time, one thread each.
 
-    FAISS gives one query one thread, and its threads wait for one another at each block of a batch.
+    FAISS uses one thread per query, and its threads wait for one another at each block of a batch.
     """
 
     def alone(chunk: tuple[int, Vectors]) -> Nearest:

@@ -1,4 +1,4 @@
-"""The words of a text, in any language: what keyword search finds texts by."""
+"""Words of a text in any language, for keyword search."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-VERSION = 1  # of the rules below: an index of other rules is made again
+VERSION = 1  # version of the rules below; an index with other rules is made again
 
 # Scripts without spaces between words (Thai to Myanmar, Khmer, Kana, Han), and Hangul, whose words have endings
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_INDIC = "\u0900-\u0963\u0966-\u0dff"  # their vowel signs are no letters to `re`
+_INDIC = "\u0900-\u0963\u0966-\u0dff"  # `re` does not count their vowel signs as letters
 _RUN = re.compile(f"(?P<unspaced>[{_UNSPACED}]+)|[^{_UNSPACED}]+")
 _PART = re.compile(rf"(?:[^\W_]|[{_INDIC}])+(?:\+\+|#(?!\w))?")  # C++ and C# are words
 
 
 def split_words(text: str, *, letters: bool = False) -> list[str]:
-    """Words in their order, without case and accents.
+    """Words in order, without case and accents.
 
-    A word is a run of letters and digits. Of parts that punctuation joins, each is a word, and so is the whole, so that
-    codes are found as they are written. In scripts without spaces, each two neighbouring letters are a word: Korean
-    is found whatever particle follows.
+    A word is a run of letters and digits. If punctuation joins parts, each part is a word, and so is the whole, so that
+    codes are found as written. In scripts without spaces, every two adjacent letters are a word: Korean is found with
+    any particle.
 
-    ``letters``: there, each letter is a word too. A text has them, so that a query of one letter finds it.
+    ``letters``: in these scripts every letter is a word too. Texts use this, so that a query of one letter finds them.
 
     Examples:
         >>> split_words("Error 0x80070057, see ABC-123!")
@@ -49,7 +49,7 @@ def _words(chunk: str, letters: bool) -> tuple[str, ...]:
         else:
             parts: list[str] = _PART.findall(run[0])
             found += parts
-            if len(parts) > 1:  # 1.2 is not 12
+            if len(parts) > 1:  # 1.2 is different from 12
                 found.append(("." if all(map(str.isdigit, parts)) else "").join(parts))
     return tuple(found)
 
@@ -63,6 +63,6 @@ def _folded(chunk: str) -> str:
 
 
 def _is_accent(letter: str) -> bool:
-    """Whether it is an accent or a vowel point; other marks, of Kana, Thai or Hindi, make another letter."""
+    """Whether it is an accent or a vowel point; other marks, in Kana, Thai or Hindi, make a different letter."""
     kind = unicodedata.combining(letter)
     return 10 <= kind < 100 or kind >= 200

@@ -1,6 +1,6 @@
-"""Models and indexes behind HTTP, and the demo page: the extra ``serve``.
+"""HTTP server for models and indexes, and the demo page: the extra ``serve``.
 
-Nothing is imported here, so that `simcse_kit.serve` can name the install command where the extra is missing.
+Imports nothing, so that `simcse_kit.serve` can name the install command if the extra is missing.
 """
 
 from __future__ import annotations

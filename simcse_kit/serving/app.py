@@ -1,4 +1,4 @@
-"""The application: models and indexes behind HTTP."""
+"""The application: HTTP access to models and indexes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from simcse_kit.serving.searching import search_routes
 from simcse_kit.serving.settings import Limits, PageSettings, ServeError, check_root_path
 from simcse_kit.serving.state import ServerState
 
-_DESCRIPTION = """Sentence embeddings and semantic search. Requests of all clients are batched together.
+_DESCRIPTION = """Sentence embeddings and semantic search. Requests of all clients share batches.
 
-`POST /v1/embeddings` is OpenAI's, `POST /embed` is text-embeddings-inference's. Every error is
+`POST /v1/embeddings` has OpenAI's format, `POST /embed` that of text-embeddings-inference. Every error has the form
 `{"error": {"message": ..., "type": ..., "code": ...}}`."""
 
 
@@ -49,7 +49,7 @@ def create_app(
     queries: str | Path | Iterable[str] | None = None,
     page: PageSettings | None = None,
 ) -> FastAPI:
-    """An ASGI application over indexes and models by name; an index's model is served too.
+    """An ASGI application over named indexes and models; the model of each index is served too.
 
     Args:
         indexes: are searched at ``/search``, and shown on the page at ``/``.
@@ -75,9 +75,9 @@ def create_app(
     check_root_path(root_path)
     limits, metrics = limits or Limits(), Metrics()
     if not indexes and not models:
-        raise ServeError("there is nothing to serve; name an index or a model")
+        raise ServeError("nothing to serve; name an index or a model")
     if judgements is not None and not writable:
-        raise ServeError("judging writes into its folder; make the server writable")
+        raise ServeError("judging saves marks; start with --writable")
     page = page or PageSettings()
     for name, index in (indexes or {}).items():
         if len(index):
@@ -121,7 +121,7 @@ def create_app(
             await asyncio.to_thread(close)
             raise
         yield
-        await asyncio.to_thread(close)  # it may wait for what is under way
+        await asyncio.to_thread(close)  # it may wait for running requests
 
     app = FastAPI(
         title="simcse_kit",
@@ -166,14 +166,14 @@ def _status_routes(served: ServerState) -> APIRouter:
 
     @router.get("/health")
     async def health() -> HealthBody:
-        """Whether the server answers and every worker runs; 503 where one does not, and while models are loaded."""
+        """Whether the server and every worker run; 503 if not, and while models are loading."""
         if not served.alive:
-            raise ApiError(503, "a worker of this server has ended; its log says why. Start it again")
+            raise ApiError(503, "a worker of this server has stopped; the log says why. Restart the server")
         return HealthBody()
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def figures() -> Response:
-        """Counters in Prometheus's text format."""
+        """Metrics in Prometheus's text format."""
         return Response(metrics.text(), media_type=metrics.content_type)
 
     return router

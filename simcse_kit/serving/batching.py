@@ -1,4 +1,4 @@
-"""Dynamic batching: while one batch runs, what arrives gathers into the next."""
+"""Dynamic batching: requests that arrive during one batch form the next."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ log = logging.getLogger("simcse_kit.serving")
 
 
 class Busy(Exception):
-    """More waits than may."""
+    """The queue is full."""
 
 
 class WorkerError(Exception):
-    """A batch ended in what is no `Exception`, such as a panic of native code, which is the cause of this error."""
+    """A batch raised something other than an `Exception`, such as a panic of native code: the cause of this error."""
 
 
 class Batcher(Generic[Item, Result]):
-    """Runs items of many callers together, in a thread of its own, and gives each caller its results.
+    """Runs items of many callers in batches, in its own thread, and gives each caller its results.
 
-    A batch starts as soon as the one before it ends, with at most ``largest`` of the items that wait, so that an idle
-    server answers at once and a busy one runs large batches. After a batch of several, whose callers are about to ask
-    again, it waits for as many, at most half the time that the batch took, and 10 ms. What a caller has beyond
-    ``largest`` goes to the end of the queue, behind the others.
+    A batch starts as soon as the previous one ends, with at most ``largest`` waiting items. So an idle server answers
+    at once and a busy one runs large batches. After a batch with several callers, who are likely to ask again, it waits
+    for as many items, for at most half the time of that batch and at most 10 ms. Items of a caller beyond ``largest``
+    go to the end of the queue.
 
     Args:
         run: n items to n results; a failure is that of the callers whose items fail when run without the others.
@@ -56,17 +56,17 @@ class Batcher(Generic[Item, Result]):
         self._on_batch = on_batch
         self._jobs: deque[_Job[Item, Result]] = deque()
         self._waiting = 0
-        self._wanted = 1  # items that the worker waits for: it is woken by no fewer
+        self._wanted = 1  # items that the worker waits for; fewer do not wake it
         self._changed = threading.Condition()
         self._closed = False
-        self._before = (0, 0.0)  # items of the last batch, and its seconds
-        self._parts: list[tuple[_Job[Item, Result], list[Item]]] = []  # that run now
+        self._before = (0, 0.0)  # size and seconds of the last batch
+        self._parts: list[tuple[_Job[Item, Result], list[Item]]] = []  # being run
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
-        """Items that no batch has taken yet."""
+        """Items in no batch yet."""
         return self._waiting
 
     @property
@@ -75,7 +75,7 @@ class Batcher(Generic[Item, Result]):
         return self._thread.is_alive()
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
-        """The results of ``items``, in their order; whoever is cancelled while waiting is not run any more.
+        """Results of ``items``, in order. Items of a cancelled caller are not run.
 
         Raises:
             Busy: too many wait already.
@@ -93,21 +93,21 @@ class Batcher(Generic[Item, Result]):
         return await job.future
 
     def close(self, seconds: float | None = None) -> None:
-        """Run what waits, then end the thread; it is left alone where it takes longer than ``seconds``."""
+        """Run the waiting items, then end the thread; after ``seconds`` it is left running."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join(seconds)
 
     def _work(self) -> None:
-        """Run batches until it is closed, whatever one of them ends in."""
+        """Run batches until closed, whatever error a batch raises."""
         while True:
             try:
                 while parts := self._next_batch():
                     self._run_batch(parts)
                 return
             except BaseException as error:
-                log.exception("the worker %r failed and goes on", self._thread.name)
+                log.exception("the worker %r failed and continues", self._thread.name)
                 for job, _ in self._parts:
                     job.fail(error)
                 _settle([job for job, _ in self._parts])
@@ -137,7 +137,7 @@ class Batcher(Generic[Item, Result]):
             job.fail(own)
 
     def _next_batch(self) -> list[tuple[_Job[Item, Result], list[Item]]]:
-        """Jobs with those of their items that run now; none when it is over."""
+        """Jobs with their items of the next batch; none after closing."""
         with self._changed:
             while True:
                 self._gather()
@@ -165,7 +165,7 @@ class Batcher(Generic[Item, Result]):
                 self._changed.wait()
 
     def _gather(self) -> None:
-        """Wait a moment for those whom the last batch served."""
+        """Wait briefly for callers of the last batch."""
         size, seconds = self._before
         until = time.perf_counter() + min(_GATHER, seconds / 2)
         self._wanted = min(size, self._largest)
@@ -177,7 +177,7 @@ class Batcher(Generic[Item, Result]):
 
 
 class _Job(Generic[Item, Result]):
-    """What one caller asked for."""
+    """The items and results of one caller."""
 
     def __init__(self, items: list[Item]) -> None:
         self.items = items
@@ -189,16 +189,16 @@ class _Job(Generic[Item, Result]):
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether its caller has gone."""
         return self.future.cancelled()
 
     @property
     def done(self) -> bool:
-        """Whether there is something to tell its caller."""
+        """Whether the caller can be answered."""
         return self.error is not None or len(self.results) == len(self.items)
 
     def fail(self, error: BaseException) -> None:
-        """Keep the error that its caller gets instead of results."""
+        """Store the error that the caller gets instead of results."""
         if isinstance(error, Exception):
             self.error = error
         else:
@@ -206,7 +206,7 @@ class _Job(Generic[Item, Result]):
             self.error.__cause__ = error
 
     def tell(self) -> None:
-        """Give the caller results or error; called in the caller's loop."""
+        """Give the caller results or error; runs in the caller's loop."""
         if self.future.done():
             return
         if self.error is not None:
@@ -216,13 +216,13 @@ class _Job(Generic[Item, Result]):
 
 
 def _settle(jobs: Sequence[_Job[Item, Result]]) -> None:
-    """Tell the callers of those jobs that are done, all of one loop at once: each call wakes the loop."""
+    """Answer the callers of finished jobs, once per event loop, because each call wakes the loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Item, Result]]] = {}
     for job in jobs:
         if job.done:
             by_loop.setdefault(job.loop, []).append(job)
     for loop, own in by_loop.items():
-        with suppress(RuntimeError):  # the loop is gone, and with it whoever asked
+        with suppress(RuntimeError):  # the loop is closed, and its callers are gone
             loop.call_soon_threadsafe(_tell, own)
 
 

@@ -1,4 +1,4 @@
-"""Connections: limits on their number, on the size and time of headers, and on clients that do not read."""
+"""Connections: limits on their number, on size and time of headers, and on slow clients."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from simcse_kit.serving.guard import error_answer
 from simcse_kit.serving.logs import HEADER, new_id, write_access
 from simcse_kit.serving.settings import Limits
 
-_LINGER = 2.0  # seconds in which a refused client may read why, while what it still sends is thrown away
-_DESCRIPTORS = 256  # kept for files and other sockets
+_LINGER = 2.0  # seconds that a rejected client has to read the reason; what it still sends is dropped
+_DESCRIPTORS = 256  # reserved for files and other sockets
 
 
 def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol with ``limits`` on headers and on all its connections together; it has none of its own."""
+    """uvicorn's protocol with ``limits`` on headers and on the number of connections, which uvicorn lacks."""
     most = _room(limits.connections)
     open_: set[Connection] = set()
-    waiting: dict[Connection, None] = {}  # for a request; the one that has waited longest stands first
+    waiting: dict[Connection, None] = {}  # waiting for a request; the longest waiting is first
 
     class Connection(HttpToolsProtocol):
-        _in_headers = False  # some of a request has come, its headers not whole
+        _in_headers = False  # part of a request has arrived, its headers are incomplete
         _header_bytes = 0
         _refused = False
 
@@ -39,7 +39,7 @@ def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(open_) >= most and not waiting:
-                self._refuse(503, "too many connections are at work; try again in a second", "busy", linger=False)
+                self._refuse(503, "too many open connections; try again in a second", "busy", linger=False)
                 return
             if len(open_) >= most:
                 next(iter(waiting))._give_up(linger=False)
@@ -65,7 +65,7 @@ def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
             if self in waiting:
                 self._headers_due.start()
             super().data_received(data)
-            if self._in_headers and not self._refused:  # the parser keeps a header that is not whole
+            if self._in_headers and not self._refused:  # the parser holds an incomplete header
                 self._header_bytes += len(data)
                 if self._header_bytes > limits.header_bytes:
                     self.send_400_response("")
@@ -78,7 +78,7 @@ def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
         def on_headers_complete(self) -> None:
             self._header_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if self._header_bytes > limits.header_bytes:
-                raise ValueError  # the parser stops, and `send_400_response` is called
+                raise ValueError  # the parser stops and calls `send_400_response`
             self._in_headers = False
             self._stop_waiting()
             super().on_headers_complete()
@@ -89,27 +89,27 @@ def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
                 waiting[self] = None
 
         def _give_up(self, *, linger: bool = True) -> None:
-            """Close a connection whose request has not come."""
+            """Close a connection whose request has not arrived."""
             if self.cycle is not None and not self.cycle.response_complete:
-                self.cycle.keep_alive = False  # the request before is answered first
+                self.cycle.keep_alive = False  # the previous request is answered first
             elif self._in_headers:
-                text = f"the request's headers took longer than {limits.header_seconds:g} s to come in"
+                text = f"the request's headers took longer than {limits.header_seconds:g} s to arrive"
                 self._refuse(408, text, "timeout", linger=linger)
             else:
                 self._close()
 
         def _close(self) -> None:
-            open_.discard(self)  # at once, for the one that takes its place
+            open_.discard(self)  # close now, to make room for the next one
             self._stop_waiting()
             self.transport.close()
 
         def send_400_response(self, msg: str) -> None:
-            """Answer what the parser cannot read, or is too large."""
+            """Answer a request that cannot be parsed or is too large."""
             if self._header_bytes > limits.header_bytes:
-                text = f"the request's headers are larger than the {limits.header_bytes} bytes that this server reads"
+                text = f"the request's headers exceed this server's limit of {limits.header_bytes} bytes"
                 self._refuse(431, text, "too_large")
             else:
-                self._refuse(400, "the request is not HTTP", "invalid_request_error")
+                self._refuse(400, "the request is not valid HTTP", "invalid_request_error")
 
         def _refuse(self, status: int, message: str, kind: str, *, linger: bool = True) -> None:
             self._stop_waiting()
@@ -137,7 +137,7 @@ def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
         # Answers
 
         def pause_writing(self) -> None:
-            """The client does not read as fast as the server writes; it has the time of a request for what is left."""
+            """The client reads more slowly than the server writes; it gets the time limit of a request for the rest."""
             super().pause_writing()
             self._reading_due.start()
 
@@ -149,7 +149,7 @@ def limited_connections(limits: Limits) -> type[HttpToolsProtocol]:
 
 
 class _Timer:
-    """Calls something once after some time, unless it is stopped before; starting it twice is starting it once."""
+    """A timer that calls a function once, unless it is stopped; starting it again has no effect."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], object]) -> None:
         self._start = partial(loop.call_later, seconds, call)
@@ -165,7 +165,7 @@ class _Timer:
 
 
 def _room(connections: int) -> int:
-    """How many of the wanted ``connections`` the process can open; raises its limit of open files if needed."""
+    """How many of the requested ``connections`` the process can open; raises its limit of open files if needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + _DESCRIPTORS
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -174,7 +174,7 @@ def _room(connections: int) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (found, hard))
     if found < needed:
         say_once(
-            f"this process may open {found} files, so it takes at most {found - _DESCRIPTORS} connections instead of "
-            f"{connections}; raise the limit: ulimit -n {needed}"
+            f"this process may open {found} files, so the server accepts at most {found - _DESCRIPTORS} "
+            f"connections instead of {connections}; to raise the limit: ulimit -n {needed}"
         )
     return max(1, found - _DESCRIPTORS)

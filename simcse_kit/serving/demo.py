@@ -1,4 +1,4 @@
-"""From a text file to a page one can search in: an index made once, and opened the next time."""
+"""From a text file to a search page: the index is built once and opened on later calls."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ def demo_index(
     folder: str | Path = FOLDER,
     show_progress_bar: bool = False,
 ) -> tuple[SentenceIndex, IndexCounts | None]:
-    """The index of a file of sentences, made under ``folder`` unless it is there already; None: the package's sample.
+    """The index of a file of sentences (None: the package's sample), built under ``folder`` unless it exists.
 
-    It is another one where the file's content, the columns or the model are others. Its counts are None where it was
-    opened.
+    Another content of the file, other columns or another model give another index. Counts are None if it was opened.
 
     Raises:
         DataError: the file cannot be read, or holds no sentence.

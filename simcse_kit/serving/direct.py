@@ -1,6 +1,6 @@
-"""The requests that come most often, answered without FastAPI's routing, which takes longer than all else around them.
+"""Answers the most frequent requests without FastAPI's routing, which takes longer than everything around it.
 
-Their routes stay FastAPI's, too: there they are described, and whatever is unusual is answered, in the same words.
+FastAPI keeps the routes too: it describes them, and it answers all unusual requests in the same words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Endpoint(NamedTuple):
 
 
 class Direct:
-    """ASGI middleware: POSTs of JSON to routes that take a body alone, and make their response themselves.
+    """ASGI middleware for POSTs of JSON to routes that take only a body and build their own response.
 
     Args:
         app: answers everything else.
@@ -66,13 +66,13 @@ class Direct:
                 raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
             return kind.model_validate(await json_of(request, self._json_tokens), from_attributes=True)
         except ClientDisconnect as error:
-            raise HTTPException(400, "the request has not come in whole") from error
+            raise HTTPException(400, "the request is incomplete") from error
         except ValidationError as error:
             raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None
 
 
 def _endpoint_of(route: Any) -> _Endpoint | None:
-    """What answers a route, None where FastAPI has to do more than to read a body."""
+    """The function that answers a route; None if FastAPI must do more than read a body."""
     if not isinstance(route, APIRoute) or route.methods != {"POST"}:
         return None
     hints = get_type_hints(route.endpoint)

@@ -1,4 +1,4 @@
-"""Routes that change an index by ids: put documents, delete one, read the index again."""
+"""Routes that change an index by id: put documents, delete one, reload the index."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from simcse_kit.serving.schemas import (
 )
 from simcse_kit.serving.state import ServerState
 
-_AT_ONCE = 1024  # rows that wait for the model together: a document may become many passages
-IndexName = Annotated[str | None, Query(description="A name that GET /info gives; the first where there is none.")]
+_AT_ONCE = 1024  # rows per call of the model: a document may become many passages
+IndexName = Annotated[str | None, Query(description="A name from GET /info; default: the first.")]
 
 
 class _Stored(NamedTuple):
@@ -34,15 +34,15 @@ class _Stored(NamedTuple):
 
 
 def document_routes(served: ServerState) -> APIRouter:
-    """The routes, for the indexes that may be changed."""
+    """The routes, for writable indexes."""
     for engine in served.indexes.values():
         if engine.writable:
-            engine.index.compare([], [])  # what cuts passages is made before others use the model
+            engine.index.compare([], [])  # build the passage splitter before others use the model
     router = APIRouter(responses=RESPONSES, tags=["documents"], route_class=bounded_route(served.limits.json_tokens))
 
     @router.put("/documents")
     async def store(request: DocumentsRequest, index: IndexName = None) -> StoredDocuments:
-        """Add documents, or put them in the place of those with their ids, for good; only what differs is encoded."""
+        """Add documents, or replace those with the same ids, permanently. Only changes are encoded."""
         engine = served.writable_index(index)
         served.texts([document.text for document in request.documents], "documents")
         stored = await engine.tried(lambda: _store(engine, request.documents))
@@ -58,13 +58,13 @@ def document_routes(served: ServerState) -> APIRouter:
 
     @router.delete("/documents/{id:path}")
     async def delete(id: str, index: IndexName = None) -> DeletedDocument:
-        """Delete a document, for good, of an index of passages with all of them. The id is percent-encoded."""
+        """Delete a document permanently; in an index of passages, with all its passages. The id is percent-encoded."""
         engine = served.writable_index(index)
 
         def change(now: SentenceIndex) -> int | str:
             ids = [] if now.id_type is None else now.as_ids([id])
             if not now.delete_documents(ids):
-                raise ApiError(404, f"there is no id {id!r} in the index {engine.name}", "id_not_found")
+                raise ApiError(404, f"the index {engine.name} has no id {id!r}", "id_not_found")
             return ids[0]
 
         deleted = await engine.tried(lambda: engine.change(change))
@@ -72,7 +72,7 @@ def document_routes(served: ServerState) -> APIRouter:
 
     @router.post("/reload")
     async def reload(index: IndexName = None) -> ReloadedIndex:
-        """Read the index again now, and load its model where it has another one; searches do so by themselves."""
+        """Reload the index now, with its model if that has changed. Searches also reload it on their own."""
         engine = served.writable_index(index)
         info = (await asyncio.to_thread(engine.reload)).info()
         return ReloadedIndex(index=engine.name, model=engine.model.name, count=info.count, commit=info.generation)
@@ -102,7 +102,7 @@ async def _put(engine: IndexEngine, wanted: list[Document], fingerprint: str, un
     texts = [row.text for document in wanted for row in document.rows]
     parts = [await engine.embedded(texts[at : at + _AT_ONCE], "document") for at in range(0, len(texts), _AT_ONCE)]
     if any(part.fingerprint != fingerprint for part in parts):
-        raise IndexChangedError("the index became another model's while documents were embedded; compare them again")
+        raise IndexChangedError("the model of the index changed while documents were embedded; send them again")
     vectors = np.concatenate([part.vectors for part in parts])
     counts = await engine.change(lambda now: now.put_vectors(wanted, vectors, fingerprint=fingerprint))
     return _Stored(counts._replace(unchanged=unchanged), sum(len(part.truncated) for part in parts))

@@ -1,4 +1,4 @@
-"""Routes that give vectors and cosines: OpenAI's, text-embeddings-inference's, and our own."""
+"""Routes for vectors and cosines: OpenAI's, text-embeddings-inference's, and our own."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from simcse_kit.serving.state import ServerState
 
 
 def embedding_routes(served: ServerState) -> APIRouter:
-    """The routes, for the models that are served."""
+    """The routes, for the served models."""
     router = APIRouter(responses=RESPONSES, route_class=bounded_route(served.limits.json_tokens))
 
     @router.get("/v1/models", tags=["OpenAI"])
     async def models() -> ModelCards:
-        """The names of the models that are served."""
+        """Names of the served models."""
         return ModelCards(data=[ModelCard(id=name) for name in served.models])
 
     @router.get("/v1/models/{name:path}", tags=["OpenAI"])
     async def one_model(name: str) -> ModelCard:
-        """One of the models that are served."""
+        """One of the served models."""
         served.model(name)
         return ModelCard(id=name)
 
     @router.post("/v1/embeddings", response_model=EmbeddingsResponse, tags=["OpenAI"])
     async def embeddings(request: EmbeddingsRequest) -> Response:
-        """Unit vectors of texts, as OpenAI's clients ask for them; a text longer than the model reads is an error."""
+        """Unit vectors of texts, in OpenAI's format. A text longer than the model's limit is an error."""
         engine = served.model(request.model)
         texts = served.texts(request.input, "input")
         width = served.width(engine, request.dimensions)
@@ -70,7 +70,7 @@ def embedding_routes(served: ServerState) -> APIRouter:
     @router.post("/", response_model=list[list[float]], include_in_schema=False)
     @router.post("/embed", response_model=list[list[float]], tags=["text-embeddings-inference"])
     async def embed(request: EmbedRequest) -> Response:
-        """Vectors of texts, as text-embeddings-inference gives them; ``POST /`` is the same."""
+        """Vectors of texts, in the format of text-embeddings-inference. ``POST /`` is the same."""
         engine = served.model(request.model)
         texts = served.texts(request.inputs, "inputs")
         if request.prompt_name is not None and request.prompt_name not in engine.model.prompts:
@@ -85,7 +85,7 @@ def embedding_routes(served: ServerState) -> APIRouter:
 
     @router.post("/similarity", response_model=Similarity, tags=["similarity"])
     async def similarity(request: SimilarityRequest) -> Response:
-        """Cosines between texts: a row for each of ``sentences``."""
+        """Cosines between texts, one row for each of ``sentences``."""
         engine = served.model(request.model) if request.index is None else served.index(request.index).model
         first = served.texts(request.sentences, "sentences")
         second = [] if request.others is None else served.texts(request.others, "others")
@@ -105,7 +105,7 @@ def _refuse_long(embedded: EmbeddedTexts, engine: ModelEngine, status: int, what
         raise ApiError(
             status,
             f"{what}: text number {number} has {embedded.tokens[number]} tokens; {engine.name} reads at most "
-            f"{engine.model.max_seq_length}, cut it{hint}",
+            f"{engine.model.max_seq_length}. Shorten it{hint}",
             "context_length_exceeded",
         )
 

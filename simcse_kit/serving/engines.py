@@ -1,4 +1,4 @@
-"""Models as the server runs them: requests of many clients in common batches."""
+"""Models in the server: requests of many clients share batches."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from simcse_kit.types import Vectors
 
 log = logging.getLogger("simcse_kit.serving")
 
-_LARGEST = 256  # sentences in one batch: a quarter of a second of a small model on two cores
-_ENDLESS = 2**30  # tokens: nothing is cut
+_LARGEST = 256  # sentences per batch: a quarter of a second for a small model on two cores
+_ENDLESS = 2**30  # tokens: no cutting
 
 
 class ModelFault(Exception):
-    """The model gives no vectors for the texts."""
+    """The model cannot encode the texts."""
 
 
 class _Text(NamedTuple):
@@ -36,21 +36,21 @@ class _Text(NamedTuple):
 
 class _Encoded(NamedTuple):
     vector: Vectors  # (D,)
-    tokens: int  # with special ones, before anything is cut
-    fingerprint: str  # of the model
+    tokens: int  # including special ones, before cutting
+    fingerprint: str  # fingerprint of the model
 
 
 class EmbeddedTexts(NamedTuple):
-    """Vectors (N, D) of N texts as the model gives them, and what they took."""
+    """Vectors (N, D) of N texts from the model, with token counts."""
 
     vectors: Vectors
-    tokens: list[int]  # of each text, special ones included, before anything was cut
-    truncated: list[int]  # numbers of texts that are longer than the model reads
-    fingerprint: str  # of the model
+    tokens: list[int]  # per text, with special tokens, before cutting
+    truncated: list[int]  # numbers of the texts that exceed the model's limit
+    fingerprint: str  # fingerprint of the model
 
     @property
     def unit(self) -> Vectors:
-        """The vectors at length 1."""
+        """The vectors, scaled to length 1."""
         return normalized_copy(self.vectors)
 
 
@@ -76,17 +76,17 @@ class ModelEngine:
 
     @property
     def width(self) -> int:
-        """Numbers in a vector."""
+        """Dimension of its vectors."""
         return self._width
 
     @cached_property
     def is_matryoshka(self) -> bool:
-        """Whether it is known to be trained so that vectors may be cut; said once in the log where it is not."""
+        """Whether it is known that the model's vectors may be cut; warns once in the log if not."""
         known = is_matryoshka(self.model.name, self.model.record, self.model.encoder.config)
         if not known:
             log.warning(
-                "a client cuts vectors (dimensions) of %s, which is not known to be trained for it (Matryoshka): they "
-                "may find much less; --strict-dimensions refuses that",
+                "a client cuts vectors (dimensions) of %s, which is not known to be trained for this "
+                "(Matryoshka): search results may get much worse; --strict-dimensions rejects such requests",
                 self.name,
             )
         return known
@@ -94,7 +94,7 @@ class ModelEngine:
     async def embed(
         self, texts: Sequence[str], kind: str | None = None, prompt_name: str | None = None
     ) -> EmbeddedTexts:
-        """Vectors of texts; ``kind`` query or document: with the model's prompt of that name, where it has one.
+        """Vectors of texts. ``kind`` is query or document and selects the model's prompt of that name, if it has one.
 
         Raises:
             Busy: too much waits already.
@@ -111,12 +111,12 @@ class ModelEngine:
         return EmbeddedTexts(vectors, tokens, truncated, fingerprint)
 
     async def warm_up(self) -> None:
-        """Run one text, which is not counted: kernels are made and memory is taken before anybody waits for them."""
+        """Run one uncounted text, so that kernels and memory are ready before the first request."""
         self._warming = True
         try:
             await self._batcher.submit([_Text("The first sentence.", self.model.default_prompt())])
         except Exception as error:
-            raise ServeError(f"{self.name} cannot be served, because it does not encode a sentence: {error}") from error
+            raise ServeError(f"cannot serve {self.name}, because it cannot encode a sentence: {error}") from error
         finally:
             self._warming = False
 
@@ -140,7 +140,7 @@ class ModelEngine:
             say_cut(done.truncated, len(own), self.model.name, self.model.max_seq_length)
             vectors = np.asarray(done.vectors)[:, : self._width]
             if not np.isfinite(vectors).all():
-                raise ModelFault(f"{self.name} gives vectors with numbers that are not finite; are its weights whole?")
+                raise ModelFault(f"{self.name} returns vectors that are not finite; check its weights")
             cut = [prompt + own[number] for number in done.cut]
             done.tokens[done.cut] = self.model.tokenize(cut, max_seq_length=_ENDLESS).lengths
             for number, vector, tokens in zip(numbers, vectors, done.tokens, strict=True):
@@ -153,15 +153,15 @@ class ModelEngine:
         return self._batcher.alive
 
     def close(self) -> None:
-        """Finish what waits."""
+        """Finish waiting requests."""
         self._batcher.close()
 
 
 def normalized_copy(vectors: Vectors) -> Vectors:
-    """The vectors (N, D) at length 1; a zero vector stays."""
+    """The vectors (N, D), scaled to length 1; a zero vector stays zero."""
     return normalized(np.array(vectors, dtype=np.float32, order="C"))
 
 
 def target_name(target: str) -> str:
-    """What a folder or hub name is called in requests: its last part."""
+    """Name in requests for a folder or hub name: its last part."""
     return Path(target).name or target

@@ -1,4 +1,4 @@
-"""Errors as answers: one form, clear words, no traces."""
+"""Errors as answers: one format, clear text, no traces."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ _TYPES = {
     507: "disk_full",
 }
 _WORDS = {
-    404: "there is no such path; GET /docs lists what there is",
-    405: "this path does not take that method; GET /docs lists what there is",
+    404: "unknown path; GET /docs lists all paths",
+    405: "this path does not accept this method; GET /docs lists all methods",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": text}
     for status, text in {
-        400: "The body cannot be read.",
-        401: "No API key, or a wrong one.",
+        400: "The body cannot be parsed.",
+        401: "The API key is missing or wrong.",
         403: "Not allowed.",
-        404: "There is nothing of that name.",
-        408: "The request took too long to come in.",
-        413: "Larger than the server reads, or longer than the model.",
-        422: "Something in the request is not as it has to be; the message says what.",
-        429: "Too much waits already; the header Retry-After says when to try again.",
-        431: "The headers are larger than the server reads.",
-        500: "The server's fault; its log says more.",
-        503: "It took too long, or the server cannot answer now.",
+        404: "Nothing has this name.",
+        408: "The request took too long to arrive.",
+        413: "Larger than the server's limit, or longer than the model's.",
+        422: "A value of the request is invalid; the message says which.",
+        429: "Too many requests are waiting; the header Retry-After says when to retry.",
+        431: "The headers exceed the server's limit.",
+        500: "An error of the server; its log says more.",
+        503: "The request took too long, or the server cannot answer now.",
         507: "The server's disk is full; nothing was added.",
     }.items()
 }
 
 
 class ApiError(Exception):
-    """An answer that is an error."""
+    """An error that becomes an answer."""
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class ApiError(Exception):
 
 
 class IndexFault(Exception):
-    """The index cannot answer, and it is not the request's fault."""
+    """The index cannot answer, and the request is not at fault."""
 
 
 def _answer(status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None) -> Response:
@@ -72,7 +72,7 @@ def _answer(status: int, message: str, code: str | None = None, headers: dict[st
 
 
 def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
-    """Answer every error of the routes in one form; ``without_paths`` takes the server's folders out of a text."""
+    """Answer every error of the routes in one format; ``without_paths`` hides the server's folders in a text."""
 
     @app.exception_handler(ApiError)
     async def api(request: Request, error: ApiError) -> Response:
@@ -94,7 +94,7 @@ def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
 
     @app.exception_handler(Busy)
     async def busy(request: Request, error: Busy) -> Response:
-        return _answer(429, "too much waits already; try again in a second", headers={"Retry-After": "1"})
+        return _answer(429, "too many requests are waiting; try again in a second", headers={"Retry-After": "1"})
 
     @app.exception_handler(ModelFault)
     async def model(request: Request, error: ModelFault) -> Response:

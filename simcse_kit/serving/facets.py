@@ -1,4 +1,4 @@
-"""Fields of the metadata with few values: to filter by, and to colour the map by."""
+"""Metadata fields with few values: filters, and colours of the map."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.search import IndexRow
 from simcse_kit.search.fields import Fields, check_known_field, value_at
 
-_KINDS = ("text", "boolean", "integer")  # of fields that are chosen here
-_FIELDS = 4  # that are chosen
-_VALUES = 12  # of a field that is chosen
-_NAMED_VALUES = 30  # that are shown of a field that the user named: the most frequent
-_CHARACTERS = 60  # of a value of a field that is chosen
+_KINDS = ("text", "boolean", "integer")  # most fields chosen automatically
+_FIELDS = 4  # most values of such a field
+_VALUES = 12  # longest value of such a field, in characters
+_NAMED_VALUES = 30  # values shown of a field that the user named: the most frequent
+_CHARACTERS = 60  # fewest rows per value, on average, of such a field
 
 
 @dataclass(frozen=True)
 class ValueCount:
-    """How many rows have a value."""
+    """A value and its number of rows."""
 
     value: bool | int | float | str
     count: int
@@ -28,7 +28,7 @@ class ValueCount:
 
 @dataclass(frozen=True)
 class Facet:
-    """A field with its values, the most frequent first."""
+    """A field with its values, most frequent first."""
 
     field: str
     values: list[ValueCount]
@@ -36,22 +36,22 @@ class Facet:
     without: int  # rows without the field
 
     def codes(self, rows: Sequence[IndexRow]) -> list[int | None]:
-        """The place of each row's value among `values`, from 0; None for another value, or none."""
+        """For each row the position of its value in `values`, from 0; None if it is not listed or missing."""
         places = {_key(one.value): place for place, one in enumerate(self.values)}
         return [places.get(_key(value_at(row.metadata, self.field))) for row in rows]
 
 
 @dataclass(frozen=True)
 class Facets:
-    """The fields, counted on some rows of an index."""
+    """Fields, counted on some rows of an index."""
 
     fields: list[Facet]
-    counted: int  # rows
+    counted: int  # rows counted
     count: int  # rows of the index
 
 
 def facets_of(rows: Sequence[IndexRow], count: int, named: Sequence[str] | None) -> Facets:
-    """The facets of ``rows``, which stand for ``count``; ``named``: the fields, otherwise those with few values."""
+    """The facets of ``rows``, a sample of ``count`` rows. ``named``: use these fields, not those with few values."""
     fields = dict.fromkeys(key for row in rows for key in row.metadata or ()) if named is None else named
     counted = [_counted(rows, field) for field in fields if named is not None or _can_be_filtered(field)]
     chosen = counted if named is not None else [facet for facet in counted if _has_few_values(facet)][:_FIELDS]
@@ -59,20 +59,20 @@ def facets_of(rows: Sequence[IndexRow], count: int, named: Sequence[str] | None)
 
 
 def check_facets(named: Sequence[str], fields: Fields | None, index: str) -> None:
-    """A `SearchIndexError` for a field that no row of an index has, or that no filter can reach."""
+    """Raise a `SearchIndexError` for a field that no row of the index has, or that filters cannot use."""
     for field in named:
-        check_known_field(field.split(".")[0], fields, f"the facet of {index} names")
+        check_known_field(field.split(".")[0], fields, f"the facet of {index} is")
         if '"' in field or "\\" in field or field.startswith("$"):
-            raise SearchIndexError(f"a filter cannot reach the field {field!r}; rename it and build the index again")
+            raise SearchIndexError(f"filters cannot use the field {field!r}; rename it and build the index again")
 
 
 def _can_be_filtered(field: str) -> bool:
-    """A filter takes a dot as the way into an object."""
+    """A filter reads a dot as a step into an object."""
     return not field.startswith("$") and not any(mark in field for mark in '."\\')
 
 
 def _key(value: object) -> tuple[str, object] | None:
-    """True is not 1; lists and objects are no values to filter by."""
+    """Keeps True and 1 apart; lists and objects are no filter values."""
     return (kind_of(value), value) if isinstance(value, bool | int | float | str) else None
 
 
@@ -90,7 +90,7 @@ def _counted(rows: Sequence[IndexRow], field: str) -> Facet:
 
 
 def _has_few_values(facet: Facet) -> bool:
-    """Whether it is worth a filter: of one plain kind, with few values that come more than once on average."""
+    """Whether a field makes a useful filter: plain values of one type, few of them, each repeated on average."""
     values = [one.value for one in facet.values]
     kinds = {kind_of(value) for value in values}
     return (

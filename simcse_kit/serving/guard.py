@@ -1,4 +1,4 @@
-"""What every request passes first: who asks, from where, how long it may take; and what every answer bears."""
+"""Checks of every request: origin, API key, size and time; and headers of every answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from simcse_kit.serving.settings import LOOPBACK, Limits
 if TYPE_CHECKING:
     from simcse_kit.serving.metrics import Metrics
 
-# What may be read, not sent, without a key
+# Paths that can be read without a key
 OPEN = frozenset({"/", "/health", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"})
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -30,19 +30,19 @@ _HEADERS = (
 )
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
-_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")  # that are counted by their names
-TOO_LARGE = "the request's body is larger than the {} bytes that this server reads; send several"
+_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")  # paths counted under their own names
+TOO_LARGE = "the request's body exceeds this server's limit of {} bytes; send several requests"
 
 log = logging.getLogger("simcse_kit.serving")
 
 
 def error_body(message: str, kind: str, code: str | None = None) -> bytes:
-    """An error as every answer has it."""
+    """An error in the common format."""
     return json.dumps({"error": {"message": message, "type": kind, "code": code}}).encode()
 
 
 class ErrorAnswer(NamedTuple):
-    """An answer that no route makes."""
+    """An answer outside the routes."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
@@ -57,7 +57,7 @@ def error_answer(status: int, message: str, kind: str) -> ErrorAnswer:
     if status in (408, 503):
         headers.append((b"retry-after", b"1"))
     if status in (400, 401, 403, 408, 413, 431):
-        headers.append((b"connection", b"close"))  # what was not read is not the next request
+        headers.append((b"connection", b"close"))  # what was not read must not become the next request
     return ErrorAnswer([*headers, *_HEADERS, _NO_CONTENT], body)
 
 
@@ -104,13 +104,13 @@ class Guard:
             return
         root = scope.get("root_path") or self._root
         path = scope["path"]
-        if root and path not in self._paths and (path + "/").startswith(root + "/"):  # the proxy left it
+        if root and path not in self._paths and (path + "/").startswith(root + "/"):  # the proxy kept it in the path
             path = path[len(root) :] or "/"
-        head = scope["method"] == "HEAD"  # GET without the body
+        head = scope["method"] == "HEAD"  # like GET, without a body
         method = "GET" if head else scope["method"]
         inner = {**scope, "method": method, "root_path": root, "path": root + path}
         started, status, size = time.perf_counter(), 0, 0
-        whole = False  # the request has come in
+        whole = False  # the request has arrived
 
         async def received() -> Message:
             nonlocal whole, size
@@ -144,14 +144,14 @@ class Guard:
                 text = f"took longer than {self._limits.seconds:g} s"
                 if whole:
                     changes = path == "/add" or path.startswith("/documents")
-                    hint = "; it may still be committed" if changes else ""
-                    await send_error(sent, 503, f"the answer {text}; ask for less, or again{hint}", "timeout")
+                    hint = "; the change may still be committed" if changes else ""
+                    await send_error(sent, 503, f"the answer {text}; request less, or try again{hint}", "timeout")
                 else:
                     await send_error(sent, 408, f"the request {text} to come in", "timeout")
         except Exception:
             log.exception("%s failed", self._route(inner, path))
             if not status:
-                await send_error(sent, 500, "internal error; the server's log says more", "server_error")
+                await send_error(sent, 500, "internal error; see the server's log", "server_error")
         finally:
             route = self._route(inner, path)
             scope.get(ROUTE, []).append(route)
@@ -160,7 +160,7 @@ class Guard:
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
 
     def _route(self, scope: Scope, path: str) -> str:
-        """The path as the application describes it, without what a client put into it."""
+        """The path as described in the API, without values from the client."""
         route = getattr(scope.get("route"), "path_format", path)
         return route if route in self._paths else "other"
 
@@ -169,11 +169,11 @@ class Guard:
         addressed = headers.get(b"host", b"").decode("latin-1")
         if self._names is not None and _split(f"//{addressed}").hostname not in self._names:
             names = ", ".join(sorted(self._names))
-            return 403, f"this server answers to {names} only; --allowed-host NAME adds a name", "forbidden"
+            return 403, f"this server answers only to {names}; to add a name: --allowed-host NAME", "forbidden"
         if b"origin" in headers:
             origin = _split(headers[b"origin"].decode("latin-1"))
             if not (addressed and origin.netloc == addressed) and origin.hostname not in self._allowed:
-                text = "another site's page may not ask this server; --allowed-host NAME allows the pages of a site"
+                text = "pages of other sites may not use this server; to allow a site: --allowed-host NAME"
                 return 403, text, "forbidden"
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._limits.body_bytes:
@@ -181,14 +181,14 @@ class Guard:
         if not self._keys or (method == "GET" and path in OPEN):
             return None
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        known = [hmac.compare_digest(given.strip(), key) for key in self._keys]  # all: the time says nothing
+        known = [hmac.compare_digest(given.strip(), key) for key in self._keys]  # constant time: reveals nothing
         if scheme.lower() != b"bearer" or not any(known):
             return 401, "an API key is needed: Authorization: Bearer KEY", "unauthorized"
         return None
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of a URL; none of one that cannot be read."""
+    """The parts of a URL; empty if it cannot be parsed."""
     try:
         return urlsplit(url)
     except ValueError:

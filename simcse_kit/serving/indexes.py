@@ -1,4 +1,4 @@
-"""Indexes as the server runs them: searched in common batches, added to, and read again when others change them."""
+"""Indexes in the server: searched in shared batches, changed, and reloaded when other processes change them."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from simcse_kit.types import Vectors
 
 log = logging.getLogger("simcse_kit.serving")
 
-_SEARCHED = 64  # queries that are searched at once
-_TRIES = 4  # of a request, where the index is rebuilt with another model while it runs
-_AGAIN = 5.0  # seconds until an index that could not be opened is tried again
+_SEARCHED = 64  # queries per search
+_TRIES = 4  # attempts of a request if the index is rebuilt with another model meanwhile
+_AGAIN = 5.0  # seconds until the server retries an index that could not be opened
 Answer = TypeVar("Answer")
 
 
 @contextmanager
 def as_fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
-    """Errors of a ``kind`` are not the request's fault in this block."""
+    """In this block, errors of a ``kind`` become errors of the server, not of the request."""
     try:
         yield
     except (IndexChangedError, SlowFilterError):
@@ -48,33 +48,33 @@ def as_fault(kind: type[SearchIndexError] = SearchIndexError) -> Iterator[None]:
 
 
 class Asked(NamedTuple):
-    """Vectors (Q, D) of Q queries, of the model with this fingerprint, and their hits; no vectors by keyword alone."""
+    """Vectors (Q, D) of Q queries, from the model with this fingerprint, and hits; no vectors in keyword search."""
 
     vectors: Vectors | None
     fingerprint: str
     hits: list[list[Hit]]
-    truncated: int = 0  # queries that are longer than the model reads
+    truncated: int = 0  # queries that exceed the model's limit
 
 
 class RowVectors(NamedTuple):
-    """Unit vectors (n, D) of n rows, of the model with this fingerprint."""
+    """Unit vectors (n, D) of n rows, from the model with this fingerprint."""
 
     unit: Vectors
     fingerprint: str
 
 
 class AddedRows(NamedTuple):
-    """What `IndexEngine.add` committed."""
+    """Result of `IndexEngine.add`."""
 
     ids: list[int | str]
-    truncated: int  # sentences that are longer than the model reads
+    truncated: int  # sentences that exceed the model's limit
 
 
 class IndexEngine:
-    """An index that many requests share. One thread reads it at a time; one adds. No search waits for a writer.
+    """An index that many requests share. One thread reads it, one adds to it; a search never waits for a writer.
 
-    Where the index is rebuilt with another model, that one is loaded from the disk, and what was embedded with the old
-    one is embedded again: each vector carries the fingerprint of its model to the search and to the commit.
+    If the index is rebuilt with another model, that model is loaded from the disk, and texts embedded with the old one
+    are embedded again: each vector carries its model's fingerprint to the search and the commit.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class IndexEngine:
         writable: bool,
         follows: bool = True,
     ) -> None:
-        """``follows`` False: an index that is rebuilt with another model is not taken."""
+        """``follows=False``: an index that was rebuilt with another model is not loaded."""
         self.name = name
         self.index = index
         self.writable = writable
@@ -97,9 +97,9 @@ class IndexEngine:
         self.model = models.of(index.model)
         self._lock = threading.Lock()  # of reading
         self._seconds = limits.seconds
-        self._not_before = 0.0  # monotonic seconds; until then an index that could not be opened is not tried again
-        self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had then
-        self._facets: tuple[tuple[int, int], Facets] | None = None  # with the commit that they were counted on
+        self._not_before = 0.0  # monotonic seconds; until then, an index that could not be opened is not retried
+        self._maps: dict[str, tuple[int, asyncio.Task[CorpusMap]]] = {}  # with the rows that the index had at that time
+        self._facets: tuple[tuple[int, int], Facets] | None = None  # with the commit on which they were counted
         self._batcher: Batcher[BatchedQuery, list[Hit]] = Batcher(
             self._run, name=f"search {name}", largest=_SEARCHED, waiting=limits.queue
         )
@@ -113,7 +113,7 @@ class IndexEngine:
 
     @property
     def view(self) -> SentenceIndex:
-        """The last commit that was read."""
+        """The last commit read."""
         return self.index.now()
 
     @property
@@ -123,7 +123,7 @@ class IndexEngine:
 
     @property
     def maps(self) -> list[str]:
-        """How its map can be drawn."""
+        """Available methods for its map."""
         return available_methods()
 
     async def ask(
@@ -134,7 +134,7 @@ class IndexEngine:
         filter: Mapping[str, Any] | None = None,
         mode: SearchMode = "dense",
     ) -> Asked:
-        """Embed queries, unless they are words alone, and search.
+        """Embed queries, except in keyword search, and search.
 
         Raises:
             SearchIndexError: a filter that cannot be read, or that compares an unknown field; a mode that the index
@@ -157,7 +157,7 @@ class IndexEngine:
         return await self.tried(once)
 
     async def similar(self, id: int | str, k: int, threshold: float | None, filter: Mapping[str, Any] | None) -> Asked:
-        """The rows most similar to one, without it; an id that is not there is an `ApiError` of 404."""
+        """The rows most similar to one row, without it. A missing id raises an `ApiError` of 404."""
 
         async def once() -> Asked:
             try:
@@ -170,17 +170,17 @@ class IndexEngine:
         return await self.tried(once)
 
     async def embedded(self, texts: Sequence[str], kind: str) -> EmbeddedTexts:
-        """Vectors of texts by the index's model, as `ModelEngine.embed`."""
+        """Vectors of texts by the index's model, as in `ModelEngine.embed`."""
         while True:
             engine = self.model
             try:
                 return await engine.embed(texts, kind)
             except Busy:
                 if engine is self.model:
-                    raise  # else it has just been closed, for the index has another model
+                    raise  # else it was closed, because the index has another model
 
     async def tried(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Do something again where the index became another model's meanwhile."""
+        """Retry if the index changed to another model meanwhile."""
         for _ in range(_TRIES):
             try:
                 return await once()
@@ -244,11 +244,11 @@ class IndexEngine:
                 return
         raise ApiError(
             503,
-            f"{reason} cannot be opened with its model from this server's disk; the server's log says why",
+            f"{reason} cannot be opened with its model from this server's disk; see the server's log",
         ) from changed
 
     async def vectors_of(self, ids: Sequence[int | str]) -> RowVectors:
-        """Vectors of rows; one that is not there is a `SearchIndexError`."""
+        """Vectors of rows. Raises a `SearchIndexError` for a missing id."""
 
         def read() -> RowVectors:
             with self._lock, as_fault(DamagedIndexError):
@@ -264,7 +264,7 @@ class IndexEngine:
     ) -> AddedRows:
         """Embed sentences, add them and commit, or change nothing.
 
-        Their ids are made up where the index has strings and none is given.
+        Ids are generated if the index has string ids and none are given.
 
         Raises:
             SearchIndexError: an id that is taken, or what `SentenceIndex.add` refuses.
@@ -289,7 +289,8 @@ class IndexEngine:
         return await self.tried(once)
 
     async def change(self, change: Callable[[SentenceIndex], Answer]) -> Answer:
-        """Make a change and commit it, or change nothing; one after the other, as `SentenceIndex.commit`.
+        """Make a change and commit it, or change nothing; changes run one after the other, as in
+        `SentenceIndex.commit`.
 
         Raises:
             IndexChangedError: the index is of another model than the change's vectors.
@@ -315,21 +316,21 @@ class IndexEngine:
                 return index.commit(noted)
         except IndexFault as fault:
             if refused:
-                raise refused[-1] from fault  # it is the request's fault
+                raise refused[-1] from fault  # an error of the request
             raise
 
     def fresh(self) -> SentenceIndex:
-        """The index as it is now, with the model that it has now."""
+        """The current index with its current model."""
         with self._lock, as_fault():
             return self._fresh()
 
     def reload(self) -> SentenceIndex:
-        """As `fresh`; an index that could not be opened before is tried at once."""
+        """Like `fresh`; retries an index that could not be opened before."""
         self._not_before = 0.0
         return self.fresh()
 
     async def facets(self, named: Sequence[str] | None) -> Facets:
-        """Fields to filter by, counted on as many rows as a map has; kept until the index changes."""
+        """Fields to filter by, counted on as many rows as a map has; cached until the index changes."""
 
         def read() -> Facets:
             with self._lock, as_fault():
@@ -342,7 +343,7 @@ class IndexEngine:
         return await asyncio.to_thread(read)
 
     def map(self, method: str) -> CorpusMap | None:
-        """The map by a method of `maps`, or None while it is being made, which this begins."""
+        """The map by a method of `maps`. While it is being made, which this call starts, None."""
         task = self._mapping(method)
         if not task.done():
             return None
@@ -350,21 +351,21 @@ class IndexEngine:
         return task.result()
 
     async def drawn(self, method: str) -> CorpusMap:
-        """The map, waited for; PCA takes a moment."""
+        """The map, after waiting for it; PCA takes a moment."""
         try:
             return await asyncio.shield(self._mapping(method))
         finally:
             self._forget_failed(method)
 
     def _forget_failed(self, method: str) -> None:
-        """A map that failed is said once, and made again for the next request."""
+        """Log a failed map once, and make it again for the next request."""
         maps = self._maps
         task = maps[method][1] if method in maps else None
         if task is not None and task.done() and (task.cancelled() or task.exception() is not None):
             del maps[method]
 
     def _mapping(self, method: str) -> asyncio.Task[CorpusMap]:
-        """PCA's map is made again for an index that has changed; the others take too long for that."""
+        """Make PCA's map again for an index that has changed; the other methods take too long."""
         count, maps = len(self.index), self._maps
         if method not in maps or (method == "pca" and maps[method][0] != count):
             maps[method] = (count, asyncio.create_task(asyncio.to_thread(self._draw, method)))
@@ -377,6 +378,6 @@ class IndexEngine:
         return replace(CorpusMap.fit(rows, vectors, method), fingerprint=fingerprint)
 
     def close(self) -> None:
-        """Finish what waits; an addition that waits for another process's commit is left after a request's time."""
+        """Finish waiting requests; an addition that waits for another process is dropped after the time limit."""
         self._adder.close(self._seconds)
         self._batcher.close()

@@ -1,4 +1,4 @@
-"""Judging on the page: the hits of two indexes in one shuffled list, what is said of them saved at once."""
+"""Judging on the page: hits of two indexes in one shuffled list; every mark is saved at once."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from simcse_kit.serving.state import ServerState
 
 
 class JudgeEngine:
-    """The judging of two indexes that many requests share; one at a time does something."""
+    """The judging of two indexes, shared by many requests, one at a time."""
 
     def __init__(
         self, engines: Sequence[IndexEngine], folder: str | Path, queries: str | Path | Iterable[str] | None
     ) -> None:
-        """Go on with the folder, or begin it; errors as of `simcse_kit.judge`."""
+        """Continue with the folder, or start it; errors as in `simcse_kit.judge`."""
         if len(engines) != 2:
             raise ServeError(f"judging compares two indexes; got {len(engines)}")
         first, second = engines
         corpus = corpus_of(first.index.texts())
         if corpus.keys() != (other := corpus_of(second.index.texts())).keys():
             raise ServeError(
-                f"judging needs two indexes of the same texts; {first.name} has {len(corpus.keys() - other):,} that "
-                f"{second.name} has not, and {len(other.keys() - corpus):,} the other way round"
+                f"judging needs two indexes of the same texts; {len(corpus.keys() - other):,} texts are only in "
+                f"{first.name} and {len(other.keys() - corpus):,} only in the other"
             )
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -45,7 +45,7 @@ class JudgeEngine:
         self._judging = self._open.enter_context(judging((sides[0], sides[1]), corpus, folder, queries=queries))
 
     def _search(self, engine: IndexEngine, query: str, k: int) -> list[str]:
-        """Search together with the requests of others, from a thread beside theirs."""
+        """Search in a batch with other requests, from a separate thread."""
 
         async def searched() -> list[str]:
             return [hit.text for hit in (await engine.ask([query], k)).hits[0]]
@@ -54,7 +54,7 @@ class JudgeEngine:
         return asyncio.run_coroutine_threadsafe(searched(), self._loop).result()
 
     async def do(self, change: Callable[[Judging], object] = lambda judging: None) -> JudgeBody:
-        """Change something, and show the question that is open then."""
+        """Make a change, and return the question that is open afterwards."""
         self._loop = asyncio.get_running_loop()
         try:
             return await asyncio.to_thread(self._done, change)
@@ -80,12 +80,12 @@ class JudgeEngine:
         )
 
     def close(self) -> None:
-        """Leave the folder to others."""
+        """Release the folder."""
         self._open.close()
 
 
 def judge_routes(served: ServerState, judged: JudgeEngine) -> APIRouter:
-    """The routes, where hits are judged."""
+    """The routes, if the server judges."""
     router = APIRouter(responses=RESPONSES, tags=["judge"], route_class=bounded_route(served.limits.json_tokens))
 
     @router.get("/judge")
@@ -93,15 +93,15 @@ def judge_routes(served: ServerState, judged: JudgeEngine) -> APIRouter:
         """The open question."""
         return await judged.do()
 
-    @router.post("/judge", responses={409: {"description": "Another question is open by now."}})
+    @router.post("/judge", responses={409: {"description": "Another question is open now."}})
     async def step(request: JudgeRequest) -> JudgeBody:
-        """Say something to the open question; it is saved before the answer."""
+        """Answer the open question; saved before the response."""
         if request.step == "mark" and request.place is None:
-            raise ApiError(422, "place: which hit is marked?")
+            raise ApiError(422, "place is missing: which hit do you mark?")
 
         def said(judging: Judging) -> None:
             if request.id != judging.open_id:
-                raise ApiError(409, "another question is open by now; look again")
+                raise ApiError(409, "another question is open now; load the page again")
             if request.step != "mark":
                 take(judging, request.step)
             elif request.place is not None:
@@ -111,7 +111,7 @@ def judge_routes(served: ServerState, judged: JudgeEngine) -> APIRouter:
 
     @router.post("/judge/query")
     async def ask(request: JudgeQuery) -> JudgeBody:
-        """Ask a query of one's own next."""
+        """Ask your own query next."""
         (text,) = served.texts(request.query, "query")
         return await judged.do(lambda judging: judging.ask(text))
 

@@ -1,4 +1,4 @@
-"""What the server writes down of requests: who asked what for how long, never what a text, a query or a key says."""
+"""Log of requests: route, status, time and size; never a text, a query or a key."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-if TYPE_CHECKING:  # the command imports this file, and may lack the extra
+if TYPE_CHECKING:  # the command imports this file, perhaps without the extra
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = b"x-request-id"
-ROUTE = "simcse_kit.route"  # key of the scope: a list, whose last item is the route as the application describes it
+ROUTE = "simcse_kit.route"  # key in the scope: a list whose last item is the route as described in the API
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
 _NAMES = ("simcse_kit", "uvicorn")  # loggers of the server
@@ -27,14 +27,14 @@ _request_id: ContextVar[str | None] = ContextVar("_request_id", default=None)
 
 
 def new_id() -> str:
-    """An id for a request that brings none."""
+    """An id for a request without one."""
     return uuid4().hex
 
 
 def write_access(
     method: str, route: str, status: int | None, *, began: float, bytes_in: int, bytes_out: int, request_id: str
 ) -> None:
-    """One line; ``began`` by ``time.perf_counter``; ``status`` is None where the client left before its answer."""
+    """One line. ``began`` is from ``time.perf_counter``; ``status`` is None if the client left before the answer."""
     milliseconds = round((time.perf_counter() - began) * 1000, 1)
     fields = {
         "request_id": request_id,
@@ -53,9 +53,9 @@ def write_access(
 
 
 class Requests:
-    """ASGI middleware around everything: it gives each request an id, puts it on the answer, and writes a log line.
+    """Outermost ASGI middleware: gives each request an id, returns it with the answer, and writes a log line.
 
-    The id is the request's X-Request-ID where that is at most 64 letters, digits, dots, lines and underscores.
+    The request's X-Request-ID is used if it has at most 64 letters, digits, dots, hyphens and underscores.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -101,19 +101,19 @@ class Requests:
 
 
 class _Safe(logging.Formatter):
-    """Text, without the messages of exceptions, which may quote a request."""
+    """Text lines, without messages of exceptions, which may quote a request."""
 
     def formatException(self, ei: Any) -> str:
         _, error, _ = ei
         parts: list[str] = []
-        while error is not None:  # the first cause is written first
+        while error is not None:  # the first cause comes first
             parts.insert(0, "".join([*traceback.format_tb(error.__traceback__), type(error).__name__]))
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return "\n".join(parts)
 
 
 class _Json(_Safe):
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         kind = "access" if record.name == access.name else "log"
@@ -127,7 +127,7 @@ class _Json(_Safe):
 
 
 def log_to_stderr(form: Literal["text", "json"], *, requests: bool) -> None:
-    """Write the server's logs on standard error, in one form; ``requests``: a line for each request too."""
+    """Write the server's logs to standard error, in one format; ``requests``: also a line per request."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Safe("%(levelname)s: %(message)s"))
     for name in _NAMES:

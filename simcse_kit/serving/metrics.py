@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """Counters of one server; a process may hold several."""
+    """Metrics of one server; a process may hold several servers."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -28,14 +28,14 @@ class Metrics:
         )
         self.sentences = Counter("simcse_kit_sentences", "Sentences encoded.", ["model"], registry=registry)
         self.truncated = Counter(
-            "simcse_kit_truncated_sentences", "Sentences longer than the model reads.", ["model"], registry=registry
+            "simcse_kit_truncated_sentences", "Sentences longer than the model's limit.", ["model"], registry=registry
         )
         self.batch_size = Histogram(
             "simcse_kit_batch_size", "Sentences in one batch.", ["model"], buckets=_SIZES, registry=registry
         )
-        self.waiting = Gauge("simcse_kit_waiting_sentences", "Sentences that wait.", ["model"], registry=registry)
+        self.waiting = Gauge("simcse_kit_waiting_sentences", "Waiting sentences.", ["model"], registry=registry)
         self.rows = Gauge("simcse_kit_index_rows", "Sentences in an index.", ["index"], registry=registry)
 
     def text(self) -> bytes:
-        """All of them in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)

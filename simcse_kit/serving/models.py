@@ -1,4 +1,4 @@
-"""The models of a server by name, each once; the new model of an index that was rebuilt takes the place of the old."""
+"""Models of a server by name, each loaded once. The new model of a rebuilt index replaces the old one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from simcse_kit.serving.settings import Limits
 
 
 class ModelEngines:
-    """Engines that requests and indexes share."""
+    """Engines shared by requests and indexes."""
 
     def __init__(self, models: Mapping[str, SimCSE], limits: Limits, metrics: Metrics) -> None:
-        """``models`` are served under their names for good; two names of one model share an engine."""
+        """``models`` keep their names permanently; two names of one model share an engine."""
         self._limits, self._metrics = limits, metrics
         self._lock = threading.Lock()
-        self._users: Counter[ModelEngine] = Counter()  # indexes, and names that were given
+        self._users: Counter[ModelEngine] = Counter()  # users of each engine: indexes, and names given by the user
         now: dict[str, ModelEngine] = {}
         for name, model in models.items():
             now[name] = _of(model, now) or self._new(name, model)
             self._users[now[name]] += 1
-        self.now: Mapping[str, ModelEngine] = now  # by name; it is replaced as a whole
+        self.now: Mapping[str, ModelEngine] = now  # by name; replaced as a whole
 
     async def warm_up(self) -> None:
-        """Make the first request to each as fast as the others; a `ServeError` where a model cannot encode."""
+        """Make the first request to each as fast as later ones. Raises a `ServeError` if a model cannot encode."""
         for engine in dict.fromkeys(self.now.values()):
             await engine.warm_up()
 
@@ -37,20 +37,20 @@ class ModelEngines:
             return self._used(model, self.now)
 
     def exchange(self, before: ModelEngine, model: SimCSE) -> ModelEngine:
-        """The engine of an index that has another model now; the old name goes where nobody else uses that one."""
+        """The engine of an index that now has another model; the old one is removed if nothing else uses it."""
         with self._lock:
             self._users[before] -= 1
             kept = {name: engine for name, engine in self.now.items() if self._users[engine]}
             return self._used(model, kept)
 
     def close_unused(self, engine: ModelEngine) -> None:
-        """Finish what waits for an engine that nobody uses any more."""
+        """Finish waiting requests of an engine that is no longer used."""
         if not self._users[engine]:
             engine.close()
             del self._users[engine]
 
     def _used(self, model: SimCSE, others: Mapping[str, ModelEngine]) -> ModelEngine:
-        """The engine of a model, one of the ``others`` or a new one beside them, with one user more."""
+        """The engine of a model, one of ``others`` or a new one; counts one more user."""
         engine = _of(model, others)
         if engine is None:
             name, number = target_name(model.name), 2
@@ -66,7 +66,7 @@ class ModelEngines:
         return ModelEngine(name, model, self._limits, self._metrics)
 
     def close(self) -> None:
-        """Finish what waits."""
+        """Finish waiting requests."""
         for engine in set(self.now.values()):
             engine.close()
 

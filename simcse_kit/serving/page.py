@@ -1,4 +1,4 @@
-"""The demo page and the API's description, with what a browser may do on them."""
+"""The demo page and the API description, with their content-security policies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INLINE = re.compile(r"<(script|style)(?:\s[^>]*)?>(.*?)</\1>", re.DOTALL)
 
 @cache
 def _page() -> tuple[str, str]:
-    """The demo page and its content-security-policy: its own script and style, and this server."""
+    """The demo page and its content-security policy: only its own script, its own style and this server."""
     text = files("simcse_kit.serving").joinpath("page.html").read_text(encoding="utf-8")
     allowed: dict[str, list[str]] = {"script": [], "style": []}
     for kind, content in _INLINE.findall(text):
@@ -33,27 +33,27 @@ def _page() -> tuple[str, str]:
 
 
 def hash_source(content: str) -> str:
-    """What a content-security-policy calls an inline script or style."""
+    """The content-security policy's hash of an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _assets() -> Path:
-    """Swagger UI's files, from the package that ships them."""
+    """Files of Swagger UI, from the package that ships them."""
     found = importlib.util.find_spec("fastapi_offline")
     if found is None or found.origin is None:
         raise ApiError(
-            404, "the interactive description needs: pip install fastapi-offline; GET /openapi.json is there"
+            404, "the interactive description needs: pip install fastapi-offline; GET /openapi.json works without it"
         )
     return Path(found.origin).parent / "static"
 
 
 def add_pages(app: FastAPI, *, page: bool) -> None:
-    """``/`` where there is something to search, and ``/docs``, which needs nothing from other hosts."""
+    """``/`` if there is an index, and ``/docs``, which needs nothing from other hosts."""
 
     @app.get("/", include_in_schema=False)
     async def demo() -> Response:
         if not page:
-            raise ApiError(404, "this server has no index, so no page; GET /docs describes what it has")
+            raise ApiError(404, "this server has no index and so no search page; GET /docs describes its API")
         text, policy = _page()
         return Response(text, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
 

@@ -1,4 +1,4 @@
-"""A map of a corpus: its vectors in two dimensions, and where other vectors lie on it."""
+"""A map of a corpus: its vectors in two dimensions, and positions of other vectors on it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from simcse_kit.search import IndexRow
 from simcse_kit.types import Vectors
 
-_NEIGHBORS = 5  # rows by which UMAP's map places a vector that was not fitted
+_NEIGHBORS = 5  # nearest rows that place a vector on UMAP's map that was not fitted
 
 
 def available_methods() -> list[str]:
-    """How a map can be made here: pca, and umap where umap-learn is installed (the extra ``umap``)."""
+    """Available methods for a map: pca, and umap if umap-learn is installed (the extra ``umap``)."""
     return ["pca", *(["umap"] if importlib.util.find_spec("umap") else [])]
 
 
@@ -27,24 +27,24 @@ def available_methods() -> list[str]:
 class CorpusMap:
     """Rows of an index with their points (N, 2), from -1 to 1 along the wider axis."""
 
-    LARGEST: ClassVar[int] = 5000  # rows on a map, drawn at random from more
+    LARGEST: ClassVar[int] = 5000  # row numbers, a random sample of a large index
 
     method: str
     rows: Sequence[IndexRow]
     points: NDArray[np.float32]
-    explained: float | None  # share of the variance, of PCA
+    explained: float | None  # share of the variance, for PCA
     _vectors: Vectors
-    _linear: tuple[NDArray[np.float32], NDArray[np.float32]] | None  # (D, 2) and (2,): points of PCA
-    fingerprint: str | None = None  # of the model of the vectors
+    _linear: tuple[NDArray[np.float32], NDArray[np.float32]] | None  # (D, 2) and (2,): projection of PCA
+    fingerprint: str | None = None  # fingerprint of the vectors' model
 
     @classmethod
     def fit(cls, rows: Sequence[IndexRow], vectors: Vectors, method: str) -> CorpusMap:
-        """The map of N rows with unit vectors (N, D); UMAP's is by cosine, with a fixed seed.
+        """The map of N rows with unit vectors (N, D). UMAP uses the cosine and a fixed seed.
 
-        Of fewer rows than UMAP takes (15), PCA's.
+        With fewer rows than UMAP accepts (15), PCA is used.
         """
         if method == "umap" and len(rows) > 3 * _NEIGHBORS:
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:  # it would hold up all threads
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:  # it would block all threads
                 points = other.submit(_umap, vectors).result()
             return cls(method, rows, _fitted(points)[0], None, vectors, None)
         axes, middle, explained = principal_axes(vectors)
@@ -53,13 +53,13 @@ class CorpusMap:
         return cls("pca", rows, points, explained, vectors, linear)
 
     def place(self, vectors: Vectors) -> NDArray[np.float32]:
-        """Where unit vectors (Q, D) lie: (Q, 2). By PCA exactly; by UMAP among the rows that they are nearest to."""
+        """Positions of unit vectors (Q, D): (Q, 2). Exact for PCA; for UMAP between the nearest rows."""
         if self._linear is not None:
             placed: NDArray[np.float32] = vectors @ self._linear[0] + self._linear[1]
             return placed
         cosine = vectors @ self._vectors.T
         near = np.argsort(-cosine, axis=1)[:, :_NEIGHBORS]
-        weights = np.exp(20 * np.take_along_axis(cosine, near, axis=1))  # the nearest row decides, the others help
+        weights = np.exp(20 * np.take_along_axis(cosine, near, axis=1))  # the nearest row dominates
         weighted: NDArray[np.float32] = np.einsum(
             "qn,qnp->qp", weights / weights.sum(1, keepdims=True), self.points[near]
         )
@@ -67,9 +67,9 @@ class CorpusMap:
 
 
 def principal_axes(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """The two directions (D, 2) of the largest variance of (N, D), the mean (D,), and their share of the variance.
+    """The two directions (D, 2) of largest variance of (N, D), the mean (D,), and their share of the variance.
 
-    Signs are fixed so that the largest component of each is positive; equal vectors make equal maps.
+    Signs are fixed so that the largest component of each is positive; equal vectors give equal maps.
     """
     width = vectors.shape[1]
     if not len(vectors):
@@ -87,7 +87,7 @@ def principal_axes(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.fl
 
 
 def _fitted(points: NDArray[Any]) -> tuple[NDArray[np.float32], float, NDArray[np.float32]]:
-    """Points (N, 2) scaled to the square from -1 to 1, with the scale and the offset (2,) that did it."""
+    """Points (N, 2) scaled to the square from -1 to 1, with the scale and the offset (2,) used."""
     if not len(points):
         return np.zeros((0, 2), np.float32), 1.0, np.zeros(2, np.float32)
     low, high = points.min(0), points.max(0)
@@ -103,7 +103,7 @@ def _umap(vectors: Vectors) -> NDArray[np.float32]:
     import umap
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed makes it run on one core
+        warnings.simplefilter("ignore")  # that a seed limits it to one core
         reducer = umap.UMAP(n_neighbors=15, min_dist=0.1, metric="cosine", random_state=0)
         points: NDArray[np.float32] = np.nan_to_num(reducer.fit_transform(vectors))
     return points

@@ -1,4 +1,4 @@
-"""An application that is loaded while the server answers already, and exchanged for a new one; no request is lost."""
+"""An application that loads while the server already answers, and is replaced without losing a request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Reloading:
         self._lock = asyncio.Lock()  # one load at a time
 
     async def load(self) -> None:
-        """Load, and answer by what was loaded; where it fails, what was there before goes on."""
+        """Load, and switch to the loaded application. If loading fails, the previous one stays in use."""
         async with self._lock:
             loaded = _Running(await _in_thread(self._make))
             await loaded.start()
@@ -76,7 +76,7 @@ class _Running:
         await self._open.enter_async_context(self._life)
 
     async def stop(self, seconds: float) -> None:
-        """End it once its requests have ended, or after some time."""
+        """Stop it after its requests have ended, or after some time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -94,7 +94,7 @@ class _Running:
 
 
 async def _in_thread(function: Callable[[], T]) -> T:
-    """The result of a function in a thread that the end of the process does not wait for."""
+    """Run a function in a thread that does not delay the end of the process."""
     outcome: Future[T] = Future()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""uvicorn around an application that is loaded, and reloaded, while it runs."""
+"""uvicorn around an application that is loaded and reloaded while the server runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_server(
     reload_on_hangup: bool,
     on_load: Callable[[], object],
 ) -> None:
-    """Answer on a bound socket until SIGTERM or Ctrl-C; an error of the first load ends it and is raised.
+    """Answer on a bound socket until SIGTERM or Ctrl-C. An error of the first load stops it and is raised.
 
     Args:
         app: what answers.
@@ -43,7 +43,7 @@ def run_server(
         Requests(app),
         http=limited_connections(limits),
         ws="none",
-        log_config=None,  # who starts the server says where logs go
+        log_config=None,  # the caller configures logging
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
         self, config: uvicorn.Config, app: Reloading, on_load: Callable[[], object], *, reload_on_hangup: bool
     ) -> None:
         super().__init__(config)
-        self.failure: Exception | None = None  # of the first load
+        self.failure: Exception | None = None  # error of the first load
         self._app = app
         self._on_load = on_load
         self._reload_on_hangup = reload_on_hangup
@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hangup)
 
     def _hangup(self) -> None:
-        if len(self._loads) < 2:  # else one waits already, which reads what is there then
+        if len(self._loads) < 2:  # else a reload is already waiting; it will read the current state
             self._begin(self._load_again())
 
     def _begin(self, load: Coroutine[Any, Any, None]) -> None:
@@ -102,4 +102,4 @@ class _Server(uvicorn.Server):
             await self._app.load()
             self._on_load()
         except Exception as error:
-            log.error("cannot reload, so what was loaded before is served on: %s", error)
+            log.error("cannot reload; the server keeps what it has loaded before: %s", error)

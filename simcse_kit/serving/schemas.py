@@ -1,4 +1,4 @@
-"""What requests and answers hold."""
+"""Schemas of requests and answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from simcse_kit.search.modes import SearchMode
 
 Text = Annotated[str, StringConstraints(strict=True)]
-TextList = Annotated[list[Text], Field(min_length=1, fail_fast=True)]  # a list names its first wrong item only
+TextList = Annotated[list[Text], Field(min_length=1, fail_fast=True)]  # a list reports only its first wrong item
 IdField = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63 - 1)] | Text
 Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -17,15 +17,15 @@ Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class _Request(BaseModel):
-    """A misspelt field is an error, not a setting that is ignored."""
+    """A misspelt field is an error, not an ignored setting."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _has_few_fields(cls, value: Any) -> Any:
-        if isinstance(value, dict) and len(value) > 2 * len(cls.model_fields):  # each unknown one would be an error
-            raise ValueError(f"it has {len(value)} fields; this request knows {', '.join(cls.model_fields)}")
+        if isinstance(value, dict) and len(value) > 2 * len(cls.model_fields):  # else each extra field is an error
+            raise ValueError(f"the request has {len(value)} fields; allowed are {', '.join(cls.model_fields)}")
         return value
 
 
@@ -38,27 +38,27 @@ class ErrorBody(BaseModel):
 
 
 class Error(BaseModel):
-    """Every error, in the form of OpenAI's."""
+    """Every error, in OpenAI's format."""
 
     error: ErrorBody
 
 
 class EmbeddingsRequest(BaseModel):
-    """OpenAI's request for embeddings; what it has beyond these is ignored."""
+    """OpenAI's request for embeddings; other fields are ignored."""
 
     input: Text | TextList = Field(
-        description="A text or several; token ids are refused, because they belong to another model's vocabulary."
+        description="A text or several. Token ids are not accepted, because they belong to another model's vocabulary."
     )
-    model: Text = Field(description="A name that GET /v1/models gives.")
-    encoding_format: Literal["float", "base64"] | None = Field(None, description="Null is float.")
-    dimensions: Count | None = Field(None, description="Keep only this many of the first numbers of each vector.")
+    model: Text = Field(description="A name from GET /v1/models.")
+    encoding_format: Literal["float", "base64"] | None = Field(None, description="Null means float.")
+    dimensions: Count | None = Field(None, description="Keep only this many numbers from the start of each vector.")
 
     @field_validator("input", mode="before")
     @classmethod
     def _is_text(cls, value: Any) -> Any:
         if isinstance(value, list) and value and isinstance(value[0], int | list):
             raise ValueError(
-                "token ids belong to another model's vocabulary; send texts (LangChain: "
+                "token ids belong to another model's vocabulary; send texts instead (LangChain: "
                 "OpenAIEmbeddings(..., check_embedding_ctx_length=False))"
             )
         return value
@@ -73,7 +73,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens that were read."""
+    """Token counts."""
 
     prompt_tokens: int
     total_tokens: int
@@ -89,7 +89,7 @@ class EmbeddingsResponse(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """A model that is served."""
+    """A served model."""
 
     id: str
     object: Literal["model"] = "model"
@@ -105,19 +105,19 @@ class ModelCards(BaseModel):
 
 
 class EmbedRequest(_Request):
-    """text-embeddings-inference's request."""
+    """Request of text-embeddings-inference."""
 
     inputs: Text | TextList
-    normalize: Annotated[bool, Field(strict=True)] | None = Field(None, description="Null is true.")
+    normalize: Annotated[bool, Field(strict=True)] | None = Field(None, description="Null means true.")
     truncate: Annotated[bool, Field(strict=True)] | None = Field(
-        None, description="Cut texts that are longer than the model reads; otherwise they are an error."
+        None, description="Cut texts that exceed the model's limit; if false, they are an error."
     )
     truncation_direction: Literal["right", "Right"] | None = Field(
-        None, description="Where texts are cut: at their end."
+        None, description="Where to cut texts: at their end."
     )
     prompt_name: Text | None = Field(None, description="One of the model's prompts, put before each text.")
     dimensions: Count | None = None
-    model: Text | None = Field(None, description="A name that GET /v1/models gives; the first where there is none.")
+    model: Text | None = Field(None, description="A name from GET /v1/models; default: the first.")
 
 
 class SimilarityRequest(_Request):
@@ -125,16 +125,16 @@ class SimilarityRequest(_Request):
 
     sentences: TextList
     others: TextList | None = None
-    model: Text | None = Field(None, description="A name that GET /v1/models gives; the first where there is none.")
-    index: Text | None = Field(None, description="The model of this index.")
+    model: Text | None = Field(None, description="A name from GET /v1/models; default: the first.")
+    index: Text | None = Field(None, description="Use the model of this index.")
 
 
 class Similarity(BaseModel):
-    """A row for each sentence."""
+    """One row per sentence."""
 
     model: str
     scores: list[list[float]]
-    truncated: int = Field(description="Texts that are longer than the model reads, and were cut.")
+    truncated: int = Field(description="Texts that exceeded the model's limit and were cut.")
 
 
 class _Search(_Request):
@@ -143,32 +143,34 @@ class _Search(_Request):
     filter: dict[str, Any] | None = Field(
         None, description='Conditions on the metadata: {"lang": "en", "year": {"$gte": 2020}}.'
     )
-    index: Text | None = Field(None, description="A name that GET /info gives; the first where there is none.")
-    map: Literal["pca", "umap"] | None = Field(None, description="Say where the hits lie on this map.")
+    index: Text | None = Field(None, description="A name from GET /info; default: the first.")
+    map: Literal["pca", "umap"] | None = Field(None, description="Return the positions of the hits on this map.")
 
 
 class SearchRequest(_Search):
-    """What to look for."""
+    """Queries."""
 
     queries: Text | Annotated[list[Text], Field(fail_fast=True)]
-    mode: SearchMode = Field("dense", description="By meaning, by words, or by both; GET /info lists an index's modes.")
+    mode: SearchMode = Field(
+        "dense", description="By meaning, by words, or by both. GET /info lists the modes of each index."
+    )
 
 
 class SimilarRequest(_Search):
-    """More like the row with this id."""
+    """Rows similar to the row with this id."""
 
     id: IdField
 
 
 class HitBody(BaseModel):
-    """A sentence that was found."""
+    """A sentence of the result."""
 
     id: int | str
     text: str
-    score: float = Field(description="The cosine; in mode keyword BM25, in mode hybrid how far it stands out.")
+    score: float = Field(description="Cosine; in mode keyword BM25, in mode hybrid a fused score.")
     metadata: dict[str, Any] | None
-    dense_rank: int | None = Field(None, description="Place by meaning, from 1; in mode keyword and hybrid only.")
-    keyword_rank: int | None = Field(None, description="Place by words, from 1; in mode keyword and hybrid only.")
+    dense_rank: int | None = Field(None, description="Rank by meaning, from 1; only in modes keyword and hybrid.")
+    keyword_rank: int | None = Field(None, description="Rank by words, from 1; only in modes keyword and hybrid.")
     point: Point | None = None
 
 
@@ -180,7 +182,7 @@ class Found(BaseModel):
     milliseconds: float
     hits: list[list[HitBody]]
     points: list[Point | None]
-    truncated: int = Field(description="Queries that are longer than the model reads, and were cut.")
+    truncated: int = Field(description="Queries that exceeded the model's limit and were cut.")
 
 
 class AddRequest(_Request):
@@ -193,16 +195,18 @@ class AddRequest(_Request):
 
 
 class Added(BaseModel):
-    """The ids of what was added, and how many sentences there are now."""
+    """Ids of the added sentences, and the new number of sentences."""
 
     index: str
     ids: list[int | str]
     count: int
-    truncated: int = Field(description="Sentences that are longer than the model reads; what is beyond is not found.")
+    truncated: int = Field(
+        description="Sentences that exceed the model's limit; the rest of their text cannot be found."
+    )
 
 
 class DocumentBody(_Request):
-    """A text with its id; of an index of passages a whole document."""
+    """A text with its id; in an index of passages a whole document."""
 
     id: IdField
     text: Text
@@ -210,32 +214,34 @@ class DocumentBody(_Request):
 
 
 class DocumentsRequest(_Request):
-    """Documents to put in the place of those with their ids, or to add."""
+    """Documents to add, or to replace those with the same ids."""
 
     documents: Annotated[list[DocumentBody], Field(min_length=1, fail_fast=True)]
 
 
 class StoredDocuments(BaseModel):
-    """What was added and replaced; documents that are there already are not encoded again."""
+    """Counts of added and replaced documents; unchanged documents are not encoded again."""
 
     index: str
     added: int
     changed: int
     unchanged: int
-    count: int = Field(description="Sentences in the index, or passages.")
-    truncated: int = Field(description="Sentences that are longer than the model reads; what is beyond is not found.")
+    count: int = Field(description="Sentences (or passages) in the index.")
+    truncated: int = Field(
+        description="Sentences that exceed the model's limit; the rest of their text cannot be found."
+    )
 
 
 class DeletedDocument(BaseModel):
-    """A document was deleted, of an index of passages with all of them."""
+    """A document was deleted; in an index of passages, with all its passages."""
 
     index: str
     id: int | str
-    count: int = Field(description="Sentences in the index, or passages.")
+    count: int = Field(description="Sentences (or passages) in the index.")
 
 
 class ReloadedIndex(BaseModel):
-    """The index as it was read now."""
+    """The reloaded index."""
 
     index: str
     model: str
@@ -244,7 +250,7 @@ class ReloadedIndex(BaseModel):
 
 
 class IndexCard(BaseModel):
-    """An index that is served."""
+    """A served index."""
 
     name: str
     model: str
@@ -259,7 +265,7 @@ class IndexCard(BaseModel):
 
 
 class Limit(BaseModel):
-    """What one request, and all together, may ask for: `Limits`."""
+    """Limits of one request, and of all together: `Limits`."""
 
     body_bytes: int
     json_tokens: int
@@ -278,15 +284,15 @@ class Limit(BaseModel):
 
 
 class PageBody(BaseModel):
-    """What the page shows around its indexes: `PageSettings`."""
+    """Settings of the page: `PageSettings`."""
 
     title: str
-    link: str | None = Field(description="Address that a hit's id leads to, with {id} for the id, percent-encoded.")
+    link: str | None = Field(description="Link of a hit's id, with {id} for the percent-encoded id.")
     queries: list[str] = Field(description="Examples.")
 
 
 class Info(BaseModel):
-    """What is served."""
+    """Served indexes and models, with limits."""
 
     name: str
     version: str
@@ -301,7 +307,7 @@ FieldValue = bool | int | float | str
 
 
 class FacetValue(BaseModel):
-    """A value of a field, and how many of the counted rows have it."""
+    """A value of a field, and the number of counted rows with it."""
 
     value: FieldValue
     count: int
@@ -311,25 +317,25 @@ class FacetBody(BaseModel):
     """A field with few values, to filter by."""
 
     field: str
-    values: list[FacetValue] = Field(description="The most frequent first.")
+    values: list[FacetValue] = Field(description="Most frequent first.")
     others: int = Field(description="Rows with a value that is not listed.")
     without: int = Field(description="Rows without the field.")
 
 
 class FacetsBody(BaseModel):
-    """Fields of an index, counted on at most 5,000 rows, drawn at random."""
+    """Fields of an index, counted on a random sample of at most 5,000 rows."""
 
     fields: list[FacetBody]
-    counted: int = Field(description="Rows that were counted.")
+    counted: int = Field(description="Rows counted.")
     count: int = Field(description="Rows of the index.")
 
 
 class FieldCodes(BaseModel):
-    """A field's value for each point of a map."""
+    """The value of a field for each point of a map."""
 
     field: str
     values: list[FieldValue]
-    codes: list[int | None] = Field(description="Place in values, from 0; null: another value, or none.")
+    codes: list[int | None] = Field(description="Position in values, from 0; null: another value, or none.")
 
 
 class MapBody(BaseModel):
@@ -341,21 +347,21 @@ class MapBody(BaseModel):
     texts: list[str]
     shown: int
     count: int
-    explained: float | None = Field(description="Share of the variance that PCA's two axes show.")
-    fields: list[FieldCodes] = Field(description="The fields of /facets, to colour the points by.")
+    explained: float | None = Field(description="Share of the variance that the two axes of PCA show.")
+    fields: list[FieldCodes] = Field(description="The fields of /facets, as colours of the points.")
 
 
 class JudgeHit(BaseModel):
-    """A hit of one of the two systems, or of both; it does not say which."""
+    """A hit of one or both of the two systems; it does not say which."""
 
     text: str
     relevant: bool
 
 
 class JudgeBody(BaseModel):
-    """The open question as it stands, and what was judged so far, in words."""
+    """The open question, and the verdict so far in words."""
 
-    id: str | None = Field(description="Of the question; null where there is no more.")
+    id: str | None = Field(description="Id of the question; null if there are no more questions.")
     query: str
     number: int
     hits: list[JudgeHit]
@@ -364,18 +370,20 @@ class JudgeBody(BaseModel):
 
 
 class JudgeRequest(_Request):
-    """What is said to a question."""
+    """The answer to a question."""
 
-    id: Text | None = Field(description="Of the question that was seen; null with undo, where none is open.")
+    id: Text | None = Field(description="Id of the question; null for undo when no question is open.")
     step: Literal["mark", "next", "skip", "undo"] = Field(
-        description="next: hits without a mark are not relevant; undo: back to the question before."
+        description="next: hits without a mark are not relevant; undo: back to the previous question."
     )
-    place: Annotated[int, Field(strict=True, ge=0)] | None = Field(None, description="With mark: of the hit, from 0.")
+    place: Annotated[int, Field(strict=True, ge=0)] | None = Field(
+        None, description="With mark: number of the hit, from 0."
+    )
     relevant: Annotated[bool, Field(strict=True)] = True
 
 
 class JudgeQuery(_Request):
-    """A query of one's own, to be asked next."""
+    """Your own query, to be asked next."""
 
     query: Text
 
@@ -387,6 +395,6 @@ class Computing(BaseModel):
 
 
 class HealthBody(BaseModel):
-    """The server answers, and what it serves works."""
+    """The server and everything it serves work."""
 
     status: Literal["ok"] = "ok"

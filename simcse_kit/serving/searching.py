@@ -1,4 +1,4 @@
-"""Routes over indexes: search, more like this, add, the map."""
+"""Routes of indexes: search, more like this, add, the map."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _SHORT = 160  # characters of a text on the map
 
 
 def search_routes(served: ServerState) -> APIRouter:
-    """The routes, for the indexes that are served."""
+    """The routes, for the served indexes."""
     router = APIRouter(responses=RESPONSES, tags=["search"], route_class=bounded_route(served.limits.json_tokens))
 
     @router.get("/info")
     async def info() -> Info:
-        """What is served: indexes, models, limits."""
+        """What this server serves: indexes, models, limits."""
         return Info(
             name="simcse_kit",
             version=version("simcse-kit"),
@@ -58,7 +58,7 @@ def search_routes(served: ServerState) -> APIRouter:
 
     @router.post("/search", response_model=Found)
     async def search(request: SearchRequest) -> Response:
-        """The sentences that mean most nearly the same as each query."""
+        """The sentences nearest in meaning to each query."""
         started = time.perf_counter()
         engine = served.index(request.index)
         queries = served.texts(request.queries, "queries")
@@ -68,7 +68,7 @@ def search_routes(served: ServerState) -> APIRouter:
 
     @router.post("/similar", response_model=Found)
     async def similar(request: SimilarRequest) -> Response:
-        """The sentences most similar to one of the index, without it."""
+        """The sentences most similar to one sentence of the index, without it."""
         started = time.perf_counter()
         engine = served.index(request.index)
         k = served.hits(request.k)
@@ -77,7 +77,7 @@ def search_routes(served: ServerState) -> APIRouter:
 
     @router.post("/add")
     async def add(request: AddRequest) -> Added:
-        """Add sentences to an index, for good; they are found at once."""
+        """Add sentences to an index permanently; searches find them at once."""
         engine = served.writable_index(request.index)
         sentences = served.texts(request.sentences, "sentences")
         added = await engine.add(sentences, request.ids, request.metadata)
@@ -85,7 +85,7 @@ def search_routes(served: ServerState) -> APIRouter:
 
     @router.get("/facets")
     async def facets(index: Annotated[str | None, Query()] = None) -> FacetsBody:
-        """Fields with few values, to filter by, with how many rows have each value."""
+        """Fields with few values, to filter by, with row counts for each value."""
         found = await served.index(index).facets(served.page.facets)
         return FacetsBody.model_validate(found, from_attributes=True)
 
@@ -93,7 +93,7 @@ def search_routes(served: ServerState) -> APIRouter:
     async def draw(
         response: Response, index: Annotated[str | None, Query()] = None, method: Literal["pca", "umap"] = "pca"
     ) -> Any:
-        """A map of at most 5,000 sentences, drawn at random; 202 while it is being made."""
+        """A map of a random sample of at most 5,000 sentences; 202 while it is being made."""
         engine = served.index(index)
         drawn = await _map(engine, method)
         if drawn is None:
@@ -117,14 +117,14 @@ def search_routes(served: ServerState) -> APIRouter:
     async def found(engine: IndexEngine, asked: Asked, method: str | None, started: float) -> Response:
         places = None if method is None else await _map(engine, method)
         if places is not None and places.fingerprint != asked.fingerprint:
-            places = None  # the index became another model's between search and map
+            places = None  # the index changed its model between search and map
         bodies = [[_hit_body(hit) for hit in row] for row in asked.hits]
         points: list[Any] = [None] * len(asked.hits)
         if places is not None:
             points = points if asked.vectors is None else _points(places.place(asked.vectors))
             await _place(bodies, places, engine)
         rows, size = [], 0
-        for row in bodies:  # one by one, so that no more is made than the limit and one row
+        for row in bodies:  # one by one, so that at most one row beyond the limit is made
             rows.append(to_json(row))
             served.check_answer(size := size + len(rows[-1]))
         rest = {
@@ -141,13 +141,13 @@ def search_routes(served: ServerState) -> APIRouter:
 
 
 def _hit_body(hit: Hit) -> dict[str, Any]:
-    """A `HitBody`; the point comes later."""
+    """A `HitBody`; its position on the map is added later."""
     score = min(1.0, max(-1.0, hit.score)) if hit.ranks is None else hit.score
     return hit.to_dict() | {"score": score, "point": None}
 
 
 async def _place(bodies: Sequence[Sequence[dict[str, Any]]], places: CorpusMap, engine: IndexEngine) -> None:
-    """Put the points of hits on the map; one that was deleted, or encoded again, in the meantime has none."""
+    """Add positions on the map to hits; deleted or newly encoded hits have none."""
     flat = [body for row in bodies for body in row]
     if not flat:
         return
@@ -175,7 +175,7 @@ def _card(engine: IndexEngine) -> IndexCard:
 
 
 async def _map(engine: IndexEngine, method: str) -> CorpusMap | None:
-    """The map, waited for where it takes a moment; None while it is being made."""
+    """The map, after a short wait if it is fast; None while it is being made."""
     if method not in engine.maps:
         raise ApiError(422, f"map: {method} needs: pip install 'simcse-kit[umap]'")
     return await engine.drawn(method) if method == "pca" else engine.map(method)

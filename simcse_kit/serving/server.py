@@ -1,4 +1,4 @@
-"""Running the application: where it listens, what is loaded meanwhile. What is heavy is imported after it listens."""
+"""Runs the application: address, and what is loaded meanwhile. Heavy imports follow after it listens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Started(NamedTuple):
-    """A server that answers: where, and the names of what it serves."""
+    """A running server: its address, and the names of what it serves."""
 
     url: str
     indexes: tuple[str, ...]
@@ -62,7 +62,7 @@ def serve(
     page: PageSettings | None = None,
     on_start: Callable[[Started], object] = lambda started: None,
 ) -> None:
-    """Answer HTTP until SIGTERM or Ctrl-C, which let the requests under way end first.
+    """Answer HTTP until SIGTERM or Ctrl-C; running requests are finished first.
 
     Args:
         indexes: by name; they are searched at ``/search``, and shown on the page at ``/``.
@@ -111,7 +111,7 @@ def serve(
     keep_few_kernels()
     limits = limits or Limits()
     if reload_on_hangup and judgements is not None:
-        raise ServeError("a server that judges is not reloaded: what was judged belongs to the indexes as they are")
+        raise ServeError("a server that judges cannot reload: judgements belong to the indexes as they are")
     check_root_path(root_path)
 
     def read_keys() -> list[str]:
@@ -120,7 +120,7 @@ def serve(
         check_access(host, keys, no_auth)
         return keys
 
-    read_keys()  # an error before anything listens
+    read_keys()  # raises an error before the server listens
     bound = _bind(host, port)
     started: Started | None = None
 
@@ -176,7 +176,7 @@ def serve(
 
 
 def free_port(host: str, wanted: int) -> int:
-    """The port that is wanted, or 0, which takes a free one, where it is taken."""
+    """The requested port, or 0 for any free port if it is taken."""
     try:
         _bind(host, wanted).close()
     except ServeError:
@@ -192,5 +192,7 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+        raise ServeError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port with --port"
+        ) from error
     return bound

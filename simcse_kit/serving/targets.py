@@ -1,4 +1,4 @@
-"""What is served: indexes by their addresses, models by their folders or hub names."""
+"""What a server serves: indexes by address, models by folder or hub name."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ def open_targets(
     uri: str | None = None,
     token: str | None = None,
 ) -> tuple[dict[str, SentenceIndex], dict[str, SimCSE]]:
-    """Indexes by their addresses and models by their folders or hub names, each perhaps ``NAME=TARGET``; by name.
+    """Open indexes by address and load models by folder or hub name, each also as ``NAME=TARGET``; returned by name.
 
-    An address is a folder or a collection of Milvus, see `SentenceIndex.build`. ``indexes`` and ``models`` are open
-    already, and come first. An index takes a model that is loaded already, where it is its own. ``device``,
-    ``backend``, ``dtype`` and ``local_files_only`` are those of `SimCSE`, for every model that is loaded here;
-    ``trust_remote_code`` is that of `SentenceIndex.open`. With ``store="milvus"``, the old way, every target is a
-    collection's name.
+    An address is a folder or a collection of Milvus, see `SentenceIndex.build`. ``indexes`` and ``models`` are already
+    open and come first. An index uses a loaded model if it is the index's own. ``device``, ``backend``, ``dtype`` and
+    ``local_files_only`` are those of `SimCSE`, for every model loaded here; ``trust_remote_code`` is that of
+    `SentenceIndex.open`. With the deprecated ``store="milvus"``, every target is the name of a collection.
 
     Raises:
         ServeError: two of one name.
@@ -56,17 +55,17 @@ def open_targets(
         given, equals, path = target.partition("=")
         name, path = (given, path) if equals else (target_name(target), target)
         if any(name in taken for taken in (found, loaded, addresses, paths)):
-            raise ServeError(f"two are called {name!r}; name them: {name}-2={masked(path)}")
+            raise ServeError(f"two targets are called {name!r}; rename one: {name}-2={masked(path)}")
         address = index_address(path, store, uri, token)
         if address.uri is not None or (Path(path) / MANIFEST).is_file():
             addresses[name] = address
         else:
             paths[name] = path
-    opened: dict[str, SimCSE] = {}  # by place: one that has two names is loaded once
+    opened: dict[str, SimCSE] = {}  # by path: one that has two names is loaded once
     for name, path in paths.items():
         place = os.path.realpath(path) if Path(path).is_dir() else path
         opened[place] = loaded[name] = opened.get(place) or SimCSE(path, **how)  # type: ignore[arg-type]
-    for name, address in addresses.items():  # then indexes, which take a model that is loaded
+    for name, address in addresses.items():  # then indexes, which use loaded models
         found[name] = _open_index(address, [*loaded.values(), *(index.model for index in found.values())], how)
     return found, loaded
 

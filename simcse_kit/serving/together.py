@@ -1,4 +1,4 @@
-"""Queries of several requests that are searched in one call."""
+"""Batches of queries from several requests, searched in one call."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from simcse_kit.types import Vectors
 
 
 class SharedSearch(NamedTuple):
-    """Queries that have these in common are searched together."""
+    """Settings that queries must share to be searched together."""
 
     k: int
     threshold: float | None
     filter: str | None  # as JSON
     mode: SearchMode
-    fingerprint: str | None  # of the model that gave the vectors; None: it gave none
+    fingerprint: str | None  # fingerprint of the vectors' model; None: no vectors
 
 
 class BatchedQuery(NamedTuple):

@@ -1,4 +1,4 @@
-"""Training rows as tokens, and batches of them in length groups."""
+"""Training rows as tokens, and batches of them in groups of similar length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simcse_kit.encoder.tokens import TokenTable, length_groups, of_one_length
 from simcse_kit.training.sampling import Item
 from simcse_kit.training.targets import Targets
 
-GROUPS = {"cpu": 4}  # forward passes a step: more save padding, fewer fill the processor better; elsewhere 1
+GROUPS = {"cpu": 4}  # forward passes per step: many save padding, few use the processor better; elsewhere 1
 _SMALLEST_GROUP = 8  # sentences
 
 TokenIds = NDArray[np.int32]
@@ -25,9 +25,9 @@ Augment = Callable[[TokenIds, np.random.Generator], TokenIds]
 
 
 class TrainingRows(Dataset[Item]):
-    """N rows of V views each; a view is a column of the data, or the same sentences again.
+    """N rows of V views each. A view is a column of the data, or a second copy of the sentences.
 
-    An item is its epoch and number; `collate` makes a batch of them into tensors.
+    An item is (epoch, number); `collate` turns a batch of items into tensors.
 
     Args:
         views: V token tables of N sentences.
@@ -87,9 +87,9 @@ class TrainingRows(Dataset[Item]):
     def collate(self, items: Sequence[Item]) -> dict[str, Any]:
         """A batch of B rows as its V x B sentences (view after view), in groups of similar length.
 
-        ``groups``: ids (b, L) and, where padded, mask (b, L) each; ``places``: where each sentence of the groups, one
-        after the other, belongs among the V x B; ``views``: V; and where there are such, ``ids`` (B, V), ``gold`` (B,),
-        ``labels`` (B,) and ``teachers``, a list of (B, V, D).
+        ``groups``: per group ids (b, L) and, if padded, mask (b, L); ``places``: position of each grouped sentence
+        among the V x B; ``views``: V; and if available ``ids`` (B, V), ``gold`` (B,), ``labels`` (B,) and ``teachers``,
+        a list of (B, V, D).
         """
         numbers = [item.row for item in items]
         rows = [row for i in range(len(self.views)) for row in self._rows(i, items, numbers)]
@@ -124,12 +124,12 @@ class TrainingRows(Dataset[Item]):
         ]
 
     def _groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Indices of the groups; where nothing may be padded, of one length each."""
+        """Indices of each group; if padding is not allowed, all sentences of a group have equal length."""
         groups = self._sized_groups(lengths)
         return groups if self.pads else of_one_length(lengths, groups)
 
     def _sized_groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """A few for one pass after the other, or as many as their bounds ask for."""
+        """Groups for single passes, or as many as the limits of a mini-batch require."""
         if self.mini_batch_tokens is not None:
             return _token_groups(lengths, self.mini_batch_tokens)
         if self.mini_batch_size is not None:
@@ -138,14 +138,14 @@ class TrainingRows(Dataset[Item]):
 
 
 def some_of(group: Group, kept: Tensor) -> Group:
-    """Some sentences of a group, ``kept`` (b,) bool, padded as they were."""
+    """The sentences of a group selected by ``kept`` (b,) bool, with unchanged padding."""
     per_sentence = ("input_ids", "attention_mask")
     rest = {name: tensor for name, tensor in group.items() if name not in (*per_sentence, *Packing._fields)}
     return rest | {name: group[name][kept] for name in per_sentence if name in group}
 
 
 def _token_groups(lengths: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:
-    """All indices by length, in groups of at most ``tokens`` tokens with padding; a longer sentence is one alone."""
+    """All indices by length, in groups of at most ``tokens`` tokens with padding; a longer sentence is alone."""
     order = np.argsort(lengths, kind="stable")
     groups: list[NDArray[np.int64]] = []
     start = 0

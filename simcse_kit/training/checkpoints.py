@@ -1,7 +1,7 @@
-"""The checkpoints of a run: ``checkpoint-STEP`` folders, written aside and renamed, so that each is whole.
+"""Checkpoints of a run: ``checkpoint-STEP`` folders, written elsewhere and renamed, so that each is complete.
 
-Each lists its files with sizes and hashes, which are checked before a run goes on from it. A run keeps the last one,
-the one before, and the best: where the last is damaged, it goes on from the one before.
+Each checkpoint lists its files with sizes and hashes; they are checked before a run resumes from it. A run keeps the
+last checkpoint, the one before and the best. If the last is damaged, it resumes from the one before.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from simcse_kit.search.blocks import file_checksum
 
 STAGING = ".staging"
 STATE = "trainer_state.json"
-TRAINING_WEIGHTS = "training.safetensors"  # everything that trains, under the trainer's names
-KEPT = 3  # the last, the one before, the best
+TRAINING_WEIGHTS = "training.safetensors"  # all weights that train, under the trainer's names
+KEPT = 3  # the last, the one before and the best
 _FILES = "files.json"
 _NEEDED = (STATE, "optimizer*", "scheduler.pt", "rng_state*.pth", TRAINING_WEIGHTS, "*model*.safetensors")
-_ARCHIVES = (".pt", ".pth", ".bin")  # of torch: a zip archive, whose end says what is in it
+_ARCHIVES = (".pt", ".pth", ".bin")  # torch files: a zip archive, whose directory is at the end
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -34,29 +34,29 @@ def checkpoint_name(step: int) -> str:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint's name says."""
+    """The step in a checkpoint's name."""
     found = _NAME.fullmatch(checkpoint.name)
     assert found is not None
     return int(found[1])
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The run's checkpoints, oldest first; only those that were whole once have such a name."""
+    """The run's checkpoints, oldest first; only complete ones have such a name."""
     return sorted((path for path in run.glob("checkpoint-*") if _NAME.fullmatch(path.name)), key=step_of)
 
 
 class FileMark(NamedTuple):
-    """What a file of a checkpoint was when it was written."""
+    """Size and hash of a checkpoint file when it was written."""
 
     bytes: int
     checksum: str  # xxh3
 
 
 def seal_checkpoint(folder: Path) -> None:
-    """Flush a checkpoint to the disk, with a list of its files, their sizes and hashes."""
+    """Flush a checkpoint to the disk, with a list of its files, sizes and hashes."""
     follow_umask(folder)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    with ThreadPoolExecutor(4) as pool:  # one file is hashed while the disk takes another
+    with ThreadPoolExecutor(4) as pool:  # hash one file while the disk writes another
         marks = dict(
             zip((path.relative_to(folder).as_posix() for path in paths), pool.map(_flushed, paths), strict=True)
         )
@@ -76,7 +76,7 @@ def _mark(path: Path) -> FileMark:
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is not as it was written; None where all is."""
+    """The first difference from what was written; None if there is no difference."""
     if not checkpoint.is_dir():
         return f"{checkpoint.name} is missing"
     if not (checkpoint / _FILES).is_file():
@@ -89,16 +89,16 @@ def damage(checkpoint: Path) -> str | None:
             if not (checkpoint / name).is_file():
                 return f"{name} is missing"
             if (found := (checkpoint / name).stat().st_size) != mark.bytes:
-                return f"{name} has {found} bytes in place of {mark.bytes}"
+                return f"{name} has {found} bytes instead of {mark.bytes}"
             if _mark(checkpoint / name) != mark:
-                return f"{name} has another hash than when it was written"
+                return f"the hash of {name} has changed since it was written"
     except (TrainingError, TypeError, AttributeError, OSError) as error:
-        return f"{_FILES} or what it lists cannot be read: {error}"
+        return f"cannot read {_FILES} or a file in its list: {error}"
     return None
 
 
 def _damage_without_list(checkpoint: Path) -> str | None:
-    """Of a checkpoint that an earlier version wrote: what is not there, or has no proper end."""
+    """For a checkpoint of an earlier version: a file that is missing or incomplete; else None."""
     import safetensors
 
     for pattern in _NEEDED:
@@ -106,20 +106,20 @@ def _damage_without_list(checkpoint: Path) -> str | None:
             return f"{pattern.replace('*', '')} is missing"
     for path in checkpoint.iterdir():
         if path.suffix in _ARCHIVES and not zipfile.is_zipfile(path):
-            return f"{path.name} is cut off or damaged"
+            return f"{path.name} is truncated or damaged"
         try:
             if path.suffix == ".safetensors":
                 with safetensors.safe_open(path, "np"):
                     pass
             elif path.suffix == ".json":
-                read_json(path, TrainingError, object)  # ours and others: any value
+                read_json(path, TrainingError, object)  # files of our own and others: any value
         except (safetensors.SafetensorError, TrainingError) as error:
-            return f"{path.name} cannot be read: {error}"
+            return f"cannot read {path.name}: {error}"
     return None
 
 
 def last_whole(run: Path) -> Path | None:
-    """The newest checkpoint that a run can go on from, with the best one that it names; None where the run has none.
+    """The newest checkpoint from which a run can resume, and the best one that it names; None if the run has none.
 
     Raises:
         TrainingError: it has some, and all are damaged.
@@ -129,40 +129,40 @@ def last_whole(run: Path) -> Path | None:
         found = damage(checkpoint) or _damage_of_best(checkpoint)
         if found is None:
             if damaged:
-                say_once(f"--resume: {'; '.join(damaged)}. The run goes on from {checkpoint}, the one before")
+                say_once(f"--resume: {'; '.join(damaged)}. The run resumes from {checkpoint}, the checkpoint before it")
             if not (checkpoint / _FILES).is_file():
                 say_once(
-                    f"--resume: {checkpoint} has no {_FILES}, which earlier versions did not write: its files are "
-                    "there and whole in form, but whether they are as they were written cannot be told"
+                    f"--resume: {checkpoint} has no {_FILES}, because an earlier version wrote it: its files "
+                    "are complete, but changes to them cannot be detected"
                 )
             return checkpoint
         damaged.append(f"{checkpoint} is damaged: {found}")
     if damaged:
         raise TrainingError(
-            f"--resume: no checkpoint of {run} can be gone on from: {'; '.join(damaged)}. Bring back the files, or "
-            "start again with --overwrite"
+            f"--resume: no usable checkpoint in {run}: {'; '.join(damaged)}. Restore the files, or start again "
+            "with --overwrite"
         )
     return None
 
 
 def _damage_of_best(checkpoint: Path) -> str | None:
-    """Of the best checkpoint so far, whose weights the run may end with."""
+    """The fault of the best checkpoint so far, whose weights the run may save; None if there is no fault."""
     best = best_step(checkpoint)
     if best is None or best == step_of(checkpoint):
         return None
     found = damage(checkpoint.parent / checkpoint_name(best))
-    return None if found is None else f"in {checkpoint_name(best)}, the best until then, {found}"
+    return None if found is None else f"in {checkpoint_name(best)}, the best checkpoint so far, {found}"
 
 
 def best_step(checkpoint: Path) -> int | None:
-    """The step with the highest score when a checkpoint was written; None where no score was taken."""
+    """The step with the highest score when a checkpoint was written; None without scores."""
     with as_written(checkpoint / STATE, TrainingError):
         step = read_json(checkpoint / STATE, TrainingError).get("best_global_step")
         return None if step is None else int(step)
 
 
 def remove_checkpoints(run: Path, steps: set[int]) -> None:
-    """Remove those of some steps; what a kill leaves of one has no checkpoint's name."""
+    """Remove the checkpoints of some steps. What a kill leaves of one does not have a checkpoint's name."""
     for checkpoint in checkpoints(run):
         if step_of(checkpoint) in steps:
             aside = run / STAGING / f"old-{checkpoint.name}"
@@ -174,7 +174,7 @@ def remove_checkpoints(run: Path, steps: set[int]) -> None:
 
 
 def rotate_checkpoints(run: Path) -> None:
-    """Keep the last, the one before and the best; where the last is the best, the one that was the best before."""
+    """Keep the last checkpoint, the one before and the best; if the last is the best, keep the previous best too."""
     last = checkpoints(run)[-2:]
     kept = {step_of(checkpoint) for checkpoint in last}
     kept |= {best for checkpoint in last if (best := _best_or_none(checkpoint)) is not None}

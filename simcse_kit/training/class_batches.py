@@ -1,4 +1,4 @@
-"""Which rows make up each step, where rows have classes: a few texts of each of many classes."""
+"""Rows of each step for labelled texts: a few texts of each of many classes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from simcse_kit.training.sampling import Cut, EpochBatches
 
 
 class ClassBatches(EpochBatches):
-    """Batches of N rows with classes, in a new order each epoch; every row is in one of them, none is left out.
+    """Batches of N labelled rows, in a new order each epoch. Every row is in exactly one batch.
 
-    A class's rows are dealt out in groups of about ``per_class``, and the groups of a class go to different batches, as
-    far as there are as many. A row that has others of its class is never in a group alone, so it meets one of them.
-    Batches are equally large but for one group, and hold about ``batch_size`` rows of each rank at most.
+    The rows of a class are split into groups of about ``per_class``, and its groups go to different batches as far as
+    possible. A row whose class has other rows is never alone in its group, so it meets one of them. Batch sizes differ
+    by at most one group; a batch holds about ``batch_size`` rows of each rank at most.
 
     Args:
         labels: (N,) class numbers of the rows.
@@ -32,7 +32,7 @@ class ClassBatches(EpochBatches):
         self.cut = class_cut(len(labels), batch_size, ranks)
 
     def batches(self) -> list[NDArray[np.int64]]:
-        """The epoch's batches of all ranks together."""
+        """The batches of an epoch, for all ranks together."""
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(self.rows)
         order = order[np.argsort(self.labels[order], kind="stable")]
@@ -51,7 +51,7 @@ class ClassBatches(EpochBatches):
 
 
 def class_cut(rows: int, batch_size: int, ranks: int = 1) -> Cut:
-    """As `cut`, but every row counts: the batches get smaller instead.
+    """Like `cut`, but uses every row: batches get smaller instead.
 
     >>> class_cut(100, 32), class_cut(96, 32)
     (Cut(steps=4, left_out=0), Cut(steps=3, left_out=0))
@@ -60,7 +60,7 @@ def class_cut(rows: int, batch_size: int, ranks: int = 1) -> Cut:
 
 
 def _groups(rows: NDArray[np.int64], per_class: int) -> list[NDArray[np.int64]]:
-    """A class's rows in equal groups, larger ones first; none of one row where there are two.
+    """The rows of a class in equal groups, larger ones first; no group of one row if the class has two.
 
     >>> [[len(group) for group in _groups(np.arange(rows), 4)] for rows in (1, 4, 5, 9)]
     [[1], [4], [3, 2], [3, 3, 3]]

@@ -1,7 +1,7 @@
-"""Settings of a training run: what a run goes by, frozen, validated where it is made.
+"""Settings of a training run: frozen, and validated when they are made.
 
-What all runs have stands here; what an objective or a term has stands in its own file. No heavy import: the command's
-help is made from them.
+Settings of all runs are defined here; those of an objective or a term in its own file. No heavy import, because the
+command's help is built from them.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from simcse_kit.parts import check_settings, own_name, setting
 from simcse_kit.training.recipes import recipe_settings
 
 MODES = ("unsup", "sup")
-STEPS = 100  # of a run whose batch size is chosen for its rows, at least
-SMALLEST = 16  # rows of such a batch
+STEPS = 100  # fewest steps of a run whose batch size is chosen for its rows
+SMALLEST = 16  # fewest rows of such a batch
 Select = Literal["eval-data", "dropout-twins", "last"]
 TrainHead = Literal["mlp", "projection", "none"]
 LISTS = ("matryoshka_dims", "augmentation", "teacher", "prompts")  # one item or several
-_SEEDS = 2**32  # numpy takes no more
+_SEEDS = 2**32  # numpy's limit
 T = TypeVar("T", bound=Term)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What a run does; each setting is an option of ``simcse-kit train`` under the same name.
+    """Settings of a run; each is an option of ``simcse-kit train`` under the same name.
 
-    ``None`` in ``pooling`` leaves the choice to the model's folder, then to the mode's default. The settings of the
-    objective and of the terms are fields of theirs; `flat` has all of them by name.
+    ``pooling=None`` uses the model folder's pooling, then the mode's default. Settings of the objective and the terms
+    are fields of theirs; `flat` has all of them by name.
     """
 
     mode: str  # "unsup": a sentence and itself; "sup": pairs, triplets, scored pairs or texts with classes
     objective: Objective
-    terms: tuple[Term, ...] = ()  # every term that there is, active or not
+    terms: tuple[Term, ...] = ()  # every available term, active or not
 
     model: str = setting(None, "Folder or hub name to start from. Needed, unless the recipe names one.", panel="model")
     recipe: str | None = setting(
@@ -146,23 +146,23 @@ class TrainConfig:
         for name in self.augmentation:
             AUGMENTATIONS.get(name)
         if self.pooling is not None:
-            from simcse_kit.encoder.pooling import pooling_name  # torch: not for a help text
+            from simcse_kit.encoder.pooling import pooling_name  # imports torch: not for a help text
 
             object.__setattr__(self, "pooling", pooling_name(self.pooling))
         if self.batch_size < 2:
             raise TrainingError(
-                "batch_size must be at least 2: the other sentences of a batch are the negatives; "
-                f"got {self.batch_size}"
+                "batch_size must be at least 2, because the other sentences of a batch are the negatives; got "
+                f"{self.batch_size}"
             )
         if self.max_seq_length < 3:
             raise TrainingError(
-                f"max_seq_length counts special tokens too and must be at least 3; got {self.max_seq_length}"
+                f"max_seq_length must be at least 3 (it includes special tokens); got {self.max_seq_length}"
             )
         self._check_parts()
         self._check_combinations()
 
     def _check_parts(self) -> None:
-        """The objective fits the mode, and everything else fits the objective."""
+        """Check that the objective fits the mode, and that all other settings fit the objective."""
         objective = self.objective
         if self.mode not in objective.modes:
             allowed = ", ".join(one.name for one in OBJECTIVES if self.mode in one.modes)
@@ -173,74 +173,75 @@ class TrainConfig:
                     if name not in objective.names() and term.changed(name):
                         raise TrainingError(f"{name} {_belongs(name)}, not of {objective.name}")
         if objective.needs_teacher and not self.teacher:
-            raise TrainingError(f"objective {objective.name} needs a teacher")
+            raise TrainingError(f"objective {objective.name} needs a teacher (--teacher)")
         shaping = [name for term in self.active if term.shapes_vectors for name in term.names()]
         if self.train_head != "none" and (shaping or objective.shapes_vectors):
             what = shaping[0] if shaping else f"objective {objective.name}"
-            raise TrainingError(f"{what} is about the vectors that are saved, so train_head must be none")
+            raise TrainingError(f"{what} applies to the saved vectors, so train_head must be none")
         if objective.labelled and self.no_duplicates:
             raise TrainingError(
-                f"no_duplicates is not of objective {objective.name}: it leaves out repeats of a text with its class"
+                f"no_duplicates does not apply to objective {objective.name}, which drops repeats of a text "
+                "with its class"
             )
         if objective.labelled and self.batch_size < 2 * objective.per_class:
             raise TrainingError(
-                f"batch_size must hold {objective.per_class} texts of two classes, so be at least "
+                f"batch_size must fit {objective.per_class} texts of two classes: at least "
                 f"{2 * objective.per_class}; got {self.batch_size}"
             )
         if objective.neighborhood and len(self.teacher) > 1:
             raise TrainingError(f"objective {objective.name} takes one teacher; got {', '.join(self.teacher)}")
         if self.teacher and not objective.taught:
-            raise TrainingError(f"teacher goes with objective {_with('taught')}, not with {objective.name}")
+            raise TrainingError(f"teacher needs objective {_with('taught')}; got {objective.name}")
         if objective.needs_augmentation and not (self.augmentation or self.template):
             raise TrainingError(f"objective {objective.name} needs an augmentation: {', '.join(AUGMENTATIONS.names())}")
         if self.augmentation and not objective.augments:
-            raise TrainingError(f"augmentation goes with objective {_with('augments')}, not with {objective.name}")
+            raise TrainingError(f"augmentation needs objective {_with('augments')}; got {objective.name}")
         if self.second_template and (self.mode == "sup" or not objective.twins):
             single = " or ".join(one.name for one in OBJECTIVES if not one.twins)
             raise TrainingError(
-                f"second_template is of a sentence's other view: of train unsup, not of objective {single}"
+                f"second_template is for a sentence's second view in train unsup, not for objective {single}"
             )
 
     def _check_combinations(self) -> None:
-        """Settings that make no sense together are refused by name."""
+        """Raise an error that names settings which contradict each other."""
         if self.second_template and not self.template:
             raise TrainingError("second_template needs a template")
         if self.template and any(term.masks_words for term in self.active):
-            raise TrainingError("mlm_weight with a template is not supported: its own words would be masked")
+            raise TrainingError("mlm_weight with a template is not supported: it would mask words of the template")
         if self.merge and self.lora_rank is None:
-            raise TrainingError("merge folds LoRA's adapters into the model: it needs lora_rank")
+            raise TrainingError("merge adds LoRA's adapters to the model's weights: it needs lora_rank")
         if self.embeds_twice and self.torch_compile:
             raise TrainingError(
-                "torch_compile does not go with mini_batch_size, mini_batch_tokens or gradient_checkpointing: these "
-                "embed twice and need the same dropout again"
+                "torch_compile cannot be combined with mini_batch_size, mini_batch_tokens or "
+                "gradient_checkpointing: these embed twice and must draw the same dropout again"
             )
         if self.mini_batch_size is not None and self.mini_batch_tokens is not None:
-            raise TrainingError("give mini_batch_size or mini_batch_tokens, not both")
+            raise TrainingError("give either mini_batch_size or mini_batch_tokens")
         if len(self.teacher) > 2:
             raise TrainingError(f"teacher must be one or two models; got {len(self.teacher)}")
 
     @cached_property
     def cached(self) -> bool:
-        """Whether a step goes through its batch in mini-batches."""
+        """Whether a step splits its batch into mini-batches."""
         return self.mini_batch_size is not None or self.mini_batch_tokens is not None
 
     @property
     def embeds_twice(self) -> bool:
-        """Whether a step computes activations again, which needs the same dropout masks again."""
+        """Whether a step recomputes activations, which must draw the same dropout masks again."""
         return self.cached or self.gradient_checkpointing
 
     @cached_property
     def active(self) -> tuple[Term, ...]:
-        """Terms that take part; the others are asked nothing in a run."""
+        """Terms that are active in the run."""
         joining = (term for term in self.terms if term.active and term.combines(type(self.objective)))
         return tuple(term for term in joining if self.teacher or not term.needs_teacher)
 
     def term(self, kind: type[T]) -> T | None:
-        """The active term of a class; None where there is none."""
+        """The active term of a class, or None."""
         return next((term for term in self.active if isinstance(term, kind)), None)
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by its name, those of other objectives at their defaults: what ``run.json`` holds."""
+        """Every setting by name, as in ``run.json``; settings of other objectives have their defaults."""
         found: dict[str, Any] = {"mode": self.mode, "objective": OBJECTIVES.path_of(type(self.objective))}
         found |= {field.name: getattr(self, field.name) for field in COMMON}
         for other in (*OBJECTIVES, *TERMS):
@@ -255,16 +256,17 @@ COMMON = tuple(field for field in fields(TrainConfig) if field.name not in ("mod
 
 
 def part_settings(mode: str | None = None) -> dict[str, dataclasses.Field[Any]]:
-    """Settings of all objectives (of one mode) and terms by name; what two parts share stands there once."""
+    """Settings of all objectives (of one mode) and terms by name; a setting that two parts share appears once."""
     parts = [*(one for one in OBJECTIVES if mode is None or mode in one.modes), *TERMS]
     return {field.name: field for part in parts for field in fields(part)}
 
 
 def make_config(mode: str, settings: Mapping[str, Any], *, labelled: bool = False) -> TrainConfig:
-    """What a run goes by: the settings given, over the recipe's (the objective's), over the mode's defaults.
+    """Settings of a run. Given settings override those of the recipe (the objective), which override the mode's
+    defaults.
 
     ``objective`` is a name, ``module:attribute``, or an `Objective` with its settings. ``labelled``: the rows are texts
-    with classes, which have an objective of their own where none is asked for.
+    with classes, which have an objective of their own by default.
     """
     asked = settings.get("objective")
     instance = asked if isinstance(asked, Objective) else None
@@ -283,9 +285,11 @@ def make_config(mode: str, settings: Mapping[str, Any], *, labelled: bool = Fals
         raise TrainingError("text_column needs label_column (--label-column); for other rows give columns")
     if settings.get("positives_only") and (mode == "unsup" or kind.labelled or kind.scored):
         where = "train unsup" if mode == "unsup" else f"objective {kind.name}"
-        raise TrainingError(f"positives_only (--positives-only) is for pairs with a label each, not for {where}")
+        raise TrainingError(
+            f"positives_only (--positives-only) needs pairs with a label each; it does not apply to {where}"
+        )
     if kind.labelled and "no_duplicates" not in given:
-        values["no_duplicates"] = False  # a repeat of a text with its class is left out when the texts are read
+        values["no_duplicates"] = False  # repeats of a text with its class are dropped when texts are read
     _check_owners(kind, values)
     for name in LISTS:
         if name in values:
@@ -298,28 +302,28 @@ def make_config(mode: str, settings: Mapping[str, Any], *, labelled: bool = Fals
     terms = tuple(term(**{name: values[name] for name in term.names() if name in values}) for term in TERMS)
     shaping = objective.shapes_vectors or any(term.active and term.shapes_vectors for term in terms)
     if "train_head" not in given and shaping:
-        values["train_head"] = "none"  # what is cut or distilled is the vector that is saved
+        values["train_head"] = "none"  # Matryoshka and distillation apply to the saved vector
     if not values.get("model"):
-        raise TrainingError("name the model to start from: a folder or hub name, such as google-bert/bert-base-uncased")
+        raise TrainingError("name the start model: a folder or hub name, such as google-bert/bert-base-uncased")
     common = {field.name: values[field.name] for field in COMMON if field.name in values}
     return TrainConfig(**common | {"model": str(values["model"])}, mode=mode, objective=objective, terms=terms)
 
 
 def _check_labels(mode: str, kind: type[Objective], labelled: bool) -> None:
-    """Texts with classes and an objective that takes them go together."""
+    """Check that labelled texts have an objective that takes classes, and the reverse."""
     if labelled and not kind.labelled:
         where = "train sup" if mode == "unsup" else f"objective {_with('labelled')}"
         what = "train unsup" if mode == "unsup" else kind.name
-        raise TrainingError(f"label_column (texts with classes) goes with {where}, not with {what}")
+        raise TrainingError(f"label_column (texts with classes) needs {where}; got {what}")
     if kind.labelled and not labelled:
         raise TrainingError(
-            f"objective {kind.name} needs the class of each text: name its column, label_column (--label-column), or "
-            "give LabelledTexts"
+            f"objective {kind.name} needs the class of each text: give label_column (--label-column), the name "
+            "of its column, or pass LabelledTexts"
         )
 
 
 def _check_owners(kind: type[Objective], values: Mapping[str, Any]) -> None:
-    """A setting that only other objectives have is refused."""
+    """Raise an error for a setting that only other objectives have."""
     own = {*kind.names(), *(name for term in TERMS for name in term.names())}
     for name, field in part_settings().items():
         if name not in own and values.get(name, field.default) != field.default:
@@ -327,13 +331,13 @@ def _check_owners(kind: type[Objective], values: Mapping[str, Any]) -> None:
 
 
 def needs() -> dict[str, str]:
-    """Settings that say nothing without another one, and which one that is."""
+    """Settings without effect unless another one is set, and the name of that one."""
     found = {field.name: field.metadata["needs"] for field in (*COMMON, *part_settings().values())}
     return {name: other for name, other in found.items() if other}
 
 
 def _check_needs(values: Mapping[str, Any]) -> None:
-    """A setting that says nothing without another is refused without it."""
+    """Raise an error for a setting whose required other setting is missing."""
     known = {field.name: field for field in (*COMMON, *part_settings().values())}
     for name, other in needs().items():
         if not values.get(other) and values.get(name, known[name].default) != known[name].default:
@@ -341,10 +345,10 @@ def _check_needs(values: Mapping[str, Any]) -> None:
 
 
 def _belongs(name: str) -> str:
-    """Which objectives a setting is a part of, in words."""
+    """The objectives that have a setting, in words."""
     terms = [term() for term in TERMS if name in term.names()]
     owners = [one.name for one in OBJECTIVES if name in one.names() or any(term.combines(one) for term in terms)]
-    return f"is a part of objective {' or '.join(owners)}"
+    return f"is a setting of objective {' or '.join(owners)}"
 
 
 def _with(feature: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on; printing is the listener's business."""
+"""Events of a training run; a listener decides whether to print them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainPlan:
-    """What a run is, known before its first step."""
+    """The plan of a run, known before its first step."""
 
     mode: str
     model: str
     output_dir: Path
     rows: int
-    columns: int  # sentences in a row
-    empty: int  # blank rows that were dropped
-    skipped: int  # bad rows that were skipped, as asked
-    tokens: int  # of all rows, after cutting
+    columns: int  # sentences per row
+    empty: int  # dropped blank rows
+    skipped: int  # skipped bad rows, if skipping was requested
+    tokens: int  # over all rows, after cutting
     truncated: int  # sentences cut at max_seq_length
     max_seq_length: int
     batch_size: int  # rows on each device
     devices: int
-    mini_batches: bool  # a step goes through its batch in parts
-    left_out: int  # rows that each epoch leaves out, others each time: too few for a batch of their own
-    held_out: int  # sentences kept from training to rank checkpoints by
-    negatives: int  # that each sentence sees
+    mini_batches: bool  # each step splits its batch
+    left_out: int  # rows left out of each epoch, different ones each time: too few for a batch
+    held_out: int  # sentences not trained on, used to rank checkpoints
+    negatives: int  # negatives that each sentence sees
     steps: int
     epochs: float
     learning_rate: float
@@ -39,22 +39,23 @@ class TrainPlan:
     pooling: str
     pooling_origin: str  # argument, recipe, folder, table, default
     train_head: str
-    objective: str  # with what was added to it
+    objective: str  # with its additions
     device: str
     precision: str
     seed: int
     eval_source: str | None
     eval_pairs: int
-    select: str  # how the best checkpoint is chosen: eval-data, dropout-twins, last
-    speedups: tuple[str, ...]  # exact ones that the backbone and the device allow
+    select: str  # what selects the best checkpoint: eval-data, dropout-twins, last
+    speedups: tuple[str, ...]  # exact speed-ups that backbone and device allow
     eval_steps: int
     resumed_from: int | None  # step of the checkpoint
-    classes: int = 0  # of texts with classes; 0: the rows are others
-    fitted: tuple[str, ...] = ()  # settings that were chosen for this number of rows
+    classes: int = 0  # number of classes; 0: rows without classes
+    fitted: tuple[str, ...] = ()  # settings that were adapted to the number of rows
 
     def rows_until(self, step: int) -> int:
-        """Rows that have been trained on after ``step`` steps; the last batch of an epoch may be short, those of rows
-        with classes are about equal."""
+        """Rows trained on after ``step`` steps. The last batch of an epoch may be short; batches of labelled rows are
+        about equal.
+        """
         size, used = self.batch_size * self.devices, self.rows - self.left_out
         each = -(-used // size)
         epochs, steps = divmod(step, each)
@@ -62,29 +63,29 @@ class TrainPlan:
 
 
 class TrainResult(NamedTuple):
-    """How a run ended."""
+    """The result of a run."""
 
     output_dir: Path
     steps: int
-    select: str  # how the best checkpoint was chosen: eval-data, dropout-twins, last
-    best_step: int | None  # whose weights were saved; 0: the start model's; None: the last, chosen by no score
-    best_score: float | None  # of best_step: Spearman x 100 on the evaluation data; dropout-twins: that score
-    start_score: float | None  # of the start model; None without one
-    seconds: float  # from the first step, or from the checkpoint that was resumed, to the last
-    rows: int  # that were trained on in this time, each epoch's anew
+    select: str  # what selected the best checkpoint: eval-data, dropout-twins, last
+    best_step: int | None  # step of the saved weights; 0: the start model's; None: the last step, without scores
+    best_score: float | None  # score of best_step: Spearman x 100 on the evaluation data, or the dropout-twins score
+    start_score: float | None  # score of the start model; None without one
+    seconds: float  # time from the first step, or from the resumed checkpoint, to the last
+    rows: int  # rows trained on in this time, counted in each epoch
 
     @property
     def start_was_better(self) -> bool:
-        """Whether the start model is what was saved: no checkpoint scored higher."""
+        """Whether the start model was saved, because no checkpoint scored higher."""
         return self.best_step == 0
 
     @property
     def sentences_per_second(self) -> float:
-        """Rows trained on in a second, evaluation and checkpoints included."""
+        """Rows trained on per second, including evaluation and checkpoints."""
         return self.rows / max(self.seconds, 1e-9)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The run's log: a row for each line of ``metrics.jsonl``, with the step, the loss and the scores."""
+        """The run's log: one row per line of ``metrics.jsonl``, with step, loss and scores."""
         import pandas as pd
 
         from simcse_kit.training.record import read_metrics
@@ -96,17 +97,18 @@ class TrainResult(NamedTuple):
 
 
 class TrainListener:
-    """Hears what a run does; override what is wanted."""
+    """Receives the events of a run; override the methods you need."""
 
     def started(self, plan: TrainPlan) -> None:
-        """Before the first step, when every check has passed."""
+        """Before the first step, after all checks."""
 
     def stepped(self, step: int, steps: int) -> None:
         """After each step."""
 
     def logged(self, step: int, metrics: dict[str, float]) -> None:
-        """With each line of ``metrics.jsonl``: loss, mean_cosine and effective_rank of a batch, or an evaluation's
-        eval_spearman, eval_alignment and eval_uniformity, eval_label_free and what belongs to it."""
+        """With each line of ``metrics.jsonl``: loss, mean_cosine and effective_rank of a batch, or the results of an
+        evaluation: eval_spearman, eval_alignment and eval_uniformity, or eval_label_free and related values.
+        """
 
     def finished(self, result: TrainResult) -> None:
-        """After the model was saved."""
+        """After the model is saved."""

@@ -1,4 +1,4 @@
-"""Stepping a run that is ready, and saving what comes of it."""
+"""Runs the steps of a prepared run and saves the result."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from simcse_kit.training.selection import Score, dropout_twins_scorer, pairs_sco
 from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
 from simcse_kit.training.trial import trial_step
 
-_METRIC = {"eval-data": "spearman", "dropout-twins": "label_free"}  # by which the best checkpoint is told
-_LOGGING_STEPS = 10  # at most: a short run wants a curve too
+_METRIC = {"eval-data": "spearman", "dropout-twins": "label_free"}  # metric that selects the best checkpoint
+_LOGGING_STEPS = 10  # most steps between evaluations: a short run needs a curve too
 
 
 def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
-    """Step the trainer from the start or from the checkpoint, then save the best model: the start's where it has a
-    score and no checkpoint a higher one.
+    """Train from the start or from the checkpoint, then save the best model: the start model if no checkpoint scored
+    higher.
 
     Raises:
         TrainingInterrupted: after Ctrl-C, with a checkpoint of the step.
@@ -49,15 +49,16 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
     trainer.add_callback(callback)
     first = trainer.is_world_process_zero()
     share = job.config.start_share
-    start = _copy(trainer.saved.encoder) if first and (share or job.select in _METRIC) else {}  # of a resumed run too
+    start = _copy(trainer.saved.encoder) if first and (share or job.select in _METRIC) else {}  # also for a resumed run
     began = time.perf_counter()
     with _stop_after_step(callback), disk_full_named(job.output_dir):
         trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
     state = trainer.state
     if callback.stop_asked and state.global_step < state.max_steps:
         raise TrainingInterrupted(
-            f"stopped after step {state.global_step} of {state.max_steps}; "
-            f"{job.output_dir / checkpoint_name(state.global_step)} holds it. --resume goes on from there"
+            f"stopped after step {state.global_step} of {state.max_steps}, saved in "
+            f"{job.output_dir / checkpoint_name(state.global_step)}. Repeat the command with --resume to "
+            "continue"
         )
     best = _best(state, job.select)
     result = TrainResult(
@@ -84,15 +85,15 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
 
 
 class _Best(NamedTuple):
-    """Which weights are saved."""
+    """The weights to save."""
 
-    step: int | None  # 0: the start's; None: the last, chosen by no score
+    step: int | None  # 0: the start model; None: the last step, without scores
     score: float | None
     start_score: float | None
 
 
 def _best(state: TrainerState, select: str) -> _Best:
-    """The best checkpoint, or the start where none scored higher. The log goes back to the start on resume too."""
+    """The best checkpoint, or the start model if none scored higher. After a resume, the log still has the start."""
     if select not in _METRIC:
         return _Best(None, None, None)
     name = f"eval_{_METRIC[select]}"
@@ -104,7 +105,7 @@ def _best(state: TrainerState, select: str) -> _Best:
 
 
 def _copy(encoder: nn.Module) -> dict[str, Tensor]:
-    """Everything that trains, on the CPU."""
+    """All weights that train, on the CPU."""
     return {
         name: weight.detach().to("cpu", copy=True)
         for name, weight in encoder.named_parameters()
@@ -113,7 +114,7 @@ def _copy(encoder: nn.Module) -> dict[str, Tensor]:
 
 
 def _put_back(encoder: nn.Module, weights: dict[str, Tensor], share: float = 1.0) -> None:
-    """Weights in the place of an encoder's, or a share of them in a weighted mean with it."""
+    """Load weights into an encoder, or a weighted mean of them and its own."""
     with torch.no_grad():
         for name, weight in encoder.named_parameters():
             if name not in weights:
@@ -139,7 +140,7 @@ def _save(model: SimCSE, result: TrainResult, select: str) -> None:
 
 
 def _scorer(job: Job) -> Score | None:
-    """What ranks the checkpoints, and what else can be measured at no cost of labels."""
+    """The score that ranks checkpoints, and metrics that need no labels."""
     parts: list[Score] = []
     if job.pairs is not None:
         parts.append(pairs_scorer(job.model, job.pairs))
@@ -175,22 +176,22 @@ def _arguments(job: Job) -> TrainingArguments:
         metric_for_best_model=selects,
         greater_is_better=True if selects else None,
         report_to=config.report_to,
-        logging_nan_inf_filter=False,  # it would log a diverged run's loss as 0
+        logging_nan_inf_filter=False,  # else it would log a diverged loss as 0
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
-        # The next batch is made while the device works; one of many groups would take a file descriptor a tensor.
+        # Prepares the next batch while the device computes. With many groups each tensor would need a file descriptor.
         dataloader_num_workers=int(device.type == "cuda" and not config.cached),
         ddp_find_unused_parameters=leaves_weights_unused(job) if job.world.size > 1 and not job.sharded else None,
         disable_tqdm=True,
         label_names=[],
     )
     if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # one process is one device; more devices are torchrun's
+        arguments._n_gpu = 1  # one process uses one device; torchrun starts more
     return arguments
 
 
 def leaves_weights_unused(job: Job) -> bool:
-    """Whether a step may leave weights without a gradient, which DDP has to be told: tried with a few sentences."""
+    """Whether a step may leave weights without a gradient, which DDP must know; tries a few sentences."""
     objective = job.objective
     if objective.mlm is not None:  # a batch may have no token to predict
         return True
@@ -200,7 +201,7 @@ def leaves_weights_unused(job: Job) -> bool:
 
 @contextmanager
 def _stop_after_step(callback: RunCallback) -> Iterator[None]:
-    """First Ctrl-C, or SIGTERM: finish the step, save, stop. Second: at once. Only a main thread may handle signals."""
+    """First Ctrl-C or SIGTERM: finish the step, save, stop. Second: stop at once. Main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

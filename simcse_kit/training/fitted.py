@@ -1,4 +1,4 @@
-"""Batch size and epochs of small data: what makes a run of enough steps, where nobody has said them."""
+"""Batch size and epochs for small data sets, so that a run has enough steps, unless the user sets them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from simcse_kit.training.class_batches import class_cut
 from simcse_kit.training.config import SMALLEST, STEPS, TrainConfig
 from simcse_kit.training.sampling import Cut, cut
 
-_BATCHES = 10  # an epoch, so that most of the others are negatives now and then
-_UNIT = 8  # rows that a batch is a multiple of
+_BATCHES = 10  # batches per epoch, so that most other rows are negatives at some point
+_UNIT = 8  # batch sizes are multiples of this
 
 
 class Fitted(NamedTuple):
-    """A run's settings, and which of them were chosen for its number of rows."""
+    """Settings of a run, and which of them were adapted to its number of rows."""
 
     config: TrainConfig
     chosen: tuple[str, ...] = ()
 
 
 def epoch_of(config: TrainConfig, rows: int, ranks: int) -> Cut:
-    """How an epoch falls into steps."""
+    """Number and size of the steps in an epoch."""
     return (class_cut if config.objective.labelled else cut)(rows, config.batch_size, ranks)
 
 
@@ -34,10 +34,10 @@ def steps_of(config: TrainConfig, rows: int, ranks: int) -> int:
 
 
 def fit_to_rows(config: TrainConfig, given: Mapping[str, Any], rows: int, ranks: int) -> Fitted:
-    """Supervised runs of fewer than `STEPS` steps get smaller batches, `SMALLEST` rows or more, and more epochs.
+    """Supervised runs of fewer than `STEPS` steps get smaller batches (at least `SMALLEST` rows) and more epochs.
 
-    A batch is a tenth of the rows at most, or as many as make the steps where the epochs are given. What is ``given``,
-    or comes with a recipe that is, stays as it is.
+    A batch has at most a tenth of the rows; with fixed epochs, it is small enough for the number of steps. Settings
+    that are ``given``, directly or by a given recipe, do not change.
     """
     free = [name for name in ("batch_size", "epochs") if given.get(name) is None]
     if config.mode != "sup" or given.get("recipe") or not free or steps_of(config, rows, ranks) >= STEPS:
@@ -54,8 +54,8 @@ def fit_to_rows(config: TrainConfig, given: Mapping[str, Any], rows: int, ranks:
     chosen = tuple(name for name in free if getattr(config, name) != getattr(before, name))
     if chosen and each:
         say_once(
-            f"{rows} rows would be {steps_of(before, rows, ranks)} steps with batch_size {before.batch_size} and "
-            f"epochs {before.epochs:g}; the run has batch_size {config.batch_size} and epochs {config.epochs:g}, so "
-            f"{steps_of(config, rows, ranks)} steps. Give both to choose yourself"
+            f"{rows} rows would give only {steps_of(before, rows, ranks)} steps with batch_size "
+            f"{before.batch_size} and epochs {before.epochs:g}; the run uses batch_size {config.batch_size} and "
+            f"epochs {config.epochs:g}: {steps_of(config, rows, ranks)} steps. Set both to override this"
         )
     return Fitted(config, chosen)

@@ -1,9 +1,9 @@
 """GradCache: a step in parts (Gao et al., 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
 Setup").
 
-Embed without a graph, take the loss of all vectors and its gradient with respect to them, then embed part by part
-again, under the same random draws, and send that gradient through: the gradient of the whole batch in the memory of a
-part.
+Embed without a graph; compute the loss of all vectors and its gradient with respect to them. Then embed part by part
+again, with the same random draws, and backpropagate that gradient. The result is the gradient of the whole batch, with
+the memory of one part.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def cached_step(
     no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext,
     **rest: Any,
 ) -> Tensor:
-    """Add the gradient of a batch's loss to the weights, group by group; returns the loss, detached.
+    """Add the gradient of a batch's loss to the weights, group by group. Returns the detached loss.
 
     Args:
         model: ``objective``, or what wraps it for distributed training.

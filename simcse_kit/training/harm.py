@@ -1,7 +1,7 @@
-"""What plain SimCSE on one's own text did to the search of a model that was a sentence encoder already.
+"""Measured effect of plain SimCSE on the search of a model that is already a sentence encoder.
 
-``harm.json`` is written by ``eval/tables.py`` from ``eval/results/adapt.json``: P@10 of all-MiniLM-L6-v2 before and
-after, mean over the seeds.
+``eval/tables.py`` writes ``harm.json`` from ``eval/results/adapt.json``: P@10 of all-MiniLM-L6-v2 before and after,
+mean over the seeds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,6 @@ from importlib.resources import files
 
 
 def measured_harm() -> str:
-    """In words: each domain with its share of right answers among the ten nearest."""
+    """One phrase per domain: percentage of relevant texts among the ten nearest."""
     found = json.loads((files("simcse_kit") / "training" / "harm.json").read_text(encoding="utf-8"))
     return "; ".join(f"{domain} {before:.1f} before, {after:.1f} after" for domain, (before, after) in found.items())

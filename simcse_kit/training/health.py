@@ -1,4 +1,4 @@
-"""Early warning: collapsed embeddings and identical views, told from the batches while a run goes on."""
+"""Early warnings during training: collapsed embeddings and identical views, detected in the batches."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from simcse_kit.evaluation.metrics import effective_rank, mean_cosine
 from simcse_kit.losses.contrastive import nearer_than_positive
 from simcse_kit.losses.similarity import cosine_similarity, similarity_pairwise
 
-_COLLAPSED_COSINE = 0.95  # raw BERT's CLS vectors, the narrowest cone one starts from, lie at about 0.9 and come down
-_COLLAPSED_RANK = 0.05  # of the highest that the batch allows
+_COLLAPSED_COSINE = 0.95  # raw BERT's CLS vectors, the narrowest start, begin at about 0.9 and fall
+_COLLAPSED_RANK = 0.05  # share of the highest rank that the batch allows
 _SAME = 1 - 1e-6
-_ROWS = 512  # enough for the mean; the rank costs the rows' square
+_ROWS = 512  # rows used: enough for the mean; the rank costs rows squared
 
 
 class Health(NamedTuple):
-    """Of one batch's vectors."""
+    """Measures of one batch's vectors."""
 
-    mean_cosine: float  # of different sentences' first views; 1: all point one way
+    mean_cosine: float  # of the first views of different sentences; 1: all vectors are parallel
     effective_rank: float  # see `simcse_kit.evaluation.effective_rank`
-    highest_rank: int  # that so many vectors of this width can have
-    twin_cosine: float  # lowest of a sentence's two views; nan with one view
+    highest_rank: int  # highest possible rank of this many vectors of this width
+    twin_cosine: float  # lowest cosine of a sentence's two views; nan with one view
 
     @property
     def collapsed(self) -> bool:
-        """Whether the vectors hardly differ any more."""
+        """Whether the vectors are nearly equal."""
         return self.mean_cosine > _COLLAPSED_COSINE or self.effective_rank < _COLLAPSED_RANK * self.highest_rank
 
     @property
     def identical(self) -> bool:
-        """Whether both views of every sentence are the same."""
+        """Whether the two views of every sentence are equal."""
         return self.twin_cosine > _SAME
 
 
 def health(views: Sequence[Tensor]) -> Health:
-    """Of a batch's views, (B, D) each, B at least 2; of a large batch its first rows."""
+    """Measures of a batch's views, (B, D) each, B at least 2; of a large batch only the first rows."""
     first, *others = (view[:_ROWS].float().cpu() for view in views)
     twins = similarity_pairwise(first, others[0]) if others else torch.tensor([float("nan")])
     return Health(
@@ -51,24 +51,24 @@ def health(views: Sequence[Tensor]) -> Health:
 
 
 def near_negatives(views: Sequence[Tensor], margin: float) -> float:
-    """Share of a batch's negatives that ``false_negative_margin`` leaves out; views (B, D) each."""
+    """Share of a batch's negatives that ``false_negative_margin`` excludes; views (B, D) each."""
     cosines = cosine_similarity(views[0].float(), torch.cat(list(views[1:])).float())  # (B, C), own positives first
     near = nearer_than_positive(cosines, margin).fill_diagonal_(False)
     return float(near.sum() / (near.numel() - len(near)))
 
 
 def warn(step: int, state: Health, *, unsupervised: bool, run: str) -> None:
-    """Say, once a run, what goes wrong and what helps."""
+    """Warn once per run about a fault and how to fix it."""
     if state.collapsed:
         say_once(
-            f"step {step}: the embeddings are collapsing: mean cosine of different sentences {state.mean_cosine:.2f}, "
-            f"effective rank {state.effective_rank:.1f} of {state.highest_rank}. A lower --learning-rate, a larger "
-            "--batch-size or a lower --temperature helps",
+            f"step {step}: the embeddings are collapsing: mean cosine of different sentences "
+            f"{state.mean_cosine:.2f}, effective rank {state.effective_rank:.1f} of {state.highest_rank}. Try a "
+            "lower --learning-rate, a larger --batch-size or a lower --temperature",
             key=f"collapse: {run}",
         )
     if unsupervised and state.identical and not state.collapsed:
         say_once(
-            f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}): only "
-            "their spreading is learned. Raise --dropout or give an --augmentation",
+            f"step {step}: both views of every sentence are identical (lowest cosine {state.twin_cosine:.7f}), "
+            "so the model only learns to spread vectors. Raise --dropout or add an --augmentation",
             key=f"identical views: {run}",
         )

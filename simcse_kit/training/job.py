@@ -1,4 +1,4 @@
-"""From settings to a run that is ready for its first step: everything is read and checked, nothing is created."""
+"""Prepares a run up to its first step: reads and checks everything, creates nothing."""
 
 from __future__ import annotations
 
@@ -59,60 +59,60 @@ TrainData = str | Path | Sequence[str] | Sequence[tuple[str, ...]] | ScoredPairs
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A run that has passed its checks."""
+    """A run that has passed all checks."""
 
     config: TrainConfig
     world: World
-    sharded: bool  # under FSDP
+    sharded: bool  # uses FSDP
     target: Path  # the output folder
-    output_dir: Path  # where the run works: the same, or another one until it can replace what `target` holds
+    output_dir: Path  # where the run works: `target`, or another folder until the run can replace what `target` holds
     data: TextData  # to train on
-    labels: NDArray[np.int64] | None  # class numbers of texts with classes, (N,)
-    held_out: list[str]  # sentences that rank the checkpoints; empty unless asked for
+    labels: NDArray[np.int64] | None  # class numbers of labelled texts, (N,)
+    held_out: list[str]  # sentences that rank the checkpoints; empty unless selected
     pairs: ScoredPairs | None  # evaluation data
-    model: SimCSE  # what will be saved
+    model: SimCSE  # the model to save
     pooling_origin: str  # argument, recipe, folder, table, default
-    objective: ContrastiveModel  # around the model's encoder
-    form: TextForm  # what a text gets on its way to tokens
+    objective: ContrastiveModel  # trains the model's encoder
+    form: TextForm  # prompts and template that are added to a text
     views: Views
     rows: TrainingRows
-    teacher: SimCSE | None  # of targets that are made from nearest texts, see `set_targets`
+    teacher: SimCSE | None  # identifies targets made from nearest texts, see `set_targets`
     epoch: Cut
     steps: int  # of all epochs
-    fitted: tuple[str, ...]  # settings that were chosen for this number of rows
+    fitted: tuple[str, ...]  # settings that were adapted to the number of rows
     bf16: bool
-    compiles: bool  # by torch.compile
-    record: dict[str, Any]  # run.json
-    checkpoint: Path | None  # to go on from
+    compiles: bool  # with torch.compile
+    record: dict[str, Any]  # content of run.json
+    checkpoint: Path | None  # checkpoint to resume from
     resume: bool
 
     @property
     def select(self) -> str:
-        """How the best checkpoint is chosen: eval-data, dropout-twins or last."""
+        """What selects the best checkpoint: eval-data, dropout-twins or last."""
         return _selects(self.config, self.pairs)
 
 
 class _Read(NamedTuple):
     """The texts of a run; fields as in `Job`."""
 
-    whole: TextData  # with the rows that are held out or left out, and the classes
+    whole: TextData  # including rows held out or left out, and the classes
     data: TextData
     held_out: list[str] = []  # noqa: RUF012 - it is not changed
     pairs: ScoredPairs | None = None
-    gold: NDArray[np.float64] | None = None  # of scored pairs, (N,)
+    gold: NDArray[np.float64] | None = None  # gold scores of scored pairs, (N,)
     labels: NDArray[np.int64] | None = None
 
 
 class _Start(NamedTuple):
-    """The start model and what is built around it, before the first text becomes tokens; see `Job`."""
+    """The start model and the modules around it, before texts are tokenized; see `Job`."""
 
-    config: TrainConfig  # its max_seq_length is no more than the model's
+    config: TrainConfig  # max_seq_length is at most the model's
     model: SimCSE
     pooling_origin: str
     objective: ContrastiveModel
     teachers: list[SimCSE]
     form: TextForm
-    packs: bool  # batches come with their packing
+    packs: bool  # batches include their packing
     record: dict[str, Any]
     checkpoint: Path | None
 
@@ -122,9 +122,8 @@ def prepare(
 ) -> Job:
     """Read the data, load the model and check everything that would fail later. Seeds torch, numpy and random.
 
-    Four stages: settings, texts, model, tokens. A bad row is an error before a model is downloaded or loaded, and
-    everything but the tokens is settled before the first text becomes some.
-    ``expected``: the record of a run that this one is to repeat.
+    Four stages: settings, texts, model, tokens. A bad row raises an error before a model is downloaded or loaded, and
+    all other checks come before the first text is tokenized. ``expected``: the record of a run to repeat.
     """
     labelled = settings.get("label_column") is not None or isinstance(source, LabelledTexts)
     settled = settle(mode, output_dir, settings, expected, labelled=labelled)
@@ -174,14 +173,14 @@ def prepare(
 
 
 def _read(settled: Settled, source: TrainData) -> _Read:
-    """The evaluation data and the rows to train on, checked; nothing is loaded yet."""
+    """The evaluation data and the training rows, checked; loads no model."""
     config = settled.config
     pairs = _eval_pairs(settled.given.get("eval_data"))
     if config.select == "eval-data" and pairs is None:
-        raise TrainingError("select eval-data needs eval_data (--eval-data): scored sentence pairs")
+        raise TrainingError("select eval-data needs scored sentence pairs: eval_data (--eval-data)")
     if config.start_share and _selects(config, pairs) != "last":
         raise TrainingError(
-            "start_share changes weights after the last step, so no score chose what is saved: give it with select last"
+            "start_share changes the weights after the last step, so no score can select them: use it with select last"
         )
     read = _rows_of_text(config, source, settled.given)
     data, held_out = _held_out(config, read.data)
@@ -189,7 +188,7 @@ def _read(settled: Settled, source: TrainData) -> _Read:
 
 
 def _selects(config: TrainConfig, pairs: ScoredPairs | None) -> str:
-    """By what the saved weights are chosen."""
+    """What selects the saved weights."""
     return config.select or ("last" if pairs is None else "eval-data")
 
 
@@ -197,12 +196,12 @@ def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
     if source is None:
         return None
     pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source)
-    check_gold(pairs, "a rank correlation needs different ones")
+    check_gold(pairs, "a rank correlation needs different scores")
     return pairs
 
 
 def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSettings) -> _Read:
-    """Rows of text; of scored pairs the gold scores too, of texts with classes the classes."""
+    """Rows of text, with gold scores for scored pairs and classes for labelled texts."""
     if config.objective.labelled:
         found = labelled_rows(config.objective, source, settings)
         check_differences(found.data)
@@ -214,9 +213,9 @@ def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSetting
                 f"objective {config.objective.name} trains on scored pairs: a file of them, or ScoredPairs"
             )
         if skip:
-            raise TrainingError("skip_bad_rows is not supported for scored pairs: mend the row that the error names")
+            raise TrainingError("skip_bad_rows is not supported for scored pairs: fix the row that the error names")
         pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source, columns=columns, header=header)
-        check_gold(pairs, f"objective {config.objective.name} learns from scores that differ")
+        check_gold(pairs, f"objective {config.objective.name} learns from different scores")
         rows: list[tuple[str, ...]] = list(zip(pairs.first, pairs.second, strict=True))
         data = TextData(rows=rows, source=pairs.source, empty=pairs.dropped)
         check_differences(data, scored=True)
@@ -230,17 +229,20 @@ def _rows_of_text(config: TrainConfig, source: TrainData, settings: TrainSetting
 
 
 def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]:
-    """The rows to train on, and what is kept from them to rank checkpoints by."""
+    """The training rows, and the held-out sentences that rank checkpoints."""
     if config.select != "dropout-twins":
         return data, []
     if config.objective.scored or config.objective.labelled:
         raise TrainingError(
-            "select dropout-twins is for sentences, pairs and triplets, not for scored pairs or texts with classes"
+            "select dropout-twins works for sentences, pairs and triplets, not for scored pairs or labelled texts"
         )
     split = hold_out(data)
     left_out = len(data) - len(split.train)
     if config.mode == "sup" and left_out > len(split.held_out):
-        say_once(f"{left_out} of {len(data)} rows hold one of the {len(split.held_out)} held-out sentences: left out")
+        say_once(
+            f"left out {left_out} of {len(data)} rows, because they contain one of the {len(split.held_out)} "
+            "held-out sentences"
+        )
     return replace(data, rows=[data.rows[i] for i in split.train]), split.held_out
 
 
@@ -248,7 +250,7 @@ def _held_out(config: TrainConfig, data: TextData) -> tuple[TextData, list[str]]
 
 
 def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expected: dict[str, Any] | None) -> _Start:
-    """Load the start model and the teachers, and build what trains; seeds first, for a head may be new."""
+    """Load start model and teachers, and build the module to train. Sets seeds first, because a head may be new."""
     from transformers import set_seed
 
     config, given, output_dir = settled.config, settled.given, settled.output_dir
@@ -259,7 +261,7 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         check_overwrite(settled.target, [config.model, loaded.folder, *guides, source, given.get("eval_data")])
     model = SimCSE.from_loaded(loaded, name=config.model, device=settled.device)
     if model.max_seq_length is not None and config.max_seq_length > model.max_seq_length:
-        say_once(f"max_seq_length {config.max_seq_length} is more than the model takes; {model.max_seq_length} is used")
+        say_once(f"max_seq_length {config.max_seq_length} exceeds the model's limit; {model.max_seq_length} is used")
         config = replace(config, max_seq_length=model.max_seq_length)
     check_widths(config, model.encoder.dimension)
     bf16 = settled.bf16 and _runs_in_bfloat16(model)
@@ -300,20 +302,20 @@ def _start(settled: Settled, read: _Read, source: TrainData, steps: int, expecte
         objective=objective,
         teachers=list(teachers.values()),
         form=form,
-        packs=packs(model.encoder) and not _cuts_features(config),  # which is done sentence by sentence
+        packs=packs(model.encoder) and not _cuts_features(config),  # works sentence by sentence
         record=record,
         checkpoint=checkpoint,
     )
 
 
 def _runs_in_bfloat16(model: SimCSE) -> bool:
-    """Whether training steps of this backbone do; where not, that is said, and the run is in float32."""
+    """Whether this backbone trains in bfloat16. If not, gives a notice, and the run is in float32."""
     encoder = model.encoder
     fault = half_fault_in_training(encoder, model.tokenizer)
     if fault is not None:
         say_once(
-            f"{model.name}: {type(encoder.backbone).__name__} does not train in bfloat16 ({fault}), so it trains in "
-            "float32"
+            f"{model.name}: {type(encoder.backbone).__name__} cannot train in bfloat16 ({fault}), so it trains "
+            "in float32"
         )
     return fault is None
 
@@ -340,7 +342,7 @@ def _pooling_origin(config: TrainConfig, settings: TrainSettings, loaded: Loaded
 
 
 def _teachers(config: TrainConfig, settings: TrainSettings, model: SimCSE) -> dict[str, SimCSE]:
-    """The run's teachers by the name they were given."""
+    """The teachers of the run, by the name given by the user."""
     return {
         name: load_teacher(
             name,
@@ -353,11 +355,11 @@ def _teachers(config: TrainConfig, settings: TrainSettings, model: SimCSE) -> di
 
 
 def _last_checkpoint(output_dir: Path, record: dict[str, Any]) -> Path | None:
-    """Where a run that is resumed goes on; None where it has no checkpoint yet."""
+    """The checkpoint from which to resume; None if there is no checkpoint yet."""
     check_same_run(output_dir, record)
     found = last_whole(output_dir)
     if found is None:
-        say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts from its first step")
+        say_once(f"--resume: {output_dir} holds no checkpoint, so the run starts at its first step")
         return None
     check_checkpoint(found)
     return found
@@ -371,7 +373,7 @@ def _cuts_features(config: TrainConfig) -> bool:
 
 
 def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingRows:
-    """The data as the trainer takes it."""
+    """The data in the form that the trainer takes."""
     config, model, data = start.config, start.model, read.data
     columns = [data.column(i) for i in range(data.width)]
     texts = numbered(columns)

@@ -1,4 +1,4 @@
-"""Texts with classes as rows to train on: what can be learned from, and what is left out."""
+"""Labelled texts as training rows; drops and counts those without anything to learn from."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.objectives import Objective
 from simcse_kit.training.settings import TrainSettings
 
-_NAMED = 5  # classes that a notice names
-_READ_OTHERWISE = {"columns": None, "header": None, "skip_bad_rows": False}  # what means nothing here, not given
+_NAMED = 5  # most classes named in a notice
+_READ_OTHERWISE = {"columns": None, "header": None, "skip_bad_rows": False}  # settings that do not apply here
 
 
 class ClassRows(NamedTuple):
-    """N texts to train on, with the number of a class each."""
+    """N texts to train on, each with the number of its class."""
 
     data: TextData
     labels: NDArray[np.int64]  # (N,) from 0 to C - 1
-    whole: TextData  # every text and its class, as two columns: what a run's record is of
+    whole: TextData  # every text and its class in two columns, for the run's record
 
 
 def labelled_rows(objective: Objective, source: Any, given: TrainSettings) -> ClassRows:
-    """Read a file or take `LabelledTexts`, leave out what has nothing to learn from, and say once what that is.
+    """Read a file or `LabelledTexts`, and drop rows that cannot be learned from, with a notice.
 
-    Left out are a repeat of a text with its class, and a class with one text, unless its dropout twin is its positive.
+    Drops repeats of a text with its class, and classes with one text unless dropout twins are positives.
 
     Raises:
         DataError: a column is missing, or a row cannot be used.
@@ -54,7 +54,7 @@ def labelled_rows(objective: Objective, source: Any, given: TrainSettings) -> Cl
 
 
 def read_classes(source: Any, given: TrainSettings) -> LabelledTexts:
-    """Read a file or take `LabelledTexts`; texts and labels are stripped, rows without one of them left out.
+    """Read a file or `LabelledTexts`; strips texts and labels and drops rows without text or label.
 
     Raises:
         DataError: a column is missing, or a row cannot be used.
@@ -62,17 +62,19 @@ def read_classes(source: Any, given: TrainSettings) -> LabelledTexts:
     """
     for name, plain in _READ_OTHERWISE.items():
         if given.get(name) not in (None, plain):
-            raise TrainingError(f"{name} is not of texts with classes: label_column and text_column name their columns")
+            raise TrainingError(
+                f"{name} does not apply to labelled texts; name their columns with label_column and text_column"
+            )
     column = given.get("label_column")
     if not isinstance(source, LabelledTexts):
         return read_labelled(source, label_column=column or "label", text_column=given.get("text_column"))
     if column or given.get("text_column"):
-        raise TrainingError("label_column and text_column are of a file; LabelledTexts have their classes")
+        raise TrainingError("label_column and text_column are for files; LabelledTexts already contain classes")
     if len(source.texts) != len(source.labels):
-        raise TrainingError(f"each text needs one label; got {len(source.labels)} for {len(source.texts)} texts")
+        raise TrainingError(f"each text needs one label; got {len(source.labels)} labels for {len(source.texts)} texts")
     rows = [*zip(source.texts, source.labels, strict=True)]
     for cell in (cell for row in rows for cell in row if not isinstance(cell, str)):
-        raise TrainingError(f"texts and labels are strings; got {cell!r:.100}")
+        raise TrainingError(f"texts and labels must be strings; got {cell!r:.100}")
     stripped = [(text.strip(), label.strip()) for text, label in rows]
     kept = [row for row in stripped if all(row)]
     blank = sum(not text for text, _ in stripped)
@@ -86,25 +88,27 @@ def read_classes(source: Any, given: TrainSettings) -> LabelledTexts:
 
 
 def _check_classes(source: str, counts: Counter[str], kept: dict[str, int]) -> None:
-    """Two classes to tell apart, with something to learn from each."""
+    """Check that there are two classes with at least two different texts each."""
     if len(kept) > 1:
         return
     if len(counts) == 1:
-        raise TrainingError(f"{source}: all texts have the class {next(iter(counts))!r:.100}; two are needed")
+        raise TrainingError(
+            f"{source}: all texts have the class {next(iter(counts))!r:.100}; training needs at least two classes"
+        )
     raise TrainingError(
-        f"{source}: {len(kept) or 'none'} of {len(counts)} classes has two different texts, such as "
-        f"{', '.join(f'{label!r:.40}' for label in list(counts)[:3])}; two classes or more need that. Is it the right "
-        "label column?"
+        f"{source}: only {len(kept)} of {len(counts)} classes have two different texts, such as "
+        f"{', '.join(f'{label!r:.40}' for label in list(counts)[:3])}; at least two classes need that. Is it "
+        "the right label column?"
     )
 
 
 def _tell_once(source: str, once: list[str], *, left_out: bool) -> None:
-    """Say which classes have a single text, and what becomes of it."""
+    """Give a notice about classes with a single text, and what happens to it."""
     if not once:
         return
     names = ", ".join(f"{label!r:.40}" for label in once[:_NAMED]) + (", ..." if len(once) > _NAMED else "")
     what = "a class with one text has" if len(once) == 1 else f"{len(once)} classes with one text each have"
-    kept = "left out (--dropout-views keeps them)" if left_out else "their own dropout twins are their positives"
+    kept = "dropped (--dropout-views keeps them)" if left_out else "their own dropout twins serve as positives"
     say_once(f"{source}: {what} no pairs to learn from ({names}): {kept}")
 
 
@@ -115,6 +119,6 @@ def _tell(read: LabelledTexts, *, repeats: int, several: int) -> None:
     }
     left_out = ", ".join(text for text, count in found.items() if count)
     if left_out:
-        say_once(f"{read.source}: left out are {left_out}")
+        say_once(f"{read.source}: left out {left_out}")
     if several:
-        say_once(f"{read.source}: {several} rows give a text a second class; each class counts it as its own")
+        say_once(f"{read.source}: {several} rows give a text a second class; the text counts in both classes")

@@ -1,4 +1,4 @@
-"""The loss of a batch: the objective's, and what the terms of a run add to it."""
+"""The loss of a batch: the objective's loss plus the terms of the run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Queued(NamedTuple):
     """Negatives of earlier batches."""
 
     vectors: Tensor | None = None  # (Q, D)
-    ids: Tensor | None = None  # (Q,): which texts they are
+    ids: Tensor | None = None  # (Q,): numbers of their texts
 
 
 class BatchLoss(nn.Module):
-    """A function of a whole batch's vectors, of one process or gathered from all; it holds a learned temperature."""
+    """Loss of a whole batch's vectors, from one process or gathered from all; owns a learned temperature."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
@@ -34,12 +34,12 @@ class BatchLoss(nn.Module):
 
     @property
     def temperature(self) -> float | Tensor:
-        """The loss's temperature: as set, or learned."""
+        """The loss's temperature: set or learned."""
         return self.objective.temperature if self.log_scale is None else torch.exp(-self.log_scale)
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Put a learned temperature back into its bounds, as after a step."""
+        """Clamp a learned temperature to its bounds; called after each step."""
         if self.log_scale is not None:
             self.log_scale.clamp_(-math.log(WARMEST), -math.log(COLDEST))
 
@@ -52,8 +52,8 @@ class BatchLoss(nn.Module):
         queued: Queued = Queued(),  # noqa: B008 - it cannot be changed
         labels: Tensor | None = None,
     ) -> Tensor:
-        """V views (B, D) to a scalar; where there are: ids (B, V), gold (B,), teachers' (B, V', D'), queued (Q, D),
-        labels (B,).
+        """V views (B, D) to a scalar. Optional: ids (B, V), gold (B,), teachers' (B, V', D'), queued (Q, D), labels
+        (B,).
         """
         known = LossBatch(views, self.temperature, ids, gold, teachers, labels=labels)
 

@@ -1,4 +1,4 @@
-"""The masked-language-model term beside the contrastive loss (Gao et al., 2021, section 4; Devlin et al., 2019)."""
+"""The masked-language-model term of the loss (Gao et al., 2021, section 4; Devlin et al., 2019)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.launch import world
 from simcse_kit.training.batches import Group
 
-_MLM_PROBABILITY = 0.15  # of the tokens are to be predicted (Devlin et al., 2019)
+_MLM_PROBABILITY = 0.15  # share of tokens to predict (Devlin et al., 2019)
 
 
 class Masked(NamedTuple):
@@ -23,12 +23,12 @@ class Masked(NamedTuple):
 
     input_ids: Tensor  # (b, L)
     attention_mask: Tensor | None  # (b, L)
-    labels: Tensor  # (b, L), -100 where nothing is to be predicted
-    weight: float  # of its mean among the batch's: its share of the predicted tokens
+    labels: Tensor  # (b, L), -100 for tokens that are not predicted
+    weight: float  # weight of the group's mean in the batch: its share of the predicted tokens
 
 
 class MaskedLanguageModel(nn.Module):
-    """A masked-language-model head around the encoder's own backbone."""
+    """A masked-language-model head on the encoder's own backbone."""
 
     special_ids: Tensor
 
@@ -40,7 +40,7 @@ class MaskedLanguageModel(nn.Module):
         self.register_buffer("special_ids", torch.tensor(sorted(tokenizer.all_special_ids)), persistent=False)
 
     def mask(self, groups: list[Group]) -> list[Masked]:
-        """Mask a batch's groups; those without a token to predict are left out."""
+        """Mask the groups of a batch; drops groups without a token to predict."""
         drawn = []
         for group in groups:
             ids, mask = group["input_ids"], group.get("attention_mask")
@@ -50,11 +50,11 @@ class MaskedLanguageModel(nn.Module):
             masked, labels = mask_tokens(ids, fixed, self.mask_id, self.vocab_size)
             drawn.append((Masked(masked, mask, labels, 0.0), int((labels != -100).sum())))
         mine = sum(count for _, count in drawn)
-        everyone = max(total(mine), 1) / world().size  # DDP takes the mean over ranks
+        everyone = max(total(mine), 1) / world().size  # DDP averages over ranks
         return [group._replace(weight=count / everyone) for group, count in drawn if count]
 
     def forward(self, group: Masked) -> Tensor:
-        """The group's part of the mean loss over all predicted tokens of all ranks' batches: a scalar."""
+        """The group's part of the mean loss over all predicted tokens of all ranks: a scalar."""
         output = self.model(input_ids=group.input_ids, attention_mask=group.attention_mask, labels=group.labels)
         loss: Tensor = output.loss.float() * group.weight
         return loss
@@ -62,8 +62,8 @@ class MaskedLanguageModel(nn.Module):
 
 def mask_tokens(ids: Tensor, fixed: Tensor, mask_id: int, vocab_size: int) -> tuple[Tensor, Tensor]:
     """BERT's masking (Devlin et al., 2019, 3.1): 15 % of the tokens are labels; of these, 80 % become the mask token,
-    10 % another token, 10 % stay. ids and ``fixed`` (never chosen) are (B, L); returns masked ids and labels, both
-    (B, L), -100 where nothing is to be predicted.
+    10 % a random token, 10 % stay. ids and ``fixed`` (tokens never masked) are (B, L). Returns masked ids and labels,
+    both (B, L), with -100 for tokens that are not predicted.
     """
     chosen = (torch.rand(ids.shape, device=ids.device) < _MLM_PROBABILITY) & ~fixed
     labels = torch.where(chosen, ids, -100)
@@ -74,7 +74,7 @@ def mask_tokens(ids: Tensor, fixed: Tensor, mask_id: int, vocab_size: int) -> tu
 
 
 def masked_language_model(encoder: Encoder, tokenizer: Any, folder: Path) -> MaskedLanguageModel:
-    """The folder's ``AutoModelForMaskedLM`` around our backbone, its output layer tied to our embeddings."""
+    """The folder's ``AutoModelForMaskedLM`` with our backbone; its output layer is tied to our embeddings."""
     from transformers import AutoModelForMaskedLM
 
     if tokenizer.mask_token_id is None:
@@ -90,7 +90,7 @@ def masked_language_model(encoder: Encoder, tokenizer: Any, folder: Path) -> Mas
     own = dict(model.named_parameters())
     base = model.base_model_prefix
     if any(key in own and not key.startswith(f"{base}.") for key in info["missing_keys"]):
-        say_once("--mlm-weight: the start model brings no masked-language-model head, so a new one is trained")
+        say_once("--mlm-weight: the start model has no masked-language-model head; a new one is trained")
     setattr(model, base, encoder.backbone)
     model.tie_weights()
     return MaskedLanguageModel(model, tokenizer)

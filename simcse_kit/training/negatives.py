@@ -1,7 +1,7 @@
-"""`prepare_negatives`: for each pair, texts that a model finds near the anchor and that are not its positives.
+"""`prepare_negatives`: hard negatives, texts that a model finds near an anchor and that are not its positives.
 
-Parameters and their meaning are those of sentence-transformers' ``mine_hard_negatives`` (6.2), its defaults too but for
-``num_negatives``. One thing differs: the anchor's own text is never its negative.
+Parameters, meanings and defaults (except ``num_negatives``) are those of sentence-transformers' ``mine_hard_negatives``
+(6.2). One difference: the anchor's own text is never its negative.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 SamplingStrategy = Literal["top", "random"]
 STRATEGIES = get_args(SamplingStrategy)
-QUERIES = 1024  # anchors searched at a time
-NONE = -np.inf  # the score of a candidate that is out
+QUERIES = 1024  # anchors per search
+NONE = -np.inf  # score of an excluded candidate
 
 
 class NegativeCounts(NamedTuple):
-    """What came in, which candidates were left out and why, what was written.
+    """Counts of pairs read, candidates excluded (by reason) and triplets written.
 
-    Candidates are the ``range_max`` + (most positives of an anchor) texts nearest to each anchor, its positives apart.
+    Candidates are the ``range_max`` + (most positives of an anchor) nearest texts of each anchor, without its
+    positives.
     """
 
     pairs: int  # different ones
@@ -46,13 +47,13 @@ class NegativeCounts(NamedTuple):
     skipped_relative_margin: int
     skipped_max_score: int
     skipped_min_score: int
-    anchors_short: int  # with fewer negatives than num_negatives, but some
-    anchors_without: int  # with none: their pairs are not in the output
+    anchors_short: int  # anchors with some negatives, but fewer than num_negatives
+    anchors_without: int  # anchors without negatives: their pairs are not in the output
     written: int  # triplets
 
 
 class Choice(NamedTuple):
-    """Which of an anchor's neighbours may be its negatives, and how many; see `prepare_negatives`."""
+    """Which neighbors of an anchor may be its negatives, and how many; see `prepare_negatives`."""
 
     range_min: int
     range_max: int
@@ -88,7 +89,7 @@ def prepare_negatives(
 ) -> NegativeCounts:
     """Write (anchor, positive, hard negative) rows: sent0, sent1, hard_neg.
 
-    Search is exact, by cosine; vectors of all texts are in memory. All rows of one anchor are its positives.
+    The search is exact, by cosine, with the vectors of all texts in memory. All rows of an anchor are its positives.
 
     Args:
         pairs: rows that `read_examples` reads, of width 2.
@@ -126,7 +127,7 @@ def prepare_negatives(
     data = read_examples(pairs, columns=columns, header=header, skip_bad_rows=skip_bad_rows)
     if data.width != 2:
         raise DataError(
-            f"{data.source} has hard negatives already; to mine others, pick two columns: --columns sent0,sent1"
+            f"{data.source} already has hard negatives; to mine new ones, select two columns: --columns sent0,sent1"
         )
     positives: dict[str, dict[str, None]] = {}
     for anchor, positive in data.rows:
@@ -170,7 +171,7 @@ def _range_max(
 ) -> int:
     if range_max is not None:
         return range_max
-    spare = 1 if all(limit is None for limit in limits) else 10  # some will be skipped
+    spare = 1 if all(limit is None for limit in limits) else 10  # some will be excluded
     return range_min + num_negatives * spare + most_positives
 
 
@@ -181,7 +182,7 @@ def _check(choice: Choice) -> None:
         raise DataError(f"range_min must be at least 0; got {choice.range_min}")
     if choice.num_negatives > choice.range_max - choice.range_min:
         raise DataError(
-            f"{choice.num_negatives} negatives (num_negatives) cannot come from the ranks between range_min "
+            f"cannot take {choice.num_negatives} negatives (num_negatives) from the ranks between range_min "
             f"{choice.range_min} and range_max {choice.range_max}; raise range_max or lower the others"
         )
     if choice.sampling_strategy not in STRATEGIES:
@@ -189,7 +190,7 @@ def _check(choice: Choice) -> None:
 
 
 class _Miner:
-    """Negatives of anchors among texts; tallies what it skips."""
+    """Finds the negatives of anchors among texts; counts excluded candidates."""
 
     def __init__(
         self,
@@ -211,12 +212,12 @@ class _Miner:
     def mine(
         self, positives: dict[str, dict[str, None]], queries: Vectors, bar: bool
     ) -> Iterator[tuple[str, list[str]]]:
-        """Each anchor with its negatives, nearest first; ``queries`` are the anchors' unit vectors, (Q, D)."""
+        """Each anchor with its negatives, nearest first. ``queries``: unit vectors of the anchors, (Q, D)."""
         anchors = list(positives)
         with tqdm(total=len(anchors), desc="Mining", unit="anchor", disable=not bar) as progress:
             for start in range(0, len(anchors), QUERIES):
                 chunk = queries[start : start + QUERIES]
-                found = exact_nearest(chunk, self._documents, 1 + self._window)  # the anchor itself may be there
+                found = exact_nearest(chunk, self._documents, 1 + self._window)  # may contain the anchor itself
                 for i, (anchor, query) in enumerate(zip(anchors[start : start + QUERIES], chunk, strict=True)):
                     hits = [(self._texts[row], float(s)) for s, row in zip(found.scores[i], found.rows[i], strict=True)]
                     others = [(text, score) for text, score in hits if text != anchor][: self._window]
@@ -237,7 +238,7 @@ class _Miner:
         return left[:wanted]
 
     def _left(self, scores: NDArray[np.float64], positive_score: float) -> NDArray[np.float64]:
-        """Scores (K,) with those out of the limits set to `NONE`."""
+        """Scores (K,); those outside the limits become `NONE`."""
         choice = self._choice
         if choice.absolute_margin is not None:
             self._skip("absolute_margin", scores, scores + choice.absolute_margin > positive_score)

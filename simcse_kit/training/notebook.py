@@ -1,4 +1,4 @@
-"""A training run in a notebook: its bar, loss and scores, shown while it goes on."""
+"""Live display of a training run in a notebook: progress bar, loss and scores."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _SCORES = {
 
 
 def usual_listener() -> TrainListener:
-    """What listens where no listener is given: in a notebook one that shows the run, elsewhere none."""
+    """The default listener: in a notebook one that displays the run, elsewhere one that does nothing."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return NotebookListener() if type(shell).__name__ == "ZMQInteractiveShell" else TrainListener()
 
 
 class NotebookListener(TrainListener):
-    """Shows a bar with the loss of the last batches, and a table with a row for each evaluation."""
+    """Shows a bar with the loss of the last batches, and a table with one row per evaluation."""
 
     def __init__(self) -> None:
         self._display: Any = None
-        self._shown = 0.0  # when it was updated last
+        self._shown = 0.0  # time of the last update
         self._began = 0.0
-        self._first = 0  # step from which the time counts
+        self._first = 0  # step at which the clock started
 
     def started(self, plan: TrainPlan) -> None:
         """Show an empty bar."""
@@ -50,7 +50,7 @@ class NotebookListener(TrainListener):
         self._show()
 
     def logged(self, step: int, metrics: dict[str, float]) -> None:
-        """Keep the last loss, and a row for an evaluation."""
+        """Keep the last loss, and add a row for an evaluation."""
         if "loss" in metrics:
             self._loss = f"loss {metrics['loss']:.4f}"
         scores = {name: metrics[key] for key, name in _SCORES.items() if key in metrics}
@@ -59,7 +59,7 @@ class NotebookListener(TrainListener):
         self._show(now=bool(scores))
 
     def finished(self, result: TrainResult) -> None:
-        """Show how it ended."""
+        """Show the result."""
         kept = "" if result.best_step is None else f"; step {result.best_step} was saved"
         if result.start_was_better:
             kept = "; the start model was saved: no checkpoint scored higher"
@@ -68,7 +68,7 @@ class NotebookListener(TrainListener):
         self._show(now=True)
 
     def html(self) -> str:
-        """What the notebook shows now."""
+        """The HTML that the notebook shows."""
         done = self._step - self._first
         left = (time.monotonic() - self._began) / done * (self._steps - self._step) if done else 0.0
         time_left = f", {left:.0f} s left" if left >= 1 else ""

@@ -1,4 +1,4 @@
-"""What is trained: the encoder, a head for the loss alone, and the loss."""
+"""The module that is trained: the encoder, a head used only in the loss, and the loss."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from simcse_kit.training.queue import MomentumQueue
 
 
 class Batch(NamedTuple):
-    """What `TrainingRows.collate` gives, without the sentences themselves."""
+    """Output of `TrainingRows.collate` without the sentences."""
 
     places: Tensor  # (V * B,)
     views: int
@@ -37,28 +37,28 @@ class Batch(NamedTuple):
 
 
 class WholeBatch(NamedTuple):
-    """A step at once: everything that `TrainingRows.collate` gives."""
+    """A whole step: the output of `TrainingRows.collate`."""
 
     groups: list[Group]
     batch: Batch
 
     @classmethod
     def of(cls, groups: list[Group], **rest: Any) -> WholeBatch:
-        """From the dictionary that `TrainingRows.collate` gives."""
+        """Make one from the dictionary that `TrainingRows.collate` returns."""
         return cls(groups, Batch(**rest))
 
 
 class EmbeddedPart(NamedTuple):
-    """A part of a step in parts: its sentences are embedded again, for their share of the gradient."""
+    """Part of a split step: its sentences are embedded again, for their share of the gradient."""
 
     group: Group
     gradients: Tensor  # (b, D): d loss / d vectors
     last: bool
-    extra: Sequence[Tensor] = ()  # in the last part: d loss / d weight of the loss's own weights
+    extra: Sequence[Tensor] = ()  # in the last part: d loss / d weight for weights of the loss itself
 
 
 class MaskedPart(NamedTuple):
-    """A part of a step in parts: the masked-language-model term of a group."""
+    """Part of a split step: the masked-language-model term of a group."""
 
     masked: Masked
 
@@ -67,14 +67,14 @@ Step = WholeBatch | EmbeddedPart | MaskedPart
 
 
 class SentenceModel(nn.Module):
-    """Encoder and training head: a group of token ids (b, L) to the vectors that the loss sees, (b, D) float32."""
+    """Encoder and training head: token ids of a group (b, L) to the vectors of the loss, (b, D) float32."""
 
     def __init__(self, encoder: Encoder, config: TrainConfig) -> None:
         super().__init__()
         self.encoder = encoder
         std = float(getattr(encoder.config, "initializer_range", 0.02))
         self.train_head = _train_head(config.train_head, encoder.dimension, std)
-        self.templates: list[TemplateSpan] | None = None  # per view, where a template's own vector is subtracted
+        self.templates: list[TemplateSpan] | None = None  # per view, if the vector of the bare template is subtracted
 
     def forward(self, group: Group) -> Tensor:
         """(b, L) -> (b, D)."""
@@ -87,10 +87,10 @@ class SentenceModel(nn.Module):
 
 
 class ContrastiveModel(nn.Module):
-    """The module that the trainer steps: groups of token ids in, a loss out.
+    """The module that the trainer calls: groups of token ids in, a loss out.
 
-    ``sentence.encoder`` is what is saved; the training head, the loss's own weights, the momentum queue and ``mlm``
-    live in the run and its checkpoints only.
+    ``sentence.encoder`` is saved. The training head, the loss's own weights, the momentum queue and ``mlm`` exist only
+    in the run and its checkpoints.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class ContrastiveModel(nn.Module):
         self.mlm_weight = 0.0 if term is None else term.mlm_weight
         self.bf16 = bf16
         self.cutting = [one.features for one in map(AUGMENTATIONS.get, config.augmentation) if one.features]
-        self.seen: tuple[Tensor, ...] = ()  # the last batch's views, for whoever watches over the run
+        self.seen: tuple[Tensor, ...] = ()  # views of the last batch, for the health checks
 
     @property
     def encoder(self) -> Encoder:
-        """What is saved."""
+        """The encoder, which is saved."""
         return self.sentence.encoder
 
     def _queue(self, config: TrainConfig) -> MomentumQueue | None:
@@ -121,7 +121,7 @@ class ContrastiveModel(nn.Module):
         return MomentumQueue(self.sentence, size, self.encoder.dimension)
 
     def subtract(self, templates: list[TemplateSpan] | None) -> None:
-        """From now on every view's template's own vector is subtracted, the momentum model's too."""
+        """Subtract the vector of each view's bare template from now on, also in the momentum model."""
         self.sentence.templates = templates
         if self.queue is not None:
             self.queue.model.templates = templates  # type: ignore[assignment]
@@ -129,7 +129,7 @@ class ContrastiveModel(nn.Module):
     # One step: the whole batch at once
 
     def forward(self, step: Step) -> Tensor:
-        """A step, or a part of one, to a scalar to go backward from: what DDP and FSDP wrap, so all go through it."""
+        """A step, or a part of one, to a scalar for the backward pass. DDP and FSDP wrap this call."""
         match step:
             case WholeBatch(groups, batch):
                 return self.whole_loss(groups, batch)
@@ -139,7 +139,7 @@ class ContrastiveModel(nn.Module):
                 return self.mlm_loss(masked)
 
     def whole_loss(self, groups: list[Group], batch: Batch) -> Tensor:
-        """The loss of a batch, every term included."""
+        """The loss of a batch, with all terms."""
         with self.autocast():
             vectors = torch.cat([self.embed(group) for group in groups])
             loss = self.batch_loss(vectors, groups, batch)
@@ -148,12 +148,12 @@ class ContrastiveModel(nn.Module):
         return loss
 
     def autocast(self) -> Any:
-        """bf16 where the run is in bf16."""
+        """Autocast to bf16 if the run uses bf16."""
         device = next(self.sentence.parameters()).device.type
         return torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()
 
     def embed(self, group: Group) -> Tensor:
-        """Vectors of a group's sentences in its order: (b, D) float32."""
+        """Vectors of a group's sentences in order: (b, D) float32."""
         with ExitStack() as stack:
             stack.enter_context(self.autocast())
             for cut in self.cutting if self.training else ():
@@ -161,9 +161,9 @@ class ContrastiveModel(nn.Module):
             return self.sentence(group)  # type: ignore[no-any-return]
 
     def batch_loss(self, vectors: Tensor, groups: list[Group], batch: Batch) -> Tensor:
-        """The loss of all ranks' vectors, given this one's in the groups' order: (V * b, D) -> scalar.
+        """The loss of all ranks' vectors, from this rank's vectors in the order of the groups: (V * b, D) -> scalar.
 
-        Once a step: the momentum queue moves on.
+        Once per step, this also updates the momentum queue.
         """
         views = vectors[torch.argsort(batch.places)].chunk(batch.views)
         counts = row_counts(len(views[0]))
@@ -174,7 +174,7 @@ class ContrastiveModel(nn.Module):
         teachers = [gather(teacher, counts) for teacher in batch.teachers]
         queued = Queued() if self.queue is None else Queued(*self.queue.negatives())
         self.loss.clamp()
-        with torch.autocast(vectors.device.type, enabled=False):  # logits reach 1 / temperature: too fine for bf16
+        with torch.autocast(vectors.device.type, enabled=False):  # logits reach 1 / temperature: bf16 is too coarse
             loss: Tensor = self.loss(whole, ids, gold, teachers, queued, labels)
         if self.queue is not None and self.training:
             self._advance(self.queue, groups, batch)
@@ -182,7 +182,7 @@ class ContrastiveModel(nn.Module):
         return loss
 
     def _advance(self, queue: MomentumQueue, groups: list[Group], batch: Batch) -> None:
-        """The momentum model follows, and its vectors of the batch's positives join the queue."""
+        """Update the momentum model, and add its vectors of the batch's positives to the queue."""
         queue.follow(self.sentence)
         rows = len(batch.places) // batch.views
         wanted = (batch.places >= rows) & (batch.places < 2 * rows)
@@ -197,10 +197,10 @@ class ContrastiveModel(nn.Module):
     # The same step in parts, see gradcache
 
     def surrogate(self, group: Group, gradients: Tensor, last: bool, extra: Sequence[Tensor] = ()) -> Tensor:
-        """A scalar whose gradient is the loss's through this group's vectors, given d loss / d vectors (b, D).
+        """A scalar with the gradient of the loss through this group's vectors, given d loss / d vectors (b, D).
 
-        In the last part, ``extra`` are d loss / d weight of the loss's own weights, and every weight takes part, so
-        that gradients are exchanged once for all.
+        In the last part, ``extra`` holds d loss / d weight for weights of the loss itself, and every weight takes part,
+        so that gradients are exchanged only once.
         """
         total = (self.embed(group) * gradients).sum()
         if last:
@@ -211,7 +211,7 @@ class ContrastiveModel(nn.Module):
         return total
 
     def masked(self, groups: list[Group]) -> list[Masked]:
-        """The batch for the masked-language-model term; empty without one."""
+        """The batch for the masked-language-model term; empty without this term."""
         return [] if self.mlm is None else self.mlm.mask(groups)
 
     def mlm_loss(self, masked: Masked) -> Tensor:
@@ -222,7 +222,7 @@ class ContrastiveModel(nn.Module):
 
 
 def _train_head(kind: str, width: int, std: float) -> nn.Module | None:
-    """SimCSE's dense + tanh, SimCLR's projection, or nothing."""
+    """Training head: SimCSE's dense + tanh, SimCLR's projection, or none."""
     if kind == "mlp":
         return Dense.fresh(width, std=std)
     if kind == "projection":
@@ -233,7 +233,7 @@ def _train_head(kind: str, width: int, std: float) -> nn.Module | None:
 def build_objective(
     encoder: Encoder, tokenizer: Any, config: TrainConfig, folder: Path, *, bf16: bool = False
 ) -> ContrastiveModel:
-    """The module to train; ``folder`` is where the start model lies, for a masked-language-model head."""
+    """The module to train. ``folder`` holds the start model, whose masked-language-model head may be needed."""
     wanted = config.term(MaskedLanguageModelling) is not None
     mlm = masked_language_model(encoder, tokenizer, folder) if wanted else None
     return ContrastiveModel(encoder, config, bf16=bf16, mlm=mlm)

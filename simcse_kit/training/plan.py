@@ -1,4 +1,4 @@
-"""What a run is, in numbers, before its first step."""
+"""The plan of a run in numbers, before its first step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simcse_kit.training.job import Job
 
 
 def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
-    """The plan of a run that has passed its checks; ``speedups`` are those in effect."""
+    """The plan of a run that has passed its checks; ``speedups``: the active ones."""
     config, data, pairs = job.config, job.data, job.pairs
     return TrainPlan(
         mode=config.mode,
@@ -52,13 +52,13 @@ def make_plan(job: Job, speedups: tuple[str, ...] = ()) -> TrainPlan:
 
 
 def _negatives(config: TrainConfig, batch: int, width: int) -> int:
-    """Negatives of each sentence, where none is masked and the queue is full."""
+    """Negatives per sentence, if none is masked and the queue is full."""
     own = config.objective.negatives(batch, width)
     return own + sum(round(term.batches() * batch) for term in config.active) if own else 0
 
 
 def describe(config: TrainConfig) -> str:
-    """The objective and what was added to it, in a line.
+    """The objective and its additions, on one line.
 
     >>> from simcse_kit.training.config import make_config
     >>> describe(make_config("unsup", {"model": "m", "angular_margin": 10, "augmentation": "repetition"}))
@@ -78,7 +78,7 @@ def describe(config: TrainConfig) -> str:
         (bool(config.teacher), f"{taught}{', '.join(config.teacher)}"),
         (config.dropout is not None, f"dropout {config.dropout}"),
         (config.lora_rank is not None, f"LoRA of rank {config.lora_rank}{', merged' if config.merge else ''}"),
-        (config.no_duplicates, "batches without equal texts"),
-        (config.gradient_checkpointing, "activations computed twice"),
+        (config.no_duplicates, "no equal texts in a batch"),
+        (config.gradient_checkpointing, "activations are recomputed"),
     ]
     return ", ".join([objective.name, *(text for wanted, text in notes if wanted)])

@@ -1,4 +1,4 @@
-"""Checks before a run: everything that would fail later fails here, and nothing is created."""
+"""Checks before a run: what would fail later fails here. Creates nothing."""
 
 from __future__ import annotations
 
@@ -22,42 +22,43 @@ from simcse_kit.training.objective import ContrastiveModel
 from simcse_kit.training.sampling import Item
 from simcse_kit.types import ScoredPairs
 
-_MANY = 20  # more than one row in 20 is said
+_MANY = 20  # more than one row in 20 gives a notice
 _ADAM_STATES = 2  # moments, each as large as the weights
 
 
 def warn_of_worse_search(config: TrainConfig, start: Loaded) -> None:
-    """Say once that plain SimCSE harms the search of a model that is already a sentence encoder.
+    """Warn once that plain SimCSE harms the search of a model that is already a sentence encoder.
 
-    A teacher holds the model where it is (RankCSE with the start as teacher lost nothing), as do an objective's own
-    targets; another pooling than the start's own begins from vectors that were never trained.
+    No warning with a teacher, which keeps the model near its start (RankCSE with the start model as teacher lost
+    nothing), with an objective that makes its own targets, or with another pooling than the start model's, whose
+    vectors were never trained.
     """
     taught = config.teacher or config.objective.neighborhood
     if config.mode != "unsup" or taught or start.encoder.pooling != start.own_pooling:
         return
     say_once(
-        f"{config.model} is already a sentence encoder, and `train unsup` on your own text usually makes its search "
-        "worse. Measured on all-MiniLM-L6-v2 with mean pooling, share of right answers among the ten nearest: "
-        f"{measured_harm()}. `train unsup` is for raw encoders such as BERT. For search on your own text, take "
-        "simcse-kit adapt TEXTS --model START --output-dir DIR",
+        f"{config.model} is already a sentence encoder, and `train unsup` on your own text usually makes its "
+        "search worse. Measured on all-MiniLM-L6-v2 with mean pooling, percentage of relevant texts among the "
+        f"ten nearest: {measured_harm()}. `train unsup` is for raw encoders such as BERT. For search in your "
+        "own texts, use simcse-kit adapt TEXTS --model START --output-dir DIR",
         key="worse search",
     )
 
 
 def tell_repeats(data: TextData, config: TrainConfig) -> None:
-    """Say once that many rows are the same."""
+    """Give a notice if many rows are equal."""
     repeats = len(data) - len(set(data.rows))
     if repeats > len(data) // _MANY:
-        where = "in different batches, as far as there are batches"
-        apart = f"they are put {where}" if config.no_duplicates else f"--no-duplicates puts them {where}"
+        where = "in different batches where possible"
+        apart = f"they are in {where}" if config.no_duplicates else f"use --no-duplicates to put them {where}"
         say_once(
-            f"{repeats} of the {len(data)} rows of {data.source} repeat another: equal sentences are not taken for "
-            f"negatives of each other; {apart}"
+            f"{repeats} of the {len(data)} rows of {data.source} repeat another row: equal sentences do not "
+            f"count as negatives of each other; {apart}"
         )
 
 
 def check_report(report_to: str) -> None:
-    """The package that ``report_to`` logs to is installed."""
+    """Check that the package that ``report_to`` logs to is installed."""
     from transformers.integrations import integration_utils
 
     try:
@@ -72,7 +73,7 @@ def check_report(report_to: str) -> None:
 
 
 def check_device(device: torch.device, here: World) -> None:
-    """The device is one that `transformers.Trainer` takes: the CPU, or the accelerator of this process."""
+    """Check that `transformers.Trainer` can use the device: the CPU, or the accelerator of this process."""
     if device.type == "cpu":
         return
     accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -80,31 +81,31 @@ def check_device(device: torch.device, here: World) -> None:
         raise TrainingError(f"training runs on the CPU or an accelerator, not on device {str(device)!r}")
     if device.index and device.index != here.local_rank:
         raise TrainingError(
-            f"training takes the first accelerator that it sees, not {device}; "
-            f"for this one, set CUDA_VISIBLE_DEVICES={device.index} and name the device {device.type}"
+            f"training uses the first visible accelerator, not {device}; to use this one, set "
+            f"CUDA_VISIBLE_DEVICES={device.index} and device {device.type}"
         )
 
 
 def check_rows(data: TextData, config: TrainConfig, here: World) -> None:
-    """There is at least one full batch, and hard negatives where they are weighted."""
+    """Check that the data fill at least one batch and have hard negatives if these have a weight."""
     if len(data) < config.batch_size * here.size:
         each = f" on each of {here.size} processes" if here.size > 1 else ""
         raise TrainingError(
-            f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}{each}; "
-            f"give more data or a smaller --batch-size"
+            f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}{each}; add data "
+            "or lower --batch-size"
         )
     config.objective.check_columns(data.width, data.source)
 
 
 def check_widths(config: TrainConfig, dimension: int) -> None:
-    """Vectors can be cut to the widths asked for."""
+    """Check that vectors can be cut to the requested widths."""
     wider = [width for term in config.active for width in term.widths() if width > dimension]
     if wider:
         raise TrainingError(f"--matryoshka-dims: the vectors have {dimension} dimensions, fewer than {wider[0]}")
 
 
 def check_gold(pairs: ScoredPairs, reason: str) -> None:
-    """The pairs have different gold scores; ``reason`` says why they must."""
+    """Check that pairs have different gold scores; ``reason`` says why."""
     if np.ptp(pairs.gold) == 0:
         raise TrainingError(
             f"{pairs.source}: all {len(pairs.gold)} pairs have the gold score {pairs.gold[0]:g}; {reason}"
@@ -112,52 +113,50 @@ def check_gold(pairs: ScoredPairs, reason: str) -> None:
 
 
 def check_differences(data: TextData, *, scored: bool = False) -> None:
-    """Texts differ from row to row, and the columns of a row from each other: else there is nothing to learn.
+    """Check that texts differ between rows, and columns within a row: else there is nothing to learn.
 
-    ``scored``: one text may stand in every row, as a query whose answers are scored. Many rows of equal texts are said.
+    ``scored``: a text may be in every row, such as a query whose answers are scored. Many equal rows give a notice.
     """
     rows = len(data)
     if all(row == data.rows[0] for row in data.rows) and rows > 1:
-        raise TrainingError(
-            f"{data.source}: all {rows} rows are {shown(data.rows[0])}; a model learns from texts that differ"
-        )
+        raise TrainingError(f"{data.source}: all {rows} rows are {shown(data.rows[0])}; training needs different texts")
     for place in range(0 if scored or data.width == 1 else 2):
         if all(row[place] == data.rows[0][place] for row in data.rows) and rows > 1:
             raise TrainingError(
-                f"{data.source}: column {place + 1} is {shown(data.rows[0][place])} in each of the {rows} rows, so no "
-                "row tells more than another what belongs together; pick two columns of texts with --columns"
+                f"{data.source}: column {place + 1} is {shown(data.rows[0][place])} in each of the {rows} rows, "
+                "so the pairs hold no information; select two columns of texts with --columns"
             )
     for first, second in combinations(range(data.width), 2):
         equal = sum(row[first] == row[second] for row in data.rows)
         if rows > equal > rows // _MANY:
             say_once(
-                f"{data.source}: columns {first + 1} and {second + 1} are equal in {equal} of the {rows} rows, which "
-                "teach nothing or the wrong thing"
+                f"{data.source}: columns {first + 1} and {second + 1} are equal in {equal} of the {rows} rows; "
+                "these rows teach nothing or the wrong thing"
             )
         if equal == rows:
             raise TrainingError(
-                f"{data.source}: columns {first + 1} and {second + 1} are equal in each of the {rows} rows, such as "
-                f"{shown(data.rows[0])}; a pair needs two different texts, and texts alone are for `simcse-kit train "
-                "unsup`"
+                f"{data.source}: columns {first + 1} and {second + 1} are equal in each of the {rows} rows, "
+                f"such as {shown(data.rows[0])}; a pair needs two different texts. To train on single texts use "
+                "`simcse-kit train unsup`"
             )
 
 
 def check_space(output_dir: Path, objective: ContrastiveModel, *, checkpoints: int) -> None:
-    """The disk holds the model and its checkpoints, those included that an earlier life of the run left."""
+    """Check that the disk has room for the model and its checkpoints; old checkpoints of the run count as present."""
     weights = sum(p.numel() * p.element_size() for p in objective.parameters())
-    checkpoint = weights * (2 + _ADAM_STATES)  # the model, and once more with what trains beside it
-    needed = weights + min(checkpoints, KEPT + 1) * checkpoint  # those that are kept, and the one being written
+    checkpoint = weights * (2 + _ADAM_STATES)  # the model, and again with the rest of what trains
+    needed = weights + min(checkpoints, KEPT + 1) * checkpoint  # the kept checkpoints, and the one being written
     held = sum(path.lstat().st_size for path in output_dir.rglob("*")) if output_dir.is_dir() else 0
     free = free_bytes(output_dir)
     if held + free < needed:
         raise TrainingError(
-            f"not enough space for {output_dir}: the model and its checkpoints take up to {needed / 2**20:.0f} MiB "
-            f"({checkpoint / 2**20:.0f} MiB a checkpoint), {free / 2**20:.0f} MiB are free"
+            f"not enough space for {output_dir}: the model and its checkpoints need up to {needed / 2**20:.0f} "
+            f"MiB ({checkpoint / 2**20:.0f} MiB per checkpoint), but only {free / 2**20:.0f} MiB are free"
         )
 
 
 def check_views(objective: ContrastiveModel, rows: TrainingRows) -> None:
-    """Two training-mode passes over the same sentences differ: without dropout only spreading is left to learn."""
+    """Check that two passes in training mode differ: without dropout the model would only learn to spread vectors."""
     device = next(objective.parameters()).device
     batch = rows.collate([Item(0, row) for row in range(min(8, len(rows)))])
     groups = [{name: tensor.to(device) for name, tensor in group.items()} for group in batch["groups"]]
@@ -171,4 +170,4 @@ def check_views(objective: ContrastiveModel, rows: TrainingRows) -> None:
     finally:
         objective.train(was_training)
     if all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
-        raise TrainingError("dropout is 0 in this backbone, both views are identical; pass --dropout 0.1")
+        raise TrainingError("this backbone has dropout 0, so both views are identical; use --dropout 0.1")

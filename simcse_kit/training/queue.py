@@ -1,4 +1,4 @@
-"""ESimCSE's momentum queue (Wu et al., 2022, 3.2): negatives from earlier batches, by a slow copy of the model."""
+"""ESimCSE's momentum queue (Wu et al., 2022, 3.2): negatives from earlier batches, encoded by a slow copy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ _MOMENTUM = 0.995  # the paper's
 
 
 class MomentumQueue(nn.Module):
-    """The last ``size`` vectors that the momentum model gave, first in, first out, and which texts they are.
+    """The last ``size`` vectors of the momentum model, first in, first out, and the numbers of their texts.
 
-    Its state (weights, vectors, texts and how many there are) is part of a checkpoint, so that a resumed run is the
-    same.
+    Its state (weights, vectors, text numbers and count) is part of a checkpoint, so that a resumed run is the same.
     """
 
     vectors: Tensor
@@ -23,17 +22,17 @@ class MomentumQueue(nn.Module):
 
     def __init__(self, model: nn.Module, size: int, dimension: int) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)  # the paper: without dropout
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)  # the paper uses no dropout
         self.register_buffer("vectors", torch.zeros(size, dimension))
         self.register_buffer("texts", torch.zeros(size, dtype=torch.long))
         self.register_buffer("filled", torch.tensor(0))
 
     def train(self, mode: bool = True) -> MomentumQueue:
-        """The momentum model stays without dropout."""
+        """Keep dropout off in the momentum model."""
         return super().train(False)
 
     def negatives(self) -> tuple[Tensor | None, Tensor | None]:
-        """The vectors in the queue (Q, D) and the numbers of their texts (Q,), None at first."""
+        """The vectors in the queue (Q, D) and the numbers of their texts (Q,); empty at first."""
         count = int(self.filled)
         return (self.vectors[:count].clone(), self.texts[:count].clone()) if count else (None, None)
 
@@ -45,7 +44,7 @@ class MomentumQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, vectors: Tensor, texts: Tensor) -> None:
-        """The newest (B, D) with their texts (B,) in front, the oldest out."""
+        """Put the newest (B, D) with their texts (B,) in front and drop the oldest."""
         size, count = len(self.vectors), int(self.filled)
         kept = torch.cat([vectors.to(self.vectors.dtype), self.vectors[:count]])[:size]
         self.vectors[: len(kept)] = kept

@@ -1,4 +1,4 @@
-"""Where the random generators stand that dropout draws from."""
+"""State of the random generators that dropout uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class RandomState(NamedTuple):
-    """The CPU's generator, and the accelerator's where there is one."""
+    """The CPU's generator, and the accelerator's if there is one."""
 
     cpu: Tensor
     accelerator: Tensor | None
@@ -20,7 +20,7 @@ class RandomState(NamedTuple):
         return cls(torch.get_rng_state(), None if device.type == "cpu" else _module(device).get_rng_state())
 
     def restore(self, device: torch.device) -> None:
-        """Draw from here on again."""
+        """Restore this state."""
         torch.set_rng_state(self.cpu)
         if self.accelerator is not None:
             _module(device).set_rng_state(self.accelerator)

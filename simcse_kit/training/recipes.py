@@ -1,6 +1,6 @@
-"""The shipped recipes: the paper's settings, each mode's defaults, and other papers' methods.
+"""The shipped recipes: the paper's settings, the defaults of each mode, and methods of other papers.
 
-No heavy import: help texts quote them.
+No heavy import, because help texts quote them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from simcse_kit.errors import TrainingError
 
 
 class Recipe(NamedTuple):
-    """Settings under a name."""
+    """Named settings."""
 
     mode: str
     settings: dict[str, Any]
     source: str  # the paper
-    figure: str  # what the paper reports
+    figure: str  # score that the paper reports
 
 
 @functools.cache
 def recipes() -> dict[str, Recipe]:
-    """All recipes by name; those named like a mode (``unsup``, ``sup``) are its defaults."""
+    """All recipes by name; ``unsup`` and ``sup`` are the defaults of these modes."""
     raw = tomllib.loads((files("simcse_kit") / "training" / "recipes.toml").read_text(encoding="utf-8"))
     return {
         name: Recipe(values.pop("mode"), values, values.pop("source", ""), values.pop("figure", ""))
@@ -34,7 +34,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 class Measured(NamedTuple):
-    """What a recipe came to here."""
+    """Our result with a recipe."""
 
     average: float  # seven tasks, MiniLM's CLS vector, mean over seeds
     seeds: int
@@ -42,31 +42,31 @@ class Measured(NamedTuple):
 
 @functools.cache
 def measured() -> dict[str, Measured]:
-    """Our own figure of each recipe that was measured.
+    """Our result for each recipe that was measured.
 
-    ``measured.json`` is written by ``eval/tables.py`` from the results in ``eval/results/``.
+    ``eval/tables.py`` writes ``measured.json`` from the results in ``eval/results/``.
     """
     found = json.loads((files("simcse_kit") / "training" / "measured.json").read_text(encoding="utf-8"))
     return {name: Measured(**values) for name, values in found.items()}
 
 
 def mode_defaults(mode: str) -> dict[str, Any]:
-    """What a run of this mode has where nothing else is said."""
+    """Defaults of a mode."""
     return dict(recipes()[mode].settings)
 
 
 def recipe_settings(mode: str, names: str | None, objective: str | None = None) -> dict[str, Any]:
-    """The mode's defaults under the settings of recipes, whose ``names`` are joined by ``+``; later ones win.
+    """Settings of recipes over the mode's defaults. ``names`` are joined by ``+``; later ones win.
 
-    An ``objective`` that has a recipe of its own name brings its settings. The mode's pooling is there only with a
-    recipe of a backbone: else it comes last, after the model's folder.
+    An ``objective`` with a recipe of the same name adds its settings. The mode's pooling is included only with a recipe
+    of a backbone; otherwise the model folder's pooling comes first.
     """
     values = mode_defaults(mode)
     chosen = [_named(name, mode).settings for name in _split(names) if name != mode]
     own = recipes().get(objective or "")
     if own is not None and own.mode == mode:
         chosen.insert(0, own.settings)
-    if not any("model" in settings for settings in chosen):  # a method, or none, leaves the pooling open
+    if not any("model" in settings for settings in chosen):  # without a backbone's recipe, the pooling stays open
         del values["pooling"]
     for settings in chosen:
         values |= settings
@@ -81,5 +81,5 @@ def _named(name: str, mode: str) -> Recipe:
     found = recipes().get(name)
     if found is None or found.mode != mode:
         allowed = [other for other, recipe in recipes().items() if recipe.mode == mode]
-        raise TrainingError(f"recipe of train {mode} must be one of {', '.join(allowed)}; got {name!r}")
+        raise TrainingError(f"recipe for train {mode} must be one of {', '.join(allowed)}; got {name!r}")
     return found

@@ -1,4 +1,4 @@
-"""``run.json``: everything that a run's result depends on, and whether a resumed run is still the same one."""
+"""``run.json``: everything that determines a run's result, and checks that a resumed run is the same run."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
 
 METRICS = "metrics.jsonl"
-_LIFE = ("versions", "machine", "device", "commit")  # what may change when a run is resumed
-_FREE_TO_CHANGE = {"device", "report_to"}  # between a run and its resumption
+_LIFE = ("versions", "machine", "device", "commit")  # settings that may change when a run is resumed
+_FREE_TO_CHANGE = {"device", "report_to"}  # entries that may change when a run is resumed
 _OUTSIDE = (
     "mode",
     "model",
     "recipe",
     "objective",
     "train_head",
-)  # settings that stand for themselves in a model's record
+)  # settings of a model's record that need no other setting
 _READING = (
     "columns",
     "label_column",
@@ -58,12 +58,11 @@ def run_record(
     precision: str,
     device: str,
 ) -> dict[str, Any]:
-    """What ``run.json`` says; ``data`` is the whole file, ``labels`` are the classes of what is trained on,
-    ``given`` how it was to be read, ``start`` the fingerprint of
-    the model to start from, ``teachers`` those of the teachers by name, ``precision`` what is multiplied in, ``device``
-    its kind.
+    """Content of ``run.json``. ``data`` is the whole file; ``labels``: classes of the training texts; ``given``: how to
+    read the file; ``start``: fingerprint of the start model; ``teachers``: those of the teachers by name;
+    ``precision``: of the products; ``device``: its type.
     """
-    arguments = json.loads(json.dumps(config.flat()))  # as it will be read back: tuples are lists there
+    arguments = json.loads(json.dumps(config.flat()))  # as JSON returns it: tuples become lists
     reading = {name: given[name] for name in _READING if given.get(name) is not None}
     classes = {} if labels is None else {"classes": int(labels.max()) + 1}
     return {
@@ -86,8 +85,8 @@ def run_record(
 
 
 def model_record(record: dict[str, Any]) -> dict[str, Any]:
-    """What a run's models say of it in their ``simcse_kit.json``; settings that say nothing without another, which is
-    not set, are left out.
+    """The record of a run in its models' ``simcse_kit.json``. Leaves out settings that have no effect because another
+    one is not set.
     """
     arguments, needed = record["arguments"], needs()
     return {
@@ -103,7 +102,7 @@ def model_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's ``metrics.jsonl``, without one that a kill cut off."""
+    """Lines of a run's ``metrics.jsonl``, without a last line that a kill truncated."""
     if not (run / METRICS).is_file():
         return []
     lines = []
@@ -116,19 +115,19 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def write_record(output_dir: Path, record: dict[str, Any]) -> None:
-    """Make the run's folder with its record, both or neither."""
+    """Make the run's folder with its record, atomically."""
     with staged_folder(output_dir) as staging:
         write_json(staging / RUN_RECORD, record)
 
 
 def run_of(output_dir: Path) -> dict[str, Any] | None:
-    """The record of the run that a folder holds; None where it holds none."""
+    """The record of the run in a folder; None if there is no run."""
     path = output_dir / RUN_RECORD
     return read_json(path, TrainingError) if path.is_file() else None
 
 
 def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
-    """A resumed run has the settings, the data and the number of processes of the run it goes on with."""
+    """Check that a resumed run has the same settings, data and number of processes."""
     before = run_of(output_dir)
     if before is not None:
         with as_written(output_dir / RUN_RECORD, TrainingError):
@@ -136,37 +135,37 @@ def check_same_run(output_dir: Path, record: dict[str, Any]) -> None:
 
 
 def _check_same(before: dict[str, Any], output_dir: Path, record: dict[str, Any]) -> None:
-    changed = f"--resume: {{}} has changed since the run in {output_dir} began"
-    check_same_data(before, record, changed)  # first: settings that were chosen for the rows differ with them
+    changed = f"--resume: {{}} has changed since the run in {output_dir} started"
+    check_same_data(before, record, changed)  # checked first, because settings adapted to the rows change with them
     settings = {field.name: field for field in COMMON}
     defaults = {field.name: field.default for field in (*COMMON, *part_settings().values())}
     for key, value in record["arguments"].items():
-        # A setting that the run's version did not have was what its default does.
+        # A setting that an older version did not have is compared as if it had its default.
         was = before["arguments"].get(key, json.loads(json.dumps(defaults.get(key), default=str)))
         was = own_name(settings[key], was) if key in settings else was
         if key not in _FREE_TO_CHANGE and was != value:
-            raise TrainingError(f"--resume: {key} was {was!r} in the run that {output_dir} holds, now it is {value!r}")
+            raise TrainingError(f"--resume: {key} was {was!r} in the run in {output_dir} and is now {value!r}")
     if before.get("processes", 1) != record["processes"]:
         raise TrainingError(
-            f"--resume: the run in {output_dir} had {before.get('processes', 1)} processes, now there are "
-            f"{record['processes']}: the batches would be others"
+            f"--resume: the run in {output_dir} had {before.get('processes', 1)} processes and now has "
+            f"{record['processes']}, which would change the batches"
         )
     _check_models(before, record, changed)
 
 
 def check_repeats(before: dict[str, Any], record: dict[str, Any]) -> None:
-    """What a run is to repeat is still there as it was."""
+    """Check that everything that a run needs to be repeated is unchanged."""
     check_same_data(before, record, "--repeat: {} has changed since the run")
     _check_models(before, record, "--repeat: {} has changed since the run")
     if before["processes"] != record["processes"]:
         raise TrainingError(
-            f"--repeat: the run had {before['processes']} processes, now there are {record['processes']}: start as "
-            "many with torchrun"
+            f"--repeat: the run had {before['processes']} processes and now has {record['processes']}: start "
+            "the same number with torchrun"
         )
 
 
 def _check_models(before: dict[str, Any], now: dict[str, Any], message: str) -> None:
-    """Start model and teachers are those of a record."""
+    """Check that start model and teachers are those of a record."""
     if before["model"]["fingerprint"] != now["model"]["fingerprint"]:
         raise TrainingError(message.format(f"the start model {now['arguments']['model']}"))
     marks = [[teacher["fingerprint"] for teacher in record["teachers"].values()] for record in (before, now)]
@@ -176,7 +175,7 @@ def _check_models(before: dict[str, Any], now: dict[str, Any], message: str) -> 
 
 
 def resumed_record(output_dir: Path, record: dict[str, Any], *, step: int) -> dict[str, Any]:
-    """The record of a run that goes on after a step; another machine or other versions are added, and said."""
+    """The record of a run that resumes after a step. Adds another machine or other versions, with a notice."""
     before = run_of(output_dir)
     if before is None:
         return record
@@ -186,29 +185,29 @@ def resumed_record(output_dir: Path, record: dict[str, Any], *, step: int) -> di
     if not other:
         return kept
     say_once(
-        f"--resume: not as the run was until step {step}: {'; '.join(other)}. Its end will not be bit-equal to that of "
-        "a run that was never stopped"
+        f"--resume: the environment has changed since step {step}: {'; '.join(other)}. The result will not be "
+        "bit-identical to that of an uninterrupted run"
     )
     life = {"after_step": step} | {name: record[name] for name in _LIFE}
     return kept | {"resumed": [*before.get("resumed", []), life]}
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Of versions, machine and device between two records, in words: on others the same run has other bits."""
+    """Differences of versions, machine and device between two records, in words; they change the bits of a result."""
     found = []
     for name in ("versions", "machine", "device"):
-        if name not in before:  # of a version that did not write it
+        if name not in before:  # records of older versions lack it
             continue
         was, is_now = (record.get(name) or {} for record in (before, now))
         was, is_now = (part if isinstance(part, dict) else {name: part} for part in (was, is_now))
         for key in sorted({*was, *is_now}):
             if was.get(key) != is_now.get(key):
-                found.append(f"{key} {was.get(key, 'none')} then, {is_now.get(key, 'none')} now")
+                found.append(f"{key} {was.get(key, 'none')} before, {is_now.get(key, 'none')} now")
     return found
 
 
 def machine() -> dict[str, Any]:
-    """What a result's bits depend on beside the versions."""
+    """What determines a result's bits, besides versions."""
     import torch
 
     accelerator = {"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
@@ -216,7 +215,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """The CPU's name, as far as the system tells."""
+    """Name of the CPU, if the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -225,27 +224,27 @@ def processor_name() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that a result depends on, and of Python."""
+    """Versions of Python and of the packages that affect a result."""
     found = {name: version for name in _PACKAGES if (version := _version(name))}
     return found | {"python": platform.python_version()}
 
 
 def check_same_data(before: dict[str, Any], now: dict[str, Any], message: str) -> None:
-    """Data and evaluation data are those of a record; ``message`` has a place for which of them is not."""
+    """Check that data and evaluation data are those of a record. ``message`` has a placeholder for the changed one."""
     for key in ("data", "eval_data"):
         was, found = before.get(key) or {}, now[key] or {}
         if was.get("sha256") != found.get("sha256"):
-            raise TrainingError(f"{message.format(key)}: {_described(was)} then, {_described(found)} now")
+            raise TrainingError(f"{message.format(key)}: {_described(was)} before, {_described(found)} now")
 
 
 def _folder(model: str) -> str | None:
-    """Where a start model lies that was named as a folder."""
+    """Path of a start model that was given as a folder."""
     path = Path(model).expanduser()
     return str(path.absolute()) if path.is_dir() else None
 
 
 def _source(name: str) -> dict[str, Any]:
-    """As the user named it, and where it lies."""
+    """The user's name for it, and its path."""
     path = Path(name).expanduser()
     return {"source": name} | ({"path": str(path.absolute())} if path.exists() else {})
 
@@ -254,7 +253,7 @@ def eval_record(pairs: ScoredPairs) -> dict[str, Any]:
     digest = hashlib.sha256()
     for text in (*pairs.first, *pairs.second):
         content = text.encode()
-        digest.update(b"%d:%b" % (len(content), content))  # the length keeps sentences apart
+        digest.update(b"%d:%b" % (len(content), content))  # the length separates sentences
     digest.update(pairs.gold.tobytes())
     return _source(pairs.source) | {"rows": len(pairs.gold), "sha256": digest.hexdigest()}
 
@@ -271,7 +270,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The git commit of this package where it runs from a checkout, marked where files differ; else None."""
+    """The git commit of this package if it runs from a checkout, with a mark if files differ; else None."""
     here = Path(__file__)
     if _git(here, "ls-files", "--error-unmatch", here.name) is None:
         return None

@@ -1,4 +1,4 @@
-"""A run once more, from its ``run.json`` alone."""
+"""Repeats a run from its ``run.json`` alone."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def repeat_run(
     listener: TrainListener | None = None,
     trust_remote_code: bool = False,
 ) -> TrainResult:
-    """Train again as a ``run.json`` says, into another folder: same settings, data, seed and start model.
+    """Repeat the run of a ``run.json`` in another folder: same settings, data, seed and start model.
 
-    It multiplies in the precision of the run. On the same versions and the same number of CPU threads the result is the
-    same, bit for bit; other versions are named. An objective or a pooling that is not this package's is imported
-    only with ``trust_remote_code``.
+    Products use the precision of the run. With the same versions and number of CPU threads the result is bit-identical;
+    other versions give a notice. An objective or pooling from outside this package is imported only with
+    ``trust_remote_code``.
 
     Raises:
         TrainingError: data, evaluation data or the start model are not those of the run any more, or it was trained on
@@ -49,14 +49,14 @@ def repeat_run(
         settings["objective"] = arguments["objective"]
         for pooling in (arguments.get("pooling"), *map(teacher_pooling, before["teachers"])):
             if pooling is not None:
-                recorded_pooling(pooling, trust_remote_code=trust_remote_code)  # an error, or nothing
+                recorded_pooling(pooling, trust_remote_code=trust_remote_code)  # an error, or no change
         settings |= before["data"]["reading"]
         settings["model"] = before["model"]["path"] or arguments["model"]
         settings["teacher"] = [_moved(name, teacher["path"]) for name, teacher in before["teachers"].items()]
         source = _where(before, "data", path)
         settings["eval_data"] = _where(before, "eval_data", path) if before["eval_data"] else None
     except (KeyError, TypeError) as error:
-        raise TrainingError(f"{path} is no run.json of this version: {error!r} is not as expected") from error
+        raise TrainingError(f"{path} is not a run.json of this version: unexpected {error!r}") from error
     settings |= {"device": device or arguments.get("device"), "overwrite": overwrite, "resume": resume}
     settings["listener"] = listener
     _tell_versions(before)
@@ -64,10 +64,12 @@ def repeat_run(
 
 
 def _where(before: dict[str, Any], key: str, record: Path) -> str:
-    """The file or data set that a record names."""
+    """The file or data set of a record."""
     found: dict[str, Any] = before[key]
     if "path" not in found and not str(found["source"]).startswith("hf:"):
-        raise TrainingError(f"{record}: {key} was given from memory ({found['source']}): it cannot be read again")
+        raise TrainingError(
+            f"{record}: {key} was given as a Python object ({found['source']}), so it cannot be read again"
+        )
     return str(found.get("path", found["source"]))
 
 
@@ -75,17 +77,19 @@ def _tell_versions(before: dict[str, Any]) -> None:
     now = {"versions": versions(), "machine": machine()}
     other = differences({"versions": before["versions"], "machine": now["machine"]}, now)
     if other:
-        say_once(f"--repeat: other versions than the run's, so the result may differ: {'; '.join(other)}")
+        say_once(f"--repeat: versions differ from the run's, so the result may differ: {'; '.join(other)}")
     if now["machine"] != before["machine"]:
         say_once(
-            "--repeat: another machine or number of threads, so bits may differ: "
-            f"{before['machine']} then, {now['machine']} now"
+            f"--repeat: another machine or thread count, so bits may differ: {before['machine']} before, "
+            f"{now['machine']} now"
         )
     if before.get("resumed"):
-        say_once("--repeat: the run was resumed on other versions, another machine or threads, so bits may differ")
+        say_once(
+            "--repeat: the run was resumed with other versions, another machine or thread count, so bits may differ"
+        )
 
 
 def _moved(name: str, path: str | None) -> str:
-    """A teacher that was named as a folder, where that lies; its pooling stays behind it."""
+    """A teacher given as a folder, with its path; a pooling suffix is kept."""
     own = teacher_name(name)
     return name if path is None else path + name[len(own) :]

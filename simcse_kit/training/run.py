@@ -21,7 +21,8 @@ __all__ = ["TrainSettings", "train_sup", "train_unsup"]
 
 
 def train_unsup(data: TrainData, output_dir: str | Path, **settings: Any) -> TrainResult:
-    """Unsupervised SimCSE (Gao et al., 2021, section 3): a sentence and itself under another dropout mask.
+    """Unsupervised SimCSE (Gao et al., 2021, section 3): the positive of a sentence is itself under another dropout
+    mask.
 
     Args:
         data: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the sentences
@@ -46,12 +47,12 @@ def train_unsup(data: TrainData, output_dir: str | Path, **settings: Any) -> Tra
 def train_sup(data: TrainData, output_dir: str | Path, **settings: Any) -> TrainResult:
     """Supervised SimCSE (section 4): pairs (anchor, positive) or triplets with a hard negative, as from NLI.
 
-    With ``label_column`` (or `simcse_kit.data.LabelledTexts` as ``data``) texts with a class each: those of one class
-    come together (``supcon``, Khosla et al., 2020). ``text_column`` names the column of the texts.
+    With ``label_column`` (or `simcse_kit.data.LabelledTexts` as ``data``), rows are labelled texts, and texts of one
+    class attract each other (``supcon``, Khosla et al., 2020). ``text_column`` names the column of the texts.
 
-    Arguments, result and errors as in `train_unsup`; the defaults are the recipe ``sup``, with classes the recipe
-    ``supcon``. Where these would make fewer than 100 steps, ``batch_size`` is smaller (16 at least) and ``epochs`` are
-    more, unless they or a recipe are given.
+    Arguments, result and errors as in `train_unsup`. Defaults are those of the recipe ``sup``, or ``supcon`` for
+    labelled texts. If these give fewer than 100 steps, ``batch_size`` gets smaller (at least 16) and ``epochs`` larger,
+    unless they or a recipe are given.
     """
     return run("sup", data, Path(output_dir), settings)
 
@@ -59,7 +60,7 @@ def train_sup(data: TrainData, output_dir: str | Path, **settings: Any) -> Train
 def run(
     mode: str, source: TrainData, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> TrainResult:
-    """Train; ``expected`` is the record of a run that this one is to repeat."""
+    """Train. ``expected``: the record of a run to repeat."""
     check_known(settings, f"train_{mode}")
     _check_first(mode, source, output_dir, settings)
     from simcse_kit.training.running import run_job  # torch and transformers take seconds to import
@@ -68,7 +69,7 @@ def run(
 
 
 def _check_first(mode: str, source: TrainData, output_dir: Path, settings: TrainSettings) -> None:
-    """What can be seen to be wrong without torch; the run looks at it again, and at all the rest."""
+    """Faults that can be found without torch. The run checks them again, with everything else."""
     labelled = settings.get("label_column") is not None or isinstance(source, LabelledTexts)
     config = make_config(mode, settings, labelled=labelled)
     check_owner(output_dir)

@@ -1,4 +1,4 @@
-"""A run from its settings to the saved model; `training.run` has looked for mistakes before this is imported."""
+"""A run from its settings to the saved model. `training.run` looks for mistakes before it imports this module."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from simcse_kit.training.trial import trial_step
 def run_job(
     mode: str, source: TrainData, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> TrainResult:
-    """Train; ``expected`` is the record of a run that this one is to repeat."""
+    """Train. ``expected``: the record of a run to repeat."""
     job = prepare(mode, source, output_dir, settings, expected=expected)
     first = job.world.rank == 0
     listener = (settings.get("listener") or usual_listener()) if first else TrainListener()
     from simcse_kit.training.fit import fit  # the trainer takes 2 s to import: mistakes are reported before
 
-    join(job.model.device)  # every process has passed its checks
+    join(job.model.device)  # now every process has passed its checks
     with run_folder(job.target, job.output_dir, resume=job.resume) if first else nullcontext():
         if first:
             _begin(job)
@@ -55,7 +55,7 @@ def run_job(
 
 
 def _begin(job: Job) -> None:
-    """Write down what the run is; of one that goes on, remove the damaged checkpoints after the one that is whole."""
+    """Write the record of the run. For a resumed run, remove damaged checkpoints after the intact one."""
     record, run = job.record, job.output_dir
     if job.checkpoint is not None:
         step = step_of(job.checkpoint)
@@ -66,7 +66,7 @@ def _begin(job: Job) -> None:
 
 
 def _record_queries(job: Job) -> None:
-    """Queries that select the model, or that its start model was made with: they never count in a verdict on it."""
+    """Queries that selected the model, or were used to make its start model; a verdict on it never counts them."""
     judged = job.pairs if job.pairs is not None and job.select == "eval-data" else None
     folder = judged.source if judged is not None and (Path(judged.source) / QRELS).is_file() else None
     queries = judged.first if judged is not None and folder is not None else []
@@ -75,7 +75,7 @@ def _record_queries(job: Job) -> None:
 
 @contextmanager
 def _speedups(job: Job) -> Iterator[tuple[str, ...]]:
-    """Exact ones; where activations are computed again they would not pay."""
+    """Exact speed-ups; when activations are recomputed they would not pay."""
     if job.config.gradient_checkpointing:
         yield ()
         return

@@ -1,4 +1,4 @@
-"""Which rows make up each step: an order from seed and epoch alone, cut into batches, each rank its part of them."""
+"""Rows of each step: an order that depends on seed and epoch only, cut into batches and split between ranks."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-_TRIES = 64  # batches that a row may pass over before it joins one that holds its text already
+_TRIES = 64  # batches that a row may skip before it joins one that already holds its text
 
 
 class Item(NamedTuple):
-    """A row in an epoch: what is drawn for it depends on these and the seed, on no batch, rank or resumption."""
+    """A row in an epoch. Random draws for it depend on row, epoch and seed, not on batch, rank or resumption."""
 
     epoch: int
     row: int
 
 
 class Cut(NamedTuple):
-    """How an epoch's rows fall into steps."""
+    """Number and size of an epoch's steps."""
 
     steps: int
-    left_out: int  # rows at the end of each epoch's order that make no batch of their own
+    left_out: int  # rows at the end of an epoch's order that fill no batch
 
 
 def cut(rows: int, batch_size: int, ranks: int = 1) -> Cut:
-    """Steps of ``batch_size`` rows on each of ``ranks``; a shorter last one counts where every rank gets rows of it
-    and there are two: one row alone has no negatives.
+    """Steps of ``batch_size`` rows on each of ``ranks``. A shorter last step counts if every rank gets at least two of
+    its rows: a single row has no negatives.
     """
     steps, rest = divmod(rows, batch_size * ranks)
     return Cut(steps + 1, 0) if rest >= max(2, ranks) else Cut(steps, rest)
 
 
 class EpochBatches(Sampler[list[Item]]):
-    """Batches of N rows, in a new order each epoch; rank r of R gets the r-th part of each.
+    """Batches of N rows, in a new order each epoch; rank r of R gets the r-th part of each batch.
 
-    The union of the ranks' parts is the batch of one process with R times the batch size.
+    Together, the ranks' parts form the batch of one process with R times the batch size.
 
     Args:
         rows: N.
@@ -68,7 +68,7 @@ class EpochBatches(Sampler[list[Item]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of epoch ``epoch``; the trainer calls it."""
+        """Set the epoch, which determines the order; the trainer calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class EpochBatches(Sampler[list[Item]]):
             yield [Item(self.epoch, row) for row in part.tolist()]
 
     def batches(self) -> list[NDArray[np.int64]]:
-        """The epoch's batches of all ranks together."""
+        """The batches of an epoch, for all ranks together."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)[: self.rows - self.cut.left_out]
         if self.texts is None:
             return [order[start : start + self.size] for start in range(0, len(order), self.size)]
@@ -88,11 +88,11 @@ class EpochBatches(Sampler[list[Item]]):
 
 
 def _apart(order: NDArray[np.int64], texts: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    """Rows in their order, each into the first batch with room that has none of its texts."""
+    """Rows in order; each goes into the first batch with room that has none of its texts."""
     room = [size] * (len(order) // size) + ([len(order) % size] if len(order) % size else [])
     held: list[set[int]] = [set() for _ in room]
     batches: list[list[int]] = [[] for _ in room]
-    first = 0  # the batches before it are full
+    first = 0  # all earlier batches are full
     for row in order.tolist():
         while len(batches[first]) == room[first]:
             first += 1
@@ -106,7 +106,7 @@ def _apart(order: NDArray[np.int64], texts: NDArray[np.int64], size: int) -> lis
 
 
 def numbered(columns: list[list[str]]) -> NDArray[np.int64]:
-    """Texts as numbers, equal texts as the same one, over all columns: (N, V)."""
+    """Texts as numbers, equal for equal texts, over all columns: (N, V)."""
     number: dict[str, int] = {}
     for text in itertools.chain.from_iterable(columns):
         number.setdefault(text, len(number))

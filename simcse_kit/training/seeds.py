@@ -1,4 +1,4 @@
-"""The same run under several seeds: what its result owes to chance."""
+"""One run under several seeds: how much of its result is chance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUMMARY = "seeds.json"
 
 
 class SeedsResult(NamedTuple):
-    """Runs of one setting, and what their scores say; nan where there is no score (of the spread: one run only)."""
+    """Runs of one setting with statistics of their scores; nan without a score (spread: also with one run)."""
 
     runs: dict[int, TrainResult]  # by seed
     mean: float
@@ -34,7 +34,7 @@ class SeedsResult(NamedTuple):
     best_seed: int | None  # highest score; None without evaluation data
 
     def to_dataframe(self) -> pd.DataFrame:
-        """A row for each seed."""
+        """One row per seed."""
         import pandas as pd
 
         return pd.DataFrame(self._records())
@@ -51,16 +51,16 @@ class SeedsResult(NamedTuple):
 def train_seeds(
     mode: str, data: TrainData, output_dir: str | Path, seeds: Sequence[int], **settings: Any
 ) -> SeedsResult:
-    """Train once a seed, into ``output_dir/seed-N``, and write ``seeds.json`` there.
+    """Train once per seed, into ``output_dir/seed-N``, and write ``seeds.json`` there.
 
-    ``mode`` and the rest as for `train_unsup` and `train_sup`; with ``resume``, runs go on that have begun, and those
-    that have not start.
+    ``mode`` and other arguments as for `train_unsup` and `train_sup`. With ``resume``, started runs continue and
+    missing ones start.
     """
     check_known(settings, "train_seeds")
     if len(set(seeds)) != len(seeds) or not seeds:
         raise TrainingError(f"seeds must be different numbers; got {', '.join(map(str, seeds)) or 'none'}")
     if settings.get("seed") is not None:
-        raise TrainingError("give seed or seeds, not both")
+        raise TrainingError("give either seed or seeds")
     for seed in seeds:
         begun = (Path(output_dir) / f"seed-{seed}" / RUN_RECORD).is_file()
         check_output(
@@ -78,14 +78,14 @@ def train_seeds(
     result = summarise(runs)
     if world().rank == 0:
         write_json(folder / SUMMARY, _summary(result))
-    from simcse_kit.distributed import barrier  # torch is in memory by now
+    from simcse_kit.distributed import barrier  # torch is already imported
 
     barrier()
     return result
 
 
 def seed_models(folder: str | Path) -> list[Path]:
-    """The models of a folder that `train_seeds` wrote, in the order of their seeds; none where it is another one."""
+    """The models in a folder written by `train_seeds`, in the order of their seeds; empty for another folder."""
     summary = Path(folder) / SUMMARY
     if not summary.is_file():
         return []

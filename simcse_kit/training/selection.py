@@ -1,4 +1,4 @@
-"""How checkpoints are ranked: by scored pairs, or by held-out sentences alone."""
+"""Ranking of checkpoints: by scored pairs, or by held-out sentences without labels."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ from simcse_kit.model import SimCSE
 from simcse_kit.training.randomness import RandomState
 from simcse_kit.types import ScoredPairs
 
-HELD_OUT_AT_MOST = 1000  # sentences; a tenth of the data where that is less
+HELD_OUT_AT_MOST = 1000  # most held-out sentences; a tenth of the data if that is less
 _FEWEST = 50
-_SEED = 0  # of the choice, and of the dropout masks: the same for every checkpoint
+_SEED = 0  # seed of the choice and of the dropout masks: the same for every checkpoint
 
 Score = Callable[[], dict[str, float]]
 
 
 class Split(NamedTuple):
-    """Rows to train on, and sentences that are kept from training to rank checkpoints by."""
+    """Rows to train on, and held-out sentences that rank checkpoints."""
 
     train: list[int]
     held_out: list[str]
 
 
 def hold_out(data: TextData) -> Split:
-    """A tenth of the distinct sentences (first cells), `HELD_OUT_AT_MOST` at most; every row with one of them is left
-    out of training. The same for every seed of a run: their scores are compared. Fewer than 50 are a `TrainingError`.
+    """Holds out a tenth of the distinct sentences (first cells), at most `HELD_OUT_AT_MOST`. Training leaves out every
+    row with one of them. The choice is the same for every seed of a run, because their scores are compared. Fewer than
+    50 raise a `TrainingError`.
     """
     distinct = list(dict.fromkeys(data.column(0)))
     count = min(HELD_OUT_AT_MOST, len(distinct) // 10)
     if count < _FEWEST:
         raise TrainingError(
             f"{data.source} holds {len(distinct)} distinct sentences; select dropout-twins holds out a tenth of "
-            f"them and needs {10 * _FEWEST}. Give --eval-data, or --select last"
+            f"them and needs {10 * _FEWEST}. Use --eval-data or --select last"
         )
     chosen = np.random.default_rng(_SEED).choice(len(distinct), count, replace=False)
     held_out = [distinct[i] for i in sorted(chosen.tolist())]
@@ -54,7 +55,7 @@ def hold_out(data: TextData) -> Split:
 
 
 def pairs_scorer(model: SimCSE, pairs: ScoredPairs) -> Score:
-    """Spearman x 100, alignment and uniformity of the model on scored pairs, sentences in full length."""
+    """Spearman x 100, alignment and uniformity of the model on scored pairs, with full-length sentences."""
     encode = model.encoder_fn(batch_size=128)
 
     def score() -> dict[str, float]:
@@ -72,13 +73,13 @@ def pairs_scorer(model: SimCSE, pairs: ScoredPairs) -> Score:
 
 
 def dropout_twins_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> Score:
-    """How well two dropout views of held-out sentences find each other; ``label_free`` ranks checkpoints by it, higher
-    first. It says nothing about search: training optimises it.
+    """How well two dropout views of held-out sentences find each other. ``label_free`` ranks checkpoints, higher first.
+    It does not measure search, because training optimises it.
 
     Two passes with dropout make a pair of views of each of N sentences. ``label_free`` is minus the contrastive loss
-    with all N as candidates (a constant less in a random model: 0 is chance, log N is the most); ``twin_retrieval`` the
-    percentage of first views whose nearest second view is their own; ``twin_alignment`` and ``label_free_uniformity``
-    are those of Wang & Isola (2020), of the two views and of the sentences without dropout.
+    with all N as candidates, plus a constant: 0 is chance, log N the maximum. ``twin_retrieval`` is the percentage of
+    first views whose nearest second view is their own. ``twin_alignment`` and ``label_free_uniformity`` are those of
+    Wang & Isola (2020), of the two views and of the sentences without dropout.
     """
 
     def score() -> dict[str, float]:
@@ -96,17 +97,17 @@ def dropout_twins_scorer(model: SimCSE, sentences: Sequence[str], max_seq_length
 
 
 def check_dropout_twins(model: SimCSE, sentences: Sequence[str], max_seq_length: int) -> None:
-    """Without dropout every sentence's views are the same, and the score would reward nothing but spread."""
+    """Check that dropout is on: without it all views are equal, and the score would reward only spread."""
     first, second = (_with_dropout(model, sentences[:8], max_seq_length, _SEED + i) for i in range(2))
     if torch.equal(first, second):
         raise TrainingError(
-            "select dropout-twins distinguishes checkpoints by pairs of dropout masks, and dropout is 0 in this "
-            "backbone: give --eval-data, --select last, or --dropout 0.1"
+            "select dropout-twins compares dropout views, but dropout is 0 in this backbone: use --eval-data, "
+            "--select last, or --dropout 0.1"
         )
 
 
 def _with_dropout(model: SimCSE, sentences: Sequence[str], max_seq_length: int, seed: int) -> Tensor:
-    """Vectors with dropout on, (N, D) on the CPU; the random generators are left as they were."""
+    """Vectors with dropout on, (N, D) on the CPU; restores the random generators."""
     prompt = model.default_prompt()
     tokens = model.tokenize([prompt + text for text in sentences], max_seq_length=max_seq_length)
     device, encoder = model.device, model.encoder

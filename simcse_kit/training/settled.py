@@ -1,4 +1,4 @@
-"""What the settings of a run decide by themselves, before a text is read or a model loaded."""
+"""Decisions that need only the settings of a run, before a text is read or a model loaded."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from simcse_kit.training.recipes import mode_defaults
 from simcse_kit.training.record import run_of
 from simcse_kit.training.settings import TrainSettings
 
-_COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, the compiler takes a minute
+_COMPILED_STEPS = 2000  # a compiled step is faster by milliseconds, but compiling takes a minute
 
 
 class Settled(NamedTuple):
-    """Settings that have passed their checks, and where the run steps."""
+    """Settings that have passed their checks, with device and folder of the run."""
 
     config: TrainConfig
-    given: TrainSettings  # as the caller gave them: how data and models are read
+    given: TrainSettings  # given by the caller: how data and models are read
     target: Path  # as the caller named it
-    output_dir: Path  # where the run works, see `folder_of_run`
+    output_dir: Path  # working folder of the run, see `folder_of_run`
     resume: bool
     overwrite: bool
     world: World
-    sharded: bool  # under FSDP
+    sharded: bool  # uses FSDP
     device: torch.device
     bf16: bool
-    default_pooling: str  # where neither the settings nor the model name one
+    default_pooling: str  # default if neither the settings nor the model name a pooling
 
 
 def settle(
     mode: str, output_dir: Path, given: TrainSettings, expected: dict[str, Any] | None, *, labelled: bool = False
 ) -> Settled:
-    """Check settings, output folder and device; ``expected`` is the record of a run to repeat, ``labelled`` as in
+    """Check settings, output folder and device. ``expected``: the record of a run to repeat; ``labelled`` as in
     `make_config`.
     """
     config = make_config(mode, given, labelled=labelled)
@@ -72,11 +72,11 @@ def settle(
 
 
 def _device(asked: str | None, here: World) -> torch.device:
-    """The device asked for; of several processes each takes the accelerator of its own number."""
+    """The requested device. With several processes each takes the accelerator of its own rank."""
     device = pick_device(asked)
     if here.size > 1 and device.index is not None:
         raise TrainingError(
-            f"each of the {here.size} processes has a device of its own: name it {device.type}, not {device}"
+            f"each of the {here.size} processes has its own device: name it {device.type}, not {device}"
         )
     if here.size > 1 and device.type != "cpu" and device.index is None:
         return pick_device(f"{device.type}:{here.local_rank}")
@@ -84,8 +84,8 @@ def _device(asked: str | None, here: World) -> torch.device:
 
 
 def _uses_bf16(asked: bool | None, device: torch.device, earlier: dict[str, Any] | None) -> bool:
-    """Whether to train in bf16: as asked, else as the run that is repeated or resumed did, else where the processor or
-    the accelerator multiplies in it.
+    """Whether to train in bf16: as requested, else as in the run that is repeated or resumed, else if the hardware
+    multiplies in bf16.
     """
     if asked is not None:
         return asked
@@ -95,12 +95,14 @@ def _uses_bf16(asked: bool | None, device: torch.device, earlier: dict[str, Any]
 
 
 def compiles(config: TrainConfig, device: torch.device, steps: int) -> bool:
-    """Whether steps go through ``torch.compile``: as asked, else where there are enough to pay for it."""
+    """Whether steps use ``torch.compile``: as requested, else if there are enough steps to pay for it."""
     if config.torch_compile is not None:
         if config.torch_compile and device.type == "cpu":
-            raise TrainingError("torch_compile is for accelerators: the CPU's own shortcuts cannot be compiled")
+            raise TrainingError(
+                "torch_compile needs an accelerator: the CPU speed-ups of this package cannot be compiled"
+            )
         return config.torch_compile
     if device.type != "cuda" or steps <= _COMPILED_STEPS:
         return False
-    alone = world().size == 1 and not sharded()  # DDP compiles in a way of its own, which was never tried here
-    return alone and not config.embeds_twice  # compiled dropout cannot be drawn again
+    alone = world().size == 1 and not sharded()  # DDP compiles differently, which is not tested here
+    return alone and not config.embeds_twice  # compiled dropout cannot be repeated

@@ -1,4 +1,4 @@
-"""FSDP2 (Zhao et al., 2023): each process holds a part of the weights, of their gradients and of Adam's moments."""
+"""FSDP2 (Zhao et al., 2023): each process holds a shard of the weights, gradients and Adam moments."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ _SCHEDULER = "scheduler.pt"  # the trainer's name for it
 
 
 class EvenBatches(EpochBatches):
-    """Every rank's part of a batch has as many rows: each forward pass gathers weights, so all run as many.
+    """Gives every rank equally many rows of a batch: each forward pass gathers weights, so all ranks must run equally
+    many.
 
-    Where the last batch of an epoch cannot be divided, fewer rows than there are ranks are left out.
+    If the last batch of an epoch cannot be divided evenly, fewer rows than there are ranks are left out.
     """
 
     def batches(self) -> list[NDArray[np.int64]]:
-        """The epoch's batches of all ranks together."""
+        """The batches of an epoch, for all ranks together."""
         return [batch[: len(batch) - len(batch) % self.ranks] for batch in super().batches()]
 
 
 class ShardedTrainer(ContrastiveTrainer):
-    """A `ContrastiveTrainer` whose ranks meet wherever whole weights are needed: to encode, to save, to load.
+    """A `ContrastiveTrainer` whose ranks synchronise whenever full weights are needed: to encode, save or load.
 
-    Rank 0 keeps a copy of the encoder on the CPU; the weights are gathered into it to be written.
+    Rank 0 keeps a copy of the encoder on the CPU; weights are gathered into it before saving.
     """
 
     epoch_batches = EvenBatches
@@ -66,12 +67,12 @@ class ShardedTrainer(ContrastiveTrainer):
         return prepared
 
     def _no_sync(self, model: nn.Module) -> AbstractContextManager[Any]:
-        return nullcontext()  # gradients kept back would be whole ones
+        return nullcontext()  # unsynchronised gradients would be full-sized
 
     def _scores(self) -> dict[str, float]:
-        """Every rank encodes the same sentences.
+        """Encode the same sentences on every rank.
 
-        Not in inference mode, as `SimCSE.encode` does: weights gathered there could not be trained with afterwards.
+        Does not use inference mode, unlike `SimCSE.encode`: weights gathered in it could not be trained afterwards.
         """
         assert self.score is not None
         objective: Any = self.objective
@@ -83,12 +84,12 @@ class ShardedTrainer(ContrastiveTrainer):
             del objective.encoder.forward
 
     def result(self) -> SimCSE:
-        """The model as it is now, whole on rank 0."""
+        """The current model, complete on rank 0."""
         self._gather(self.accelerator.get_state_dict(self.model))
         return self.saved
 
     def _gather(self, state: dict[str, Tensor]) -> None:
-        """Fill rank 0's copy from the whole state, which no other rank has."""
+        """Fill rank 0's copy from the full state, which only rank 0 has."""
         if self.is_world_process_zero():
             weights = {name.removeprefix(ENCODER): tensor for name, tensor in state.items() if name.startswith(ENCODER)}
             self.saved.encoder.load_state_dict(weights)
@@ -99,7 +100,7 @@ class ShardedTrainer(ContrastiveTrainer):
         super()._save(output_dir, state_dict)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """As the trainer does, without its own copy of the model."""
+        """Like the trainer's method, but without its own copy of the model."""
         plugin = self.accelerator.state.fsdp_plugin
         save_fsdp_optimizer(plugin, self.accelerator, self.optimizer, self.model, output_dir)
         if self.args.should_save:
@@ -116,9 +117,9 @@ class ShardedTrainer(ContrastiveTrainer):
 
 
 def _on_cpu(model: SimCSE) -> SimCSE:
-    """The same model around a copy of its encoder."""
+    """The same model with a copy of its encoder."""
     device = model.device
-    twin = model.with_encoder(copy.deepcopy(model.encoder.cpu()))  # there: the accelerator may have no room for two
+    twin = model.with_encoder(copy.deepcopy(model.encoder.cpu()))  # on the CPU: the accelerator may not fit two
     model.encoder.to(device)
     return twin
 
@@ -128,8 +129,8 @@ def _tell_left_out(rows: int, batch_size: int, ranks: int) -> None:
     left_out = rows - batches.cut.left_out - sum(map(len, batches.batches()))
     if left_out:
         say_once(
-            f"{left_out} of the {rows} rows are left out of each epoch, in its last batch: under FSDP it is divided "
-            f"evenly among the {ranks} processes"
+            f"{left_out} of the {rows} rows are left out of the last batch of each epoch: FSDP divides it "
+            f"evenly among {ranks} processes"
         )
 
 

@@ -1,4 +1,4 @@
-"""Targets that an objective makes from nearest texts: computed once, kept in the run's folder, read again on resume."""
+"""Targets that an objective makes from nearest texts: computed once, stored in the run's folder, reused on resume."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from simcse_kit.types import Vectors
 
 FOLDER = "targets"
 _RECORD, _FILE = "targets.json", "targets.npy"
-_READ = 1 << 13  # texts that are encoded at once
-_COMMITTED = 1 << 18  # vectors in memory, before they go to the disk
-_BLOCK = 1 << 10  # texts whose neighbourhoods are in memory: 80 MiB of 50 neighbours at 384 dimensions
+_READ = 1 << 13  # texts per encoding step
+_COMMITTED = 1 << 18  # most vectors in memory before they are written to the disk
+_BLOCK = 1 << 10  # neighborhoods in memory at a time: 80 MiB with 50 neighbors and 384 dimensions
 
 
 class Targets:
-    """Vectors of M distinct texts (M, D), read by the rows that hold them: ``targets[rows]`` is (b, V, D)."""
+    """Vectors of M distinct texts (M, D), read by row: ``targets[rows]`` is (b, V, D)."""
 
     def __init__(self, vectors: Vectors, texts: NDArray[np.int64]) -> None:
         self.vectors = vectors
-        self.texts = texts  # (N, V): which text each row shows
+        self.texts = texts  # (N, V): number of each row's texts
 
     def __getitem__(self, rows: Sequence[int]) -> Vectors:
         return np.asarray(self.vectors[self.texts[rows]])
 
 
 def targets_mark(texts: Sequence[str], teacher: str, objective: Objective) -> str:
-    """SHA-256 of all that targets depend on; ``teacher`` is a model's fingerprint."""
+    """SHA-256 of everything that determines the targets; ``teacher`` is a model's fingerprint."""
     settings = {field.name: getattr(objective, field.name) for field in fields(objective)}
     digest = hashlib.sha256(json.dumps([OBJECTIVES.path_of(type(objective)), settings, teacher]).encode())
     for text in texts:
@@ -50,7 +50,7 @@ def targets_mark(texts: Sequence[str], teacher: str, objective: Objective) -> st
 
 
 def read_targets(folder: Path, mark: str) -> Vectors | None:
-    """Targets (M, D) that were written for this mark, mapped from the disk; None where there are none."""
+    """Stored targets (M, D) with this fingerprint, mapped from the disk; None if there are none."""
     record = folder / _RECORD
     if not record.is_file() or read_json(record, TrainingError).get("sha256") != mark:
         return None
@@ -66,9 +66,9 @@ def write_targets(
     *,
     show_progress_bar: bool = False,
 ) -> None:
-    """Encode M distinct texts, find each one's nearest in an index, and write what the objective makes of them.
+    """Encode M distinct texts, find the nearest texts of each in an index, and write the objective's targets.
 
-    Memory holds `_COMMITTED` vectors at most, and (M, k) cosines and numbers.
+    Memory holds at most `_COMMITTED` vectors, plus (M, k) cosines and numbers.
     """
     shutil.rmtree(folder, ignore_errors=True)
     with staged_folder(folder) as staging:
@@ -87,7 +87,7 @@ def write_targets(
 
 
 def _indexed(folder: Path, texts: Sequence[str], teacher: SimCSE, *, show_progress_bar: bool) -> Collection:
-    """An index of the texts' vectors alone, numbered from 0."""
+    """An index of the texts' vectors only, numbered from 0."""
     index = Collection(teacher.get_embedding_dimension())
     pending = 0
     with tqdm(total=len(texts), desc="Targets", unit="text", disable=not show_progress_bar) as progress:
@@ -104,16 +104,16 @@ def _indexed(folder: Path, texts: Sequence[str], teacher: SimCSE, *, show_progre
 
 
 class Near(NamedTuple):
-    """The k nearest others of M texts, best first; where there are fewer, number 0 and cosine -inf."""
+    """The k nearest other texts of M texts, best first. Missing ones have number 0 and cosine -inf."""
 
     rows: NDArray[np.int32]  # (M, k)
     scores: NDArray[np.float32]  # (M, k): cosines
-    last: NDArray[np.float32]  # (M,): the cosine of the farthest of them
+    last: NDArray[np.float32]  # (M,): cosine of the farthest of them
     scale: NDArray[np.float32]  # (M,): see `local_scale`
 
     @classmethod
     def of(cls, index: Collection, k: int) -> Near:
-        """Search every row's in the index."""
+        """Search for every row of the index."""
         count = len(index)
         near = cls(
             np.zeros((count, k), np.int32),
@@ -131,7 +131,7 @@ class Near(NamedTuple):
         return near
 
     def around(self, index: Collection, texts: NDArray[np.int64]) -> Neighborhood:
-        """What an objective sees of b texts."""
+        """What an objective receives for b texts."""
         near, scores = self.rows[texts], self.scores[texts]  # (b, k)
         vectors = index.vectors_at(near.ravel().tolist()).reshape(*near.shape, index.dimension)
         vectors[~np.isfinite(scores)] = 0

@@ -15,12 +15,12 @@ from simcse_kit.parts import is_named
 
 
 def teacher_name(name: str) -> str:
-    """The model's own name in ``NAME``, ``NAME:POOLING`` or ``NAME:MODULE:POOLER``."""
+    """The model in ``NAME``, ``NAME:POOLING`` or ``NAME:MODULE:POOLER``."""
     return _parsed(name)[0]
 
 
 def teacher_pooling(name: str) -> str | None:
-    """The pooling in ``NAME:POOLING`` or ``NAME:MODULE:POOLER``; None where the name has none. It imports nothing."""
+    """The pooling in ``NAME:POOLING`` or ``NAME:MODULE:POOLER``; None if there is none. Imports nothing."""
     return _parsed(name)[1]
 
 
@@ -34,7 +34,7 @@ def _parsed(name: str) -> tuple[str, str | None]:
 
 
 def load_teacher(name: str, *, device: str, trust_remote_code: bool = False, local_files_only: bool = False) -> SimCSE:
-    """A model by ``NAME``, ``NAME:POOLING`` or, with a pooling of the user's own, ``NAME:MODULE:POOLER``."""
+    """Load a model by ``NAME``, ``NAME:POOLING`` or, with a user's own pooling, ``NAME:MODULE:POOLER``."""
     model, pooling = _parsed(name)
     try:
         return SimCSE(
@@ -46,7 +46,8 @@ def load_teacher(name: str, *, device: str, trust_remote_code: bool = False, loc
         )
     except ModelError as error:
         raise ModelError(
-            f"teacher {name}: {error} (a teacher's pooling is written NAME:POOLING, one of your own NAME:MODULE:POOLER)"
+            f"teacher {name}: {error} (write a teacher's pooling as NAME:POOLING, your own pooling as "
+            "NAME:MODULE:POOLER)"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""``transformers.Trainer`` with our batches, our score, and checkpoints that are whole or not there."""
+"""``transformers.Trainer`` with our batches, our score, and atomic checkpoints."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ from simcse_kit.training.record import METRICS, read_metrics
 from simcse_kit.training.sampling import EpochBatches
 from simcse_kit.training.selection import Score
 
-_TEMPERATURE_RATE = 1e-2  # of the logarithm; falls to 0 like the others'
-ENCODER = "sentence.encoder."  # before the encoder's names
+_TEMPERATURE_RATE = 1e-2  # learning rate of its logarithm; decays to 0 like the others
+ENCODER = "sentence.encoder."  # prefix of the encoder's names
 _ALSO_LOGGED = ("learning_rate", "grad_norm", "mean_cosine", "effective_rank", "left_out_negatives", "temperature")
 
 
 class _Batches(DataLoader[Any]):
-    """Rows in the batches of an `EpochBatches`, which already knows its rank."""
+    """Gives the rows of the batches of an `EpochBatches`, which already knows its rank."""
 
     def set_epoch(self, epoch: int) -> None:
-        """The trainer calls it."""
+        """The trainer calls this."""
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
 def _leave_signals_alone(worker: int) -> None:
-    """Ctrl-C and SIGTERM reach the whole group of processes: the run ends its step and stops, its worker with it."""
+    """Ignore Ctrl-C and SIGTERM, which reach the whole process group: the run stops the worker after its step."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 class ContrastiveTrainer(Trainer):
-    """Steps a `ContrastiveModel` around the encoder of ``saved``; ``score`` gives the metrics of an evaluation."""
+    """Trains a `ContrastiveModel` around the encoder of ``saved``; ``score`` returns the metrics of an evaluation."""
 
     objective: ContrastiveModel
     epoch_batches = EpochBatches
@@ -93,7 +93,7 @@ class ContrastiveTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        """As the trainer's, but a learned temperature has a rate of its own: it is one number on a scale of its own."""
+        """The trainer's optimizer, with a separate learning rate for a learned temperature."""
         optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
         scale = self.objective.loss.log_scale
         if scale is not None:
@@ -103,10 +103,10 @@ class ContrastiveTrainer(Trainer):
         return optimizer
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Every rank's part of the same batches: nothing is left for accelerate to divide."""
+        """The batches of this rank: accelerate need not divide them."""
         batches = self._batches()
         workers = self.args.dataloader_num_workers
-        if workers:  # which tokenize nothing, but the tokenizer warns of every fork after its first use
+        if workers:  # they do not tokenize, but the tokenizer warns at every fork after its first use
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         return _Batches(
             self.rows,
@@ -126,13 +126,13 @@ class ContrastiveTrainer(Trainer):
         return self.epoch_batches(len(self.rows), config.batch_size, config.seed, texts=texts, **place)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """To the device; pinned memory without waiting for the step before."""
+        """Move to the device; pinned memory is copied without waiting for the previous step."""
         pinned = self.args.dataloader_pin_memory
         moved: dict[str, Any] = send_to_device(inputs, self.args.device, non_blocking=pinned)
         return moved
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """A whole batch at once, or in parts where the run has mini-batches."""
+        """Train on a whole batch, or in parts if the run has mini-batches."""
         if not self.in_parts:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
@@ -151,11 +151,11 @@ class ContrastiveTrainer(Trainer):
         return loss
 
     def _no_sync(self, model: nn.Module) -> AbstractContextManager[Any]:
-        """A context for the parts of a step before its last."""
+        """Context for all parts of a step but the last."""
         return self.accelerator.no_sync(model)  # type: ignore[no-any-return]
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """With the loss, how the last batch's embeddings look; what goes wrong is said."""
+        """Log the loss with measures of the last batch's embeddings, and warn about faults."""
         if self.is_world_process_zero() and self.objective.seen and math.isfinite(logs.get("loss", math.nan)):
             state = health(self.objective.seen)
             logs |= {"mean_cosine": state.mean_cosine, "effective_rank": state.effective_rank}
@@ -169,13 +169,13 @@ class ContrastiveTrainer(Trainer):
         super().log(logs, *args, **kwargs)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if self.state.global_step >= self.state.max_steps:  # a finished run of a fractional number of epochs, resumed
+        if self.state.global_step >= self.state.max_steps:  # a finished run with a fraction of an epoch, resumed
             self.control.should_training_stop = True
             return
         super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
-        """Score the encoder, without the training head, as it would be saved now."""
+        """Score the encoder as it would be saved now, without the training head."""
         found = from_first(self._scores())
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(dict(metrics))
@@ -183,15 +183,15 @@ class ContrastiveTrainer(Trainer):
         return metrics
 
     def _scores(self) -> dict[str, float] | None:
-        """What the first rank finds; the others wait."""
+        """The first rank's result; the others wait."""
         assert self.score is not None
         return self.score() if self.is_world_process_zero() else None
 
     def result(self) -> SimCSE:
-        """The model as it is now, ready to be written by the first rank; every rank calls it."""
+        """The current model, ready to be written by the first rank; every rank must call this."""
         return self.saved
 
-    # Checkpoints: written aside, then renamed
+    # Checkpoints: written elsewhere, then renamed
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         trained: tuple[int, int] = super()._init_training_state(*args, **kwargs)
@@ -199,7 +199,7 @@ class ContrastiveTrainer(Trainer):
         return trained
 
     def _best_checkpoint(self) -> str | None:
-        """Where the best checkpoint lies in this folder, which may have been moved since it was written."""
+        """Path of the best checkpoint in this folder, which may have moved since it was written."""
         best = self.state.best_global_step
         return None if best is None else str(self.run / checkpoint_name(best))
 
@@ -216,9 +216,9 @@ class ContrastiveTrainer(Trainer):
         try:
             with disk_full_named(self.run):
                 super()._save_checkpoint(model, trial)
-                barrier()  # every rank has put its random state there
+                barrier()  # every rank has saved its random state there
                 if self.args.should_save:
-                    self.state.best_model_checkpoint = None  # a place that a moved run would not have
+                    self.state.best_model_checkpoint = None  # an absolute path, wrong after a move
                     self.state.save_to_json(str(staging / name / STATE))
                     seal_checkpoint(staging / name)
                     os.rename(staging / name, self.run / name)
@@ -233,10 +233,10 @@ class ContrastiveTrainer(Trainer):
         barrier()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """A checkpoint is a model folder, with the weights of everything that trains beside the model's."""
+        """A checkpoint is a model folder, plus the other weights that train."""
         import safetensors.torch
 
-        if not self.args.should_save:  # the trainer asks every rank
+        if not self.args.should_save:  # the trainer calls this on every rank
             return
         folder = self.run if output_dir is None else Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -255,7 +255,7 @@ class ContrastiveTrainer(Trainer):
         best = Path(self.state.best_model_checkpoint)
         found = damage(best)
         if found is not None:
-            raise TrainingError(f"{best}, the best checkpoint, is damaged since it was written: {found}")
+            raise TrainingError(f"the best checkpoint, {best}, was damaged after it was written: {found}")
         self._load(best)
 
     def _load(self, checkpoint: Path) -> None:
@@ -272,21 +272,21 @@ class ContrastiveTrainer(Trainer):
 
 
 def check_finite(state: dict[str, Tensor], step: int) -> None:
-    """A run whose weights are no longer numbers has failed, and nothing of it is saved."""
+    """Raise an error if weights are no longer finite; nothing of such a run is saved."""
     if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
         raise diverged(step)
 
 
 def diverged(step: int) -> TrainingError:
-    """The error of a run that is beyond saving."""
+    """The error for a diverged run."""
     return TrainingError(
-        f"the run has diverged: by step {step} its loss or weights are no finite numbers. Lower --learning-rate or "
-        "raise --temperature; the checkpoints before are untouched"
+        f"the run has diverged: at step {step} its loss or weights are not finite. Lower --learning-rate or "
+        "raise --temperature; earlier checkpoints are untouched"
     )
 
 
 def trained(model: ContrastiveModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What a checkpoint has to hold: everything, but the base under LoRA's adapters, which never changes."""
+    """Weights that a checkpoint must hold: all except the frozen base of LoRA's adapters."""
     fixed: set[str] = set()
     if has_lora(model.encoder):
         fixed = {name for name, weight in model.sentence.encoder.named_parameters() if not weight.requires_grad}
@@ -306,7 +306,7 @@ def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def checkpoint_mismatch(checkpoint: Path, lost: list[str], unknown: list[str]) -> TrainingError:
-    """The error of a checkpoint that holds other weights than the run's."""
+    """The error for a checkpoint whose weights do not match the run."""
     return TrainingError(
         f"{checkpoint} does not fit this run: {len(lost)} weights missing, {len(unknown)} unknown, such as "
         f"{[*lost, *unknown][0]}"
@@ -314,7 +314,7 @@ def checkpoint_mismatch(checkpoint: Path, lost: list[str], unknown: list[str]) -
 
 
 class RunCallback(TrainerCallback):
-    """Writes ``metrics.jsonl``, tells the listener, and ends the run after the step in which it was asked to."""
+    """Writes ``metrics.jsonl``, informs the listener, and stops the run after the current step if requested."""
 
     def __init__(self, run: Path, listener: TrainListener, *, seed: int) -> None:
         self.path = run / METRICS
@@ -323,7 +323,7 @@ class RunCallback(TrainerCallback):
         self.stop_asked = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Give each rank its own draws; drop what a killed run logged past the checkpoint that is resumed."""
+        """Give each rank its own random draws; remove log lines after the checkpoint that is resumed."""
         if args.world_size > 1 and state.global_step == 0:
             torch.manual_seed(int(np.random.SeedSequence([self.seed, args.process_index]).generate_state(1)[0]))
         if not state.is_world_process_zero or not self.path.is_file():
@@ -338,7 +338,7 @@ class RunCallback(TrainerCallback):
         os.replace(part, self.path)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Append a line; a run that has diverged ends here."""
+        """Append a line; stops a diverged run."""
         metrics = {key: value for key, value in (logs or {}).items() if key == "loss" or key.startswith("eval_")}
         metrics |= {key: value for key, value in (logs or {}).items() if key in _ALSO_LOGGED}
         if not math.isfinite(metrics.get("loss", 0.0)):
@@ -350,12 +350,12 @@ class RunCallback(TrainerCallback):
         self.listener.logged(state.global_step, metrics)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell the step; after Ctrl-C, save and stop."""
+        """Report the step; after Ctrl-C, save and stop."""
         if state.is_world_process_zero:
             self.listener.stepped(state.global_step, state.max_steps)
-        self.stop_asked = any_rank(self.stop_asked)  # a signal reaches the ranks in different steps
+        self.stop_asked = any_rank(self.stop_asked)  # a signal may reach ranks in different steps
         if self.stop_asked:
             control.should_save = True
             control.should_training_stop = True
         if control.should_save:
-            control.should_log = True  # a logged loss is a mean since the last line: a resumed run has the same means
+            control.should_log = True  # a logged loss is a mean since the last line; a resumed run logs the same means

@@ -1,4 +1,4 @@
-"""A trial before the first step."""
+"""A trial step before the first step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROWS = 4
 
 @contextmanager
 def trial_step(job: Job) -> Iterator[None]:
-    """Inside the context, weights have gradients as after a step of a few sentences; nothing of it stays."""
+    """Inside the context, weights have gradients as after a step on a few sentences. The exit restores everything."""
     objective, device = job.objective, job.model.device
     state = RandomState.now(device)
     group = job.rows.collate([Item(0, row) for row in range(_ROWS)])["groups"][0]

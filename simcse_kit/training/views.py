@@ -1,4 +1,4 @@
-"""From the columns of the data to the views of a row: as they are, augmented, or in a template."""
+"""From the columns of the data to the views of a row: unchanged, augmented, or in a template."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ class Views(NamedTuple):
 
     tables: list[TokenTable]  # V
     augment: list[Augment | None]  # V
-    templates: list[TemplateSpan] | None  # V, where a template's own vector is to be subtracted
+    templates: list[TemplateSpan] | None  # V, if the vector of the bare template is subtracted
 
 
 class TextForm(NamedTuple):
-    """What every text gets on its way to tokens."""
+    """Prompts and lengths that apply to every text before it becomes tokens."""
 
-    prompts: tuple[str, ...]  # before it, one for each view; one alone is for all; "" for none
-    longest: int  # tokens, those of a template included
+    prompts: tuple[str, ...]  # prefix of each view; a single one is for all views; "" for none
+    longest: int  # tokens, including those of a template
 
 
 def text_form(model: SimCSE, config: TrainConfig) -> TextForm:
-    """Give the model's tokenizer the template of the first view, where there is one: it is saved with the model."""
+    """Set the template of the first view in the model's tokenizer, if there is one; it is saved with the model."""
     if config.template is not None:
         set_template(model.tokenizer, config.template)
     prompts = tuple(_prompt(model, name) for name in config.prompts) or (model.default_prompt(),)
     if any(prompts) and not model.settings.include_prompt:
-        raise TrainingError("training a model that leaves its prompts out of the pooling is not supported")
+        raise TrainingError("cannot train a model that leaves its prompts out of the pooling")
     return TextForm(prompts, _longest(model, config))
 
 
 def _prompt(model: SimCSE, name: str) -> str:
     if name not in model.prompts:
         known = ", ".join(model.prompts) or "none"
-        raise TrainingError(f"prompts must be names of prompts that the start model has ({known}); got {name!r}")
+        raise TrainingError(f"prompts must be names of prompts of the start model ({known}); got {name!r}")
     return model.prompts[name]
 
 
 def _longest(model: SimCSE, config: TrainConfig) -> int:
-    """Tokens of a sentence and of the template that the tokenizer has now, no more than the model takes."""
+    """Number of tokens of a sentence with the tokenizer's current template, at most the model's limit."""
     longest = config.max_seq_length + template_length(model.tokenizer)
     return min(longest, model.max_seq_length or longest)
 
 
 def make_views(model: SimCSE, data: TextData, config: TrainConfig, form: TextForm) -> Views:
-    """Every column as tokens, behind the view's prompt; a single column is both views."""
+    """Every column as tokens, after the view's prompt; a single column serves as both views."""
     columns = config.objective.views(data.width)
     if config.objective.view_of_each_prompt:
         columns = columns * len(form.prompts)
     if len(form.prompts) > 1 and data.width == 1 and not config.objective.view_of_each_prompt:
-        raise TrainingError(f"texts alone take one prompt; got {len(form.prompts)}: {', '.join(config.prompts)}")
-    prompts = (*form.prompts, *[form.prompts[-1]] * len(columns))[: len(columns)]  # a negative is as the positive
+        raise TrainingError(f"rows of one text take one prompt; got {len(form.prompts)}: {', '.join(config.prompts)}")
+    prompts = (*form.prompts, *[form.prompts[-1]] * len(columns))[: len(columns)]  # same prompt as the positive
     tables: list[TokenTable] = []
     shown = list(zip(columns, prompts, strict=True))
     for view, (column, prompt) in enumerate(shown):
@@ -79,7 +79,7 @@ def make_views(model: SimCSE, data: TextData, config: TrainConfig, form: TextFor
 
 
 def _second(model: SimCSE, column: list[str], first: TokenTable, config: TrainConfig, prompt: str) -> TokenTable:
-    """The other view of a sentence: the same tokens, or those in the second template."""
+    """The second view of a sentence: the same tokens, or the sentence in the second template."""
     if config.second_template is None:
         return first
     with using_template(model.tokenizer, config.second_template):
@@ -91,7 +91,7 @@ def _tokenized(model: SimCSE, texts: Sequence[str], prompt: str, longest: int) -
 
 
 def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]:
-    """What stands around the sentences of each view, a template or special tokens alone."""
+    """Tokens around the sentences of each view: a template, or only special tokens."""
     spans = [template_span(model.tokenizer)] * views
     if config.second_template is not None:
         with using_template(model.tokenizer, config.second_template):
@@ -100,8 +100,8 @@ def _spans(model: SimCSE, config: TrainConfig, views: int) -> list[TemplateSpan]
 
 
 def _augmentations(model: SimCSE, config: TrainConfig, views: int) -> list[Augment | None]:
-    """For the views that the objective augments."""
-    steps = [one for one in map(AUGMENTATIONS.get, config.augmentation) if one.apply]  # others are the encoder's
+    """For views that the objective augments."""
+    steps = [one for one in map(AUGMENTATIONS.get, config.augmentation) if one.apply]  # others belong to the encoder
     if not steps:
         return [None] * views
     words, longest = vocabulary(model.tokenizer), model.max_seq_length or 10**6
@@ -122,8 +122,8 @@ def _augmented(
     span: TemplateSpan,
     longest: int,
 ) -> TokenIds:
-    """One augmentation after the other of what stands in the template (between CLS and SEP); a sentence that grows past
-    the model's length loses its last words.
+    """Apply augmentations in turn to the tokens inside the template (between CLS and SEP). A sentence that exceeds the
+    model's length loses its last words.
     """
     end = len(row) - span.suffix
     inside = row[span.prefix : end]

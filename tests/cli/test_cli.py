@@ -66,7 +66,7 @@ def test_train_eval_index_search(
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     assert "each sentence sees 7 negatives" in trained.stderr
-    assert "cls_before_pooler (the default); in training a dense + tanh head" in trained.stderr
+    assert "cls_before_pooler (the default); in training: a dense + tanh head" in trained.stderr
     assert f"model saved in {model}" in trained.stdout
 
     results = tmp_path / "scores.json"
@@ -103,8 +103,8 @@ def test_selection_by_dropout_twins_says_that_it_is_not_search(
     for done in (one, two):
         assert done.exit_code == 0, done.output
         said = " ".join(done.output.split())
-        assert "how well two dropout views of 52 held-out sentences find each other, not search" in said  # before
-        assert "how well two dropout views of held-out sentences find each other, which is not search" in said  # after
+        assert "how well two dropout views of 52 held-out sentences find each other; no measure of search" in said  # before
+        assert "how well two dropout views of held-out sentences find each other; this does not measure search" in said
 
 
 def test_a_start_model_that_is_saved_is_said(
@@ -123,7 +123,7 @@ def test_a_start_model_that_is_saved_is_said(
     one = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "one", *given)
     two = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "two", *given, "--seeds", "1,2")
     for done, line in (
-        (one, "the start model is saved: no checkpoint scored higher than its 100.00"),
+        (one, "the start model is saved: no checkpoint scored above its 100.00"),
         (two, "the start model is saved where no checkpoint scored higher: seed 1, 2"),
     ):
         assert done.exit_code == 0, done.output
@@ -201,8 +201,8 @@ def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Pa
         (("train", "unsup", "empty.txt", "--model", "x", "--output-dir", "out"), "empty.txt"),
         (("train", "sup", "broken.csv", "--model", "x", "--output-dir", "out"), "broken.csv, line 3: expected"),
         (("train", "unsup", "few.txt", "--model", "x", "--output-dir", "out"), "fewer than one batch of 64"),
-        (("train", "unsup", "few.txt", "--output-dir", "out"), "name the model to start from"),
-        (("train", "unsup", "few.txt", "--recipe", "nonsense", "--output-dir", "out"), "recipe of train unsup must be"),
+        (("train", "unsup", "few.txt", "--output-dir", "out"), "name the start model"),
+        (("train", "unsup", "few.txt", "--recipe", "nonsense", "--output-dir", "out"), "recipe for train unsup must be"),
         (("train", "unsup", "few.txt", "--model", "x", "--batch-size", "1", "--output-dir", "out"), "at least 2"),
         (("search", "no-index", "query"), "no-index does not exist"),
         (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 distinct texts"),
@@ -242,7 +242,7 @@ def test_ctrl_c_keeps_a_checkpoint(tmp_path: Path, tiny_model: Callable[[str], P
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "--resume goes on from there" in errors
+    assert "Repeat the command with --resume to continue" in errors
     assert len(list(model.glob("checkpoint-*"))) == 1
     assert not (model / "model.safetensors").exists()
 

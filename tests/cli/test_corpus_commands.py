@@ -76,10 +76,10 @@ def test_clusters_have_keywords_and_a_cross_table(index: Path, tmp_path: Path) -
 def test_a_number_of_clusters_that_is_none_is_a_usage_error(index: Path, number: str) -> None:
     done = run("cluster", index, "--clusters", number)
     assert done.returncode == 2
-    assert f"a number from 1 on, or auto; got '{number}'" in " ".join(done.stderr.split())
+    assert f"a whole number from 1, or auto; got '{number}'" in " ".join(done.stderr.split())
 
 
 def test_a_field_that_no_sentence_has_is_an_error(index: Path) -> None:
     done = run("cluster", index, "-k", 2, "--cross-tab", "knd")
     assert done.returncode == 1
-    assert "the cross table is by 'knd', a field that no sentence of this index has" in " ".join(done.stderr.split())
+    assert "--cross-tab counts 'knd', a field that no sentence of this index has" in " ".join(done.stderr.split())

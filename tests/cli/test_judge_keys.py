@@ -80,7 +80,7 @@ def test_digits_mark_and_enter_goes_on(judge: Judge, tmp_path: Path) -> None:
     judged = list(read_judgements(tmp_path / "judged").queries.values())
     assert [query.state for query in judged] == ["judged", "judged", "skipped", "open"]
     assert [len(query.relevant) for query in judged] == [2, 1, 0, 0]
-    assert "texts drawn by chance are the queries" in done.stderr
+    assert "random texts are the queries" in done.stderr
     assert "2 queries judged, 1 skipped" in done.stdout
     assert "nDCG@5 × 100: bert" in done.stdout
     assert re.search(r"difference [+-]\d+\.\d, 95 % interval -\d+\.\d to \+\d+\.\d", done.stdout)

@@ -51,4 +51,4 @@ def test_a_report_writes_its_pictures_for_a_paper(tmp_path: Path, tiny_model: Ca
     files = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert "spectrum.pdf" in files
     assert len(files) == 2 * len({Path(name).stem for name in files})
-    assert f"wrote {len(files) // 2} pictures into" in done.stderr
+    assert f"wrote {len(files) // 2} figures to" in done.stderr

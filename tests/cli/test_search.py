@@ -71,7 +71,7 @@ def test_options_of_reranking_that_mean_nothing_are_errors(index: Path, cross: P
         assert done.returncode == 1
         return " ".join(done.stderr.split())
 
-    assert "--candidates is for --rerank" in error("--candidates", 8)
+    assert "--candidates needs --rerank" in error("--candidates", 8)
     assert "candidates must be at least the 5 hits" in error("--rerank", cross, "--candidates", 4)
     assert "is a sentence encoder" in error("--rerank", model_folder)
 
@@ -108,7 +108,7 @@ def test_without_a_query_a_terminal_gets_a_usage_error() -> None:
     os.close(terminal)
     os.close(its_other_end)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "send queries to standard input, one a line" in " ".join(done.stderr.split())
+    assert "send queries to standard input, one per line" in " ".join(done.stderr.split())
 
 
 @pytest.mark.slow

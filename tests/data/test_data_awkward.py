@@ -28,14 +28,14 @@ def test_a_mark_in_mid_file_is_no_text(write: Write, name: str) -> None:
 def test_files_that_were_joined_have_their_header_once(write: Write) -> None:
     part = MARK + '"text","n"\n"One, two.","1"\n'
     path = write("a.csv", part + part)
-    with pytest.warns(Notice, match=r"a\.csv, line 3: the header again"):
+    with pytest.warns(Notice, match=r"a\.csv, line 3: left out a repeated header"):
         assert sentences(path) == ["One, two.", "One, two."]
     assert read_labelled(write("a.tsv", "text\tlabel\na\tb\n" * 2)).texts == ["a", "a"]
     assert sentences(write("b.csv", "a b\nc\na b\n"), header=False) == ["a b", "c", "a b"]
 
 
 def test_a_mark_in_mid_line_is_left_out_and_said(write: Write) -> None:
-    with pytest.warns(Notice, match=r"a\.txt, line 2: a byte-order mark in mid-line"):
+    with pytest.warns(Notice, match=r"a\.txt, line 2: dropped a byte-order mark inside the line"):
         assert sentences(write("a.txt", f"One.\nTwo.{MARK}Three.\n")) == ["One.", "Two.Three."]
 
 
@@ -50,7 +50,7 @@ CARRIAGE = {
 
 @pytest.mark.parametrize("name", CARRIAGE)
 def test_carriage_returns_alone_end_lines(write: Write, name: str) -> None:
-    with pytest.warns(Notice, match="lines end with a carriage return alone"):
+    with pytest.warns(Notice, match="lines end with a carriage return only"):
         assert sentences(write(name, CARRIAGE[name][0])) == ["One, two.", "Three.", "Four."]
 
 
@@ -98,7 +98,7 @@ def test_a_gzip_bomb_of_one_line_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("|", "vertical bars"), ("\t", "tabs")])
 def test_other_delimiters_of_csv_are_found_and_said(write: Write, sign: str, name: str) -> None:
     table = f"id{sign}text\r\n1{sign}One house.\r\n2{sign}Two houses, one car.\r\n"
-    with pytest.warns(Notice, match=rf"a\.csv: {name} separate the cells"):
+    with pytest.warns(Notice, match=rf"a\.csv: the first lines are separated by {name}"):
         assert sentences(write("a.csv", table)) == ["One house.", "Two houses, one car."]
     assert sentences(write("b.csv.gz", table), columns=["id"]) == ["1", "2"]
     with pytest.raises(DataError, match=r"line 1: found 2 columns \('1, One house\.'\)"):
@@ -124,14 +124,14 @@ def test_quoted_cells_and_long_records_show_the_delimiter(write: Write) -> None:
 
 
 def test_two_delimiters_that_both_fit_are_refused(write: Write) -> None:
-    with pytest.raises(DataError, match=r"a\.csv, line 1: commas and semicolons both .*sep="):
+    with pytest.raises(DataError, match=r"a\.csv, line 1: both commas and semicolons .*sep="):
         read_examples(write("a.csv", "1;Well, one.\n2;Well, two.\n"))
     with pytest.raises(DataError, match=r"line 2: found 2 columns \('1, Well, one\.'\)"):
         sentences(write("a.csv", "sep=;\n1;Well, one.\n2;Well, two.\n"))
 
 
 def test_semicolons_in_a_tab_file_are_refused(write: Write) -> None:
-    with pytest.raises(DataError, match=r"a\.tsv, line 1: semicolons separate the cells, and no tab .*\.csv"):
+    with pytest.raises(DataError, match=r"a\.tsv, line 1: the cells are separated by semicolons, not by tabs .*\.csv"):
         sentences(write("a.tsv", "1;One house is.\n2;Two houses are.\n"))
     assert sentences(write("a.tsv", "One house; two.\nThree.\n")) == ["One house; two.", "Three."]
     assert sentences(write("a.txt", "1;One.\n2;Two.\n")) == ["1;One.", "2;Two."]

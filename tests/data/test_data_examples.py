@@ -54,8 +54,8 @@ def test_a_header_without_known_names_asks_for_columns(write: Write) -> None:
 
 
 WAYS = (
-    "--objective cosent{0} learns from scored pairs; --positives-only{0} takes the rows with the highest label; {1} "
-    "to take every row as a positive"
+    "--objective cosent{0} learns from scored pairs; --positives-only{0} keeps the rows with the highest label; {1} "
+    "to use every row as a positive"
 )
 
 
@@ -99,7 +99,7 @@ def test_a_third_column_of_labels_is_refused(write: Write, values: list[str]) ->
     path = write("a.tsv", "".join("\t".join(row) + "\n" for row in rows))
     for source in (path, rows):
         with pytest.raises(
-            DataError, match=r"(line|row) 1: column 3 .*, a label, .*: the first row is 'What is 0\?, Which"
+            DataError, match=r"(line|row) 1: column 3 .*: probably a label, .*; the first row is 'What is 0\?, Which"
         ) as caught:
             read_examples(source)
         assert str(caught.value).endswith(WAYS.format("", "leave the column out"))
@@ -210,7 +210,7 @@ def test_other_csv_faults(write: Write) -> None:
         ('["a", "b"]', "expected a JSON object or string"),
         ('"bare"', "expected an object with sent0, sent1"),
         ('{"sent0": "a", "sent1": "\\ud83d"}', "half a surrogate pair"),
-        ("[" * 100_000, "JSON that cannot be read"),
+        ("[" * 100_000, "cannot parse JSON"),
     ],
 )
 def test_json_faults(write: Write, line: str, reason: str) -> None:

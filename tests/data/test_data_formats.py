@@ -90,7 +90,7 @@ def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_parquet_that_is_none_or_has_other_columns(write: Write, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet"):
+    with pytest.raises(DataError, match=r"cannot read .*a\.parquet as Parquet"):
         read_sentences(write("a.parquet", "no"))
     path = write_parquet(tmp_path / "b.parquet", {"body": ["a"], "n": [1]})
     with pytest.raises(DataError, match=r"row 1: found the columns body, n; needed: .*--columns"):

@@ -49,7 +49,7 @@ def test_labels_are_names(write: Write) -> None:
     assert read_labelled(path).labels == ["17", "17", "17", "True"]
     for value, shown in ((0.5, "0.5"), ([1], "'1'")):
         path = write("a.jsonl", json.dumps({"text": "x", "label": value}) + "\n")
-        with pytest.raises(DataError, match=rf"a\.jsonl, line 1: expected a class as label.* found {shown}"):
+        with pytest.raises(DataError, match=rf"a\.jsonl, line 1: expected a class label.* found {shown}"):
             read_labelled(path)
 
 
@@ -63,7 +63,7 @@ def test_the_text_column_is_named_or_known_or_the_only_other_one(write: Write, t
     assert read_labelled(write("b.csv", "utterance,intent\nx,a\n"), label_column="intent").texts == ["x"]
     pq.write_table(pa.table({"utterance": ["x"], "intent": [3]}), tmp_path / "b.parquet")
     assert read_labelled(tmp_path / "b.parquet", label_column="intent").labels == ["3"]
-    with pytest.raises(DataError, match="text and label are one column, 'intent'; name two"):
+    with pytest.raises(DataError, match="text and label are the same column, 'intent'; name two columns"):
         read_labelled(table, label_column="intent", text_column="Intent ")
 
 
@@ -79,12 +79,12 @@ def test_the_text_column_is_named_or_known_or_the_only_other_one(write: Write, t
         (
             "a.jsonl",
             '{"body": "It rains.", "title": "x", "label": 3}\n',
-            r"a\.jsonl, line 1: none of the columns, or more than one, is named text, sentence.*; the columns are "
+            r"a\.jsonl, line 1: cannot find the text column: no column, or more than one, is named text, sentence.*; the columns are "
             r"body, title, label; the first row is body: 'It rains\.', title: 'x', label: 3; name columns with",
         ),
-        ("a.txt", "It rains.\n", r"a\.txt has no named columns to pick label from$"),
+        ("a.txt", "It rains.\n", r"a\.txt has no named columns; cannot select label$"),
         ("a.tsv", "text\tlabel\nx\ta\ty\n", r"a\.tsv, line 2: expected 2 columns, found 3"),
-        ("a.tsv", "text\tlabel\nx\t\n\ty\n", r"a\.tsv holds no labelled texts \(1 rows without a text and 1 without"),
+        ("a.tsv", "text\tlabel\nx\t\n\ty\n", r"a\.tsv holds no labelled texts; left out 1 rows without a text and 1 without"),
         ("a.tsv", "", r"a\.tsv holds no labelled texts"),
     ],
 )

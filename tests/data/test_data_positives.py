@@ -28,7 +28,7 @@ POSITIVES = [("a b", "c"), ("f", "g")]
     ],
 )
 def test_rows_with_the_highest_label_are_left(write: Write, name: str, content: str) -> None:
-    with pytest.warns(Notice, match=rf"{name}: 2 of 4 rows have the highest label, (1|4\.5); the others are left out"):
+    with pytest.warns(Notice, match=rf"{name}: kept 2 of 4 rows, those with the highest label \((1|4\.5)\)"):
         data = read_positives(write(name, content))
     assert (data.rows, data.width) == (POSITIVES, 2)
 
@@ -42,7 +42,7 @@ def test_columns_name_both_texts_and_the_label(write: Write) -> None:
 
 
 def test_labels_that_mark_no_positive_are_refused() -> None:
-    with pytest.raises(DataError, match="all 2 rows have the label 0, so none is marked as a positive"):
+    with pytest.raises(DataError, match="all 2 rows have the label 0, so the label marks no positives"):
         read_positives([("a", "b", "0"), ("c", "d", "0")])
     assert read_positives([("a", "b", "1"), ("c", "d", "1")]).rows == [("a", "b"), ("c", "d")]
     with pytest.raises(DataError, match="<memory>, row 2: expected a number as gold score, found 'same'"):

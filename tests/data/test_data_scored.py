@@ -85,7 +85,7 @@ def test_pairs_without_gold_and_blank_rows_are_counted(write: Write) -> None:
         write("a.jsonl", '{"text1": "a", "text2": "b", "score": null}\n{"text1": "c", "text2": "d", "score": "3"}\n')
     )
     assert (pairs.first, pairs.gold.tolist(), pairs.dropped) == (["c"], [3.0], 1)
-    with pytest.raises(DataError, match=r"holds no scored pairs \(1 empty"):
+    with pytest.raises(DataError, match=r"holds no scored pairs; left out 1 empty"):
         read_scored_pairs(write("a.tsv", "a b\tc\t\n"))
 
 

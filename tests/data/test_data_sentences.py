@@ -83,9 +83,9 @@ def test_utf16_is_refused_even_when_skipping(write: Write) -> None:
 
 
 def test_nothing_left(write: Write) -> None:
-    with pytest.raises(DataError, match=r"a\.txt holds no sentences \(2 empty and 0 skipped"):
+    with pytest.raises(DataError, match=r"a\.txt holds no sentences; left out 2 empty and 0 skipped"):
         read_sentences(write("a.txt", "\n  \n"))
-    with pytest.raises(DataError, match=r"holds no sentences \(0 empty and 1 skipped"):
+    with pytest.raises(DataError, match=r"holds no sentences; left out 0 empty and 1 skipped"):
         read_sentences(write("a.txt", b"\xff\n"), skip_bad_rows=True)
     with pytest.raises(DataError, match="holds no sentences"):
         read_sentences(write("a.csv", "text\n"))
@@ -161,7 +161,7 @@ def test_wrong_suffix_and_missing_paths(write: Write, tmp_path: Path) -> None:
         read_sentences(tmp_path / "sentence.txt")
     with pytest.raises(DataError, match=r"does not exist.*hf:NAME"):
         read_sentences(tmp_path / "zzz")
-    with pytest.raises(DataError, match=r"nor does the folder"):
+    with pytest.raises(DataError, match=r"neither does the folder"):
         read_sentences(str(tmp_path / "no" / "a.txt"))
     with pytest.raises(DataError, match="is a folder"):
         read_sentences(tmp_path)
@@ -169,11 +169,11 @@ def test_wrong_suffix_and_missing_paths(write: Write, tmp_path: Path) -> None:
 
 def test_broken_gzip(write: Write, tmp_path: Path) -> None:
     (tmp_path / "a.txt.gz").write_bytes(b"plain text")
-    with pytest.raises(DataError, match=r"a\.txt\.gz: cannot be read: Not a gzipped file"):
+    with pytest.raises(DataError, match=r"cannot read .*a\.txt\.gz: Not a gzipped file"):
         read_sentences(tmp_path / "a.txt.gz")
     whole = write("b.txt.gz", "".join(f"sentence {i}\n" for i in range(5000)))
     whole.write_bytes(whole.read_bytes()[:-2000])
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         read_sentences(whole)
 
 

@@ -148,7 +148,7 @@ def test_a_run_that_was_stopped_goes_on(encode: Callable[..., Any], folder: Path
     encode(folder, corpus, output, load=load, task_rows=20)
     parts = sorted(output.glob("part-*"))
     before = rows(output)
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         encode(folder, corpus, output, load=load, task_rows=20)
     record = output / "_simcse_kit.json"
     record.write_text(record.read_text().replace('"finished": true', '"finished": false'))

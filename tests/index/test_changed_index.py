@@ -101,10 +101,10 @@ def test_reopening_takes_models_from_the_disk_only(
 
     def load(name: str, **how: object) -> SimCSE:
         asked.append(how)
-        raise ModelError("not there")
+        raise ModelError("not found")
 
     monkeypatch.setattr("simcse_kit.index.models.SimCSE.__init__", lambda self, name, **how: load(name, **how))
-    with pytest.raises(SearchIndexError, match=r"its model .* cannot be loaded: not there"):
+    with pytest.raises(SearchIndexError, match=r"its model .* cannot be loaded: not found"):
         opened.reopened()
     (how,) = asked
     assert (how["local_files_only"], how["trust_remote_code"]) == (True, False)

@@ -166,7 +166,7 @@ def test_a_build_that_fails_leaves_nothing(model: SimCSE, tmp_path: Path, store:
         build_index(model, tmp_path / "blank.jsonl", store.place("i"), **store.options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blank.jsonl", "t.csv"]
     build_index(model, tmp_path / "t.csv", store.place("i"), columns=["text"], **store.options)
-    with pytest.raises(SearchIndexError, match="is there already"):
+    with pytest.raises(SearchIndexError, match="already exists"):
         build_index(model, tmp_path / "t.csv", store.place("i"), columns=["text"], **store.options)
     assert len(SentenceIndex.open(store.place("i"), model, **store.options)) == 2
 
@@ -174,7 +174,7 @@ def test_a_build_that_fails_leaves_nothing(model: SimCSE, tmp_path: Path, store:
 def test_a_folder_with_something_else_is_left_alone(model: SimCSE, table: Path, tmp_path: Path) -> None:
     (tmp_path / "i").mkdir()
     (tmp_path / "i" / "mine.txt").write_text("")
-    with pytest.raises(SearchIndexError, match="is there already and not empty"):
+    with pytest.raises(SearchIndexError, match="already exists and not empty"):
         build_index(model, table, tmp_path / "i", columns=["text"])
 
 
@@ -217,7 +217,7 @@ def test_an_index_that_came_meanwhile_stays(
         rename(source, target)
 
     monkeypatch.setattr("simcse_kit.index.build.os.rename", late)
-    with pytest.raises(SearchIndexError, match="is there already and not empty"):
+    with pytest.raises(SearchIndexError, match="already exists and not empty"):
         build_index(model, table, tmp_path / "i", columns=["text"])
     assert len(SentenceIndex.open(tmp_path / "i", model)) == 1
     assert not list(tmp_path.glob(".*"))
@@ -297,23 +297,23 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
     assert "1 deleted from i, which has 40" in run("index", "delete", "i", "k7")
     assert "there is no id 'k7'" in run("index", "delete", "i", "k7", fails=True)
     assert "2 deleted from i" in run("index", "delete", "i", "--filter", '{"year": {"$gte": 2038}}')
-    assert "is not JSON" in run("search", "i", "x", "--filter", "lang=en", fails=True)
+    assert "is not valid JSON" in run("search", "i", "x", "--filter", "lang=en", fails=True)
     found = json.loads(run("search", "i", SENTENCES[4], "--filter", '{"lang": "de"}', "--format", "json", "-k", "50"))
     assert found["hits"][0]["text"] == SENTENCES[4]
     assert {hit["metadata"]["lang"] for hit in found["hits"]} == {"de"}
     info = run("index", "info", "i")
-    assert ("38, 0 deleted" if MILVUS else "38, 3 deleted ones not yet compacted") in info
+    assert ("38, and 0 deleted" if MILVUS else "38, and 3 deleted rows until the next compact") in info
     assert "lang (text), year (integer)" in info
     assert "its fields are: lang (text), year (integer)" in run(
         "search", "i", "x", "--filter", '{"size": 1}', fails=True
     )
-    assert ("Milvus tidies up" if MILVUS else "3 deleted rows removed") in run("index", "compact", "i")
-    assert "is as it was written: 38 sentences" in run("index", "verify", "i")
+    assert ("Milvus compacts" if MILVUS else "3 deleted rows removed") in run("index", "compact", "i")
+    assert "is intact: 38 sentences" in run("index", "verify", "i")
     mined = run("mine", "i", "--threshold", "0.5", "--output", "pairs.jsonl")
     assert "pairs with a cosine of at least 0.5" in mined
     pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(pair["score"] >= 0.5 for pair in pairs)
-    assert "is there already" in run("mine", "i", "--output", "pairs.jsonl", fails=True)
+    assert "already exists" in run("mine", "i", "--output", "pairs.jsonl", fails=True)
     run("cluster", "i", "-k", "4", "--output", "clusters.jsonl")
     assert len((tmp_path / "clusters.jsonl").read_text(encoding="utf-8").splitlines()) == 38
     if MILVUS:

@@ -258,7 +258,7 @@ def test_the_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
     assert "wrote" in run(*runs, "-o", target)
     first = target.read_text(encoding="utf-8")
     assert first.startswith("# Report: plain, hot\n")
-    assert "exists; --overwrite replaces it" in run(*runs, "-o", target)
+    assert "exists; replace it with --overwrite" in run(*runs, "-o", target)
     assert target.read_text(encoding="utf-8") == first
     assert "wrote" in run(runs[0], "-o", target, "--overwrite", "--data", PAIRS, "--suite", "pairs")
     assert target.read_text(encoding="utf-8").startswith("# Report: plain\n")

@@ -68,7 +68,7 @@ def flip(path: Path) -> None:
 def test_a_missing_file(name: str, run: Path, finished: Path, sentences: list[str], settings: dict[str, Any]) -> None:
     """Three of them were resumed from without a word, to another end."""
     (run / "checkpoint-10" / name).unlink()
-    with pytest.warns(Notice, match=rf"checkpoint-10 is damaged: {name} is missing.* goes on from .*checkpoint-9"):
+    with pytest.warns(Notice, match=rf"checkpoint-10 is damaged: {name} is missing.* resumes from .*checkpoint-9"):
         again(run, sentences, settings)
     for same in ("model.safetensors", "checkpoint-10/training.safetensors"):
         assert (run / same).read_bytes() == (finished / same).read_bytes()
@@ -76,7 +76,7 @@ def test_a_missing_file(name: str, run: Path, finished: Path, sentences: list[st
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"), [(cut, r"has \d+ bytes in place of \d+"), (flip, "has another hash than when")]
+    ("spoil", "message"), [(cut, r"has \d+ bytes instead of \d+"), (flip, "has another hash than when")]
 )
 @pytest.mark.parametrize("name", _FILES[:-2])
 def test_a_damaged_file_is_found(spoil: Any, message: str, name: str, run: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_run_of_an_earlier_version_goes_on(
     shutil.rmtree(early / "checkpoint-10")
     with pytest.warns(Notice, match=r"checkpoint-9 has no files.json, which earlier versions did not write") as said:
         again(early, sentences, settings)
-    assert not [notice for notice in said if "not as the run was" in str(notice.message)]
+    assert not [notice for notice in said if "the environment has changed" in str(notice.message)]
     for same in ("model.safetensors", "checkpoint-10/training.safetensors"):
         assert (early / same).read_bytes() == (finished / same).read_bytes()
     assert damage(early / "checkpoint-10") is None
@@ -135,7 +135,7 @@ def test_of_an_earlier_version_other_settings_are_refused(
 def test_none_is_whole(run: Path, sentences: list[str], settings: dict[str, Any]) -> None:
     for step in (9, 10):
         cut(run / f"checkpoint-{step}/optimizer.pt")
-    with pytest.raises(TrainingError, match=r"no checkpoint of .*run can be gone on from: .*checkpoint-10 is damaged"):
+    with pytest.raises(TrainingError, match=r"no usable checkpoint in .*run: .*checkpoint-10 is damaged"):
         again(run, sentences, settings)
 
 
@@ -192,7 +192,7 @@ def test_another_machine_is_said(
     with monkeypatch.context() as patch:
         patch.setattr(record, "machine", lambda: {"processor": "another", "threads": 64})
         with pytest.warns(
-            Notice, match=r"--resume: not as the run was until step 10: .*threads 1 then, 64 now. .*not be bit-equal"
+            Notice, match=r"--resume: the environment has changed since step 10: .*threads 1 before, 64 now. .*not be bit-id"
         ):
             again(run, sentences, settings)
     written = json.loads((run / "run.json").read_text())

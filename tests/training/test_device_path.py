@@ -150,12 +150,12 @@ def test_a_signal_to_the_group_stops_a_run_with_a_worker(bert: Path, sentences: 
 
 @pytest.mark.parametrize("other", [{"mini_batch_size": 8}, {"gradient_checkpointing": True}])
 def test_compiling_does_not_go_with_embedding_twice(other: dict[str, Any]) -> None:
-    with pytest.raises(TrainingError, match="torch_compile does not go with"):
+    with pytest.raises(TrainingError, match="torch_compile cannot be combined with"):
         make_config("unsup", {"model": "m", "torch_compile": True} | other)
 
 
 def test_compiling_is_for_accelerators(bert: Path, sentences: list[str]) -> None:
-    with pytest.raises(TrainingError, match="torch_compile is for accelerators"):
+    with pytest.raises(TrainingError, match="torch_compile needs an accelerator"):
         ready("unsup", sentences, bert, dropout=0.1, torch_compile=True)
     assert not ready("unsup", sentences, bert, dropout=0.1).compiles
 

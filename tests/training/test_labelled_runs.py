@@ -129,8 +129,8 @@ def test_options_that_do_not_fit(classes: LabelledTexts, file: Path, bert: Path,
         assert not (tmp_path / "run").exists()
 
     fails("columns is not of texts with classes: label_column and text_column", file, label_column="x", columns=["a"])
-    fails("label_column and text_column are of a file", classes, label_column="intent")
-    fails("select dropout-twins is for sentences, .* or texts with classes", classes, select="label-free")
+    fails("label_column and text_column are for files", classes, label_column="intent")
+    fails("select dropout-twins works for sentences, .* or labelled texts", classes, select="label-free")
     fails(
         "no column named 'label'; the columns are body, intent, id; .*body: .*--label-",
         file,

@@ -187,6 +187,6 @@ def test_what_cannot_be_meant_is_said(pairs: list[tuple[str, str]], tiny: SimCSE
         prepare_negatives(pairs, out, tiny, range_min=3, range_max=4, num_negatives=2)
     with pytest.raises(DataError, match="one of top, random; got 'best'"):
         prepare_negatives(pairs, out, tiny, sampling_strategy="best")
-    with pytest.raises(DataError, match="has hard negatives already"):
+    with pytest.raises(DataError, match="already has hard negatives"):
         prepare_negatives([("A.", "B.", "C.")], out, tiny)
     assert not out.exists()

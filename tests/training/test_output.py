@@ -57,7 +57,7 @@ def test_a_second_run_is_refused_while_the_first_lives(bert: Path, sentences: li
 
     train_unsup(sentences, run, model=bert, listener=At(3, second), **SMALL)
     assert len(said) == 3
-    with pytest.raises(TrainingError, match="is not empty; --resume"):
+    with pytest.raises(TrainingError, match="is not empty; use --resume"):
         train_unsup(sentences, run, model=bert, **SMALL)
     assert not list(run.glob(".*"))
 
@@ -106,7 +106,7 @@ def test_overwriting_leaves_the_earlier_run_until_the_new_one_is_ready(
         train_unsup(sentences, run, overwrite=True, listener=At(3, stop), **other)
     found = content(run)
     assert {name: text for name, text in found.items() if not name.startswith(".running")} == before
-    with pytest.raises(TrainingError, match="is not empty; --resume"):
+    with pytest.raises(TrainingError, match="is not empty; use --resume"):
         train_unsup(sentences, run, **other)
     result = train_unsup(sentences, run, resume=True, **other)
     assert result.output_dir == run

@@ -80,14 +80,14 @@ def test_what_has_changed_since_is_refused(
     record.write_text(json.dumps(said | {"processes": 2}))
     refused("the run had 2 processes, now there are 1: start as many with torchrun")
     record.write_text(json.dumps({"arguments": {"mode": "unsup"}}))
-    refused("is no run.json of this version")
+    refused("is not a run.json of this version")
     record.write_text(json.dumps(said))
     lines = corpus.read_text()
     corpus.write_text(lines.replace("cat", "dog"))
     refused("--repeat: data has changed since the run: 40 rows")
     corpus.write_text(lines)
     record.write_text(json.dumps(said | {"versions": said["versions"] | {"torch": "1.0"}}))
-    with pytest.warns(Notice, match=r"other versions than the run's, .*torch 1\.0 then"):
+    with pytest.warns(Notice, match=r"versions differ from the run's, .*torch 1\.0 then"):
         repeat_run(record, tmp_path / "two")
 
     train_unsup(sentences, tmp_path / "memory", model=bert, eval_data=pairs, **FAST)

@@ -210,7 +210,7 @@ def test_a_cpu(bert: Path, tmp_path: Path) -> None:
     line += ["--batch-size", "4", "--device", "cpu", "--output-dir", str(tmp_path / "run")]
     done = subprocess.run(line, capture_output=True, text=True, env=os.environ | ON_CPU, timeout=240)
     assert done.returncode != 0
-    assert "FSDP needs an accelerator for each process" in " ".join((done.stdout + done.stderr).split())
+    assert "FSDP needs one accelerator per process" in " ".join((done.stdout + done.stderr).split())
     assert not (tmp_path / "run").exists()
 
 
@@ -246,7 +246,7 @@ def test_settings_without_fsdp(setting: dict[str, Any], monkeypatch: pytest.Monk
     check_sharding(config, torch.device("cuda"))
     for name, fits in ENVIRONMENT.items():
         monkeypatch.setenv(name, fits)
-    with pytest.raises(TrainingError, match=f"^{next(iter(setting))} is not supported under FSDP"):
+    with pytest.raises(TrainingError, match=f"^{next(iter(setting))} is not supported with FSDP"):
         check_sharding(config, torch.device("cuda"))
 
 

@@ -45,7 +45,7 @@ def test_a_resumed_run_is_mixed_with_the_start_and_not_with_its_checkpoint(
 
 def test_what_is_scored_is_what_is_saved(bert: Path, sentences: list[str], tmp_path: Path) -> None:
     pairs = ScoredPairs(sentences[:6], sentences[6:12], torch.arange(6.0).numpy(), "pairs")
-    with pytest.raises(TrainingError, match="no score chose what is saved: give it with select last"):
+    with pytest.raises(TrainingError, match="no score can select them: use it with select last"):
         train_unsup(sentences, tmp_path / "run", model=bert, start_share=0.5, eval_data=pairs, **SMALL)
     assert not (tmp_path / "run").exists()
     train_unsup(sentences, tmp_path / "run", model=bert, start_share=0.5, eval_data=pairs, select="last", **SMALL)

@@ -58,7 +58,7 @@ def test_a_teacher_with_a_pooling_of_one_s_own(
     assert teacher.pooling == own
     first = SimCSE(tiny_model("bert"), pooling="cls_before_pooler", device="cpu")
     np.testing.assert_allclose(teacher.encode(sentences), first.encode(sentences), atol=1e-6)
-    with pytest.raises(ModelError, match=r"teacher_poolers has no last .*one of your own NAME:MODULE:POOLER"):
+    with pytest.raises(ModelError, match=r"teacher_poolers has no last .*your own pooling as NAME:MODULE:POOLER"):
         load_teacher(f"{tiny_model('bert')}:teacher_poolers:last", device="cpu")
 
 

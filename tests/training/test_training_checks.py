@@ -39,10 +39,10 @@ def unsup_fails(error: type[Exception], message: str, data: Any, folder: Path, *
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": 64}, "<memory> holds 40 rows, fewer than one batch of 64; .*smaller --batch-size"),
-        ({"batch_size": 1}, "batch_size must be at least 2: .* are the negatives; got 1"),
-        ({"recipe": "sup-bert-base"}, "recipe of train unsup must be one of unsup, unsup-bert-base, .*'sup-bert-base'"),
-        ({"recipe": "bert"}, "recipe of train unsup must be one of .*; got 'bert'"),
+        ({"batch_size": 64}, "<memory> holds 40 rows, fewer than one batch of 64; .*lower --batch-size"),
+        ({"batch_size": 1}, "batch_size must be at least 2, because .* are the negatives; got 1"),
+        ({"recipe": "sup-bert-base"}, "recipe for train unsup must be one of unsup, unsup-bert-base, .*'sup-bert-base'"),
+        ({"recipe": "bert"}, "recipe for train unsup must be one of .*; got 'bert'"),
         ({"train_head": "dense"}, "train_head must be one of mlp, projection, none; got 'dense'"),
         ({"epochs": 0}, "epochs must be above 0; got 0"),
         ({"learning_rate": -1e-5}, "learning_rate must be above 0"),
@@ -56,9 +56,9 @@ def unsup_fails(error: type[Exception], message: str, data: Any, folder: Path, *
         ({"hard_negative_weight": 1.0}, "--hard-negative-weight is for rows of three sentences; .* have 1"),
         ({"report_to": "paper"}, "report_to: paper is not supported, only .*tensorboard"),
         ({"device": "meta"}, "training runs on the CPU or an accelerator, not on device 'meta'"),
-        ({"resume": True, "overwrite": True}, "--resume .* --overwrite .*: give one of them"),
-        ({"dropout": 0.0}, "dropout is 0 in this backbone, both views are identical; pass --dropout 0.1"),
-        ({"model": None}, "name the model to start from"),
+        ({"resume": True, "overwrite": True}, "use either --resume, .* or --overwrite"),
+        ({"dropout": 0.0}, "this backbone has dropout 0, so both views are identical; use --dropout 0.1"),
+        ({"model": None}, "name the start model"),
     ],
 )
 def test_settings(settings: dict[str, Any], message: str, bert: Path, sentences: list[str], tmp_path: Path) -> None:
@@ -186,15 +186,15 @@ def test_output_folders(bert: Path, sentences: list[str], tmp_path: Path) -> Non
         unsup_fails(TrainingError, message, sentences, folder, model=bert, **settings)
 
     fails("output folder .*file is a file", tmp_path / "file")
-    fails(r"cannot write in .*file: Not a directory", tmp_path / "file" / "run")
+    fails(r"cannot write to .*file: Not a directory", tmp_path / "file" / "run")
     fails("full is not empty; --resume goes on with the run there, --overwrite replaces it", tmp_path / "full")
-    fails("full is not a training run .*cannot be resumed", tmp_path / "full", resume=True)
-    fails("full is not a training run .*not overwritten: empty it yourself", tmp_path / "full", overwrite=True)
-    with pytest.raises(TrainingError, match=r"cannot write in /proc\b"):
+    fails("full is not a training run .*nothing can be resumed", tmp_path / "full", resume=True)
+    fails("full is not a training run .*does not replace it: empty the folder", tmp_path / "full", overwrite=True)
+    with pytest.raises(TrainingError, match=r"cannot write to /proc\b"):
         train_unsup(sentences, "/proc/run", model=bert, **SMALL)
     if os.geteuid() != 0:
         (tmp_path / "locked").mkdir(mode=0o500)
-        fails("cannot write in .*locked: Permission denied", tmp_path / "locked" / "run")
+        fails("cannot write to .*locked: Permission denied", tmp_path / "locked" / "run")
 
 
 def test_no_space(bert: Path, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

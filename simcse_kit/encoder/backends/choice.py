@@ -1,4 +1,4 @@
-"""Which backend runs an encoder: the one place that makes them."""
+"""Makes the backend that runs an encoder; no other module does."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def make_backend(
     tokenize: Callable[[Sequence[str]], TokenTable],
     calibration: Sequence[str] | None = None,
 ) -> Backend:
-    """The backend ``name`` of `BACKENDS`, or ``module:class``, in ``dtype``, one of its own or "auto".
+    """The backend ``name`` of `BACKENDS`, or ``module:class``, in ``dtype``: one of the backend's, or "auto".
 
-    A converted model is kept in the user's cache; ``folder`` is where the model itself lies, which may hold one too.
-    ``calibration``: sentences to quantize by (int8); None takes those that come with the package.
+    A converted model is stored in the user's cache; ``folder``, the model's own folder, may hold one too.
+    ``calibration``: sentences for quantizing (int8); None: those of the package.
 
     Raises:
         ModelError: no such backend or dtype, another device, or an architecture that cannot be converted.
@@ -66,15 +66,14 @@ def make_backend(
 
 
 def _tried(part: type[EncodeBackend], request: BackendRequest, tokens: TokenTable) -> Backend:
-    """A backend in bfloat16 where a few texts come out right; else in float32, and that is said."""
+    """A backend in bfloat16 if a few test texts come out right; else in float32, with a notice."""
     encoder = request.encoder
     exact, half = TorchBackend(encoder, request.pad_id), part().make(request)
     fault = half_fault(encoder, lambda: _vectors(half, encoder, tokens), lambda: _vectors(exact, encoder, tokens))
     if fault is None:
         return half
     say_once(
-        f"{request.model_name}: {type(encoder.backbone).__name__} does not run in bfloat16 ({fault}), so it runs in "
-        "float32"
+        f"{request.model_name}: {type(encoder.backbone).__name__} fails in bfloat16 ({fault}), so it runs in float32"
     )
     return part().make(request._replace(dtype="float32"))
 

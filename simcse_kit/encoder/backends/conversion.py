@@ -1,4 +1,4 @@
-"""From the encoder to an OpenVINO model: traced, checked against PyTorch, quantized."""
+"""From the encoder to an OpenVINO model: traced, compared with PyTorch, quantized."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from simcse_kit.encoder.backends.tracing import Run, Traced, example, quiet, tra
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.encoder.tokens import TokenTable, length_batches
 
-_SMOOTH = 0.8  # how much of an outlying activation goes into the weights, 0 to 1
-_BATCH = 8  # sentences in a batch of calibration
+_SMOOTH = 0.8  # share of outlying activations moved into the weights, 0 to 1
+_BATCH = 8  # sentences per calibration batch
 
 
 def make(encoder: Encoder, *, name: str, pad_id: int, calibration: TokenTable | None = None) -> Any:
-    """`convert`, and `quantize` by the token sequences of the calibration sentences where they are given."""
+    """`convert`, and `quantize` with the token sequences of the calibration sentences, if given."""
     model = convert(encoder, name=name)
     return model if calibration is None else quantize(model, encoder, calibration, pad_id)
 
 
 def convert(encoder: Encoder, *, name: str) -> Any:
-    """An OpenVINO model of the encoder for any batch and length, in float32.
+    """An OpenVINO model of the encoder for any batch size and length, in float32.
 
     Raises:
         ModelError: the architecture cannot be converted, or its vectors differ from the encoder's.
@@ -47,11 +47,11 @@ def _converted(encoder: Encoder) -> tuple[Any, Run]:
 def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> Any:
     """The model in int8 by post-training quantization, calibrated on N token sequences.
 
-    Two things keep it faithful. Outlying activations go into the weights (SmoothQuant, Xiao et al., 2023) with
-    strength 0.8, where nncf's 0.95 leaves the weights too little. And the layers that shrink the feed-forward block
-    again, whose inputs have the widest range, stay in float in the first sixth of the backbone: what is lost early is
-    lost for all that follows. Together they take MiniLM's mean cosine with float32 from 0.9974 to 0.9987 (0.95 and the
-    first half in float: as much, and slower by 7 %).
+    Two measures keep it accurate. Outlying activations are moved into the weights (SmoothQuant, Xiao et al., 2023) with
+    strength 0.8; nncf's 0.95 harms the weights too much. And the layers that reduce the feed-forward block, whose
+    inputs have the widest range, stay in float in the first sixth of the backbone, because early errors affect all
+    later layers. Together they raise MiniLM's mean cosine with float32 from 0.9974 to 0.9987 (0.95 and the first half
+    in float: equal, and 7 % slower).
     """
     inputs = inputs_of(model)
     batches = [

@@ -1,4 +1,4 @@
-"""Converted OpenVINO models: kept for the next time, found again by the model's fingerprint. No torch here."""
+"""Converted OpenVINO models, stored for reuse and found by the model's fingerprint. No torch here."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from simcse_kit.encoder.cache import cache_folder, digests
 from simcse_kit.errors import ModelError, require_extra, say_once
 from simcse_kit.files import DiskFullError, as_written, read_json, staged_folder, write_json
 
-MODEL = "encoder.xml"  # pooling and head included, unlike the openvino_model.xml of sentence-transformers
+MODEL = "encoder.xml"  # includes pooling and head, unlike the openvino_model.xml of sentence-transformers
 FOLDER = "openvino"
 _RECORD = "simcse_kit.json"
 _FORMAT = 3
 
 
 class ConversionCache(NamedTuple):
-    """Where a converted model is looked for, and what has to be the same."""
+    """Where to look for a converted model, and what must match."""
 
-    exported: Path  # inside the model's own folder, by `export_model`
-    cached: Path  # where a new one is written
+    exported: Path  # inside the model's own folder, from `export_model`
+    cached: Path  # path for a new one
     key: dict[str, Any]
-    by_calibration: bool  # whether one of other calibration sentences will not do
+    by_calibration: bool  # whether the calibration sentences must match too
 
 
 def require_openvino(dtype: str = "float32") -> None:
-    """A `MissingExtraError` where the extra is not installed."""
+    """Raise a `MissingExtraError` if the extra is not installed."""
     needed = ["openvino"] + (["nncf"] if dtype == "int8" else [])
     require_extra("openvino", needed, f"backend openvino in {dtype}")
 
@@ -39,9 +39,9 @@ def require_openvino(dtype: str = "float32") -> None:
 def conversion_cache(
     fingerprint: str, model_folder: Path, calibration: Sequence[str] | None, *, by_calibration: bool = False
 ) -> ConversionCache:
-    """Where the model of this fingerprint is kept: exported inside its own folder, else in the user's cache.
+    """Path for a model with this fingerprint: exported inside its own folder, else in the user's cache.
 
-    ``calibration``: the sentences of an int8 model; ``by_calibration``: an exported one must be of these.
+    ``calibration``: sentences of an int8 model. ``by_calibration``: an exported model must use the same ones.
     """
     key: dict[str, Any] = {"format": _FORMAT, "model": fingerprint, "openvino": version("openvino")}
     if calibration is not None:
@@ -51,7 +51,7 @@ def conversion_cache(
 
 
 def exported_folder(model_folder: Path, *, int8: bool) -> Path:
-    """Where a model's folder holds its converted form."""
+    """Path of the converted model in a model's folder."""
     return model_folder / FOLDER / ("int8" if int8 else "float")
 
 
@@ -60,13 +60,13 @@ def _digest(value: Any) -> str:
 
 
 def load(cache: ConversionCache) -> Any:
-    """The kept model, None where there is none of this key, or its files are not as they were written.
+    """The stored model; None if there is none with this key, or its files have changed since they were written.
 
-    An exported one may come from other versions of the libraries; one in the cache is made again.
+    An exported model may come from other versions of the libraries; a cached one is then made again.
     """
     exported = {"format", "model"} | ({"calibration"} if cache.by_calibration else set())
     for folder, names in ((cache.exported, exported), (cache.cached, set(cache.key))):
-        if os.path.isfile(folder / _RECORD):  # False where the cache may not be looked into, too
+        if os.path.isfile(folder / _RECORD):  # also False if the cache may not be read
             record = read_json(folder / _RECORD, ModelError)
             with as_written(folder / _RECORD, ModelError):
                 same = all(record["key"].get(name) == cache.key[name] for name in names)
@@ -77,7 +77,7 @@ def load(cache: ConversionCache) -> Any:
 
 
 def save(model: Any, cache: ConversionCache, target: Path | None = None) -> None:
-    """Write the model whole or not at all, to ``target`` or into the cache."""
+    """Write the model atomically to ``target`` or into the cache."""
     openvino = import_openvino()
     target = target or cache.cached
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def save(model: Any, cache: ConversionCache, target: Path | None = None) -> None
 
 
 def keep(model: Any, cache: ConversionCache) -> None:
-    """`save` into the cache; where it cannot be written, that is said, and the next process converts again."""
+    """`save` into the cache. If it is not writable, gives a notice; the next process converts again."""
     try:
         save(model, cache)
     except DiskFullError:
@@ -95,8 +95,8 @@ def keep(model: Any, cache: ConversionCache) -> None:
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         say_once(
-            f"the converted model cannot be kept in {cache.cached.parent} ({reason}), so each process converts it "
-            "again. Set XDG_CACHE_HOME to a folder that can be written"
+            f"cannot store the converted model in {cache.cached.parent} ({reason}), so each process converts it "
+            "again. Set XDG_CACHE_HOME to a writable folder"
         )
 
 

@@ -1,4 +1,4 @@
-"""In which number format an encoder multiplies, and what the processor is good at."""
+"""Number formats of an encoder, and what the processor supports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simcse_kit.errors import say_once
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the processor or the accelerator has bfloat16 products of its own: without, they are slower."""
+    """Whether the processor or accelerator has bfloat16 instructions; without them, bfloat16 is slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
@@ -17,7 +17,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def choose_dtype(asked: str, backend: str | type[EncodeBackend], device: torch.device) -> str:
-    """The dtype asked for, "auto" settled by asking the processor, which is said; else a `ModelError`."""
+    """The requested dtype. "auto" is decided by the processor, with a notice; an unknown one raises a `ModelError`."""
     part = BACKENDS.get(backend) if isinstance(backend, str) else backend
     check_dtype(part, asked)
     if asked != "auto":
@@ -25,5 +25,5 @@ def choose_dtype(asked: str, backend: str | type[EncodeBackend], device: torch.d
     able = "bfloat16" in part.dtypes and multiplies_bfloat16(device)
     chosen = "bfloat16" if able else part.dtypes[0]
     if "bfloat16" in part.dtypes:
-        say_once(f"dtype auto: {chosen}, for {device.type} {'has' if able else 'has no'} bfloat16 products")
+        say_once(f"dtype auto: {chosen}, because {device.type} {'has' if able else 'has no'} bfloat16 instructions")
     return chosen

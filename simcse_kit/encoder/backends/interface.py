@@ -1,4 +1,4 @@
-"""What runs an encoder has to offer."""
+"""Interface of the objects that run an encoder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OnBatch = Callable[[int], object] | None
-"""Hears how many sentences were done."""
+"""Receives the number of sentences that are done."""
 
 
 class Backend(Protocol):
-    """A way to run an encoder: PyTorch, OpenVINO."""
+    """Runs an encoder, such as with PyTorch or OpenVINO."""
 
     name: str
     dtype: str
@@ -29,7 +29,7 @@ class Backend(Protocol):
         prompt_length: int = 0,
         on_batch: OnBatch = None,
     ) -> None:
-        """Write the vectors of N token sequences into ``out`` (N, D) float32, in their order.
+        """Write the vectors of N token sequences into ``out`` (N, D) float32, in order.
 
         Args:
             tokens: N sequences.

@@ -1,4 +1,4 @@
-"""Running the encoder with onnxruntime on a CPU: a graph that `export --to onnx` wrote into the model's folder."""
+"""Runs the encoder with onnxruntime on a CPU, from a graph that `export --to onnx` wrote into the model's folder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from simcse_kit.errors import ModelError
 from simcse_kit.files import as_written, read_json, write_json
 from simcse_kit.types import Vectors
 
-GRAPH = "onnx/model.onnx"  # where sentence-transformers looks for it
+GRAPH = "onnx/model.onnx"  # sentence-transformers looks for it here
 INPUTS = ("input_ids", "attention_mask")
-OUTPUTS = ("last_hidden_state", "sentence_embedding")  # the first is what sentence-transformers pools itself
+OUTPUTS = ("last_hidden_state", "sentence_embedding")  # the first is the output that sentence-transformers pools itself
 _RECORD = "onnx/simcse_kit.json"
 _BATCH_SIZE = 32
 
 
 class OnnxBackend:
-    """A graph of `export_model`, from ids and mask (B, L) to vectors (B, D), on as many threads as the process may use.
+    """A graph from `export_model`: ids and mask (B, L) to vectors (B, D), on as many threads as the process may use.
 
     Args:
         graph: the file.
@@ -50,11 +50,11 @@ class OnnxBackend:
         prompt_length: int = 0,
         on_batch: OnBatch = None,
     ) -> None:
-        """Write the vectors as `Backend.embed` says; ``out`` is a tensor on the CPU, or an array."""
+        """Write the vectors, see `Backend.embed`; ``out`` is a tensor on the CPU, or an array."""
         if prompt_length:
             raise ModelError(
-                "this model leaves its prompts out of the pooling, which an ONNX graph cannot; use backend torch or "
-                "openvino"
+                "this model leaves its prompts out of the pooling, which an ONNX graph cannot do; use backend "
+                "torch or openvino"
             )
         target = out if isinstance(out, np.ndarray) else out.numpy()
         for indices in length_batches(tokens.lengths, batch_size or _BATCH_SIZE, pads=self._pads):
@@ -64,7 +64,7 @@ class OnnxBackend:
 
 
 def open_session(graph: Path) -> Any:
-    """The graph in onnxruntime."""
+    """The graph, opened in onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -73,13 +73,13 @@ def open_session(graph: Path) -> Any:
 
 
 def vectors_of(session: Any, given: dict[str, NDArray[Any]]) -> Vectors:
-    """What the graph makes of its `INPUTS`, (B, L) each: (B, D)."""
+    """Run the graph on its `INPUTS`, (B, L) each: (B, D)."""
     vectors: Vectors = session.run([OUTPUTS[1]], given)[0]
     return vectors
 
 
 def record_graph(folder: Path, fingerprint: str) -> None:
-    """Write down which model the graph in a folder was made of."""
+    """Record the model from which the graph in a folder was made."""
     write_json(folder / _RECORD, {"model": fingerprint, "files": digests(_files(folder))})
 
 
@@ -89,22 +89,22 @@ def find_graph(folder: Path, fingerprint: str, name: str) -> Path:
     Raises:
         ModelError: there is none, or it was made of other weights or settings, or has changed since.
     """
-    remedy = f"make one: simcse-kit export {name} FOLDER --to onnx, and load FOLDER"
+    remedy = f"to make one: simcse-kit export {name} FOLDER --to onnx; then load FOLDER"
     if not (folder / GRAPH).is_file():
-        raise ModelError(f"{name} holds no ONNX graph ({GRAPH}), which backend onnx runs; {remedy}")
+        raise ModelError(f"{name} holds no ONNX graph ({GRAPH}), which backend onnx needs; {remedy}")
     if not (folder / _RECORD).is_file():
-        raise ModelError(f"{name}: nothing says which weights its ONNX graph was made of ({_RECORD}); {remedy}")
+        raise ModelError(f"{name}: no record of the weights of its ONNX graph ({_RECORD}); {remedy}")
     record = read_json(folder / _RECORD, ModelError)
     with as_written(folder / _RECORD, ModelError):
         of_model, files = record["model"] == fingerprint, record["files"]
     if not of_model:
-        raise ModelError(f"{name}: its ONNX graph was made of other weights, length, pooling or prompts; {remedy}")
+        raise ModelError(f"{name}: its ONNX graph was made from other weights, length, pooling or prompts; {remedy}")
     if files != digests(_files(folder)):
-        raise ModelError(f"{name}: its ONNX graph is not as it was written; {remedy}")
+        raise ModelError(f"{name}: its ONNX graph has changed since it was written; {remedy}")
     return folder / GRAPH
 
 
 def _files(folder: Path) -> list[Path]:
-    """The graph, and its weights where they have a file of their own."""
+    """The graph, and its weights if they are in a separate file."""
     there = (folder / GRAPH).parent
     return sorted(path for path in there.iterdir() if path != folder / _RECORD)

@@ -1,4 +1,4 @@
-"""Running the encoder with OpenVINO: asynchronous streams on a CPU, in float32, bfloat16 or int8."""
+"""Runs the encoder with OpenVINO: asynchronous streams on a CPU, in float32, bfloat16 or int8."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.backends.runtime import core, import_openvino, openvino_multiplies_bfloat16
 from simcse_kit.encoder.tokens import TokenTable, length_batches, padded
 
-BATCH_SIZE = 32  # sentences a stream takes at once: more do not run faster, and the streams end together
+BATCH_SIZE = 32  # sentences per stream at a time: more are not faster, and streams end together
 
 
 class OpenVinoBackend:
     """A converted encoder, compiled for this CPU. Calls from several threads wait for each other.
 
-    It is compiled twice, each time when first needed: in streams, one core a batch, and with all cores for a batch, for
-    few texts that are much work. A short query takes one stream, and leaves the other cores alone.
+    Compiled twice, each at first use: with streams, one core per batch, and with all cores per batch, for few texts
+    with much work. A short query uses one stream and leaves the other cores free.
 
     Args:
         model: of `conversion.convert`, or quantized: ids, mask and pooling mask (B, L) to vectors (B, D).
@@ -83,7 +83,7 @@ class OpenVinoBackend:
                     self._one.infer(feed(tokens, indices, self.pad_id, self._inputs, prompt_length))
                     take(self._one, indices)
                 return
-            share = -(-len(tokens.lengths) // len(self._streams))  # of the texts, for each stream
+            share = -(-len(tokens.lengths) // len(self._streams))  # texts per stream
             size = max(1, min(batch_size or BATCH_SIZE, share))
             batches = length_batches(tokens.lengths, size, pads=self._pads)
             self._streams.set_callback(take)
@@ -91,29 +91,29 @@ class OpenVinoBackend:
                 for indices in batches:
                     self._streams.start_async(feed(tokens, indices, self.pad_id, self._inputs, prompt_length), indices)
             finally:
-                self._streams.wait_all()  # after Ctrl-C too: what runs on would write into the next call's vectors
+                self._streams.wait_all()  # also after Ctrl-C: pending requests would write into the next call's vectors
 
     def _takes_all_cores(self, tokens: TokenTable) -> bool:
-        """Whether there are fewer texts than cores, each more work than a core is to do alone."""
+        """Whether there are fewer texts than cores, each with more work than one core should do."""
         texts = len(tokens.lengths)
         return texts < usable_cores() and len(tokens.flat) * self._products > texts * GRAIN
 
 
 def products_of_graph(model: Any) -> int:
-    """Multiplications of an OpenVINO model for each token: the matrices of its products."""
+    """Multiplications of an OpenVINO model per token: the matrices of its products."""
     shapes = [op.input(1).get_partial_shape() for op in model.get_ops() if op.get_type_name() == "MatMul"]
     return sum(math.prod(shape.to_shape()) for shape in shapes if shape.is_static and len(shape) == 2)
 
 
 def inputs_of(model: Any) -> set[str]:
-    """Names of a model's inputs; a trace drops those that it does not use."""
+    """Input names of a model; a trace drops unused inputs."""
     return {name for port in model.inputs for name in port.names}
 
 
 def feed(
     tokens: TokenTable, indices: NDArray[np.int64], pad_id: int, inputs: set[str], prompt_length: int = 0
 ) -> dict[str, NDArray[Any]]:
-    """A batch of token sequences as the model's inputs, (B, L) each; a prompt's tokens are left out of the pooling."""
+    """A batch of token sequences as the model's inputs, (B, L) each; tokens of a prompt are left out of the pooling."""
     ids, mask = padded(tokens.rows(indices), pad_id)
     mask = np.ones_like(ids) if mask is None else mask
     pool_mask = mask

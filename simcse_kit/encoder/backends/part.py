@@ -1,4 +1,4 @@
-"""What an encode backend says of itself. Importing this and the parts loads no torch: the command's help reads them."""
+"""Description of an encode backend. Importing this and the parts loads no torch: the command's help reads them."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 
 
 class BackendRequest(NamedTuple):
-    """The loaded model that a backend is made for."""
+    """The loaded model for a new backend."""
 
     encoder: Encoder
     pad_id: int
     dtype: str  # one of the backend's
     model_name: str
-    folder: Path  # where the model lies, which may hold a converted one too
+    folder: Path  # the model's folder, which may hold a converted model too
     fingerprint: Callable[[], str]
     tokenize: Callable[[Sequence[str]], TokenTable]
-    calibration: Sequence[str] | None  # sentences to quantize by; None: those of the package
+    calibration: Sequence[str] | None  # sentences for quantizing; None: those of the package
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeBackend(ABC):
-    """A way to run encoders. One of your own is named ``module:class``: ``SimCSE(NAME, backend="my_module:Mine")``."""
+    """A way to run encoders. Name your own as ``module:class``: ``SimCSE(NAME, backend="my_module:Mine")``."""
 
     name: ClassVar[str] = ""
     help: ClassVar[str] = ""  # one line
     source: ClassVar[str] = ""
-    order: ClassVar[int] = 100  # its place in lists; the first is the default
-    dtypes: ClassVar[tuple[str, ...]] = ("float32",)  # in which it multiplies
-    calibrated: ClassVar[tuple[str, ...]] = ()  # those dtypes that sentences are needed for
-    device: ClassVar[str | None] = None  # the one type of device that it runs on; None: wherever the weights are
+    order: ClassVar[int] = 100  # position in lists; the first is the default
+    dtypes: ClassVar[tuple[str, ...]] = ("float32",)  # number formats
+    calibrated: ClassVar[tuple[str, ...]] = ()  # dtypes that need calibration sentences
+    device: ClassVar[str | None] = None  # the only type of device it supports; None: the device of the weights
 
-    several_processes: ClassVar[bool] = False  # whether copies of it may run in processes of their own
+    several_processes: ClassVar[bool] = False  # whether copies of it may run in several processes
 
     @abstractmethod
     def make(self, request: BackendRequest) -> Backend:
-        """What runs the encoder in ``request.dtype``.
+        """Make the backend in ``request.dtype``.
 
         Raises:
             ModelError: the architecture cannot be run.
@@ -57,7 +57,7 @@ class EncodeBackend(ABC):
         """
 
     def make_light(self, request: LightRequest) -> LightRun | None:
-        """What runs a model by its light form, without torch; None: the model is to be loaded in full."""
+        """Make a backend for the model's light form, without torch; None: load the full model."""
         return None
 
 
@@ -69,18 +69,18 @@ BACKENDS.group = "simcse_kit.backends"
 
 
 def check_backend_device(backend: str | type[EncodeBackend], device: str | torch.device) -> None:
-    """A `ModelError` where the backend does not run on the device; a name that is not registered is not checked."""
+    """Raise a `ModelError` if the backend does not support the device; does not check unregistered names."""
     if isinstance(backend, str):
         if backend not in BACKENDS:
             return
         backend = BACKENDS.get(backend)
     if backend.device is not None and str(device).partition(":")[0] != backend.device:
         place = "the CPU" if backend.device == "cpu" else backend.device
-        raise ModelError(f"backend {BACKENDS.path_of(backend)} runs on {place} here; got device {device}")
+        raise ModelError(f"here backend {BACKENDS.path_of(backend)} runs on {place}; got device {device}")
 
 
 def check_dtype(backend: str | type[EncodeBackend], dtype: str, calibration: Sequence[str] | None = None) -> None:
-    """A `ModelError` where the backend has no such dtype, or none that needs calibration sentences."""
+    """Raise a `ModelError` if the backend lacks the dtype, or the dtype takes no calibration sentences."""
     part = BACKENDS.get(backend) if isinstance(backend, str) else backend
     if dtype not in (*part.dtypes, "auto"):
         where = [other.name for other in BACKENDS if dtype in other.dtypes]
@@ -91,17 +91,17 @@ def check_dtype(backend: str | type[EncodeBackend], dtype: str, calibration: Seq
         )
     if calibration is not None and dtype not in (*part.calibrated, "auto"):
         those = dict.fromkeys(one for backend in BACKENDS for one in backend.calibrated)
-        raise ModelError(f"calibration sentences are for dtype {', '.join(those)}; got dtype {dtype}")
+        raise ModelError(f"calibration sentences need dtype {', '.join(those)}; got dtype {dtype}")
 
 
 def check_processes(backend: str) -> None:
-    """A `ModelError` where copies of the backend do not run in several processes."""
+    """Raise a `ModelError` if copies of the backend cannot run in several processes."""
     part = BACKENDS.known(backend)
     if part is None or not part.several_processes:
         those = ", ".join(other.name for other in BACKENDS if other.several_processes)
-        raise ModelError(f"several processes are for backend {those}; {backend} runs in one, with every core")
+        raise ModelError(f"several processes need backend {those}; {backend} runs in one process with all cores")
 
 
 def default_device(backend: str, device: Any) -> Any:
-    """The device asked for; None: the one that the backend needs, None where it runs anywhere."""
+    """The requested device, or else the one that the backend requires; None if it supports any."""
     return BACKENDS.get(backend).device if device is None else device

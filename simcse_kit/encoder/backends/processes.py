@@ -1,4 +1,4 @@
-"""One model in several processes, each on a device of its own."""
+"""Runs a model in several processes, each on its own device."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from simcse_kit.encoder.backends.interface import OnBatch
 from simcse_kit.encoder.call import Embedded
 from simcse_kit.errors import ModelError
 
-_UNGUARDED = """the script starts processes, and each of them runs it again. Put what it does below a guard:
+_UNGUARDED = """the script starts processes, and each process runs the script again. Put its code below a guard:
 
     if __name__ == "__main__":
         vectors = model.encode(sentences, device=[...])
 """
-_CHUNKS = 8  # for each process: few enough to sort by length, enough to end together
+_CHUNKS = 8  # chunks per process: few enough to sort by length, enough to end at the same time
 _MOST = 1 << 14  # texts in a chunk
 
 
@@ -40,25 +40,25 @@ class Pool:
 
     def __init__(self, model: Any, devices: Sequence[str | torch.device]) -> None:
         if not devices:
-            raise ModelError("several devices: the list is empty")
-        if getattr(multiprocessing.current_process(), "_inheriting", False):  # it is still importing the script
+            raise ModelError("device is an empty list; name at least one device")
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # it is still importing its script
             raise SystemExit(f"simcse_kit: {_UNGUARDED}")
         main = sys.modules["__main__"]
         file = getattr(main, "__file__", None)
         if getattr(main, "__spec__", None) is None and file is not None and not os.path.isfile(file):  # as "<stdin>"
             raise ModelError(
-                f"several processes need a script in a file, and this one came from {file}. Save it; then " + _UNGUARDED
+                f"several processes need a script in a file, but this one came from {file}. Save it; then " + _UNGUARDED
             )
         context = multiprocessing.get_context("spawn")  # a process that has used CUDA cannot be forked
-        # By a queue, not as arguments: they are written before a process runs, and where it dies that never ends.
+        # Passed by queue, not as arguments: arguments are written before a process runs, which never ends if it dies.
         self._waiting = context.Queue()
-        self._waiting.cancel_join_thread()  # a copy that no process takes does not hold up the end of this one
+        self._waiting.cancel_join_thread()  # a copy that no process reads must not delay the end of this one
         copy = pickle.dumps(model)
         for device in devices:
             self._waiting.put((str(device), copy))
         threads = _threads_each(sum(torch.device(device).type == "cpu" for device in devices))
         self._size = len(devices)
-        self._works = False  # whether any process has encoded
+        self._works = False  # whether any process has encoded yet
         self._executor = ProcessPoolExecutor(
             self._size, mp_context=context, initializer=_start, initargs=(self._waiting, threads)
         )
@@ -71,7 +71,7 @@ class Pool:
         self._waiting.close()
 
     def embed(self, texts: Sequence[str], *, on_batch: OnBatch = None, **arguments: Any) -> Embedded:
-        """Vectors (N, D) of N texts in their order; ``arguments`` are those of `SimCSE.embed_here`."""
+        """Vectors (N, D) of N texts in order; ``arguments`` are those of `SimCSE.embed_here`."""
         numbers: dict[str, int] = {}
         rows = [numbers.setdefault(text, len(numbers)) for text in texts]
         distinct = list(numbers)
@@ -99,26 +99,26 @@ class Pool:
         except BrokenProcessPool as error:
             if self._works:
                 raise ModelError(
-                    "a process that encodes has ended: there may be too little memory for this number of processes"
+                    "an encoding process has stopped: there may be too little memory for this number of processes"
                 ) from error
             raise ModelError(
-                f"a process that encodes has ended before its first text. A frequent cause: {_UNGUARDED}\nAnother "
-                f"one is too little memory: each process has a copy of the model ({self._size} here)."
+                f"an encoding process stopped before its first text. A frequent cause: {_UNGUARDED}\nAnother "
+                f"cause is too little memory: each process holds a copy of the model ({self._size} here)."
             ) from None
         assert vectors is not None
         return Embedded(torch.from_numpy(vectors[rows]), np.flatnonzero(cut[rows]), tokens[rows])
 
 
 def _threads_each(processes: int) -> int:
-    """Threads for each of the processes on the CPU, of this process's own threads and at most its cores."""
+    """Threads for each process on the CPU: a share of this process's threads, at most its cores."""
     return max(1, min(torch.get_num_threads(), usable_cores()) // max(1, processes))
 
 
-_model: Any = None  # or the error that kept it from being there
+_model: Any = None  # or the error that stopped it
 
 
 def _start(waiting: Any, threads: int) -> None:
-    """Take a device and the model, once a process; an error waits for the first texts, whose caller gets it."""
+    """Receive device and model, once per process; an error is kept for the caller of the first texts."""
     global _model
     try:
         device, model = waiting.get()
@@ -131,7 +131,7 @@ def _start(waiting: Any, threads: int) -> None:
 
 
 def _encode(texts: list[str], arguments: dict[str, Any]) -> tuple[NDArray[Any], ...]:
-    """Vectors (N, D), the numbers of the texts that were cut, and the tokens of each text (N,)."""
+    """Vectors (N, D), numbers of the texts that were cut, and the token count of each text (N,)."""
     if isinstance(_model, Exception):
         raise _model
     done = _model.embed_here(texts, **arguments)

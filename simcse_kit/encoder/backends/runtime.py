@@ -1,4 +1,4 @@
-"""OpenVINO as a guest in this process: it tells nobody what it does, and leaves the process's signal stack alone."""
+"""OpenVINO inside this process: without telemetry, and without changes to the process's signal stack."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 @cache
 def core() -> Any:
-    """The one ``openvino.Core`` of this process."""
+    """The only ``openvino.Core`` of this process."""
     openvino = import_openvino()
     with guest():
         made = openvino.Core()
-        made.get_property("CPU", "FULL_DEVICE_NAME")  # loads what would otherwise be loaded by the first model
+        made.get_property("CPU", "FULL_DEVICE_NAME")  # loads libraries that the first model would load
     return made
 
 
 def openvino_multiplies_bfloat16() -> bool:
-    """Whether the processor has bfloat16 products of its own."""
+    """Whether the processor has bfloat16 instructions."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -36,14 +36,14 @@ def import_openvino() -> Any:
 
 @contextmanager
 def guest() -> Iterator[None]:
-    """Around OpenVINO's and nncf's imports, and whatever makes a ``Core``."""
+    """Context for importing OpenVINO and nncf, and for making a ``Core``."""
     with _unobserved(), _signal_stack_kept():
         yield
 
 
 @contextmanager
 def _unobserved() -> Iterator[None]:
-    """Both tell their makers what they are used for, from processes that a thread forks off; CI=true is their no."""
+    """Both send usage statistics to their makers, from forked processes; CI=true turns this off."""
     before = os.environ.get("CI")
     os.environ["CI"] = "true"
     try:
@@ -61,10 +61,10 @@ class _Stack(ctypes.Structure):
 
 @contextmanager
 def _signal_stack_kept() -> Iterator[None]:
-    """On processors with AMX each ``Core`` gives its thread a stack for signals, and puts the former back at its end.
+    """On processors with AMX, each ``Core`` gives its thread a signal stack, and restores the previous one at its end.
 
-    Where two do not end in the reverse order of their making, as in nncf, one that is gone is put back, and the next
-    signal (a child that ends, a Ctrl-C) kills the process.
+    If two cores do not end in reverse order of creation, as in nncf, a freed stack is restored, and the next signal
+    (such as the end of a child process or Ctrl-C) kills the process.
     """
     if not sys.platform.startswith("linux"):
         yield

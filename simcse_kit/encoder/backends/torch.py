@@ -1,4 +1,4 @@
-"""Running the encoder with PyTorch."""
+"""Runs the encoder with PyTorch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from simcse_kit.encoder.speed.threads import products_of, threads_for
 from simcse_kit.encoder.tokens import TokenTable, length_batches
 
 MAX_TOKENS = {"cpu": 1 << 12, "accelerator": 1 << 16}
-"""Of a batch, with padding: enough for the matrix products, on a CPU little enough for its cache."""
+"""tokens per batch, with padding: enough for matrix products, on a CPU small enough for its cache."""
 
 
 class TorchBackend:
-    """The encoder where its weights are, in evaluation mode; its mode is put back afterwards.
+    """The encoder on the device of its weights, in evaluation mode; the mode is restored afterwards.
 
     Args:
         encoder: what is run; its weights may change between calls.
@@ -39,13 +39,13 @@ class TorchBackend:
         self.encoder = encoder
         self.pad_id = pad_id
         self.dtype = dtype
-        self.plain = is_plain()  # a model that is loaded while speed is off stays plain
+        self.plain = is_plain()  # a model loaded while speed-ups are off stays plain
         self._fast: FastBackbone | None = None
         if dtype == "float32":
             _whole_again(encoder)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_fast": None}  # made again from the weights, in an order of this processor's
+        return self.__dict__ | {"_fast": None}  # made from the weights, in an order for this processor
 
     def embed(
         self,
@@ -97,7 +97,7 @@ class TorchBackend:
         return products_of(self.encoder.backbone)
 
     def _run(self, stack: ExitStack, device: torch.device, prompt_length: int) -> Callable[..., Any] | None:
-        """What is called in the backbone's place, None for itself, which ``stack`` then makes multiply in bfloat16."""
+        """The function to call instead of the backbone; None: the backbone, in bfloat16 within ``stack``."""
         half = self.dtype == "bfloat16"
         if self.plain or is_plain():
             self._fast = None
@@ -105,7 +105,7 @@ class TorchBackend:
             dtype = torch.bfloat16 if half else torch.float32
             self._fast = FastBackbone(self.encoder, dtype) if fits(self.encoder) else None
         if self._fast is not None:
-            return functools.partial(self._fast, whole=prompt_length > 0)  # the first that is pooled is not the first
+            return functools.partial(self._fast, whole=prompt_length > 0)  # the first pooled token is a later one
         if half:
             stack.enter_context(torch.autocast(device.type, torch.bfloat16))
             for module in self.encoder.backbone.modules():
@@ -115,7 +115,7 @@ class TorchBackend:
 
 
 def _moved(part: Any, device: torch.device) -> Any:
-    """A tensor, or a tuple of them, on the device; from pinned memory without waiting."""
+    """Move a tensor, or a tuple of them, to the device; from pinned memory without waiting."""
     if isinstance(part, Packing):
         return Packing(*(_moved(tensor, device) for tensor in part))
     if part is None or device.type == "cpu":
@@ -124,7 +124,7 @@ def _moved(part: Any, device: torch.device) -> Any:
 
 
 class _Bfloat16Linear(nn.Linear):
-    """Multiplies in bfloat16 in evaluation mode, by a copy of its weights; the layer's own stay float32."""
+    """A linear layer that multiplies in bfloat16 in evaluation mode, with a copy of its weights (float32)."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training:
@@ -133,7 +133,7 @@ class _Bfloat16Linear(nn.Linear):
         return nn.functional.linear(input.to(torch.bfloat16), weight, bias)
 
     def _copies(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias in bfloat16, made again when the layer's own have changed."""
+        """Weight and bias in bfloat16, copied again if the layer's own have changed."""
         parts = [self.weight] if self.bias is None else [self.weight, self.bias]
         version = version_of(parts)
         kept = self.__dict__.get("_kept")
@@ -148,7 +148,7 @@ class _Bfloat16Linear(nn.Linear):
 
 
 def _whole_again(encoder: Encoder) -> None:
-    """Let layers that multiplied in bfloat16, for a backend before this one, multiply in float32 again."""
+    """Return layers to float32 that a previous backend had switched to bfloat16."""
     for module in encoder.modules():
         if type(module) is _Bfloat16Linear:
             plain: Any = module

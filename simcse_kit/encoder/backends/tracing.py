@@ -1,4 +1,4 @@
-"""An encoder as a graph of another library: traced, and compared with PyTorch on other inputs than the trace saw."""
+"""An encoder as a graph of another library: traced, then compared with PyTorch on other inputs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from simcse_kit.encoder.backbone import quiet_transformers, word_table
 from simcse_kit.encoder.modules import Encoder
 from simcse_kit.errors import ModelError
 
-_TOLERANCE = 1e-4  # greatest difference of unit vectors between a graph and the encoder
-_SHAPES = ((1, 5), (3, 9), (2, 30))  # batches on which they are compared; the trace saw another
-_CHARACTERS = 128  # ids of a backbone without a word table, which reads characters
+_TOLERANCE = 1e-4  # largest allowed difference of unit vectors between graph and encoder
+_SHAPES = ((1, 5), (3, 9), (2, 30))  # batch shapes for the comparison; the trace used another
+_CHARACTERS = 128  # vocabulary size for a backbone without a word table, which reads characters
 _NO_STATISTICS = {"CI": "true", "NNCF_CI": "1"}
 _LOGGERS = ("nncf", "torch.onnx", "onnxscript", "onnx_ir")
 
@@ -29,7 +29,7 @@ Run = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
 
 
 class Traced(nn.Module):
-    """The encoder with one signature whatever the pooling."""
+    """The encoder with the same signature for every pooling."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Traced(nn.Module):
 
 
 def trace(encoder: Encoder, convert: Callable[[Encoder], tuple[Graph, Run]], *, name: str, tool: str) -> Graph:
-    """The graph that ``convert`` makes of the encoder in evaluation mode, where its vectors are the encoder's.
+    """The graph that ``convert`` makes from the encoder in evaluation mode, if its vectors match the encoder's.
 
     Args:
         encoder: what is traced.
@@ -58,23 +58,23 @@ def trace(encoder: Encoder, convert: Callable[[Encoder], tuple[Graph, Run]], *, 
     encoder.eval()
     reasons = []
     try:
-        for implementation in ("sdpa", "eager"):  # a trace of the first, which is faster, may hold for one shape alone
+        for implementation in ("sdpa", "eager"):  # tracing the fast path, which may be valid for one shape only
             try:
                 backbone.set_attn_implementation(implementation)
                 with quiet(), torch.no_grad():
                     graph, run = convert(encoder)
                     _compare(run, encoder)
                     return graph
-            except Exception as error:  # a tracer and a converter fail in many ways
+            except Exception as error:  # tracers and converters fail in many ways
                 reasons.append((str(error).strip() or type(error).__name__).splitlines()[0])
     finally:
         encoder.train(was_training)
         backbone.set_attn_implementation(attention)
-    raise ModelError(f"{name} does not run with {tool}: {'; '.join(dict.fromkeys(reasons))}")
+    raise ModelError(f"cannot convert {name} with {tool}: {'; '.join(dict.fromkeys(reasons))}")
 
 
 def example(encoder: Encoder, size: int = 2, width: int = 17) -> tuple[Tensor, Tensor]:
-    """Random ids (B, L), their mask (B, L) with one sentence cut short, the mask token where one is needed."""
+    """Random ids (B, L) with mask (B, L), one sentence shorter; with a mask token if the pooling needs one."""
     generator = torch.Generator().manual_seed(size * 1000 + width)
     table = word_table(encoder.backbone)
     vocabulary = _CHARACTERS if table is None else table.num_embeddings
@@ -88,7 +88,7 @@ def example(encoder: Encoder, size: int = 2, width: int = 17) -> tuple[Tensor, T
 
 
 def _compare(run: Run, encoder: Encoder) -> None:
-    """A trace may hold for the shape that it saw alone: compare others."""
+    """Compare on other shapes: a trace may be valid only for the shape it saw."""
     for size, width in _SHAPES:
         ids, mask = example(encoder, size, width)
         given = {"input_ids": ids, "attention_mask": mask, "pool_mask": mask}
@@ -104,8 +104,8 @@ def _compare(run: Run, encoder: Encoder) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the tracers' warnings and logs, for what can go wrong is checked afterwards; and without the usage
-    statistics that OpenVINO's and NNCF's tools send, unless they take themselves to be in CI.
+    """Hide the tracers' warnings and logs, because errors are checked afterwards, and turn off usage statistics of
+    OpenVINO's and NNCF's tools, which they do not send in CI.
     """
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     before = {name: os.environ.get(name) for name in _NO_STATISTICS}

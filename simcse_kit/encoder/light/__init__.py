@@ -1,11 +1,11 @@
-"""A model that answers without torch and transformers, whose imports take far longer than a query.
+"""Light form of a model: answers without torch and transformers, whose imports take far longer than a query.
 
-Once a model has been loaded in full, what was found out about it is kept in the user's cache as its *light form*: the
-tokenizer as it came to be, pooling, settings, fingerprint. The next process of the same files takes it from there, and
-imports no more than what runs, on the CPU: numpy for a few texts, or OpenVINO with a converted model. All that a light
-form does not answer (a training step, another device, many texts in numpy) loads the model in full, at that moment.
+After a full load, the results are stored in the user's cache as the model's *light form*: the tokenizer in its final
+state, pooling, settings, fingerprint. The next process that loads the same files uses it and imports only what runs on
+the CPU: numpy for a few texts, or OpenVINO with a converted model. Whatever a light form cannot do (a training step,
+another device, many texts in numpy) loads the full model at that moment.
 
-A light form holds for the bytes of the model's files, the versions of the libraries, and the arguments of `SimCSE`. It
-is kept only where its token ids and its vectors came out as those of the full model, and where loading had nothing to
-say to the user. The checks of the full load hold for it too: it is of files that passed them.
+A light form is valid for the bytes of the model's files, the library versions, and the arguments of `SimCSE`. It is
+stored only if its token ids and vectors match the full model's, and if loading gave no notice. The checks of a full
+load hold for it too, because its files passed them.
 """

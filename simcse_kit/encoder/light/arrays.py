@@ -1,4 +1,4 @@
-"""A BERT-like encoder for a few texts in numpy: no torch to import, and the weights are read from the model's file."""
+"""A BERT-like encoder in numpy for a few texts: no torch import; weights are read from the model's file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from simcse_kit.types import Vectors
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """What is to be known beside the weights."""
+    """Parameters besides the weights."""
 
     count: int
     heads: int
     epsilon: float  # of the norms
     first_position: int  # of a sentence
-    projects: bool  # embeddings that are narrower than the layers (ELECTRA)
-    prefix: str  # of the names in the file
-    post: list[str]  # what comes after the pooling: "tanh", "linear" (a Dense), "normalize"
+    projects: bool  # embeddings narrower than the layers (ELECTRA)
+    prefix: str  # prefix of the names in the file
+    post: list[str]  # modules after the pooling: "tanh", "linear" (a Dense), "normalize"
 
 
 class ArrayBackend:
-    """Vectors of texts one after the other, in float32, as `TorchBackend` gives them but for rounding.
+    """Vectors of texts, one by one, in float32; equal to `TorchBackend`'s up to rounding.
 
     Args:
         layers: of the model.
@@ -48,7 +48,7 @@ class ArrayBackend:
 
         self._layers = layers
         self._pool = POOLERS.get(pooling).arrays
-        self._file: Any = safe_open(weights, "np")  # its bytes, even where another file takes its place
+        self._file: Any = safe_open(weights, "np")  # stays valid even if another file replaces it
         self._post = post
         self._kept: dict[str, Vectors] = {}
 
@@ -82,7 +82,7 @@ class ArrayBackend:
         return vector
 
     def _states(self, ids: NDArray[np.int32]) -> Vectors:
-        """Token ids (L,) to the states of the last layer (L, D)."""
+        """Token ids (L,) to the last layer's states (L, D)."""
         first = self._layers.first_position
         words = np.concatenate([self._rows("embeddings.word_embeddings", int(i)) for i in ids])
         hidden = words + self._rows("embeddings.position_embeddings", first, first + len(ids))
@@ -125,7 +125,7 @@ class ArrayBackend:
         return self._kept[name]
 
     def _rows(self, name: str, start: int, stop: int | None = None) -> Vectors:
-        """Rows of a table, which is not read whole."""
+        """Rows of a table that is not read as a whole."""
         table = self._file.get_slice(f"{self._layers.prefix}{name}.weight")
         rows: Vectors = table[start : start + 1 if stop is None else stop].astype(np.float32, copy=False)
         return rows
@@ -136,7 +136,7 @@ def _gelu(x: Vectors) -> Vectors:
 
 
 def erf(x: Vectors) -> Vectors:
-    """The error function to 5e-7 (Abramowitz and Stegun, 7.1.26); scipy's takes as long to import as a query takes.
+    """The error function to 5e-7 (Abramowitz and Stegun, 7.1.26); importing scipy takes as long as a query.
 
     >>> erf(np.array([-1.0, 0.0, 0.5], np.float32)).round(4).tolist()
     [-0.8427000045776367, 0.0, 0.5205000042915344]

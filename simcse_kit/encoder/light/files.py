@@ -1,4 +1,4 @@
-"""The identity of a model's files: what a light form holds for."""
+"""Identity of a model's files: the key of a light form."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import xxhash
 
 from simcse_kit.encoder.settings import is_model_file
 
-_BLOCK = 1 << 20  # bytes read at once
+_BLOCK = 1 << 20  # bytes per read
 
 
 class FileStamp(NamedTuple):
-    """What the file system says of a file; another one after every change of it."""
+    """File attributes that change whenever the file changes."""
 
     path: str  # in the model's folder
     size: int
     modified: int  # ns
-    changed: int  # ns, which no tool sets back
+    changed: int  # ns, which no tool can reset
     inode: int
 
 
 def stamps_of(folder: Path) -> tuple[FileStamp, ...]:
-    """A stamp of each of the model's files, its README left out."""
+    """A stamp of each of the model's files, except its README."""
     found = []
     for path in (*folder.glob("*"), *folder.glob("[0-9]*_*/*")):
         name = path.relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""Light forms in the user's cache: what they say, and how they are found and kept."""
+"""Light forms in the user's cache: content, lookup and storage."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from simcse_kit.files import read_json, staged_folder, write_json
 from simcse_kit.types import Vectors
 
 _TOKENIZER, _POST, _FORM = "tokenizer.json", "post.safetensors", "form.json"
-_FORMAT = 2  # of the form, and of what is found out for it
-_LIBRARIES = ("simcse-kit", "transformers", "tokenizers")  # a model loaded by another version is another one
+_FORMAT = 2  # version of the form and its content
+_LIBRARIES = ("simcse-kit", "transformers", "tokenizers")  # a model loaded with another version counts as another model
 
 
 @dataclass(frozen=True, kw_only=True)
 class LightForm:
-    """What was found out about a model when it was loaded in full."""
+    """Results of a full load of a model."""
 
     fingerprint: str
     pooling: str
@@ -43,15 +43,15 @@ class LightForm:
 
 
 class Kept(NamedTuple):
-    """A light form with what lies beside it."""
+    """A light form with its files."""
 
     form: LightForm
     tokenizer: str  # text of a ``tokenizer.json``
-    post: dict[str, Vectors]  # weights of what comes after the pooling, by number and name
+    post: dict[str, Vectors]  # weights of the modules after the pooling, by number and name
 
 
 def _place(files: str, pooling: str | None, max_seq_length: int | None, known_pooling: str | None) -> Path:
-    """The folder of a form in the user's cache."""
+    """Folder of a form in the user's cache."""
     libraries = {name: version(name) for name in _LIBRARIES}
     pooling = None if pooling is None else pooling_name(pooling)
     said = [_FORMAT, libraries, files, pooling, max_seq_length, known_pooling]
@@ -59,7 +59,7 @@ def _place(files: str, pooling: str | None, max_seq_length: int | None, known_po
 
 
 def find_form(asked: ModelRequest, files: str) -> Kept | None:
-    """The form of a model, by the checksum of its files; None: there is none that can be used."""
+    """The form of a model, by the checksum of its files; None if no usable one exists."""
     folder = _place(files, asked.pooling, asked.max_seq_length, asked.source.known_pooling)
     try:
         if (folder / _FORM).is_file():
@@ -70,15 +70,15 @@ def find_form(asked: ModelRequest, files: str) -> Kept | None:
             if found["files"] == digests(_beside(folder)):
                 post = load_file(folder / _POST) if (folder / _POST).is_file() else {}
                 return Kept(_read(found["form"]), (folder / _TOKENIZER).read_text(encoding="utf-8"), post)
-    except (SimCSEKitError, OSError, KeyError, TypeError, ValueError):  # damaged: it is made again
+    except (SimCSEKitError, OSError, KeyError, TypeError, ValueError):  # damaged: make it again
         pass
     return None
 
 
 def keep_form(kept: Kept, asked: ModelRequest, files: str) -> None:
-    """Keep a form for what was asked for, and for the same with its pooling and length named, as an index names them.
+    """Store a form for these arguments, and for the same with explicit pooling and length, as indexes name them.
 
-    Where the cache cannot be written, nothing is kept.
+    Stores nothing if the cache is not writable.
     """
     form = kept.form
     known = asked.source.known_pooling

@@ -19,21 +19,21 @@ from simcse_kit.encoder.speed import is_plain
 from simcse_kit.errors import ModelError
 from simcse_kit.parts import is_named
 
-_CHARACTERS = 4000  # of texts that numpy takes at once
-_TEXTS = 256  # that numpy takes in all: of more, loading the model in full is worth its time
+_CHARACTERS = 4000  # texts per call of numpy
+_TEXTS = 256  # texts for numpy in total: beyond them, loading the full model is worth its time
 
 
 @dataclass
 class Light:
-    """A model that answers by its light form; `SimCSE` puts the full one in its place when that does not do."""
+    """A model that answers from its light form; `SimCSE` replaces it by the full model when needed."""
 
     form: LightForm
     tokenizer: LightTokenizer
     backend: Backend
-    few: bool  # whether it is for a few texts
+    few: bool  # whether it supports only a few texts
     stamps: tuple[FileStamp, ...]
     files: str  # checksum of the model's files
-    taken: int = 0  # texts
+    taken: int = 0  # texts so far
 
     @property
     def pooling(self) -> str:
@@ -42,7 +42,7 @@ class Light:
 
     @property
     def dimension(self) -> int:
-        """Width of the encoder's vectors."""
+        """Dimension of the encoder's vectors."""
         return self.form.dimension
 
     def own_settings(self) -> Settings:
@@ -50,24 +50,24 @@ class Light:
         return replace(self.form.settings, prompts=dict(self.form.settings.prompts))
 
     def takes(self, texts: Sequence[str]) -> bool:
-        """Whether these texts are for it."""
+        """Whether it can encode these texts."""
         self.taken += len(texts)
         return not self.few or (self.taken <= _TEXTS and sum(map(len, texts)) <= _CHARACTERS)
 
     def check_same_files(self, folder: Path) -> None:
-        """A `ModelError` where the model's files are others by now: the rest of it would be of another model."""
+        """Raise a `ModelError` if the model's files have changed: the rest would come from another model."""
         stamps = stamps_of(folder)
         if stamps != self.stamps and files_digest(folder, stamps) != self.files:
             raise ModelError(f"{folder}: the model's files have changed since it was opened; open it again")
 
 
 def is_cold() -> bool:
-    """Whether transformers is not in memory: a light form saves its import, and pays for itself by nothing else."""
+    """Whether transformers is not imported yet: saving its import is the only gain of a light form."""
     return "transformers" not in sys.modules
 
 
 def light_for(asked: ModelRequest) -> bool:
-    """Whether a light form can answer what is asked for at all."""
+    """Whether a light form can answer these arguments at all."""
     return (
         is_cold()
         and not is_plain()
@@ -79,7 +79,7 @@ def light_for(asked: ModelRequest) -> bool:
 
 
 def open_light(asked: ModelRequest) -> Light | None:
-    """The model from its light form; None: it has none, or that does not do for what is asked for."""
+    """The model from its light form; None if there is none, or it does not suit the arguments."""
     if not light_for(asked):
         return None
     folder = asked.source.folder
@@ -101,7 +101,7 @@ def open_light(asked: ModelRequest) -> Light | None:
         calibration=asked.calibration,
     )
     run = BACKENDS.get(asked.backend)().make_light(request)
-    if run is None or stamps_of(folder) != stamps:  # replaced while it was read
+    if run is None or stamps_of(folder) != stamps:  # replaced during the read
         return None
     tokenizer = LightTokenizer(found.tokenizer, found.form.tokens)
     return Light(found.form, tokenizer, run.backend, run.few, stamps, files)

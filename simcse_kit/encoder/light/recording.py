@@ -1,4 +1,4 @@
-"""Making the light form of a model that is loaded in full, and trying it against that."""
+"""Makes the light form of a loaded model, and compares it with the full model."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from simcse_kit.encoder.probing import is_sound
 from simcse_kit.encoder.tokens import tokenize
 from simcse_kit.types import Vectors
 
-_SAME = 1e-5  # greatest difference of unit vectors that is rounding
-_LENGTHS = (None, 24, 8)  # in tokens, at which the tokenizers are compared
+_SAME = 1e-5  # largest difference of unit vectors that counts as rounding
+_LENGTHS = (None, 24, 8)  # in tokens, for comparing the tokenizers
 _WORDS = "embeddings.word_embeddings.weight"
 
 
 def record_light(
     asked: ModelRequest, loaded: Loaded, stamps: tuple[FileStamp, ...], fingerprint: Callable[[], str]
 ) -> None:
-    """Keep a model's light form, where it has one: all in one folder, and a tokenizer that is the same by itself.
+    """Store a model's light form, if it has one: all files in one folder, with a standalone tokenizer.
 
-    ``stamps``: of the model's files, taken before it was loaded; where they are others now, nothing is kept.
+    ``stamps`` of the model's files, from before loading; if they have changed since, nothing is stored.
     """
     folder, encoder = asked.source.folder, loaded.encoder
     if loaded.folder != folder or has_lora(encoder) or not (folder / "tokenizer.json").is_file():
@@ -63,7 +63,7 @@ def record_light(
 
 
 def _light_tokenizer(tokenizer: Any) -> LightTokenizer | None:
-    """The tokenizer by itself; None where that gives other ids for texts of many scripts, cut or not."""
+    """The standalone tokenizer; None if its ids differ for texts of many scripts, cut or not."""
     if not tokenizer.is_fast:
         return None
     tokenizer.backend_tokenizer.no_truncation()
@@ -86,7 +86,7 @@ def _light_tokenizer(tokenizer: Any) -> LightTokenizer | None:
 
 
 def _layers(loaded: Loaded) -> Layers | None:
-    """What `ArrayBackend` needs; None: it is not made for this model."""
+    """Parameters of `ArrayBackend`; None: it does not support this model."""
     encoder, folder = loaded.encoder, loaded.folder
     backbone: Any = encoder.backbone
     config = encoder.config
@@ -117,7 +117,7 @@ def _layers(loaded: Loaded) -> Layers | None:
 
 
 def _post(encoder: Encoder) -> list[str] | None:
-    """What comes after the pooling, in words of `Layers`; None: something that numpy has no word for."""
+    """Modules after the pooling, as in `Layers`; None: numpy does not support one of them."""
     kinds = {nn.Tanh: "tanh", nn.Identity: "linear"}
     found = []
     for module in encoder.post:
@@ -131,7 +131,7 @@ def _post(encoder: Encoder) -> list[str] | None:
 
 
 def _post_weights(encoder: Encoder) -> dict[str, Vectors]:
-    """Weights of what comes after the pooling, by number and name."""
+    """Weights of the modules after the pooling, by number and name."""
     return {
         f"{number}.{name}": weight.detach().cpu().numpy()
         for number, module in enumerate(encoder.post)
@@ -141,7 +141,7 @@ def _post_weights(encoder: Encoder) -> dict[str, Vectors]:
 
 
 def _same_vectors(layers: Layers, post: dict[str, Vectors], loaded: Loaded) -> bool:
-    """Whether numpy gives the same vectors but for rounding."""
+    """Whether numpy gives the same vectors up to rounding."""
     encoder, pad_id = loaded.encoder, loaded.tokenizer.pad_token_id
     table = tokenize(loaded.tokenizer, PROBES, loaded.settings.max_seq_length)
     found = np.empty((len(table.lengths), encoder.dimension), np.float32)
@@ -150,7 +150,7 @@ def _same_vectors(layers: Layers, post: dict[str, Vectors], loaded: Loaded) -> b
         light = ArrayBackend(layers, encoder.pooling, loaded.folder / "model.safetensors", post)
         light.embed(table, found)
         TorchBackend(encoder, pad_id).embed(table, exact)
-    except Exception:  # an architecture that is not what it is called
+    except Exception:  # an architecture that differs from its name
         return False
     expected = exact.numpy()
     scale = np.linalg.norm(expected, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What a backend is given to run a model by its light form, and what it gives."""
+"""Input of a backend that runs a model's light form, and its output."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from simcse_kit.types import Vectors
 
 
 class LightRequest(NamedTuple):
-    """A model that is not loaded."""
+    """A model that is not loaded in full."""
 
     fingerprint: str
     pooling: str
     pad_id: int
     pads: bool  # see `Encoder.pads`
     sound: bool  # see `probing.is_sound`
-    layers: Layers | None  # None: not for numpy
-    post: Mapping[str, Vectors]  # weights of what comes after the pooling
-    folder: Path  # where the model lies
-    dtype: str  # as it was asked for
+    layers: Layers | None  # None: not supported by numpy
+    post: Mapping[str, Vectors]  # weights of the modules after the pooling
+    folder: Path  # folder of the model
+    dtype: str  # as requested
     calibration: Sequence[str] | None
 
 
 class LightRun(NamedTuple):
-    """What runs it, into arrays."""
+    """Runs the model, into arrays."""
 
     backend: Backend
-    few: bool  # whether it is for a few texts: of more, the full model is faster
+    few: bool  # whether it supports only a few texts: beyond them, the full model is faster

@@ -1,4 +1,4 @@
-"""A tokenizer by the package `tokenizers` alone, to be called as transformers' are."""
+"""A tokenizer that uses only the package `tokenizers`, with the call interface of transformers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tokenizers
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """What transformers' tokenizer says beside its ``tokenizer.json``."""
+    """Settings of transformers' tokenizer that are not in ``tokenizer.json``."""
 
     pad_token_id: int
     unk_token_id: int | None
@@ -22,7 +22,7 @@ class Tokens:
 
 
 class Encodings(dict[str, list[list[int]]]):
-    """Token ids of N texts under ``input_ids``, and what `tokenizers` says of each text."""
+    """Token ids of N texts under ``input_ids``, and the encodings of `tokenizers`."""
 
     def __init__(self, encodings: list[Any]) -> None:
         super().__init__(input_ids=[encoding.ids for encoding in encodings])
@@ -30,7 +30,7 @@ class Encodings(dict[str, list[list[int]]]):
 
 
 class LightTokenizer:
-    """As transformers' fast tokenizer is used in this package: for token ids, without padding.
+    """Like transformers' fast tokenizer, as far as this package uses it: token ids, without padding.
 
     Args:
         state: text of a ``tokenizer.json`` of the tokenizer as it came to be, which its folder's may differ from.
@@ -51,13 +51,13 @@ class LightTokenizer:
         raise AttributeError(f"a light tokenizer has no {name}")
 
     def num_special_tokens_to_add(self) -> int:
-        """Special tokens that are put around a text."""
+        """Special tokens that are added to a text."""
         return int(self.backend_tokenizer.num_special_tokens_to_add(False))
 
     def __call__(
         self, texts: str | Sequence[str], *, truncation: bool = False, max_length: int | None = None, **_: Any
     ) -> Any:
-        """Token ids of N texts, or under ``input_ids`` those of one; cut at ``max_length`` with ``truncation``."""
+        """Under ``input_ids`` the token ids of N texts, or of one; cut at ``max_length`` with ``truncation``."""
         if truncation:
             self.backend_tokenizer.enable_truncation(max_length, direction=self.tokens.truncation_side)
         else:

@@ -1,4 +1,4 @@
-"""Pooling ``cls``: CLS, then a dense layer and tanh that are trained and kept."""
+"""Pooling ``cls``: CLS, then a dense layer and tanh, trained and kept."""
 
 from __future__ import annotations
 

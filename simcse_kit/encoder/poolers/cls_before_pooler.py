@@ -1,4 +1,4 @@
-"""Pooling ``cls_before_pooler``: CLS as it is."""
+"""Pooling ``cls_before_pooler``: CLS, unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def first_token(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def token(hidden: Tensor, index: Tensor) -> Tensor:
-    """One token of each row: (B, L, D), (B,) -> (B, D). A trace of it holds for every B."""
+    """One token of each row: (B, L, D), (B,) -> (B, D). A trace of it is valid for every B."""
     return hidden.gather(1, index.view(-1, 1, 1).expand(-1, 1, hidden.shape[2])).squeeze(1)
 
 

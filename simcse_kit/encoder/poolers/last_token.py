@@ -1,4 +1,4 @@
-"""Pooling ``last_token``: the token that has seen all others in a causal decoder."""
+"""Pooling ``last_token``: in a causal decoder, the token that has seen all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pooling ``weighted_mean``: the average of the tokens, of which later ones count more."""
+"""Pooling ``weighted_mean``: the average of the tokens, with larger weights for later ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAPER = """@misc{muennighoff-2022-sgpt,
 
 def weighted_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Average weighted by position 1..L: (B, L, D), (B, L) -> (B, D)."""
-    import torch  # not for a help text
+    import torch  # keeps torch out of help texts
 
     weight = torch.arange(1, hidden.shape[1] + 1, device=hidden.device, dtype=hidden.dtype).view(1, -1, 1)
     if mask is not None:

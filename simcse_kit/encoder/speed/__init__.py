@@ -1,7 +1,7 @@
-"""What makes training and encoding faster without changing what they compute, behind one switch.
+"""Speed-ups of training and encoding that do not change results, behind one switch.
 
-With ``SIMCSE_KIT_PLAIN=1`` in the environment, or inside `plain`, transformers' own modules run as they are: to read a
-run step by step, and to see whether a doubtful figure comes from here. A model that is loaded there stays plain.
+With ``SIMCSE_KIT_PLAIN=1`` in the environment, or inside `plain`, transformers' own modules run unchanged: to read a
+run step by step, and to check whether a suspicious number comes from here. A model loaded this way stays plain.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _SWITCH = "SIMCSE_KIT_PLAIN"
 
 
 def is_plain() -> bool:
-    """Whether the faster paths are switched off."""
+    """Whether the speed-ups are off."""
     return os.environ.get(_SWITCH, "") not in ("", "0")
 
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Switch the faster paths off inside the context, in this process and those that it starts."""
+    """Turn the speed-ups off inside the context, in this process and its child processes."""
     before = os.environ.get(_SWITCH)
     os.environ[_SWITCH] = "1"
     try:

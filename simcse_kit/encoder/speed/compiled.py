@@ -1,4 +1,4 @@
-"""Training steps through ``torch.compile``: fewer, larger kernels on an accelerator that waits for the next one."""
+"""Training steps with ``torch.compile``: fewer, larger kernels for an accelerator that waits between kernels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from simcse_kit.errors import say_once
 
 @contextlib.contextmanager
 def compiled(encoder: Encoder, trial: Callable[[], object], *, backend: str = "inductor") -> Iterator[bool]:
-    """Inside the context, ``encoder.run`` is the compiled backbone; yields whether it works here.
+    """Inside the context, ``encoder.run`` is the compiled backbone; yields whether this works here.
 
-    ``trial`` is a training step that compiles it; where it fails (no C compiler, no Triton), that is said once and the
-    backbone runs as it is. Nothing is compiled where speed is off, see `speed`.
+    ``trial`` is a training step that triggers the compilation. If it fails (no C compiler, no Triton), a notice is
+    given and the backbone runs as usual. Nothing is compiled if speed-ups are off, see `speed`.
     """
     if is_plain():
         yield False
@@ -25,10 +25,10 @@ def compiled(encoder: Encoder, trial: Callable[[], object], *, backend: str = "i
     encoder.run = torch.compile(encoder.backbone.forward, dynamic=True, backend=backend)
     try:
         trial()
-    except Exception as error:  # a compiler fails in many ways, and a step that is wrong will say so again
+    except Exception as error:  # compilers fail in many ways, and an error of the step itself will occur again
         encoder.run = None
         reason = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
-        say_once(f"torch.compile does not work here, so steps run without it: {reason}")
+        say_once(f"torch.compile fails here, so steps run without it: {reason}")
     try:
         yield encoder.run is not None
     finally:

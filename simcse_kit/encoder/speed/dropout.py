@@ -1,4 +1,4 @@
-"""Dropout on a CPU from 16 random bits a value, not 64: the same distribution in a sixth of the time."""
+"""Dropout on a CPU with 16 random bits per value instead of 64: the same distribution in a sixth of the time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEPS = 1 << 16  # dropout probabilities are multiples of 1 / 65536
 
 @contextlib.contextmanager
 def other_class(modules: Iterable[nn.Module], change: Any) -> Iterator[bool]:
-    """Let modules work by the class ``change(their class)``; yields whether there are any."""
+    """Change the classes of modules to ``change(their class)``; yields whether any changed."""
     before = [(module, type(module)) for module in modules]
     for module, kind in before:
         module.__class__ = change(kind)
@@ -31,7 +31,7 @@ def other_class(modules: Iterable[nn.Module], change: Any) -> Iterator[bool]:
 
 
 class _Dropout(torch.autograd.Function):
-    """Inverted dropout of any shape; keeps one byte a value for the backward pass."""
+    """Inverted dropout of any shape; keeps one byte per value for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
@@ -49,7 +49,7 @@ class _Dropout(torch.autograd.Function):
 
 
 def _random_bits(count: int) -> Tensor:
-    """Uniform int16 numbers (count,), from torch's CPU generator alone: it seeds a faster one."""
+    """Uniform int16 numbers (count,). torch's CPU generator seeds a faster one."""
     seed = int(torch.empty((), dtype=torch.int64).random_())
     generator = np.random.Generator(np.random.SFC64(seed))
     words = generator.integers(0, 2**64 - 1, -(-count // 4), dtype=np.uint64, endpoint=True)
@@ -77,7 +77,7 @@ class _FastDropout(nn.Dropout):
 
 
 def fast_dropout(module: nn.Module) -> contextlib.AbstractContextManager[bool]:
-    """Inside the context, every `nn.Dropout` of ``module`` draws its masks cheaply; yields whether there is any."""
+    """Inside the context, every `nn.Dropout` of ``module`` draws its masks this way; yields whether there is any."""
     found = (part for part in module.modules() if type(part) is nn.Dropout and part.p > 0)
     return other_class(found, lambda _: _FastDropout)
 
@@ -93,10 +93,10 @@ def cpu_attention(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' sdpa attention with cheap dropout masks: query, key, value (B, H, L, D/H) -> (B, L, H, D/H).
+    """transformers' sdpa attention with fast dropout masks: query, key, value (B, H, L, D/H) -> (B, L, H, D/H).
 
-    What it is not made for goes to sdpa. A query that may look at nothing (a padded token under a local mask) gets
-    the mean of all values, not 0; no kept token sees it.
+    Falls back to sdpa for unsupported cases. A query that may attend to nothing (a padded token under a local mask)
+    gets the mean of all values, not 0; no kept token reads it.
     """
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if (
@@ -117,7 +117,7 @@ def cpu_attention(
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask to add to the scores, from a boolean one (True is kept) or an additive one."""
+    """An additive mask for the scores, from a boolean one (True is kept) or an additive one."""
     if mask.dtype is not torch.bool:
         return mask.to(dtype)
     return torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
@@ -125,7 +125,7 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextlib.contextmanager
 def fast_attention(backbone: Any) -> Iterator[bool]:
-    """Inside the context, a backbone that uses sdpa through transformers' table uses `cpu_attention`."""
+    """Inside the context, a backbone that uses sdpa from transformers' table uses `cpu_attention`."""
     fits = getattr(backbone.config, "_attn_implementation", None) == "sdpa" and backbone._can_set_attn_implementation()
     if not fits:
         yield False

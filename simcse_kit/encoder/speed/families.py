@@ -1,4 +1,4 @@
-"""The parts of encoders' layers, which each family calls by other names, for the layers of `inference`."""
+"""Parts of encoder layers, which each family names differently, for the layers of `inference`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from simcse_kit.encoder.backbone import BERT_LIKE
 
-EVERYWHERE, LOCAL = "full_attention", "sliding_attention"  # ModernBERT's names of what a layer's tokens look at
+EVERYWHERE, LOCAL = "full_attention", "sliding_attention"  # ModernBERT's names for the range of a layer's attention
 
 
 class LayerParts(NamedTuple):
     """The parts of one layer: attention, then a feed-forward block."""
 
-    query_key_value: Sequence[Any]  # three linear layers, or one that holds them
+    query_key_value: Sequence[Any]  # three linear layers, or one that combines them
     attention_output: Any  # linear
     attention_norm: Any  # LayerNorm
-    intermediate: Any  # linear; of twice the width where its second half multiplies the first (GLU)
+    intermediate: Any  # linear; of double width if its second half multiplies the first (GLU)
     activation: Callable[[Tensor], Tensor]
     output: Any  # linear
     norm: Any  # LayerNorm
@@ -28,7 +28,7 @@ class LayerParts(NamedTuple):
 
     @property
     def products(self) -> tuple[Any, ...]:
-        """The linear layers in the order of their use."""
+        """The linear layers in order of use."""
         return (*self.query_key_value, self.attention_output, self.intermediate, self.output)
 
     @property
@@ -38,28 +38,28 @@ class LayerParts(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """A backbone's layers with what belongs to all of them; its embeddings run as they are."""
+    """A backbone's layers with their common parts; its embeddings run unchanged."""
 
     layers: list[LayerParts]
-    bias: Callable[[Tensor], Tensor] | None = None  # states (1, L, D) to what each head adds to its scores (1, H, L, L)
-    final_norm: nn.LayerNorm | None = None  # of layers that normalise their input, not their output
+    bias: Callable[[Tensor], Tensor] | None = None  # states (1, L, D) to a bias of each head's scores (1, H, L, L)
+    final_norm: nn.LayerNorm | None = None  # final norm of layers that normalise their input, not their output
     rotary: Callable[..., tuple[Tensor, Tensor]] | None = (
         None  # states, positions (1, L), attention to cosines and sines
     )
-    window: int = 0  # how far a token looks in a layer of LOCAL attention
+    window: int = 0  # range of a token in a layer of LOCAL attention
 
 
 def stack_of(backbone: Any) -> Stack | None:
-    """The layers of a backbone, None for a family, or a version of transformers, of other parts."""
+    """The layers of a backbone; None for a family, or a version of transformers, with other parts."""
     family = _FAMILIES.get(backbone.config.model_type)
     try:
         return None if family is None or getattr(backbone.config, "is_decoder", False) else family.read(backbone)
-    except AttributeError:  # transformers has renamed a part: its own code runs
+    except AttributeError:  # transformers has renamed a part: use its own code
         return None
 
 
 def modules_of(backbone: Any) -> list[nn.Module]:
-    """What holds the layers of a backbone with a `stack_of`, and what else runs after its embeddings."""
+    """The modules that hold the layers of a backbone with a `stack_of`, and others that run after its embeddings."""
     return [getattr(backbone, name) for name in _FAMILIES[backbone.config.model_type].modules]
 
 
@@ -79,7 +79,7 @@ def _bert(backbone: Any) -> Stack:
 
 
 def _feed_forward(layer: Any) -> tuple[Any, Any, Any, Any]:
-    """Of BERT's and MPNet's layers."""
+    """Layers of BERT and MPNet."""
     return (
         layer.intermediate.dense,
         layer.intermediate.intermediate_act_fn,
@@ -147,7 +147,7 @@ def _modernbert(backbone: Any) -> Stack:
 
 
 class _Family(NamedTuple):
-    """How a family's backbones are read."""
+    """How to read the backbones of a family."""
 
     modules: tuple[str, ...]
     read: Callable[[Any], Stack]

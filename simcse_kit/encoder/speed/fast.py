@@ -1,9 +1,9 @@
-"""Training steps made cheaper without changing what they compute.
+"""Faster training steps with unchanged results.
 
-On CUDA, sentences are packed without padding. On a CPU, drawing dropout's masks, writing the gradient of a whole word
-table for each forward pass, and computing tokens that nobody reads take about a third of a step. Inside
-`training_speedups` modules work by other classes over the same weights, so that names, saving and copying stay as they
-are.
+On CUDA, sentences are packed without padding. On a CPU, about a third of a step is spent on drawing dropout masks, on
+writing the gradient of the whole word table for each forward pass, and on tokens that nobody reads. Inside
+`training_speedups` the modules get other classes with the same weights, so that names, saving and copying do not
+change.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from simcse_kit.encoder.speed.packed import can_pack, packed_attention
 
 @contextlib.contextmanager
 def training_speedups(encoder: Encoder, *, mlm: bool = False) -> Iterator[tuple[str, ...]]:
-    """Make the training steps inside cheaper; yields the names of what fits this encoder and its device.
+    """Speed up the training steps inside; yields the names of the speed-ups that suit this encoder and device.
 
-    ``packing``, on CUDA: batches that come with a `Packing` are run without padding. On a CPU ``dropout`` and
-    ``attention``: masks from 16 random bits a value instead of 64; ``word gradient``: kept sparse until a backward pass
-    ends. ``first token``: the last layer computes the one token that is pooled; not where batches are packed.
-    Evaluation mode is untouched. ``mlm``: a masked-language-model loss reads every token and shares the word table, so
-    the last two are left out. Nothing is made cheaper where speed is off, see `speed`.
+    ``packing``, on CUDA: batches with a `Packing` run without padding. On a CPU ``dropout`` and ``attention``: masks
+    from 16 random bits per value instead of 64; ``word gradient``: stays sparse until a backward pass ends; ``first
+    token``: the last layer computes only the pooled token, unless batches are packed. Evaluation mode does not change.
+    ``mlm``: a masked-language-model loss reads every token and shares the word table, so the last two are left out.
+    Nothing changes if speed-ups are off, see `speed`.
     """
     if is_plain():
         yield ()
@@ -66,7 +66,7 @@ def packs(encoder: Encoder) -> bool:
 
 
 class _SparseEmbedding(nn.Embedding):
-    """Its gradient is sparse within a backward pass, over however many forward passes, and dense after it."""
+    """A word table with a gradient that is sparse within a backward pass, over all its forwards, and dense after it."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and self.weight.requires_grad):
@@ -89,7 +89,7 @@ def _densify(weight: Tensor) -> None:
 def sparse_word_gradient(backbone: Any) -> Iterator[bool]:
     """Inside the context, forward passes of one step share one dense gradient of the word table (V, D).
 
-    Optimizers see the dense gradient that they would have seen. Not for weights that processes exchange gradients of.
+    Optimizers see the same dense gradient as without it. Not for weights whose gradients processes exchange.
     """
     table = word_table(backbone)
     fits = type(table) is nn.Embedding and table.max_norm is None and not table.scale_grad_by_freq
@@ -111,7 +111,7 @@ def _heads(layer: nn.Module, states: Tensor, size: int) -> Tensor:
 
 
 def _first_context(inner: Any, linears: tuple[Any, Any, Any], states: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of the first tokens to all, by an attention block's own layers for query, key and value.
+    """Attention of the first tokens to all, with the query, key and value layers of an attention block.
 
     States (B, L, D), mask (B, 1, L, L) -> (B, 1, D).
     """
@@ -124,7 +124,7 @@ def _first_context(inner: Any, linears: tuple[Any, Any, Any], states: Tensor, ma
 
 @functools.cache
 def _bert_first_token(attention: type) -> type:
-    """A BERT-like layer's attention block that gives its first token only, so that the layer's rest runs on one."""
+    """A BERT-like attention block that returns only its first token, so that the layer continues with one token."""
 
     class FirstToken(attention):  # type: ignore[misc]
         def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
@@ -144,7 +144,7 @@ def _bert_first_token(attention: type) -> type:
 
 @functools.cache
 def _distilbert_first_token(layer: type) -> type:
-    """A layer of DistilBERT that gives its first token only."""
+    """A DistilBERT layer that returns only its first token."""
 
     class FirstToken(layer):  # type: ignore[misc]
         def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
@@ -165,13 +165,13 @@ def _distilbert_first_token(layer: type) -> type:
 
 @functools.cache
 def _mpnet_first_token(attention: type) -> type:
-    """The attention block of an MPNet layer that gives its first token only."""
+    """An MPNet attention block that returns only its first token."""
 
     class FirstToken(attention):  # type: ignore[misc]
         def forward(
             self, hidden_states: Tensor, attention_mask: Tensor | None = None, position_bias: Any = None, **kwargs: Any
         ) -> Any:
-            """(B, L, D), mask (B, 1, L, L), bias (B, H, L, L) -> (B, 1, D) alone in a tuple."""
+            """(B, L, D), mask (B, 1, L, L), bias (B, H, L, L) -> (B, 1, D) in a tuple of one."""
             if not self.training:
                 return super().forward(hidden_states, attention_mask, position_bias, **kwargs)
             inner, size = self.attn, self.attn.attention_head_size
@@ -193,9 +193,9 @@ def _mpnet_first_token(attention: type) -> type:
 
 
 class _Last(NamedTuple):
-    """How the last layer of a family computes its first token alone."""
+    """How the last layer of a family computes only its first token."""
 
-    module: Callable[[Any], nn.Module]  # of a backbone: what then has another class
+    module: Callable[[Any], nn.Module]  # the module of a backbone that gets another class
     change: Callable[[type], type]
 
 
@@ -209,7 +209,7 @@ _LAST = {
 def first_token_only(encoder: Encoder) -> contextlib.AbstractContextManager[bool]:
     """Inside the context, a training step's last layer computes only the token that such a pooling reads.
 
-    Yields whether it fits: encoders of a family in the table whose vector is the first token's last state.
+    Yields whether it applies: encoders of a family in the table whose vector is the first token's last state.
     """
     backbone: Any = encoder.backbone
     config, pooler = backbone.config, encoder.pooler

@@ -1,7 +1,7 @@
-"""An encoder's layers for inference on a CPU: exact, without what transformers' modules spend on training.
+"""Encoder layers for inference on a CPU: exact, without the training overhead of transformers' modules.
 
-Weights are laid out once for the processor's matrix products (query, key and value as one), attention over short
-sentences is two batched products, and the last layer computes one token where the pooling reads one.
+Weights are laid out once for the processor's matrix products (query, key and value combined), attention over short
+sentences is two batched products, and the last layer computes one token if the pooling reads only one.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from simcse_kit.encoder.modules import Encoder, version_of
 from simcse_kit.encoder.poolers import OUTPUT
 from simcse_kit.encoder.speed.families import LOCAL, LayerParts, modules_of, stack_of
 
-_ROWS = 1024  # of a matrix product for which weights are laid out; other numbers of rows run too
-_SHORT = {torch.float32: 64, torch.bfloat16: 256}  # tokens up to which two batched products beat the fused kernel
+_ROWS = 1024  # rows of a matrix product for which weights are laid out; other numbers of rows work too
+_SHORT = {torch.float32: 64, torch.bfloat16: 256}  # up to this many tokens, two batched products beat the fused kernel
 
-_PLAIN = ("transformers.", "torch.nn.", "simcse_kit.")  # where classes of modules come from that compute as is known
+_PLAIN = ("transformers.", "torch.nn.", "simcse_kit.")  # packages whose module classes compute as expected
 
 
 class States(NamedTuple):
-    """What a backbone returns, as far as pooling reads it."""
+    """Output of a backbone, as far as pooling reads it."""
 
-    last_hidden_state: Tensor  # (B, L, D), or (B, 1, D) where only the first token is read
+    last_hidden_state: Tensor  # (B, L, D), or (B, 1, D) if only the first token is read
 
 
 class FastBackbone:
-    """The backbone of an encoder that `fits`, to be called in its place in evaluation mode without gradients.
+    """Replaces the backbone of an encoder that `fits`, in evaluation mode without gradients.
 
-    It works on copies of the layers' weights, of the time when it was made: see `is_current`.
+    Works on copies of the layers' weights, made when it was created: see `is_current`.
 
     Args:
         encoder: of the weights; on a CPU.
@@ -51,15 +51,15 @@ class FastBackbone:
         self._reads_first_token = encoder.pooler.reads_first_token
 
     def is_current(self, encoder: Encoder) -> bool:
-        """Whether the encoder's layers and their weights are those that were copied."""
+        """Whether the encoder's layers and weights have not changed since they were copied."""
         return self._state == _state(encoder)
 
     def __call__(
         self, input_ids: Tensor, attention_mask: Tensor | None, *, whole: bool = False, **kwargs: Any
     ) -> States:
-        """Ids (B, L) and mask (B, L), None where nothing is padded, to states (B, L, D).
+        """Ids (B, L) and mask (B, L), or None without padding, to states (B, L, D).
 
-        Where the pooling reads the first token alone they are (B, 1, D), unless the ``whole`` is asked for.
+        If the pooling reads only the first token, they are (B, 1, D), unless ``whole``.
         """
         backbone, stack = self._backbone, self._stack
         hidden = backbone.embeddings(input_ids=input_ids)
@@ -74,7 +74,7 @@ class FastBackbone:
         return States(hidden if stack.final_norm is None else _norm(stack.final_norm, hidden))
 
     def _positions(self, attention: str, hidden: Tensor, attention_mask: Tensor | None) -> _Positions:
-        """Of states (B, L, D) with a mask (B, L), for the layers of one kind of attention."""
+        """Attention bias of states (B, L, D) with a mask (B, L), for the layers of one kind of attention."""
         stack, width = self._stack, hidden.shape[1]
         places = torch.arange(width)
         unseen = None if attention_mask is None else (attention_mask == 0)[:, None, None]
@@ -91,14 +91,14 @@ class FastBackbone:
 
 
 class _Positions(NamedTuple):
-    """What attention knows of positions and padding."""
+    """Positions and padding, as attention needs them."""
 
-    bias: Tensor | None  # of scores, of a shape that broadcasts to (B, H, L, L)
+    bias: Tensor | None  # bias of scores, in a shape that broadcasts to (B, H, L, L)
     rotary: tuple[Tensor, Tensor] | None  # cosines and sines, (1, L, D/H) each
 
 
 def fits(encoder: Encoder) -> bool:
-    """Whether `FastBackbone` can stand for the encoder's backbone: a known family, on a CPU, nothing added to it."""
+    """Whether `FastBackbone` can replace the encoder's backbone: a known family, on a CPU, unmodified."""
     backbone: Any = encoder.backbone
     stack = stack_of(backbone)
     if stack is None:
@@ -123,7 +123,7 @@ def fits(encoder: Encoder) -> bool:
 
 
 def _state(encoder: Encoder) -> list[Any]:
-    """Tells when a module was exchanged or hooked, or a weight changed."""
+    """Detects whether a module was replaced or hooked, or a weight changed."""
     state: list[Any] = [encoder.pooling]
     weights: list[Tensor] = []
     for part in modules_of(encoder.backbone):
@@ -134,7 +134,7 @@ def _state(encoder: Encoder) -> list[Any]:
 
 
 class _Product:
-    """Linear layers of one input as one: (T, D) in the dtype of the weights -> (T, D')."""
+    """Linear layers with the same input as one: (T, D) in the dtype of the weights -> (T, D')."""
 
     def __init__(self, layers: Sequence[Any], dtype: torch.dtype) -> None:
         self.weight = torch.cat([layer.weight.detach() for layer in layers]).to(dtype)
@@ -152,9 +152,9 @@ class _Product:
 
 
 def _laid_out(weight: Tensor) -> Tensor | None:
-    """The weight (D', D) in oneDNN's own order, None where this torch or processor has no product for it.
+    """The weight (D', D) in oneDNN's own layout; None if this torch or processor has no product for it.
 
-    These are the operations that torch's own compiler calls for frozen weights.
+    torch's own compiler calls these operations for frozen weights.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
@@ -214,7 +214,7 @@ class _PostNorm(_Layer):
 
 
 class _PreNorm(_Layer):
-    """One layer of ModernBERT's form: each block reads its normalised input and is added to the input itself."""
+    """One layer of ModernBERT's form: each block reads its normalised input and is added to the unnormalised one."""
 
     def __call__(self, hidden: Tensor, positions: _Positions, *, first_only: bool = False) -> Tensor:
         """(B, L, D) float32 -> (B, L, D), or (B, 1, D) with ``first_only``."""
@@ -225,7 +225,7 @@ class _PreNorm(_Layer):
 
 
 def _turned(query_key: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Queries and keys at their rotary positions: (B, L, 2, H, D/H), (1, L, D/H) twice -> (B, L, 2, H, D/H)."""
+    """Rotate queries and keys to their positions: (B, L, 2, H, D/H), (1, L, D/H) twice -> (B, L, 2, H, D/H)."""
     x = query_key.float()  # as in transformers
     left, right = x.chunk(2, dim=-1)
     x = x * cosines[:, :, None, None] + torch.cat((-right, left), dim=-1) * sines[:, :, None, None]
@@ -247,7 +247,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scal
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:
-    """A LayerNorm, which ModernBERT's first layer lacks."""
+    """A LayerNorm; ModernBERT's first layer has none."""
     if isinstance(module, nn.Identity):
         return x
     return layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)

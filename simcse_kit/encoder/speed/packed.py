@@ -1,7 +1,7 @@
-"""Forward passes without padding: a batch's sentences one after the other in one row, none of which sees another.
+"""Forward passes without padding: the sentences of a batch are joined in one row and do not see each other.
 
-On an accelerator this is what attention kernels for variable lengths are made for: nothing is computed for padding, and
-attention costs the sum of the squared lengths.
+On an accelerator, attention kernels for variable lengths support this: padding costs nothing, and attention costs the
+sum of the squared lengths.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from simcse_kit.encoder.backbone import BERT_LIKE, PACKED, first_position
 from simcse_kit.encoder.padding import Packing
 from simcse_kit.encoder.speed import is_plain
 
-_FAMILIES = (*BERT_LIKE, "distilbert")  # whose attention depends on positions through the embeddings alone
+_FAMILIES = (*BERT_LIKE, "distilbert")  # families whose attention gets positions only from the embeddings
 
 
 def can_pack(backbone: Any) -> bool:
-    """Whether the backbone takes packed batches: a known family, positions by number, attention through the table."""
+    """Whether the backbone supports packed batches: a known family, numbered positions, attention from the table."""
     config = backbone.config
     return (
         not is_plain()
@@ -41,7 +41,7 @@ def can_pack(backbone: Any) -> bool:
 
 @contextlib.contextmanager
 def packed_attention(backbone: Any) -> Iterator[None]:
-    """Inside the context, a backbone that `can_pack` also takes packed batches."""
+    """Inside the context, a backbone that `can_pack` also accepts packed batches."""
     AttentionInterface.register(PACKED, attend_packed)
     AttentionMaskInterface.register(PACKED, sdpa_mask)
     backbone.set_attn_implementation(PACKED)
@@ -54,9 +54,9 @@ def packed_attention(backbone: Any) -> Iterator[None]:
 def run_packed(
     run: Callable[..., Any], first: int, input_ids: Tensor, packing: Packing, **extra: Any
 ) -> tuple[Tensor, ...]:
-    """Hidden states of padded ids (B, L), computed without the padding: one tensor of (B, L, D), or one a layer.
+    """Hidden states of padded ids (B, L), computed without padding: one tensor of (B, L, D), or one per layer.
 
-    The states of padded tokens are 0. ``run`` is the backbone's forward, inside `packed_attention`; ``first`` the
+    States of padded tokens are 0. ``run`` is the backbone's forward inside `packed_attention`; ``first`` the
     `first_position` of a sentence.
     """
     size, width = input_ids.shape
@@ -64,7 +64,7 @@ def run_packed(
         input_ids=input_ids.flatten()[packing.places].unsqueeze(0),  # (1, T)
         position_ids=(packing.places % width + first).unsqueeze(0),
         attention_mask=None,
-        cu_seq_lens_q=packing.starts,  # transformers' names for what attention over packed rows needs
+        cu_seq_lens_q=packing.starts,  # transformers' names for the inputs of attention over packed rows
         max_length_q=width,
         return_dict=True,
         **extra,
@@ -112,9 +112,9 @@ def attend_packed(
 def attend_jagged(
     attend: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor, starts: Tensor, longest: int
 ) -> Tensor:
-    """Attention by torch's kernels for variable lengths (CUDA), as `attend_packed`: (1, H, T, D/H) -> (1, T, H, D/H).
+    """Attention by torch's kernels for variable lengths (CUDA), like `attend_packed`: (1, H, T, D/H) -> (1, T, H, D/H).
 
-    No sentence is longer than ``longest``.
+    No sentence exceeds ``longest``.
     """
 
     def jagged(states: Tensor) -> Tensor:

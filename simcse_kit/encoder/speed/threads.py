@@ -1,4 +1,4 @@
-"""Few threads for little work: one query does not wait for threads that other programs keep from running."""
+"""Few threads for little work: a query does not wait for threads that other programs delay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simcse_kit.cores import GRAIN
 
 
 def products_of(module: nn.Module) -> int:
-    """Multiplications for each token: all matrices but the tables that are looked up."""
+    """Multiplications per token: all matrices except the lookup tables."""
     parts = [part for part in module.modules() if not isinstance(part, nn.Embedding)]
     weights = [weight for part in parts for weight in part._parameters.values() if weight is not None]
     return sum(weight.numel() for weight in weights if weight.dim() > 1)
@@ -22,9 +22,9 @@ def products_of(module: nn.Module) -> int:
 
 @contextmanager
 def threads_for(work: int) -> Iterator[None]:
-    """Inside the context, this thread's OpenMP runs no more threads than ``work`` multiplications are worth.
+    """Inside the context, this thread's OpenMP uses only as many threads as ``work`` multiplications justify.
 
-    `torch.set_num_threads` is not used: it would also be what other threads of the process begin with.
+    `torch.set_num_threads` is not used: it would also set the default of other threads of the process.
     """
     wanted = max(1, -(-work // GRAIN))
     if wanted >= torch.get_num_threads():
@@ -36,7 +36,7 @@ def threads_for(work: int) -> Iterator[None]:
 
 @cache
 def _openmp() -> Any:
-    """threadpoolctl's hold of the OpenMP libraries that are loaded, torch's among them."""
+    """threadpoolctl's controller of the loaded OpenMP libraries, including torch's."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="openmp")

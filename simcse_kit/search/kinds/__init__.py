@@ -1,7 +1,7 @@
-"""Index kinds, a file each: how the nearest rows are found.
+"""Index kinds, one file each: how the nearest rows are found.
 
-A kind that compares every vector is an `IndexKind`, one whose FAISS structure finds candidates an `ApproximateKind`:
-`InvertedLists` and `Graph` where FAISS's factory makes it. A new kind is a file that registers one such object.
+A kind that compares every vector is an `IndexKind`. One whose FAISS structure finds candidates is an `ApproximateKind`,
+or `InvertedLists` or `Graph` if FAISS's factory makes it. A new kind is a file that registers one such object.
 """
 
 from simcse_kit.search.kinds._base import KINDS, ApproximateKind, IndexKind, MilvusIndex

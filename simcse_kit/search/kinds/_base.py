@@ -1,4 +1,4 @@
-"""What every index kind says about itself, and the family of them."""
+"""Base classes of index kinds, and their family."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ if TYPE_CHECKING:
 
 
 class MilvusIndex(NamedTuple):
-    """An index type of Milvus and how it is searched."""
+    """An index type of Milvus and its search parameters."""
 
     index_type: str
     params: Mapping[str, int]  # to build it
     effort: str | None  # the parameter that trades time for recall
-    efforts: tuple[int, ...]  # to try, least first
-    factor: int  # candidates for each hit, whose exact scores decide; 1: its scores are exact
-    lite: bool  # whether Milvus Lite has it
-    params_of: Callable[[int], Mapping[str, int]] | None = None  # more of them, by dimension
+    efforts: tuple[int, ...]  # values to try, smallest first
+    factor: int  # candidates per hit, which exact scores rank; 1: Milvus's scores are exact
+    lite: bool  # whether Milvus Lite supports it
+    params_of: Callable[[int], Mapping[str, int]] | None = None  # further build parameters, by dimension
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexKind:
-    """How the nearest rows are found; this one compares every vector."""
+    """How the nearest rows are found; this base class compares every vector."""
 
     name: str
     help: str
-    source: str = ""  # paper, year; "" for what has none
-    order: int = 100  # in lists
-    auto: int | None = None  # its turn where the kind is auto; None: it takes no part
-    milvus: MilvusIndex | None = field(default=None, repr=False)  # None: Milvus does not have it
+    source: str = ""  # paper, year; "" if there is none
+    order: int = 100  # position in lists
+    auto: int | None = None  # its turn for kind auto; None: auto never uses it
+    milvus: MilvusIndex | None = field(default=None, repr=False)  # None: not available in Milvus
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApproximateKind(IndexKind, ABC):
-    """A kind whose FAISS structure finds candidates; their exact scores decide.
+    """A kind whose FAISS structure finds candidates; exact scores rank them.
 
-    A structure is whatever `create` and `read` return; ``effort`` is one of `efforts`.
+    A structure is any object that `create` and `read` return; ``effort`` is one of `efforts`.
     """
 
-    tuned_by_new_rows: ClassVar[bool] = False  # a structure finds a row that it has more easily than a new one
+    tuned_by_new_rows: ClassVar[bool] = False  # a structure finds its own rows more easily than new queries
 
     def least_rows(self, dimension: int) -> int:
-        """Rows that a structure is made of at least; of fewer, every vector is compared."""
+        """Fewest rows for which a structure is built; with fewer, every vector is compared."""
         return 2
 
     @abstractmethod
     def create(self, vectors: VectorParts, seed: int) -> Any:
-        """A structure without rows, trained for these N vectors (N, D).
+        """An empty structure, trained on these N vectors (N, D).
 
         Raises:
             SearchIndexError: FAISS cannot make it.
@@ -67,17 +67,17 @@ class ApproximateKind(IndexKind, ABC):
 
     @abstractmethod
     def search(self, structure: Any, queries: Vectors, count: int, effort: int, selector: Any) -> NDArray[np.int64]:
-        """Rows that may be the nearest of unit queries (Q, D): (Q, count), -1 for none.
+        """Candidates for the nearest rows of unit queries (Q, D): (Q, count), -1 for none.
 
-        ``selector``: a ``faiss.IDSelector`` of the rows that may be found, or None for all.
+        ``selector``: a ``faiss.IDSelector`` of the allowed rows, or None for all.
         """
 
     @abstractmethod
     def efforts(self, structure: Any) -> Iterator[int]:
-        """Efforts to try, least first."""
+        """Efforts to try, smallest first."""
 
     def most_candidates(self, effort: int, rows: int) -> int:
-        """Candidates of one query that an effort gives, of a structure over ``rows`` rows."""
+        """Candidates per query at an effort, in a structure over ``rows`` rows."""
         return rows
 
     def add(self, structure: Any, vectors: Vectors) -> None:
@@ -93,22 +93,22 @@ class ApproximateKind(IndexKind, ABC):
         faiss.write_index(structure, str(path))
 
     def read(self, content: Bytes) -> Any:
-        """The structure in the mapped bytes of a file of `write`, which outlive it; damaged, a ``RuntimeError``."""
+        """The structure in the mapped bytes of a file of `write`, which outlive it; ``RuntimeError`` if damaged."""
         import faiss
 
         return faiss.read_index(mapped(content), faiss.IO_FLAG_MMAP_IFC)
 
     def checked_bytes(self, size: int, rows: int, dimension: int) -> int:
-        """Of a file of ``size`` bytes, the first ones that must be right before it is read: what is not only mapped."""
+        """Number of first bytes of a file of ``size`` bytes to check before reading: those that are not only mapped."""
         return size
 
     def checking(self, structure: Any, file: BlockFile, checked: int) -> Any:
-        """The structure, which checks what it reads of its file behind the ``checked`` bytes; here that is nothing."""
+        """The structure, which checks what it reads beyond the ``checked`` bytes; the base class checks nothing."""
         return structure
 
 
 def mapped(content: Bytes) -> Any:
-    """What FAISS reads bytes by, without a copy of what it need not change."""
+    """A FAISS reader over bytes, without a copy if FAISS does not change them."""
     import faiss
 
     return faiss.ZeroCopyIOReader(faiss.swig_ptr(content), len(content))  # type: ignore[attr-defined]

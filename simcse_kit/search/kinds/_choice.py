@@ -1,4 +1,4 @@
-"""The kind that a name stands for, FAISS's factory strings included."""
+"""The kind of a name, including FAISS factory strings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _FACTORY_HELP = "a FAISS factory string"
 
 
 def get_kind(name: str, *, recorded: bool = False, trust_remote_code: bool = False) -> IndexKind:
-    """The kind of a name, of a FAISS factory string that begins with IVF or HNSW, or of ``module:attribute``.
+    """The kind for a name, a FAISS factory string that starts with IVF or HNSW, or ``module:attribute``.
 
-    ``recorded`` and ``trust_remote_code`` are those of `Family.get`.
+    ``recorded`` and ``trust_remote_code`` as in `Family.get`.
 
     Raises:
         SearchIndexError: no such kind; the text lists them.
@@ -26,7 +26,7 @@ def get_kind(name: str, *, recorded: bool = False, trust_remote_code: bool = Fal
         if re.match(r"HNSW\d", name):
             return Graph(name=name, help=_FACTORY_HELP, given=name)
         raise SearchIndexError(
-            f"{KINDS.unknown(name)}. It may also be auto, or a FAISS factory string that begins with IVF or HNSW"
+            f"{KINDS.unknown(name)}. Also allowed: auto, or a FAISS factory string that starts with IVF or HNSW"
         )
     found = KINDS.get(name, recorded=recorded, trust_remote_code=trust_remote_code)
     kind: IndexKind = found() if isinstance(found, type) else found

@@ -1,4 +1,4 @@
-"""Kinds that FAISS makes from a factory string: inverted lists and graphs."""
+"""Kinds made from a FAISS factory string: inverted lists and graphs."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from simcse_kit.types import Vectors
 
 _MOST_LISTS = 8192
-_ROWS_OF_A_LIST = 50  # to train by; FAISS asks for 39 or more
-_LEAST_TRAINING_ROWS = 256 * 40  # codes of one byte have 256 centres
-MILVUS_LISTS = 1024  # of each of Milvus's segments
+_ROWS_OF_A_LIST = 50  # training vectors per centroid; FAISS asks for at least 39
+_LEAST_TRAINING_ROWS = 256 * 40  # one-byte codes have 256 centroids
+MILVUS_LISTS = 1024  # in each of Milvus's segments
 MILVUS_PROBES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FactoryKind(ApproximateKind):
-    """A kind by the name that FAISS's ``index_factory`` takes."""
+    """A kind with a name for FAISS's ``index_factory``."""
 
     @abstractmethod
     def factory(self, count: int, dimension: int) -> str:
-        """FAISS's name for it over ``count`` rows."""
+        """FAISS's factory string for ``count`` rows."""
 
     @abstractmethod
     def lists(self, structure: Any) -> int | None:
-        """Lists of a structure, 0 for a graph; None where it is neither, and so not of this kind."""
+        """Number of lists of a structure, 0 for a graph; None if it is neither and so not of this kind."""
 
     def least_rows(self, dimension: int) -> int:
-        """As many as there are lists, and centres of a code: FAISS trains a centre by a row at least."""
+        """The number of lists, or of a code's centroids if larger: FAISS trains each on at least one row."""
         import faiss
 
         structure = self._empty(0, dimension)
@@ -66,7 +66,7 @@ class FactoryKind(ApproximateKind):
         return structure
 
     def _empty(self, count: int, dimension: int) -> Any:
-        """A structure that is not trained yet."""
+        """An untrained structure."""
         import faiss
 
         factory = self.factory(count, dimension)
@@ -75,16 +75,18 @@ class FactoryKind(ApproximateKind):
         except RuntimeError as error:
             raise SearchIndexError(f"FAISS does not know {factory!r} for {dimension} dimensions: {error}") from error
         if self.lists(structure) is None:
-            raise SearchIndexError(f"{factory!r} is no plain IVF or HNSW index; hits are rescored in any case")
+            raise SearchIndexError(
+                f"{factory!r} is not a plain IVF or HNSW index; hits are rescored anyway, so leave out refinement"
+            )
         return structure
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvertedLists(FactoryKind):
-    """Rows in lists around centres, of which a search reads the nearest (FAISS: IVF); the effort is their number."""
+    """Rows in lists around centroids; a search reads the nearest lists (FAISS: IVF). The effort is their number."""
 
-    codes: Callable[[int], str] | None = field(default=None, repr=False)  # FAISS's name of the codes, by dimension
-    given: str | None = None  # the whole factory string, in place of ``codes``
+    codes: Callable[[int], str] | None = field(default=None, repr=False)  # FAISS's name for the codes, by dimension
+    given: str | None = None  # the whole factory string, instead of ``codes``
 
     def factory(self, count: int, dimension: int) -> str:
         """See `FactoryKind.factory`.
@@ -120,7 +122,7 @@ class InvertedLists(FactoryKind):
         yield structure.nlist
 
     def checked_bytes(self, size: int, rows: int, dimension: int) -> int:
-        """All but lists that FAISS maps: these are checked when they are searched."""
+        """All bytes except lists that FAISS maps: these are checked when they are searched."""
         from simcse_kit.search.kinds._lists import head_bytes
 
         return head_bytes(self._empty(rows, dimension), rows, size)
@@ -157,9 +159,9 @@ class Graph(FactoryKind):
         return structure.search(queries, count, params=params)[1]  # type: ignore[no-any-return]
 
     def efforts(self, structure: Any) -> Iterator[int]:
-        """Nodes to keep."""
+        """Numbers of nodes to keep."""
         yield from (16, 32, 64, 128, 256, 512, 1024)
 
     def most_candidates(self, effort: int, rows: int) -> int:
-        """As many as nodes are kept: a graph keeps no fewer than it returns."""
+        """The number of nodes kept: a graph cannot return more than it keeps."""
         return effort

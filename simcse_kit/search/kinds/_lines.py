@@ -1,4 +1,4 @@
-"""The kinds' lines of help by name, which is what `simcse_kit.search.KINDS` is."""
+"""One line of help per kind, by name: `simcse_kit.search.KINDS`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from simcse_kit.search.kinds._base import KINDS as _FAMILY
 
 
 class _Lines(Mapping[str, str]):
-    """Read from the family each time: others may register kinds."""
+    """Read from the family each time: other packages may register kinds."""
 
     def __getitem__(self, name: str) -> str:
         if name not in _FAMILY:
@@ -24,4 +24,4 @@ class _Lines(Mapping[str, str]):
 
 
 KINDS: Mapping[str, str] = _Lines()
-"""Kinds of index and what they are; all but flat find candidates, whose exact scores decide."""
+"""Index kinds with their help; all except flat find candidates that exact scores rank."""

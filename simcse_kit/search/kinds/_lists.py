@@ -1,4 +1,4 @@
-"""Inverted lists that FAISS reads from a mapped file, a list checked before its first search."""
+"""Inverted lists that FAISS reads from a mapped file; each list is checked before its first search."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from simcse_kit.search.blocks import BlockFile
     from simcse_kit.types import Vectors
 
-_ID = 8  # bytes of a row's number in a list
+_ID = 8  # bytes of a row number in a list
 
 
 def head_bytes(structure: Any, rows: int, size: int) -> int:
-    """Of a file of ``size`` bytes with ``rows`` rows of an IVF structure: those before the lists.
+    """In a file of ``size`` bytes with ``rows`` rows of an IVF structure, the number of bytes before the lists.
 
-    FAISS reads the head into memory and maps the lists. It maps no fast-scan lists, and then the head is all.
+    FAISS reads the head into memory and maps the lists. It does not map fast-scan lists; then the head is the whole
+    file.
     """
     lists = faiss.downcast_InvertedLists(structure.invlists)
     if not isinstance(lists, faiss.ArrayInvertedLists):
@@ -30,7 +31,7 @@ def head_bytes(structure: Any, rows: int, size: int) -> int:
 
 
 class CheckedLists:
-    """An IVF structure whose lists lie behind the first ``head`` bytes of a file, list by list, codes and ids."""
+    """An IVF structure whose lists follow the first ``head`` bytes of a file: codes and ids, list by list."""
 
     def __init__(self, structure: Any, file: BlockFile, head: int) -> None:
         self.nlist: int = structure.nlist
@@ -40,7 +41,7 @@ class CheckedLists:
         self._unchecked = np.ones(self.nlist, dtype=bool)
 
     def search(self, queries: Vectors, count: int, params: Any) -> tuple[Vectors, NDArray[np.int64]]:
-        """As FAISS's; a damaged list is a `DamagedIndexError`."""
+        """Like FAISS's search; raises a `DamagedIndexError` for a damaged list."""
         if self._file.checked:
             return self._structure.search(queries, count, params=params)  # type: ignore[no-any-return]
         near, lists = self._structure.quantizer.search(queries, min(params.nprobe, self.nlist))
@@ -58,10 +59,10 @@ class CheckedLists:
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
-        """Where each list begins in the file, and the end of the last: (nlist + 1,)."""
+        """Start of each list in the file, and the end of the last: (nlist + 1,)."""
         lists = faiss.downcast_InvertedLists(self._structure.invlists)
         sizes = np.array([lists.list_size(number) for number in range(self.nlist)], dtype=np.int64)
         starts = self._head + np.concatenate([[0], np.cumsum(sizes * (lists.code_size + _ID))])
         if starts[-1] != len(self._file.content):
-            raise DamagedIndexError(f"{self._file.path} is damaged: its lists do not fill it")
+            raise DamagedIndexError(f"{self._file.path} is damaged: the size of its lists does not match the file")
         return starts

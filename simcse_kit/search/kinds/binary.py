@@ -1,4 +1,4 @@
-"""Signs of the dimensions, all of them compared."""
+"""One bit per dimension, its sign; all rows are compared."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Signs(ApproximateKind):
-    """One bit a dimension, compared by Hamming distance; there is one effort."""
+    """One bit per dimension, compared by Hamming distance; there is only one effort."""
 
     def create(self, vectors: VectorParts, seed: int) -> Any:
         """See `ApproximateKind.create`."""
@@ -40,7 +40,7 @@ class Signs(ApproximateKind):
         return structure.search(_bits(queries), count, params=params)[1]  # type: ignore[no-any-return]
 
     def efforts(self, structure: Any) -> Iterator[int]:
-        """The one."""
+        """The only effort."""
         yield 1
 
     def write(self, structure: Any, path: Path) -> None:
@@ -57,7 +57,7 @@ class Signs(ApproximateKind):
 
 
 def _bits(vectors: Vectors) -> NDArray[np.uint8]:
-    """Signs of n vectors (n, D), 8 dimensions a byte: (n, ceil(D / 8))."""
+    """Signs of n vectors (n, D), 8 dimensions per byte: (n, ceil(D / 8))."""
     import numpy as np
 
     return np.packbits(vectors > 0, axis=1)

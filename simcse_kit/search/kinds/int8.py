@@ -1,4 +1,4 @@
-"""Inverted lists of vectors with one byte a dimension."""
+"""Inverted lists of vectors with one byte per dimension."""
 
 from simcse_kit.search.kinds._base import KINDS, MilvusIndex
 from simcse_kit.search.kinds._factory import MILVUS_LISTS, MILVUS_PROBES, InvertedLists

@@ -5,7 +5,7 @@ from simcse_kit.search.kinds._factory import MILVUS_LISTS, MILVUS_PROBES, Invert
 
 
 def subvectors(dimension: int, size: int) -> int:
-    """The most parts of equal length, of ``size`` dimensions or more each, that a vector is cut into.
+    """The largest number of equal parts, of at least ``size`` dimensions each, that divides a vector.
 
     >>> subvectors(384, 4), subvectors(30, 4), subvectors(7, 4), subvectors(1, 4)
     (96, 6, 1, 1)

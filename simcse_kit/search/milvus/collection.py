@@ -1,4 +1,4 @@
-"""A collection in Milvus: what is saved is there, what is not yet saved lies in memory over it."""
+"""A collection in Milvus: saved rows are on the server, unsaved changes in memory."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from simcse_kit.search.milvus.searching import beside, drawn, tune_effort
 from simcse_kit.search.snapshot import IndexInfo
 from simcse_kit.search.structure import TARGET_RECALL
 
-_AGAIN = 4  # a kind is tuned again when there are so many times the rows
+_AGAIN = 4  # a kind is tuned again when the rows have grown by this factor
 
 
 class MilvusCollection(Overlay):
-    """N texts with ids, metadata and unit vectors (N, D) in a collection of Milvus, by its name.
+    """N texts with ids, metadata and unit vectors (N, D) in a named collection of Milvus.
 
-    As `Collection`: `add`, `update` and `delete` change memory, `save` sends the changes, and `open` reads what was
-    saved. What differs:
+    Like `Collection`: `add`, `update` and `delete` change memory, `save` sends the changes, and `open` reads what was
+    saved. Differences:
 
-    - A save is not one instant. Rows go in batches, deletions follow them, and others see each batch when it arrives. A
-      save that fails, after trying again for a while, may be called again and goes on with what is not confirmed;
-      sending a row twice changes nothing. After a process has died, what had arrived is there, the rest is not, and
-      `verify` and the next `open` say so. Of two writers the one who saves second is refused, but two who begin within
-      the same moment may both pass.
-    - A search goes to the server, and sees what others have saved by then; `rows`, the count and new numbers are as of
-      opening, or `refresh`.
-    - Saving under another name copies, and that is not resumed.
+    - A save is not atomic. Rows are sent in batches, then deletions; other readers see each batch when it arrives.
+      After a failed save (which retries for a while), call it again: it continues with what is not confirmed, and
+      sending a row twice changes nothing. If the process dies, part of the changes are stored; `verify` and the next
+      `open` report it. Of two writers, the second to save gets an error; but if both begin at the same moment, both may
+      succeed.
+    - A search goes to the server and sees what others have saved; `rows`, the count and new numbers are those at
+      opening or at the last `refresh`.
+    - Saving under another name copies the collection; an interrupted copy does not resume.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class MilvusCollection(Overlay):
         hybrid: bool = False,
     ) -> None:
         super().__init__(dimension, kind, target_recall, hybrid=hybrid, uri=uri, token=token)
-        self._connection: Connection | None = None  # made when it is needed
-        self._name: str | None = None  # where the first save goes, unless another place is named
-        self._building: str | None = None  # fingerprint of what is being built
-        self._claimed = False  # a save has begun and has not finished
+        self._connection: Connection | None = None  # made when needed
+        self._name: str | None = None  # target of the first save, unless it names another
+        self._building: str | None = None  # fingerprint of a build in progress
+        self._claimed = False  # a save has started and has not finished
 
     @property
     def most_hits(self) -> int:
@@ -63,7 +63,7 @@ class MilvusCollection(Overlay):
 
     @classmethod
     def open(cls, name: str | Path, *, uri: str, token: str | None = None) -> MilvusCollection:
-        """Open a collection that `save` made.
+        """Open a saved collection.
 
         Raises:
             SearchIndexError: none of that name, one that is not ours, a newer format, or an unfinished build.
@@ -78,8 +78,8 @@ class MilvusCollection(Overlay):
     def _of(cls, remote: Remote, state: State, token: str | None) -> MilvusCollection:
         if state.state == "saving":
             say_once(
-                f"a save to {remote} has begun and has not finished: what was sent is there, the rest is not, unless "
-                "somebody is saving just now",
+                f"a save to {remote} has started and not finished: part of it is stored. Ignore this if another "
+                "process is saving now",
                 key=f"saving: {remote}",
             )
         collection = cls(state.dimension, state.kind, state.target_recall, uri=remote.connection.uri, token=token)
@@ -89,7 +89,7 @@ class MilvusCollection(Overlay):
         return collection
 
     def _take_over(self, state: State) -> None:
-        """Be as the collection is now."""
+        """Take over the current state of the collection."""
         assert self._remote is not None
         self._state = state
         self._building = state.build if state.state == "building" else None
@@ -129,7 +129,7 @@ class MilvusCollection(Overlay):
 
     def abandon(self) -> None:
         """See `BaseCollection.abandon`."""
-        if self._remote is not None and self._claimed:  # these numbers are nobody else's
+        if self._remote is not None and self._claimed:  # no other row will use these numbers
             self._remote.delete(range(self._base, self._base + self._pending.pending.count))
             self._sent = 0
 
@@ -149,9 +149,10 @@ class MilvusCollection(Overlay):
         uri: str,
         token: str | None = None,
     ) -> MilvusCollection:
-        """A new collection, which the first `save` makes, or what an interrupted build of this ``fingerprint`` left.
+        """A new collection, which the first `save` creates, or the rest of an interrupted build with this
+        ``fingerprint``.
 
-        Until `finish` only a build opens it.
+        Until `finish`, only a build can open it.
 
         Raises:
             SearchIndexError: the name is taken, by a complete index or by a build of something else.
@@ -164,18 +165,18 @@ class MilvusCollection(Overlay):
             return new
         state = remote.state()
         if state.state != "building":
-            raise SearchIndexError(f"{remote} is there already; choose another name, or add to it")
+            raise SearchIndexError(f"{remote} already exists; choose another name, or add to it")
         if (state.build, state.model.get("fingerprint")) != (fingerprint, model.get("fingerprint")):
             raise SearchIndexError(
-                f"{remote} is an unfinished build of other files, with other options or another model; run that one "
-                "again, choose another name, or drop the collection with pymilvus"
+                f"{remote} is an unfinished build of other files, with other options or another model; repeat "
+                "that build, choose another name, or drop the collection with pymilvus"
             )
         found = cls._of(remote, state, token)
         found._trim()
         return found
 
     def _trim(self) -> None:
-        """Keep the rows up to the first that did not arrive: rows are numbered as they are read, from 0."""
+        """Keep the rows before the first one that did not arrive: rows are numbered from 0 as they are read."""
         assert self._remote is not None
         whole = self._stored
         if self._remote.count(f"number < {whole}") != whole:
@@ -192,16 +193,16 @@ class MilvusCollection(Overlay):
         self._reset(whole)
 
     def finish(self) -> None:
-        """End a build: from now on it is an index like others."""
+        """End a build: from now on it is a normal index."""
         self._building = None
         self.save()
 
     # Saving
 
     def save(self, folder: str | Path | None = None, *, structure: bool = True) -> Path:
-        """Send what has changed to the collection of this name (None: as opened or saved last); returns the name.
+        """Send the changes to the collection of this name (None: the one opened or saved last); returns the name.
 
-        A failure leaves what was not confirmed pending: call it again. ``structure`` False leaves the measuring of the
+        After a failure, what was not confirmed stays pending: call it again. ``structure=False`` leaves measuring the
         recall to a later save.
 
         Raises:
@@ -246,7 +247,7 @@ class MilvusCollection(Overlay):
         )
 
     def _create(self, remote: Remote) -> None:
-        """Make a collection, and copy what is in the one that this comes from."""
+        """Create a collection, and copy the rows of the one that this comes from."""
         state = self._noted("saving", 1, secrets.token_hex(8))
         remote.create(state, milvus_index(self.kind))
         for found in self._windows(FIELDS):
@@ -258,14 +259,14 @@ class MilvusCollection(Overlay):
         self._remote, self._state, self._claimed = remote, state, True
 
     def _claim(self) -> bool:
-        """Say that a save begins, with numbers and ids that nobody else gives from now on; False: nothing to save."""
+        """Record that a save starts, and reserve its numbers and ids; False: nothing to save."""
         assert self._remote is not None
         assert self._state is not None
         noted = self._remote.state()
         if _commit_of(noted) != _commit_of(self._state):
             raise IndexChangedError(
-                f"{self._remote} was changed by somebody else since it was opened (save {noted.generation}, opened at "
-                f"{self._state.generation}); open it again"
+                f"another process changed {self._remote} since it was opened (save {noted.generation}, opened "
+                f"at {self._state.generation}); open it again"
             )
         if not self._claimed and not self._changed and noted.state == self._noted("ready", 0, "").state:
             return self._wants_tuning()
@@ -279,7 +280,7 @@ class MilvusCollection(Overlay):
         return True
 
     def _send(self) -> None:
-        """Send pending rows that are not confirmed, then deletions."""
+        """Send unconfirmed pending rows, then deletions."""
         assert self._remote is not None
         local = np.flatnonzero(self._pending.live)
         local = local[local >= self._sent]
@@ -295,7 +296,7 @@ class MilvusCollection(Overlay):
         self._remote.delete(sorted(self._hidden))
 
     def _with_words(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Rows as Milvus takes them, of a hybrid index with their words."""
+        """Rows in Milvus's form; for a hybrid index with their words."""
         if self.keywords is None:
             return records
         return [{**record, WORDS: written_words(record["text"])} for record in records]
@@ -311,7 +312,7 @@ class MilvusCollection(Overlay):
         if structure and self._wants_tuning():
             self._tune()
 
-    # Tidying
+    # Compacting
 
     def _wants_tuning(self) -> bool:
         measured = None if self._state is None else self._state.measured
@@ -322,25 +323,25 @@ class MilvusCollection(Overlay):
     def _tune(self) -> None:
         assert self._remote is not None
         assert self._state is not None
-        self._remote.settle()  # what has no index yet is searched exactly
+        self._remote.settle()  # rows that are not indexed yet are searched exactly
         live = self.live()
         queries = beside(self._take(drawn(live).tolist())) if self.queries is None else self.queries
         index = milvus_index(self.kind)
         found = tune_effort(self._remote, self.kind, index, self.target_recall, len(live), queries, self._chunks())
         if found.recall < self.target_recall:
             say_once(
-                f"{self.kind} finds {found.recall:.3f} of the 10 nearest at best, less than the recall of "
-                f"{self.target_recall} that was asked for; another kind may: --kind flat or --kind hnsw",
+                f"{self.kind} reaches a recall of {found.recall:.3f} of the 10 nearest, below the requested "
+                f"{self.target_recall}; try another kind: --kind flat or --kind hnsw",
                 key=f"recall: {self._remote}",
             )
         self._state = replace(self._state, searched=asdict(found))
         self._remote.note(self._state)
 
     def compact(self, *, hybrid: bool | None = None) -> Path:
-        """Save, ask the server to tidy up, and measure the recall anew; Milvus drops deleted rows by itself."""
+        """Save, ask the server to compact, and measure the recall again; Milvus removes deleted rows on its own."""
         if hybrid not in (None, self.keywords is not None):
             raise SearchIndexError(
-                "the fields of a collection in Milvus stay as they are: build it again, with --hybrid"
+                "the fields of a Milvus collection cannot change: build the index again with --hybrid"
             )
         name = self.save(structure=False)
         assert self._remote is not None
@@ -352,27 +353,27 @@ class MilvusCollection(Overlay):
         return name
 
     def verify(self) -> None:
-        """Read every row that is saved and compare it with its checksum; a difference is a `SearchIndexError`."""
+        """Read every saved row and compare it with its checksum. Raises a `SearchIndexError` for a difference."""
         if self._remote is None:
             raise SearchIndexError("this index has no collection yet")
         state = self._remote.state()
         if state.state != "ready":
-            raise SearchIndexError(
-                f"{self._remote}: its last {state.state} has not finished; not all rows may be there"
-            )
+            raise SearchIndexError(f"{self._remote}: its last {state.state} has not finished; some rows may be missing")
         count = 0
         for found in self._remote.windows(state.next_number, FIELDS):
             for record in found:
                 if not is_as_written(record):
-                    raise SearchIndexError(f"{self._remote} is damaged: row {record['number']} is not what was written")
+                    raise SearchIndexError(
+                        f"{self._remote} is damaged: row {record['number']} has changed since it was written"
+                    )
             if len({record["number"] for record in found}) < len(found):
-                raise SearchIndexError(f"{self._remote} is damaged: two rows have one number")
+                raise SearchIndexError(f"{self._remote} is damaged: two rows have the same number")
             count += len(found)
         if count != (there := self._remote.count()):
             raise SearchIndexError(f"{self._remote} is damaged: {there} rows, {count} of them with a number of ours")
 
     def info(self) -> IndexInfo:
-        """What it holds; segments are the server's, and bytes are known of a file only."""
+        """Summary of the index; segments are the server's, and bytes are known only for a file."""
         return IndexInfo(
             count=len(self),
             deleted=len(self._hidden),

@@ -1,9 +1,9 @@
-"""Filters as Milvus's expressions, which answer as SQLite does.
+"""Filters as Milvus expressions with the same results as in SQLite.
 
-Milvus's own comparisons of JSON do not: to them null is a missing key, and in Milvus Lite true is 1. So each row has
-`terms`, one for every fact about its metadata that a filter may ask for (there is a value at a path, it is a number,
-it equals this one), and a filter asks for these. Only an order is compared in the JSON, where the terms say that both
-sides are numbers, or both texts.
+Milvus's own JSON comparisons differ: null counts as a missing key, and in Milvus Lite true equals 1. So each row has
+`terms`, one per fact about its metadata that a filter can test (a value exists at a path, it is a number, it equals
+this value), and filters test these. Only order comparisons use the JSON, after terms show that both sides are numbers
+or both are texts.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 
 from simcse_kit.search.filters import BooleanGroup, Compare, Condition, Exists, Json, Not
 
-TERM_BYTES = 512  # of the longest term; what is longer is one by its hash
+TERM_BYTES = 512  # length of the longest term; longer ones are replaced by a hash
 MOST_TERMS = 4096  # in an array that Milvus keeps
-_ORDER = {"$gt": (">", "<="), "$gte": (">=", "<"), "$lt": ("<", ">="), "$lte": ("<=", ">")}  # and what denies it
-_UNREACHABLE = set('".\\')  # a key with one of these is in no filter
+_ORDER = {"$gt": (">", "<="), "$gte": (">=", "<"), "$lt": ("<", ">="), "$lte": ("<=", ">")}  # and its negation
+_UNREACHABLE = set('".\\')  # filters cannot use keys with one of these
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def terms(metadata: Mapping[str, Any] | None) -> list[str]:
-    """The facts about a row's metadata.
+    """Terms of a row's metadata.
 
     >>> terms({"by": {"year": 2020.0}})
     ['["by"]?', '["by","year"]?', '["by","year"]number', '["by","year"]=2020']
@@ -52,7 +52,7 @@ def _kind(value: Json) -> str:
 
 
 def _canonical(value: Json) -> str:
-    """The same text for equal values: 1 and 1.0 are one number."""
+    """Text that is equal for equal values: 1 and 1.0 are the same number."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         value = int(value)
     return json.dumps(value, ensure_ascii=False)
@@ -66,21 +66,21 @@ def _term(path: tuple[str, ...], fact: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as Milvus's expressions write it."""
+    """A text as a literal of Milvus's expressions."""
     return f'"{text.translate(_ESCAPES)}"'
 
 
 def literal(value: str | int | float) -> str:
-    """A text or number as Milvus's expressions write it."""
+    """A text or number as a literal of Milvus's expressions."""
     if isinstance(value, str):
         return quoted(value)
     return repr(float(value) if abs(value) >= 2**63 else value)
 
 
 def to_milvus(condition: Condition, denied: bool = False) -> str:
-    """The condition, or its denial, as an expression over the fields ``terms`` and ``metadata``.
+    """The condition or its negation as an expression over the fields ``terms`` and ``metadata``.
 
-    Denials go down to the comparisons, so that no ``not`` stands before what Milvus cannot decide.
+    Negations are pushed down to the comparisons, so that ``not`` is never applied to what Milvus cannot decide.
 
     >>> print(to_milvus(Compare(("year",), "$gte", 2020)))
     (array_contains(terms, "[\\"year\\"]number") and metadata["year"] >= 2020)
@@ -100,7 +100,7 @@ def to_milvus(condition: Condition, denied: bool = False) -> str:
 
 
 def _fact(condition: Condition) -> str | None:
-    """The one term that decides a condition, where there is one."""
+    """The single term that decides a condition, if there is one."""
     if isinstance(condition, Exists):
         return _term(condition.path, "?")
     if isinstance(condition, Compare) and condition.op == "$eq":

@@ -1,4 +1,4 @@
-"""Rows in Milvus, and over them in memory what is not saved yet: read as one."""
+"""Saved rows in Milvus and unsaved ones in memory, read as one collection."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from simcse_kit.types import Vectors
 
 
 class Overlay(BaseCollection):
-    """What `MilvusCollection` reads and changes in memory; that one opens and saves.
+    """Reading, and changes in memory, of `MilvusCollection`, which adds opening and saving.
 
-    Rows in Milvus have the numbers below ``_base``, those in memory the numbers from there on.
+    Rows in Milvus have numbers below ``_base``, rows in memory numbers from there on.
     """
 
     def __init__(
@@ -43,16 +43,16 @@ class Overlay(BaseCollection):
         milvus_index(kind, lite=is_lite(uri))
         self._uri, self._token = uri, token
         self._remote: Remote | None = None
-        self._state: State | None = None  # as it was noted last
-        self._stored = 0  # rows there as of the last save
+        self._state: State | None = None  # as last recorded
+        self._stored = 0  # rows in Milvus at the last save
         self._reset(0)
 
     def _reset(self, base: int) -> None:
-        """Nothing is pending."""
+        """Drop pending changes."""
         self._base = base  # number of the first pending row
-        self._pending = Content.empty(self.dimension)  # its numbers are from 0
-        self._hidden: set[int] = set()  # rows there that are deleted, or replaced by a pending one
-        self._sent = 0  # pending rows that a save which failed has sent
+        self._pending = Content.empty(self.dimension)  # numbered from 0
+        self._hidden: set[int] = set()  # saved rows that are deleted, or replaced by a pending row
+        self._sent = 0  # pending rows that a failed save has already sent
 
     def fork(self) -> Self:
         """See `BaseCollection.fork`."""
@@ -67,7 +67,7 @@ class Overlay(BaseCollection):
 
     @property
     def folder(self) -> Path | None:
-        """Name of the collection that it was opened from or saved to last."""
+        """Name of the collection of the last open or save."""
         return None if self._remote is None else Path(self._remote.name)
 
     def __len__(self) -> int:
@@ -92,16 +92,16 @@ class Overlay(BaseCollection):
         self._hidden.update(number for number in numbers if number < self._base + self._sent)
 
     def _expression(self, condition: Condition | None = None) -> str:
-        """What of the rows in Milvus is live, and meets a condition."""
+        """Expression for the rows in Milvus that are live and match a condition."""
         parts = [] if condition is None else [f"({to_milvus(condition)})"]
         if self._hidden:
             parts.append(f"number not in {sorted(self._hidden)}")
-        if self._pending.pending.count:  # what has this number or a larger one is pending, or another writer's
+        if self._pending.pending.count:  # rows with this number or a larger one are pending, or another writer's
             parts.append(f"number < {self._base}")
         return " and ".join(parts)
 
     def _windows(self, fields: Sequence[str], condition: Condition | None = None) -> Iterator[list[dict[str, Any]]]:
-        """Live rows in Milvus, in their order."""
+        """Live rows in Milvus, in order."""
         if self._remote is not None and self._there:
             yield from self._remote.windows(self._base, fields, self._expression(condition))
 
@@ -144,7 +144,7 @@ class Overlay(BaseCollection):
         return out
 
     def fetch(self, numbers: Sequence[int]) -> dict[int, IndexRow]:
-        """Rows by number: the order in which they were added."""
+        """Rows by number, their position in the order of adding."""
         there, local = self._split(numbers)
         found = {self._base + number: row for number, row in self._pending.fetch(local).items()}
         if there and self._remote is not None:
@@ -154,7 +154,9 @@ class Overlay(BaseCollection):
 
     def _check_there(self, numbers: Sequence[int], found: dict[int, Any]) -> None:
         if missing := set(numbers) - found.keys():
-            raise SearchIndexError(f"{self._remote} lacks row {min(missing)}; somebody changed it: open it again")
+            raise SearchIndexError(
+                f"{self._remote} lacks row {min(missing)}; another process changed it: open it again"
+            )
 
     def rows(self) -> Iterator[tuple[IndexRow, Vectors]]:
         """See `BaseCollection.rows`."""
@@ -164,7 +166,7 @@ class Overlay(BaseCollection):
         yield from self._pending.rows()
 
     def _chunks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """(numbers, vectors) of all rows, some at once."""
+        """(numbers, vectors) of all rows, in batches."""
         for found in self._windows(["vector"]):
             yield np.array(_numbers_of(found)), np.array([record["vector"] for record in found], dtype=np.float32)
         local = np.flatnonzero(self._pending.live)
@@ -202,7 +204,7 @@ class Overlay(BaseCollection):
     ) -> tuple[Nearest, Nearest | None]:
         if self._remote is None or self._pending.live.any():
             raise SearchIndexError(
-                "Milvus ranks by words what is saved, and this index has unsaved rows: save it first"
+                "keyword search in Milvus covers only saved rows, and this index has unsaved ones: save it first"
             )
         by_words = by_bm25(self._remote, queries, min(k, len(self)), self._expression(condition))
         if vectors is None:
@@ -217,7 +219,7 @@ class Overlay(BaseCollection):
     def _nearest(
         self, queries: Vectors, k: int, condition: Condition | None, fields: Sequence[str]
     ) -> tuple[Nearest, dict[int, IndexRow]]:
-        """The k nearest rows of unit queries (Q, D), there and pending, and those rows, where fields are asked for."""
+        """The k nearest rows of unit queries (Q, D), saved and pending, with their fields if requested."""
         parts: list[Nearest] = []
         rows: dict[int, IndexRow] = {}
         if self._remote is not None and self._there:

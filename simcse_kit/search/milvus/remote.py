@@ -1,4 +1,4 @@
-"""A collection in Milvus over the wire: batches, retries, and errors of ours."""
+"""Access to a Milvus collection: batches, retries, and errors of this package."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from simcse_kit.search.milvus.schema import BM25, PROPERTY, State, index_of, sch
 from simcse_kit.search.rows import Id
 
 BATCH_ROWS = 1000
-BATCH_BYTES = 1 << 24  # a message of gRPC may have 64 MiB
-WINDOW = 500  # rows that are read at once, with their texts and vectors: an answer may have 100 MB
+BATCH_BYTES = 1 << 24  # a gRPC message may have 64 MiB
+WINDOW = 500  # rows per read, with texts and vectors: an answer may have 100 MB
 ATTEMPTS = 6
-FIRST_WAIT = 0.2  # seconds before the second attempt; it doubles
-TIMEOUT = 60.0  # seconds for one attempt
-CONNECT = 10.0  # seconds to reach a server
+FIRST_WAIT = 0.2  # seconds before the second attempt; doubles each time
+TIMEOUT = 60.0  # seconds per attempt
+CONNECT = 10.0  # seconds to connect
 _LONGEST = 4 * 3600  # seconds to wait for an index
 MOST_HITS = 16_384  # of a query, in Milvus
 _TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}  # of gRPC
@@ -38,22 +38,24 @@ class Connection:
     """A Milvus server, or a file of Milvus Lite, which runs in threads of this process."""
 
     def __init__(self, uri: str, token: str | None = None, *, new: bool = True) -> None:
-        """Connect; a file that is not there is made where it may be ``new``."""
+        """Connect. A missing file is created if it may be ``new``."""
         self.lite = is_lite(uri)
         require_extra("milvus", ["pymilvus", "milvus_lite"] if self.lite else ["pymilvus"], "an index in Milvus")
         from pymilvus import MilvusClient
 
         log = logging.getLogger("pymilvus.decorators")
         if log.level == logging.NOTSET:
-            log.setLevel(logging.CRITICAL)  # it prints a stack trace of every error, also of what is tried again
+            log.setLevel(logging.CRITICAL)  # else it prints a stack trace for every error, also before a retry
         if self.lite and not uri.endswith(".db"):
-            raise SearchIndexError(f"the uri of Milvus is a file named *.db or http://host:19530; got {masked(uri)!r}")
+            raise SearchIndexError(
+                f"the uri of Milvus must be a file named *.db or http://host:19530; got {masked(uri)!r}"
+            )
         self.uri = uri
         self._secrets = secrets_of(uri, token)
         if self.lite:
             path = Path(uri).absolute()
             if not path.parent.is_dir():
-                raise SearchIndexError(f"{uri}: there is no folder {path.parent}")
+                raise SearchIndexError(f"{uri}: the folder {path.parent} does not exist")
             if not new and not path.exists():
                 raise SearchIndexError(
                     f"{uri} does not exist; make it with: simcse-kit index build MODEL FILE milvus:{uri}/NAME"
@@ -63,10 +65,10 @@ class Connection:
             self.client = MilvusClient(uri=uri, token=token or "", timeout=CONNECT)
         except Exception as error:  # pymilvus's own, gRPC's, and Milvus Lite's
             why = "; is another process using it?" if self.lite else ""
-            raise SearchIndexError(self.masked(f"{self} cannot be opened: {error}{why}")) from self._shown(error)
+            raise SearchIndexError(self.masked(f"cannot open {self}: {error}{why}")) from self._shown(error)
 
     def call(self, method: str, *, timeout: float | None = TIMEOUT, **arguments: Any) -> Any:
-        """Call a method of the client; again, after a while, where the failure may pass."""
+        """Call a method of the client; retries errors that may pass."""
         attempt = 1
         while True:
             try:
@@ -77,7 +79,7 @@ class Connection:
                     raise SearchIndexError(what) from self._shown(error)
                 if attempt == ATTEMPTS:
                     raise SearchIndexError(
-                        f"{what}; tried {ATTEMPTS} times. What is not saved is still in memory: save again"
+                        f"{what}; tried {ATTEMPTS} times. Unsaved changes are still in memory: save again"
                     ) from self._shown(error)
             time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
             attempt += 1
@@ -86,16 +88,16 @@ class Connection:
         return masked(f"Milvus at {self.uri}")
 
     def masked(self, text: str) -> str:
-        """A text without what is secret about this connection."""
+        """A text without the secrets of this connection."""
         return masked(text, *self._secrets)
 
     def _shown(self, error: Exception) -> Exception | None:
-        """An error for a traceback to show; None where it has a secret in it."""
+        """An error to chain in a traceback; None if it contains a secret."""
         return error if self.masked(str(error)) == str(error) else None
 
 
 def _passing(error: Exception) -> bool:
-    """Whether the same call may succeed later: no connection, no time, too many calls; not: a wrong argument."""
+    """Whether a retry may succeed: for no connection, a timeout or too many calls; not for a wrong argument."""
     import grpc  # type: ignore[import-untyped]
     from pymilvus.exceptions import ConnectError, MilvusException, MilvusUnavailableException
 
@@ -122,7 +124,7 @@ def _said(error: Exception) -> str:
 
 
 class Remote:
-    """One collection of ours."""
+    """One of our collections."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.connection = connection
@@ -135,14 +137,14 @@ class Remote:
         return self.connection.call(method, collection_name=self.name, **arguments)
 
     def exists(self) -> bool:
-        """Whether there is a collection of this name, of ours or not."""
+        """Whether a collection of this name exists, ours or not."""
         return bool(self._call("has_collection"))
 
     def create(self, state: State, index: MilvusIndex) -> None:
-        """Make it; whatever has the name already stays, and is an error."""
+        """Create it. Raises an error if the name is taken; the existing collection is unchanged."""
         if self.exists():
             raise SearchIndexError(
-                f"{self} already holds an index or something else; open it and add to it, or choose another name"
+                f"{self} already holds an index or other data; open it and add to it, or choose another name"
             )
         client, lite = self.connection.client, self.connection.lite
         self._call(
@@ -154,14 +156,14 @@ class Remote:
         )
 
     def replace_empty(self, state: State, index: MilvusIndex) -> None:
-        """Make an empty collection of ours anew, for ids of the other type."""
+        """Replace it by an empty collection, for ids of the other type."""
         if self.count():
-            raise SearchIndexError(f"{self} is not empty any more: somebody else added rows; open it again")
+            raise SearchIndexError(f"{self} is no longer empty: another process added rows; open it again")
         self._call("drop_collection")
         self.create(state, index)
 
     def state(self) -> State:
-        """What is noted about it; one that is missing, not ours or newer is an error."""
+        """Its recorded state. Raises an error if it is missing, not ours or from a newer version."""
         if not self.exists():
             raise SearchIndexError(
                 f"{self} does not exist; make one with: simcse-kit index build MODEL FILE "
@@ -173,20 +175,20 @@ class Remote:
         return State.from_json(str(self), properties[PROPERTY])
 
     def load(self) -> None:
-        """Have the server load it, where nobody has since the server began; it may take long."""
+        """Ask the server to load it, if it is not loaded; may take long."""
         self._call("load_collection", timeout=None)
 
     def note(self, state: State) -> None:
-        """Note a new state."""
+        """Record a new state."""
         self._call("alter_collection_properties", properties={PROPERTY: state.to_json()})
 
     def count(self, expression: str = "") -> int:
-        """Rows, or those that meet an expression."""
+        """Number of rows, or of those that match an expression."""
         found = self._call("query", filter=expression, output_fields=["count(*)"], consistency_level="Strong")
         return int(found[0]["count(*)"])
 
     def upsert(self, records: Sequence[dict[str, Any]]) -> Iterator[int]:
-        """Send rows in batches; yields how many are confirmed so far. Sending some again changes nothing."""
+        """Send rows in batches; yields the number confirmed so far. Sending some again changes nothing."""
         at = 0
         while at < len(records):
             end, size = at, 0
@@ -200,16 +202,16 @@ class Remote:
             yield at
 
     def delete(self, numbers: Sequence[int]) -> None:
-        """Delete rows by number; those that are not there are no error."""
+        """Delete rows by number; missing ones raise no error."""
         for at in range(0, len(numbers), BATCH_ROWS):
             self._call("delete", filter=f"number in {list(numbers[at : at + BATCH_ROWS])}")
 
     def query(self, expression: str, fields: Sequence[str]) -> list[dict[str, Any]]:
-        """Rows that meet an expression, in no order; few enough for one answer."""
+        """Rows that match an expression, in no order; few enough for one answer."""
         return list(self._call("query", filter=expression, output_fields=list(fields), consistency_level="Strong"))
 
     def windows(self, end: int, fields: Sequence[str], expression: str = "") -> Iterator[list[dict[str, Any]]]:
-        """All rows with numbers below ``end``, in their order, some at once."""
+        """All rows with numbers below ``end``, in order, in batches."""
         step = WINDOW if "vector" in fields or "text" in fields else 8 * WINDOW
         for at in range(0, end, step):
             window = f"number >= {at} and number < {min(end, at + step)}"
@@ -251,7 +253,7 @@ class Remote:
         return found
 
     def search_words(self, queries: Sequence[str], k: int, expression: str) -> list[list[Any]]:
-        """The k best rows of Q texts by BM25, whose words have spaces between."""
+        """The k best rows of Q texts by BM25; words are separated by spaces."""
         found: list[list[Any]] = []
         for at in range(0, len(queries), WINDOW):
             found += self._call(
@@ -267,21 +269,21 @@ class Remote:
         return found
 
     def bytes_on_disk(self) -> int:
-        """Of its files, where it is Milvus Lite's; of a server 0: it does not say."""
+        """Size of its files in Milvus Lite; 0 for a server, which does not report it."""
         if not self.connection.lite:
             return 0
         folder = Path(self.connection.uri) / "collections" / self.name
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def compact(self) -> None:
-        """Ask the server to tidy up; it does so when it likes."""
+        """Ask the server to compact; it decides when."""
         self._call("compact")
 
     def settle(self) -> None:
-        """Write what has come, and wait until the index has all of it."""
+        """Flush new rows, and wait until the index covers all rows."""
         with making("Milvus makes its index"):
             self._call("flush", timeout=None)
-            if self.connection.lite:  # it indexes aside and does not say when; loading does it at once
+            if self.connection.lite:  # the server indexes in the background; loading does it at once
                 self._call("release_collection")
                 self.load()
                 return
@@ -293,6 +295,6 @@ class Remote:
 
 
 def _bytes(record: dict[str, Any]) -> int:
-    """About what a row takes in a message."""
+    """Approximate size of a row in a message."""
     texts = len(record["text"]) + len(str(record["metadata"])) + sum(map(len, record["terms"]))
     return 4 * (texts + len(record["vector"])) + 256

@@ -1,4 +1,4 @@
-"""What a collection in Milvus looks like: its fields, its index, and what is noted about it."""
+"""Schema of a collection in Milvus: fields, index, and recorded state."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ FIELDS = [*TEXT_FIELDS, "terms", "checksum", "vector"]
 WORDS, BM25 = "words", "bm25"  # fields of a hybrid index: words of the text, and what Milvus makes of them
 
 
-AUTO = MilvusIndex("AUTOINDEX", {}, None, (), 2, True)  # what Milvus chooses by itself
+AUTO = MilvusIndex("AUTOINDEX", {}, None, (), 2, True)  # chosen by Milvus
 
 
 def milvus_index(kind: str, *, lite: bool = False) -> MilvusIndex:
-    """What Milvus has for a kind; one that Milvus, or Milvus Lite, does not have is an error."""
+    """Milvus's index type for a kind. Raises an error if Milvus, or Milvus Lite, does not support it."""
     there: dict[str, MilvusIndex] = {"auto": AUTO} | {one.name: one.milvus for one in KINDS if one.milvus is not None}
     found = there.get(kind)
     if is_named(kind):
         raise SearchIndexError(
-            f"kind {kind} is code of its own, and Milvus builds and searches its indexes itself: keep this index in a "
-            f"folder, or take one of {', '.join(there)}"
+            f"kind {kind} is custom code, but Milvus builds and searches its own indexes: keep this index in a "
+            f"folder, or use one of {', '.join(there)}"
         )
     if found is None:
-        raise SearchIndexError(f"over Milvus an index's kind is one of {', '.join(there)}; got {kind!r}")
+        raise SearchIndexError(f"an index in Milvus takes kind {', '.join(there)}; got {kind!r}")
     if lite and not found.lite:
         names = ", ".join(name for name, one in there.items() if one.lite)
-        raise SearchIndexError(f"Milvus Lite has no kind {kind}, a Milvus server does; it has {names}")
+        raise SearchIndexError(f"Milvus Lite does not support kind {kind}, only a Milvus server does; use {names}")
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What is noted about a collection, in its property; it changes with every save."""
+    """State of a collection, stored in its property; it changes with every save."""
 
-    state: str  # ready; saving: a save has begun; building: a build has begun
+    state: str  # ready; saving: a save has started; building: a build has started
     generation: int  # saves so far
     dimension: int
     kind: str
@@ -61,20 +61,20 @@ class State:
     next_id: int
     next_number: int
     model: dict[str, Any]
-    build: str | None = None  # fingerprint of what is being built
-    searched: dict[str, Any] | None = None  # `Searched`, where the kind was tuned
-    fields: dict[str, str] | None = None  # types of the metadata; None: noted before they were kept
+    build: str | None = None  # fingerprint of a build in progress
+    searched: dict[str, Any] | None = None  # `Searched`, if the kind was tuned
+    fields: dict[str, str] | None = None  # types of the metadata fields; None: written before they were recorded
     keywords: dict[str, Any] | None = None  # `KeywordEntry`, of a hybrid index
-    source: dict[str, Any] | None = None  # how files become rows; None: not known
-    commit: str = ""  # of the save, at random; "": noted before there were any
+    source: dict[str, Any] | None = None  # how files become rows; None: unknown
+    commit: str = ""  # random id of the save; "": written before there were ids
 
     def to_json(self) -> str:
-        """As the property holds it."""
+        """JSON text for the property."""
         return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, where: str, text: Any) -> State:
-        """Read back; ``where`` names the collection in errors."""
+        """Parse the property; ``where`` names the collection in errors."""
         try:
             values = json.loads(text)
             version = int(values.pop("format_version"))
@@ -93,7 +93,7 @@ class State:
 
     @property
     def keyword_entry(self) -> KeywordEntry | None:
-        """How rows are found by their words."""
+        """Keyword settings of the rows."""
         return None if self.keywords is None else KeywordEntry(**self.keywords)
 
     @property
@@ -111,7 +111,7 @@ def schema_of(client: Any, state: State, *, lite: bool) -> Any:
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=TEXT_BYTES)
     else:
         schema.add_field("id", DataType.INT64, is_primary=True)
-    schema.add_field("number", DataType.INT64)  # the order in which rows were added
+    schema.add_field("number", DataType.INT64)  # the order of adding
     schema.add_field("text", DataType.VARCHAR, max_length=TEXT_BYTES)
     schema.add_field("metadata", DataType.JSON, nullable=True)
     schema.add_field(
@@ -119,7 +119,7 @@ def schema_of(client: Any, state: State, *, lite: bool) -> Any:
     )
     schema.add_field("checksum", DataType.INT64)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=state.dimension)
-    if state.keywords is not None:  # our words, with spaces between; Milvus Lite has no whitespace, but splits there
+    if state.keywords is not None:  # our words, separated by spaces; Milvus Lite lacks whitespace, but splits there
         analyzer = {"tokenizer": "standard" if lite else "whitespace"}
         words = {"max_length": TEXT_BYTES, "enable_analyzer": True, "analyzer_params": analyzer}
         schema.add_field(WORDS, DataType.VARCHAR, **words)
@@ -129,7 +129,7 @@ def schema_of(client: Any, state: State, *, lite: bool) -> Any:
 
 
 def index_of(client: Any, index: MilvusIndex, state: State, *, lite: bool) -> Any:
-    """The indexes; vectors have length 1, so that the inner product is the cosine, and a zero vector has one."""
+    """The indexes. Vectors have length 1, so the inner product is the cosine; zero vectors have one too."""
     params = {**index.params, **(index.params_of(state.dimension) if index.params_of is not None else {})}
     made = client.prepare_index_params()
     made.add_index("vector", index_type=index.index_type, metric_type="IP", params=params)
@@ -144,19 +144,19 @@ def index_of(client: Any, index: MilvusIndex, state: State, *, lite: bool) -> An
 
 
 def check_fits(ids: list[Id], texts: list[str], metadata: list[str | None], *, words: bool) -> None:
-    """An error where Milvus cannot hold an id, a text, its words or a metadata object, which is named."""
+    """Raise an error that names an id, a text, its words or a metadata object that Milvus cannot store."""
     for number, (id_, text, written) in enumerate(zip(ids, texts, metadata, strict=True)):
         if isinstance(id_, str) and (size := len(id_.encode())) > TEXT_BYTES:
-            raise SearchIndexError(f"the id of text number {number} has {size:,} bytes, Milvus takes {TEXT_BYTES:,}")
+            raise SearchIndexError(f"the id of text number {number} has {size:,} bytes, Milvus allows {TEXT_BYTES:,}")
         if (size := len(text.encode())) > TEXT_BYTES:
             raise SearchIndexError(
-                f"text number {number} has {size:,} bytes, Milvus takes {TEXT_BYTES:,}; cut long texts into passages "
-                "(--passages)"
+                f"text number {number} has {size:,} bytes, Milvus allows {TEXT_BYTES:,}; split long texts into "
+                "passages (--passages)"
             )
         if words and (size := len(written_words(text).encode())) > TEXT_BYTES:
             raise SearchIndexError(
-                f"the words of text number {number} take {size:,} bytes, Milvus takes {TEXT_BYTES:,}; cut long texts "
-                "into passages (--passages)"
+                f"the words of text number {number} take {size:,} bytes, Milvus allows {TEXT_BYTES:,}; split "
+                "long texts into passages (--passages)"
             )
         if written is not None:
             _check_metadata(number, written)
@@ -164,28 +164,28 @@ def check_fits(ids: list[Id], texts: list[str], metadata: list[str | None], *, w
 
 def _check_metadata(number: int, written: str) -> None:
     if (size := len(written.encode())) > TEXT_BYTES:
-        raise SearchIndexError(f"metadata number {number} has {size:,} bytes as JSON, Milvus takes {TEXT_BYTES:,}")
+        raise SearchIndexError(f"metadata number {number} has {size:,} bytes as JSON, Milvus allows {TEXT_BYTES:,}")
 
     def checked(digits: str) -> int:
         if not -(2**63) <= int(digits) < 2**64:
             raise SearchIndexError(
-                f"metadata number {number}: Milvus has no integer of more than 64 bits; got {digits}"
+                f"metadata number {number}: Milvus has no integers of more than 64 bits; got {digits}"
             )
         return int(digits)
 
     if (count := len(terms(json.loads(written, parse_int=checked)))) > MOST_TERMS:
         raise SearchIndexError(
-            f"metadata number {number} states {count:,} facts to filter by, Milvus takes {MOST_TERMS:,}: fewer keys"
+            f"metadata number {number} needs {count:,} filter terms, Milvus allows {MOST_TERMS:,}: use fewer keys"
         )
 
 
 def written_words(text: str) -> str:
-    """The words of a text as Milvus takes them."""
+    """The words of a text in Milvus's form."""
     return " ".join(split_words(text, letters=True))
 
 
 def record_of(row: IndexRow, number: int, vector: Any) -> dict[str, Any]:
-    """A row as Milvus takes it."""
+    """A row in Milvus's form."""
     return {
         "id": row.id,
         "number": number,
@@ -198,12 +198,12 @@ def record_of(row: IndexRow, number: int, vector: Any) -> dict[str, Any]:
 
 
 def row_of(record: Mapping[str, Any]) -> IndexRow:
-    """A row as Milvus gives it."""
+    """A row from Milvus's form."""
     return IndexRow(record["id"], record["text"], record["metadata"])
 
 
 def is_as_written(record: Mapping[str, Any]) -> bool:
-    """Whether a row, with all of its fields, is what its checksum says, and its terms are those of its metadata."""
+    """Whether a complete row matches its checksum, and its terms match its metadata."""
     vector = np.asarray(record["vector"], dtype=np.float32)
     return record["checksum"] == _checksum(row_of(record), vector) and list(record["terms"]) == terms(
         json.loads(json.dumps(record["metadata"]))

@@ -1,4 +1,4 @@
-"""Searches in Milvus: candidates by its index, exact scores by us, and the effort that gives a recall."""
+"""Searches in Milvus: its index gives candidates, we compute exact scores, and tuning finds the effort for a recall."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from simcse_kit.search.vectors import Nearest, exact_nearest, merged, normalized
 from simcse_kit.search.words import split_words
 from simcse_kit.types import Vectors
 
-_QUERIES = 200  # rows to tune by
-_NOISE = 0.5  # length of what is added to their unit vectors
-_EQUAL = 1e-6  # rows whose scores differ by less are equally good answers
-_FIRST_CANDIDATES = 20  # at least, where they are rescored
+_QUERIES = 200  # rows used for tuning
+_NOISE = 0.5  # length of the noise added to their unit vectors
+_EQUAL = 1e-6  # scores that differ by less count as equal
+_FIRST_CANDIDATES = 20  # fewest candidates for rescoring
 
 
 class Searching(NamedTuple):
-    """How a collection is searched."""
+    """Search parameters of a collection."""
 
     milvus: MilvusIndex
-    effort: int | None  # None: as the index has it by itself
+    effort: int | None  # None: the index's default
 
     def candidates(self, k: int) -> int:
-        """Rows to ask for."""
+        """Rows to request."""
         return k if self.milvus.factor == 1 else min(MOST_HITS, max(self.milvus.factor * k, _FIRST_CANDIDATES))
 
     def params(self, candidates: int) -> dict[str, int]:
-        """What Milvus takes."""
+        """Search parameters in Milvus's form."""
         if self.milvus.effort is None:
             return {}
         effort = self.milvus.efforts[len(self.milvus.efforts) // 2] if self.effort is None else self.effort
@@ -46,12 +46,12 @@ class Searching(NamedTuple):
 def nearest(
     remote: Remote, queries: Vectors, k: int, expression: str, fields: Sequence[str], searching: Searching
 ) -> tuple[Nearest, dict[int, IndexRow]]:
-    """The k nearest rows of unit queries (Q, D) by number, and the rows themselves, where their fields are asked for.
+    """The k nearest rows of unit queries (Q, D) by number, with the rows themselves if fields are requested.
 
-    Scores are exact: where the index has only codes of the vectors, the vectors come along.
+    Scores are exact: if the index holds only codes, the vectors are fetched too.
     """
     if k > MOST_HITS:
-        raise SearchIndexError(f"Milvus finds at most {MOST_HITS:,} rows for a query; got {k:,}")
+        raise SearchIndexError(f"Milvus returns at most {MOST_HITS:,} rows per query; got {k:,}")
     count = searching.candidates(k)
     rescored = searching.milvus.factor > 1
     asked = [*fields, "vector"] if rescored else fields
@@ -81,7 +81,7 @@ def by_bm25(remote: Remote, queries: Sequence[str], k: int, expression: str) -> 
     answers = remote.search_words([texts[place] for place in asked], min(k, MOST_HITS), expression)
     for place, hits in zip(asked, answers, strict=True):
         for at, hit in enumerate(hits):
-            found.scores[place, at] = abs(hit["distance"])  # of Milvus Lite it is negative
+            found.scores[place, at] = abs(hit["distance"])  # Milvus Lite returns negative scores
             found.rows[place, at] = int(hit["entity"]["number"])
     return found
 
@@ -95,9 +95,10 @@ def tune_effort(
     queries: Vectors,
     chunks: Iterable[tuple[NDArray[np.int64], Vectors]],
 ) -> Searched:
-    """The least effort whose recall of the 10 nearest of the queries (Q, D) is at least ``target``; else the most.
+    """The smallest effort whose recall of the 10 nearest for the queries (Q, D) is at least ``target``; else the
+    largest.
 
-    What is right comes from comparing all vectors, in ``chunks``, which are read for it.
+    The true neighbors come from comparing all vectors, which are read in ``chunks``.
     """
     top = min(TOP, rows)
     best_scores: Vectors = np.zeros((len(queries), 0), np.float32)
@@ -126,11 +127,11 @@ def tune_effort(
 
 
 def drawn(live: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
-    """Rows to make queries of."""
+    """Rows to use as queries."""
     return np.sort(np.random.default_rng(seed).choice(live, min(_QUERIES, len(live)), replace=False))
 
 
 def beside(vectors: Vectors, seed: int = 0) -> Vectors:
-    """Unit queries beside unit vectors (Q, D): a graph leads too well to a row that is in it."""
+    """Unit queries near unit vectors (Q, D), because a graph finds its own rows too easily."""
     noise = np.random.default_rng(seed).normal(size=vectors.shape).astype(np.float32)
     return normalized(vectors + _NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True).astype(np.float32))

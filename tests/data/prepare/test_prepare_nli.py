@@ -148,7 +148,7 @@ def test_a_language_is_picked_where_there_are_several(tmp_path: Path) -> None:
         (
             f"{MAN}\tHe plays.\tentailed",
             "the label must be one of entailment, neutral, contradiction, -, contradictory, 0, 1, 2, -1, e, n, c; "
-            "found 'entailed'; say what it means with --labels",
+            "found 'entailed'; set its meaning with --labels",
         ),
         (f"{MAN}\t\tneutral", "the hypothesis is empty"),
         (f"{MAN}\tHe plays.", "expected 3 columns, found 2"),
@@ -208,7 +208,7 @@ def as_numbered(path: Path, names: tuple[str, str, str] = ("premise", "hypothesi
 def test_numbered_labels_are_read_and_the_mapping_is_said(
     tmp_path: Path, name: str, names: tuple[str, str, str]
 ) -> None:
-    said = rf"{name}: labels are read as -1=-, 0=entailment, 1=neutral, 2=contradiction; --labels"
+    said = rf"{name}: labels are read as -1=-, 0=entailment, 1=neutral, 2=contradiction; set other meanings with --labels"
     with pytest.warns(Notice, match=said):
         counts = prepare_nli(as_numbered(tmp_path / name, names), tmp_path / "out.csv", combinations="all")
     assert read_examples(tmp_path / "out.csv").rows == ALL

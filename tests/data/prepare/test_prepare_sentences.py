@@ -334,7 +334,7 @@ def test_what_cannot_be_meant_is_said_before_any_work(tmp_path: Path) -> None:
         prepare_sentences(source, out, language="English")
     with pytest.raises(DataError, match=r"from 0\.5 to 1; got 0\.2"):
         prepare_sentences(source, out, near_duplicates=0.2)
-    with pytest.raises(DataError, match=r"--min-words\) 5 is more than max_words \(--max-words\) 4"):
+    with pytest.raises(DataError, match=r"--min-words\) 5 is larger than max_words \(--max-words\) 4"):
         prepare_sentences(source, out, min_words=5, max_words=4)
     out.write_text("before", encoding="utf-8")
     with pytest.raises(DataError, match="--overwrite"):

@@ -458,7 +458,7 @@ def test_a_full_disk(model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: p
         ("v.npy", {"texts": True}, r"need an output that ends in \.parquet"),
         ("v.npy", {"shard_size": 0}, "shard_size must be at least 1"),
         ("none/v.npy", {}, "the folder .* does not exist"),
-        ("there.npy", {}, "is there already"),
+        ("there.npy", {}, "already exists"),
     ],
 )
 def test_wrong_arguments(

@@ -1,1 +1,1 @@
-"""The encode backends that come with this package, each described in a file of its own."""
+"""The encode backends of this package, one file each."""

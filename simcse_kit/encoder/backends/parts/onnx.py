@@ -1,4 +1,4 @@
-"""ONNX, for processors."""
+"""Backend ``onnx``, for CPUs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OnnxRuntime(EncodeBackend):
         return OnnxBackend(graph, request.pad_id, pads=request.encoder.pads)
 
     def make_light(self, request: LightRequest) -> LightRun | None:
-        """The same; any number of texts."""
+        """The same, for any number of texts."""
         if request.dtype not in self.dtypes:
             return None
         from simcse_kit.encoder.backends.onnx import OnnxBackend, find_graph

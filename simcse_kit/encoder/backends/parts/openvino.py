@@ -1,4 +1,4 @@
-"""OpenVINO, for processors."""
+"""Backend ``openvino``, for CPUs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @BACKENDS.register
 @dataclass(frozen=True, kw_only=True)
 class OpenVino(EncodeBackend):
-    """A converted model, kept in the user's cache or in the model's own folder."""
+    """A converted model, stored in the user's cache or in the model's own folder."""
 
     name = "openvino"
     help = "OpenVINO on the CPU (needs the extra openvino)."
@@ -49,7 +49,7 @@ class OpenVino(EncodeBackend):
         return OpenVinoBackend(model, request.pad_id, request.dtype, pads=request.encoder.pads)
 
     def make_light(self, request: LightRequest) -> LightRun | None:
-        """The kept model, where there is one; any number of texts."""
+        """The stored model, if there is one; for any number of texts."""
         if request.dtype not in self.dtypes or (request.dtype == "bfloat16" and not request.sound):
             return None
         from simcse_kit.encoder.backends import converted
@@ -69,7 +69,7 @@ class OpenVino(EncodeBackend):
         return LightRun(OpenVinoBackend(model, request.pad_id, request.dtype, pads=request.pads), few=False)
 
     def _calibration(self, request: BackendRequest | LightRequest) -> Sequence[str] | None:
-        """The sentences that an int8 model is made by; None for other dtypes."""
+        """Calibration sentences of an int8 model; None for other dtypes."""
         from simcse_kit.data.sample import sample_sentences
 
         if request.dtype in self.calibrated and request.calibration is None:

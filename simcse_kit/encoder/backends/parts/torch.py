@@ -1,4 +1,4 @@
-"""PyTorch, the default."""
+"""Backend ``torch``, the default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @BACKENDS.register
 @dataclass(frozen=True, kw_only=True)
 class Torch(EncodeBackend):
-    """The encoder where its weights are."""
+    """The encoder on the device of its weights."""
 
     name = "torch"
     help = "PyTorch on any device."
@@ -30,7 +30,7 @@ class Torch(EncodeBackend):
         return TorchBackend(request.encoder, request.pad_id, request.dtype)
 
     def make_light(self, request: LightRequest) -> LightRun | None:
-        """A few texts in numpy."""
+        """Computes a few texts with numpy."""
         if request.layers is None or request.dtype != "float32":
             return None
         from simcse_kit.encoder.light.arrays import ArrayBackend
