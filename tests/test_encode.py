@@ -197,7 +197,7 @@ KOREAN = [
 
 
 def test_a_foreign_vocabulary_is_noticed_once(minilm: SimCSE) -> None:
-    with pytest.warns(Notice, match="hardly fits this model's vocabulary"):
+    with pytest.warns(Notice, match="does not suit this model's vocabulary"):
         minilm.encode(KOREAN * 4)
     with warnings.catch_warnings(action="error"):
         minilm.encode(KOREAN * 4)
@@ -474,7 +474,7 @@ def test_a_process_that_dies_is_an_error(model: SimCSE) -> None:
         model.encode(SENTENCES[:2], pool=pool)
         for process in multiprocessing.active_children():
             process.kill()
-        with pytest.raises(simcse_kit.ModelError, match="a process that encodes has ended"):
+        with pytest.raises(simcse_kit.ModelError, match="an encoding process has stopped"):
             model.encode(SENTENCES[:2], pool=pool)
 
 

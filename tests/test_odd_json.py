@@ -81,7 +81,7 @@ def test_a_journal_touches_nothing_outside_its_folder(outside: str, step: str, t
     (journal / "link" / "victim").write_text("theirs")
     (journal / "victim").write_text("theirs")
     (journal / ".steps.json").write_text(json.dumps({"place": [], "remove": []} | {step: [name]}))
-    with pytest.raises(SimCSEKitError, match=r"link out of the folder|not in its folder"):
+    with pytest.raises(SimCSEKitError, match=r"link to a place outside the folder|not in its folder"):
         complete(model)
     assert (tmp_path / "victim").read_text() == "mine"
 

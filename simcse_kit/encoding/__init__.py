@@ -1,1 +1,1 @@
-"""What one does with a model: files of vectors, other machines, other forms."""
+"""Uses of a model: files of vectors, several machines, other formats."""

@@ -1,4 +1,4 @@
-"""Whatever turns sentences into vectors, by one name: a model of any kind, an endpoint, a function of one's own."""
+"""Any source of sentence vectors, by one name: a model of any kind, an endpoint, or your own function."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from simcse_kit.parts.named import is_named, load_named
 from simcse_kit.types import EncodeFn, Vectors
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-_TOGETHER = 64  # sentences in one request
+_TOGETHER = 64  # sentences per request
 _TRIES = 5
 _TIMEOUT = 120.0  # seconds
 
 
 class Embedder(NamedTuple):
-    """Something that can be measured."""
+    """A model that can be measured."""
 
     name: str
-    pooling: str | None  # None where it is not ours to know
+    pooling: str | None  # None if unknown
     encode: EncodeFn  # (N,) sentences to (N, D)
-    full_length: Callable[[], AbstractContextManager[None]]  # within it, sentences are not cut at max_seq_length
-    place: str  # where it runs: a device of this machine, endpoint, or function
-    fingerprint: Callable[[], str] | None = None  # equal for equal vectors; None: not known
+    full_length: Callable[[], AbstractContextManager[None]]  # context in which sentences are not cut at max_seq_length
+    place: str  # where it runs: a device of this machine, an endpoint, or a function
+    fingerprint: Callable[[], str] | None = None  # equal for equal vectors; None: unknown
 
 
 def open_embedder(
@@ -43,7 +43,7 @@ def open_embedder(
     show_progress_bar: bool = False,
     **options: Any,
 ) -> Embedder:
-    """What a name stands for.
+    """The embedder for a name.
 
     Args:
         name: ``module:function``, a function from N strings to (N, D), found on the path or in the working folder; or
@@ -84,13 +84,13 @@ def open_embedder(
 
 def _no_pooling(name: str, pooling: str | None) -> None:
     if pooling is not None:
-        raise ModelError(f"pooling is for models that run here; {name} does its own")
+        raise ModelError(f"pooling applies only to models that run here; {name} has its own")
 
 
 def _function(name: str) -> EncodeFn:
     function = load_named(name, ModelError)
     if not callable(function):
-        raise ModelError(f"{name} is a {type(function).__name__}; a function from sentences to an array is needed")
+        raise ModelError(f"{name} is a {type(function).__name__}; expected a function from sentences to an array")
 
     def encode(sentences: Sequence[str]) -> Vectors:
         return np.asarray(function(list(sentences)), dtype=np.float32)
@@ -102,12 +102,12 @@ def _peer(
     name: str, reason: UnsupportedModelError, batch_size: int | None, bar: bool, options: dict[str, Any]
 ) -> Embedder:
     if options.get("backend", "torch") != "torch" or options.get("dtype", "float32") != "float32":
-        raise ModelError(f"{reason}; sentence-transformers runs it, but in --backend torch and float32 only")
+        raise ModelError(f"{reason}; sentence-transformers can run it, but only with --backend torch and float32")
     from sentence_transformers import SentenceTransformer
 
     from simcse_kit.encoder.backbone import max_positions
 
-    say_once(f"{reason}: it is run by sentence-transformers")
+    say_once(f"{reason}: running it with sentence-transformers")
     device = options.get("device")
     model = SentenceTransformer(
         name,
@@ -138,7 +138,7 @@ def _peer(
 
 
 def _endpoint(url: str, model: str, together: int, bar: bool) -> EncodeFn:
-    """A model behind ``POST URL/embeddings``, as OpenAI's interface has it."""
+    """A model behind ``POST URL/embeddings``, with OpenAI's interface."""
     import httpx
 
     address = f"{url.rstrip('/')}/embeddings"
@@ -151,7 +151,7 @@ def _endpoint(url: str, model: str, together: int, bar: bool) -> EncodeFn:
                 answer = client.post(address, json={"model": model, "input": texts, "encoding_format": "float"})
             except httpx.TransportError as error:
                 if attempt + 1 == _TRIES:
-                    raise ModelError(f"{address} does not answer: {error!r}") from error
+                    raise ModelError(f"no answer from {address}: {error!r}") from error
                 time.sleep(2**attempt / 4)
                 continue
             if answer.status_code != 429 and answer.status_code < 500:
@@ -159,16 +159,16 @@ def _endpoint(url: str, model: str, together: int, bar: bool) -> EncodeFn:
             if attempt + 1 < _TRIES:
                 time.sleep(_seconds(answer.headers.get("retry-after")) or 2**attempt / 4)
         if answer.status_code in (401, 403):
-            raise ModelError(f"{address} refuses the key ({answer.status_code}); set {KEY_VARIABLE}")
+            raise ModelError(f"{address} rejects the API key ({answer.status_code}); set {KEY_VARIABLE}")
         if not answer.is_success:
             raise ModelError(f"{address}, model {model}: {answer.status_code}: {answer.text:.300}")
         try:
             rows = sorted(answer.json()["data"], key=lambda row: row["index"])
             vectors = [row["embedding"] for row in rows]
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{address} does not answer as OpenAI's interface does: {answer.text:.300}") from error
+            raise ModelError(f"the answer of {address} does not have OpenAI's format: {answer.text:.300}") from error
         if len(vectors) != len(texts):
-            raise ModelError(f"{address}: {len(texts)} sentences were sent, {len(vectors)} vectors came back")
+            raise ModelError(f"{address}: sent {len(texts)} sentences, got {len(vectors)} vectors")
         return vectors
 
     def encode(sentences: Sequence[str]) -> Vectors:
@@ -187,7 +187,7 @@ def _endpoint(url: str, model: str, together: int, bar: bool) -> EncodeFn:
 
 
 def _seconds(header: str | None) -> float:
-    """What a Retry-After header asks for, at most a minute; 0 where it is no number."""
+    """Seconds from a Retry-After header, at most a minute; 0 if it is not a number."""
     try:
         return min(60.0, float(header or 0))
     except ValueError:

@@ -1,4 +1,4 @@
-"""`encode`: vectors in one call, by a model that is loaded once."""
+"""`encode`: vectors in one call, with a model that is loaded once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from simcse_kit.parts import check_keywords, keywords_of
 def encode(sentences: str | Sequence[str], model: SimCSE | str | Path | None = None, **arguments: Any) -> Any:
     """Vectors of sentences in one call: one string gives (D,), N strings (N, D); arguments as in `SimCSE.encode`.
 
-    ``model``: a `SimCSE`, or a folder or name that is loaded once; None is all-MiniLM-L6-v2, from the extra ``offline``
-    where installed, else from the hub.
+    ``model``: a `SimCSE`, or a folder or name, which is loaded once; None is all-MiniLM-L6-v2, from the extra
+    ``offline`` if installed, else from the hub.
 
     Raises:
         TypeError, ValueError: as `SimCSE.encode`; an unknown argument before any model is loaded.

@@ -1,7 +1,7 @@
-"""`encode_with_ray`: a corpus in Parquet files encoded by Ray Data, on as many machines as the cluster has.
+"""`encode_with_ray`: encodes a corpus in Parquet files with Ray Data, on all machines of a cluster.
 
-Each task reads some row groups, encodes them and puts one file of vectors in its place, so that a task whose worker was
-lost is done again elsewhere, and a run that was stopped goes on with the tasks whose files are missing.
+Each task reads some row groups, encodes them and writes one file of vectors. If a worker is lost, its task runs again
+elsewhere; a run that was stopped continues with the tasks whose files are missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from simcse_kit.model import SimCSE
 if TYPE_CHECKING:
     from simcse_kit.losses.similarity import ArrayLike
 
-_RECORD = "_simcse_kit.json"  # readers of Parquet folders pass over names with an underscore
+_RECORD = "_simcse_kit.json"  # readers of Parquet folders ignore names that start with an underscore
 _TASK_ROWS = 1 << 15
 
 
@@ -39,12 +39,12 @@ class Task(NamedTuple):
     file: str
     first_group: int
     end_group: int
-    first: int  # number of their first row in the whole corpus
+    first: int  # number of their first row in the corpus
     rows: int
 
     @property
     def part(self) -> str:
-        """Name of the file of vectors: in the order of the input."""
+        """Name of the file of vectors; names sort in the order of the input."""
         return f"part-{self.first:012d}.parquet"
 
 
@@ -70,8 +70,8 @@ def encode_with_ray(
 ) -> EncodeCounts:
     """Encode Parquet files into a folder of Parquet files, whose rows are in the order of the input.
 
-    The rows are those of `encode_files` to a ``.parquet``: id, text (if asked for), vector. Input, output and model are
-    read and written by the workers: on several machines they lie where all of them see them.
+    Rows are those of `encode_files` for a ``.parquet``: id, text (if requested), vector. The workers read the input and
+    the model and write the output: with several machines, all must see these paths.
 
     Args:
         model: folder or hub name; each worker loads one.
@@ -113,7 +113,7 @@ def encode_with_ray(
     }
     tasks = list(_tasks(files, task_rows))
     if not tasks:
-        raise DataError(f"{', '.join(files)}: no row in them")
+        raise DataError(f"{', '.join(files)}: no rows")
     target = Path(output)
     _open_output(target, run, overwrite=overwrite)
     left = [task for task in tasks if not (target / task.part).exists()]
@@ -134,7 +134,7 @@ def encode_with_ray(
         },
     }
     limit = own.max_seq_length
-    del own  # the workers have their own
+    del own  # workers install their own
     rows = sum(task.rows for task in tasks)
     done = rows - sum(task.rows for task in left)
     _run(left, settings, address=address, workers=workers, done=done, rows=rows, bar=show_progress_bar)
@@ -161,11 +161,11 @@ def _tasks(files: Sequence[str], size: int) -> Iterator[Task]:
     number = 0
     for file in files:
         if not file.endswith(".parquet"):
-            raise DataError(f"{file}: the runner ray reads .parquet; `simcse-kit encode` without it reads this")
+            raise DataError(f"{file}: --runner ray reads only .parquet; --runner local reads this file")
         try:
             metadata = pq.ParquetFile(Path(file).expanduser()).metadata
         except pa.ArrowException as error:
-            raise DataError(f"{file}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+            raise DataError(f"cannot read {file} as Parquet: {str(error).splitlines()[0]}") from error
         start = rows = 0
         for group in range(metadata.num_row_groups):
             rows += metadata.row_group(group).num_rows
@@ -176,21 +176,21 @@ def _tasks(files: Sequence[str], size: int) -> Iterator[Task]:
 
 
 def _open_output(target: Path, run: dict[str, Any], *, overwrite: bool) -> None:
-    """Make the folder, or go on in one that an interrupted run of the same kind has left."""
+    """Create the folder, or continue in one left by an interrupted run of the same kind."""
     record = target / _RECORD
     if target.exists() and not target.is_dir():
-        raise DataError(f"{target} is a file; the runner ray writes a folder")
+        raise DataError(f"{target} is a file; --runner ray writes a folder")
     if target.is_dir() and any(target.iterdir()):
         if not record.is_file():
-            raise DataError(f"{target} holds files that this command has not written; name another folder")
+            raise DataError(f"{target} holds files of other programs; name another folder")
         with as_written(record, DataError):
             found = read_json(record, DataError)
             before, finished = dict(found["run"]), bool(found["finished"])
         if before == run and not finished:
             return
         if not overwrite and any(target.glob("part-*")):
-            what = "is there already" if finished else "is of other data, another model or other settings"
-            raise DataError(f"{target} {what}; name another folder, or say --overwrite (overwrite=True)")
+            what = "already exists" if finished else "has other data, another model or other settings"
+            raise DataError(f"{target} {what}; name another folder, or use --overwrite (overwrite=True)")
         shutil.rmtree(target)
     target.mkdir(parents=True, exist_ok=True)
     write_json(record, {"run": run, "finished": False})
@@ -206,7 +206,7 @@ def _run(
     rows: int,
     bar: bool,
 ) -> None:
-    """Do the tasks."""
+    """Run the tasks."""
     import ray
 
     with _connected(address), tqdm(total=rows, initial=done, desc="Encoding", unit="row", disable=not bar) as progress:
@@ -232,16 +232,16 @@ def _run(
 
 
 def _check_whole(target: Path, tasks: list[Task]) -> tuple[int, int]:
-    """How many rows were blank and were cut, by the files' own record; what lost workers had begun is removed."""
+    """Counts of blank and of cut rows, from the files' own records; removes leftovers of lost workers."""
     import pyarrow.parquet as pq
 
     blank = truncated = 0
     for task in tasks:
         metadata = pq.ParquetFile(target / task.part).metadata
         if metadata.num_rows != task.rows:
-            raise DataError(f"{target / task.part} holds {metadata.num_rows} rows, {task.rows} expected; delete it")
+            raise DataError(f"{target / task.part} holds {metadata.num_rows} rows instead of {task.rows}; delete it")
         blank += int(metadata.metadata[b"blank"])
-        truncated += int(metadata.metadata.get(b"truncated", 0))  # a part of an older version has none
+        truncated += int(metadata.metadata.get(b"truncated", 0))  # files of older versions have no record
     for path in target.glob(".part-*"):
         path.unlink()
     return blank, truncated
@@ -249,12 +249,12 @@ def _check_whole(target: Path, tasks: list[Task]) -> tuple[int, int]:
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    """Ray, as it is where it runs already."""
+    """Use Ray, started here if it is not running."""
     import ray
 
     begun = not ray.is_initialized()
     if begun:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody unless asked for
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics unless requested
         ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     bars, level = context.enable_progress_bars, logger.level
@@ -270,16 +270,16 @@ def _connected(address: str | None) -> Iterator[None]:
 
 
 class EncodeWorker:
-    """A worker of Ray Data: a model, and the tasks that come to it."""
+    """A worker of Ray Data: a model, and its tasks."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.model = SimCSE(settings["model"], **settings["load"])
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Encode tasks, given as arrays of their fields; returns how many rows each had, or what was wrong with it.
+        """Encode tasks, given as arrays of their fields; returns the number of rows of each, or its error.
 
-        An error is told, not raised: Ray would wrap it, and take it for a fault of the machine.
+        Errors are returned, not raised: Ray would wrap them, and treat them as a fault of the machine.
         """
         tasks = [Task(*values) for values in zip(*(batch[name].tolist() for name in Task._fields), strict=True)]
         return {"rows": [task.rows for task in tasks], "error": [self._error_of(task) for task in tasks]}
@@ -287,7 +287,9 @@ class EncodeWorker:
     def _error_of(self, task: Task) -> str:
         try:
             if self.model.fingerprint() != self.settings["fingerprint"]:
-                raise ModelError(f"{self.model.name} is another model where a worker runs than where this began")
+                raise ModelError(
+                    f"{self.model.name} on a worker differs from the model on the machine that started the run"
+                )
             self._encode(task)
         except SimCSEKitError as error:
             return str(error)
@@ -306,7 +308,7 @@ class EncodeWorker:
         with listening() as heard:
             vectors = stored(self.model.encode, shard.texts, settings["precision"], **settings["encode"])
         target = Path(settings["output"]) / task.part
-        part = target.with_name(f".{target.name}.{os.getpid()}")  # a lost worker may still write its own
+        part = target.with_name(f".{target.name}.{os.getpid()}")  # a lost worker may still be writing its own
         write_parquet(
             part,
             iter([shard]),

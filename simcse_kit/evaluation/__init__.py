@@ -1,6 +1,6 @@
 """Scores from an `encode` function: the STS suites, your own pairs, alignment and uniformity.
 
-Each name is fetched when it is first used, so that the command's help can list the suites without numpy.
+Each name is imported at first use, so that the command's help can list the suites without numpy.
 """
 
 from __future__ import annotations

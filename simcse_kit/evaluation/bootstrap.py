@@ -1,6 +1,6 @@
-"""Is a difference real? Intervals of scores and of their differences, by drawing a test set's items again.
+"""Intervals of scores and of their differences, by resampling the items of a test set.
 
-Efron & Tibshirani (1993), "An introduction to the bootstrap", percentile intervals; paired, as Koehn (2004),
+Efron & Tibshirani (1993), "An introduction to the bootstrap", percentile intervals; paired, as in Koehn (2004),
 "Statistical significance tests for machine translation evaluation": every draw takes the same items for both models.
 """
 
@@ -19,24 +19,24 @@ from simcse_kit.tabular import TabularList
 
 RESAMPLES = 1000
 LEVEL = 0.95
-_AT_ONCE = 1 << 21  # numbers in one piece of work
+_AT_ONCE = 1 << 21  # numbers per chunk of work
 Floats = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """Where a score lies with 95 % confidence, times 100; nan where it is not defined."""
+    """95 % interval of a score, times 100; nan if it is not defined."""
 
     low: float
     high: float
 
 
 class Difference(NamedTuple):
-    """One score of two models, or of two recipes under several seeds (means over them)."""
+    """One score of two models, or of two recipes (means over several seeds)."""
 
     score: str
     first: float
     second: float
-    interval: Interval  # of second - first
+    interval: Interval  # 95 % interval of second - first
     spreads: tuple[float, float]  # standard deviation over the seeds of each; nan with one seed
 
     @property
@@ -46,7 +46,7 @@ class Difference(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the second is beside the first; a word is said only where the interval excludes zero."""
+        """The second compared with the first; "better" or "worse" only if the interval excludes zero."""
         if self.interval.low > 0:
             return "better"
         return "worse" if self.interval.high < 0 else "no clear difference"
@@ -72,9 +72,10 @@ class Differences(TabularList[Difference]):
 
 
 def intervals(*results: SuiteResult, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
-    """The interval of every score of a result that has outcomes, the average too: score name to interval.
+    """The interval of every score of a result that has outcomes, and of the average: score name to interval.
 
-    Of several results, one recipe under several seeds, that of the mean over them; seeds are drawn too, see `compare`.
+    For several results, one recipe under several seeds, the interval of the mean over them; seeds are resampled too,
+    see `compare`.
     """
     _check_alike(results)
     random = np.random.default_rng(seed)
@@ -86,15 +87,14 @@ def intervals(*results: SuiteResult, resamples: int = RESAMPLES, seed: int = 0) 
 def compare(
     first: Sequence[SuiteResult], second: Sequence[SuiteResult], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Differences:
-    """The differences of two models on one suite, a `Difference` for each score.
+    """The differences of two models on one suite, one `Difference` per score.
 
     Args:
         first: the results of one model, or of one recipe under several seeds.
         second: those it is compared with, on the same data.
 
-    With several seeds every draw takes seeds with replacement too, so that the interval holds what the items and what
-    the seeds leave open; the few seeds of a table make it a little too narrow, and `Difference.spreads` says how far
-    they lie.
+    With several seeds, every draw resamples the seeds too, so the interval includes variation of items and seeds. With
+    few seeds it is a little too narrow; `Difference.spreads` gives the standard deviations.
 
     Raises:
         SimCSEKitError: the results are not of the same suite and items.
@@ -117,13 +117,13 @@ def compare(
 
 def _check_alike(results: Sequence[SuiteResult]) -> None:
     if not results or any(result.suite != results[0].suite for result in results):
-        raise SimCSEKitError("only results of one suite can be compared")
+        raise SimCSEKitError("can only compare results of the same suite")
     for result in results[1:]:
         for outcome, own in zip(result.outcomes, results[0].outcomes, strict=False):
             same = (outcome.score, outcome.statistic) == (own.score, own.statistic)
             if not same or not _equal(outcome.gold, own.gold) or len(outcome.values) != len(own.values):
                 raise SimCSEKitError(
-                    f"{own.score}: the two results are not of the same items; measure both on one data set"
+                    f"{own.score}: the two results have different items; measure both on the same data"
                 )
         if len(result.outcomes) != len(results[0].outcomes):
             raise SimCSEKitError(f"{result.suite}: the two results have different scores")
@@ -136,7 +136,7 @@ def _equal(one: Floats | None, other: Floats | None) -> bool:
 
 
 def _drawn(results: Sequence[SuiteResult], resamples: int, random: np.random.Generator) -> dict[str, Floats]:
-    """Score name to what it is in every draw, times 100: (models, R)."""
+    """Score name to its value in every draw, times 100: (models, R)."""
     tables: dict[str, Floats] = {}
     for outcomes in zip(*(result.outcomes for result in results), strict=True):
         tables[outcomes[0].score] = _redrawn(outcomes, resamples, random)
@@ -160,9 +160,9 @@ def _redrawn(outcomes: Sequence[Outcome], resamples: int, random: np.random.Gene
 
 
 def weighted_statistic(outcome: Outcome, weights: Floats) -> Floats:
-    """A statistic of items that occur so often each: weights (R, N) -> (R,); nan where it is not defined.
+    """A statistic of items with frequencies: weights (R, N) -> (R,); nan if it is not defined.
 
-    With whole numbers this is the statistic of the repeated items, ties at their mean rank.
+    For whole numbers it is the statistic of the repeated items, with mean ranks for ties.
     """
     values = np.asarray(outcome.values, dtype=np.float64)
     total = weights.sum(1)
@@ -183,7 +183,7 @@ def weighted_statistic(outcome: Outcome, weights: Floats) -> Floats:
 
 
 def _weighted_ranks(values: Floats, weights: Floats) -> Floats:
-    """Mean ranks of N values that occur so often each: (N,), (R, N) -> (R, N)."""
+    """Mean ranks of N values with frequencies: (N,), (R, N) -> (R, N)."""
     _, group = np.unique(values, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
@@ -199,7 +199,7 @@ def _seeds_drawn(seeds: int, resamples: int, random: np.random.Generator) -> Flo
 
 def _interval(values: Floats) -> Interval:
     defined = np.isfinite(values)
-    if not len(values) or defined.mean() < LEVEL:  # a few draws of few items may hold one item alone
+    if not len(values) or defined.mean() < LEVEL:  # a few draws of few items may contain a single item only
         return Interval(math.nan, math.nan)
     values = values[defined]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

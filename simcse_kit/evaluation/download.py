@@ -1,4 +1,4 @@
-"""Fetching the STS sets once, as SimCSE's own evaluation uses them."""
+"""Downloads the STS sets once, as used in SimCSE's own evaluation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation.sts import STS_HELP, load_sts, load_sts_benchmark, senteval_root
 
-# The archive that SimCSE's download_dataset.sh unpacks. Flat copies on the hub (mteb/sts12-sts, ...) have no subset
-# names, and RobZamp/sick has 4,906 test pairs where the protocol has 4,927.
+# The archive that SimCSE's download_dataset.sh unpacks. Flat copies on the hub (mteb/sts12-sts, ...) lack subset names,
+# and RobZamp/sick has 4,906 test pairs instead of the protocol's 4,927.
 REPOSITORY = "princeton-nlp/datasets-for-simcse"
 ARCHIVE = "senteval.tar"  # 90 MB
 
@@ -24,15 +24,15 @@ PAIRS = {
     "STSBenchmark": 1379,
     "SICKRelatedness": 4927,
 }
-"""Scored pairs of each task when its files are whole."""
+"""Scored pairs of each task in complete files."""
 
 
 def download_sts(folder: str | Path) -> Path:
-    """Put the seven STS sets into `folder/senteval` and return it; nothing is fetched where they are already there.
+    """Download the seven STS sets to `folder/senteval`, unless they exist, and return that folder.
 
-    The files are those that SimCSE's evaluation reads, subsets and tokenisation included, so scores match it to the
-    second decimal. They appear whole, with known numbers of pairs, or not at all. A hub that cannot be reached is a
-    `DataError`.
+    These are the files that SimCSE's evaluation reads, with subsets and tokenisation, so scores match to the second
+    decimal. They are written atomically, after a check of the number of pairs. Raises a `DataError` if the hub is not
+    reachable.
     """
     root = senteval_root(folder)
     if (root / "STS").is_dir() or root != Path(folder):
@@ -55,14 +55,14 @@ def _fetch() -> Path:
 
     try:
         return Path(hf_hub_download(REPOSITORY, ARCHIVE, repo_type="dataset"))
-    except Exception as error:  # the hub's, httpx's and the system's errors have no common base
+    except Exception as error:  # errors of the hub, of httpx and of the system have no common base
         raise DataError(
             f"cannot download {ARCHIVE} of data set {REPOSITORY} from the Hugging Face hub: {error}. {STS_HELP}."
         ) from error
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    """Write the files under `STS/` and `SICK/`; links, odd paths and the transfer tasks are left out."""
+    """Write the files under `STS/` and `SICK/`; skips links, odd paths and the transfer tasks."""
     try:
         with tarfile.open(archive) as members:
             for member in members:
@@ -76,12 +76,12 @@ def _unpack(archive: Path, target: Path) -> None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content.read())
     except tarfile.TarError as error:
-        raise DataError(f"{archive} is not a whole tar archive ({error}); delete it and download again") from error
+        raise DataError(f"{archive} is not a complete tar archive ({error}); delete it and download again") from error
 
 
 def _check(root: Path) -> None:
     for task in load_sts(root):
         pairs = sum(len(subset.pairs.gold) for subset in task.subsets)
         if pairs != PAIRS[task.name]:
-            raise DataError(f"{task.name} in {root} has {pairs} scored pairs; {PAIRS[task.name]} are expected")
+            raise DataError(f"{task.name} in {root} has {pairs} scored pairs instead of {PAIRS[task.name]}")
     load_sts_benchmark(root)

@@ -1,4 +1,4 @@
-"""Every sentence of a whole suite is encoded once, in one call."""
+"""Encodes every sentence of a suite once, in one call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from simcse_kit.errors import SimCSEKitError
 from simcse_kit.types import EncodeFn, Vectors
 
 Numbers = NDArray[np.intp]
-"""(N,) row numbers into the vectors that `SentencePool.encode` gives."""
+"""(N,) row numbers in the vectors of `SentencePool.encode`."""
 
 
 class SentencePool:
-    """Collects sentences, each distinct one once; white space runs count as one space (the STS protocol's rule).
+    """Collects distinct sentences; runs of white space count as one space (rule of the STS protocol).
 
     >>> pool = SentencePool()
     >>> pool.add(["a cat", "a dog", "a  cat "]).tolist(), len(pool)
@@ -30,7 +30,7 @@ class SentencePool:
 
     @property
     def sentences(self) -> list[str]:
-        """The distinct ones, in the order of their row numbers."""
+        """The distinct sentences, by row number."""
         return list(self._numbers)
 
     def add(self, sentences: Iterable[str]) -> Numbers:
@@ -40,20 +40,20 @@ class SentencePool:
         return np.array(rows, dtype=np.intp)
 
     def encode(self, encode: EncodeFn) -> Vectors:
-        """One vector for each distinct sentence, from one call of `encode`: (len(self), D)."""
+        """One vector per distinct sentence, from one call of `encode`: (len(self), D)."""
         sentences = self.sentences
         if not sentences:
             return np.empty((0, 0), dtype=np.float32)
         vectors = np.asarray(encode(sentences), dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(sentences):
             raise SimCSEKitError(
-                f"encode must give one vector for each sentence, shape ({len(sentences)}, D); got shape "
-                f"{vectors.shape}, the first sentence being {sentences[0]!r}"
+                f"encode must return one vector per sentence, shape ({len(sentences)}, D); got shape "
+                f"{vectors.shape} (first sentence: {sentences[0]!r})"
             )
         bad = ~np.isfinite(vectors).all(axis=1)  # (N,)
         if bad.any():
             raise SimCSEKitError(
-                f"encode gave a vector that is not finite for {int(bad.sum())} of {len(sentences)} sentences, "
-                f"the first being {sentences[int(bad.argmax())]!r}"
+                f"encode returned vectors that are not finite for {int(bad.sum())} of {len(sentences)} "
+                f"sentences, the first is {sentences[int(bad.argmax())]!r}"
             )
         return vectors

@@ -1,10 +1,10 @@
-"""A gate against harm: whether a trained model is likely to search worse than its start model, told without labels.
+"""Gate against harm: whether a trained model probably searches worse than its start model, without labels.
 
 The limits were set on 64 short runs of 16 methods from one start model on four domains of short texts, see
-``eval/gate.py``; ``eval/README.md`` has the rates with a domain left out. In a harmed model neighbourhoods fall apart:
-the transitivity falls, or the halves of a text find each other less often and nothing makes up for it. Too much
-smoothing shows in texts that are no longer found with words left out. Passing says that no harm of these kinds shows,
-not that search is better.
+``eval/gate.py``; ``eval/README.md`` gives the rates with one domain left out. In a harmed model neighborhoods break up:
+transitivity falls, or the halves of a text find each other less often without compensation. Too much smoothing shows in
+texts that are no longer found after words are dropped. Passing means that none of these signs of harm shows, not that
+search is better.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ LEAST_KEPT: dict[tuple[str, ...], float] = {
     ("transitivity",): 0.9,
     ("dropped",): 0.82,
 }
-"""The least share of the start model's sign, or of the product of signs, that a harmless model keeps."""
+"""The smallest share of the start model's sign, or of the product of signs, that a harmless model keeps."""
 _RESAMPLES = 1000
 _SEED = 0
 
 
 class SignChange(NamedTuple):
-    """A sign before and after training, and where its change lies with 95 % confidence; all times 100."""
+    """A sign before and after training, and the 95 % interval of its change; all times 100."""
 
     name: str
     before: float
@@ -38,48 +38,48 @@ class SignChange(NamedTuple):
 
     @property
     def kept(self) -> float:
-        """What is left, as a share; of nothing, all."""
+        """The share kept; 1 if there was nothing."""
         return self.after / self.before if self.before else 1.0
 
 
 _WORDS = {
-    "transitivity": "pairs of a text's neighbours that are neighbours of each other",
-    "dropped": "texts found with words left out",
-    "halves": "second halves found by the first",
+    "transitivity": "neighbor pairs of a text that are neighbors of each other",
+    "dropped": "texts found after words are dropped",
+    "halves": "second halves found by the first half",
 }
 
 
 class Gate(NamedTuple):
-    """What training did to the signs of harm."""
+    """Change of the signs of harm by training."""
 
     changes: tuple[SignChange, ...]
-    texts: int  # held-out ones that the signs were measured on
+    texts: int  # number of held-out texts measured
 
     @property
     def fallen(self) -> tuple[str, ...]:
-        """The signs of which too little is left."""
+        """The signs below their limit."""
         kept = {change.name: change.kept for change in self.changes}
         return tuple(dict.fromkeys(sign for signs in too_little(kept) for sign in signs))
 
     @property
     def passed(self) -> bool:
-        """Whether the trained model may take the start model's place."""
+        """Whether the trained model may replace the start model."""
         return not self.fallen
 
     def line(self) -> str:
-        """In words, with the signs that fell, or the first one."""
+        """A sentence with the signs that fell, or with the first one."""
         named = self.fallen or next(iter(LEAST_KEPT))[:1]
         moved = "; ".join(
             f"{_WORDS[change.name]}: {change.before:.1f} % before, {change.after:.1f} % after"
             for change in self.changes
             if change.name in named
         )
-        how = "passed" if self.passed else "failed: search would probably be worse"
+        how = "passed" if self.passed else "failed: search would probably get worse"
         return f"{how} ({moved}; {self.texts:,} held-out texts)"
 
 
 def too_little(kept: Mapping[str, float], least: Mapping[tuple[str, ...], float] = LEAST_KEPT) -> list[tuple[str, ...]]:
-    """The limits that are not held, of shares of signs that a model kept.
+    """The limits violated by the shares that a model kept.
 
     >>> too_little({"transitivity": 0.95, "halves": 0.9, "dropped": 1.0})  # 0.95 x 0.9 is below 0.95
     [('transitivity', 'halves')]
@@ -88,7 +88,7 @@ def too_little(kept: Mapping[str, float], least: Mapping[tuple[str, ...], float]
 
 
 def gate(before: SearchSigns, after: SearchSigns) -> Gate:
-    """Compare the signs of the start model with those of the trained one, on the same n texts."""
+    """Compare the signs of the start model and the trained model on the same n texts."""
     changes = tuple(
         SignChange(name, 100 * float(first.mean()), 100 * float(second.mean()), _interval(second - first))
         for name, first, second in zip(SearchSigns._fields, before, after, strict=True)

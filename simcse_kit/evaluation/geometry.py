@@ -1,4 +1,4 @@
-"""How a model's vectors lie on the sphere, and what its similarity mistakes for meaning."""
+"""Geometry of a model's vectors on the sphere, and biases of its similarity."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _COMPONENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class SpectrumRow(NamedTuple):
-    """Part of the vectors' whole variance (uncentred) in one direction, and in all up to it."""
+    """Share of each direction in the total variance of the vectors (uncentred), and cumulative shares."""
 
-    component: int  # from 1, the strongest
+    component: int  # from 1, the strongest first
     share: float
     cumulative: float
 
@@ -44,7 +44,7 @@ class SpectrumRow(NamedTuple):
 def evaluate_geometry(
     encode: EncodeFn, data: ScoredPairs | str | Path, *, split: str = "all", dedupe: bool = False
 ) -> SuiteResult:
-    """Alignment, uniformity, mean cosine, effective rank, hubness, length bias and overlap bias, as they are.
+    """Alignment, uniformity, mean cosine, effective rank, hubness, length bias and overlap bias, unscaled.
 
     Args:
         encode: N sentences to (N, D).
@@ -52,8 +52,8 @@ def evaluate_geometry(
         split: of STS-B: train, dev, test, or all three together, as SimCSE's figure has it (Gao et al., 2021).
         dedupe: every sentence, and every pair, once.
 
-    Alignment is over pairs with gold above 80 % of the scale, uniformity over both sentences of all pairs (Wang &
-    Isola, 2020). The others are over distinct sentences; see `hubness` and `similarity_error`.
+    Alignment uses pairs with gold above 80 % of the scale, uniformity both sentences of all pairs (Wang & Isola, 2020).
+    The others use distinct sentences; see `hubness` and `similarity_error`.
     """
     start = time.perf_counter()
     pairs, scale = _pairs(data, split)
@@ -98,11 +98,12 @@ def evaluate_geometry(
 
 
 def similarity_error(similarity: ArrayLike, gold: ArrayLike) -> NDArray[np.float64]:
-    """How much too similar a model holds each of N pairs: its rank by similarity less its rank by gold, -1 to 1.
+    """By how much a model overestimates the similarity of each of N pairs: rank by similarity minus rank by gold, -1 to
+    1.
 
-    Its rank correlation with the difference of the lengths in words is the length bias: negative where pairs of equal
-    length are held too similar (Wu et al., 2022, "ESimCSE"). That with the share of words in common (Jaccard) is the
-    overlap bias: positive where common words count for more than meaning does.
+    Its rank correlation with the difference of lengths in words is the length bias: negative if similarity of pairs
+    with equal length is overestimated (Wu et al., 2022, "ESimCSE"). Its correlation with the share of common words
+    (Jaccard) is the overlap bias: positive if common words count for more than meaning.
 
     >>> similarity_error([0.9, 0.1, 0.5], [1, 2, 3]).round(2).tolist()
     [0.67, -0.33, -0.33]
@@ -114,9 +115,10 @@ def similarity_error(similarity: ArrayLike, gold: ArrayLike) -> NDArray[np.float
 
 
 def hubness(vectors: ArrayLike, *, k: int = NEIGHBOURS, chunk: int = 1024) -> float:
-    """Skewness of how often each of N vectors is among the k nearest of another: (N, D) -> about 0 (no hubs) and up.
+    """Skewness of how often each of N vectors is among the k nearest of another: (N, D) -> about 0 (no hubs) and
+    higher.
 
-    Radovanovic et al. (2010), "Hubs in space". By cosine, a vector is not its own neighbour; nan where N <= k.
+    Radovanovic et al. (2010), "Hubs in space". By cosine; a vector is not its own neighbor; nan if N <= k.
     """
     from scipy.stats import skew
 
@@ -142,7 +144,7 @@ def _pairs(data: ScoredPairs | str | Path, split: str) -> tuple[ScoredPairs, flo
         raise DataError(f"split must be one of all, {', '.join(SPLITS)}; got {split!r}")
     if isinstance(data, ScoredPairs) or not Path(data).is_dir():
         if split != "all":
-            raise DataError(f"split={split!r} is for STS-B; own pairs are measured whole")
+            raise DataError(f"split={split!r} is only for STS-B; your own pairs have no splits")
         pairs = data if isinstance(data, ScoredPairs) else read_scored_pairs(data)
         return pairs, scale_maximum(pairs.gold)
     parts = [part for name, part in zip(SPLITS, load_sts_benchmark(data), strict=True) if split in ("all", name)]

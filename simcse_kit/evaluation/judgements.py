@@ -1,8 +1,8 @@
-"""Relevance judgements of two systems' hits in a folder: saved after every mark, gone on with, read as BEIR's.
+"""Relevance judgements of two systems' hits in a folder: saved after every mark, resumable, readable as BEIR data.
 
-The folder holds `judge.json` (what is judged), `marks.jsonl` (every change of a query; the last line of each counts)
-and BEIR's layout (Thakur et al., 2021) for other tools: `corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`. A line of
-`marks.jsonl` is on the disk before the next question; a line that a kill cut off is dropped.
+The folder holds `judge.json` (what is judged), `marks.jsonl` (every change of a query; the last line of each query
+counts) and BEIR's layout (Thakur et al., 2021) for other tools: `corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`. A
+line of `marks.jsonl` is on the disk before the next question. A line truncated by a kill is dropped.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ T = TypeVar("T")
 
 
 def text_id(text: str) -> str:
-    """The id of a text, the same in every folder; white space runs count as one space.
+    """The id of a text, equal in every folder; runs of white space count as one space.
 
-    A query and a document of one text have one id: in BEIR's measures such a document is no answer to the query.
+    A query and a document with equal text have the same id: BEIR's measures do not count such a document as an answer.
 
     >>> text_id(" A  cat. ") == text_id("A cat.")
     True
@@ -48,28 +48,28 @@ def text_id(text: str) -> str:
 
 
 class System(NamedTuple):
-    """One of the two that are compared."""
+    """One of the two systems compared."""
 
-    name: str  # as the user named it
+    name: str  # as named by the user
     identity: str  # of its model and its kind of search
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedSystems:
-    """What a folder's judgements are about; of something else they need another folder."""
+    """Subject of a folder's judgements; another subject needs another folder."""
 
     systems: tuple[System, System]
     hits: int  # of each system
     texts: int  # distinct ones
-    digest: str  # of the texts' ids, in any order
+    digest: str  # of the texts' ids, independent of their order
     seed: int  # of the order of queries and hits
 
     def check_same(self, other: JudgedSystems, folder: Path) -> None:
-        """A `DataError` that says how ``other``, which was asked for, differs from this one, which the folder holds."""
+        """Raise a `DataError` if the requested ``other`` differs from this subject of the folder."""
         own, asked = ([system.identity for system in pair.systems] for pair in (self, other))
         names, wanted = (" and ".join(system.name for system in pair.systems) for pair in (self, other))
         if own == asked[::-1]:
-            raise DataError(f"{folder} holds judgements of {names}, in this order; name the two so")
+            raise DataError(f"{folder} holds judgements of {names}, in this order; name them in the same order")
         if own != asked:
             raise DataError(f"{folder} holds judgements of {names}, not of {wanted}; name another folder")
         if (self.texts, self.digest) != (other.texts, other.digest):
@@ -80,29 +80,29 @@ class JudgedSystems:
         for name in ("hits", "seed"):
             if getattr(self, name) != getattr(other, name):
                 raise DataError(
-                    f"{folder} was begun with {name} {getattr(self, name)}, not {getattr(other, name)}; go on as it "
-                    "began, or name another folder"
+                    f"{folder} was started with {name} {getattr(self, name)}, not {getattr(other, name)}; use "
+                    "the same value, or name another folder"
                 )
 
 
 class JudgedQuery(NamedTuple):
-    """A query with the hits of both systems and what was said of them."""
+    """A query with the hits of both systems and the marks."""
 
     id: str
     text: str
     first: tuple[str, ...]  # ids of the first system's hits, best first
     second: tuple[str, ...]
-    relevant: frozenset[str] = frozenset()  # of the hits of both; where the query is judged, the others are not
+    relevant: frozenset[str] = frozenset()  # hits of both systems; if the query is judged, other hits are not relevant
     state: QueryState = "open"
 
     @property
     def pool(self) -> tuple[str, ...]:
-        """The hits of both systems, each once."""
+        """The hits of both systems, without duplicates."""
         return tuple(dict.fromkeys((*self.first, *self.second)))
 
 
 class Judgements(NamedTuple):
-    """What a folder holds; queries by id, in the order of their last change."""
+    """Content of a folder; queries by id, in the order of their last change."""
 
     about: JudgedSystems
     queries: dict[str, JudgedQuery]
@@ -118,18 +118,18 @@ class UsedQuery(NamedTuple):
 
 
 def read_judgements(folder: str | Path) -> Judgements:
-    """What was judged so far.
+    """The judgements so far.
 
     Raises:
         DataError: no folder of judgements, or a damaged one; the text names file and line.
     """
     root = Path(folder)
     if not (root / ABOUT).is_file():
-        raise DataError(f"{root} is no folder of judgements ({ABOUT} is missing); simcse-kit judge makes one")
+        raise DataError(f"{root} is not a folder of judgements ({ABOUT} is missing); create one with simcse-kit judge")
     said = read_json(root / ABOUT, DataError)
     try:
         if said["format"] != FORMAT:
-            raise DataError(f"{root} is of format {said['format']}; this version reads format {FORMAT}")
+            raise DataError(f"{root} has format {said['format']}; this version reads format {FORMAT}")
         first, second = (System(*system) for system in said["systems"])
         rest = {field.name: said[field.name] for field in fields(JudgedSystems) if field.name != "systems"}
         about = JudgedSystems(systems=(first, second), **rest)
@@ -150,7 +150,7 @@ def _query_of(row: dict[str, Any]) -> JudgedQuery:
 
 
 class JudgementFolder:
-    """A folder that this process alone writes to; made by `open_judgements`."""
+    """A folder locked for this process; made by `open_judgements`."""
 
     def __init__(self, folder: Path, judgements: Judgements) -> None:
         self.folder = folder
@@ -160,7 +160,7 @@ class JudgementFolder:
         self._write_qrels()
 
     def save(self, query: JudgedQuery) -> None:
-        """Put a query, new or changed, on the disk; BEIR's files follow where it is new, judged, or judged no more."""
+        """Write a new or changed query to the disk, and BEIR's files if its judgement has changed."""
         before = self.queries.pop(query.id, None)
         self.queries[query.id] = query
         row = query._asdict() | {"relevant": sorted(query.relevant)}
@@ -186,7 +186,7 @@ class JudgementFolder:
 
 @contextmanager
 def open_judgements(folder: str | Path, about: JudgedSystems, corpus: Mapping[str, str]) -> Iterator[JudgementFolder]:
-    """Go on with a folder of judgements, or begin one.
+    """Continue a folder of judgements, or start one.
 
     Args:
         folder: of `about`; or not there yet, or empty.
@@ -201,9 +201,7 @@ def open_judgements(folder: str | Path, about: JudgedSystems, corpus: Mapping[st
         raise DataError(f"{root} is a file; name a folder")
     if not (root / ABOUT).is_file():
         if root.is_dir() and not all(map(at_work, root.iterdir())):
-            raise DataError(
-                f"{root} is not empty and no folder of judgements ({ABOUT} is missing); name another folder"
-            )
+            raise DataError(f"{root} is not empty and holds no judgements ({ABOUT} is missing); name another folder")
         _begin(root, about, corpus)
     with only_writer(root, DataError(f"another process is judging in {root}")):
         found = read_judgements(root)
@@ -223,14 +221,14 @@ def _begin(root: Path, about: JudgedSystems, corpus: Mapping[str, str]) -> None:
 
 
 def digest_of(ids: Iterable[str]) -> str:
-    """Of a set of ids."""
+    """Checksum of a set of ids."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 def used_queries(folder: str | Path) -> dict[str, UsedQuery]:
-    """The queries that a model was trained or selected with, by `text_id`; none where nothing is recorded.
+    """The queries with which a model was trained or selected, by `text_id`; empty if nothing is recorded.
 
-    ``folder`` is one of judgements, which lists what its queries were used for, or a model's, which lists what it used.
+    ``folder`` is one of judgements, which lists uses of its queries, or a model's, which lists the queries it used.
     Such a query never counts in a verdict.
     """
     return {query.id: query for query in _rows(Path(folder) / USED, lambda row: UsedQuery(**row))}
@@ -245,7 +243,7 @@ def record_use(
     start: str | Path | None = None,
     by: str | Path | None = None,
 ) -> None:
-    """Write down that a run uses queries, for `used_queries` of the run's folder and of the folder of judgements.
+    """Record that a run uses queries, for `used_queries` of the run's folder and of the folder of judgements.
 
     Args:
         run: its folder, which is there.
@@ -270,7 +268,7 @@ def _add_used(folder: Path, used: Iterable[UsedQuery]) -> None:
 
 
 def _append(path: Path, rows: Iterable[Mapping[str, Any]], *, at: int) -> int:
-    """Write lines of JSON onto the disk at a place of a file, where a cut-off line may begin; returns their end."""
+    """Write JSON lines to the disk at a position in a file, over a truncated line; returns the end position."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     path.touch()
     with disk_full_named(path), path.open("r+b") as file:
@@ -283,12 +281,12 @@ def _append(path: Path, rows: Iterable[Mapping[str, Any]], *, at: int) -> int:
 
 
 def _whole(path: Path) -> int:
-    """Bytes of a file up to the end of its last whole line; 0 where it is missing."""
+    """Bytes of a file up to the end of its last complete line; 0 if the file is missing."""
     return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
 
 
 def _rows(path: Path, make: Callable[[dict[str, Any]], T]) -> Iterator[T]:
-    """What the whole lines of a file hold; of one that is missing nothing."""
+    """Content of the complete lines of a file; empty if it is missing."""
     content = path.read_bytes()[: _whole(path)] if path.exists() else b""
     for number, line in enumerate(content.splitlines(), start=1):
         try:

@@ -1,4 +1,4 @@
-"""Judging blind: questions with the hits of two systems in one shuffled list; what is said of them is saved at once."""
+"""Blind judging: questions with the hits of two systems in one shuffled list; each mark is saved at once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from simcse_kit.evaluation.judgements import JudgedQuery, JudgementFolder, Judge
 from simcse_kit.evaluation.verdict import Verdict, verdict_of
 
 Search = Callable[[str, int], Sequence[str]]
-"""Texts that a system finds for a query, the best first, at most so many."""
+"""The texts that a system finds for a query, best first, at most the given number."""
 
 
 class Question(NamedTuple):
-    """A query and the hits of both systems; which system found which is not in it."""
+    """A query and the hits of both systems, without which system found which."""
 
     id: str
     query: str
-    hits: tuple[str, ...]  # texts, in an order of their own
-    relevant: frozenset[int]  # places of hits that are marked, from 0
-    number: int  # of the queries that were judged or skipped, and this one
-    verdict: Verdict  # so far
+    hits: tuple[str, ...]  # texts, in shuffled order
+    relevant: frozenset[int]  # numbers of the marked hits, from 0
+    number: int  # among the queries judged or skipped so far, including this one
+    verdict: Verdict  # verdict so far
 
 
 class Judging:
-    """Asks one query after the other and saves each mark; not for several threads at a time."""
+    """Asks one query after the other and saves each mark; for one thread at a time."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Judging:
         queries: Iterator[str],
         used: Container[str] = frozenset(),
     ) -> None:
-        """Go on where the folder stands.
+        """Continue from the state of the folder.
 
         Args:
             folder: where judgements are saved.
@@ -54,19 +54,19 @@ class Judging:
 
     @property
     def verdict(self) -> Verdict:
-        """What the judgements say so far."""
+        """The verdict so far."""
         recorded = used_queries(self._folder.folder)
         used = {name for name in self._folder.queries if name in self._used or name in recorded}
         return verdict_of(Judgements(self._folder.about, self._folder.queries), used)
 
     @property
     def open_id(self) -> str | None:
-        """Of the question that is open."""
+        """The hits of the open question."""
         query = self._open()
         return None if query is None else query.id
 
     def question(self) -> Question | None:
-        """The query that is open, or the next one; None where there is no more."""
+        """The open query, or the next one; None if there are no more."""
         query = self._open() or self._next()
         if query is None:
             return None
@@ -84,33 +84,33 @@ class Judging:
         )
 
     def mark(self, place: int, relevant: bool | None = None) -> None:
-        """Say whether the hit at a place of the open question is relevant; None turns what was said."""
+        """Mark the hit at a place of the open question as relevant or not; None toggles the mark."""
         query = self._asked()
         order = self._order(query)
         if not 0 <= place < len(order):
-            raise DataError(f"there are {len(order)} hits; got place {place}")
+            raise DataError(f"there are only {len(order)} hits; got place {place}")
         name = {order[place]}
         turned = query.relevant - name if query.relevant & name else query.relevant | name
         wanted = turned if relevant is None else query.relevant | name if relevant else query.relevant - name
         self._folder.save(query._replace(relevant=wanted))
 
     def close(self) -> None:
-        """The open question is judged: hits that are not marked are not relevant."""
+        """Finish the open question: hits without a mark are not relevant."""
         self._change(self._asked(), "judged")
 
     def skip(self) -> None:
-        """Leave the open question unjudged; it is not asked again, and counted."""
+        """Skip the open question. It is counted and not asked again."""
         self._change(self._asked(), "skipped")
 
     def undo(self) -> bool:
-        """Ask the query again that was judged or skipped last, with its marks; whether there is one."""
+        """Ask the last judged or skipped query again, with its marks; returns whether there is one."""
         last = next((query for query in reversed(self._folder.queries.values()) if query.state != "open"), None)
         if last is not None:
             self._change(last, "open")
         return last is not None
 
     def ask(self, text: str) -> None:
-        """Ask a query of one's own next.
+        """Ask your own query next.
 
         Raises:
             DataError: it is empty, was judged or skipped before, or was used for training or selection.
@@ -120,7 +120,7 @@ class Judging:
         name = text_id(text)
         known = self._folder.queries.get(name)
         if known is not None and known.state != "open":
-            raise DataError(f"this query was {known.state} before: {text.strip():.100}")
+            raise DataError(f"this query is already {known.state}: {text.strip():.100}")
         if name in self._used:
             raise DataError(f"one of the models was trained or selected with this query: {text.strip():.100}")
         self._folder.save(known or self._searched(name, text))
@@ -138,9 +138,9 @@ class Judging:
         for text in self._queries:
             name = text_id(text)
             if name in self._folder.queries:
-                say_once("queries that were judged or skipped before are not asked again")
+                say_once("queries that were already judged or skipped are not asked again")
             elif name in self._used:
-                say_once("queries with which one of the models was trained or selected are not asked")
+                say_once("queries used to train or select one of the models are not asked")
             else:
                 self._folder.save(self._searched(name, text))
                 return self._folder.queries[name]
@@ -160,14 +160,14 @@ class Judging:
             if unknown is not None:
                 system = self._folder.about.systems[place].name
                 raise DataError(
-                    f"{system} finds a text that is not among the texts: {unknown!r:.100}; index these texts"
+                    f"{system} found a text that is not among the given texts: {unknown!r:.100}; index these texts"
                 )
             if len(ids) >= wanted or len(found) < limit:
                 return tuple(ids[:wanted])
-            limit *= 2  # equal texts took the places
+            limit *= 2  # duplicates of a text used up places
 
     def _order(self, query: JudgedQuery) -> list[str]:
-        """Ids of the hits as they are shown: by chance, and the same whichever system found them."""
+        """Ids of the hits in random order, independent of which system found them."""
         seed = self._folder.about.seed
         return sorted(query.pool, key=lambda name: hashlib.sha256(f"{seed} {query.id} {name}".encode()).digest())
 

@@ -1,4 +1,4 @@
-"""Labelled texts of your own: do the texts near a text have its label?"""
+"""Labelled texts of your own: do the nearest texts of a text have its label?"""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from simcse_kit.evaluation.neighbours import Classes, K, NeighbourScores, k_mean
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.types import EncodeFn, Vectors
 
-LABELS_HELP = "a folder needs train.tsv and test.tsv (or csv, jsonl, parquet), with the columns text and label"
+LABELS_HELP = "a folder needs train.tsv and test.tsv (or csv, jsonl, parquet) with the columns text and label"
 SCORES = ("p@10", "p@1", "map", "knn accuracy")  # in the order of `NeighbourScores`
 V_MEASURE = "v-measure"
 STARTS = 3  # of k-means
 CLUSTERS_AT_MOST = 1000
-_CELLS = 1 << 22  # cosines at once, 16 MiB
-_SHOWN = 3  # labels in a note
+_CELLS = 1 << 22  # cosines per block, 16 MiB
+_SHOWN = 3  # labels named in a note
 
 
 class LabelRow(NamedTuple):
@@ -35,7 +35,7 @@ class LabelRow(NamedTuple):
 
     label: str
     texts: int  # that are queries
-    searched: int  # that can be found, a query itself not counted
+    searched: int  # texts of the class that can be found, without the query itself
     p_at_10: float
     p_at_1: float
     map: float
@@ -43,14 +43,14 @@ class LabelRow(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Query texts and the texts that they are searched among: the same object where each is searched among the rest."""
+    """Query texts, and the texts in which to search: the same object if each text is searched among the others."""
 
     queries: LabelledTexts
     searched: LabelledTexts
 
     @property
     def alone(self) -> bool:
-        """Whether both are one file, so that a query itself is left out."""
+        """Whether both are one file, so that a query itself is excluded."""
         return self.queries is self.searched
 
 
@@ -64,11 +64,11 @@ def evaluate_labels(
 ) -> SuiteResult:
     """P@10, P@1, MAP and 10-NN accuracy of exact search by cosine, and V-measure of k-means; all times 100.
 
-    P@10 is the share of a text's ten nearest that have its label, P@1 the accuracy of the nearest one (1-NN), MAP the
-    mean average precision over all texts, 10-NN accuracy the vote of the ten (a tie goes to the nearer label). The
-    V-measure (Rosenberg & Hirschberg, 2007) compares labels with k-means of as many clusters, over the query texts.
-    `encode` is called once, with every distinct text once. Queries go in blocks, so memory grows with N, time with N².
-    k-means takes N · classes · D a step, and mini-batches above 10,000 texts; above 1,000 classes it is left out.
+    P@10 is the share of a text's ten nearest with its label, P@1 the accuracy of the nearest one (1-NN), MAP the mean
+    average precision over all texts, 10-NN accuracy the vote of the ten (ties go to the nearer label). The V-measure
+    (Rosenberg & Hirschberg, 2007) compares labels with a k-means of as many clusters, over the query texts. `encode` is
+    called once, with every distinct text once. Queries are processed in blocks, so memory grows with N, time with N².
+    k-means takes N · classes · D per step, and mini-batches above 10,000 texts; it is skipped above 1,000 classes.
 
     Args:
         encode: N texts to (N, D).
@@ -89,7 +89,7 @@ def evaluate_labels(
         loaded = load_labels(loaded, label_column=label_column, text_column=text_column)
     names, numbers = np.unique([*loaded.queries.labels, *loaded.searched.labels], return_inverse=True)
     gold, classes = np.split(numbers, [len(loaded.queries.labels)])
-    others = np.bincount(classes, minlength=len(names)) - loaded.alone  # (C,) that a query of each class can find
+    others = np.bincount(classes, minlength=len(names)) - loaded.alone  # (C,) texts that a query of each class can find
     pool = SentencePool()
     queries = pool.add(loaded.queries.texts)
     searched = queries if loaded.alone else pool.add(loaded.searched.texts)
@@ -128,22 +128,24 @@ def load_labels(data: str | Path, *, label_column: str = "label", text_column: s
     texts, kinds = loaded.searched.texts, set(loaded.searched.labels)
     if len(texts) - loaded.alone < K:
         least = K + loaded.alone
-        raise DataError(f"{loaded.searched.source} holds {len(texts)} labelled texts; {least} or more are needed")
+        raise DataError(f"{loaded.searched.source} holds {len(texts)} labelled texts; at least {least} are needed")
     if len(kinds) == 1:
-        raise DataError(f"{loaded.searched.source}: all texts have the label {kinds.pop()!r:.100}; two are needed")
+        raise DataError(
+            f"{loaded.searched.source}: all texts have the label {kinds.pop()!r:.100}; two labels are needed"
+        )
     counts = Counter(loaded.searched.labels)
     if not any(counts[label] > loaded.alone for label in loaded.queries.labels):
         raise DataError(
-            f"{loaded.searched.source}: each text has a label of its own (--label-column {label_column})"
+            f"{loaded.searched.source}: no two texts share a label (--label-column {label_column})"
             if loaded.alone
-            else f"no label of {loaded.queries.source} is in {loaded.searched.source}; a label of the first is "
-            f"{loaded.queries.labels[0]!r:.100}, one of the second {loaded.searched.labels[0]!r:.100}"
+            else f"{loaded.queries.source} and {loaded.searched.source} have no label in common; the first has "
+            f"{loaded.queries.labels[0]!r:.100}, the second {loaded.searched.labels[0]!r:.100}"
         )
     return loaded
 
 
 def _split(folder: Path, name: str) -> Path:
-    """The one file of a split, whatever its format."""
+    """The only file of a split, in any format."""
     suffixes = {ending for suffix in SUFFIXES for ending in (suffix, f"{suffix}.gz")}
     found = sorted(path for path in folder.iterdir() if path.name.lower() in {name + suffix for suffix in suffixes})
     if len(found) != 1:
@@ -155,7 +157,7 @@ def _split(folder: Path, name: str) -> Path:
 def _blocks(
     vectors: Vectors, queries: Numbers, searched: Numbers, *, alone: bool, shown: bool
 ) -> Iterator[tuple[slice, Vectors]]:
-    """Which queries, and their cosines with all N texts that are searched, (q, N); a query itself is at -inf."""
+    """Query numbers, with their cosines to all N searched texts, (q, N); a query itself is at -inf."""
     distinct, places = np.unique(searched, return_inverse=True)  # equal texts have equal cosines, to the last bit
     corpus = vectors[distinct]
     size = max(1, _CELLS // len(searched))
@@ -170,18 +172,16 @@ def _blocks(
 
 
 def _v_measure(vectors: Vectors, gold: Classes) -> tuple[float, str]:
-    """The mean over a few starts of k-means, times 100, and what is to be said of it."""
+    """V-measure, mean over several starts of k-means, times 100, and a note."""
     from sklearn.metrics import v_measure_score
 
     count = len(np.unique(gold))
     if not 1 < count <= CLUSTERS_AT_MOST:
-        return float(
-            "nan"
-        ), f"{V_MEASURE} is not measured: it takes 2 to {CLUSTERS_AT_MOST:,} classes; here are {count:,}"
+        return float("nan"), f"{V_MEASURE} is not measured: it needs 2 to {CLUSTERS_AT_MOST:,} classes; got {count:,}"
     found = [100 * v_measure_score(gold, k_means(vectors, count, seed=seed)) for seed in range(STARTS)]
     return float(np.mean(found)), (
         f"{V_MEASURE}: mean over {STARTS} starts of k-means ({count:,} clusters, {len(gold):,} texts), "
-        f"{min(found):.2f} to {max(found):.2f}; it has no interval"
+        f"{min(found):.2f} to {max(found):.2f}; no interval"
     )
 
 
@@ -199,11 +199,11 @@ def _rows(
 def _notes(
     loaded: Labelled, labels: NDArray[np.str_], others: NDArray[np.intp], queries: Numbers, searched: Numbers
 ) -> Iterator[str]:
-    """What was left out and what bounds the scores: labels and others (Q,), of each query."""
+    """Notes on rows left out and on limits of the scores: labels and others (Q,), of each query."""
     for read in {read.source: read for read in loaded}.values():
         if left := read.without_text + read.without_label:
             yield (
-                f"{Path(read.source).name}: {left:,} rows are left out, {read.without_text:,} without a text and "
+                f"{Path(read.source).name}: left out {left:,} rows, {read.without_text:,} without a text and "
                 f"{read.without_label:,} without a label"
             )
     if loaded.alone:
@@ -211,17 +211,20 @@ def _notes(
         what = "texts occur more than once"
     else:
         twice = int(np.isin(queries, searched).sum())
-        what = "test texts are among the train texts too"
+        what = "test texts are also in the training texts"
     if twice:
-        yield f"{twice:,} of {len(queries):,} {what}; each counts as any other text"
+        yield f"{twice:,} of {len(queries):,} {what}; each counts like any other text"
     if unseen := int((others == 0).sum()):
         yield (
-            f"{unseen:,} of {len(queries):,} texts have a label that no text to be found has "
-            f"({_first(labels[others == 0].tolist())}); nothing that they find is right"
+            f"{unseen:,} of {len(queries):,} texts have a label that no searched text has "
+            f"({_first(labels[others == 0].tolist())}); all their results count as wrong"
         )
     if few := int((others < K).sum()):
         most = 100 * float(np.minimum(others, K).mean()) / K
-        yield f"{few:,} of {len(queries):,} texts have fewer than {K} others of their label: p@10 is {most:.2f} at most"
+        yield (
+            f"{few:,} of {len(queries):,} texts have fewer than {K} others with their label: p@10 can reach at most "
+            f"{most:.2f}"
+        )
 
 
 def _first(labels: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The lines of a data file."""
+"""Lines of a data file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from simcse_kit.errors import DataError
 
 
 def lines_of(path: Path, help_text: str, *, otherwise: str | None = None) -> list[str]:
-    """All lines of a file in UTF-8, with or without its mark, blank ones too, so that their numbers are the file's.
+    """All lines of a file in UTF-8, with or without a byte-order mark, including blank lines, so that line numbers are
+    right.
 
     Args:
         path: the file.
@@ -36,6 +37,6 @@ def lines_of(path: Path, help_text: str, *, otherwise: str | None = None) -> lis
 
 
 def need(path: Path, help_text: str) -> None:
-    """A `DataError` that says how to get a file that is missing."""
+    """A `DataError` that says how to get a missing file."""
     if not path.is_file():
         raise DataError(f"{path.absolute()} is missing. {help_text}.")

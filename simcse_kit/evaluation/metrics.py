@@ -1,4 +1,4 @@
-"""Numbers from vectors and gold scores: cosine, correlation, alignment, uniformity. Pure functions of arrays."""
+"""Metrics of vectors and gold scores: cosine, correlation, alignment, uniformity. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cosine_pairs(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Rank correlation of two (N,) arrays, ties at their mean rank; nan if either is constant or N < 2.
+    """Rank correlation of two (N,) arrays, with mean ranks for ties; nan if either is constant or N < 2.
 
     >>> round(spearman([1, 2, 3], [10, 100, 1000]), 6)
     1.0
@@ -32,7 +32,7 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
     from scipy.stats import rankdata
 
     a, b = _same_shape(x, y, dimensions=1)
-    # rankdata gives nan a rank of its own, which would hide it
+    # rankdata would rank a nan and so hide it
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return float("nan")
     return pearson(rankdata(a), rankdata(b))
@@ -46,7 +46,7 @@ def pearson(x: ArrayLike, y: ArrayLike) -> float:
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns about nearly constant input; the nan or number says it
+        warnings.simplefilter("ignore")  # scipy warns about nearly constant input; the value or nan is enough
         return float(pearsonr(a, b).statistic)
 
 
@@ -85,12 +85,12 @@ def uniformity(vectors: ArrayLike, *, t: float = 2.0, chunk: int = 1024) -> floa
         rows = np.float32(2 * t) * x[i : i + chunk]
         for j in range(i, len(x), chunk):
             columns = x[j : j + chunk]
-            # a smaller block at the edge still needs a contiguous target for the matrix product
+            # a smaller block at the edge also needs a contiguous target for the matrix product
             block = buffer.reshape(-1)[: len(rows) * len(columns)].reshape(len(rows), len(columns))
             np.matmul(rows, columns.T, out=block)
             block -= lengths[i : i + chunk, None]
             block -= lengths[None, j : j + chunk]  # now -t |f(x_i) - f(x_j)|^2
-            np.minimum(block, 0, out=block)  # rounding can make the distance of twins negative
+            np.minimum(block, 0, out=block)  # rounding can make distances of equal vectors negative
             np.exp(block, out=block)
             part = float(block.sum(dtype=np.float64))
             total += part if j > i else (part - float(np.trace(block, dtype=np.float64))) / 2
@@ -98,7 +98,7 @@ def uniformity(vectors: ArrayLike, *, t: float = 2.0, chunk: int = 1024) -> floa
 
 
 def mean_cosine(vectors: ArrayLike) -> float:
-    """Mean cosine of different vectors, all i < j: (N, D) -> -1 / (N - 1) to 1 (all point one way); nan if N < 2.
+    """Mean cosine of different vectors, all i < j: (N, D) -> -1 / (N - 1) to 1 (all parallel); nan if N < 2.
 
     >>> mean_cosine([[1, 0], [0, 1], [0, 2]])  # 0, 0 and 1
     0.3333333333333333
@@ -113,8 +113,8 @@ def mean_cosine(vectors: ArrayLike) -> float:
 def effective_rank(vectors: ArrayLike) -> float:
     """How many directions N vectors use: exp of the entropy of their singular values' shares, 1 to min(N, D).
 
-    Roy & Vetterli (2007), "The effective rank: a measure of effective dimensionality". Of the vectors as they are, not
-    centred: a common direction counts as collapse.
+    Roy & Vetterli (2007), "The effective rank: a measure of effective dimensionality". Vectors are not centred: a
+    common direction counts as collapse.
 
     >>> round(effective_rank([[1, 0], [0, 1]]), 6), round(effective_rank([[1, 1], [2, 2]]), 6)
     (2.0, 1.0)
@@ -125,9 +125,9 @@ def effective_rank(vectors: ArrayLike) -> float:
 
 
 def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Share of each direction in the sum of squares, the strongest first: (N, D) -> (min(N, D),), which sum to 1.
+    """Share of each direction in the sum of squares, strongest first: (N, D) -> (min(N, D),), which sum to 1.
 
-    Of the vectors at length 1 and not centred, so that a common direction shows.
+    Vectors are scaled to length 1 and not centred, so that a common direction shows.
 
     >>> spectrum([[2, 0], [0, 1], [0, -1], [0, 3]]).round(2).tolist()
     [0.75, 0.25]
@@ -139,7 +139,7 @@ def spectrum(vectors: ArrayLike) -> NDArray[np.float64]:
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Mean precision at the places of the positives, N scores and 0/1 labels -> 0 to 1; equals share the last place.
+    """Average precision of N scores and 0/1 labels -> 0 to 1; equal scores share the last rank.
 
     >>> round(average_precision([0.9, 0.8, 0.7], [1, 0, 1]), 4)  # (1/1 + 2/3) / 2
     0.8333
@@ -148,27 +148,27 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     falling, own = np.sort(-s), np.sort(-s[y > 0])
     if not len(own):
         return float("nan")
-    last, hits = (np.searchsorted(values, own, side="right") for values in (falling, own))  # where equals end
+    last, hits = (np.searchsorted(values, own, side="right") for values in (falling, own))  # where equal scores end
     return float((hits / last).mean())
 
 
 def nearest_columns(similarities: NDArray[np.floating], k: int) -> NDArray[np.intp]:
-    """The k columns of each row with the largest values, best first; of equals the earlier: (Q, N) -> (Q, k).
+    """The k columns with the largest values in each row, best first, ties by order: (Q, N) -> (Q, k).
 
     >>> nearest_columns(np.array([[0.5, 0.9, 0.9, 0.5, 0.1]]), 3).tolist()
     [[1, 2, 0]]
     """
     found = np.empty((len(similarities), k), dtype=np.intp)
     for row, values in enumerate(-similarities):
-        columns = np.flatnonzero(values <= np.partition(values, k - 1)[k - 1])  # more than k where the last is a tie
+        columns = np.flatnonzero(values <= np.partition(values, k - 1)[k - 1])  # more than k if the last is a tie
         found[row] = columns[np.argsort(values[columns], kind="stable")[:k]]
     return found
 
 
 def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The least score from which on "positive" is right most often, for N scores and 0/1 labels.
+    """The smallest score from which on "positive" is right most often, for N scores and 0/1 labels.
 
-    It lies halfway between two scores; of equally good ones the highest is taken.
+    It is halfway between two scores; of equally good ones, the highest.
 
     >>> best_threshold([0.9, 0.7, 0.5, 0.1], [1, 1, 0, 0])
     0.6
@@ -176,9 +176,9 @@ def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
     s, y = _same_shape(scores, labels, dimensions=1)
     values = np.unique(s)[::-1]  # descending
     order = np.argsort(-s, kind="stable")
-    above = np.searchsorted(-s[order], -values, side="right")  # (V,) how many are at or above each value
+    above = np.searchsorted(-s[order], -values, side="right")  # (V,) counts at or above each value
     hits = np.cumsum(y[order])[above - 1]
-    right = np.concatenate([[0.0], 2 * hits - above])  # less a constant: negatives that are below
+    right = np.concatenate([[0.0], 2 * hits - above])  # up to a constant: negatives below it
     best = int(np.argmax(right))
     if best == 0:
         return float(np.nextafter(values[0], np.inf))
@@ -186,7 +186,7 @@ def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def scale_maximum(gold: ArrayLike) -> float:
-    """The top of the scale that gold scores (N,) are on: 1 if none is above 1, 5 if none is above 5, else the largest.
+    """The top of the scale of gold scores (N,): 1 if none is above 1, 5 if none is above 5, else the largest.
 
     >>> scale_maximum([0.2, 0.9]), scale_maximum([0, 3.5]), scale_maximum([12, 80])
     (1.0, 5.0, 80.0)
@@ -196,7 +196,7 @@ def scale_maximum(gold: ArrayLike) -> float:
 
 
 def positive_pairs(gold: ArrayLike, *, scale: float | None = None) -> NDArray[np.bool_]:
-    """Which of N pairs are positive, gold above 80 % of the scale: (N,) -> (N,). `scale=None` asks `scale_maximum`.
+    """Which of N pairs are positive, gold above 80 % of the scale: (N,) -> (N,). `scale=None` uses `scale_maximum`.
 
     >>> positive_pairs([5, 4, 4.2, 0]).tolist()
     [True, False, True, False]
@@ -207,7 +207,7 @@ def positive_pairs(gold: ArrayLike, *, scale: float | None = None) -> NDArray[np
 
 
 def unit(vectors: ArrayLike) -> NDArray[np.floating]:
-    """Scale every row to length 1, a zero row stays zero: (N, D) -> (N, D)."""
+    """Scale every row to length 1; a zero row stays zero: (N, D) -> (N, D)."""
     x = _floats(vectors, dimensions=2)
     lengths = np.sqrt(_dots(x, x))[:, None]  # (N, 1)
     scaled: NDArray[np.floating] = x / np.where(lengths > 0, lengths, 1).astype(x.dtype)
@@ -215,7 +215,7 @@ def unit(vectors: ArrayLike) -> NDArray[np.floating]:
 
 
 def _dots(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    # einsum casts in small pieces: float64 sums without float64 copies
+    # einsum casts in small chunks: float64 sums without float64 copies
     dots: NDArray[np.float64] = np.einsum("nd,nd->n", a, b, dtype=np.float64)
     return dots
 
@@ -223,7 +223,7 @@ def _dots(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float6
 def _floats(values: ArrayLike, *, dimensions: int) -> NDArray[np.floating]:
     array = np.asarray(values)
     if array.ndim != dimensions:
-        raise ValueError(f"an array of {dimensions} dimension(s) is needed; got shape {array.shape}")
+        raise ValueError(f"expected an array of {dimensions} dimension(s); got shape {array.shape}")
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
@@ -232,5 +232,5 @@ def _same_shape(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     a, b = _floats(first, dimensions=dimensions), _floats(second, dimensions=dimensions)
     if a.shape != b.shape:
-        raise ValueError(f"two arrays of one shape are needed; got {a.shape} and {b.shape}")
+        raise ValueError(f"expected two arrays of equal shape; got {a.shape} and {b.shape}")
     return a, b

@@ -1,4 +1,4 @@
-"""Any task of MTEB, by the package `mteb` itself (Muennighoff et al., 2023)."""
+"""Any task of MTEB, with the package `mteb` (Muennighoff et al., 2023)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simcse_kit.evaluation.suite import SUITES
 from simcse_kit.parts.named import is_named, load_named
 from simcse_kit.types import EncodeFn, Vectors
 
-_NO_ITEMS = "mteb gives a score for each task, none for its items: no intervals, and no word on differences"
+_NO_ITEMS = "mteb gives one score per task and none per item: no intervals, and no test of differences"
 
 
 class MtebRow(NamedTuple):
@@ -29,10 +29,10 @@ class MtebRow(NamedTuple):
 
 
 def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress_bar: bool = False) -> SuiteResult:
-    """The main scores of MTEB tasks, times 100, and ``avg`` over them where there are several.
+    """Main scores of MTEB tasks, times 100, and their mean ``avg`` if there are several.
 
-    A task's score is the mean over its subsets and splits, as the package has it. No prompts are used, and nothing is
-    read from or written to mteb's cache of results. mteb does not give scores by item, so there are no intervals.
+    A task's score is the mean over its subsets and splits, as in the package. Uses no prompts, and neither reads nor
+    writes mteb's cache of results. mteb gives no scores per item, so there are no intervals.
 
     Args:
         encode: N texts to (N, D).
@@ -58,7 +58,7 @@ def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress
             (result,) = mteb.evaluate(
                 model, task, co2_tracker=False, cache=None, show_progress_bar=False, public_only=False
             ).task_results
-        except (OSError, ValueError) as error:  # how `datasets` says that a data set is not there
+        except (OSError, ValueError) as error:  # how `datasets` reports a missing data set
             raise DataError(f"mteb, task {name}: {type(error).__name__}: {error}") from error
         scores[name] = 100 * float(result.get_score())
         rows += [
@@ -81,13 +81,13 @@ def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress
 
 
 class _Model:
-    """An `encode` function as mteb wants its encoders."""
+    """An `encode` function with the interface of mteb's encoders."""
 
     def __init__(self, encode: EncodeFn) -> None:
         from mteb.models import ModelMeta
 
         self._encode = encode
-        self.sentences = 0  # in all calls together
+        self.sentences = 0  # over all calls
         self.mteb_model_meta = ModelMeta.create_empty()
 
     def encode(self, inputs: Iterable[dict[str, list[str]]], **_: Any) -> Vectors:
@@ -95,7 +95,7 @@ class _Model:
         self.sentences += len(texts)
         vectors = np.asarray(self._encode(texts), dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts):
-            raise SimCSEKitError(f"encode must give shape ({len(texts)}, D); got {vectors.shape}")
+            raise SimCSEKitError(f"encode must return shape ({len(texts)}, D); got {vectors.shape}")
         return vectors
 
     def similarity(self, first: Vectors, second: Vectors) -> Any:
@@ -116,13 +116,13 @@ def _tasks(wanted: str | Sequence[Any]) -> list[Any]:
     found = [task for part in parts for task in (_named(part) if isinstance(part, str) else [part])]
     tasks = [task() if isinstance(task, type) and issubclass(task, AbsTask) else task for task in found]
     if not tasks:
-        raise DataError(f"mteb: no task was named; {_wanted()}")
+        raise DataError(f"mteb: no task is named; {_wanted()}")
     for task in tasks:
         if not isinstance(task, AbsTask):
-            raise DataError(f"mteb: {task!r:.100} is no task; {_wanted()}")
+            raise DataError(f"mteb: {task!r:.100} is not a task; {_wanted()}")
         if task.metadata.modalities != ["text"]:
             raise DataError(
-                f"mteb, task {task.metadata.name}: it is of {', '.join(task.metadata.modalities)}, not text"
+                f"mteb, task {task.metadata.name}: its data are {', '.join(task.metadata.modalities)}, not text"
             )
     return tasks
 
@@ -144,7 +144,7 @@ def _named(text: str) -> list[Any]:
         return [mteb.get_task(name) for name in names]
     except KeyError as error:
         hint = str(error.args[0]).removeprefix("KeyError: ")
-        raise DataError(f"mteb: no task or benchmark {hint} Wanted are {_wanted()}") from None
+        raise DataError(f"mteb: unknown task or benchmark {hint} {_wanted()}") from None
 
 
 def _wanted() -> str:

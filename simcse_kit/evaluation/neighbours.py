@@ -1,4 +1,4 @@
-"""What the nearest texts say of a text's class. Pure functions of arrays."""
+"""Predicts a text's class from its nearest texts. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simcse_kit.evaluation.metrics import average_precision, nearest_columns
 from simcse_kit.types import Vectors
 
 K = 10  # neighbours
-MINI_BATCHES_ABOVE = 10_000  # texts; up to there k-means goes over all of them at each step
+MINI_BATCHES_ABOVE = 10_000  # up to this many texts, each k-means step uses all of them
 _BATCH = 1024
 
 Classes = NDArray[np.intp]
@@ -20,19 +20,19 @@ Classes = NDArray[np.intp]
 
 
 class NeighbourScores(NamedTuple):
-    """Of each of Q queries, (Q,) from 0 to 1; the order is that of the suite's scores."""
+    """Scores of each of Q queries, (Q,) from 0 to 1, in the order of the suite's scores."""
 
-    precision_at_10: NDArray[np.float64]  # share of the ten nearest that have the query's class
-    precision_at_1: NDArray[np.float64]  # whether the nearest has
-    average_precision: NDArray[np.float64]  # over all texts; 0 where none has the query's class
-    accuracy: NDArray[np.float64]  # whether the ten elect the query's class
+    precision_at_10: NDArray[np.float64]  # share of the ten nearest with the query's class
+    precision_at_1: NDArray[np.float64]  # whether the nearest has the query's class
+    average_precision: NDArray[np.float64]  # over all texts; 0 if no text has the query's class
+    accuracy: NDArray[np.float64]  # whether the majority of the ten has the query's class
 
 
 def neighbour_scores(cosines: Vectors, gold: Classes, classes: Classes) -> NeighbourScores:
-    """How well the texts near a query have its class: cosines (Q, N), gold (Q,), classes (N,), N at least 10.
+    """How many texts near a query have its class: cosines (Q, N), gold (Q,), classes (N,), N at least 10.
 
-    A text at -inf is left out; 10 others are needed. Of equal cosines the earlier text is the nearer one; in the
-    average precision all of them share the last place.
+    A text at -inf is excluded; 10 others are needed. Of equal cosines, the earlier text counts as nearer; in the
+    average precision they share the last rank.
 
     >>> cosines = np.linspace(1, 0, 12)[None]  # classes 0 0 1 0 0 0 1 1 1 1 | 0 1: five of ten, six in all
     >>> scores = neighbour_scores(cosines, np.array([0]), np.array([0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 0, 1]))
@@ -50,12 +50,12 @@ def neighbour_scores(cosines: Vectors, gold: Classes, classes: Classes) -> Neigh
 
 
 def elected(near: Classes) -> Classes:
-    """The most frequent of k classes, best first; of equally frequent ones that of the nearest: (Q, k) -> (Q,).
+    """The most frequent of k classes, best first; ties go to the class of the nearest: (Q, k) -> (Q,).
 
     >>> elected(np.array([[3, 1, 1, 3, 2]])).tolist()
     [3]
     """
-    votes = (near[:, :, None] == near[:, None, :]).sum(2)  # (Q, k): how many of the k have the class of each
+    votes = (near[:, :, None] == near[:, None, :]).sum(2)  # (Q, k): frequency of each one's class among the k
     best: Classes = np.take_along_axis(near, votes.argmax(1)[:, None], axis=1)[:, 0]
     return best
 
@@ -63,7 +63,7 @@ def elected(near: Classes) -> Classes:
 def k_means(vectors: Vectors, count: int, *, seed: int) -> Classes:
     """The cluster of each of N vectors (N, D), by scikit-learn's k-means: (N,).
 
-    Each step costs N · count · D, over at most 300 steps; above `MINI_BATCHES_ABOVE` vectors a step is one mini-batch
+    Each step costs N · count · D, with at most 300 steps; above `MINI_BATCHES_ABOVE` vectors a step is one mini-batch
     (Sculley, 2010).
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans

@@ -1,4 +1,4 @@
-"""What an evaluation gives back, one type for every suite."""
+"""Result of an evaluation, the same type for every suite."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from numpy.typing import NDArray
 from simcse_kit.tabular import Tabular
 
 AVERAGE = "avg"
-"""Name of the score that is the mean of a suite's other scores."""
+"""Name of the mean of a suite's other scores."""
 
 
 class CorrelationRow(NamedTuple):
     """Correlations (times 100) of one subset of a task, or of a whole task.
 
     For a whole task, `subset` is `all` (one correlation over the pairs of all its subsets: the published setting),
-    `mean` (mean over its subsets) or `wmean` (the same, weighted by pairs).
+    `mean` (mean over its subsets) or `wmean` (mean weighted by pairs).
     """
 
     task: str
     subset: str
     pairs: int  # scored pairs
     dropped: int  # pairs without a gold score
-    spearman: float  # nan where a correlation is not defined
+    spearman: float  # nan if a correlation is not defined
     pearson: float
 
 
 class Outcome(NamedTuple):
-    """What one score was computed from, item by item: what a bootstrap draws from, and what one reads to understand it.
+    """Per-item values behind one score: input of a bootstrap, and for inspection.
 
     The score is 100 x `spearman` or `pearson` of values and gold, or 100 x the `mean` of the values.
     """
 
     score: str  # a key of `SuiteResult.scores`
     statistic: str  # spearman, pearson or mean
-    values: NDArray[np.float64]  # (N,) cosines; or 1 and 0 for right and wrong; or a query's nDCG
-    gold: NDArray[np.float64] | None = None  # (N,); None with mean
-    texts: tuple[Sequence[str], ...] = ()  # columns of N texts: the two sentences of a pair, or one
+    values: NDArray[np.float64]  # (N,) cosines; or 1 and 0 for right and wrong; or nDCG per query
+    gold: NDArray[np.float64] | None = None  # (N,); None for the statistic mean
+    texts: tuple[Sequence[str], ...] = ()  # columns of N texts: both sentences of a pair, or one
 
     def __repr__(self) -> str:
         return f"Outcome({self.score!r}, {self.statistic!r}, {len(self.values):,} items)"
@@ -51,19 +51,19 @@ class Outcome(NamedTuple):
 class SuiteResult(Tabular):
     """Scores of one suite, at full precision; round when printing, never before averaging.
 
-    `to_dataframe` has a row for each score; ``pandas.DataFrame(result.details)`` is the finer table.
+    `to_dataframe` has one row per score; ``pandas.DataFrame(result.details)`` is the detailed table.
     """
 
     suite: str
     scores: Mapping[str, float]  # times 100
-    details: tuple[Any, ...]  # named tuples, one for each row of the suite's finer table
-    seconds: float  # reading, encoding and scoring together
+    details: tuple[Any, ...]  # named tuples, one per row of the detailed table
+    seconds: float  # for reading, encoding and scoring
     sentences: int  # distinct sentences encoded
-    data: str  # the folder or file, as the caller named it
-    alignment: float | None = None  # None where the suite has none; nan where no pair is positive, `notes` says so
+    data: str  # folder or file as the caller named it
+    alignment: float | None = None  # None if the suite has none; nan if no pair is positive, see `notes`
     uniformity: float | None = None
     notes: tuple[str, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()  # one for each score but the average
+    outcomes: tuple[Outcome, ...] = ()  # one per score except the average
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name}={score:.2f}" for name, score in self.scores.items())

@@ -1,4 +1,4 @@
-"""Retrieval with your own queries, corpus and relevance, in BEIR's layout (Thakur et al., 2021)."""
+"""Retrieval with your own queries, corpus and relevance judgements, in BEIR's layout (Thakur et al., 2021)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from simcse_kit.evaluation.metrics import nearest_columns, unit
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.types import EncodeFn, Vectors
 
-CUT = 10  # of nDCG and MRR
-DEEP = 100  # of the second recall
-_AT_ONCE = 256  # queries
+CUT = 10  # cut-off of nDCG and MRR
+DEEP = 100  # cut-off of the second recall
+_AT_ONCE = 256  # queries per block
 RETRIEVAL_HELP = (
-    'BEIR\'s layout: corpus.jsonl ({"_id": ..., "title": ..., "text": ...}), queries.jsonl ({"_id": ..., "text": ...}) '
-    "and qrels/test.tsv (query-id, corpus-id, score, with a header, tabs between)"
+    'BEIR\'s layout: corpus.jsonl ({"_id": ..., "title": ..., "text": ...}), queries.jsonl '
+    '({"_id": ..., "text": ...}) and qrels/test.tsv (query-id, corpus-id, score; tab-separated, with a header)'
 )
 
 Relevance = dict[str, dict[str, float]]
@@ -40,7 +40,7 @@ class RetrievalRow(NamedTuple):
 
 
 class Retrieval(NamedTuple):
-    """Texts by id, and for each query the gains of the documents that answer it."""
+    """Texts by id, and for each query the gains of its relevant documents."""
 
     corpus: Mapping[str, str]
     queries: Mapping[str, str]
@@ -51,8 +51,8 @@ class Retrieval(NamedTuple):
 def evaluate_retrieval(encode: EncodeFn, folder: str | Path, *, split: str = "test") -> SuiteResult:
     """nDCG@10, recall@10, recall@100 and MRR@10 over the queries, exact search by cosine.
 
-    As BEIR counts: the gain of a document is its score in the qrels, discounted by log2(rank + 1); a document that
-    bears the query's own id is no answer to it; queries without an answer are left out and counted. `encode` is called
+    As in BEIR: the gain of a document is its score in the qrels, discounted by log2(rank + 1); a document with the
+    query's own id does not count as an answer; queries without an answer are left out and counted. `encode` is called
     once, with every distinct text once.
 
     Args:
@@ -93,7 +93,7 @@ def evaluate_retrieval(encode: EncodeFn, folder: str | Path, *, split: str = "te
 
 
 def measures(ranked: list[str], relevance: Mapping[str, float]) -> tuple[float, float, float, float]:
-    """nDCG@10, recall@10, recall@100 and MRR@10 of one query: documents, best first, against gains above 0.
+    """nDCG@10, recall@10, recall@100 and MRR@10 of one query: documents, best first, and gains above 0.
 
     >>> [round(value, 4) for value in measures(["b", "a", "c"], {"a": 1, "c": 2})]
     [0.6199, 1.0, 1.0, 0.5]
@@ -108,7 +108,7 @@ def measures(ranked: list[str], relevance: Mapping[str, float]) -> tuple[float, 
 
 
 def ndcg(ranked: Sequence[str], relevance: Mapping[str, float], cut: int = CUT) -> float:
-    """nDCG of one query at a cut: documents, best first, against gains, of which one at least is above 0.
+    """nDCG of one query at a cut-off: documents, best first, and gains, at least one of them above 0.
 
     >>> round(ndcg(["b", "a", "c"], {"a": 1}, cut=3), 4)  # 1 / log2(3)
     0.6309
@@ -123,7 +123,7 @@ def _discounted(gains: NDArray[np.float64]) -> float:
 
 
 def _nearest(vectors: Vectors, queries: Numbers, documents: Numbers, k: int) -> NDArray[np.intp]:
-    """The k nearest documents of each query, best first; of equals the earlier one: (Q, k)."""
+    """The k nearest documents of each query, best first, ties by order: (Q, k)."""
     corpus = vectors[documents]
     found = np.empty((len(queries), k), dtype=np.intp)
     for at in range(0, len(queries), _AT_ONCE):
@@ -152,7 +152,8 @@ def load_retrieval(folder: str | Path, split: str = "test") -> Retrieval:
             if number == 1 and len(cells) == 3:
                 continue  # the header
             raise DataError(
-                f"{path}, line {number}: query-id, corpus-id and a number, with tabs, are needed; got {line!r:.200}"
+                f"{path}, line {number}: expected query-id, corpus-id and a number, separated by tabs; got "
+                f"{line!r:.200}"
             ) from None
         if query not in queries:
             raise DataError(f"{path}, line {number}: query {query!r:.100} is not in {root / 'queries.jsonl'}")
@@ -160,17 +161,17 @@ def load_retrieval(folder: str | Path, split: str = "test") -> Retrieval:
             unknown += document not in corpus
             relevance.setdefault(query, {})[document] = gain
     if not relevance:
-        raise DataError(f"{path}: no query has an answer (a score above 0)")
+        raise DataError(f"{path}: no query has a relevant document (a score above 0)")
     notes = []
     if left := len(queries) - len(relevance):
-        notes.append(f"{left:,} of {len(queries):,} queries have no answer in {path.name} and are left out")
+        notes.append(f"left out {left:,} of {len(queries):,} queries without an answer in {path.name}")
     if unknown:
-        notes.append(f"{unknown:,} answers are not in the corpus and count as not found")
+        notes.append(f"{unknown:,} relevant documents are not in the corpus and count as not found")
     return Retrieval(corpus, queries, relevance, tuple(notes))
 
 
 def _texts(path: Path, title: str | None = None) -> dict[str, str]:
-    """Texts by id; a title stands before its text, as BEIR has it."""
+    """Texts by id; the title comes before the text, as in BEIR."""
     found: dict[str, str] = {}
     for number, line in _lines(path):
         try:
@@ -181,18 +182,18 @@ def _texts(path: Path, title: str | None = None) -> dict[str, str]:
                 raise TypeError
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(
-                f'{path}, line {number}: {{"_id": "...", "text": "..."}} is needed; got {line!r:.200}'
+                f'{path}, line {number}: expected {{"_id": "...", "text": "..."}}; got {line!r:.200}'
             ) from None
         if name in found:
-            raise DataError(f"{path}, line {number}: the id {name!r:.100} stands there a second time")
+            raise DataError(f"{path}, line {number}: the id {name!r:.100} occurs a second time")
         found[name] = f"{before} {text}".strip()
     if not found:
-        raise DataError(f"{path} holds no text")
+        raise DataError(f"{path} contains no text")
     return found
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
+    """Non-blank lines with their numbers."""
     for number, line in enumerate(lines_of(path, RETRIEVAL_HELP), start=1):
         if line.strip():
             yield number, line

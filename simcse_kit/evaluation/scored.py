@@ -1,4 +1,4 @@
-"""The suites of scored pairs: the seven STS tasks, KorSTS, KLUE-STS, and pairs of your own."""
+"""Suites of scored pairs: the seven STS tasks, KorSTS, KLUE-STS, and your own pairs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from simcse_kit.types import EncodeFn, ScoredPairs
 def evaluate_sts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
     """The seven STS tasks of SimCSE (Gao et al., 2021): Spearman over all pairs of a task, times 100, and ``avg``.
 
-    Alignment and uniformity are over STS-B train, dev and test together, sentences as often as they occur.
-    `encode` is called once, with every distinct sentence once. For `data_dir` see `load_sts`.
+    Alignment and uniformity use STS-B train, dev and test together, with repeated sentences. `encode` is called once,
+    with every distinct sentence once. For `data_dir` see `load_sts`.
     """
     start = time.perf_counter()
     tasks, spread = load_sts(data_dir), load_sts_benchmark(data_dir)
@@ -44,7 +44,7 @@ def evaluate_korsts(encode: EncodeFn, data_dir: str | Path) -> SuiteResult:
 def evaluate_klue_sts(encode: EncodeFn, data: str | Path = KLUE_STS) -> SuiteResult:
     """KLUE-STS, the validation set (Park et al., 2021): Spearman times 100; alignment and uniformity over it.
 
-    `data` is the data set's name as `read_scored_pairs` takes it, or a local folder of it in the hub's layout.
+    `data` is the data set's name as in `read_scored_pairs`, or a local folder of it in the hub's layout.
     """
     start = time.perf_counter()
     pairs = load_klue_sts(data)
@@ -56,19 +56,19 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
     """Your own scored pairs (or a file of them): Spearman and Pearson times 100, alignment and uniformity over them.
 
     A pair is positive above 80 % of the gold scale, which `simcse_kit.evaluation.metrics.scale_maximum` infers from the
-    scores. Where every gold is 0 or 1, also average precision, and the accuracy at the cosine that divides the two
-    best; both times 100.
+    scores. If every gold score is 0 or 1, also gives average precision, and accuracy at the best cosine threshold; both
+    times 100.
     """
     start = time.perf_counter()
     own = pairs if isinstance(pairs, ScoredPairs) else read_scored_pairs(Path(pairs))
     if not own.first:
-        raise DataError(f"{own.source} holds no scored pair")
+        raise DataError(f"{own.source} holds no scored pairs")
     measured = measure(encode, [ScoredTask("pairs", (Subset("pairs", own),))], [own])
     whole = measured.whole("pairs")
     (outcome,) = measured.outcomes
     low, high = float(own.gold.min()), float(own.gold.max())
     if low < 0 or high > TOP:
-        note = f"gold scores go from {low:g} to {high:g}, so the top of the scale is taken to be {high:g}"
+        note = f"gold scores range from {low:g} to {high:g}, so {high:g} is taken as the top of the scale"
         measured = measured._replace(notes=(*measured.notes, note))
     both = tuple(outcome._replace(score=name, statistic=name) for name in ("spearman", "pearson"))
     scores = {"spearman": whole.spearman, "pearson": whole.pearson}
@@ -81,7 +81,8 @@ def evaluate_pairs(encode: EncodeFn, pairs: ScoredPairs | str | Path) -> SuiteRe
         }
         both += (Outcome("accuracy", "mean", right, texts=outcome.texts),)
         note = (
-            f"best threshold: a cosine of {best:.4f} or more, chosen on these pairs, so its accuracy flatters a little"
+            f"best threshold: cosine of at least {best:.4f}, chosen on these pairs, so its accuracy is slightly "
+            "optimistic"
         )
         measured = measured._replace(notes=(*measured.notes, note))
     return _result("pairs", measured._replace(outcomes=both), scores, own.source, start)

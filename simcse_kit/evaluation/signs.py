@@ -1,6 +1,6 @@
-"""SearchSigns of harm to search on texts without labels or judgements: what a model does to its own neighbourhoods.
+"""Signs of harm to search, measured on texts without labels or judgements, from a model's own neighborhoods.
 
-No sign says that a model is better. Which of them fall where search is harmed was measured, see ``eval/gate.py``.
+No sign shows that a model is better. ``eval/gate.py`` measured which signs fall if search is harmed.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from simcse_kit.evaluation.metrics import nearest_columns, unit
 from simcse_kit.types import EncodeFn, Vectors
 
 NEAREST = 10
-DROPPED = 0.3  # share of the words that the dropped view leaves out
+DROPPED = 0.3  # share of words dropped
 _FEWEST = 2 * NEAREST
 
 
 class SearchSigns(NamedTuple):
-    """For each of n texts, searched among the others; all from 0 to 1."""
+    """Signs of each of n texts, searched among the others; all from 0 to 1."""
 
-    transitivity: Floats  # (n,): share of the pairs of its ten nearest that are neighbours of each other
+    transitivity: Floats  # (n,): share of the pairs of its ten nearest that are neighbors of each other
     keywords: Floats  # (n,): share of its ten nearest that are also nearest by words (TF-IDF)
-    dropped: Floats  # (n,): reciprocal rank of the text when it is searched with 30 % of its words left out
-    halves: Floats  # (n,): reciprocal rank of a text's second half when its first half is searched
+    dropped: Floats  # (n,): reciprocal rank of the text for a query with 30 % of its words dropped
+    halves: Floats  # (n,): reciprocal rank of a text's second half for its first half as query
 
 
 def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> SearchSigns:
-    """Measure the signs of a model on n distinct texts; the same seed draws the same words for every model.
+    """Measure the signs of a model on n distinct texts; the same seed drops the same words for every model.
 
     Args:
         encode: N texts to (N, D).
@@ -41,7 +41,7 @@ def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> SearchSig
         DataError: fewer than 20 texts.
     """
     if len(texts) < _FEWEST:
-        raise DataError(f"signs of harm need {_FEWEST} texts or more; got {len(texts)}")
+        raise DataError(f"signs of harm need at least {_FEWEST} texts; got {len(texts)}")
     views = _views(texts, seed)
     vectors = unit(np.asarray(encode([text for view in (texts, *views) for text in view]), dtype=np.float32))
     whole, dropped, first, second = vectors.reshape(4, len(texts), -1)
@@ -55,7 +55,7 @@ def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> SearchSig
 
 
 def _views(texts: Sequence[str], seed: int) -> list[list[str]]:
-    """Each text with words left out, its first half, and its second; a text of one word is all three."""
+    """Each text with words dropped, its first half and its second half; one word is all three."""
     random = np.random.default_rng(seed)
     views: list[list[str]] = [[], [], []]
     for text in texts:
@@ -67,7 +67,7 @@ def _views(texts: Sequence[str], seed: int) -> list[list[str]]:
 
 
 def halves(words: Sequence[str]) -> tuple[str, str]:
-    """The first half of a text's words and the second; of one word, both are this word.
+    """First and second half of a text's words; for one word, both are this word.
 
     >>> halves(["a", "b", "c"]), halves(["a"])
     (('a b', 'c'), ('a', 'a'))
@@ -77,14 +77,14 @@ def halves(words: Sequence[str]) -> tuple[str, str]:
 
 
 def nearest_others(vectors: Vectors, k: int = NEAREST) -> NDArray[np.intp]:
-    """The k nearest others of each of n unit vectors, best first, of equals the earlier: (n, k)."""
-    cosines = vectors @ vectors.T  # (n, n): of a thousand texts, 4 MB
+    """The k nearest others of each of n unit vectors, best first, ties by order: (n, k)."""
+    cosines = vectors @ vectors.T  # (n, n): 4 MB for a thousand texts
     np.fill_diagonal(cosines, -np.inf)
     return nearest_columns(cosines, k)
 
 
 def transitivity(near: NDArray[np.intp]) -> Floats:
-    """Of the ordered pairs of each text's k nearest, the share where the second is among the k nearest of the first.
+    """Among ordered pairs of each text's k nearest, the share in which the second is among the k nearest of the first.
 
     >>> transitivity(np.array([[1, 2], [0, 2], [0, 1], [0, 1]])).tolist()  # 0, 1 and 2 are all neighbours
     [1.0, 1.0, 1.0, 1.0]
@@ -93,17 +93,17 @@ def transitivity(near: NDArray[np.intp]) -> Floats:
     linked = np.zeros((count, count), dtype=bool)
     linked[np.arange(count)[:, None], near] = True
     pairs = linked[near[:, :, None], near[:, None, :]]  # (n, k, k)
-    found: Floats = pairs.sum((1, 2)) / (k * (k - 1))  # none is its own neighbour
+    found: Floats = pairs.sum((1, 2)) / (k * (k - 1))  # no text is its own neighbor
     return found
 
 
 def _nearest_by_words(texts: Sequence[str], k: int = NEAREST) -> NDArray[np.intp]:
-    """The k nearest others by cosine of TF-IDF; -1 where fewer share a word."""
+    """The k nearest others by TF-IDF cosine; -1 if fewer share a word."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     try:
         weights = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", sublinear_tf=True).fit_transform(texts)
-    except ValueError:  # no word at all
+    except ValueError:  # no words at all
         return np.full((len(texts), k), -1)
     cosines = (weights @ weights.T).toarray()
     np.fill_diagonal(cosines, -1)
@@ -112,7 +112,7 @@ def _nearest_by_words(texts: Sequence[str], k: int = NEAREST) -> NDArray[np.intp
 
 
 def reciprocal_ranks(queries: Vectors, texts: Vectors) -> Floats:
-    """1 / rank of the i-th text when the i-th query is searched; ties count against it by half."""
+    """1 / rank of the i-th text for the i-th query; ties count half against it."""
     cosines = queries @ texts.T
     own = np.diagonal(cosines)[:, None]
     above = (cosines > own).sum(1) + ((cosines == own).sum(1) - 1) / 2

@@ -13,7 +13,7 @@ from simcse_kit.evaluation.lines import lines_of, need
 from simcse_kit.evaluation.tasks import ScoredTask, Subset
 from simcse_kit.types import ScoredPairs
 
-# Subsets as SimCSE scores them: STS13 without SMT, which is not freely available.
+# Subsets as in SimCSE: STS13 without SMT, which is not freely available.
 SUBSETS = {
     "STS12": ("MSRpar", "MSRvid", "SMTeuroparl", "surprise.OnWN", "surprise.SMTnews"),
     "STS13": ("FNWN", "headlines", "OnWN"),
@@ -28,8 +28,8 @@ KLUE_STS = "hf:klue/klue#sts:validation"
 KLUE_COLUMNS = ("sentence1", "sentence2", "labels.label")  # scores from 0 to 5, means of seven judges
 
 STS_HELP = (
-    "The folder must hold STS/ and SICK/ (or a senteval/ that does) as SentEval's download script leaves them: "
-    "https://github.com/princeton-nlp/SimCSE/blob/main/SentEval/data/downstream/download_dataset.sh. "
+    "The folder must hold STS/ and SICK/ (or a senteval/ with both) in the layout of SentEval's download "
+    "script: https://github.com/princeton-nlp/SimCSE/blob/main/SentEval/data/downstream/download_dataset.sh. "
     "`simcse-kit eval --download` fetches the same files"
 )
 KORSTS_HELP = (
@@ -41,7 +41,8 @@ KORSTS_HELP = (
 def load_sts(data_dir: str | Path) -> list[ScoredTask]:
     """The seven tasks STS12-16, STSBenchmark (test) and SICKRelatedness (test) with their subsets, in this order.
 
-    `data_dir` holds `STS/` and `SICK/`, or a `senteval/` that does. A missing or uneven file is a `DataError`.
+    `data_dir` holds `STS/` and `SICK/`, or a `senteval/` with both. Raises a `DataError` for a missing file or unequal
+    line counts.
     """
     root = senteval_root(data_dir)
     tasks = [
@@ -56,7 +57,7 @@ def load_sts(data_dir: str | Path) -> list[ScoredTask]:
 
 
 def load_sts_benchmark(data_dir: str | Path) -> list[ScoredPairs]:
-    """STS-B train, dev and test: what alignment and uniformity are measured on."""
+    """STS-B train, dev and test, for alignment and uniformity."""
     root = senteval_root(data_dir)
     return [read_existing(_benchmark(root, split), STS_HELP) for split in SPLITS]
 
@@ -70,7 +71,7 @@ def load_korsts(data_dir: str | Path) -> list[ScoredPairs]:
 
 
 def load_klue_sts(source: str | Path = KLUE_STS) -> ScoredPairs:
-    """KLUE-STS by `datasets` (its test set is not public, so the validation set), or a copy with the same columns."""
+    """KLUE-STS with `datasets` (the validation set; the test set is not public), or a copy with the same columns."""
     text = str(source)
     if Path(text).is_dir():
         text = f"hf:{text}:validation"
@@ -81,21 +82,21 @@ def senteval_root(data_dir: str | Path) -> Path:
     """The folder that holds `STS/`: `data_dir` itself or its `senteval/`."""
     folder = Path(data_dir)
     if folder.is_file():
-        raise DataError(f"{folder} is a file; for a file of scored pairs, use the suite pairs (--suite pairs)")
+        raise DataError(f"{folder} is a file; to measure a file of scored pairs, use the suite pairs (--suite pairs)")
     nested = folder / "senteval"
     return nested if nested.is_dir() and not (folder / "STS").is_dir() else folder
 
 
 def read_existing(path: Path, help_text: str, *, known: KnownLayout | None = None) -> ScoredPairs:
-    """The scored pairs of a file, of a ``known`` data set or not; a missing one is an error that says how to get it."""
+    """The scored pairs of a file, of a ``known`` data set or another; an error says how to get a missing one."""
     need(path, help_text)
     pairs = read_scored_pairs(path, known=known)
     outside = np.flatnonzero((pairs.gold < 0) | (pairs.gold > TOP))
     if len(outside):
         i = int(outside[0])
         raise DataError(
-            f"{path}: gold scores are from 0 to {TOP:g}; that of {pairs.first[i]!r:.100} and {pairs.second[i]!r:.100} "
-            f"is {pairs.gold[i]:g}"
+            f"{path}: gold scores must be from 0 to {TOP:g}; {pairs.first[i]!r:.100} and "
+            f"{pairs.second[i]!r:.100} have {pairs.gold[i]:g}"
         )
     return pairs
 
@@ -109,23 +110,23 @@ def _read_subset(folder: Path, name: str) -> ScoredPairs:
     sentences, scores = lines_of(inputs, STS_HELP), lines_of(golds, STS_HELP)
     if len(sentences) != len(scores):
         raise DataError(
-            f"{inputs} has {len(sentences)} lines and {golds} has {len(scores)}: they must go together line by line"
+            f"{inputs} has {len(sentences)} lines, but {golds} has {len(scores)}: each line needs its score"
         )
     first: list[str] = []
     second: list[str] = []
     gold: list[float] = []
     for number, (pair, score) in enumerate(zip(sentences, scores, strict=True), start=1):
         if not score.strip():
-            continue  # the organisers left this pair unscored
+            continue  # the organisers did not score this pair
         parts = pair.split("\t")
         if len(parts) != 2:
-            raise DataError(f"{inputs}, line {number}: two sentences with a tab between are needed; got {pair!r}")
+            raise DataError(f"{inputs}, line {number}: expected two sentences separated by a tab; got {pair!r}")
         try:
             value = float(score)
         except ValueError:
-            raise DataError(f"{golds}, line {number}: a number or nothing is needed; got {score!r}") from None
+            raise DataError(f"{golds}, line {number}: expected a number or nothing; got {score!r}") from None
         if not 0 <= value <= TOP:
-            raise DataError(f"{golds}, line {number}: a score from 0 to {TOP:g} is needed; got {score!r}")
+            raise DataError(f"{golds}, line {number}: expected a score from 0 to {TOP:g}; got {score!r}")
         gold.append(value)
         first.append(parts[0])
         second.append(parts[1])

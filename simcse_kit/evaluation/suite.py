@@ -1,4 +1,4 @@
-"""What an evaluation suite is, and `evaluate`, which runs one by its name.
+"""The base class of evaluation suites, and `evaluate`, which runs one by name.
 
 Importing this module and the parts in `simcse_kit.evaluation.suites` loads no numpy: the command's help reads them.
 """
@@ -23,23 +23,24 @@ SIMILARITY = "sentence-similarity"
 
 @dataclass(frozen=True, kw_only=True)
 class Suite(ABC):
-    """An evaluation with its data and scores; a subclass's fields, made by `simcse_kit.parts.setting`, are its options.
+    """An evaluation with its data and scores. Fields of a subclass, made by `simcse_kit.parts.setting`, are its
+    options.
 
-    A suite of your own needs `run` alone. Give its class or an instance to `evaluate`, or name it ``module:attribute``.
+    Your own suite needs only `run`. Pass its class or an instance to `evaluate`, or name it ``module:attribute``.
     """
 
-    name: ClassVar[str] = ""  # as users give it; one of your own goes by module:attribute
+    name: ClassVar[str] = ""  # users' name for it; your own is named module:attribute
     help: ClassVar[str] = ""  # one line
     source: ClassVar[str] = ""  # paper and year
-    unit: ClassVar[str] = "× 100"  # of its scores
-    data: ClassVar[str] = "its data"  # what it takes, in words
-    order: ClassVar[int] = 100  # its place in lists
-    takes_scored_pairs: ClassVar[bool] = False  # also as `ScoredPairs`, not only as a path
-    beside: ClassVar[tuple[str, ...]] = ()  # suites on whose data a report measures this one too
-    task: ClassVar[str] = SIMILARITY  # the hub's name for what it measures, for the model card
-    digits: ClassVar[int] = 2  # of a score that is shown
-    higher_is_better: ClassVar[bool] = True  # of all its scores
-    large: ClassVar[bool] = False  # its corpora are too large to keep their vectors in memory
+    unit: ClassVar[str] = "× 100"  # names of its scores
+    data: ClassVar[str] = "its data"  # the data it needs, in words
+    order: ClassVar[int] = 100  # position in lists
+    takes_scored_pairs: ClassVar[bool] = False  # accepts `ScoredPairs`, not only a path
+    beside: ClassVar[tuple[str, ...]] = ()  # suites on whose data a report also runs this one
+    task: ClassVar[str] = SIMILARITY  # the hub's name for its task, for the model card
+    digits: ClassVar[int] = 2  # unit of a displayed score
+    higher_is_better: ClassVar[bool] = True  # unit of all its scores
+    large: ClassVar[bool] = False  # its corpora are too large to keep vectors in memory
     can_download: ClassVar[bool] = False  # whether `download` fetches its data
 
     def __post_init__(self) -> None:
@@ -51,11 +52,11 @@ class Suite(ABC):
 
     @abstractmethod
     def run(self, encode: EncodeFn, data: Any, *, show_progress_bar: bool = False) -> SuiteResult:
-        """Measure ``encode``, from N texts to (N, D), on ``data``; the bar is over what takes long after encoding."""
+        """Measure ``encode``, from N texts to (N, D), on ``data``; the bar shows slow work after encoding."""
 
     def download(self, folder: str | Path) -> Path:
-        """Fetch the data into a folder, where ``can_download``; returns where they are."""
-        raise SimCSEKitError(f"the data of the suite {name_of(self)} cannot be downloaded; it takes {self.data}")
+        """Download the data to a folder, if ``can_download``; returns their path."""
+        raise SimCSEKitError(f"the data of the suite {name_of(self)} cannot be downloaded; it needs {self.data}")
 
 
 SUITES: Family[type[Suite]] = Family("suite", "simcse_kit.evaluation.suites", SimCSEKitError, Suite)
@@ -80,14 +81,14 @@ def suite_of(suite: str | Suite | type[Suite], **settings: Any) -> Suite:
 
 
 def name_of(suite: str | Suite | type[Suite]) -> str:
-    """How a suite is recorded: by its name, or by ``module:attribute`` where it is a user's own."""
+    """Recorded name of a suite: its name, or ``module:attribute`` for a user's own."""
     if isinstance(suite, str):
         return suite if is_named(suite) else SUITES.canonical(suite)
     return SUITES.path_of(suite if isinstance(suite, type) else type(suite))
 
 
 def task_of(name: str) -> str:
-    """The hub's name for what a suite measures. The name may come from a file, so it imports nothing."""
+    """The hub's name for the task of a suite. Names may come from a file, so nothing is imported."""
     return SUITES.get(name).task if name in SUITES else SIMILARITY
 
 
@@ -99,7 +100,7 @@ def evaluate(
     show_progress_bar: bool = False,
     **options: Any,
 ) -> SuiteResult:
-    """Run one of `SUITES`, or a suite of your own.
+    """Run one of `SUITES`, or your own suite.
 
     Args:
         encode: N texts to (N, D).
@@ -118,6 +119,6 @@ def evaluate(
     name = name_of(suite)
     if isinstance(data, ScoredPairs) and not chosen.takes_scored_pairs:
         taking = next(part.name for part in SUITES if part.takes_scored_pairs)
-        raise SimCSEKitError(f'suite {name!r} needs a folder; scored pairs go with suite "{taking}"')
+        raise SimCSEKitError(f'suite {name!r} needs a folder; for scored pairs use suite "{taking}"')
     result = chosen.run(encode, data, show_progress_bar=show_progress_bar)
     return result if result.suite == name else replace(result, suite=name)

@@ -1,4 +1,4 @@
-"""Tasks made of scored pairs, and what is measured on them whatever the suite."""
+"""Tasks of scored pairs, and their measures in every suite."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class ScoredTask(NamedTuple):
 
 
 class TaskScores(NamedTuple):
-    """Everything that one call of `encode` gave."""
+    """Vectors from one call of `encode`, and what belongs to them."""
 
     rows: tuple[CorrelationRow, ...]
     alignment: float
     uniformity: float
     sentences: int  # distinct
     notes: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]  # of each task, all its pairs
+    outcomes: tuple[Outcome, ...]  # per task, all its pairs
 
     def whole(self, task: str) -> CorrelationRow:
         """The `all` row of a task."""
@@ -62,9 +62,9 @@ class _Numbered(NamedTuple):
 def measure(
     encode: EncodeFn, tasks: Sequence[ScoredTask], spread: Sequence[ScoredPairs], *, scale: float | None = None
 ) -> TaskScores:
-    """Correlations of `tasks`; alignment and uniformity over all pairs of `spread`, together and with repetitions.
+    """Correlations of `tasks`; alignment and uniformity over all pairs of `spread`, with repetitions.
 
-    `scale` is the top of the gold scale of `spread`, None to tell it from the scores.
+    `scale` is the top of the gold scale of `spread`; None: infer it from the scores.
     """
     pool = SentencePool()
     numbered = [(task.name, [(subset.name, _number(pool, subset.pairs)) for subset in task.subsets]) for task in tasks]
@@ -125,7 +125,7 @@ def _join(parts: Sequence[_Numbered]) -> _Numbered:
 
 def _task_rows(task: str, subsets: Sequence[tuple[str, _Numbered]], outcome: Outcome) -> list[CorrelationRow]:
     ends = np.cumsum([len(pairs.gold) for _, pairs in subsets])
-    cosines = np.split(outcome.values, ends[:-1])  # the outcome has the subsets' pairs one after the other
+    cosines = np.split(outcome.values, ends[:-1])  # the outcome joins the pairs of all subsets
     parts = [
         _row(task, name, own, pairs.gold, pairs.dropped) for (name, pairs), own in zip(subsets, cosines, strict=True)
     ]

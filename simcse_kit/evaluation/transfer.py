@@ -1,4 +1,4 @@
-"""SentEval's transfer tasks: what a linear classifier reads from frozen vectors (Conneau & Kiela, 2018)."""
+"""SentEval's transfer tasks: accuracy of a linear classifier on frozen vectors (Conneau & Kiela, 2018)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from simcse_kit.evaluation.results import AVERAGE, Outcome, SuiteResult
 from simcse_kit.evaluation.transfer_data import TASKS, Examples, TransferTask, load_transfer
 from simcse_kit.types import EncodeFn, Vectors
 
-WEIGHT_DECAYS = (1e-2, 1e-3, 1e-4, 1e-5)  # SentEval's grid, on the mean loss
+WEIGHT_DECAYS = (1e-2, 1e-3, 1e-4, 1e-5)  # SentEval's grid, for the mean loss
 FOLDS = 5
-SEED = 1111  # SentEval's
+SEED = 1111  # as in SentEval
 _ITERATIONS = 300
 
 Labels = NDArray[np.intp]
@@ -28,15 +28,15 @@ Right = NDArray[np.bool_]
 
 
 class TransferRow(NamedTuple):
-    """One task in the finer table; accuracies times 100."""
+    """One task in the detailed table; accuracies times 100."""
 
     task: str
     train: int  # examples
-    test: int  # those that the accuracy is over; all of them in nested cross-validation
+    test: int  # examples behind the accuracy; all of them in nested cross-validation
     classes: int
-    dev: float  # accuracy by which the weight decay was chosen, mean over the outer folds
+    dev: float  # accuracy that selected the weight decay, mean over the outer folds
     accuracy: float
-    weight_decay: str  # chosen; of each outer fold
+    weight_decay: str  # selected in each outer fold
 
 
 class _Numbered(NamedTuple):
@@ -54,7 +54,7 @@ class _Numbered(NamedTuple):
 
 
 class _Judged(NamedTuple):
-    right: Right  # (N,) of the examples of the test
+    right: Right  # (N,) of the test examples
     devs: list[float]
     decays: list[float]
 
@@ -69,10 +69,10 @@ def evaluate_transfer(
 ) -> SuiteResult:
     """Accuracy of logistic regression on frozen vectors on MR, CR, SUBJ, MPQA, SST2, TREC and MRPC, and ``avg``.
 
-    SentEval's splits: nested cross-validation (stratified, its seed) for the first four, the given development set for
-    SST2, cross-validation on the training set for TREC and MRPC, whose features are |u - v| and u * v. The weight decay
-    is chosen among `WEIGHT_DECAYS`, SentEval's own; the classifier is scikit-learn's, trained to the end, where
-    SentEval's stops its epochs early. `encode` is called once, with every distinct sentence once.
+    SentEval's splits: nested cross-validation (stratified, with its seed) for the first four, the given development set
+    for SST2, cross-validation on the training set for TREC and MRPC, whose features are |u - v| and u * v. The weight
+    decay is selected from `WEIGHT_DECAYS`, as in SentEval. The classifier is scikit-learn's, trained to convergence;
+    SentEval's stops early. `encode` is called once, with every distinct sentence once.
 
     Args:
         encode: N sentences to (N, D).
@@ -83,7 +83,7 @@ def evaluate_transfer(
     """
     start = time.perf_counter()
     if folds < 2:
-        raise DataError(f"folds must be 2 or more; got {folds}")
+        raise DataError(f"folds must be at least 2; got {folds}")
     loaded = load_transfer(data_dir, tasks)
     pool = SentencePool()
     numbered = [[_number(pool, part) for part in (task.train, task.dev, task.test)] for task in loaded]
@@ -125,10 +125,10 @@ def _with_bar(tasks: Sequence[TransferTask], shown: bool) -> Iterator[TransferTa
 def _judge(
     train: _Numbered, dev: _Numbered | None, test: _Numbered | None, vectors: Vectors, folds: int, name: str
 ) -> tuple[_Judged, Labels]:
-    """Right or wrong for each example of the test, and its labels."""
+    """Whether each test example is classified correctly, and its label."""
     fewest = int(np.bincount(train.labels).min())
     if dev is None and fewest < folds:
-        raise DataError(f"{name}: a class has {fewest} examples; {folds} folds need as many")
+        raise DataError(f"{name}: a class has only {fewest} examples; {folds} folds need as many")
     x, y = train.features(vectors), train.labels
     if test is None:
         right, devs, decays = np.zeros(len(y), dtype=np.bool_), [], []
@@ -152,7 +152,7 @@ def _judge(
 
 
 def _chosen(x: Vectors, y: Labels, folds: int) -> tuple[float, float]:
-    """The weight decay that is best in cross-validation, and its accuracy."""
+    """The weight decay with the best cross-validation accuracy, and this accuracy."""
     accuracies = np.zeros(len(WEIGHT_DECAYS))
     for inside, outside in _folds(x, y, folds):
         models = _fit(x[inside], y[inside], WEIGHT_DECAYS)
@@ -168,7 +168,7 @@ def _folds(x: Vectors, y: Labels, folds: int) -> Iterator[tuple[Numbers, Numbers
 
 
 def _fit(x: Vectors, y: Labels, decays: Sequence[float]) -> list[Any]:
-    """A classifier for each weight decay, the strongest first: each starts from the one before it."""
+    """A classifier for each weight decay, strongest first: each starts from the previous one."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -179,7 +179,7 @@ def _fit(x: Vectors, y: Labels, decays: Sequence[float]) -> list[Any]:
             model.coef_, model.intercept_ = models[-1].coef_.copy(), models[-1].intercept_.copy()
             model.classes_ = models[-1].classes_
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a weak decay has no need to be at its optimum
+            warnings.simplefilter("ignore", ConvergenceWarning)  # with weak decay, convergence is not needed
             models.append(model.fit(x, y))
     return models
 

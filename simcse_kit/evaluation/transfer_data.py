@@ -14,8 +14,8 @@ from simcse_kit.evaluation.lines import lines_of
 from simcse_kit.evaluation.sts import senteval_root
 
 TRANSFER_HELP = (
-    "The folder must hold MR/, CR/, SUBJ/, MPQA/, SST/, TREC/ and MRPC/ (or a senteval/ that does) as SentEval's "
-    "download script leaves them: "
+    "The folder must hold MR/, CR/, SUBJ/, MPQA/, SST/, TREC/ and MRPC/ (or a senteval/ with them) in the "
+    "layout of SentEval's download script: "
     "https://github.com/princeton-nlp/SimCSE/blob/main/SentEval/data/downstream/download_dataset.sh"
 )
 BINARY = {
@@ -42,10 +42,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class TransferTask:
-    """Examples and how SentEval divides them.
+    """Examples with SentEval's splits.
 
-    ``train`` alone: nested cross-validation. With ``test``: trained on all of ``train``; regularisation is chosen on
-    ``dev``, and without it by cross-validation.
+    ``train`` only: nested cross-validation. With ``test``: trained on all of ``train``; regularisation is selected on
+    ``dev``, or without it by cross-validation.
     """
 
     name: str
@@ -55,14 +55,14 @@ class TransferTask:
 
 
 def load_transfer(data_dir: str | Path, tasks: Sequence[str] = TASKS) -> list[TransferTask]:
-    """The named ones of the seven tasks; `data_dir` holds `MR/` and so on, or a `senteval/` that does.
+    """The named tasks; `data_dir` holds `MR/` and the others, or a `senteval/` with them.
 
     Raises:
         DataError: a file is missing, or a line is not as SentEval's, with file and line.
     """
     unknown = [name for name in tasks if name not in TASKS]
     if unknown or not tasks:
-        raise DataError(f"transfer tasks must be of {', '.join(TASKS)}; got {', '.join(unknown) or 'none'}")
+        raise DataError(f"transfer tasks must be among {', '.join(TASKS)}; got {', '.join(unknown) or 'none'}")
     root = senteval_root(data_dir)
     return [_load(root, name) for name in tasks]
 
@@ -86,8 +86,8 @@ def _load(root: Path, name: str) -> TransferTask:
 def _sentences(path: Path) -> list[str]:
     lines = [line.strip() for line in _lines(path)]
     if not any(lines):
-        raise DataError(f"{path} holds no sentence")
-    return [line or "." for line in lines]  # what SentEval encodes for an empty line, of which CR and MPQA have some
+        raise DataError(f"{path} contains no sentences")
+    return [line or "." for line in lines]  # SentEval's replacement for an empty line; CR and MPQA have some
 
 
 def _sst(path: Path) -> Examples:
@@ -95,7 +95,7 @@ def _sst(path: Path) -> Examples:
     for number, line in enumerate(_lines(path), start=1):
         sentence, _, label = line.rpartition("\t")
         if label.strip() not in ("0", "1") or not sentence.strip():
-            raise DataError(f"{path}, line {number}: a sentence, a tab and 0 or 1 are needed; got {line!r:.200}")
+            raise DataError(f"{path}, line {number}: expected a sentence, a tab and 0 or 1; got {line!r:.200}")
         sentences.append(sentence.strip())
         labels.append(int(label))
     return Examples(sentences, np.array(labels, dtype=np.intp))
@@ -108,7 +108,7 @@ def _trec(path: Path, classes: dict[str, int]) -> Examples:
         coarse, colon, _ = label.partition(":")
         if not colon or not sentence:
             raise DataError(
-                f"{path}, line {number}: a label such as NUM:date and a question are needed; got {line!r:.200}"
+                f"{path}, line {number}: expected a label such as NUM:date and a question; got {line!r:.200}"
             )
         sentences.append(sentence)
         labels.append(classes.setdefault(coarse, len(classes)))
@@ -119,11 +119,11 @@ def _mrpc(path: Path) -> Examples:
     lines = _lines(path)
     first, second, labels = [], [], []
     if not lines or tuple(lines[0].split("\t")) != _MRPC_COLUMNS:
-        raise DataError(f"{path}, line 1: the columns {', '.join(_MRPC_COLUMNS)} are needed; got {lines[:1]!r:.200}")
+        raise DataError(f"{path}, line 1: expected the columns {', '.join(_MRPC_COLUMNS)}; got {lines[:1]!r:.200}")
     for number, line in enumerate(lines[1:], start=2):
         cells = line.split("\t")
         if len(cells) != len(_MRPC_COLUMNS) or cells[0] not in ("0", "1"):
-            raise DataError(f"{path}, line {number}: 0 or 1, two ids and two sentences are needed; got {line!r:.200}")
+            raise DataError(f"{path}, line {number}: expected 0 or 1, two ids and two sentences; got {line!r:.200}")
         labels.append(int(cells[0]))
         first.append(cells[3].strip())
         second.append(cells[4].strip())
@@ -131,4 +131,4 @@ def _mrpc(path: Path) -> Examples:
 
 
 def _lines(path: Path) -> list[str]:
-    return lines_of(path, TRANSFER_HELP, otherwise="latin-1")  # as some of these files are
+    return lines_of(path, TRANSFER_HELP, otherwise="latin-1")  # encoding of some of these files

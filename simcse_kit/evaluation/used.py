@@ -1,4 +1,4 @@
-"""Judged queries that trained or selected a model: they do not count where it is measured."""
+"""Judged queries that trained or selected a model: they do not count in its evaluation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from simcse_kit.evaluation.results import Outcome, SuiteResult
 
 
 def without_used(result: SuiteResult, models: Iterable[str | Path]) -> SuiteResult:
-    """A result over the queries with which none of the models was trained or selected; a note counts the others.
+    """A result without queries used to train or select one of the models; a note counts these.
 
-    Scores without outcomes stay as they are. Where no query is left, the scores do too, but the result has no outcomes,
-    so that no interval and no difference comes of it.
+    Scores without outcomes stay unchanged. If no query is left, the scores stay too, but outcomes are removed, so that
+    no intervals or differences are computed.
 
     Args:
         result: of a suite whose items are queries, or pairs that begin with one; any other is given back as it is.
@@ -37,7 +37,7 @@ def without_used(result: SuiteResult, models: Iterable[str | Path]) -> SuiteResu
     count = f"{len(ids) - len(kept):,} of {len(ids):,} queries were used to train or select {who}"
     if not len(kept):
         return replace(
-            result, outcomes=(), notes=(*result.notes, f"{count}: the scores flatter it; judge other queries")
+            result, outcomes=(), notes=(*result.notes, f"{count}: its scores are too optimistic; judge other queries")
         )
     outcomes = tuple(_only(outcome, kept) for outcome in result.outcomes)
     even = np.ones((1, len(kept)))
@@ -46,7 +46,7 @@ def without_used(result: SuiteResult, models: Iterable[str | Path]) -> SuiteResu
         result,
         scores={**result.scores, **scores},
         outcomes=outcomes,
-        notes=(*result.notes, f"{count}, and are left out"),
+        notes=(*result.notes, f"{count}; they are left out"),
     )
 
 

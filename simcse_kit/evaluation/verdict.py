@@ -1,4 +1,4 @@
-"""Which of two systems is better by what was judged: one paired difference for each query, valid at every look."""
+"""Which of two judged systems is better: one paired difference per query, with an interval valid at every look."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from simcse_kit.evaluation.retrieval import ndcg
 from simcse_kit.evaluation.sequential import further_needed, mean_interval
 from simcse_kit.tabular import rounded
 
-_FEW = 5  # queries; a forecast from fewer is none
+_FEW = 5  # queries; with fewer, no forecast
 
 
 class Verdict(NamedTuple):
-    """What the judgements say so far."""
+    """The verdict so far."""
 
     names: tuple[str, str]
-    difference: Difference  # in nDCG over the hits of both; its interval holds at every look
-    shares: tuple[float, float]  # of the hits of each, how many are relevant; times 100, nan without queries
-    queries: int  # that count
-    unanswered: int  # without a relevant hit in either, which do not count
-    used: int  # with which a model was trained or selected, which do not count
+    difference: Difference  # in nDCG over the hits of both; the interval is valid at every look
+    shares: tuple[float, float]  # relevant hits of each system, percent; nan without queries
+    queries: int  # queries that count
+    unanswered: int  # queries without a relevant hit in either system, which do not count
+    used: int  # queries used to train or select a model, which do not count
     skipped: int
     unjudged: int  # hits of skipped queries
-    further: int | None  # queries that decide, if they are like those so far; None: too few for a forecast, or too many
+    further: int | None  # queries needed to decide, if like those so far; None: too few for a forecast, or too many
 
     @property
     def decided(self) -> bool:
-        """Whether the interval of the difference leaves 0 out."""
+        """Whether the interval of the difference excludes 0."""
         return not self.difference.interval.low <= 0 <= self.difference.interval.high
 
     def lines(self) -> list[str]:
-        """In words, the same in the terminal and on the page."""
+        """Lines of text, the same in the terminal and on the page."""
         (first, second), (low, high) = self.names, self.difference.interval
         said = []
         if self.queries:
@@ -56,11 +56,11 @@ class Verdict(NamedTuple):
             better = self.names[self.difference.difference > 0]
             return f"{better} is better"
         if self.further is not None:
-            about = float(f"{self.further:.2g}")  # it is a forecast
+            about = float(f"{self.further:.2g}")  # this is a forecast
             return f"no clear difference yet; about {about:,.0f} more queries like these would decide"
         if self.queries < _FEW:
             return "no clear difference yet; too few queries for a forecast"
-        return "no clear difference yet; at this rate no number of queries that one can judge would decide"
+        return "no clear difference yet; at this rate, a decision would need more queries than anyone can judge"
 
     def _counts(self) -> str:
         parts = [f"{self.queries:,} {'query' if self.queries == 1 else 'queries'} judged"]
@@ -76,8 +76,8 @@ class Verdict(NamedTuple):
 def verdict_of(judgements: Judgements, used: Container[str] = frozenset()) -> Verdict:
     """The verdict over the judged queries.
 
-    For each query the gain of a relevant hit is 1, and the ideal order has all relevant hits of both systems first; the
-    difference of the two nDCG lies in [-1, 1]. Its interval is `mean_interval`.
+    For each query, the gain of a relevant hit is 1, and the ideal order has all relevant hits of both systems first.
+    The difference of the two nDCG is in [-1, 1]. Its interval is `mean_interval`.
 
     Args:
         judgements: of a folder.

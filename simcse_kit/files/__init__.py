@@ -1,4 +1,4 @@
-"""Writing that survives: a folder or a file appears whole or not at all, whoever else writes and whenever one dies."""
+"""Safe writing: a folder or file is written atomically, even with other writers and after a kill at any time."""
 
 from simcse_kit.files.disk import (
     DiskFullError,

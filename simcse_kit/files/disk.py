@@ -1,4 +1,4 @@
-"""Files and their modes, and a full disk as an error with a name."""
+"""Files and their modes; a full disk raises an error that names the place."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from simcse_kit.errors import SimCSEKitError
 
 
 class DiskFullError(SimCSEKitError, OSError):
-    """The disk (or the quota) was full while writing; what was there before is untouched."""
+    """The disk (or the quota) was full while writing; existing files are untouched."""
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON that people can read, in UTF-8."""
+    """Write readable JSON, in UTF-8."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, error: type[SimCSEKitError] = SimCSEKitError, kind: type = dict) -> Any:
-    """Read JSON, an object or, for the ``kind`` list, an array; anything else is an ``error`` with the file's name."""
+    """Read JSON, an object or, for ``kind=list``, an array. Anything else raises ``error`` with the file's name."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise error(f"{path} is missing") from cause
     except OSError as cause:
-        raise error(f"{path} cannot be read: {cause.strerror}") from cause
-    except (ValueError, RecursionError) as cause:  # no UTF-8, a number of 5,000 digits, ten thousand brackets
-        raise error(f"{path} is not JSON: {cause}") from cause
+        raise error(f"cannot read {path}: {cause.strerror}") from cause
+    except (ValueError, RecursionError) as cause:  # not UTF-8, a number of 5,000 digits, ten thousand brackets
+        raise error(f"{path} is not valid JSON: {cause}") from cause
     if not isinstance(value, kind):
-        raise error(f"{path} is not as simcse_kit reads it: it holds {type(value).__name__}, not {kind.__name__}")
+        raise error(f"{path} is not in simcse_kit's format: it holds {type(value).__name__}, not {kind.__name__}")
     return value
 
 
 @contextlib.contextmanager
 def as_written(path: Path, error: type[SimCSEKitError] = SimCSEKitError) -> Iterator[None]:
-    """Around the use of what `read_json` gave: a value that is missing or of another type is an ``error``."""
+    """Context for using values from `read_json`: a missing value, or one of another type, raises ``error``."""
     try:
         yield
     except SimCSEKitError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError) as cause:
-        raise error(f"{path} is damaged, or of another version of simcse_kit: {cause!r}") from cause
+        raise error(f"{path} is damaged, or from another version of simcse_kit: {cause!r}") from cause
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and its parents, where they are missing; their entries are flushed to the disk."""
+    """Create a folder and its parents if missing, and flush their entries to the disk."""
     new = [parent for parent in (path, *path.parents) if not parent.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for made in new:
@@ -69,10 +69,10 @@ def sync(path: Path) -> None:
 
 
 def follow_umask(path: Path) -> None:
-    """Give all below a folder, or a file, the mode that the system gives new ones.
+    """Give a file, or all below a folder, the mode that the system gives new files.
 
-    safetensors writes weights with mode 0600, SQLite with 0644. The mode is that of a file made beside, so that the
-    umask counts and a folder's own rules do too.
+    safetensors writes weights with mode 0600, SQLite with 0644. The mode is copied from a new file in the same place,
+    so that the umask and the folder's own rules apply.
     """
     within = path if path.is_dir() else path.parent
     probe = within / f".mode-{secrets.token_hex(4)}"
@@ -97,14 +97,14 @@ def sync_all(folder: Path) -> None:
 
 @contextlib.contextmanager
 def disk_full_named(target: Path) -> Iterator[None]:
-    """Turn every library's way of saying that the disk is full into one error that names the place."""
+    """Turn every library's error for a full disk into one error that names the place."""
     try:
         yield
     except Exception as error:
         if _is_disk_full(error, target):
             raise DiskFullError(
-                f"no space left on the disk of {target} (free: {free_bytes(target) / 2**20:.0f} MiB); "
-                "what was complete there is untouched"
+                f"no space left on the disk of {target} (free: {free_bytes(target) / 2**20:.0f} MiB); complete "
+                "files there are untouched"
             ) from error
         raise
 
@@ -115,11 +115,11 @@ def _is_disk_full(error: BaseException, target: Path) -> bool:
     text = str(error)
     if "No space left" in text or "os error 28" in text:  # safetensors, pyarrow
         return True
-    return isinstance(error, RuntimeError) and free_bytes(target) < 2**20  # torch.save does not say why it failed
+    return isinstance(error, RuntimeError) and free_bytes(target) < 2**20  # torch.save does not report the reason
 
 
 def existing_parent(path: Path) -> Path:
-    """The path itself, or its nearest parent that exists."""
+    """The path, or its nearest existing parent."""
     path = path.absolute()
     while not path.exists():
         path = path.parent
@@ -127,5 +127,5 @@ def existing_parent(path: Path) -> Path:
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes free on the disk that holds (or would hold) ``path``."""
+    """Free bytes on the disk of ``path``, which need not exist."""
     return shutil.disk_usage(existing_parent(path)).free

@@ -1,4 +1,4 @@
-"""Locks of the operating system: they end with the process that holds them, however it ends."""
+"""Locks of the operating system: they end with the process that holds them, even after a crash."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from simcse_kit.errors import SimCSEKitError, say_once
 
-LOCK = ".lock"  # of a folder that is kept for long: it goes with the folder where that is exchanged
+LOCK = ".lock"  # name of a folder's lock for long jobs: the lock moves with the folder if that is replaced
 
 
 def try_lock(descriptor: int, *, wait: bool = False) -> bool | None:
-    """Whether an open file or folder is ours now; None where its file system has no locks."""
+    """Whether this process now holds the lock of an open file or folder; None if the file system has no locks."""
     import fcntl
 
     try:
@@ -29,7 +29,7 @@ def try_lock(descriptor: int, *, wait: bool = False) -> bool | None:
 
 @contextlib.contextmanager
 def only_writer(folder: Path, busy: SimCSEKitError) -> Iterator[None]:
-    """Keep a folder to this process; where another one has it, ``busy`` is raised."""
+    """Lock a folder for this process; raises ``busy`` if another process holds the lock."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         held = try_lock(descriptor)
@@ -44,7 +44,7 @@ def only_writer(folder: Path, busy: SimCSEKitError) -> Iterator[None]:
 
 @contextlib.contextmanager
 def changing(folder: Path) -> Iterator[int]:
-    """Wait for other writers of a folder that exists, and keep it for a moment; its descriptor.
+    """Wait for other writers of an existing folder, and lock it for a short time; gives its descriptor.
 
     Raises:
         FileNotFoundError: it is not there, or no longer.
@@ -53,7 +53,7 @@ def changing(folder: Path) -> Iterator[int]:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             try_lock(descriptor, wait=True)
-            if leads_to(folder, descriptor):  # else it was exchanged for another one in the meantime
+            if leads_to(folder, descriptor):  # else it was replaced in the meantime
                 yield descriptor
                 return
         finally:
@@ -62,11 +62,11 @@ def changing(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def owned(folder: Path, busy: Callable[[str], SimCSEKitError], *, wait: bool = False) -> Iterator[None]:
-    """Keep a folder, made where it is missing, to this process for a whole job.
+    """Lock a folder for a whole job of this process; creates it if missing.
 
-    A file in it is locked, not the folder itself, which may be exchanged for another one during the job. ``busy`` makes
-    the error from words for the process that has it; with ``wait`` its end is waited for. A folder that was made and is
-    empty at the end goes.
+    Locks a file in the folder, not the folder itself, which may be replaced during the job. ``busy`` makes the error
+    from words about the other process; with ``wait`` it waits for that process. A folder that was created and is empty
+    at the end is removed.
     """
     path, made = folder / LOCK, not folder.exists()
     while True:
@@ -99,11 +99,11 @@ def owned(folder: Path, busy: Callable[[str], SimCSEKitError], *, wait: bool = F
 
 
 def _say_no_locks(folder: Path) -> None:
-    say_once(f"the file system of {folder} has no locks: a second process at work there would not be noticed")
+    say_once(f"the file system of {folder} has no locks: a second process working there would not be noticed")
 
 
 def owner(folder: Path) -> str | None:
-    """Words for the process that has a folder to itself by `owned`; None where no living one has."""
+    """Words about the process that holds a folder by `owned`; None if no living process does."""
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
@@ -118,12 +118,12 @@ def _who(path: Path) -> str:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return f"process {found['process']} on {found['host']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it is just being written
+    except (OSError, ValueError, KeyError, TypeError):  # it is being written
         return "another process"
 
 
 def leads_to(path: Path, descriptor: int) -> bool:
-    """Whether a path still leads to what is open."""
+    """Whether a path still names the open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:

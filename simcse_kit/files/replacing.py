@@ -1,9 +1,9 @@
-"""A folder's files change at one instant, for whoever dies when.
+"""Replaces files of a folder at one instant, even if the process is killed at any time.
 
-Where the system can exchange two folders (renameat2's RENAME_EXCHANGE, macOS's RENAME_SWAP), the new folder gets links
-to all that stays, and is exchanged for the old one. Elsewhere, where nothing old would be lost, or where very many
-files stay, a journal is put into the folder by one rename: from then on the files are the new ones, for whoever loads
-the folder next completes it.
+If the system can exchange two folders (renameat2's RENAME_EXCHANGE, macOS's RENAME_SWAP), the new folder gets links to
+all files that stay, and is exchanged with the old one. Otherwise, or if nothing old would be lost, or if very many
+files stay, a journal is put into the folder by one rename. From then on the files count as the new ones, because the
+next process that loads the folder completes the journal.
 """
 
 from __future__ import annotations
@@ -26,37 +26,39 @@ from simcse_kit.files.disk import as_written, read_json, sync, sync_all, write_j
 from simcse_kit.files.locks import LOCK, changing
 
 JOURNAL = ".placing"
-MARK = ".unfinished"  # in a folder that is to replace another one, see `replace_folder`
-_STEPS = ".steps.json"  # of a journal
+MARK = ".unfinished"  # in a folder that will replace another one, see `replace_folder`
+_STEPS = ".steps.json"  # file name of a journal
 _JOURNALS = re.compile(re.escape(JOURNAL) + "-[0-9a-f]{8}")
-_LINKED = 10_000  # files of a folder that is exchanged, at most: each gets a link
+_LINKED = 10_000  # most files that stay in an exchanged folder: each needs a link
 
 
 class Steps(NamedTuple):
-    """What becomes of a folder; paths in it, as POSIX writes them."""
+    """Changes of a folder; paths in it, in POSIX form."""
 
-    place: list[str]  # new files, in the order in which they are placed
-    remove: list[str]  # old files
+    place: list[str]  # new files, in order of placement
+    remove: list[str]  # old files to remove
 
     @classmethod
     def read(cls, path: Path) -> Steps:
-        """The steps of a journal, which touch nothing outside the folder; what is not one is an error by name."""
+        """The steps of a journal, which change nothing outside the folder. Raises an error for an invalid journal."""
         with as_written(path):
             steps = cls(**read_json(path))
             for name in (*steps.place, *steps.remove):
                 if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
-                    raise SimCSEKitError(f"{path} names {name}, which is not in its folder: it was not written by us")
+                    raise SimCSEKitError(
+                        f"{path} names {name}, which is not in its folder: simcse_kit did not write it"
+                    )
             return steps
 
     def touches(self, path: str) -> bool:
-        """Whether a folder holds a file that is placed or removed."""
+        """Whether a folder holds a file to place or remove."""
         return any(step.startswith(f"{path}/") for step in (*self.place, *self.remove))
 
 
 def put(staging: Path, target: Path, replaces: Callable[[str], bool]) -> None:
-    """Make the files of ``staging`` those of ``target``; of files that are only there, those go that ``replaces`` says.
+    """Move the files of ``staging`` into ``target``; remove files that are only there if ``replaces`` says so.
 
-    ``staging`` lies beside or inside it, and is flushed to the disk.
+    ``staging`` is beside or inside it, and is flushed to the disk.
     """
     while not _renamed(staging, target):
         with contextlib.ExitStack() as held:
@@ -66,7 +68,7 @@ def put(staging: Path, target: Path, replaces: Callable[[str], bool]) -> None:
                 continue
             _complete(target)
             new = _files(staging)
-            place = sorted(new, key=lambda path: (path.count("/"), path), reverse=True)  # config.json comes late
+            place = sorted(new, key=lambda path: (path.count("/"), path), reverse=True)  # place config.json late
             old = _files(target, but=staging)
             steps = Steps(place, sorted(path for path in old if path not in new and replaces(path)))
             exchanges = (bool(steps.remove) or not new.isdisjoint(old)) and len(old) <= _LINKED
@@ -79,7 +81,7 @@ def put(staging: Path, target: Path, replaces: Callable[[str], bool]) -> None:
 
 
 def _renamed(staging: Path, target: Path) -> bool:
-    """Whether ``staging`` could become ``target`` by its name alone, for nothing was there."""
+    """Whether ``staging`` became ``target`` by a simple rename, because nothing was there."""
     if target.exists():
         return False
     try:
@@ -93,10 +95,10 @@ def _renamed(staging: Path, target: Path) -> bool:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Make ``target`` what ``new`` is, which lies beside or inside it; nothing of the old one stays.
+    """Replace ``target`` by ``new``, a folder beside or inside it; nothing of the old one stays.
 
-    The file `MARK` in ``new`` says that it is not in its place yet. It goes last: without it, what a kill leaves is the
-    old folder.
+    The file `MARK` in ``new`` means that it is not in place yet. It is removed last: until then, a kill leaves the old
+    folder.
     """
     target = Path(os.path.realpath(target))
     (target / MARK).unlink(missing_ok=True)
@@ -118,7 +120,7 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def complete(folder: Path) -> None:
-    """Do what a writer had begun in a folder when it was killed; nothing where there is nothing to do.
+    """Complete what a killed writer had started in a folder; does nothing if there is nothing to do.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -129,7 +131,7 @@ def complete(folder: Path) -> None:
 
 
 def moved_beside(target: Path, inside: Path) -> Path:
-    """Move an empty folder out of ``target``; where it cannot be (a mount, a parent of others) it stays inside."""
+    """Move an empty folder out of ``target``; if that is impossible (a mount, a parent of others), it stays inside."""
     outside = target.parent / f".{target.name}{inside.name}"
     try:
         os.rename(inside, outside)
@@ -139,7 +141,7 @@ def moved_beside(target: Path, inside: Path) -> Path:
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Exchange two folders at one instant; an `OSError` where system or file system cannot."""
+    """Exchange two folders at one instant. Raises an `OSError` if system or file system cannot."""
     function = _exchange_function()
     if function is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -155,12 +157,12 @@ def _exchange_function() -> Callable[[bytes, bytes], int] | None:
         swap = getattr(library, "renamex_np", None)
         return None if swap is None else lambda one, other: int(swap(one, other, 2))  # RENAME_SWAP
     rename = getattr(library, "renameat2", None)
-    here = -100  # AT_FDCWD: paths are absolute, or begin in the current folder
+    here = -100  # AT_FDCWD: paths are absolute, or relative to the current folder
     return None if rename is None else lambda one, other: int(rename(here, one, here, other, 2))  # RENAME_EXCHANGE
 
 
 def _files(folder: Path, *, but: Path | None = None) -> set[str]:
-    """Files and links below a folder, a folder inside it left out."""
+    """Files and links below a folder, except in one folder inside it."""
     found: set[str] = set()
     for root, folders, names in os.walk(folder):
         here = Path(root)
@@ -174,13 +176,13 @@ def _files(folder: Path, *, but: Path | None = None) -> set[str]:
 
 
 def _check_exchange(staging: Path, target: Path) -> None:
-    """An `OSError` where the folders are not beside each other, or this process is at work in ``target``."""
+    """Raise an `OSError` if the folders are not beside each other, or this process works inside ``target``."""
     if staging.parent != target.parent or Path.cwd().is_relative_to(target):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 def _exchange_keeping(staging: Path, target: Path, steps: Steps) -> bool:
-    """Exchange the folders, with all that stays in both of them; False where that cannot be, and nothing is changed."""
+    """Exchange the folders, keeping all files that stay; False if that is not possible and nothing has changed."""
     try:
         _check_exchange(staging, target)
         linked = _link_rest(staging, target, steps)
@@ -195,7 +197,7 @@ def _exchange_keeping(staging: Path, target: Path, steps: Steps) -> bool:
 
 
 def _link_rest(staging: Path, target: Path, steps: Steps) -> dict[str, int]:
-    """Link all that stays into ``staging``; returns the inodes by path."""
+    """Link all files that stay into ``staging``; returns the inodes by path."""
     goes, linked = {*steps.place, *steps.remove}, {}
     for root, folders, names in os.walk(target, onerror=_raise):
         here = Path(root)
@@ -223,7 +225,7 @@ def _all_go(folder: Path, target: Path, goes: set[str]) -> bool:
 
 
 def _bring_along(old: Path, target: Path, linked: dict[str, int], steps: Steps) -> None:
-    """What stays is again the very folder that it was, with what came into it between linking and exchange."""
+    """Restore folders that stay as they were, with files added between linking and exchange."""
     for path in list(old.iterdir()):
         if path.is_dir() and not path.is_symlink() and not steps.touches(path.name):
             with contextlib.suppress(OSError):
@@ -265,7 +267,7 @@ def _journals(folder: Path) -> list[Path]:
 
 def _complete(folder: Path) -> None:
     for journal in _journals(folder):
-        if (journal / _STEPS).is_file():  # else it is done, and was being removed
+        if (journal / _STEPS).is_file():  # else it is complete, and was being removed
             _place(journal, folder, Steps.read(journal / _STEPS))
             sync(folder)
             (journal / _STEPS).unlink()
@@ -273,11 +275,13 @@ def _complete(folder: Path) -> None:
 
 
 def _place(source: Path, folder: Path, steps: Steps) -> None:
-    """Do the steps, or what is left of them; nothing goes through a link inside the folder."""
+    """Do the remaining steps; follows no link inside the folder."""
     for path in (*steps.place, *steps.remove):
         for above in (folder / path).relative_to(folder).parents:
             if (folder / above).is_symlink() and above.name:
-                raise SimCSEKitError(f"{folder / above} is a link out of the folder; put a folder in its place")
+                raise SimCSEKitError(
+                    f"{folder / above} is a link to a place outside the folder; replace it by a folder"
+                )
     for path in steps.place:
         if (source / path).exists() or (source / path).is_symlink():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -286,7 +290,7 @@ def _place(source: Path, folder: Path, steps: Steps) -> None:
         (folder / path).unlink(missing_ok=True)
         for above in (folder / path).relative_to(folder).parents:
             if above.name:
-                with contextlib.suppress(OSError):  # where it holds other things
+                with contextlib.suppress(OSError):  # it holds other files
                     (folder / above).rmdir()
     for above in {(folder / path).parent for path in steps.place}:
         sync(above)

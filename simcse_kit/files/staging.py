@@ -1,4 +1,4 @@
-"""A folder or a file is written aside and put into its place when it is whole."""
+"""Writes a folder or file elsewhere and moves it into place when it is complete."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _STAGING = ".staging"
 
 
 def at_work(path: Path) -> bool:
-    """Whether an entry of a folder is of a writer at work there, or of one that was killed: no content of anyone."""
+    """Whether an entry of a folder belongs to a writer at work, or to a killed one: it is no content."""
     return path.name in (LOCK, MARK) or path.name.startswith((_STAGING, JOURNAL))
 
 
 @contextlib.contextmanager
 def staged_folder(target: Path, *, replaces: Callable[[str], bool] = lambda path: False) -> Iterator[Path]:
-    """Write into a folder aside; on success it becomes ``target``, on any failure nothing there has changed.
+    """Write into a separate folder; on success it becomes ``target``, on any failure nothing has changed there.
 
-    Where ``target`` exists, the new files take the place of their namesakes and of all others that ``replaces`` says,
-    by their path in the folder; the rest stays. A kill at any instant leaves the old files or the new ones, and of two
-    writers at once one wins; see `replacing`.
+    If ``target`` exists, the new files replace those of the same name and all others for which ``replaces`` (by path in
+    the folder) is true; the rest stays. A kill at any instant leaves the old files or the new ones; of two writers at
+    once one wins; see `replacing`.
     """
     target = Path(os.path.realpath(target))
     with _aside(target, within=target.is_dir()) as staging:
@@ -42,7 +42,7 @@ def staged_folder(target: Path, *, replaces: Callable[[str], bool] = lambda path
 
 @contextlib.contextmanager
 def staged_file(target: Path) -> Iterator[Path]:
-    """A folder aside to work in: the file there with the name of ``target`` becomes it on success, the rest goes."""
+    """A separate folder to work in: on success the file in it with the name of ``target`` becomes ``target``."""
     with _aside(target) as staging:
         yield staging
         follow_umask(staging / target.name)
@@ -52,7 +52,7 @@ def staged_file(target: Path) -> Iterator[Path]:
 
 
 def write_json_lines(target: Path, values: Iterable[Any]) -> None:
-    """Write a `.jsonl` file, there whole or not at all."""
+    """Write a `.jsonl` file, atomically."""
     with staged_file(target) as folder, (folder / target.name).open("w", encoding="utf-8") as file:
         for value in values:
             file.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -60,9 +60,9 @@ def write_json_lines(target: Path, values: Iterable[Any]) -> None:
 
 @contextlib.contextmanager
 def _aside(target: Path, *, within: bool = False) -> Iterator[Path]:
-    """A new folder on the disk of ``target``, gone at the end: beside it, or inside where nothing can be beside.
+    """A new temporary folder on the disk of ``target``: beside it, or inside it if its parent is not writable.
 
-    It is locked while its writer lives, so that the next one can remove what a killed one left.
+    It is locked while its writer lives, so that the next writer can remove leftovers of a killed one.
     """
     _remove_leftovers(target)
     with disk_full_named(target), contextlib.ExitStack() as closing:
@@ -73,22 +73,22 @@ def _aside(target: Path, *, within: bool = False) -> Iterator[Path]:
 
 
 def _new(target: Path, *, within: bool) -> tuple[Path, int]:
-    """A folder of its own name, and its locked descriptor."""
+    """A folder with a unique name, and its locked descriptor."""
     while True:
         name = f"{_STAGING}-{secrets.token_hex(4)}"
         made = target / name if within else target.parent / f".{target.name}{name}"
         made.mkdir(parents=True)
-        with contextlib.suppress(FileNotFoundError):  # another writer has taken it for a leftover
+        with contextlib.suppress(FileNotFoundError):  # another writer took it for a leftover
             descriptor = os.open(made, os.O_RDONLY)
             if try_lock(descriptor) is not False:
                 staging = moved_beside(target, made) if within else made
-                if staging.exists():  # else it went with the folder that another writer has just replaced
+                if staging.exists():  # else another writer has just replaced the folder with it inside
                     return staging, descriptor
             os.close(descriptor)
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove what writers of ``target`` left that are no longer alive."""
+    """Remove leftovers of dead writers of ``target``."""
     for place, name in ((target.parent, f".{target.name}{_STAGING}"), (target, _STAGING)):
         form = re.compile(re.escape(name) + "(-[0-9a-f]{8})?")
         for path in list(place.iterdir()) if place.is_dir() else []:

@@ -1,4 +1,4 @@
-"""Texts, their vectors and the model that made them: built, changed, saved, opened, searched."""
+"""Texts with vectors and the model that made them: build, change, save, open and search."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.index.sync import SyncCounts
 
-_HOME = {  # imported when they are asked for: mining needs no model
+_HOME = {  # imported on use: mining needs no model
     "IndexCounts": "incoming",
     "SentenceIndex": "sentence_index",
     "SyncCounts": "sync",

@@ -1,4 +1,4 @@
-"""A folder beside an index, in which another one is made."""
+"""A folder beside an index, in which another index is built."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from simcse_kit.search.store import is_file
 
 @contextmanager
 def aside(target: Path) -> Iterator[Path]:
-    """A folder beside ``target`` to build in, for this process alone; what a killed build left there goes."""
+    """A folder beside ``target`` to build in, locked for this process; removes leftovers of a killed build."""
     work = target.parent / f".{target.name}.building"
-    is_file(work)  # an error where its name is too long
+    is_file(work)  # raises an error if its name is too long
     make_folder(target.parent)
 
     def busy(who: str) -> SearchIndexError:
-        return SearchIndexError(f"{target} is being built by {who}; wait until it is there, or name another folder")
+        return SearchIndexError(f"{target} is being built by {who}; wait for its end, or name another folder")
 
     with owned(work, busy):
         try:
@@ -28,7 +28,7 @@ def aside(target: Path) -> Iterator[Path]:
             yield work / "index"
         finally:
             _empty(work)
-    with suppress(OSError):  # the next build has begun
+    with suppress(OSError):  # the next build has started
         work.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""Files of any size into an index: read, encoded and committed a part at a time."""
+"""Builds an index from files of any size: reads, encodes and commits one part at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from simcse_kit.search.store import is_file
 from simcse_kit.search.stores import token_of
 from simcse_kit.search.structure import TARGET_RECALL
 
-_CHANGED = "the files have changed since the build began: build under another name"
+_CHANGED = "the files have changed since the build started: build under another name"
 
 
 def build_index(
@@ -53,10 +53,11 @@ def build_index(
     uri: str | None = None,
     token: str | None = None,
 ) -> tuple[SentenceIndex, IndexCounts]:
-    """Encode files into a new index in ``folder``, which appears when it is complete; two builds of it at once are not.
+    """Encode files into a new index in ``folder``, which appears when it is complete. Two builds of it at once raise an
+    error.
 
-    Over Milvus the rows arrive as they are encoded, and until all have the collection opens for nothing else. After a
-    failure or a kill the same call goes on: rows that are there are compared with the files, not encoded again.
+    In Milvus, rows arrive as they are encoded, and the collection cannot be opened until all have. After a failure or a
+    kill the same call continues: existing rows are compared with the files and not encoded again.
 
     Args:
         model: a `SimCSE`, or the name or folder of one.
@@ -105,7 +106,7 @@ def build_index(
     taken = _taken(address)
     if target.is_dir():
         with one_writer(target, opened=True):
-            clear(target)  # of a first save that was killed
+            clear(target)  # left by a first save that was killed
     if is_file(target) or (target.is_dir() and any(target.iterdir())):
         raise taken
     with aside(target) as staging:
@@ -118,16 +119,16 @@ def build_index(
         try:
             os.rename(staging, target)
         except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # somebody else was first
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # another process was first
                 raise taken from error
             raise
         sync(target.parent)
-    collection = Collection.open(target, trust_remote_code=True)  # a kind of the user's own was given
+    collection = Collection.open(target, trust_remote_code=True)  # a kind given by the user
     return SentenceIndex(index.model, collection), counts
 
 
 def check_build(files: Files, address: Address, kind: str) -> None:
-    """What `build_index` would find wrong with its files, its place and its kind: to ask before a model is loaded."""
+    """The checks of `build_index` on its files, address and kind, before a model is loaded."""
     files_of([files] if isinstance(files, str | Path) else list(files), Counter())
     if kind != "auto":
         get_kind(kind)
@@ -136,7 +137,7 @@ def check_build(files: Files, address: Address, kind: str) -> None:
 
 
 def _taken(address: Address) -> SearchIndexError:
-    return SearchIndexError(f"{address} is there already and not empty; name a new folder, or add to it")
+    return SearchIndexError(f"{address} already exists and is not empty; name a new folder, or add to it")
 
 
 def _build_in_milvus(
@@ -177,7 +178,7 @@ def _build_in_milvus(
 
 
 def add_rows(index: SentenceIndex, files: Files, how: FileReading, *, building: bool = False) -> IndexCounts:
-    """Add files; ``building``: the index is made of them and may have the first rows, and every step is committed."""
+    """Add files. ``building``: a new index, which may already have the first rows; commits every step."""
     reading = FileRows(files, how, index.fields)
     there = len(index) if building else 0
     came = documents = pending = truncated = 0
@@ -199,16 +200,16 @@ def add_rows(index: SentenceIndex, files: Files, how: FileReading, *, building: 
                 progress.update(read)
     counts = reading.counts(came, documents)
     if came < there:
-        raise SearchIndexError(f"the files have {came} rows, and this build had {there} already; {_CHANGED}")
+        raise SearchIndexError(f"the files have {came} rows, but this build already had {there}; {_CHANGED}")
     say_cut(truncated, came, index.model.name, index.model.max_seq_length)
     index.save(show_progress_bar=how.show_progress_bar)
     return counts
 
 
 def _not_there(index: SentenceIndex, rows: RowBatch, first: int, there: int) -> RowBatch:
-    """The rows, of which the first has the number ``first``, that are behind the ``there`` rows of a build.
+    """The rows after the first ``there`` rows of a build; ``first`` is the number of the first row in ``rows``.
 
-    Those that are there must be the same; a file that has changed since is an error.
+    Rows that the build already has must be equal. Raises an error if a file has changed since.
     """
     ids = list(range(first, first + len(rows.texts))) if rows.ids is None else rows.ids
     count = min(max(0, there - first), len(ids))
@@ -222,5 +223,5 @@ def _not_there(index: SentenceIndex, rows: RowBatch, first: int, there: int) -> 
         except SearchIndexError:
             same = False
         if not same:
-            raise SearchIndexError(f"rows {first} to {first + count} are not those that were read before; {_CHANGED}")
+            raise SearchIndexError(f"rows {first} to {first + count} have changed since they were read; {_CHANGED}")
     return RowBatch(rows.texts[count:], list(ids[count:]), None if rows.metadata is None else rows.metadata[count:])

@@ -1,4 +1,4 @@
-"""Files into an index that is there: added, or compared with it by their ids."""
+"""Files into an existing index: added, or compared with it by id."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def add_files(
     show_progress_bar: bool = False,
     trust_remote_code: bool = False,
 ) -> IndexCounts:
-    """Encode files into an index that has a folder, and commit; arguments and errors are those of `build_index`.
+    """Encode files into an index that has a folder, and commit. Arguments and errors as in `build_index`.
 
-    ``index`` may be its address, which is opened with ``trust_remote_code`` (see `SentenceIndex.open`). Many rows are
-    several commits, 262,144 rows each, so that memory is bounded.
+    ``index`` may be an address; it is opened with ``trust_remote_code`` (see `SentenceIndex.open`). Many rows are
+    committed in steps of 262,144, so that memory is bounded.
 
     Args:
         index: an index, or its address.
@@ -75,9 +75,13 @@ def _added(index: SentenceIndex, files: Files, how: FileReading, on_conflict: On
         documents = done.added + done.changed if source.passages else 0
         return rows.counts(done.encoded, documents)._replace(changed=done.changed, kept=done.unchanged)
     if on_conflict != "error":
-        raise SearchIndexError(f"to {on_conflict} what is there takes ids; name their column: --id-column")
+        raise SearchIndexError(
+            f"on_conflict {on_conflict} (--on-conflict) needs ids; name their column with --id-column"
+        )
     if source.passages and len(index):
-        raise SearchIndexError("to add passages to an index that has some, name the documents' ids: --id-column")
+        raise SearchIndexError(
+            "to add passages to an index that already has some, name the column of the documents' ids with --id-column"
+        )
     return add_rows(index, files, how)
 
 
@@ -99,11 +103,11 @@ def sync_files(
     show_progress_bar: bool = False,
     trust_remote_code: bool = False,
 ) -> SyncCounts:
-    """Make an index equal to files by their ids, and commit: what is new is added, what has changed is replaced.
+    """Make an index equal to files by id, and commit: new rows are added, changed rows are replaced.
 
-    Text and metadata are compared with what is stored, and only what differs is encoded; the passages of a document are
-    replaced together. Equal files make no commit. After a failure or a kill the same call goes on. More than 262,144
-    changed rows are several commits, so that memory is bounded.
+    Text and metadata are compared with the stored ones, and only differences are encoded; the passages of a document
+    are replaced together. Equal files make no commit. After a failure or a kill the same call continues. More than
+    262,144 changed rows are committed in steps, so that memory is bounded.
 
     Args:
         index: an index, or its address.
@@ -139,7 +143,7 @@ def sync_files(
         index.refresh()  # it may have waited
         source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
         if source.id_column is None:
-            raise SearchIndexError("to compare files with an index takes ids; name their column: --id-column")
+            raise SearchIndexError("comparing files with an index needs ids; name their column with --id-column")
         reading = FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar)
         how = SyncSettings(source=source, delete_missing=delete_missing, max_delete=max_delete, batch_size=batch_size)
         with columns_remembered(source, metadata_columns):
@@ -153,8 +157,8 @@ def _synced(index: SentenceIndex, rows: FileRows, how: SyncSettings) -> SyncCoun
         yield from rows.parts()
         if how.delete_missing and rows.skipped:
             raise SearchIndexError(
-                f"{rows.skipped:,} bad rows were skipped, and would count as missing; correct them, or leave "
-                "--delete-missing out"
+                f"{rows.skipped:,} bad rows were skipped and would count as missing; correct them, or use no "
+                "--delete-missing"
             )
         rows.check_any()
 

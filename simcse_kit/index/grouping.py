@@ -10,20 +10,20 @@ from simcse_kit.errors import say_once
 from simcse_kit.search.fields import value_at
 from simcse_kit.search.rows import Hit
 
-_FIRST = 20  # hits of the first search, at least
-_MORE = 4  # times as many hits in each further search
+_FIRST = 20  # fewest hits of the first search
+_MORE = 4  # factor by which each further search asks for more hits
 
 SearchMany = Callable[[Sequence[int], int], list[list[Hit]]]
-"""(numbers of queries, k) to the k best hits of each of these queries."""
+"""A search: (numbers of queries, k) to the k best hits of each of these queries."""
 
 
 def best_of_groups(
     search: SearchMany, queries: int, k: int, field: str, rows: int, most: int | None = None
 ) -> list[list[Hit]]:
-    """The best hit of each group of rows that have one value in a field: for each query ``k`` hits of ``k`` groups.
+    """For each query, the best hit of each group of rows with equal values in a field: ``k`` hits of ``k`` groups.
 
-    A row without a value counts as a group of its own. Where the first hits have fewer groups, more are searched for,
-    until there are ``k`` or all rows were seen. Where only ``most`` can be seen and have fewer, this is said.
+    A row without a value is a group of its own. If the first hits have fewer groups, the search goes on until there are
+    ``k`` groups or all rows are seen. If it can see only ``most`` rows and they have fewer groups, it gives a notice.
 
     Args:
         search: finds hits, best first.
@@ -46,8 +46,8 @@ def best_of_groups(
                 lacking.append(number)
         if lacking and asked == end:
             say_once(
-                f"for {len(lacking):,} of {queries:,} queries, the {end:,} nearest rows have fewer than {k:,} values "
-                f"of {field}, and this index finds no more rows"
+                f"for {len(lacking):,} of {queries:,} queries, the {end:,} nearest rows have fewer than {k:,} "
+                f"values of {field}, and this index cannot return more rows"
             )
             break
         pending, asked = lacking, _MORE * asked
@@ -55,7 +55,7 @@ def best_of_groups(
 
 
 def first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
-    """The first hit with each value of a field, in their order; a hit without a value stays.
+    """The first hit for each value of a field, in order; hits without a value stay.
 
     >>> hits = [Hit(1, "a", 0.9, {"d": "x"}), Hit(2, "b", 0.8, {"d": "x"}), Hit(3, "c", 0.7, {"d": "y"})]
     >>> [hit.id for hit in first_of_each([*hits, Hit(4, "d", 0.6), Hit(5, "e", 0.5)], "d")]
@@ -73,7 +73,7 @@ def first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
 
 
 def _key(value: Any) -> tuple[str, Any]:
-    """Equal for equal values: 1 and 1.0 are one value, 1 and true and "1" are three."""
+    """A key that is equal for equal values: 1 and 1.0 are equal; 1, true and "1" are different."""
     if isinstance(value, bool):
         return "boolean", value
     if isinstance(value, int | float):

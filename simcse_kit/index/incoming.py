@@ -1,4 +1,4 @@
-"""Rows on their way from files into an index."""
+"""Rows from files on their way into an index."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from simcse_kit.model import SimCSE
 from simcse_kit.search import IndexRow
 from simcse_kit.types import Id
 
-READ = 1 << 12  # rows that are encoded at once, and between two steps of the bar
-COMMITTED = 1 << 18  # rows in one commit: what is in memory
+READ = 1 << 12  # rows per call of the encoder, and per step of the bar
+COMMITTED = 1 << 18  # rows per commit: limits memory
 
 Files = str | Path | Sequence[str | Path]
 
 
 class IndexCounts(NamedTuple):
-    """What came in."""
+    """Counts of what was added or left out."""
 
     files: int
-    rows: int  # that were added, or put in the place of others
-    blank: int  # rows without text, which are left out
-    skipped: int  # rows that could not be used; only with skip_bad_rows
-    documents: int = 0  # that the rows are passages of; only with passages
+    rows: int  # rows added or replaced
+    blank: int  # rows without text, left out
+    skipped: int  # rows that cannot be used; only with skip_bad_rows
+    documents: int = 0  # documents of the passages; only with passages
     changed: int = 0  # sentences or documents that replaced others; only with on_conflict="update"
-    kept: int = 0  # that were there already and stayed as they were; only with on_conflict
+    kept: int = 0  # existing ones that stayed unchanged; only with on_conflict
 
 
 class FileReading(NamedTuple):
@@ -46,7 +46,7 @@ class FileReading(NamedTuple):
     show_progress_bar: bool
 
     def of_the_rows(self) -> list[Any]:
-        """What decides which rows there are."""
+        """What determines the rows."""
         source = self.source
         return [
             source.columns,
@@ -59,7 +59,7 @@ class FileReading(NamedTuple):
 
 
 class RowBatch(NamedTuple):
-    """What `SentenceIndex.add` takes."""
+    """Arguments of `SentenceIndex.add`."""
 
     texts: list[str]
     ids: list[Id] | None
@@ -67,7 +67,7 @@ class RowBatch(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A text with an id, as rows: one, or one for each of its passages."""
+    """A text with an id, as rows: a single row, or one per passage."""
 
     id: Id
     rows: list[IndexRow]
@@ -76,20 +76,20 @@ class Document(NamedTuple):
 class RowPart(NamedTuple):
     """Rows that are read together."""
 
-    read: int  # rows, those without a text too
-    rows: RowBatch  # those with a text; of an index of passages whole documents
+    read: int  # number of rows, including those without text
+    rows: RowBatch  # rows with text; whole documents in an index of passages
 
 
 class FileRows:
-    """The rows of files, some at once; they may be read several times."""
+    """Rows of files, in batches; may be read several times."""
 
     def __init__(self, files: Files, how: FileReading, fields: Mapping[str, str] | None) -> None:
-        """``fields``: types of the metadata of the index."""
+        """``fields``: types of the index's metadata fields."""
         self._how = how
         self._named = [files] if isinstance(files, str | Path) else list(files)
         self.shows_bars = how.show_progress_bar
-        self.blank = 0  # rows without a text, of the last reading
-        self._came = 0  # rows with one
+        self.blank = 0  # rows without text in the last reading
+        self._came = 0  # rows with text
         self._source = Source(
             files_of(self._named, Counter()),
             how.source.columns,
@@ -104,12 +104,12 @@ class FileRows:
                 self._source = self._source.with_kinds(fields or {}, progress.update)
 
     def bar(self, what: str) -> Any:
-        """A bar over one reading."""
+        """A bar over one reading of the rows."""
 
         return tqdm(total=self._total, desc=what, unit="row", disable=not self._how.show_progress_bar)
 
     def parts(self) -> Iterator[RowPart]:
-        """One reading of all rows."""
+        """Read all rows once."""
         how = self._how.source
         self._source, self.blank, self._came = replace(self._source), 0, 0
         for shard in self._source.shards(READ):
@@ -127,22 +127,22 @@ class FileRows:
 
     @property
     def skipped(self) -> int:
-        """Bad rows of the last reading."""
+        """Bad rows in the last reading."""
         return len(self._source.skipped)
 
     def check_any(self) -> None:
-        """A `DataError` where no row of the last reading has a text."""
+        """Raise a `DataError` if no row of the last reading has a text."""
         if not self._came:
             raise DataError(f"{', '.join(map(str, self._named))}: no row is left ({self.skipped} skipped)")
 
     def counts(self, rows: int, documents: int) -> IndexCounts:
-        """What came in, by the last reading; none is an error as of `check_any`."""
+        """Counts of the last reading; raises an error if no row is left, as in `check_any`."""
         self.check_any()
         return IndexCounts(len(self._source.files), rows, self.blank, self.skipped, documents)
 
 
 def documents_of(rows: RowBatch, model: SimCSE, source: RowSource) -> list[Document]:
-    """Each text with the rows that it becomes: itself, or its passages."""
+    """Each text with its rows: one row, or its passages."""
     assert rows.ids is not None
     metadata = rows.metadata or [None] * len(rows.texts)
     if not source.passages:
@@ -168,6 +168,6 @@ def documents_of(rows: RowBatch, model: SimCSE, source: RowSource) -> list[Docum
 
 
 def passages_of(documents: RowBatch, model: SimCSE, source: RowSource) -> RowBatch:
-    """A row for each passage of documents."""
+    """One row per passage of the documents."""
     rows = [row for document in documents_of(documents, model, source) for row in document.rows]
     return RowBatch([row.text for row in rows], [row.id for row in rows], [row.metadata for row in rows])

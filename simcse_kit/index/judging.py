@@ -1,4 +1,4 @@
-"""`judge`: two models or indexes on one's own texts, compared blind by the person who knows what is relevant."""
+"""`judge`: compares two models or indexes blind on your own texts, by your own relevance judgements."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from simcse_kit.search.address import index_address, masked
 from simcse_kit.search.store import MANIFEST
 
 JudgeKey = int | Literal["next", "skip", "undo", "quit"]
-"""What a person says to a question: the place of a hit, to mark it or take its mark away; or one of the words."""
+"""A person's answer to a question: the number of a hit, to toggle its mark, or one of the words."""
 
-LONG = 40  # words; texts of which half are longer are documents, and no queries
+LONG = 40  # words; if half of the texts are longer, they are documents and not used as queries
 _WORDS = get_args(get_args(JudgeKey)[1])
 
 
@@ -42,10 +42,10 @@ def judge(
     show_progress_bar: bool = False,
     **options: Any,
 ) -> Verdict:
-    """Compare two systems by what you say is relevant, and keep it for evaluation and training.
+    """Compare two systems by your own relevance judgements, and store these for evaluation and training.
 
-    Each question shows the hits of both systems in one shuffled list. What is said is saved before the next question,
-    so that a stop or a kill loses nothing; the same call goes on. The folder is also data for the suite ``retrieval``
+    Each question shows the hits of both systems in one shuffled list. Every answer is saved before the next question,
+    so that a stop or a kill loses nothing; the same call continues. The folder is also data for the suite ``retrieval``
     and, as pairs of query and text with score 1 or 0, for ``eval_data`` of training.
 
     Args:
@@ -87,21 +87,21 @@ def judge(
 class Side(NamedTuple):
     """One of the two systems."""
 
-    name: str  # for the user
+    name: str  # name shown to the user
     model: SimCSE
-    kind: str  # of its search
-    texts: int  # that it can find
+    kind: str  # settings of its search
+    texts: int  # number of texts that it can find
     search: Search
 
 
 def take(judging: Judging, step: JudgeKey) -> None:
-    """Do what was said to the open question."""
+    """Apply an answer to the open question."""
     if isinstance(step, int):
         judging.mark(step)
     elif step in ("next", "skip", "undo"):
         {"next": judging.close, "skip": judging.skip, "undo": judging.undo}[step]()
     else:
-        raise DataError(f"ask must return the place of a hit or one of {', '.join(_WORDS)}; got {step!r}")
+        raise DataError(f"ask must return the number of a hit or one of {', '.join(_WORDS)}; got {step!r}")
 
 
 @contextmanager
@@ -114,18 +114,18 @@ def judging(
     hits: int = 5,
     seed: int = 0,
 ) -> Iterator[Judging]:
-    """The judging of two systems, for as long as this process keeps their folder; the rest is as in `judge`."""
+    """Context with the judging of two systems, which locks their folder for this process; otherwise as in `judge`."""
     if hits < 1:
         raise DataError(f"hits must be at least 1; got {hits}")
     systems = [System(side.name, f"{side.model.fingerprint()[:32]} {side.kind}") for side in sides]
     if systems[0].identity == systems[1].identity:
         raise DataError(
-            f"{sides[0].name} and {sides[1].name} are equal: the same model, searched the same way. No difference is "
-            "possible; name two different ones"
+            f"{sides[0].name} and {sides[1].name} are equal: same model, same search. No difference is "
+            "possible; name two different systems"
         )
     for side in sides:
         if side.texts < len(corpus):
-            say_once(f"{side.name} holds {side.texts:,} of the {len(corpus):,} texts; it cannot find the others")
+            say_once(f"{side.name} holds {side.texts:,} of the {len(corpus):,} texts and cannot find the others")
     about = JudgedSystems(
         systems=(systems[0], systems[1]), hits=hits, texts=len(corpus), digest=digest_of(corpus), seed=seed
     )
@@ -136,7 +136,7 @@ def judging(
 
 
 def corpus_of(texts: Iterable[str]) -> dict[str, str]:
-    """The different texts by `simcse_kit.evaluation.judgements.text_id`.
+    """The distinct texts by `simcse_kit.evaluation.judgements.text_id`.
 
     Raises:
         DataError: fewer than two.
@@ -150,19 +150,19 @@ def corpus_of(texts: Iterable[str]) -> dict[str, str]:
 
 
 def are_documents(texts: Sequence[str]) -> bool:
-    """Whether half of the texts have more than `LONG` words: nobody asks in that form, so queries are typed."""
+    """Whether half of the texts have more than `LONG` words, too long for queries: then the user types queries."""
     return median(len(text.split()) for text in texts) > LONG
 
 
 def index_side(name: str, index: SentenceIndex, search: Search | None = None) -> Side:
-    """An index as it is, or searched in another way than by `SentenceIndex.search`."""
+    """An index, with its default search or another one."""
     structure = index.info().structure
     kind = "flat" if structure is None else structure.kind
     return Side(name, index.model, kind, len(index), search or partial(_found, index))
 
 
 def _model_side(name: str, model: SimCSE, corpus: dict[str, str], build: Callable[..., SentenceIndex]) -> Side:
-    """A model, whose texts are encoded when it is searched first: what is wrong with the folder is told before."""
+    """A model whose texts are encoded at its first search, so that errors of the folder come first."""
     built: list[SentenceIndex] = []
 
     def search(query: str, k: int) -> list[str]:
@@ -187,7 +187,7 @@ def _opened(system: SentenceIndex | SimCSE | str | Path, options: dict[str, Any]
 
 
 def _names(given: Sequence[object], opened: Sequence[SentenceIndex | SimCSE]) -> tuple[str, str]:
-    """What the two are called: as the user named them, the last part alone where that distinguishes them."""
+    """Names of the two systems as the user gave them; only the last part, if that distinguishes them."""
     whole = [
         masked(system) if isinstance(system, str | Path) else (one.name if isinstance(one, SimCSE) else one.model.name)
         for system, one in zip(given, opened, strict=True)
@@ -198,7 +198,7 @@ def _names(given: Sequence[object], opened: Sequence[SentenceIndex | SimCSE]) ->
 
 
 def _asked(queries: str | Path | Iterable[str] | None, texts: list[str], seed: int) -> Iterator[str]:
-    """Texts of queries in the order in which they are asked."""
+    """Texts of queries in the order of asking."""
     if queries is None:
         queries = texts
     elif isinstance(queries, str | Path):
@@ -206,6 +206,6 @@ def _asked(queries: str | Path | Iterable[str] | None, texts: list[str], seed: i
     if not isinstance(queries, Sequence):
         return iter(queries)
     if not queries:
-        raise DataError("there is no query")
+        raise DataError("there are no queries")
     order = np.random.default_rng(seed).permutation(len(queries))
     return (queries[number] for number in order)

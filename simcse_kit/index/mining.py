@@ -1,4 +1,4 @@
-"""`mine_pairs` and `cluster`: what an indexed corpus says twice, and what it is about."""
+"""`mine_pairs` and `cluster`: duplicates and topics of an indexed corpus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simcse_kit.search import BaseCollection, Clusters, Mined, cluster_rows, min
 from simcse_kit.search.address import Address
 
 if TYPE_CHECKING:
-    from simcse_kit.index.sentence_index import SentenceIndex  # its model would be imported
+    from simcse_kit.index.sentence_index import SentenceIndex  # importing it would import its model
 
 
 def mine_pairs(
@@ -20,7 +20,7 @@ def mine_pairs(
     show_progress_bar: bool = False,
     trust_remote_code: bool = False,
 ) -> Mined:
-    """Find the pairs of sentences of an index that mean nearly the same: duplicates and paraphrases.
+    """Find pairs of sentences of an index with nearly the same meaning: duplicates and paraphrases.
 
     Args:
         index: an open index, or its address; a model is not loaded.

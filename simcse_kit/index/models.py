@@ -1,4 +1,4 @@
-"""The model of an index: what the index keeps about it, and loading it again."""
+"""The model of an index: what the index records about it, and loading it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simcse_kit.model import SimCSE
 
 
 def about_model(model: SimCSE) -> dict[str, Any]:
-    """What an index keeps about its model: enough to load it again, and to know another."""
+    """Record of an index's model: enough to load it again, and to detect another one."""
     folder = Path(model.name)
     return {
         "name": str(folder.absolute()) if folder.is_dir() else model.name,
@@ -23,7 +23,7 @@ def about_model(model: SimCSE) -> dict[str, Any]:
 
 
 def fingerprint_of(model: SimCSE, made_with: dict[str, Any]) -> str:
-    """A model's fingerprint, which is its index's.
+    """A model's fingerprint, which must be that of its index.
 
     Raises:
         SearchIndexError: it has been trained on, or its length or prompts were set, since it made the index.
@@ -31,16 +31,17 @@ def fingerprint_of(model: SimCSE, made_with: dict[str, Any]) -> str:
     fingerprint = model.fingerprint()
     if fingerprint != made_with["fingerprint"]:
         raise SearchIndexError(
-            f"the model {model.name} has changed (weights, length or prompts) since this index was made with it; build "
-            "the index again"
+            f"the model {model.name} has changed (weights, length or prompts) since this index was built with "
+            "it; build the index again"
         )
     return fingerprint
 
 
 def model_on_disk(made_with: dict[str, Any], index: str, models: Sequence[SimCSE]) -> SimCSE:
-    """The one of ``models`` that `about_model` described, else that one from the disk, run as the first of them is.
+    """The one of ``models`` that `about_model` describes; else load that one from the disk, with the first one's
+    settings.
 
-    Nothing is downloaded, and no code that comes with it is run; errors as of `model_of`.
+    Downloads nothing, and runs no code of the model; errors as in `model_of`.
     """
     for model in models:
         if model.fingerprint() == made_with.get("fingerprint"):
@@ -58,9 +59,9 @@ def model_of(
     trust_remote_code: bool = False,
     **how: Any,
 ) -> SimCSE:
-    """The model of what `about_model` kept: ``model``, else the one that is named there, loaded as ``how`` says.
+    """The model recorded by `about_model`: ``model``, else the one that it names, loaded as in ``how``.
 
-    ``index`` is the index's place, for errors.
+    ``index``: address of the index, for errors.
 
     Raises:
         SearchIndexError: it cannot be loaded, or is not the index's.
@@ -76,13 +77,13 @@ def model_of(
                 **how,
             )
         except ModelError as error:
-            hint = "; where it has moved, name it (--model)" if model is None else ""
-            raise SearchIndexError(f"{index}: its model {name} cannot be loaded: {error}{hint}") from error
+            hint = "; if it has moved, name its new path (--model)" if model is None else ""
+            raise SearchIndexError(f"{index}: cannot load its model {name}: {error}{hint}") from error
     if model.fingerprint() != made_with["fingerprint"]:
         raise SearchIndexError(
-            f"{index} was made with another model: {made_with['name']} (pooling {made_with['pooling']}, at most "
-            f"{made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got {model.name} "
-            f"(pooling {model.pooling}, {model.max_seq_length} tokens, {model.fingerprint()[:12]}). "
-            "Use that model, or build the index again with this one"
+            f"{index} was built with another model: {made_with['name']} (pooling {made_with['pooling']}, at "
+            f"most {made_with['max_seq_length']} tokens, fingerprint {made_with['fingerprint'][:12]}); got "
+            f"{model.name} (pooling {model.pooling}, {model.max_seq_length} tokens, "
+            f"{model.fingerprint()[:12]}). Use that model, or build the index again with this one"
         )
     return model

@@ -1,4 +1,4 @@
-"""Long documents as overlapping passages that the model reads whole."""
+"""Splits long documents into overlapping passages that fit the model."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from weakref import WeakKeyDictionary
 from simcse_kit.data.prepare.splitting import split
 from simcse_kit.model import SimCSE
 
-OVERLAP = 0.2  # share of a passage that the next one repeats, at most
-_LONGEST = 10_000  # passages of one model without a limit are of so many tokens
+OVERLAP = 0.2  # largest share of a passage that the next one repeats
+_LONGEST = 10_000  # tokens per passage for a model without a limit
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
 
 def cut_passages(texts: Sequence[str], model: SimCSE, *, language: str = "en") -> list[list[str]]:
-    """The passages of each text, in their order: whole sentences, no more tokens than the model's ``max_seq_length``.
+    """The passages of each text, in order: whole sentences, at most ``max_seq_length`` tokens of the model.
 
-    A passage begins with the last sentences of the one before, as far as these are no more than a fifth of it. A
-    sentence that is too long by itself is cut between words.
+    A passage starts with the last sentences of the previous one, up to a fifth of it. A sentence that is too long on
+    its own is split between words.
     """
 
     counter = _counter_of(model)
 
     def lengths(parts: Sequence[str]) -> list[int]:
-        """Tokens without the special ones."""
-        if not parts:  # a tokenizer takes one text at least
+        """Tokens without the special tokens."""
+        if not parts:  # tokenizers need at least one text
             return []
         ids = counter.tokenizer([" " + part for part in parts], add_special_tokens=False, verbose=False)["input_ids"]
         return [len(own) for own in ids]
@@ -41,15 +41,15 @@ def cut_passages(texts: Sequence[str], model: SimCSE, *, language: str = "en") -
 
 
 class _Counter(NamedTuple):
-    """What counts tokens for a model: a copy of its tokenizer, for another thread may encode with the model meanwhile.
+    """A token counter for a model: a copy of its tokenizer, because another thread may encode meanwhile.
 
-    A tokenizer keeps whether it cuts texts, and each call of the model sets that.
+    A tokenizer stores whether it cuts texts, and each call of the model changes that.
     """
 
     original: Any
     prompt: str
     tokenizer: Any
-    around: int  # tokens of the prompt, and special ones
+    around: int  # tokens of the prompt, and special tokens
 
 
 _counters: WeakKeyDictionary[SimCSE, _Counter] = WeakKeyDictionary()
@@ -64,7 +64,7 @@ def _counter_of(model: SimCSE) -> _Counter:
 
 
 def _pieces(text: str, lengths: CountTokens, limit: int, language: str) -> Iterator[tuple[str, int]]:
-    """Sentences with their tokens; in place of one that is too long its words, and of such a word its halves."""
+    """Sentences with their token counts; a sentence that is too long becomes its words, and such a word its halves."""
     sentences = split(text, language)
     for sentence, count in zip(sentences, lengths(sentences), strict=True):
         if count <= limit:
@@ -99,6 +99,6 @@ def _packed(pieces: list[tuple[str, int]], limit: int) -> Iterator[str]:
         while again - 1 > first and repeated + pieces[again - 1][1] <= OVERLAP * limit:
             again -= 1
             repeated += pieces[again][1]
-        if repeated + pieces[end][1] > limit:  # the next piece would not fit behind them
+        if repeated + pieces[end][1] > limit:  # the next piece would not fit after them
             again = end
         first = again

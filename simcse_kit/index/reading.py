@@ -1,4 +1,4 @@
-"""What one asks an index: the reading half of `SentenceIndex`."""
+"""Read access to an index: the reading half of `SentenceIndex`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from simcse_kit.types import Vectors
 
 
 class IndexReader:
-    """A model and the rows that it encoded, to search in and to read."""
+    """A model with the rows that it encoded: search and read access."""
 
     def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
         self.model = model
@@ -30,34 +30,34 @@ class IndexReader:
         return f"{type(self).__name__}({len(self)} sentences, model={self.model.name!r})"
 
     def now(self) -> Self:
-        """This index at this instant, to read from: later changes are not in it. Of Milvus, the index itself."""
+        """This index at this instant, for reading: later changes are not visible. In Milvus, the index itself."""
         return type(self)(self.model, self._collection.now())
 
     @property
     def folder(self) -> Path | None:
-        """Where it was opened or saved last."""
+        """Address of the last open or save."""
         return self._collection.folder
 
     @property
     def id_type(self) -> type | None:
-        """What its ids are, int or str; None before the first."""
+        """Type of its ids, int or str; None while it is empty."""
         return self._collection.id_type
 
     def info(self) -> IndexInfo:
-        """How many sentences there are, how they are searched and with what recall, and what they take."""
+        """Number of sentences, search settings with recall, and size."""
         return self._collection.info()
 
     @property
     def fields(self) -> Mapping[str, str] | None:
-        """Type of each field of the metadata, such as integer or text; None: an index of an older version."""
+        """Type of each metadata field, such as integer or text; None: an index of an older version."""
         return self._collection.fields
 
     def verify(self) -> None:
-        """Read all of the last commit and compare it with its checksums; a difference is a `SearchIndexError`."""
+        """Read all of the last commit and compare it with its checksums; a difference raises a `SearchIndexError`."""
         self._collection.verify()
 
     def get(self, ids: Sequence[int | str]) -> list[IndexRow]:
-        """Id, text and metadata of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        """Id, text and metadata of the sentences with these ids. Raises a `SearchIndexError` for a missing id."""
         return self._collection.get(ids)
 
     @overload
@@ -94,8 +94,8 @@ class IndexReader:
     ) -> Any:
         """The ``k`` most similar sentences, best first, with a cosine of at least ``threshold``.
 
-        One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``; a `Hit` has ``id``, ``text``, ``score`` and
-        ``metadata``, and ``ranks`` where words were searched for.
+        One string gives ``list[Hit]``, Q strings ``list[list[Hit]]``. A `Hit` has ``id``, ``text``, ``score`` and
+        ``metadata``, and ``ranks`` if words were searched.
 
         Args:
             filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
@@ -124,17 +124,17 @@ class IndexReader:
         vectors: Vectors | None = None,
         fingerprint: str | None = None,
     ) -> list[list[Hit]]:
-        """As `search` by keyword for Q texts; with their ``vectors`` (Q, D), as in `search_vectors`, as by hybrid."""
+        """Like `search` by keyword for Q texts; with ``vectors`` (Q, D), see `search_vectors`, like hybrid search."""
         return self._collection.search_words(queries, k, filter, vectors=vectors, fingerprint=fingerprint)
 
     def check_mode(self, mode: str, threshold: float | None = None) -> None:
-        """A `SearchIndexError` for a mode of `search` that there is not, or that this index has no keywords for."""
+        """Raise a `SearchIndexError` for an unknown mode of `search`, or one that needs missing keywords."""
         check_mode(mode, threshold)
         if mode != "dense":
             self._collection.check_keywords()
 
     def check_filter(self, filter: Mapping[str, Any]) -> None:
-        """A `SearchIndexError` for a filter that cannot be read, or that compares a field that no sentence has."""
+        """Raise a `SearchIndexError` for a filter that is invalid, or that compares a field that no sentence has."""
         self._collection.condition_of(filter)
 
     def search_vectors(
@@ -146,29 +146,29 @@ class IndexReader:
         *,
         fingerprint: str | None = None,
     ) -> list[list[Hit]]:
-        """As `search`, by vectors (Q, D) of any length that the index's model, or another like it, gave.
+        """Like `search`, with vectors (Q, D) of any length, from the index's model or an equal one.
 
-        ``fingerprint``: of the model that gave them (`SimCSE.fingerprint`); None: not checked. Where the index is of
-        another model, this is an `IndexChangedError`.
+        ``fingerprint``: of the model that made them (`SimCSE.fingerprint`); None: not checked. Raises an
+        `IndexChangedError` if the index is from another model.
         """
         return self._collection.search(vectors, k, threshold, filter, fingerprint=fingerprint)
 
     def similar(
         self, id: int | str, k: int = 5, threshold: float | None = None, filter: Mapping[str, Any] | None = None
     ) -> list[Hit]:
-        """The ``k`` sentences most similar to the one with this id, without it; as `search`."""
+        """The ``k`` sentences most similar to the sentence with this id, without it; as in `search`."""
         return Hits(self._collection.similar(id, k, threshold, filter))
 
     def vectors_of(self, ids: Sequence[int | str]) -> Vectors:
-        """Unit vectors (n, D) of the sentences with these ids; one that is not there is a `SearchIndexError`."""
+        """Unit vectors (n, D) of the sentences with these ids. Raises a `SearchIndexError` for a missing id."""
         return self._collection.vectors_of(ids)
 
     def sample(self, count: int, seed: int = 0) -> tuple[list[IndexRow], Vectors]:
-        """At most ``count`` rows, drawn at random, with their unit vectors (n, D)."""
+        """At most ``count`` random rows, with their unit vectors (n, D)."""
         return self._collection.sample(count, seed)
 
     def texts(self) -> Iterator[str]:
-        """Every sentence, in the order in which they were added."""
+        """Every sentence, in the order of adding."""
         return (row.text for row, _ in self._collection.rows())
 
 
@@ -183,13 +183,13 @@ def search_texts(
     group_by: str | None = None,
     mode: SearchMode = "dense",
 ) -> list[Hits]:
-    """Hits for each of Q texts, as `SentenceIndex.search` describes; by keyword the model is not needed."""
+    """Hits for each of Q texts, as in `SentenceIndex.search`; keyword search needs no model."""
     now = collection.now()
     if mode != "dense":
         check_mode(mode, threshold)
-        now.check_keywords()  # before anything is encoded
+        now.check_keywords()  # before encoding
     if group_by is not None:
-        now.check_field(group_by, "group_by names")
+        now.check_field(group_by, "group_by is")
     vectors = made_with = None
     if mode != "keyword":
         assert model is not None

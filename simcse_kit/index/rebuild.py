@@ -1,4 +1,4 @@
-"""An index with another model: its rows are encoded beside it, and take their place in one commit."""
+"""Rebuilds an index with another model: rows are encoded beside it, then replaced in one commit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from simcse_kit.search.collection import Collection
 from simcse_kit.search.exchanging import exchange_rows
 from simcse_kit.search.making import making_shown
 
-_ROUNDS = 3  # in which commits of others are followed before they have to wait
+_ROUNDS = 3  # rounds of following other writers' commits before these must wait
 
 
 def rebuild_index(
@@ -36,11 +36,12 @@ def rebuild_index(
     show_progress_bar: bool = False,
     trust_remote_code: bool = False,
 ) -> SentenceIndex:
-    """Encode all rows of an index again with another model; the result becomes one commit of the same folder.
+    """Encode all rows of an index again with another model; the result is one commit of the same folder.
 
-    It is made beside, and until the end the index is as before: it is searched, and may be changed. What others commit
-    meanwhile is encoded too. At the end they wait for a moment and get an `IndexChangedError`: the index is of another
-    model then. A server that runs follows by itself. After a failure or a kill the index is as before.
+    The new rows are built beside the index, which can be searched and changed until the end. Commits of other writers
+    meanwhile are encoded too. At the end these writers wait for a moment and get an `IndexChangedError`, because the
+    index then belongs to another model. A running server follows automatically. After a failure or a kill the index is
+    unchanged.
 
     Args:
         index: a folder.
@@ -61,7 +62,7 @@ def rebuild_index(
         old = Collection.open(target, trust_remote_code=trust_remote_code)
         encoder = model if isinstance(model, SimCSE) else SimCSE(model, trust_remote_code=trust_remote_code)
         if about_model(encoder)["fingerprint"] == old.model.get("fingerprint"):
-            raise SearchIndexError(f"{target} is of the model {encoder.name} already")
+            raise SearchIndexError(f"{target} already uses the model {encoder.name}")
         with aside(Path(os.path.realpath(target))) as staging, making_shown(show_progress_bar):
             made = SentenceIndex.build(
                 encoder,
@@ -92,12 +93,12 @@ def rebuild_index(
 
 
 def check_rebuild(index: str | Path | Address) -> Path:
-    """The folder of an index that `rebuild_index` takes: to ask before a model is loaded."""
+    """The folder of an index that `rebuild_index` accepts; checks it before a model is loaded."""
     address = index_address(index)
     if address.uri is not None:
         raise SearchIndexError(
-            f"{address} is in Milvus, where all rows cannot change at one instant: build another collection with the "
-            "new model, and search that one from then on"
+            f"{address} is in Milvus, where all rows cannot change at one instant: build another collection "
+            "with the new model, and search that one instead"
         )
     return Path(address.path).absolute()
 
@@ -105,7 +106,7 @@ def check_rebuild(index: str | Path | Address) -> Path:
 def _copy(
     old: BaseCollection, made: BaseCollection, encoder: SimCSE, batch_size: int | None, show_progress_bar: bool
 ) -> None:
-    """Make a collection of another model equal to one as it is now."""
+    """Apply the current state of an index to a collection of another model."""
     now = old.now()
 
     def parts() -> Iterator[RowPart]:
@@ -127,6 +128,6 @@ def _say_tuning(old: Collection, queries: Sequence[str] | None) -> None:
     structure = old.info().structure
     if queries is None and structure is not None and structure.given:
         say_once(
-            f"{old.folder} was tuned by queries of yours, and is tuned by its own rows now; to use yours again: "
-            "simcse-kit index compact --queries FILE"
+            f"{old.folder} was tuned with your queries and is now tuned with its own rows; to use your queries "
+            "again: simcse-kit index compact --queries FILE"
         )

@@ -1,4 +1,4 @@
-"""Hits of a search in the order of a cross-encoder, which reads the query and each text together."""
+"""Reranks hits with a cross-encoder, which reads the query and each text together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.rows import Hit
 
-CANDIDATES = 50  # hits of a search that are reranked, at least
+CANDIDATES = 50  # fewest hits of a search to rerank
 
 
 class Scorer(Protocol):
@@ -20,19 +20,19 @@ class Scorer(Protocol):
 
 
 class Reranked(NamedTuple):
-    """Hits in a new order, and what it cost."""
+    """Reranked hits, and the cost."""
 
-    hits: list[Hit]  # best first; their score is the cross-encoder's
-    search_scores: list[float]  # that the hits had in the search
-    pairs: int  # that the cross-encoder read
+    hits: list[Hit]  # best first; with the cross-encoder's scores
+    search_scores: list[float]  # scores of these hits in the search
+    pairs: int  # pairs that the cross-encoder read
     seconds: float
 
 
 def rerank(encoder: Scorer, query: str, hits: Sequence[Hit], k: int | None = None) -> Reranked:
-    """The ``k`` best of the hits of a search (None: all), by the scores that a cross-encoder gives query and text.
+    """The ``k`` best of a search's hits (None: all), by a cross-encoder's scores of query and text.
 
-    Search for more hits than are wanted, 50 for instance: what the search does not find cannot be reranked. Of equal
-    scores, the order of the search stays.
+    Search for more hits than you need, such as 50: what the search misses cannot be reranked. Equal scores keep the
+    search's order.
 
     Args:
         encoder: a `CrossEncoder`, or an object whose ``predict`` scores pairs of texts.
@@ -57,11 +57,11 @@ def rerank(encoder: Scorer, query: str, hits: Sequence[Hit], k: int | None = Non
 
 
 def candidates_for(k: int, candidates: int | None) -> int:
-    """How many hits of a search to rerank for ``k``: as asked for, else 50 or ``k``, whichever is more.
+    """How many hits of a search to rerank for ``k``: the given number, else 50 or ``k``, whichever is larger.
 
     Raises:
         SearchIndexError: fewer than ``k``.
     """
     if candidates is not None and candidates < k:
-        raise SearchIndexError(f"candidates must be at least the {k} hits that are wanted of them; got {candidates}")
+        raise SearchIndexError(f"candidates must be at least the {k} requested hits; got {candidates}")
     return max(CANDIDATES, k) if candidates is None else candidates

@@ -1,4 +1,4 @@
-"""How files become the rows of an index, which remembers it: an add or update need not say it again."""
+"""How files become the rows of an index. The index records this, so that add and update need not repeat it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from simcse_kit.errors import MissingColumnError, SearchIndexError
 from simcse_kit.search import BaseCollection
 
-_OF_PASSAGES = {"document", "passage", "passages"}  # fields of the metadata of passages
+_OF_PASSAGES = {"document", "passage", "passages"}  # metadata fields of passages
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowSource:
-    """Columns of the text, the id and the metadata, and whether texts are cut; as `build_index` takes them."""
+    """Columns of text, id and metadata, and whether texts are split; as in `build_index`."""
 
     columns: tuple[str, ...] | None = None  # None: found by `read_sentences`
     id_column: str | None = None  # None: rows are numbered
@@ -25,7 +25,7 @@ class RowSource:
 
     @classmethod
     def of(cls, collection: BaseCollection) -> RowSource:
-        """What an index remembers; of an older version, what its fields show."""
+        """The record of an index; for an older version, inferred from its fields."""
         kept = collection.source
         if kept is None:
             return cls(passages=(collection.fields or {}).keys() >= _OF_PASSAGES)
@@ -33,12 +33,10 @@ class RowSource:
             columns = None if kept["columns"] is None else tuple(kept["columns"])
             return cls(**{**kept, "columns": columns, "metadata_columns": tuple(kept["metadata_columns"])})
         except (KeyError, TypeError) as error:
-            raise SearchIndexError(
-                f"{collection.folder}: what is kept about the columns cannot be read: {error!r}"
-            ) from error
+            raise SearchIndexError(f"{collection.folder}: cannot read its record of columns: {error!r}") from error
 
     def kept(self) -> dict[str, Any]:
-        """As an index keeps it."""
+        """The form stored in an index."""
         columns = None if self.columns is None else list(self.columns)
         return asdict(self) | {"columns": columns, "metadata_columns": list(self.metadata_columns)}
 
@@ -51,7 +49,7 @@ def settled_source(
     passages: bool | None,
     language: str | None,
 ) -> RowSource:
-    """What is given, and for each that is None what the index remembers.
+    """The given values; for each that is None, the value recorded in the index.
 
     Raises:
         SearchIndexError: ids of another column, or passages beside whole texts.
@@ -59,16 +57,16 @@ def settled_source(
     known = RowSource.of(collection)
     if len(collection) and collection.source is not None:
         if id_column not in (None, known.id_column):
-            what = "numbers its rows" if known.id_column is None else f"has the ids of the column {known.id_column}"
+            what = "has numbered rows" if known.id_column is None else f"has ids from the column {known.id_column}"
             raise SearchIndexError(
-                f"this index {what}, and ids of the column {id_column} would be mixed with them; leave --id-column "
-                "out, or build a new index"
+                f"this index {what}; ids from the column {id_column} would be mixed with them; use no "
+                "--id-column, or build a new index"
             )
         if passages not in (None, known.passages):
             what, other = ("passages", "whole texts") if known.passages else ("whole texts", "passages")
             raise SearchIndexError(
-                f"this index holds {what}, and {other} would be mixed with them; leave --passages and --no-passages "
-                "out, or build a new index"
+                f"this index holds {what}; {other} would be mixed with them; use neither --passages nor "
+                "--no-passages, or build a new index"
             )
     return RowSource(
         columns=known.columns if columns is None else tuple(columns),
@@ -81,13 +79,13 @@ def settled_source(
 
 @contextmanager
 def columns_remembered(source: RowSource, metadata_columns: Sequence[str] | None) -> Iterator[None]:
-    """Add to an error about a column that the index remembers it, and how to do without."""
+    """Add to an error about a column that the index records it, and how to change that."""
     try:
         yield
     except MissingColumnError as error:
         if metadata_columns is not None or not source.metadata_columns:
             raise
         raise MissingColumnError(
-            f"{error}. The index remembers --metadata-columns {','.join(source.metadata_columns)}; name others, or "
-            '"" for none'
+            f"{error}. The index records --metadata-columns {','.join(source.metadata_columns)}; name others, "
+            'or "" for none'
         ) from error

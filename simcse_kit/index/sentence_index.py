@@ -1,4 +1,4 @@
-"""`SentenceIndex`: sentences in, similar sentences out, in a folder that knows its model."""
+"""`SentenceIndex`: a folder of sentences with their model; finds similar sentences."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ from simcse_kit.types import Vectors
 
 Result = TypeVar("Result")
 Metadata = Any
-"""Sequence of N JSON objects (Mapping, or None for a sentence without), a table with N rows, or None."""
+"""N JSON objects (Mapping, or None for a sentence without metadata), a table with N rows, or None."""
 
 
 def checked_list(sentences: Sequence[str]) -> list[str]:
-    """The strings as a list; one string is an error."""
+    """The strings as a list; a single string raises an error."""
     if isinstance(sentences, str):
-        raise TypeError("an index takes a list of sentences, not one string; for one sentence, give [sentence]")
+        raise TypeError("an index takes a list of sentences, not one string; use [sentence] for a single one")
     return checked_texts(sentences)
 
 
 class SentenceIndex(IndexReader):
     """Semantic search over sentences; make one with `build` or `open`.
 
-    `add`, `update` and `delete` change memory, `save` commits to the folder; a commit never harms the one before it.
-    RowBatch have ids, all integers or all strings, and, where one wants, metadata: a JSON object, to filter by.
+    `add`, `update` and `delete` change memory, `save` commits to the folder; a commit never harms the previous one.
+    Rows have ids, all integers or all strings, and optional metadata for filters: JSON objects.
     """
 
     def __init__(self, model: SimCSE, collection: BaseCollection) -> None:
         super().__init__(model, collection)
-        self._place: Address | None = None  # of the first save, where none is named then
+        self._place: Address | None = None  # address of the first save, unless it names another
 
     @classmethod
     def build(
@@ -137,12 +137,12 @@ class SentenceIndex(IndexReader):
         uri: str | None = None,
         token: str | None = None,
     ) -> SentenceIndex:
-        """Open the last commit of a folder; ``model`` None loads the one that the manifest names.
+        """Open the last commit of a folder; ``model=None`` loads the model that the manifest names.
 
-        ``folder`` may be the address of a collection of Milvus, see `build`. ``store``, ``uri`` and ``token`` are the
-        old way, with the collection's name as ``folder``.
-        ``device``, ``backend``, ``dtype`` and ``local_files_only`` are those of `SimCSE`, for a model that is loaded.
-        ``trust_remote_code``: run code that the model brings, or that the index names as its kind, module:attribute.
+        ``folder`` may be the address of a collection of Milvus, see `build`. ``store``, ``uri`` and ``token`` are
+        deprecated, with the collection's name as ``folder``. ``device``, ``backend``, ``dtype`` and
+        ``local_files_only`` are those of `SimCSE`, for a model that is loaded here. ``trust_remote_code``: run code of
+        the model, or of a kind that the index names as module:attribute.
 
         Raises:
             SearchIndexError: no index there, a damaged file, a newer format, or a model that is not the index's.
@@ -169,7 +169,7 @@ class SentenceIndex(IndexReader):
         batch_size: int | None = None,
         show_progress_bar: bool = False,
     ) -> None:
-        """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`, going on where None.
+        """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`; None: the next integers.
 
         Raises:
             SearchIndexError: an id that is taken or of another type, or a model that has changed since.
@@ -187,7 +187,7 @@ class SentenceIndex(IndexReader):
         batch_size: int | None = None,
         show_progress_bar: bool = False,
     ) -> None:
-        """Put sentences and metadata in the place of those with these ids, in memory; `save` commits.
+        """Replace the sentences and metadata of these ids, in memory; `save` commits.
 
         Raises:
             SearchIndexError: an id that is not there, or a model that has changed since.
@@ -203,10 +203,9 @@ class SentenceIndex(IndexReader):
         filter: Mapping[str, Any] | None = None,
         missing_ok: bool = False,
     ) -> int:
-        """Delete the sentences with these ids, or those that meet a filter, in memory; `save` commits.
+        """Delete the sentences with these ids, or those that match a filter, in memory; `save` commits.
 
-        Returns how many; an id that is not there is a `SearchIndexError`, and nothing is deleted then, unless that is
-        ``missing_ok``.
+        Returns their number. Raises a `SearchIndexError` for a missing id and deletes nothing, unless ``missing_ok``.
         """
         return self._collection.delete(ids, filter=filter, missing_ok=missing_ok)
 
@@ -221,11 +220,11 @@ class SentenceIndex(IndexReader):
         wait: bool = False,
         batch_size: int | None = None,
     ) -> SyncCounts:
-        """Make the index equal to sentences under their ids, and commit where it has a folder.
+        """Make the index equal to sentences by id, and commit if it has a folder.
 
-        Text and metadata are compared with what is stored: what is new is added, what has changed is replaced, and only
-        that is encoded. An index of passages takes whole documents, whose passages are replaced together. Without a
-        difference there is no commit. `sync_files` does the same with files.
+        Text and metadata are compared with the stored ones: new ones are added, changed ones replaced, and only these
+        are encoded. An index of passages takes whole documents, whose passages are replaced together. Without a
+        difference there is no commit. `sync_files` does the same for files.
 
         Args:
             sentences: N texts.
@@ -254,7 +253,7 @@ class SentenceIndex(IndexReader):
         return done
 
     def compare(self, sentences: Sequence[str], ids: Sequence[int | str], metadata: Metadata = None) -> Compared:
-        """What `sync` would add or replace; `put_vectors` takes it."""
+        """What `sync` would add or replace; input of `put_vectors`."""
         source = RowSource.of(self._collection)
         rows = given_rows(checked_list(sentences), ids, metadata)
         return compare_documents(self._collection.now(), documents_of(rows, self.model, source), source.passages)
@@ -262,22 +261,22 @@ class SentenceIndex(IndexReader):
     def put_vectors(
         self, documents: Sequence[Document], vectors: Vectors, *, fingerprint: str | None = None
     ) -> SyncCounts:
-        """Put documents of `compare` in the place of those with their ids, in memory; `save` commits.
+        """Add documents of `compare`, or replace those with the same ids, in memory; `save` commits.
 
-        ``vectors``: (n, D), of all rows of the documents, as `add_vectors` takes them.
+        ``vectors``: (n, D), of all rows of the documents, as in `add_vectors`.
         """
         passages = RowSource.of(self._collection).passages
         return put_documents(self._collection, documents, vectors, passages, fingerprint=fingerprint)
 
     def as_ids(self, texts: Sequence[str]) -> list[int | str]:
-        """Ids of `sync` that are written as text: integers where the index has such ids, else a `SearchIndexError`."""
+        """Parse ids given as text for `sync`: integers if the index has integer ids, else a `SearchIndexError`."""
         passages = RowSource.of(self._collection).passages
         return list(texts) if passages else self._collection.as_ids(texts)
 
     def delete_documents(self, ids: Sequence[int | str]) -> int:
-        """Delete documents, of an index of passages with all of their passages, in memory; returns how many there were.
+        """Delete documents with all their passages, in memory; returns how many existed.
 
-        An id that is not there is no error.
+        Missing ids raise no error.
         """
         return delete_documents(self._collection, ids, RowSource.of(self._collection).passages)
 
@@ -297,13 +296,13 @@ class SentenceIndex(IndexReader):
         structure: bool = True,
         show_progress_bar: bool = False,
     ) -> Path:
-        """Commit to ``folder`` (None: where it was opened or saved last), at one instant; returns the folder.
+        """Commit to ``folder`` (None: that of the last open or save), atomically; returns the folder.
 
-        ``folder`` may be an address as in `build`: of Milvus, the rows are copied there, and the index is that one from
-        now on. Of an index in Milvus it may be another collection's name; of Milvus, the name is returned.
+        ``folder`` may be an address as in `build`: for Milvus, the rows are copied there, and the index continues
+        there. For an index in Milvus it may be another collection's name; then the name is returned.
 
-        ``structure`` False leaves the making of a first structure (see ``kind`` of `build`) to a later commit;
-        ``show_progress_bar`` shows bars while one is made.
+        ``structure=False`` leaves building a first structure (see ``kind`` of `build`) to a later commit;
+        ``show_progress_bar`` shows bars during the build.
 
         Raises:
             SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
@@ -318,10 +317,10 @@ class SentenceIndex(IndexReader):
             return self._collection.save(path, structure=structure)
 
     def tune_by(self, queries: Sequence[str]) -> None:
-        """Let the structure that the next `save` or `compact` makes find the target recall for queries like these.
+        """Tune the structure of the next `save` or `compact` to the target recall with queries like these.
 
-        Some hundred real queries are best where they differ from the sentences: in length, in style. Otherwise it is
-        tuned by sentences of the index.
+        A few hundred real queries are best if they differ from the sentences in length or style. Without them,
+        sentences of the index are used.
 
         Raises:
             SearchIndexError: no query, or a model that has changed since.
@@ -329,13 +328,13 @@ class SentenceIndex(IndexReader):
         fingerprint_of(self.model, self._collection.model)
         texts = checked_texts(queries)
         if not texts:
-            raise SearchIndexError("to tune by queries takes at least one")
+            raise SearchIndexError("tuning by queries needs at least one query")
         self._collection.queries = normalized(np.array(self.model.encode_query(texts), dtype=np.float32))
 
     def compact(self, *, hybrid: bool | None = None, show_progress_bar: bool = False) -> Path:
-        """Commit without the deleted sentences, and make the structure again; it takes as long as building did.
+        """Commit without the deleted sentences, and build the structure again; takes as long as the first build.
 
-        ``hybrid``: with keywords from now on, or without; None: as it is. Nothing is encoded.
+        ``hybrid``: with or without keywords; None: no change. Encodes nothing.
         """
         with making_shown(show_progress_bar):
             return self._collection.compact(hybrid=hybrid)
@@ -349,16 +348,16 @@ class SentenceIndex(IndexReader):
         *,
         fingerprint: str | None = None,
     ) -> list[int | str]:
-        """As `add`, with vectors (N, D) that the index's model gave; returns the ids.
+        """Like `add`, with vectors (N, D) from the index's model; returns the ids.
 
-        ``fingerprint``: as in `search_vectors`.
+        ``fingerprint`` as in `search_vectors`.
         """
         return self._collection.add(sentences, vectors, ids, metadata, fingerprint=fingerprint)
 
     def refresh(self, *, discard: bool = False) -> bool:
-        """Read the last commit where somebody else has made one since; whether it has.
+        """Read the last commit if another process has made one; returns whether it has.
 
-        Unsaved changes prevent it, unless they are to be thrown away (``discard``).
+        Raises an error if there are unsaved changes, unless ``discard`` drops them.
 
         Raises:
             IndexChangedError: the index in that place is of another model now, or gone. This one stays as it was, and
@@ -367,10 +366,10 @@ class SentenceIndex(IndexReader):
         return self._collection.refresh(discard=discard)
 
     def reopened(self, models: Sequence[SimCSE] = ()) -> SentenceIndex:
-        """The index that is in its place now, with its model, which may be another one by now.
+        """The index now at its address, with its model; both may have changed.
 
-        The model is this one's, one of ``models``, or is loaded from the disk as this one's was: nothing is downloaded,
-        and no code that an index or a model brings is run.
+        The model is this one's or one of ``models``, or it is loaded from the disk with this one's settings: nothing is
+        downloaded, and no code of an index or a model is run.
 
         Raises:
             SearchIndexError: no index there, or a model that cannot be loaded in this way.
@@ -379,11 +378,11 @@ class SentenceIndex(IndexReader):
         return SentenceIndex(model_on_disk(collection.model, str(collection.folder), [self.model, *models]), collection)
 
     def commit(self, change: Callable[[SentenceIndex], Result]) -> Result:
-        """Make a change and save it: both, or neither where anything fails; returns what ``change`` returns.
+        """Make a change and save it: both, or neither if anything fails; returns the result of ``change``.
 
-        ``change`` gets the index as the last commit has it, to add to, update and delete from. It is called again where
-        somebody else commits in between. Until the end, searches of this index are without the change. For one sentence
-        more: ``index.commit(lambda now: now.add([sentence]))``.
+        ``change`` gets the index with the state of the last commit, to add to, update and delete from. It is called
+        again if another process commits meanwhile. Until the end, searches of this index do not see the change. To add
+        one sentence: ``index.commit(lambda now: now.add([sentence]))``.
 
         Raises:
             IndexChangedError: the index is of another model by now, or others commit all the time.

@@ -1,4 +1,4 @@
-"""An index made equal to texts under their ids: compared by content, only what differs is encoded and committed."""
+"""Makes an index equal to texts by id: compares content, and encodes and commits only differences."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from simcse_kit.search.changing import commit_change
 from simcse_kit.search.checks import as_json, checked_ids
 from simcse_kit.types import Id, Vectors
 
-MAX_DELETE = 0.2  # share of the rows that may be missing: more is rather a broken file
+MAX_DELETE = 0.2  # largest share of missing rows; more indicates a broken file
 OnConflict = Literal["error", "skip", "update"]
 
 
 class SyncCounts(NamedTuple):
-    """What a synchronisation did to sentences, or to documents where the index holds their passages."""
+    """Result of a synchronisation, in sentences, or in documents if the index holds passages."""
 
     added: int = 0
     changed: int = 0
     deleted: int = 0
     unchanged: int = 0
     encoded: int = 0  # rows
-    blank: int = 0  # rows of files without text, which are left out
-    skipped: int = 0  # rows of files that could not be used; only with skip_bad_rows
+    blank: int = 0  # rows of files without text, left out
+    skipped: int = 0  # rows of files that cannot be used; only with skip_bad_rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncSettings:
-    """What happens to what is there, and to what does not come any more."""
+    """What to do with existing rows, and with rows that are missing in the files."""
 
     source: RowSource
     on_conflict: OnConflict = "update"
@@ -54,13 +54,13 @@ class SyncSettings:
 
     def __post_init__(self) -> None:
         if self.on_conflict not in ("error", "skip", "update"):
-            raise SearchIndexError(f"on_conflict is error, skip or update; got {self.on_conflict!r}")
+            raise SearchIndexError(f"on_conflict must be error, skip or update; got {self.on_conflict!r}")
         if not 0 <= self.max_delete <= 1:
-            raise SearchIndexError(f"max_delete is a share of the rows, from 0 to 1; got {self.max_delete}")
+            raise SearchIndexError(f"max_delete must be a share of the rows, from 0 to 1; got {self.max_delete}")
 
 
 class Compared(NamedTuple):
-    """Documents beside what an index holds under their ids."""
+    """Documents compared with what an index holds under their ids."""
 
     new: list[Document]
     changed: list[Document]
@@ -74,7 +74,7 @@ def sync_parts(
     how: SyncSettings,
     bar: Callable[[str], Any] = lambda what: nullcontext(_NoBar()),
 ) -> SyncCounts:
-    """Put documents, which are read by parts, into an index, and commit; `SentenceIndex.sync` says more.
+    """Put documents, which are read in parts, into an index, and commit; see `SentenceIndex.sync`.
 
     ``parts`` may be called twice. Without a difference there is no commit.
     """
@@ -97,7 +97,7 @@ def sync_parts(
                 first = next(id_ for id_ in rows.ids or [] if id_ not in new)
                 more = f" (and {taken - 1} others)" if taken > 1 else ""
                 raise SearchIndexError(
-                    f"id {first!r} is taken{more}; --on-conflict update replaces what is there, skip leaves it"
+                    f"id {first!r} already exists{more}; to replace rows use --on-conflict update, to keep them skip"
                 )
             texts = [row.text for document in wanted for row in document.rows]
             with listening(moving(progress, read, len(texts))) as heard:
@@ -113,14 +113,14 @@ def sync_parts(
 
 
 def save_structure(collection: BaseCollection, done: SyncCounts) -> None:
-    """Make the first structure of an index that has changed; where somebody commits meanwhile, a later save does."""
+    """Build the first structure of a changed index; if another process commits meanwhile, a later save does it."""
     if collection.folder is not None and (done.encoded or done.deleted):
         with suppress(IndexChangedError):
             collection.save()
 
 
 def parts_of(rows: RowBatch) -> Callable[[], Iterator[RowPart]]:
-    """Rows in memory, some at once."""
+    """Rows in memory, in batches."""
 
     def parts() -> Iterator[RowPart]:
         assert rows.ids is not None
@@ -134,7 +134,7 @@ def parts_of(rows: RowBatch) -> Callable[[], Iterator[RowPart]]:
 
 
 def given_rows(texts: list[str], ids: Sequence[Id], metadata: Sequence[Mapping[str, Any] | None] | None) -> RowBatch:
-    """Texts, ids and metadata of a caller, as an index gives them back.
+    """A caller's texts, ids and metadata, as an index returns them.
 
     Raises:
         SearchIndexError: other numbers of them, an id that is there twice or no id, metadata that is no JSON object.
@@ -147,7 +147,7 @@ def given_rows(texts: list[str], ids: Sequence[Id], metadata: Sequence[Mapping[s
 
 
 def compare_documents(now: BaseCollection, documents: Sequence[Document], passages: bool) -> Compared:
-    """Which documents are new in an index, and of which it holds other rows."""
+    """Which documents are new in an index, and which have other rows there."""
     numbers = _numbers(now, {document.id: len(document.rows) for document in documents}, passages)
     rows = now.fetch([number for own in numbers.values() for number in own])
     new: list[Document] = []
@@ -169,10 +169,10 @@ def put_documents(
     on_conflict: OnConflict = "update",
     fingerprint: str | None = None,
 ) -> SyncCounts:
-    """Put documents with the vectors (n, D) of their rows into an index, each in the place of its rows there."""
+    """Put documents with their rows' vectors (n, D) into an index, replacing their existing rows."""
     there = _numbers(writer, {document.id: len(document.rows) for document in documents}, passages)
     rows = [row for document in documents for row in document.rows]
-    if there and on_conflict == "skip":  # somebody else was first
+    if there and on_conflict == "skip":  # another process was first
         places = [document.id not in there for document in documents for _ in document.rows]
         rows, vectors = [row for row, new in zip(rows, places, strict=True) if new], vectors[np.array(places)]
     elif there and on_conflict == "update":
@@ -191,7 +191,7 @@ def put_documents(
 
 
 def delete_documents(writer: BaseCollection, ids: Sequence[Id], passages: bool) -> int:
-    """Delete documents with all of their passages; returns how many of them were there."""
+    """Delete documents with all their passages; returns how many existed."""
     there = _numbers(writer, dict.fromkeys(checked_ids(ids), 1), passages)
     gone = writer.fetch([number for own in there.values() for number in own])
     writer.delete([row.id for row in gone.values()])
@@ -200,13 +200,14 @@ def delete_documents(writer: BaseCollection, ids: Sequence[Id], passages: bool) 
 
 @contextmanager
 def one_update(place: str | Path | None, uri: str | None = None, *, wait: bool = False) -> Iterator[None]:
-    """Keep other updates of an index out; ``place`` None: it is in memory. ``uri``: of a Milvus, on this machine only.
+    """Lock an index against other updates; ``place=None``: it is in memory. ``uri``: of a Milvus, locked on this
+    machine only.
 
     Raises:
         SearchIndexError: another process updates it, unless that is waited for (``wait``).
     """
     if place is None or (uri is None and not Path(place).is_dir()):
-        yield  # where there is nothing, opening it is an error
+        yield  # opening a missing index raises an error
         return
     folder = Path(place)
     if uri is not None:
@@ -215,14 +216,14 @@ def one_update(place: str | Path | None, uri: str | None = None, *, wait: bool =
         folder = cache_folder() / "updates" / name
 
     def busy(who: str) -> SearchIndexError:
-        return SearchIndexError(f"{place} is being updated by {who}; try again when it has ended, or wait: --wait")
+        return SearchIndexError(f"{place} is being updated by {who}; try again later, or wait: --wait")
 
     with owned(folder, busy, wait=wait):
         yield
 
 
 class _Batch:
-    """Documents with their vectors that are committed together."""
+    """Documents with vectors that are committed together."""
 
     def __init__(self, collection: BaseCollection, how: SyncSettings, fingerprint: str) -> None:
         self._collection, self._how, self._fingerprint = collection, how, fingerprint
@@ -232,7 +233,7 @@ class _Batch:
         self.counts = SyncCounts()
 
     def add(self, documents: Sequence[Document], vectors: Vectors) -> None:
-        """Keep documents, and commit where there are many."""
+        """Collect documents; commits when there are many."""
         if documents:
             self._documents += documents
             self._vectors.append(vectors)
@@ -241,7 +242,7 @@ class _Batch:
             self.commit()
 
     def commit(self, missing: Sequence[Id] = ()) -> None:
-        """Commit them, and delete rows that are missing; nothing where there is neither."""
+        """Commit them, and delete missing rows; does nothing if there are none of both."""
         if not self._documents and not missing:
             return
         passages = self._how.source.passages
@@ -269,36 +270,36 @@ class _Batch:
 
 
 class _Seen:
-    """Ids that have come; many are kept on the disk."""
+    """Ids seen so far; many are stored on the disk."""
 
     def __init__(self) -> None:
         self._database = apsw.Connection("")  # a temporary file
         self._database.execute("CREATE TABLE seen (id PRIMARY KEY) WITHOUT ROWID").fetchall()
 
     def add(self, ids: Sequence[Id], passages: bool) -> None:
-        """One that has come already is an error."""
+        """Raise an error for an id that was already seen."""
         with self._database:
             for id_ in ids:
-                key = str(id_) if passages else id_  # as the ids of passages begin
+                key = str(id_) if passages else id_  # prefix of the ids of passages
                 self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
                 if not self._database.changes():
-                    raise SearchIndexError(f"id {id_!r} is there twice; each has one text")
+                    raise SearchIndexError(f"id {id_!r} occurs twice; each id needs a single text")
 
 
 class _NoBar:
-    """A bar that is not shown."""
+    """A bar that shows nothing."""
 
     def update(self, count: float = 1) -> None: ...
 
 
 def _numbers(now: BaseCollection, documents: Mapping[Id, int], passages: bool) -> dict[Id, list[int]]:
-    """Numbers of the rows of documents by their ids; each document has at least that number of passages."""
+    """Numbers of the rows of documents by id; each document has at least that many passages."""
     if not passages:
         return {id_: [number] for id_, number in now.found(list(documents)).items()}
     owners: dict[Id, Id] = {f"{id_}#{number}": id_ for id_, count in documents.items() for number in range(count)}
     found = now.found(list(owners))
     rest: dict[Id, Id] = {}
-    for row in now.fetch(list(found.values())).values():  # each says how many there are
+    for row in now.fetch(list(found.values())).values():  # each row stores their number
         owner = owners[row.id]
         count = (row.metadata or {}).get("passages")
         rest |= {f"{owner}#{number}": owner for number in range(documents[owner], count if type(count) is int else 0)}
@@ -310,12 +311,12 @@ def _numbers(now: BaseCollection, documents: Mapping[Id, int], passages: bool) -
 
 
 def _content(rows: Iterable[IndexRow]) -> dict[Id, tuple[str, str]]:
-    """What is compared, by id; JSON tells 1, 1.0 and true apart."""
+    """A value to compare, by id; JSON distinguishes 1, 1.0 and true."""
     return {row.id: (row.text, json.dumps(row.metadata, sort_keys=True)) for row in rows}
 
 
 def _missing(now: BaseCollection, parts: Iterator[RowPart], how: SyncSettings) -> list[Id]:
-    """Ids of the rows of documents that do not come.
+    """Ids of the rows of documents that were not seen.
 
     Raises:
         SearchIndexError: nothing comes, or more is missing than may be deleted.
@@ -330,11 +331,14 @@ def _missing(now: BaseCollection, parts: Iterator[RowPart], how: SyncSettings) -
             comes[numbers] = True
     gone = live[~comes[live]]
     if len(live) and not documents:
-        raise SearchIndexError(f"there is no text, and all {len(live):,} rows would be deleted; is the file whole?")
+        raise SearchIndexError(
+            f"the files have no texts, so all {len(live):,} rows would be deleted; are the files complete?"
+        )
     if len(gone) > how.max_delete * len(live):
         raise SearchIndexError(
-            f"{len(gone):,} of {len(live):,} rows are missing and would be deleted, a larger share than "
-            f"{how.max_delete:g}; is the file whole? --max-delete {_share(len(gone), len(live)):g} allows it"
+            f"{len(gone):,} of {len(live):,} rows are missing and would be deleted, more than the limit of "
+            f"{how.max_delete:g}; is the file complete? To allow it: --max-delete "
+            f"{_share(len(gone), len(live)):g}"
         )
     missing: list[Id] = []
     for at in range(0, len(gone), READ):

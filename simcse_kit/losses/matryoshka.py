@@ -1,4 +1,4 @@
-"""Vectors that can be cut: one loss at several widths at once (Matryoshka, Kusupati et al., 2022)."""
+"""Vectors that can be cut: the loss at several widths at once (Matryoshka, Kusupati et al., 2022)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from simcse_kit.errors import TrainingError
 def matryoshka(loss: Callable[..., Tensor], views: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
     """Mean of ``loss(*views)`` over the vectors cut to their first d values, d in ``dims``; views (B, D), a scalar.
 
-    Eq. 1 of the paper sums the widths, all of importance 1, and so does sentence-transformers' MatryoshkaLoss: their
-    value is len(dims) times this one. The mean stays on the scale of the plain loss, so that a learning rate and the
-    weight of another loss beside it mean the same with one width or five. The loss sees the cut vectors as they are;
-    those of this package normalise them.
+    Eq. 1 of the paper sums the widths, all with importance 1, and so does sentence-transformers' MatryoshkaLoss: their
+    value is len(dims) times this one. The mean keeps the scale of the plain loss, so that a learning rate and the
+    weight of another loss mean the same with one width or five. The loss gets the cut vectors unscaled; those of this
+    package normalise them.
 
     >>> import math
     >>> from simcse_kit.losses import info_nce
@@ -28,5 +28,7 @@ def matryoshka(loss: Callable[..., Tensor], views: Sequence[Tensor], dims: Seque
     """
     width = min(view.shape[-1] for view in views)
     if not dims or not all(1 <= d <= width for d in dims):
-        raise TrainingError(f"dims must be one or more widths from 1 to {width}, the vectors' own; got {list(dims)}")
+        raise TrainingError(
+            f"dims must be one or more widths from 1 to {width}, the width of the vectors; got {list(dims)}"
+        )
     return torch.stack([loss(*(view[..., :d] for view in views)) for d in dims]).mean()

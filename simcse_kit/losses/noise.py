@@ -1,4 +1,4 @@
-"""Negatives out of noise (DCLR, Zhou et al., 2022), for the corners of the space that a batch leaves empty."""
+"""Noise negatives (DCLR, Zhou et al., 2022), for regions of the space without vectors of the batch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def noise_negatives(
     deviation: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Gaussian vectors that `info_nce` finds hard, to be its ``extra_negatives``: (B, D), (B, D) -> (count, D).
+    """Gaussian vectors, made hard for `info_nce`, to use as ``extra_negatives``: (B, D), (B, D) -> (count, D).
 
-    Each of ``steps`` moves every vector by ``step_size`` up the gradient of the contrastive loss in which it is a
-    negative, the gradient scaled to length 1: x + step_size * g / |g|. The vectors start with standard deviation
-    ``deviation`` in every dimension. No gradient goes in or comes out; ``generator`` lives on the vectors' device.
+    Each of ``steps`` moves every vector by ``step_size`` along the gradient of the contrastive loss in which it is a
+    negative, with the gradient scaled to length 1: x + step_size * g / |g|. The vectors start with standard deviation
+    ``deviation`` in every dimension. No gradient flows in or out; ``generator`` is on the vectors' device.
     """
     anchors, positives = anchors.detach(), positives.detach()
     noise = deviation * torch.randn(

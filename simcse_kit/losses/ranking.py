@@ -1,8 +1,8 @@
-"""Learning from the order of similarities: RankCSE's ranking consistency and distillation (Liu et al., 2023).
+"""Learning the order of similarities: RankCSE's ranking consistency and distillation (Liu et al., 2023).
 
 A list is a row of a (B, B) matrix of similarities: one sentence against the other B - 1 of its batch. The diagonal, a
-sentence with itself, is in no list: it is always the top and teaches no order. Losses are means over the B lists, where
-the paper sums, so that their weight beside another loss does not hang on the batch size.
+sentence with itself, is left out: it is always on top and teaches no order. Losses are means over the B lists, while
+the paper sums, so that their weight relative to another loss does not depend on the batch size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from simcse_kit.losses.similarity import PAIRWISE, cosine_similarity
 
 
 def consistency(first: Tensor, second: Tensor, *, temperature: float | Tensor = 0.05) -> Tensor:
-    """Ranking consistency: the two dropout views of the batch rank alike; both (B, D), a scalar.
+    """Ranking consistency: both dropout views must rank the batch alike; both (B, D), a scalar.
 
         P_i = softmax_j s(first_i, second_j) / t,   Q_i = softmax_j s(second_i, first_j) / t,   over j != i
         JS(P_i, Q_i) = (KL(P_i | M_i) + KL(Q_i | M_i)) / 2   with   M_i = (P_i + Q_i) / 2,   mean over i
@@ -38,26 +38,26 @@ def list_net(
     student_temperature: float | Tensor = 0.05,
     teacher_temperature: float | Tensor = 0.05,
 ) -> Tensor:
-    """ListNet (Cao et al., 2007): the student's chances of being top follow the teacher's; both (B, B), a scalar.
+    """ListNet (Cao et al., 2007): the student's top-one probabilities follow the teacher's; both (B, B), a scalar.
 
         -sum_j softmax_j(T_i / t_teacher) * log softmax_j(S_i / t_student)   over j != i,   mean over i
 
-    No gradient reaches the teacher. The least value is the entropy of the teacher's distribution, not 0.
+    No gradient reaches the teacher. The minimum is the entropy of the teacher's distribution, not 0.
     """
     targets = _lists(teacher_sims.detach() / teacher_temperature).softmax(-1)
     return -(targets * _lists(student_sims / student_temperature).log_softmax(-1)).sum(-1).mean()
 
 
-similarity_distillation = list_net  # its other name, where there is a teacher without a thought of ranking
+similarity_distillation = list_net  # another name, for uses with a teacher that are not about ranking
 
 
 def list_mle(student_sims: Tensor, teacher_sims: Tensor, *, temperature: float | Tensor = 0.05) -> Tensor:
-    """ListMLE (Xia et al., 2008): the student would draw the teacher's order; both (B, B), a scalar.
+    """ListMLE (Xia et al., 2008): likelihood of the teacher's order under the student; both (B, B), a scalar.
 
         -1 / (B - 1) * sum_j log( exp(S_i[o_j] / t) / sum over k >= j of exp(S_i[o_k] / t) ),   mean over i
 
-    with o the teacher's order of the list, best first, ties in the order of the batch. The mean over places, too, keeps
-    the scale of one choice whatever the length. No gradient reaches the teacher.
+    with o the teacher's order of the list, best first, ties in batch order. The mean over positions also keeps the
+    scale independent of the length. No gradient reaches the teacher.
     """
     order = _lists(teacher_sims).argsort(dim=-1, descending=True, stable=True)
     scores = _lists(student_sims / temperature).gather(-1, order)  # (B, B - 1), the teacher's best first
@@ -66,7 +66,7 @@ def list_mle(student_sims: Tensor, teacher_sims: Tensor, *, temperature: float |
 
 
 def blend(first_teacher_sims: Tensor, second_teacher_sims: Tensor, alpha: float) -> Tensor:
-    """Similarities of two teachers as one: alpha * first + (1 - alpha) * second, (B, B)."""
+    """Combined similarities of two teachers: alpha * first + (1 - alpha) * second, (B, B)."""
     return alpha * first_teacher_sims + (1 - alpha) * second_teacher_sims
 
 
@@ -77,8 +77,8 @@ def embedding_distillation(student: Tensor, teacher: Tensor) -> Tensor:
     """
     if student.shape != teacher.shape:
         raise TrainingError(
-            f"the teacher's vectors are {tuple(teacher.shape)}, the student's {tuple(student.shape)}: "
-            "distill similarities instead (list_net), or take a teacher of the same width"
+            f"the teacher's vectors are {tuple(teacher.shape)}, the student's {tuple(student.shape)}: distill "
+            "similarities instead (list_net), or use a teacher of the same width"
         )
     return 1 - PAIRWISE["cosine"](student, teacher.detach()).mean()
 
@@ -86,8 +86,8 @@ def embedding_distillation(student: Tensor, teacher: Tensor) -> Tensor:
 def _lists(sims: Tensor) -> Tensor:
     """Each row without its diagonal: (B, B) -> (B, B - 1).
 
-    The first entry dropped, the matrix is B - 1 rows of B + 1 that each end in a diagonal entry; no mask, so no wait
-    for the device.
+    Without its first entry, the matrix is B - 1 rows of B + 1 that each end in a diagonal entry; needs no mask, so no
+    wait for the device.
     """
     size = len(sims)
     return sims.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)

@@ -1,4 +1,4 @@
-"""Losses for pairs with a gold score: the order of the scores is what is learned, not their values."""
+"""Losses for pairs with a gold score: they learn the order of the scores, not their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simcse_kit.losses.similarity import PAIRWISE
 
 
 def cosent(first: Tensor, second: Tensor, gold: Tensor, *, scale: float | Tensor = 20.0) -> Tensor:
-    """CoSENT (Su, 2022): pairs with a higher gold score get a higher cosine; (B, D), (B, D), (B,) -> a scalar.
+    """CoSENT (Su, 2022): pairs with a higher gold score must get a higher cosine; (B, D), (B, D), (B,) -> a scalar.
 
         log( 1 + sum over gold_i > gold_j of exp(scale * (cos_j - cos_i)) )
 
@@ -25,11 +25,11 @@ def cosent(first: Tensor, second: Tensor, gold: Tensor, *, scale: float | Tensor
 
 
 def angle(first: Tensor, second: Tensor, gold: Tensor, *, scale: float | Tensor = 20.0) -> Tensor:
-    """AnglE (Li & Li, 2023), the angle objective: CoSENT's sum with the angle's similarity; shapes as in `cosent`.
+    """AnglE (Li & Li, 2023), the angle objective: CoSENT's sum with an angle-based similarity; shapes as in `cosent`.
 
-    The halves of a vector of length 1 are the real and the imaginary parts of D / 2 complex numbers (an odd D is padded
-    by a 0). Similarity is |Re q + Im q| with q = sum_k first_k * conj(second_k), the paper's complex quotient for unit
-    lengths, so that angles count where the cosine is flat. As in sentence-transformers' AnglELoss.
+    The halves of a unit vector are the real and the imaginary parts of D / 2 complex numbers (an odd D is padded by a
+    0). Similarity is |Re q + Im q| with q = sum_k first_k * conj(second_k), the paper's complex quotient for unit
+    lengths, so that angles count where the cosine is flat. Equals sentence-transformers' AnglELoss.
 
     >>> import math
     >>> one, turned = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0], [1.0, -1.0]])  # 1; 45 and -45 degrees
@@ -44,7 +44,7 @@ def _angle_similarity(first: Tensor, second: Tensor) -> Tensor:
     """|Re q + Im q| of row i with row i: (B, D), (B, D) -> (B,)."""
     odd = first.shape[-1] % 2
     (a, b), (c, d) = (normalize(pad(each, (0, odd)), dim=-1).chunk(2, dim=-1) for each in (first, second))
-    return (a * c + b * d + b * c - a * d).sum(-1).abs()  # (a + ib)(c - id) is what is summed over k
+    return (a * c + b * d + b * c - a * d).sum(-1).abs()  # (a + ib)(c - id), summed over k
 
 
 def _order_loss(scores: Tensor, gold: Tensor) -> Tensor:

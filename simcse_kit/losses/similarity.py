@@ -1,4 +1,4 @@
-"""Similarity of vectors, under sentence-transformers' names."""
+"""Similarity of vectors, with sentence-transformers' names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-_SMALLEST, _LARGEST = 1e-10, 1e15  # of a vector's length or numbers: between them, float32 holds their squares' sum
+_SMALLEST, _LARGEST = 1e-10, 1e15  # bounds of a vector's length or entries: between them, float32 holds the squares
 ArrayLike = Tensor | NDArray[Any] | Sequence[Any]
 
 
@@ -26,14 +26,14 @@ def as_matrix(values: ArrayLike) -> Tensor:
 
 
 def _both(a: ArrayLike, b: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Two matrices of one type, float32 at least."""
+    """Two matrices of the same type, at least float32."""
     left, right = as_matrix(a), as_matrix(b)
     dtype = torch.promote_types(torch.promote_types(left.dtype, right.dtype), torch.float32)
     return left.to(dtype), right.to(dtype)
 
 
 def unit_length(vectors: Tensor) -> Tensor:
-    """The vectors (N, D) at length 1, of any length but 0, which stays: their squares may leave float32's range.
+    """The vectors (N, D) scaled to length 1, also if their squares exceed float32's range; zero vectors stay zero.
 
     >>> (10 * unit_length(torch.tensor([[3e-30, 4e-30], [3e30, -4e30], [0.0, 0.0]]))).round().tolist()
     [[6.0, 8.0], [6.0, -8.0], [0.0, 0.0]]
@@ -42,7 +42,7 @@ def unit_length(vectors: Tensor) -> Tensor:
         return vectors
     lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     least, most = torch.aminmax(lengths)
-    if float(least) > _SMALLEST and float(most) < _LARGEST:  # the usual case, at the price of plain division
+    if float(least) > _SMALLEST and float(most) < _LARGEST:  # the usual case, at the cost of a plain division
         return vectors / lengths
     largest = vectors.abs().amax(-1, keepdim=True)
     extreme = (largest > _LARGEST) | ((largest < _SMALLEST) & (largest > 0))

@@ -1,4 +1,4 @@
-"""Contrastive learning with classes: each text must pick those of its class out of the batch."""
+"""Contrastive learning with classes: each text must find the texts of its class in the batch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def sup_con(
 
         l(i) = -1 / |P(i)| * sum over p in P(i) of log( exp(s_ip / t) / sum over a != i of exp(s_ia / t) )
 
-    with cosine s, and P(i) the other texts of i's class. The logarithm stands outside of the mean over positives. With
-    a ``second`` view (B, D) of the same texts there are 2B anchors, as in the paper. The result is the mean over the
-    anchors that have a positive; a text without one is a negative only. 0.1 is the paper's temperature.
+    with cosine s, and P(i) the other texts of i's class. The logarithm is outside the mean over positives. With a
+    ``second`` view (B, D) of the same texts there are 2B anchors, as in the paper. The result is the mean over the
+    anchors that have a positive; a text without one is only a negative. 0.1 is the paper's temperature.
 
-    Where each class has two members, its two views, this is `simcse_kit.losses.nt_xent`.
+    If each class has two members, its two views, this equals `simcse_kit.losses.nt_xent`.
 
     Raises:
         TrainingError: no two texts have one class, or there are not as many labels as texts.
@@ -39,7 +39,7 @@ def sup_con(
     counts = positive.sum(1)
     anchors = counts > 0
     if not anchors.any():
-        raise TrainingError("no two texts of the batch have one class: draw several texts of each class into a batch")
+        raise TrainingError("no two texts of the batch share a class: each batch needs several texts per class")
     logits = cosine_similarity(embeddings, embeddings) / temperature
     log_shares = logits.masked_fill(own, float("-inf")).log_softmax(1)
     return -(log_shares.masked_fill(~positive, 0).sum(1)[anchors] / counts[anchors]).mean()

@@ -1,4 +1,4 @@
-"""What a model is trained for: one file for each objective, term and augmentation."""
+"""Objectives of training, terms and augmentations: one file each."""
 
 from simcse_kit.objectives._base import (
     AUGMENTATIONS,

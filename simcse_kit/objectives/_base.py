@@ -1,6 +1,6 @@
-"""What an objective, a term and an augmentation are, and the families that hold them.
+"""Base classes of objectives, terms and augmentations, and their families.
 
-No heavy import: the command's help is made from them.
+No heavy import, because the command's help is built from them.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
     from simcse_kit.types import Vectors
 
-COLDEST, WARMEST = 0.01, 1.0  # of a learned temperature: CLIP (Radford et al., 2021) clamps its scale at 100
-_SCALE_RANK = 7  # the neighbour whose distance is a text's local scale (Zelnik-Manor and Perona, 2004)
+COLDEST, WARMEST = 0.01, 1.0  # bound of a learned temperature: CLIP (Radford et al., 2021) clamps its scale at 100
+_SCALE_RANK = 7  # the neighbor whose distance is a text's local scale (Zelnik-Manor and Perona, 2004)
 
 
 class LossBatch(NamedTuple):
-    """What a loss sees of a batch of B rows, of all devices: V views of width D, and what belongs to them."""
+    """Input of a loss: a batch of B rows, from all devices, with V views of dimension D and related data."""
 
     views: Sequence[Tensor]  # V of (B, D)
-    temperature: float | Tensor  # as set, or learned
-    ids: Tensor | None = None  # (B, V): equal numbers are equal texts
+    temperature: float | Tensor  # set or learned
+    ids: Tensor | None = None  # (B, V): equal numbers mean equal texts
     gold: Tensor | None = None  # (B,): of scored pairs
     teachers: Sequence[Tensor] = ()  # (B, V', D') each, unit vectors
-    negatives: Tensor | None = None  # (K, D): from terms, beside those of the batch
-    negative_ids: Tensor | None = None  # (Q,): texts of the first Q of them
+    negatives: Tensor | None = None  # (K, D): from terms, in addition to those of the batch
+    negative_ids: Tensor | None = None  # (Q,): text numbers of the first Q of them
     labels: Tensor | None = None  # (B,): class numbers, of texts with classes
 
 
 class Neighborhood(NamedTuple):
-    """b of N texts and the k others that are nearest to each, best first; unit vectors of the teacher.
+    """b of N texts and the k nearest others of each, best first; unit vectors of the teacher.
 
-    Fewer than k where N is less: the rest has the score -inf and the vector 0.
+    If N is smaller, missing ones have score -inf and vector 0.
     """
 
     own: Vectors  # (b, D)
@@ -51,7 +51,7 @@ class Neighborhood(NamedTuple):
 
 
 def local_scale(scores: Vectors) -> Vectors:
-    """1 - cosine with the `_SCALE_RANK`-th nearest, or with the last there is: (n, k), best first -> (n,).
+    """1 - cosine with the `_SCALE_RANK`-th nearest, or with the last one: (n, k), best first -> (n,).
 
     >>> import numpy as np
     >>> local_scale(np.array([[0.75, 0.5, -np.inf]], dtype=np.float32))
@@ -66,13 +66,13 @@ def local_scale(scores: Vectors) -> Vectors:
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
-    """Settings that are checked where they are made."""
+    """Settings that are validated when they are made."""
 
-    name: ClassVar[str]  # as users give it
+    name: ClassVar[str]  # users' name for it
     help: ClassVar[str]  # one line
     source: ClassVar[str] = ""  # paper, year, equation
-    citation: ClassVar[str] = ""  # its BibTeX entry, for the card of a model that was trained with it
-    order: ClassVar[int] = 100  # in lists
+    citation: ClassVar[str] = ""  # its BibTeX entry, for the card of a model trained with it
+    order: ClassVar[int] = 100  # position in lists
 
     def __post_init__(self) -> None:
         check_settings(self, TrainingError)
@@ -83,19 +83,19 @@ class _Settings:
         return tuple(field.name for field in fields(cls))
 
     def changed(self, name: str) -> bool:
-        """Whether a setting is not at its default."""
+        """Whether a setting differs from its default."""
         return bool(getattr(self, name) != next(field.default for field in fields(self) if field.name == name))
 
     def notes(self) -> list[str]:
-        """What is set, in words, for the plan of a run."""
+        """The settings in words, for the plan of a run."""
         return []
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(_Settings):
-    """What a model is trained for: the views of a row, and the loss of a batch of them.
+    """A training objective: the views of a row, and the loss of a batch.
 
-    A subclass is one file: its class variables say what data it takes and what it combines with, its fields are its
+    A subclass is one file. Class variables describe the data it takes and what it can be combined with, fields are its
     settings, `loss` is its function. ``OBJECTIVES.register`` makes it a choice of ``--objective``.
     """
 
@@ -104,12 +104,12 @@ class Objective(_Settings):
     labelled: ClassVar[bool] = False  # rows are texts with a class each
     contrastive: ClassVar[bool] = False  # takes terms that add negatives, or losses on two views
     augments: ClassVar[bool] = False  # takes augmentations
-    needs_augmentation: ClassVar[bool] = False  # the views would be the same without one
-    twins: ClassVar[bool] = True  # a sentence's views differ by dropout alone, where nothing else is set
-    view_of_each_prompt: ClassVar[bool] = False  # a text is shown once behind each of the run's prompts
+    needs_augmentation: ClassVar[bool] = False  # the views would be equal without one
+    twins: ClassVar[bool] = True  # a sentence's views differ only by dropout, by default
+    view_of_each_prompt: ClassVar[bool] = False  # each text is a row with every prompt of the run
     taught: ClassVar[bool] = False  # takes a teacher
     needs_teacher: ClassVar[bool] = False
-    shapes_vectors: ClassVar[bool] = False  # is about the vectors that are saved: no head in between
+    shapes_vectors: ClassVar[bool] = False  # uses the saved vectors: no training head
 
     temperature: float = setting(0.05, "Softmax temperature of the loss.", above=0)
     learn_temperature: bool = setting(False, "Learn the temperature, from --temperature on (CLIP).")
@@ -118,42 +118,42 @@ class Objective(_Settings):
         super().__post_init__()
         if self.learn_temperature and not COLDEST <= self.temperature <= WARMEST:
             raise TrainingError(
-                f"a temperature that is learned stays between {COLDEST} and {WARMEST}; got {self.temperature}"
+                f"a learned temperature must be between {COLDEST} and {WARMEST}; got {self.temperature}"
             )
 
     @property
     def margin(self) -> float | None:
-        """Negatives whose cosine is above the positive's less this are left out; None: all count."""
+        """Exclude negatives whose cosine is above the positive's minus this margin; None: keep all."""
         return None
 
     def views(self, columns: int) -> tuple[int, ...]:
-        """Which column of the data each view shows; a sentence alone is both views."""
+        """The data column of each view; a single sentence serves as both views."""
         return (0, 0) if columns == 1 else tuple(range(columns))
 
     def augmented(self, view: int) -> bool:
-        """Whether augmentations change this view: the positive's."""
+        """Whether augmentations change this view; by default only the positive."""
         return view == 1
 
     @property
     def per_class(self) -> int:
-        """How many texts of a class a batch holds, about, where the objective is `labelled`."""
+        """Approximate number of texts per class in a batch, if the objective is `labelled`."""
         return 4
 
     @property
     def neighborhood(self) -> int:
-        """How many of its nearest texts each text's target is made of; 0: the objective makes no targets."""
+        """How many nearest texts each target uses; 0: the objective makes no targets."""
         return 0
 
     def targets(self, around: Neighborhood) -> Vectors:
-        """What b texts learn, unit vectors (b, D), where there is a `neighborhood`; computed once, before training."""
+        """Targets of b texts, unit vectors (b, D), if there is a `neighborhood`; computed once, before training."""
         raise NotImplementedError
 
     def negatives(self, batch: int, columns: int) -> int:
-        """How many negatives of the batch each sentence sees; 0 where the loss has none."""
+        """How many negatives of the batch each sentence sees; 0 for a loss without negatives."""
         return 0
 
     def check_columns(self, columns: int, source: str) -> None:
-        """Raise a `TrainingError` where rows of ``columns`` texts do not fit the settings."""
+        """Raise a `TrainingError` if rows of ``columns`` texts do not fit the settings."""
 
     def loss(self, batch: LossBatch) -> Tensor:
         """The loss of a batch, a scalar."""
@@ -162,29 +162,29 @@ class Objective(_Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Term(_Settings):
-    """Something that joins an objective: another loss on the same vectors, or more negatives.
+    """An addition to an objective: another loss on the same vectors, or more negatives.
 
-    A term takes part where `active`; with ``needs_teacher``, where there is a teacher too. ``combines`` says with which
-    objectives it does.
+    A term is used if it is `active` and, with ``needs_teacher``, if there is a teacher. ``combines`` tells with which
+    objectives it works.
     """
 
     contrastive_only: ClassVar[bool] = False  # needs an objective that is `Objective.contrastive`
-    shapes_vectors: ClassVar[bool] = False  # is about the vectors that are saved: no head in between
+    shapes_vectors: ClassVar[bool] = False  # uses the saved vectors: no training head
     masks_words: ClassVar[bool] = False  # masks words of the sentences
-    needs_teacher: ClassVar[bool] = False  # takes no part in a run without one
-    not_sharded: ClassVar[str] = ""  # why it does not work under FSDP, where it does not
+    needs_teacher: ClassVar[bool] = False  # not used in a run without one
+    not_sharded: ClassVar[str] = ""  # reason if it does not work with FSDP
 
     @property
     def active(self) -> bool:
-        """Whether the term takes part."""
+        """Whether the term is used."""
         raise NotImplementedError
 
     def combines(self, objective: type[Objective]) -> bool:
-        """Whether the term can join an objective."""
+        """Whether the term can be added to an objective."""
         return objective.contrastive or not self.contrastive_only
 
     def loss(self, batch: LossBatch) -> Tensor | None:
-        """What is added to the objective's loss; None: nothing."""
+        """The loss to add to the objective's; None: nothing."""
         return None
 
     def negatives(self, batch: LossBatch) -> Tensor | None:
@@ -196,22 +196,22 @@ class Term(_Settings):
         return 0.0
 
     def widths(self) -> tuple[int, ...]:
-        """Widths of the vectors at which the whole loss is computed too."""
+        """Vector widths at which the whole loss is computed too."""
         return ()
 
 
 class Vocabulary(NamedTuple):
-    """What each of the V token ids is."""
+    """Kinds of the V token ids."""
 
-    special: NDArray[np.bool_]  # (V,): CLS, SEP, padding and their like; an unknown word is none of them
-    continues: NDArray[np.bool_]  # (V,): a piece that continues the word before it
+    special: NDArray[np.bool_]  # (V,): CLS, SEP, padding and similar; the unknown token is not special
+    continues: NDArray[np.bool_]  # (V,): a piece that continues the previous word
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Another view of a sentence: from its token ids, or, with ``features``, from its embeddings.
+    """A changed view of a sentence: from its token ids, or, with ``features``, from its embeddings.
 
-    ``apply`` takes ids (L,) with their special tokens, which stay where they are, the vocabulary and a generator.
+    ``apply`` takes ids (L,) with special tokens, which it must not change, the vocabulary and a generator.
     """
 
     name: str
@@ -220,16 +220,16 @@ class Augmentation:
     citation: str = ""  # its BibTeX entry, for the model card
     order: int = 100
     apply: Any = None  # Callable[[Ids, Vocabulary, np.random.Generator], Ids]; None: it works on embeddings
-    features: Any = None  # Callable[[Module, float], AbstractContextManager]: cuts features in every forward pass
+    features: Any = None  # Callable[[Module, float], AbstractContextManager]: sets features to 0 in every forward pass
 
     def __call__(self, ids: Any, vocabulary: Vocabulary, rng: Any) -> Any:
         return self.apply(ids, vocabulary, rng)
 
 
 OBJECTIVES: Family[type[Objective]] = Family("objective", "simcse_kit.objectives", TrainingError, Objective)
-"""What a model can be trained for, by name."""
+"""Training objectives by name."""
 TERMS: Family[type[Term]] = Family("term", "simcse_kit.objectives.terms", TrainingError, Term)
-"""What can join an objective, by name."""
+"""Terms by name."""
 AUGMENTATIONS: Family[Augmentation] = Family(
     "augmentation", "simcse_kit.objectives.augmentations", TrainingError, Augmentation
 )

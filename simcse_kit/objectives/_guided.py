@@ -1,4 +1,4 @@
-"""How a teacher's similarities within the batch are learned (RankCSE, Liu et al., 2023)."""
+"""Learning a teacher's similarities within the batch (RankCSE, Liu et al., 2023)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Guided:
     )
 
     def ranked(self, student: Tensor, teachers: Sequence[Tensor], temperature: float | Tensor) -> Tensor:
-        """The student's similarities (B, B) in the order of the teachers', (B, V, D') each -> scalar."""
+        """Loss of the student's similarities (B, B) against the teachers' order, (B, V, D') each -> scalar."""
         from simcse_kit.losses import blend, list_mle, list_net
         from simcse_kit.losses.similarity import cosine_similarity
 

@@ -1,4 +1,4 @@
-"""What objectives on scored pairs have in common."""
+"""Common part of objectives on scored pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredObjective(Objective):
-    """Pairs of sentences with a gold score, ranked."""
+    """Pairs of sentences with a gold score; learns their order."""
 
     modes: ClassVar[tuple[str, ...]] = ("sup",)
     scored: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""AnglE (Li and Li, 2023): scored pairs, ranked by angles."""
+"""AnglE (Li and Li, 2023): ranks scored pairs by angles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAPER = """@misc{li-li-2023-angle,
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class AnglE(ScoredObjective):
-    """A pair with a higher gold score is to have the higher similarity, of all pairs of a batch."""
+    """Among the pairs of a batch, a higher gold score must give a higher similarity."""
 
     name: ClassVar[str] = "angle"
     help: ClassVar[str] = "scored pairs, ranked by angles"

@@ -1,4 +1,4 @@
-"""CoSENT (Su, 2022): scored pairs, ranked."""
+"""CoSENT (Su, 2022): ranks scored pairs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAPER = """@misc{su-2022-cosent,
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class CoSENT(ScoredObjective):
-    """A pair with a higher gold score is to have the higher similarity, of all pairs of a batch."""
+    """Among the pairs of a batch, a higher gold score must give a higher similarity."""
 
     name: ClassVar[str] = "cosent"
     help: ClassVar[str] = "scored pairs, ranked"

@@ -1,4 +1,4 @@
-"""Distillation: a student learns a teacher's similarities within the batch and, where it is as wide, its vectors."""
+"""Distillation: a student learns a teacher's similarities within the batch and, if widths are equal, its vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class Distill(Guided, Objective):
-    """One view of each sentence; its place among the batch is the teacher's."""
+    """One view of each sentence; its similarities to the batch must match the teacher's."""
 
     name: ClassVar[str] = "distill"
     help: ClassVar[str] = "a --teacher's similarities and vectors"

@@ -1,7 +1,8 @@
-"""Neighbour distillation: a text learns the mean of its nearest texts' vectors, from the text alone.
+"""Neighbor distillation: a model learns to map each text to the mean vector of its nearest texts.
 
-The mean over nearest rows is known from image retrieval, where it is made of the index ("database-side augmentation",
-Turcot and Lowe, 2009; Arandjelovic and Zisserman, 2012). Here a model learns it, so that new texts and queries have it.
+The mean over nearest rows is known from image retrieval, where the index provides it ("database-side augmentation",
+Turcot and Lowe, 2009; Arandjelovic and Zisserman, 2012). Here the model learns it, so that it also works for new texts
+and queries.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ _PAPER = """@inproceedings{turcot-lowe-2009-better,
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class Neighbors(Objective):
-    """One view of each sentence (for each prompt); its target is what the start model, or a --teacher, sees around it.
+    """One view of each sentence (per prompt). Its target is computed from the neighbors seen by the start model or a
+    --teacher.
 
-    The weight of a near text is exp(-d / sqrt(s s')), with d one less the cosine, and s and s' the distances of both
-    texts to their seventh nearest (local scaling, Zelnik-Manor and Perona, 2004); it is 0 where the two are not among
-    each other's nearest (Qin et al., 2011). The weight of the text's own vector is ``own_weight``.
+    The weight of a near text is exp(-d / sqrt(s s')), with d = 1 - cosine, and s and s' the distances of both texts to
+    their seventh nearest (local scaling, Zelnik-Manor and Perona, 2004). It is 0 if the two are not among each other's
+    nearest (Qin et al., 2011). The weight of the text's own vector is ``own_weight``.
     """
 
     name: ClassVar[str] = "neighbors"
-    help: ClassVar[str] = "the mean of each text's nearest texts, as the start model or a --teacher has it"
+    help: ClassVar[str] = "each text learns the mean of its nearest texts, as seen by the start model or a --teacher"
     source: ClassVar[str] = "Turcot and Lowe, 2009 (mean of neighbours); Zelnik-Manor and Perona, 2004 (weights)"
     citation: ClassVar[str] = _PAPER
     order: ClassVar[int] = 4
@@ -88,11 +90,11 @@ class Neighbors(Objective):
         return (0,)
 
     def loss(self, batch: LossBatch) -> Tensor:
-        """Views (B, D), one for each prompt, and the targets (B, 1, D') of all -> scalar, the mean over the views.
+        """Views (B, D), one per prompt, and their common targets (B, 1, D') -> scalar, the mean over the views.
 
             w (1 - cos(x_i, t_i)) - sum_j softmax_j(cos(t_i, t_j) / T) log softmax_j(cos(x_i, t_j) / T),   mean over i
 
-        Targets of another width than D teach by their similarities alone, cos(x_i, x_j) in place of cos(x_i, t_j).
+        Targets of another width than D are used only by their similarities: cos(x_i, x_j) instead of cos(x_i, t_j).
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""SimCLR's NT-Xent (Chen et al., 2020) on sentences: two augmented views find each other among all others."""
+"""SimCLR's NT-Xent (Chen et al., 2020) for sentences: two augmented views must find each other among all others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SimCLR(Objective):
         return True
 
     def negatives(self, batch: int, columns: int) -> int:
-        """Every other vector of the batch but its own twin."""
+        """All other vectors of the batch except the twin."""
         return 2 * batch - 2
 
     def loss(self, batch: LossBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""SimCSE (Gao et al., 2021): a sentence finds its positive among the batch, by InfoNCE."""
+"""SimCSE (Gao et al., 2021): each sentence must find its positive in the batch, with InfoNCE."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class SimCSEObjective(Objective):
-    """Of a row's views the first is the anchor, the second its positive, a third its hard negative (equations 1, 5)."""
+    """The first view of a row is the anchor, the second its positive, a third its hard negative (equations 1, 5)."""
 
     name: ClassVar[str] = "simcse"
     help: ClassVar[str] = "dropout pairs, InfoNCE, and all that the terms add"
@@ -58,22 +58,22 @@ class SimCSEObjective(Objective):
 
     @property
     def margin(self) -> float | None:
-        """As `false_negative_margin`."""
+        """See `false_negative_margin`."""
         return self.false_negative_margin
 
     def negatives(self, batch: int, columns: int) -> int:
-        """The other positives, and all hard negatives where rows have one."""
+        """The other positives, and all hard negatives if rows have one."""
         return batch - 1 + (batch if columns == 3 else 0)
 
     def check_columns(self, columns: int, source: str) -> None:
-        """Weights of hard negatives need rows that have one."""
+        """Weights of hard negatives need rows with hard negatives."""
         wants_negatives = {
             "--hard-negative-weight": self.hard_negative_weight != 0,
             "--hardness-mode hard_negatives": self.hardness_mode == "hard_negatives",
         }
         for option, given in wants_negatives.items():
             if given and columns != 3:
-                raise TrainingError(f"{option} is for rows of three sentences; those of {source} have {columns}")
+                raise TrainingError(f"{option} needs rows of three sentences; those of {source} have {columns}")
 
     def loss(self, batch: LossBatch) -> Tensor:
         """InfoNCE over the batch and the negatives that terms add: V views (B, D) -> scalar."""
@@ -94,7 +94,7 @@ class SimCSEObjective(Objective):
         )
 
     def notes(self) -> list[str]:
-        """What is set, in words."""
+        """The settings in words."""
         notes = {
             f"angular margin {self.angular_margin:g}": self.angular_margin > 0,
             f"hardness {self.hardness_mode} x {self.hardness_strength:g}": self.hardness_mode is not None,

@@ -1,4 +1,4 @@
-"""SupCon (Khosla et al., 2020): texts of one class find each other among the batch."""
+"""SupCon (Khosla et al., 2020): each text must find the texts of its class in the batch."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PAPER = """@inproceedings{khosla-etal-2020-supervised,
 @OBJECTIVES.register
 @dataclass(frozen=True, kw_only=True)
 class SupCon(Objective):
-    """A batch holds several texts of each of its classes; every text is an anchor, those of its class its positives."""
+    """A batch holds several texts of each class. Every text is an anchor; others of its class are its positives."""
 
     name: ClassVar[str] = "supcon"
-    help: ClassVar[str] = "texts with classes: those of one class find each other"
+    help: ClassVar[str] = "labelled texts: those of one class must find each other"
     source: ClassVar[str] = "Khosla et al., 2020, equation 2"
     citation: ClassVar[str] = _PAPER
     order: ClassVar[int] = 6
@@ -59,5 +59,5 @@ class SupCon(Objective):
         return sup_con(batch.views[0], batch.labels, *batch.views[1:], temperature=batch.temperature)
 
     def notes(self) -> list[str]:
-        """What is set, in words."""
-        return [f"{self.texts_per_class} texts of a class"] + ["two dropout views"] * self.dropout_views
+        """The settings in words."""
+        return [f"{self.texts_per_class} texts per class"] + ["two dropout views"] * self.dropout_views

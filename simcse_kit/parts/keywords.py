@@ -27,7 +27,7 @@ def check_keywords(given: Iterable[str], known: Collection[str], where: str, err
 
 @functools.cache
 def keywords_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The arguments that a caller can give by name, in the signature's order; neither ``self`` nor ``**open`` ones."""
+    """Arguments that a caller can pass by name, in the order of the signature, without ``self`` and ``**open``."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return tuple(
         one.name for one in inspect.signature(function).parameters.values() if one.kind in named and one.name != "self"

@@ -1,4 +1,4 @@
-"""Things of the user's own code, by the name ``module:attribute``."""
+"""Objects in the user's own code, named ``module:attribute``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def is_named(text: str) -> bool:
 
 
 def load_named(text: str, error: type[Exception]) -> Any:
-    """What ``module:attribute`` stands for, found on the path or in the working folder; ``error`` where it is not."""
+    """The object ``module:attribute``, from the import path or the working folder; raises ``error`` if not found."""
     module_name, _, attribute = text.partition(":")
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
     except ImportError as cause:
-        raise error(f"{text}: the module {module_name} cannot be imported: {cause}") from cause
+        raise error(f"{text}: cannot import the module {module_name}: {cause}") from cause
     if not hasattr(module, attribute):
         raise error(f"{text}: {module_name} has no {attribute}")
     return getattr(module, attribute)

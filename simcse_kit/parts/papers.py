@@ -1,4 +1,4 @@
-"""BibTeX entries of papers that several parts come from; a paper of one part alone stands in that part's file."""
+"""BibTeX entries of papers that several parts cite; a paper of only one part is in that part's file."""
 
 GAO_2021 = """@inproceedings{gao-etal-2021-simcse,
   title = {{SimCSE}: Simple Contrastive Learning of Sentence Embeddings},

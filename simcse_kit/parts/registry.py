@@ -1,8 +1,8 @@
-"""Everything that comes in kinds, by name: objectives, poolers, suites, index kinds, backends, export formats.
+"""Registries of parts by name: objectives, poolers, suites, index kinds, backends, export formats.
 
-A *part* is one object that says everything about itself: its name, one line of help, its source, its settings and its
-function. It stands in one file of its family's package and registers itself there; nobody else names it. Other packages
-add parts by entry points of the group ``simcse_kit.FAMILY``, users by the name ``module:attribute``.
+A *part* is one object that describes itself: its name, one line of help, its source, its settings and its function. It
+has one file in its family's package and registers itself there; no other code names it. Other packages add parts with
+entry points of the group ``simcse_kit.FAMILY``, users with the name ``module:attribute``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from simcse_kit.parts.named import is_named, load_named
 
 @runtime_checkable
 class Part(Protocol):
-    """What every part has, whatever its family: an object, or a class whose instances hold settings."""
+    """Fields of every part: an object, or a class whose instances hold settings."""
 
     @property
     def name(self) -> str:
-        """As users give it."""
+        """Users' name for it."""
 
     @property
     def help(self) -> str:
@@ -34,14 +34,14 @@ class Part(Protocol):
 
     @property
     def source(self) -> str:
-        """Paper and year, or address; "" where there is none. A part may have its BibTeX entry too, as `citation`."""
+        """Paper and year, or URL; "" if there is none. A part may also have a BibTeX entry, as `citation`."""
 
 
 P = TypeVar("P", bound=Part)
 
 
 class Family(Generic[P]):
-    """The parts of one kind; those of the package are imported when the first one is asked for.
+    """The parts of one kind; the package's own are imported on first use.
 
     Args:
         noun: what one part is called in errors, such as ``pooling``.
@@ -65,8 +65,8 @@ class Family(Generic[P]):
         self._loading = self._loaded = False
 
     def register(self, part: P, *aliases: str) -> P:
-        """Add a part under its name and ``aliases``; returns it, so that it can decorate a class."""
-        home = sys._getframe(1).f_globals.get("__name__")  # a module that is imported again brings its parts again
+        """Register a part under its name and ``aliases``; returns it, so that it can decorate a class."""
+        home = sys._getframe(1).f_globals.get("__name__")  # a module that is imported again registers its parts again
         for name in (part.name, *aliases):
             known = self._aliases.get(name, name)
             if known in self._parts and (known, home) != (part.name, self._homes[known]):
@@ -77,10 +77,9 @@ class Family(Generic[P]):
         return part
 
     def get(self, name: str, *, recorded: bool = False, trust_remote_code: bool = False) -> P:
-        """The part of a name, an alias or ``module:attribute``.
+        """The part for a name, an alias or ``module:attribute``.
 
-        A name that was only ``recorded`` in a folder or a ``run.json`` imports no module, unless
-        ``trust_remote_code``.
+        A name that was only ``recorded`` in a folder or a ``run.json`` imports no module, unless ``trust_remote_code``.
 
         Raises:
             SimCSEKitError: of the family's class; its text lists the choices and the nearest one.
@@ -92,25 +91,25 @@ class Family(Generic[P]):
         if is_named(name):
             if recorded and not trust_remote_code:
                 raise self._error(
-                    f"{self.noun} {name} is code outside of this package, which is not run because a file names it. "
-                    f"If you trust it, pass trust_remote_code=True (--trust-remote-code), or, where {self.noun} is an "
-                    f"argument, give {name} yourself"
+                    f"{self.noun} {name} is code outside this package; it is not run only because a file names "
+                    f"it. If you trust it, use trust_remote_code=True (--trust-remote-code) or, if {self.noun} "
+                    f"is an argument, name {name} there"
                 )
             return self._load_own(name)
         raise self._error(self.unknown(name))
 
     def known(self, name: object) -> P | None:
-        """The part of a name, of an alias, or of a ``module:attribute`` that `get` was given before; imports none."""
+        """The part for a name, an alias, or a ``module:attribute`` that `get` has already imported; imports nothing."""
         self._load()
         return self._parts.get(self._aliases.get(str(name), str(name))) or self._own.get(str(name))
 
     def canonical(self, name: str) -> str:
-        """The name under which a part is recorded: ``module:attribute`` as it is; the same errors as `get`."""
+        """Recorded name of a part; ``module:attribute`` stays. Same errors as `get`."""
         part = self.get(name)
         return name if name in self._own else part.name
 
     def unknown(self, name: object) -> str:
-        """The error's text for a name that is not known."""
+        """Error text for an unknown name."""
         choices = ", ".join(self.names())
         aliases = "".join(f"; {alias} is {name}" for alias, name in self._aliases.items())
         near = difflib.get_close_matches(str(name), [*self.names(), *self._aliases], n=1)
@@ -118,7 +117,7 @@ class Family(Generic[P]):
         return f"{self.noun} must be one of {choices}{aliases}; got {name!r}{hint}"
 
     def names(self) -> tuple[str, ...]:
-        """All names in the family's order: by the parts' ``order`` (100 where a part has none), then by name."""
+        """All names in the family's order: by the parts' ``order`` (default 100), then by name."""
         return tuple(part.name for part in self)
 
     def __iter__(self) -> Iterator[P]:
@@ -130,11 +129,11 @@ class Family(Generic[P]):
         return name in self._parts or name in self._aliases
 
     def by_name(self) -> Mapping[str, P]:
-        """The parts as a mapping that is read only: their names in order, without aliases and users' own."""
+        """The parts as a read-only mapping: names in order, without aliases and users' own."""
         return _ByName(self)
 
     def path_of(self, part: P) -> str:
-        """How a part is recorded: by its name, or by ``module:attribute`` where it is a user's own."""
+        """Recorded name of a part: its name, or ``module:attribute`` for a user's own."""
         self._load()
         if self._parts.get(part.name) is part:
             return part.name
@@ -144,7 +143,7 @@ class Family(Generic[P]):
         kind = part if isinstance(part, type) else type(part)
         path = f"{kind.__module__}:{kind.__qualname__}"
         if isinstance(part, type):
-            self._own[path] = part  # `known` finds it under the name that a record holds
+            self._own[path] = part  # `known` finds it by its recorded name
         return path
 
     def _load_own(self, name: str) -> P:
@@ -158,7 +157,7 @@ class Family(Generic[P]):
     def _load(self) -> None:
         if self._loaded:
             return
-        with self._lock:  # a second thread waits for the whole family; modules on their way here find what is there
+        with self._lock:  # a second thread waits for the whole family; nested imports use what is already registered
             if self._loaded or self._loading:
                 return
             self._loading = True
@@ -177,14 +176,14 @@ class Family(Generic[P]):
             try:
                 part = point.load()
                 if self._parts.get(part.name, part) is not part:
-                    raise ValueError(f"there is a {self.noun} {part.name} already")
+                    raise ValueError(f"there is already a {self.noun} {part.name}")
                 self.register(part)
-            except Exception as problem:  # somebody else's package must not stop ours
-                say_once(f"{self.noun} {point.name} of {point.value} cannot be loaded and is left out: {problem}")
+            except Exception as problem:  # another package's error must not stop ours
+                say_once(f"{self.noun} {point.name} of {point.value} cannot be loaded and is ignored: {problem}")
 
 
 class _ByName(Mapping[str, P]):
-    """A view: what is registered later is in it."""
+    """A view: it includes parts registered later."""
 
     def __init__(self, family: Family[P]) -> None:
         self._family = family

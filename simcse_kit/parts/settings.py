@@ -27,12 +27,11 @@ def setting(
     needs: str = "",
     words: str = "",
 ) -> Any:
-    """A field with its default, the line that help and documents show, and what is allowed.
+    """A field with its default, its line of help, and its allowed values.
 
-    Bounds hold for numbers, and for each item of a tuple; None is always allowed where it is the default. ``aliases``
-    are former names of choices, see `own_name`. ``panel`` is the part of the command's help that the setting stands in;
-    ``needs`` is the setting without which this one says nothing; ``words`` say what is allowed where bounds alone read
-    badly.
+    Bounds apply to numbers, and to each item of a tuple; None is allowed if it is the default. ``aliases`` are former
+    names of choices, see `own_name`. ``panel``: the panel of the setting in the command's help; ``needs``: the setting
+    without which this one has no effect; ``words``: the allowed values in words, if bounds read badly.
     """
     given = {"above": above, "at least": at_least, "below": below, "at most": at_most}
     bounds = {word: bound for word, bound in given.items() if bound is not None}
@@ -51,7 +50,7 @@ def setting(
 
 
 def check_settings(part: Any, error: type[SimCSEKitError]) -> None:
-    """Raise ``error`` for the first setting of a dataclass instance that is outside of its bounds or choices."""
+    """Raise ``error`` for the first setting of a dataclass instance outside its bounds or choices."""
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         if value is None and field.default is None:
@@ -64,13 +63,13 @@ def check_settings(part: Any, error: type[SimCSEKitError]) -> None:
 
 
 def own_name(field: dataclasses.Field[Any], value: Any) -> Any:
-    """The name that a choice has now; a value that is no alias comes back as it is."""
+    """The current name of a choice; a value that is not an alias is returned unchanged."""
     aliases = field.metadata.get("aliases") or {}
     return aliases[value] if isinstance(value, str) and value in aliases else value
 
 
 def allowed(field: dataclasses.Field[Any]) -> str:
-    """What a setting may be, in words."""
+    """Allowed values of a setting, in words."""
     choices = field.metadata.get("choices")
     if field.metadata.get("words"):
         return str(field.metadata["words"])

@@ -1,4 +1,4 @@
-"""Pictures and pages of what was measured."""
+"""Charts and pages of results."""
 
 from simcse_kit.report.charts import (
     Curve,

@@ -15,11 +15,11 @@ AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
 _COLORS = (AFTER, ACCENT, "#3f9a5f", "#a561c9", "#c9524f", "#8a7a3a", "#2aa0a8", "#c76fa0")
 _BANDS = 5  # of the gold scale
-_LOG_FROM = 30  # highest loss over lowest, of an axis in powers of ten
+_LOG_FROM = 30  # ratio of highest to lowest loss from which the axis is logarithmic
 
 
 class GeometryStep(NamedTuple):
-    """One point of the alignment-uniformity plane; both are better when smaller (Wang & Isola, 2020)."""
+    """One point of the alignment-uniformity plane; smaller is better for both (Wang & Isola, 2020)."""
 
     step: int
     alignment: float
@@ -27,7 +27,7 @@ class GeometryStep(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What one run wrote down on its way, by step."""
+    """Log of one run, by step."""
 
     name: str
     losses: Sequence[tuple[int, float]]
@@ -35,7 +35,7 @@ class Curve(NamedTuple):
 
 
 class GeometryPath(NamedTuple):
-    """The way of one run through the plane."""
+    """Path of one run through the plane."""
 
     name: str
     points: Sequence[GeometryStep]
@@ -51,7 +51,7 @@ class GeometryPoint(NamedTuple):
 
 
 class SpeedPoint(NamedTuple):
-    """How fast a system encodes, and how well its vectors score."""
+    """How fast a system encodes, and its score."""
 
     name: str
     per_second: float  # sentences
@@ -60,12 +60,12 @@ class SpeedPoint(NamedTuple):
 
 
 def color_of(names: Sequence[str], name: str) -> str:
-    """The colour of one of several names, the same in every chart that has them in this order."""
+    """The colour of one of several names, the same in every chart with these names."""
     return _COLORS[names.index(name) % len(_COLORS)]
 
 
 def training_curves(curves: Sequence[Curve], names: Sequence[str] | None = None) -> Picture:
-    """Loss above and Spearman x 100 below, against the step; ``names``: all of the report, for their colours."""
+    """Loss (top) and Spearman x 100 (bottom) by step; ``names``: all names in the report, for colours."""
     from matplotlib.ticker import MaxNLocator
 
     own = list(dict.fromkeys(curve.name for curve in curves))
@@ -97,7 +97,7 @@ def training_curves(curves: Sequence[Curve], names: Sequence[str] | None = None)
 
 
 def _legend(figure: Any, names: Sequence[str], own: Sequence[str]) -> None:
-    """The colours of a chart's own names, where there are several in all, above the chart."""
+    """A legend above the chart with its own names, if the report has several."""
     from matplotlib.lines import Line2D
 
     if len(names) > 1:
@@ -113,7 +113,7 @@ def geometry_plane(
     *,
     names: Sequence[str] | None = None,
 ) -> Picture:
-    """The alignment-uniformity plane: ways of runs, from start to best checkpoint; models; published ones in grey."""
+    """The alignment-uniformity plane: paths of runs from start to best checkpoint; models; published ones in grey."""
     own = list(dict.fromkeys([*(path.name for path in paths), *(point.name for point in points)]))
     names = own if names is None else names
 
@@ -150,7 +150,7 @@ def geometry_plane(
 
 
 def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[Any], *, top: float) -> Picture:
-    """Cosines of sentence pairs, one row for each fifth of the gold scale: before (outline) and after (filled)."""
+    """Cosines of sentence pairs, one row per fifth of the gold scale: before (outline) and after (filled)."""
     bands = gold_bands(gold, top)
     low = min(float(before.min()), float(after.min()), 0.0)
     bins = np.linspace(low, 1.0, 31)
@@ -175,9 +175,9 @@ def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[
 def query_changes(
     before: NDArray[Any], after: NDArray[Any], *, score: str, mean: float, low: float, high: float
 ) -> Picture:
-    """What training changed for each of Q queries, largest loss first: bars of after - before, and the mean's interval.
+    """Change of each of Q queries by training, largest loss first: bars of after - before, and the mean's interval.
 
-    ``before`` and ``after`` (Q,) are scores of 100; so are ``mean`` and its interval ``low`` to ``high``.
+    ``before``, ``after`` (Q,), ``mean`` and its interval ``low`` to ``high`` are scores out of 100.
     """
     changes = np.sort(np.asarray(after) - np.asarray(before))
 
@@ -199,7 +199,7 @@ def query_changes(
 
 
 def gold_bands(gold: NDArray[Any], top: float) -> NDArray[Any]:
-    """The fifth of the scale from 0 to `top` that each of N gold scores lies in: (N,) -> (N,) of 0 to 4."""
+    """The fifth of the scale from 0 to `top` for each of N gold scores: (N,) -> (N,) of 0 to 4."""
     bands: NDArray[Any] = np.clip((gold / top * _BANDS).astype(int), 0, _BANDS - 1)
     return bands
 
@@ -209,7 +209,7 @@ def _band_name(band: int, top: float) -> str:
 
 
 def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: float, color: str = AFTER) -> Picture:
-    """Cosines of N pairs against gold: how many fall where (hexagons), and how each fifth of the scale is spread."""
+    """Cosines of N pairs against gold: density (hexagons), and distribution in each fifth of the scale."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     shades = LinearSegmentedColormap.from_list("shades", [(*to_rgb(color), 0.10), (*to_rgb(color), 1.0)])
@@ -245,7 +245,7 @@ def similarity_against_gold(gold: NDArray[Any], cosines: NDArray[Any], *, top: f
 
 
 def cosine_histograms(groups: Mapping[str, NDArray[Any]]) -> Picture:
-    """How the cosines of several kinds of pairs are spread, by name."""
+    """Distribution of the cosines of several kinds of pairs, by name."""
     bins = np.linspace(min(float(cosines.min()) for cosines in groups.values()), 1.0, 61)
     names = list(groups)
 
@@ -262,7 +262,7 @@ def cosine_histograms(groups: Mapping[str, NDArray[Any]]) -> Picture:
 
 
 def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> Picture:
-    """By name, the share of the variance in the first n directions; the slower it rises, the more of them are used."""
+    """Share of the variance in the first n directions, by name; a slow rise means that more directions are used."""
     names = list(spectra)
 
     def draw(figure: Any, axes: Any) -> None:
@@ -279,7 +279,7 @@ def variance_spectrum(spectra: Mapping[str, Sequence[tuple[int, float]]]) -> Pic
 def speed_against_score(
     points: Sequence[SpeedPoint], *, ylabel: str, machine: str, legend: Mapping[str, str]
 ) -> Picture:
-    """Sentences a second against a score, each point with its name; ``legend`` names colours."""
+    """Sentences per second against a score, each point with its name; ``legend`` names colours."""
 
     def draw(_: Any, axes: Any) -> None:
         _speed_axes(axes, points, ylabel, machine)
@@ -301,7 +301,7 @@ def speed_against_score(
 
 
 def speeds_of_models(points: Sequence[SpeedPoint], *, ylabel: str, machine: str) -> Picture:
-    """The same for models that may lie near each other: names and speeds stand beside the chart."""
+    """The same for models that may overlap: names and speeds are listed beside the chart."""
 
     def draw(_: Any, axes: Any) -> None:
         _speed_axes(axes, points, ylabel, machine)
@@ -317,6 +317,6 @@ def _speed_axes(axes: Any, points: Sequence[SpeedPoint], ylabel: str, machine: s
     margin = max(0.25, high - low)
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(0, 1.15 * max(point.per_second for point in points))
-    axes.set(xlabel=f"sentences a second, {machine}", ylabel=ylabel)
+    axes.set(xlabel=f"sentences per second, {machine}", ylabel=ylabel)
     for point in points:
         axes.scatter([point.per_second], [point.score], c=point.color, s=60, zorder=2)

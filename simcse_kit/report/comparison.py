@@ -1,4 +1,4 @@
-"""Several models on the same suites, each compared with the first: what ``simcse-kit eval`` and reports show."""
+"""Several models on the same suites, each compared with the first, for ``simcse-kit eval`` and reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from simcse_kit.tabular import Tabular, rounded
 from simcse_kit.training.seeds import seed_models
 from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
 
-_WARM_UP = 64  # sentences before the clock runs
+_WARM_UP = 64  # warm-up sentences before timing
 
 SuiteChoice = str | Suite | type[Suite]
 SuiteData = str | Path | ScoredPairs
@@ -35,13 +35,13 @@ SuiteData = str | Path | ScoredPairs
 class Measurement(NamedTuple):
     """One suite on one model, or on one seed of a recipe."""
 
-    number: int  # place of the model, or of the recipe, in what was compared
+    number: int  # number of the model or recipe in the comparison
     given: str  # as the caller named it
-    model: str  # folder or name; of a recipe, the folder of the seed
-    name: str  # what the model calls itself; of a recipe ``given``
-    pooling: str | None  # None where it is not ours to know
+    model: str  # folder or name; for a recipe, the folder of the seed
+    name: str  # the model's own name; for a recipe ``given``
+    pooling: str | None  # None if unknown
     place: str  # see `Embedder`
-    sentences_per_second: float  # so far, tokenizing included; nan where it was not timed
+    sentences_per_second: float  # so far, with tokenizing; nan if not timed
     suite: str
     result: SuiteResult
 
@@ -50,12 +50,12 @@ class Measurement(NamedTuple):
 class ModelScores:
     """One model, or one recipe under several seeds."""
 
-    name: str  # distinct in a comparison
-    title: str  # what the model calls itself; of a recipe its folder
+    name: str  # unique in a comparison
+    title: str  # the model's own name; for a recipe its folder
     pooling: str | None
-    results: Mapping[str, tuple[SuiteResult, ...]]  # by suite, one for each seed
+    results: Mapping[str, tuple[SuiteResult, ...]]  # by suite, one per seed
     place: str  # see `Embedder`
-    sentences_per_second: float  # of the evaluation, tokenizing included; nan where it was not timed
+    sentences_per_second: float  # during the evaluation, with tokenizing; nan if not timed
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {', '.join(self.results)})"
@@ -65,29 +65,29 @@ class ModelScores:
         return fmean(result.scores[score] for result in self.results[suite])
 
     def spread(self, suite: str, score: str) -> float:
-        """Standard deviation of a score over the seeds (N - 1); nan of one seed."""
+        """Standard deviation of a score over the seeds (N - 1); nan for one seed."""
         values = [result.scores[score] for result in self.results[suite]]
         return stdev(values) if len(values) > 1 else math.nan
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(Tabular):
-    """Models on the same data, in the order in which they were named; all are compared with the first.
+    """Models on the same data, in the given order; all are compared with the first.
 
-    `to_dataframe` has a row for each model, suite and score.
+    `to_dataframe` has one row per model, suite and score.
     """
 
     models: tuple[ModelScores, ...]
-    parts: Mapping[str, Suite]  # by the suite's name, in the order in which they were measured
+    parts: Mapping[str, Suite]  # by the suite's name, in order of measurement
 
     @property
     def suites(self) -> list[str]:
-        """In the order in which they were measured."""
+        """Suites in order of measurement."""
         return list(self.parts)
 
     @cached_property
     def intervals(self) -> Mapping[tuple[str, str], Mapping[str, Interval]]:
-        """By model and suite, where each score lies, over its seeds; none where the suite has no outcomes."""
+        """By model and suite, the interval of each score, over its seeds; empty if the suite has no outcomes."""
         return {
             (model.name, suite): intervals(*results) if results[0].outcomes else {}
             for model in self.models
@@ -96,7 +96,7 @@ class Comparison(Tabular):
 
     @cached_property
     def differences(self) -> Mapping[tuple[str, str], Sequence[Difference]]:
-        """By model and suite, what it is beside the first; none of the first itself, and none without outcomes."""
+        """By model and suite, the differences from the first model; empty for the first, and without outcomes."""
         first = self.models[0]
         return {
             (model.name, suite): compare(first.results[suite], results)
@@ -107,7 +107,7 @@ class Comparison(Tabular):
         }
 
     def notes_of_suites(self) -> list[tuple[str, str]]:
-        """(model, note) for all that the suites say about what they measured, each once."""
+        """(model, note) for all notes of the suites, without duplicates."""
         found = [
             (f"{model.name}, {suite}", note)
             for model in self.models
@@ -118,7 +118,7 @@ class Comparison(Tabular):
         return list(dict.fromkeys(found))
 
     def score_tables(self) -> list[ScoreTable]:
-        """A table for each suite, in the order in which they were measured."""
+        """One table per suite, in order of measurement."""
         return [self._score_table(suite) for suite in self.suites]
 
     def _score_table(self, suite: str) -> ScoreTable:
@@ -198,7 +198,7 @@ def compare_models(
 ) -> Comparison:
     """Measure several models on the same suites, and compare each with the first (paired bootstrap).
 
-    Judged queries with which one of the models was trained or selected do not count, and a note says how many they are.
+    Judged queries used to train or select one of the models do not count; a note gives their number.
 
     Args:
         models: whatever `open_embedder` takes; a folder of `train_seeds` is one recipe under several seeds.
@@ -249,7 +249,7 @@ def compare_models(
                     found = KeptResult(result, math.nan if encode is None else encode.per_second)
                     if kept is not None and entry is not None:
                         kept.put(entry, found)
-                # an object of the user's own goes by the path that was given
+                # the user's own objects are named by the given path
                 result = replace(without_used(found.result, every), suite=suite)
                 results.append(result)
                 one = Measurement(
@@ -271,7 +271,7 @@ def compare_models(
 
 
 def compared(measured: Sequence[Measurement], parts: Mapping[str, Suite]) -> Comparison:
-    """Measurements by model, in their order; a model that was not measured to its end lacks suites."""
+    """Results by model, in order; an incomplete model lacks suites."""
     found: dict[int, list[Measurement]] = {}
     for one in measured:
         found.setdefault(one.number, []).append(one)
@@ -299,7 +299,7 @@ def _scores(name: str, own: Sequence[Measurement]) -> ModelScores:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """The last part of each name, or as many as make them distinct."""
+    """The last part of each name, or as many parts as make them unique."""
     parts = [name.rstrip("/").split("/") for name in names]
     for count in range(1, max(map(len, parts)) + 1):
         short = ["/".join(part[-count:]) for part in parts]
@@ -317,7 +317,7 @@ def suites_with_data(
     by_suite = data if isinstance(data, Mapping) else None
     if suites is None:
         if by_suite is None:
-            raise SimCSEKitError("name the suites, or give data as a mapping from suite to data")
+            raise SimCSEKitError("name the suites, or pass data as a mapping from suite to data")
         suites = list(by_suite)
     parts: dict[str, Suite] = {}
     places: dict[str, SuiteData] = {}
@@ -327,21 +327,21 @@ def suites_with_data(
         part = suite_of(suite, **settings)
         place = data if by_suite is None else by_suite.get(name)
         if place is None or isinstance(place, Mapping):
-            raise SimCSEKitError(f"the suite {name} needs {part.data}")
+            raise SimCSEKitError(f"the suite {name} needs data: {part.data}")
         if part.takes_scored_pairs and isinstance(place, str | Path) and not Path(place).is_dir():
             check_file(place)  # before a model is loaded
         parts[name], places[name] = part, place
     if not parts:
-        raise SimCSEKitError("name at least one suite to measure on")
+        raise SimCSEKitError("name at least one suite")
     return parts, places
 
 
 class _Remembering:
-    """An `encode` function that encodes each text once whatever asks for it, and takes its time."""
+    """An `encode` function that encodes each text only once, and measures its time."""
 
     def __init__(self, model: Embedder) -> None:
         self._encode = model.encode
-        self._keeps = model.place != "function"  # one of the user's own may look at all that it gets
+        self._keeps = model.place != "function"  # a user's own function may depend on all its texts
         self._warm = model.place in ("function", "endpoint")
         self._rows: dict[str, Vectors] = {}
         self._seconds = 0.0
@@ -358,7 +358,7 @@ class _Remembering:
         if new:
             vectors = self._timed_encode(new)
             if vectors.ndim != 2 or len(vectors) != len(new):
-                return vectors  # the suite says what is wrong with it
+                return vectors  # the suite reports the error
             self._rows |= zip(new, vectors, strict=True)
         return np.stack([self._rows[text] for text in sentences])
 

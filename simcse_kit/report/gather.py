@@ -1,4 +1,4 @@
-"""What a report shows: models and training runs, each measured on the same data."""
+"""Content of a report: models and training runs, each measured on the same data."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from simcse_kit.training.output import RUN_RECORD
 from simcse_kit.training.record import METRICS, eval_record, machine, read_metrics
 from simcse_kit.training.seeds import seed_models
 
-_HUB = "hf:"  # before the name of a data set there
+_HUB = "hf:"  # prefix of the name of a data set there
 
 
 class RunLog(NamedTuple):
-    """What a training run wrote of itself."""
+    """Records of a training run."""
 
     record: Mapping[str, Any]  # run.json
     losses: Sequence[tuple[int, float]]  # by step
     scores: Sequence[tuple[int, float]]  # Spearman x 100 on its evaluation data
     geometry: Sequence[GeometryStep]  # on the same
-    saved_step: int | None  # whose model was kept; 0 is the start's
+    saved_step: int | None  # step of the saved model; 0: the start model
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ModelReport(ModelScores):
     """A model, or a recipe under several seeds, with the logs of its training runs."""
 
-    logs: tuple[RunLog, ...]  # one for each seed; none where it is no training run
+    logs: tuple[RunLog, ...]  # one per seed; empty if it is not a training run
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Report(Comparison):
-    """A comparison with what the models' training runs wrote of themselves."""
+    """A comparison, with the records of the models' training runs."""
 
     models: tuple[ModelReport, ...]
     machine: Mapping[str, Any]
@@ -50,13 +50,13 @@ class Report(Comparison):
 
     @property
     def main_score(self) -> str:
-        """Of the first suite: its average, or its first score."""
+        """Main score of the first suite: its average, or its first score."""
         scores = self.models[0].results[self.suites[0]][0].scores
         return AVERAGE if AVERAGE in scores else next(iter(scores))
 
     @property
     def machine_name(self) -> str:
-        """What it was measured on, in a few words."""
+        """Its data, in a few words."""
         used = any(model.place.startswith("cuda") for model in self.models)
         more = self.machine.get("accelerator") if used else None
         return f"{self.machine['processor']}, {more or str(self.machine['threads']) + ' threads'}"
@@ -72,7 +72,7 @@ def make_report(
     names: Sequence[str] | None = None,
     **embedder: Any,
 ) -> Report:
-    """Measure models and read the logs of those that are training runs.
+    """Measure models, and read the logs of those that are training runs.
 
     Args:
         models: folders of training runs (or of `train_seeds`, one recipe each), or whatever `open_embedder` takes.
@@ -92,7 +92,7 @@ def make_report(
         raise SimCSEKitError("a report needs at least one model")
     names = short_names(given) if names is None and len(set(given)) == len(given) else names or given
     if double := {name for name in names if names.count(name) > 1}:
-        raise SimCSEKitError(f"a report has each model once; twice: {', '.join(sorted(double))}")
+        raise SimCSEKitError(f"a report needs different models; given twice: {', '.join(sorted(double))}")
     groups: list[list[str | Path]] = [[*seed_models(name)] or [name] for name in given]
     logs = [[log for log in map(read_log, group) if log is not None] for group in groups]
     notes: list[str] = []
@@ -122,7 +122,7 @@ def make_report(
 
 
 def _fields(model: ModelScores) -> dict[str, Any]:
-    """The fields of a model's scores, as they are."""
+    """The fields of a model's scores, unchanged."""
     return {field.name: getattr(model, field.name) for field in fields(model)}
 
 
@@ -139,7 +139,7 @@ def _once(announce: Callable[[str], None]) -> Callable[[str, str | None, str], N
 
 
 def read_log(folder: str | Path) -> RunLog | None:
-    """The log of a training run; None where the folder is none.
+    """The log of a training run; None if the folder is not one.
 
     Raises:
         SimCSEKitError: ``run.json`` is broken, or the run has not ended.
@@ -151,7 +151,7 @@ def read_log(folder: str | Path) -> RunLog | None:
     if not (run / RECORD).is_file():
         checkpoints = sorted(run.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
         last = f"its last checkpoint is {checkpoints[-1]}" if checkpoints else "it has no checkpoint yet"
-        raise SimCSEKitError(f"{run} is a training run that has not ended; {last}. Go on with train --resume")
+        raise SimCSEKitError(f"{run} is a training run that has not finished; {last}. To continue it: train --resume")
     saved = read_json(run / RECORD)
     with as_written(run / METRICS):
         lines = read_metrics(run)
@@ -167,13 +167,13 @@ def read_log(folder: str | Path) -> RunLog | None:
 
 
 def _finite(lines: Sequence[dict[str, Any]], *names: str) -> list[Any]:
-    """Step and values of the lines that have them all."""
+    """Step and values of the lines that contain all of them."""
     rows = [(line.get("step"), *map(line.get, names)) for line in lines]
     return [row for row in rows if all(isinstance(value, int | float) and math.isfinite(value) for value in row)]
 
 
 def _own_data(names: Sequence[str], logs: Sequence[Sequence[RunLog]], notes: list[str]) -> dict[str, str | Path]:
-    """The evaluation data of the first run that has some, for the first suite that takes scored pairs."""
+    """The evaluation data of the first run that has any, for the first suite that takes scored pairs."""
     why = []
     for name, log in ((name, log) for name, own in zip(names, logs, strict=True) for log in own):
         recorded = log.record.get("eval_data")
@@ -182,7 +182,7 @@ def _own_data(names: Sequence[str], logs: Sequence[Sequence[RunLog]], notes: lis
             continue
         source = recorded["source"] if str(recorded["source"]).startswith(_HUB) else recorded.get("path")
         if source is None or not (str(source).startswith(_HUB) or Path(source).is_file()):
-            why.append(f"that of {name}, {recorded['source']}, is not there")
+            why.append(f"{name} used {recorded['source']}, which does not exist")
             continue
         try:
             same = eval_record(read_scored_pairs(source))["sha256"] == recorded["sha256"]
@@ -190,12 +190,12 @@ def _own_data(names: Sequence[str], logs: Sequence[Sequence[RunLog]], notes: lis
             why.append(f"that of {name}: {error}")
             continue
         chose = log.record["arguments"].get("select") in (None, "eval-data")
-        told = f"the evaluation data of {name}" + (", which chose its checkpoint by them" if chose else "")
-        notes.append(f"The scores are on {source}, {told}. Other data: --data.")
+        told = f"the evaluation data of {name}" + (", which selected its checkpoint" if chose else "")
+        notes.append(f"The scores are on {source}, {told}. To use other data: --data.")
         if not same:
-            notes.append(f"{source} is not what it was when the run read it.")
+            notes.append(f"{source} has changed since the run read it.")
         return {next(part.name for part in SUITES if part.takes_scored_pairs): source}
     raise SimCSEKitError(
-        f"there is no evaluation data of a training run to measure on ({'; '.join(why) or 'none of them is a run'}); "
-        "name some: --data data/senteval for the suite sts, or --suite pairs --data FILE"
+        f"cannot find evaluation data of a training run ({'; '.join(why) or 'none of the models is a run'}); "
+        "name data: --data data/senteval for the suite sts, or --suite pairs --data FILE"
     )

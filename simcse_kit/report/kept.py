@@ -1,4 +1,4 @@
-"""Results that are kept in a folder, by the content of model, data and settings."""
+"""Results cached in a folder, by the content of model, data and settings."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from simcse_kit.evaluation.suite import name_of
 from simcse_kit.files import make_folder, read_json, staged_file
 from simcse_kit.types import ScoredPairs
 
-_ROWS = "simcse_kit.evaluation."  # modules whose rows are made again; other rows become named tuples without methods
+_ROWS = "simcse_kit.evaluation."  # modules whose row types are restored; other rows become named tuples without methods
 
 
 class KeptResult(NamedTuple):
     """One suite on one model."""
 
     result: SuiteResult
-    sentences_per_second: float  # nan where it was not timed
+    sentences_per_second: float  # nan if it was not timed
 
 
 class KeptResults:
@@ -35,7 +35,7 @@ class KeptResults:
 
     An entry's name is a hash over the model's fingerprint, the embedder's options, the suite with its settings, the
     bytes of the data, and the version of this package. A model without a fingerprint (a function, an endpoint) is
-    measured each time.
+    measured every time.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -44,7 +44,7 @@ class KeptResults:
     def key(
         self, model: Embedder, options: Mapping[str, Any], suite: Suite, data: str | Path | ScoredPairs
     ) -> Path | None:
-        """The file of an entry; None where the model has no fingerprint."""
+        """The file of an entry; None if the model has no fingerprint."""
         if model.fingerprint is None:
             return None
         what = [
@@ -58,7 +58,7 @@ class KeptResults:
         return self.folder / f"{short_hash(what)}.json"
 
     def get(self, entry: Path) -> KeptResult | None:
-        """What was kept; None where it was not."""
+        """The cached result; None if there is none."""
         if not entry.is_file():
             return None
         found = read_json(entry)
@@ -77,7 +77,7 @@ class KeptResults:
         return KeptResult(result, found["sentences_per_second"])
 
     def put(self, entry: Path, kept: KeptResult) -> None:
-        """Keep a result."""
+        """Store a result."""
         result = kept.result
         make_folder(self.folder)
         plain = {
@@ -97,14 +97,14 @@ class KeptResults:
             ],
             "sentences_per_second": kept.sentences_per_second,
         }
-        with staged_file(entry) as staging:  # whole, or not there
+        with staged_file(entry) as staging:  # atomic
             (staging / entry.name).write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
 
 
 def content_hash(data: str | Path | ScoredPairs) -> str:
     """A hash over the bytes of a file, or of all files of a folder with their names.
 
-    Of a name that is no path, it is over the name. Scored pairs count with their texts and gold scores.
+    For a name that is not a path, the hash of the name. For scored pairs, the hash of texts and gold scores.
     """
     if isinstance(data, ScoredPairs):
         return short_hash([list(data.first), list(data.second), data.gold.tolist()])
@@ -119,12 +119,12 @@ def content_hash(data: str | Path | ScoredPairs) -> str:
 
 
 def short_hash(value: Any) -> str:
-    """32 digits of the sha256 over a value as JSON."""
+    """32 hex digits of the sha256 of a value as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _row(name: str, values: Mapping[str, Any]) -> Any:
-    """A row of a suite's finer table, as the type that the suite gave it."""
+    """A row of a suite's detailed table, in the suite's own type."""
     module, _, kind = name.partition(":")
     if module.startswith(_ROWS):
         return getattr(importlib.import_module(module), kind)(**values)

@@ -1,4 +1,4 @@
-"""One page of sections: as self-contained HTML (no script, no network, light and dark, prints) or as Markdown."""
+"""A page of sections, as self-contained HTML (no script, no network, light and dark, printable) or as Markdown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simcse_kit.tabular import rounded
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A chart with the sentence that says what to see in it."""
+    """A chart with a sentence that says what it shows."""
 
     title: str
     picture: Picture
@@ -23,17 +23,17 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of cells; a line break in a cell stays one."""
+    """Rows of cells; line breaks in a cell stay."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
-    left: int = 1  # columns of text, at the left edge; the others are numbers
+    left: int = 1  # text columns at the left; the others are numbers
     caption: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """Part of a page; what it has is shown in this order."""
+    """Part of a page; its fields are shown in this order."""
 
     title: str = ""
     text: str = ""
@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a report shows."""
+    """Content of a report."""
 
     title: str
     lead: str
@@ -63,7 +63,7 @@ def write_page(path: Path, page: Page) -> None:
 
 
 def page_markdown(page: Page) -> str:
-    """The page as Markdown, its charts left out."""
+    """The page as Markdown, without charts."""
     lines = [f"# {plain_markdown(page.title)}", "", plain_markdown(page.lead), ""]
     for section in page.sections:
         content = _section(section)
@@ -97,7 +97,7 @@ def _row(cells: Sequence[str], *, plain: bool = True) -> str:
 
 
 def plain_markdown(text: str) -> str:
-    """Text as one line of Markdown that means nothing but itself."""
+    """Text as one line of Markdown, fully escaped."""
     for mark in "\\`*_[]<|":
         text = text.replace(mark, f"\\{mark}")
     return "<br>".join(text.splitlines())

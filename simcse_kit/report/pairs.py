@@ -1,4 +1,4 @@
-"""The pairs that a report shows one by one: which, and where a model is most wrong."""
+"""Pairs shown one by one in a report: the worst errors of each model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from simcse_kit.evaluation import Outcome, similarity_error
 from simcse_kit.report.gather import ModelReport, Report
 
 _PREFERRED = "STSBenchmark"  # the task whose pairs are shown
-_WORST = 5  # pairs held too similar, and as many held too different, of each model
+_WORST = 5  # pairs per model with overestimated similarity, and as many with underestimated
 
 
 class ShownPairs(NamedTuple):
-    """The pairs of which one sees how a model judges each."""
+    """The pairs for which a report shows each model's similarity."""
 
     title: str
     suite: str
@@ -23,7 +23,7 @@ class ShownPairs(NamedTuple):
 
 
 def shown_pairs(report: Report) -> ShownPairs | None:
-    """The first scored pairs of the suites; of the seven tasks STS-B's."""
+    """The first scored pairs of the suites; from the seven tasks, STS-B's."""
     found = [
         ShownPairs(
             Path(results[0].data).name if report.parts[suite].takes_scored_pairs else outcome.score,
@@ -42,17 +42,17 @@ def outcome_of(model: ModelReport, pairs: ShownPairs) -> Outcome:
 
 
 class JudgedPair(NamedTuple):
-    """A pair that a model ranks far from where its gold score does."""
+    """A pair that a model ranks far from its gold score."""
 
     first: str
     second: str
     gold: float
     cosine: float
-    error: float  # rank by cosine less rank by gold, as a share of the pairs
+    error: float  # rank by cosine minus rank by gold, as a share of the pairs
 
 
 def worst_pairs(model: ModelReport, pairs: ShownPairs) -> list[JudgedPair]:
-    """Those that are held far too similar, worst first; then those held far too different."""
+    """The most overestimated pairs, worst first; then the most underestimated."""
     outcome = outcome_of(model, pairs)
     assert outcome.gold is not None
     error = similarity_error(outcome.values, outcome.gold)

@@ -1,4 +1,4 @@
-"""A chart that is drawn when it is needed: in a page, in a file for a paper, or in a notebook."""
+"""A chart that is drawn on demand: in a page, in a file for a paper, or in a notebook."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ _STYLE = {
     "ytick.color": NEUTRAL,
     "legend.frameon": False,
     "svg.fonttype": "path",
-    "svg.hashsalt": "simcse-kit",  # equal data, equal file
+    "svg.hashsalt": "simcse-kit",  # equal data give an equal file
     "figure.constrained_layout.use": True,
 }
 _ON_PAPER = {
     **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), "black"),
-    "pdf.fonttype": 42,  # letters that can be selected, which publishers ask for
+    "pdf.fonttype": 42,  # fonts as text that can be selected, as publishers require
 }
 FILES = (".svg", ".pdf", ".png")
 
 
 class Picture(NamedTuple):
-    """How to draw a chart, and how large it is."""
+    """How to draw a chart, and its size."""
 
-    draw: Callable[[Any, Any], None]  # on a matplotlib Figure and its Axes, one or an array of them
+    draw: Callable[[Any, Any], None]  # draws on a matplotlib Figure and its Axes, one or an array
     width: float  # inches
     height: float
     grid: Mapping[str, Any] = {}  # arguments of `Figure.subplots`
 
     def svg(self) -> str:
-        """The chart as an ``<svg>`` element: mid tones on a transparent ground, readable on light and dark."""
+        """The chart as an ``<svg>`` element: medium tones on a transparent background, for light and dark mode."""
         buffer = io.StringIO()
         self._save(buffer, _STYLE, format="svg", transparent=True)
         text = buffer.getvalue()
         return text[text.index("<svg") :]
 
     def save(self, path: str | Path) -> None:
-        """Write the chart as one of `FILES`, by the ending of ``path``, with black text for white paper."""
+        """Write the chart in a format of `FILES`, by the suffix of ``path``, with black text for white paper."""
         kind = Path(path).suffix[1:].lower()
         self._save(path, _STYLE | _ON_PAPER, format=kind, dpi=200)
 
     def axes(self) -> Any:
-        """Draw in a figure of pyplot, which a notebook shows; returns the matplotlib Axes, or an array of several."""
+        """Draw in a pyplot figure, which a notebook shows; returns the matplotlib Axes, or an array of several."""
         import matplotlib.pyplot as plt
 
         figure = plt.figure(figsize=(self.width, self.height), layout="constrained")  # starts the notebook's backend
@@ -66,6 +66,6 @@ class Picture(NamedTuple):
 
         undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format, {})
         with mpl.rc_context(dict(style)):
-            figure = Figure(figsize=(self.width, self.height))  # without pyplot's global state
+            figure = Figure(figsize=(self.width, self.height))  # does not touch pyplot's global state
             self.draw(figure, figure.subplots(**self.grid))
             figure.savefig(target, format=format, metadata=undated, **options)

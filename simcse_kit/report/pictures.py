@@ -33,12 +33,13 @@ PUBLISHED = (
     GeometryPoint("unsup SimCSE, BERT (76.16)", 0.177, -2.313),
     GeometryPoint("DiffCSE, BERT (78.49)", 0.097, -1.438),
 )
-"""What Chuang et al. (2022), "DiffCSE", print for BERT-base on STS-B's test set, with the seven-task average. SimCSE's
-own paper has a plane with nine models (figure 3), but prints no numbers for them."""
+"""Values that Chuang et al. (2022), "DiffCSE", print for BERT-base on STS-B's test set, with the seven-task average.
+SimCSE's own paper has such a plane for nine models (figure 3), but without numbers.
+"""
 
 
 def figures(report: Report) -> Iterator[Figure]:
-    """Every picture that the report has data for."""
+    """Every chart for which the report has data."""
     for make in (training_figure, plane_figure):
         if figure := make(report):
             yield figure
@@ -49,7 +50,7 @@ def figures(report: Report) -> Iterator[Figure]:
 
 
 def save_figures(report: Report, folder: str | Path) -> list[Path]:
-    """Write each picture into a folder, as .svg and .pdf with black text; returns the paths of the PDF files."""
+    """Write each chart to a folder, as .svg and .pdf with black text; returns the paths of the PDF files."""
     place = Path(folder)
     make_folder(place)
     written = []
@@ -76,7 +77,7 @@ def training_figure(report: Report) -> Figure | None:
 
 
 def similarity_figures(report: Report) -> Iterator[Figure]:
-    """For each model, cosines of scored pairs against their gold scores; none without scored pairs."""
+    """For each model, cosines of scored pairs against their gold scores; empty without scored pairs."""
     names = [model.name for model in report.models]
     shown = shown_pairs(report)
     for model in report.models if shown is not None else ():
@@ -91,31 +92,31 @@ def similarity_figures(report: Report) -> Iterator[Figure]:
                 top=scale_maximum(outcome.gold),
                 color=color_of(names, model.name),
             ),
-            caption=f"{len(outcome.values):,} pairs of {shown.title}. The nearer to one rising line, and the less "
-            "the bands overlap, the better the cosine tells how near two sentences are in meaning.",
+            caption=f"{len(outcome.values):,} pairs of {shown.title}. The closer the points are to one rising line, "
+            "and the less the bands overlap, the better the cosine measures similarity of meaning.",
         )
 
 
 def spectrum_figure(report: Report) -> Figure | None:
-    """The spectrum of each model's vectors; None where no suite has measured it."""
+    """The spectrum of each model's vectors; None if no suite measured it."""
     if not (spectra := _spectra(report)):
         return None
     return Figure(
         title="Spectrum",
         picture=variance_spectrum(spectra),
-        caption="How much of the vectors' variance lies in how few directions: a curve that starts high has "
-        "vectors in a narrow cone.",
+        caption="Share of the vectors' variance in their strongest directions: a curve that starts high means that the "
+        "vectors lie in a narrow cone.",
     )
 
 
 def speed_figure(report: Report) -> Figure | None:
-    """Sentences a second against the main score; None where no speed was measured."""
+    """Sentences per second against the main score; None if no speed was measured."""
     names = [model.name for model in report.models]
     suite, score = report.suites[0], report.main_score
     points = [
         SpeedPoint(model.name, model.sentences_per_second, model.mean(suite, score), color_of(names, model.name))
         for model in report.models
-        if model.place != "endpoint"  # whose speed is the network's too
+        if model.place != "endpoint"  # endpoints: speed includes the network
     ]
     points = [point for point in points if math.isfinite(point.per_second) and math.isfinite(point.score)]
     if not points:
@@ -123,13 +124,13 @@ def speed_figure(report: Report) -> Figure | None:
     return Figure(
         title="Speed and quality",
         picture=speeds_of_models(points, ylabel=f"{suite}, {score}", machine=report.machine_name),
-        caption="Sentences encoded a second during this evaluation, tokenizing included. Models that differ only "
-        "in how they were trained are equally fast; a difference between them here is noise of the machine.",
+        caption="Sentences encoded per second during this evaluation, with tokenizing. Models that differ only in "
+        "training are equally fast; differences between them are noise of the machine.",
     )
 
 
 def _spectra(report: Report) -> dict[str, list[tuple[int, float]]]:
-    """By model, the share of the variance in the first n directions; none where no suite has measured it."""
+    """By model, the share of the variance in the first n directions; empty if no suite measured it."""
     spectra = {}
     for model in report.models:
         for results in model.results.values():
@@ -141,7 +142,7 @@ def _spectra(report: Report) -> dict[str, list[tuple[int, float]]]:
 
 
 def plane_figure(report: Report) -> Figure | None:
-    """The alignment-uniformity plane; None where no model has a place in it."""
+    """The alignment-uniformity plane; None if no model has a place in it."""
     paths = [
         GeometryPath(model.name, log.geometry, log.saved_step)
         for model in report.models
@@ -161,8 +162,8 @@ def plane_figure(report: Report) -> Figure | None:
     return Figure(
         title="Alignment and uniformity",
         picture=geometry_plane(paths, points, PUBLISHED, names=[model.name for model in report.models]),
-        caption="Diamonds: the models, on the data of this report. Lines: the runs on their own evaluation data, from "
-        "the circle on, with a dot where the model was kept. Squares: BERT-base with its seven-task average, on "
-        "STS-B's test set, as Chuang et al. (2022) print them; SimCSE's paper draws such a plane without numbers. "
-        "Better is further down and left.",
+        caption="Diamonds: the models, on the data of this report. Lines: the runs on their own evaluation data, "
+        "starting at the circle, with a dot at the saved model. Squares: BERT-base with its seven-task "
+        "average, on STS-B's test set, from Chuang et al. (2022); SimCSE's paper draws such a plane without "
+        "numbers. Lower and further left is better.",
     )

@@ -1,4 +1,4 @@
-"""The pictures of a report in a notebook: each function draws one and returns its matplotlib Axes."""
+"""Charts of a report for notebooks: each function draws one and returns its matplotlib Axes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from simcse_kit.training.events import TrainResult
 
 
 def plot_training(*runs: TrainResult | str | Path) -> Any:
-    """Training loss, and Spearman x 100 where the run has evaluation data, against the step.
+    """Training loss, and Spearman x 100 if the run has evaluation data, by step.
 
     Args:
         runs: what `train_unsup` and `train_sup` return, or folders that they wrote; all go into one chart.
 
-    Returns the Axes, or an array of two where there are scores.
+    Returns the Axes, or an array of two if there are scores.
 
     Raises:
         SimCSEKitError: a folder that holds no training run, or one that has not ended.
@@ -38,7 +38,7 @@ def plot_training(*runs: TrainResult | str | Path) -> Any:
         folder = Path(run.output_dir if isinstance(run, TrainResult) else run)
         log = read_log(folder)
         if log is None:
-            raise SimCSEKitError(f"{folder} holds no training run: it has no run.json")
+            raise SimCSEKitError(f"{folder} is not a training run: run.json is missing")
         curves.append(Curve(folder.name, log.losses, log.scores))
     if not curves:
         raise SimCSEKitError("plot_training needs at least one run")
@@ -49,7 +49,7 @@ def plot_training(*runs: TrainResult | str | Path) -> Any:
 def plot_geometry(report: Report) -> Any:
     """Alignment and uniformity (Wang & Isola, 2020) of models, and the paths of training runs; returns the Axes.
 
-    ``report`` is what `make_report` returns. `SimCSEKitError`: it has neither.
+    ``report`` is the result of `make_report`. Raises a `SimCSEKitError` if it has neither models nor runs to show.
     """
     return _axes(plane_figure(report), "alignment and uniformity; measure a suite with pairs, or the suite geometry")
 
@@ -57,15 +57,15 @@ def plot_geometry(report: Report) -> Any:
 def plot_spectrum(report: Report) -> Any:
     """Share of the variance in the first n directions, by model; returns the Axes.
 
-    ``report`` is what `make_report` returns. `SimCSEKitError`: the suite geometry was not measured.
+    ``report`` is the result of `make_report`. Raises a `SimCSEKitError` if the suite geometry was not measured.
     """
     return _axes(spectrum_figure(report), "a spectrum; measure the suite geometry")
 
 
 def plot_speed(report: Report) -> Any:
-    """Sentences encoded a second against the main score, by model; returns the Axes.
+    """Sentences encoded per second against the main score, by model; returns the Axes.
 
-    ``report`` is what `make_report` returns. `SimCSEKitError`: no model has a speed.
+    ``report`` is the result of `make_report`. Raises a `SimCSEKitError` if no model has a speed.
     """
     return _axes(speed_figure(report), "a speed")
 
@@ -86,9 +86,9 @@ def plot_similarity(result: SuiteResult, score: str | None = None) -> Any:
 
 
 def plot_similarity_change(before: SuiteResult, after: SuiteResult, score: str | None = None) -> Any:
-    """Cosines of scored pairs of two models, one row for each fifth of the gold scale; returns an array of five Axes.
+    """Cosines of scored pairs of two models, one row per fifth of the gold scale; returns an array of five Axes.
 
-    Arguments and errors as in `plot_similarity`; both results are of the same data.
+    Arguments and errors as in `plot_similarity`; both results must be on the same data.
     """
     first, second = _both(before, after, score, gold=True)
     assert first.gold is not None
@@ -96,7 +96,7 @@ def plot_similarity_change(before: SuiteResult, after: SuiteResult, score: str |
 
 
 def plot_changes(before: SuiteResult, after: SuiteResult, score: str | None = None) -> Any:
-    """What changed for each query or text between two models, sorted, with the mean and its 95 % interval.
+    """Change of each query or text between two models, sorted, with the mean and its 95 % interval.
 
     Args:
         before: of a suite whose scores are means: retrieval, labels, transfer.
@@ -126,8 +126,8 @@ def _both(before: SuiteResult, after: SuiteResult, score: str | None, *, gold: b
     second = _outcome(after, first.score, gold=gold)
     if len(first.values) != len(second.values) or before.suite != after.suite:
         raise SimCSEKitError(
-            f"the results are of different data: {before.suite} with {len(first.values):,} items, {after.suite} with "
-            f"{len(second.values):,}"
+            f"the results are on different data: {before.suite} with {len(first.values):,} items, {after.suite} "
+            f"with {len(second.values):,}"
         )
     return first, second
 

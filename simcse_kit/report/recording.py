@@ -1,4 +1,4 @@
-"""Scores that a model carries with it."""
+"""Scores stored in a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simcse_kit.model import SimCSE
 def record_evaluation(folder: str | Path, results: Sequence[SuiteResult]) -> None:
     """Write scores and their 95 % intervals into a model's ``simcse_kit.json`` and its card, the README.
 
-    Those of the same suite are replaced, others stay.
+    Scores of the same suite are replaced, others stay.
 
     Raises:
         ModelError: the folder is not one that `SimCSE.save` or training wrote.
@@ -43,16 +43,16 @@ def record_evaluation(folder: str | Path, results: Sequence[SuiteResult]) -> Non
 
 
 def check_recordable(folder: str | Path) -> None:
-    """A `ModelError` where `record_evaluation` would have nowhere to write."""
+    """Raise a `ModelError` if `record_evaluation` has no file to write to."""
     if not (Path(folder) / RECORD).is_file():
-        raise ModelError(f"{folder} holds no {RECORD}: scores are written into models that this package saved")
+        raise ModelError(f"{folder} holds no {RECORD}: scores can be stored only in models saved by this package")
 
 
 def _task(suite: str) -> dict[str, str]:
-    """The hub's task of a suite of the user's own, which the card cannot look up without importing it."""
+    """The hub's task for a user's own suite, because the card cannot import the suite to look it up."""
     if suite in SUITES:
         return {}
     try:
         return {"task": SUITES.get(suite).task}
-    except SimCSEKitError:  # a class inside a function has no name to be imported by
+    except SimCSEKitError:  # a class inside a function cannot be imported by name
         return {}

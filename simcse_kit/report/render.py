@@ -19,12 +19,12 @@ from simcse_kit.report.pairs import ShownPairs, shown_pairs, worst_pairs
 from simcse_kit.report.pictures import figures
 from simcse_kit.tabular import rounded
 
-_ACROSS = 3  # models whose score and interval stand in one line
+_ACROSS = 3  # models whose score and interval fit on one line
 FORMATS = ("html", "md", "json")
 
 
 def write_report(report: Report, path: str | Path, format: str | None = None) -> None:
-    """Write a report as one of `FORMATS`; None: what the path ends in.
+    """Write a report in a format of `FORMATS`; None: by the suffix of the path.
 
     Raises:
         SimCSEKitError: neither says which format.
@@ -39,16 +39,16 @@ def write_report(report: Report, path: str | Path, format: str | None = None) ->
 
 
 def report_format(path: str | Path, format: str | None = None) -> str:
-    """One of `FORMATS`: what is asked for, or what the path ends in."""
+    """A format of `FORMATS`: the requested one, or that of the path's suffix."""
     ending = Path(path).suffix[1:].lower()
     wanted = format or {"htm": "html", "markdown": "md"}.get(ending, ending)
     if wanted not in FORMATS:
-        raise SimCSEKitError(f"a report is one of {', '.join(FORMATS)}; got {wanted or str(path)!r}")
+        raise SimCSEKitError(f"the format of a report must be one of {', '.join(FORMATS)}; got {wanted or str(path)!r}")
     return wanted
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """Everything that a report shows, as plain JSON at full precision; worst pairs included."""
+    """All content of a report as plain JSON at full precision, including the worst pairs."""
     shown = shown_pairs(report)
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -103,7 +103,7 @@ def _summary(report: Report, model: ModelReport, suite: str) -> dict[str, dict[s
 
 
 def report_page(report: Report, *, charts: bool = True) -> Page:
-    """The page; without its charts if they are not wanted."""
+    """The page; optionally without charts."""
     names = [model.name for model in report.models]
     sections = [_scores(report)]
     if charts:
@@ -140,7 +140,7 @@ def _scores(report: Report) -> Section:
 
 
 def _score_table(report: Report, suite: str) -> Table:
-    """A line for each score, a column for each model."""
+    """One row per score, one column per model."""
     first = report.models[0].results[suite][0]
     digits = report.parts[suite].digits
     columns = []
@@ -175,7 +175,7 @@ def _difference_table(report: Report, suite: str) -> Table:
 
 
 def _cell(report: Report, *parts: str) -> str:
-    """In a line, or with many models, whose columns are narrow, one below the other."""
+    """On one line; with many models, whose columns are narrow, on several lines."""
     return (" " if len(report.models) <= _ACROSS else "\n").join(filter(None, parts))
 
 
@@ -201,8 +201,8 @@ def _worst_section(report: Report, pairs: ShownPairs) -> Section:
         tables.append(Table(head=head, rows=rows, left=2, caption=model.name))
     return Section(
         title="Pairs to read",
-        text=f"The pairs of {pairs.title} whose rank by cosine is farthest from their rank by gold: first those held "
-        "too similar, then those held too different.",
+        text=f"The pairs of {pairs.title} whose rank by cosine is farthest from their rank by gold: first the most "
+        "overestimated, then the most underestimated.",
         tables=tables,
     )
 
@@ -231,13 +231,15 @@ def _facts(model: ModelReport) -> Section:
 
 def _reading(report: Report) -> list[str]:
     notes = [
-        "An interval is where a score, or a difference, lies with 95 % confidence (bootstrap over the items, for a "
-        "recipe also over its seeds; pairs of models on the same draws). Better and worse are said only where the "
-        "interval of the difference leaves zero out.",
+        "An interval contains the score, or the difference, with 95 % confidence (bootstrap over the items, "
+        'for a recipe also over its seeds; paired between models). "Better" and "worse" appear only if the '
+        "interval of the difference excludes zero.",
         f"Measured on {datetime.now(UTC).date().isoformat()}, {report.machine_name}.",
     ]
     if any(len(model.logs) > 1 for model in report.models):
-        notes.insert(1, "Of a recipe with several seeds, the pictures of pairs and the pairs to read are the first's.")
+        notes.insert(
+            1, "For a recipe with several seeds, the charts of pairs and the listed pairs are those of the first seed."
+        )
     return notes
 
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from simcse_kit.report.page import plain_markdown
 
 SHORT = {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
-"""Scores whose names are too long for the head of a table."""
+"""Scores whose names are too long for a table head."""
 
 MARKS = {"better": "↑", "worse": "↓"}
-"""Of a verdict beside the first model."""
+"""Marks for the verdict against the first model."""
 
-_NARROW = 4  # scores that fit a column of a page
+_NARROW = 4  # scores that fit on the width of a page
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -29,12 +29,12 @@ _LATEX = {
 
 
 class ScoreCell(NamedTuple):
-    """One score of one model, rounded as the suite rounds."""
+    """One score of one model, rounded as its suite rounds."""
 
-    value: str  # the mean over the seeds, as a number; a dash where it is not defined
-    spread: str  # standard deviation over the seeds; "" of one seed
-    interval: str  # 95 % interval; "" without one
-    mark: str  # ↑ or ↓ where it is clearly better or worse than the first model's
+    value: str  # the mean over the seeds, as a number; a dash if it is not defined
+    spread: str  # standard deviation over the seeds; "" for one seed
+    interval: str  # 95 % interval; "" if there is none
+    mark: str  # ↑ or ↓ if it is clearly better or worse than the first model's
     best: bool  # highest of its column
 
 
@@ -47,7 +47,7 @@ class ScoreLine(NamedTuple):
 
 
 class ScoreTable(NamedTuple):
-    """One suite: a line for each model, a column for each score."""
+    """One suite: one row per model, one column per score."""
 
     suite: str
     unit: str
@@ -74,14 +74,14 @@ class ScoreTable(NamedTuple):
 
 
 def as_markdown(table: ScoreTable) -> str:
-    """A table of GitHub's Markdown, with its caption below."""
+    """A table in GitHub's Markdown, with its caption below."""
     rows = [["", *table.scores], [":--", *["--:"] * len(table.scores)], *_rows(table, plain_markdown, "**{}**".format)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", plain_markdown(table.caption)]) + "\n"
 
 
 def as_latex(table: ScoreTable) -> str:
-    """A ``table`` of LaTeX; it needs the package booktabs, and graphicx for a wide one, which is made to fit."""
+    """A ``table`` in LaTeX. It needs the package booktabs, and graphicx for a wide table, which is scaled to fit."""
     wide = len(table.scores) > _NARROW
     head = " & ".join(["", *map(_latex_text, table.scores)])
     small = "{{\\scriptsize {}}}".format
@@ -104,7 +104,7 @@ def as_latex(table: ScoreTable) -> str:
 
 
 def as_html(table: ScoreTable) -> str:
-    """A ``<table>``, every text escaped."""
+    """A ``<table>``, with all text escaped."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ["", *table.scores])
     rows = "".join(
         f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
@@ -117,7 +117,7 @@ def as_html(table: ScoreTable) -> str:
 def _rows(
     table: ScoreTable, text: Callable[[str], str], bold: Callable[[str], str], small: Callable[[str], str] = str
 ) -> list[list[str]]:
-    """A row for each model, and one below it with the intervals."""
+    """One row per model, followed by a row of intervals."""
     rows = []
     for line in table.lines:
         cells = []

@@ -1,1 +1,1 @@
-"""Whole jobs in one call, made of the package's other parts."""
+"""Whole jobs in one call, built from the other parts of the package."""

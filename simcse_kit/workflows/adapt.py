@@ -1,4 +1,4 @@
-"""`adapt`: a model for search on one's own texts, or the start model, where nothing better comes of them."""
+"""`adapt`: a model for search in your own texts, or the start model if training does not improve it."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ RECORD = "adapt.json"
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class AdaptResult(Tabular):
-    """What `adapt` did; its lines say it in words."""
+    """Result of `adapt`; its lines describe it."""
 
     output_dir: Path
     start: str
     texts: Texts
     method: Method
     training: TrainResult
-    gate: Gate | None  # None below 500 texts, where nothing can be held out, and where classes decide
-    figures: Difference | None  # start and trained model on the user's own judgements or classes; None without
-    results: tuple[SuiteResult, SuiteResult] | None  # what the figures are from: of the start, of the trained model
-    measured_on: str  # what the figures are of; "" without
-    kept_start: bool  # whether the start model is what was saved
+    gate: Gate | None  # None below 500 texts, which are too few to hold some out, and if classes decide
+    figures: Difference | None  # start and trained model on the user's own judgements or classes; None without these
+    results: tuple[SuiteResult, SuiteResult] | None  # results behind the figures: of start model and trained model
+    measured_on: str  # data of the figures; "" if there are none
+    kept_start: bool  # whether the start model was saved
     seconds: float
 
     def __repr__(self) -> str:
@@ -68,7 +68,7 @@ class AdaptResult(Tabular):
         texts, (file, options) = self.texts, self._file()
         held_out = f", {len(texts.held_out):,} of them held out to check" if texts.held_out else ""
         empty = "text or class" if texts.labels is not None else "text"
-        dropped = f"; {texts.dropped:,} rows without {empty}, or that repeat another, left out" if texts.dropped else ""
+        dropped = f"; left out {texts.dropped:,} rows that have no {empty} or repeat another" if texts.dropped else ""
         header = [] if texts.header is None else ["--header" if texts.header else "--no-header"]
         build = ["simcse-kit", "index", "build", str(self.output_dir), file, "my-index", *options, *header]
         return [
@@ -80,21 +80,21 @@ class AdaptResult(Tabular):
         ]
 
     def _file(self) -> tuple[str, list[str]]:
-        """How another command names the texts: the file, and options."""
-        file = "TEXTS" if self.texts.source.startswith("<") else self.texts.source  # of a list: <memory>
+        """How another command reads the texts: the file, and options."""
+        file = "TEXTS" if self.texts.source.startswith("<") else self.texts.source  # from a list: <memory>
         return file, [] if self.texts.column is None else ["--columns", self.texts.column]
 
     def _gate(self) -> str:
         if self.gate is None:
             if self.figures is not None and self.texts.labels is not None:
                 return "not needed: the classes of the held-out texts decide"
-            return f"none: it needs {GATED} distinct texts, so a harmed search would not show"
+            return f"none: it needs {GATED} distinct texts, so harm to search would not be noticed"
         return self.gate.line()
 
     def _figures(self) -> str:
-        kept = "; the start model is kept" if self.kept_start else ""
+        kept = "; the start model is saved" if self.kept_start else ""
         if self.figures is None:
-            few = f"below {GATED} texts none are held out to measure on"
+            few = f"fewer than {GATED} texts, so none are held out for measuring"
             none = "none: " + ("no judgements and no classes" if self.texts.labels is None else few)
             if self.kept_start:
                 return none + kept
@@ -130,11 +130,11 @@ def adapt(
     local_files_only: bool = False,
     listener: TrainListener | None = None,
 ) -> AdaptResult:
-    """Adapt a sentence encoder to texts, so that search among them gets better; no setting needs tuning.
+    """Adapt a sentence encoder to texts, so that search in them improves; no setting needs tuning.
 
-    Where classes are given they teach; otherwise titles and bodies do, or the texts' own neighbourhoods, see
-    `choose_method`. Where there are judgements or classes, the result must be better on them; otherwise the gate on
-    held-out texts must pass. If not, the start model is what is saved.
+    Training uses classes if there are any, else titles and bodies, else the neighborhoods of the texts, see
+    `choose_method`. The result must be better on your judgements or classes if there are any; otherwise the gate on
+    held-out texts must pass. If not, the start model is saved.
 
     Args:
         texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
@@ -182,7 +182,7 @@ def adapt(
         skip_bad_rows=skip_bad_rows,
     )
     if teacher is not None and found.labels is not None:
-        raise TrainingError("a teacher is for texts without classes, which teach by themselves; give one of the two")
+        raise TrainingError("a teacher is for texts without classes; give either teacher or classes")
     how = {"device": device, "trust_remote_code": trust_remote_code, "local_files_only": local_files_only}
     start = _sentence_encoder(model, how)
     method = choose_method(found, start, None if teacher is None else str(teacher), str(model), seed)
@@ -232,26 +232,24 @@ def adapt(
 
 
 def _sentence_encoder(model: str | Path, how: dict[str, Any]) -> SimCSE:
-    """The start model; a `ModelError` that says what to do where it is a raw encoder."""
+    """The start model. Raises a `ModelError` that says what to do for a raw encoder."""
     try:
         return SimCSE(model, **how)
     except UnknownPoolingError as error:
         raise ModelError(
-            f"adapting starts from a sentence encoder, and {model} does not say how its vectors are pooled: it is a "
-            "raw encoder. Train it first, simcse-kit train unsup (or sup), or start from all-MiniLM-L6-v2"
+            f"adapting needs a sentence encoder, but {model} does not record how its vectors are pooled: it is "
+            "a raw encoder. First train it with simcse-kit train unsup (or sup), or start from all-MiniLM-L6-v2"
         ) from error
 
 
 def _signs(model: SimCSE, texts: Texts) -> SearchSigns | None:
-    """Of held-out texts; none where classes teach: these move the signs and do no harm."""
+    """Signs of held-out texts; None if classes teach: they change the signs without harm."""
     gated = texts.held_out and texts.labels is None
     return signs(model.encode_document, texts.held_out) if gated else None
 
 
 def _figures(model: SimCSE, texts: Texts, judgements: str | Path | None, start: str | Path) -> SuiteResult | None:
-    """The user's own measure of a model: judgements that the start model has not used, else held-out texts with classes
-    among the others.
-    """
+    """The user's own measure of a model: judgements not used by the start model, else held-out labelled texts."""
     if judgements is not None:
         return without_used(evaluate_retrieval(model.encoder_fn(), judgements), [start])
     if texts.labels is None or texts.held_out_labels is None or not texts.held_out:
@@ -269,7 +267,7 @@ def _measured_on(texts: Texts, judgements: str | Path | None) -> str:
 
 
 def _judged_queries(judgements: str | Path, start: str | Path) -> list[str]:
-    """Texts of the queries that measure the result, which are those that the start model has not used.
+    """Texts of the queries that measure the result: those that the start model has not used.
 
     Raises:
         DataError: the folder cannot be read, or there is none.
@@ -280,7 +278,7 @@ def _judged_queries(judgements: str | Path, start: str | Path) -> list[str]:
     if left_out := len(loaded.relevance) - len(queries):
         said = f"{left_out:,} of {len(loaded.relevance):,} judged queries were used to train or select {start}"
         if not queries:
-            raise DataError(f"{judgements}: {said}, so they cannot measure what comes of it; judge other queries")
+            raise DataError(f"{judgements}: {said}, so they cannot measure the result; judge other queries")
         say_once(f"{judgements}: {said}; they do not count")
     return queries
 

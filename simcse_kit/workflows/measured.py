@@ -1,6 +1,6 @@
-"""What a method of `adapt` came to on the domains where that was measured.
+"""Measured effect of a method of `adapt` on several domains.
 
-``measured.json`` is written by ``eval/tables.py`` from ``eval/results/adapt.json``.
+``eval/tables.py`` writes ``measured.json`` from ``eval/results/adapt.json``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 
 class MeasuredMethod(NamedTuple):
-    """How far a method moved a score of the start model: the mean over the seeds, on each domain."""
+    """By how much a method changed a score of the start model: mean over the seeds, per domain."""
 
     score: str
-    changes: tuple[float, ...]  # one for each domain, least first
+    changes: tuple[float, ...]  # one per domain, smallest first
 
     def words(self) -> str:
-        """In a line."""
+        """One line of text."""
         count = len(self.changes)
         where = f"{count} measured domain{'' if count == 1 else 's'}, from all-MiniLM-L6-v2"
         to = f" to {self.changes[-1]:+.1f}" if count > 1 else ""
@@ -27,6 +27,6 @@ class MeasuredMethod(NamedTuple):
 
 @functools.cache
 def measured_methods() -> dict[str, MeasuredMethod]:
-    """By the method's name."""
+    """Effects by the method's name."""
     found = json.loads((files("simcse_kit") / "workflows" / "measured.json").read_text(encoding="utf-8"))
     return {name: MeasuredMethod(value["score"], tuple(sorted(value["changes"]))) for name, value in found.items()}

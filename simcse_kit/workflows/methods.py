@@ -1,4 +1,4 @@
-"""How a model is adapted to texts: chosen, with every number, by what the texts are."""
+"""Choice of the method that adapts a model, with all settings, from the texts."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from simcse_kit.training.config import SMALLEST, STEPS
 from simcse_kit.workflows.smoothing import AMONG, Smoothing, smoothing
 from simcse_kit.workflows.texts import Texts
 
-_SHORT_PART = 0.5  # a title is less than half as long as its body, or it is no question for it
-_PASSAGES = 0.5  # share of the texts that have two sentences, from which on these teach
-_ROWS = 20_000  # texts in a run over all epochs
-_CLASS_BATCH = (64, 304)  # from and to; 4 texts of each class between
-_CLASS_ROWS = 120_000  # texts in a run over all epochs at most
+_SHORT_PART = 0.5  # a title is at most half as long as its body, else it is no query for it
+_PASSAGES = 0.5  # share of texts with two sentences from which on these are used
+_ROWS = 20_000  # texts per run, over all epochs
+_CLASS_BATCH = (64, 304)  # smallest and largest; between them 4 texts per class
+_CLASS_ROWS = 120_000  # most texts per run, over all epochs
 _CLASS_EPOCHS, _CLASS_EPOCHS_OF_FEW = 6.0, 40.0
-_FEW = 32  # texts a class, below which they are few
-_TOKENS = 1 << 15  # of a step in memory at once: 3 GiB of a small encoder
-_LENGTHS = 0.99  # share of the texts that are read whole in training, as far as the model reads them
+_FEW = 32  # texts per class below which they are few
+_TOKENS = 1 << 15  # of a step in memory at a time: 3 GiB for a small encoder
+_LENGTHS = 0.99  # share of the texts that training reads completely, up to the model's limit
 _SAMPLE = 20_000  # texts whose tokens are counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """What is trained, on what."""
+    """What to train, on which rows."""
 
     name: str  # classes, parts, neighbors, passages, order
-    words: str  # in a line
+    words: str  # one line of text
     mode: str  # unsup or sup
-    data: Any  # what `train_unsup` or `train_sup` takes
+    data: Any  # arguments of `train_unsup` or `train_sup`
     settings: dict[str, Any] = field(default_factory=dict)
 
 
 def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str, seed: int) -> Method:
     """The method for these texts.
 
-    Classes teach where there are some. Documents of two parts learn to be found by the short one. Texts whose halves
-    find each other no worse by the mean of their neighbourhoods learn this mean, see `smoothing`; of the others, each
-    text learns to be found by one of its sentences.
+    Classes are used if there are any. Documents of two parts learn to be found by the short part. If the halves of
+    texts find each other no worse with averaged vectors of their neighborhoods, texts learn this average, see
+    `smoothing`; otherwise each text learns to be found by one of its sentences.
     """
     if texts.labels is not None:
         return _classes(texts, model)
@@ -67,7 +67,7 @@ def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str, 
 
 
 def _classes(texts: Texts, model: SimCSE) -> Method:
-    """Few texts teach with more dropout and slowly; a part of the start's weights keeps what they do not say."""
+    """Few texts train slowly with more dropout; a share of the start's weights keeps what they do not cover."""
     assert texts.labels is not None
     count, classes = len(texts.labels), len(set(texts.labels))
     whole = min(_CLASS_EPOCHS, _CLASS_ROWS / count)
@@ -76,7 +76,7 @@ def _classes(texts: Texts, model: SimCSE) -> Method:
     longest = _longest(_lengths(texts.texts, model), model)
     return Method(
         name="classes",
-        words=f"classes: texts of one of the {classes:,} classes are positives of each other (SupCon)",
+        words=f"classes: texts of the same class, one of {classes:,}, are positives of each other (SupCon)",
         mode="sup",
         data=LabelledTexts(texts.texts, texts.labels, texts.source),
         settings={
@@ -93,26 +93,26 @@ def _classes(texts: Texts, model: SimCSE) -> Method:
 
 
 def _neighborhood(count: int) -> Neighbors:
-    """Half the root of the texts: 50 neighbours of 10,000 texts."""
+    """Half the square root of the number of texts: 50 neighbors for 10,000 texts."""
     return Neighbors(neighbors=int(np.clip(round(np.sqrt(count) / 2), 5, 100)))
 
 
 def _neighbors(texts: Texts, model: SimCSE, teacher: str | None, looked_at: Smoothing | None) -> Method:
     whose = "the start model" if teacher is None else teacher
     why = "" if looked_at is None else f" ({looked_at.words})"
-    words = f"neighbour distillation: each text learns the mean vector of its nearest texts, as {whose} has them{why}"
+    words = f"neighbor distillation: each text learns the mean vector of its nearest texts, from {whose}{why}"
     settings = {"objective": "neighbors", "neighbors": _neighborhood(len(texts.texts)).neighbors}
     return _texts("neighbors", words, texts, model, 2.0, settings | ({} if teacher is None else {"teacher": teacher}))
 
 
 def _order(texts: Texts, model: SimCSE, teacher: str, looked_at: Smoothing) -> Method:
-    """Texts of one sentence that neighbours would blur."""
+    """For texts of one sentence that averaging would blur."""
     words = f"RankCSE: each text learns the order of the others in {teacher} ({looked_at.words})"
     return _texts("order", words, texts, model, 1.0, {"recipe": "rankcse", "teacher": teacher})
 
 
 def _texts(name: str, words: str, texts: Texts, model: SimCSE, most_epochs: float, settings: dict[str, Any]) -> Method:
-    """Texts alone, `_ROWS` of them in a run and `STEPS` steps at least."""
+    """Settings for single texts, `_ROWS` per run and at least `STEPS` steps."""
     count = len(texts.texts)
     epochs = float(np.clip(_ROWS / count, 0.1, most_epochs))
     batch = _batch_size(count, epochs, 64)
@@ -134,7 +134,7 @@ def _texts(name: str, words: str, texts: Texts, model: SimCSE, most_epochs: floa
 def _pairs(
     name: str, words: str, pairs: list[tuple[str, str]], model: SimCSE, teacher: str, lengths: np.ndarray
 ) -> Method:
-    """A short text and the long one that it is to find; ``lengths`` are those of the long ones."""
+    """Settings for a short text that must find its long text; ``lengths``: those of the long texts."""
     count = len(pairs)
     epochs = float(np.clip(_ROWS / count, 0.1, 1.0))
     batch = _batch_size(count, epochs, 32)
@@ -155,7 +155,7 @@ def _pairs(
 
 
 def _prompts(model: SimCSE) -> dict[str, Any]:
-    """The start model's prompts for queries and documents, where it has both: training keeps them apart, too."""
+    """The start model's prompts for queries and documents, if it has both: training uses them too."""
     found = [next((name for name in names if name in model.prompts), None) for names in (QUERY, DOCUMENT)]
     if None in found or not any(model.prompts[str(name)] for name in found):  # sentence-transformers saves empty ones
         return {}
@@ -163,17 +163,17 @@ def _prompts(model: SimCSE) -> dict[str, Any]:
 
 
 def _batch_size(count: int, epochs: float, most: int) -> int:
-    """As large as leaves `STEPS` steps, from `SMALLEST` to ``most``."""
+    """The largest size that leaves `STEPS` steps, from `SMALLEST` to ``most``."""
     return int(np.clip(2 ** int(np.log2(max(1, count * epochs / STEPS))), min(SMALLEST, count), most))
 
 
 def _lengths(texts: list[str], model: SimCSE) -> np.ndarray:
-    """Tokens of texts, (n,); of many, of a part."""
+    """Token counts of texts, (n,); for many texts, of a sample."""
     step = max(1, len(texts) // _SAMPLE)
     return model.tokenize(texts[::step], max_seq_length=model.max_seq_length).lengths
 
 
 def _longest(lengths: np.ndarray, model: SimCSE) -> int:
-    """Tokens that `_LENGTHS` of the texts fit into, a multiple of 8; no more than the model reads."""
+    """The number of tokens that `_LENGTHS` of the texts fit in, a multiple of 8, within the model's limit."""
     wanted = int(-(-np.quantile(lengths, _LENGTHS) // 8) * 8)
     return max(16, min(wanted, model.max_seq_length or wanted))

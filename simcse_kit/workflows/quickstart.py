@@ -24,22 +24,22 @@ from simcse_kit.workflows.adapt import AdaptResult, adapt
 from simcse_kit.workflows.texts import read_texts
 
 SAMPLE_QUERIES = ("lost card", "a charge that I cannot explain", "there is no current in my house")
-_TEXTS_AT_MOST = 5000  # of a file of one's own: minutes on two cores
+_TEXTS_AT_MOST = 5000  # texts used of the user's own file: minutes on two cores
 _MARKER = "quickstart.json"
 _SCORES = {"ndcg@10": "nDCG@10", "recall@10": "recall@10", "recall@100": "recall@100", "mrr@10": "MRR@10"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuickstartResult(Tabular):
-    """What `quickstart` made and measured."""
+    """Result of `quickstart`."""
 
     folder: Path
-    model: Path  # the adapted model, or the start model where the adapted one is not clearly better
+    model: Path  # the adapted model, or the start model if the adapted one is not clearly better
     index: Path
     report: Path
     adapted: AdaptResult
-    texts: int  # distinct ones in the file
-    used: int  # of them
+    texts: int  # distinct texts in the file
+    used: int  # of these
     answers: dict[str, tuple[list[Hit], list[Hit]]]  # by query: hits before and after
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ def quickstart(
     overwrite: bool = False,
     listener: TrainListener | None = None,
 ) -> QuickstartResult:
-    """Adapt the packaged MiniLM to a sample, offline, and show what that does to search.
+    """Adapt the packaged MiniLM to a sample, offline, and show the effect on search.
 
     Args:
         sentences: a file of one's own (see `simcse_kit.adapt`); None is the package's sample: messages to service desks
@@ -66,15 +66,15 @@ def quickstart(
         overwrite: replace what an earlier quickstart left there.
         listener: gets the events of the training run.
 
-    The sample's queries neither train nor choose a checkpoint. Where the interval of the difference contains 0, this is
-    said, and the start model is what is saved and indexed.
+    The sample's queries are not used in training or selection. If the interval of the difference contains 0, a line
+    says so, and the start model is saved and indexed.
     """
     folder = Path(output_dir)
     _check_folder(folder, overwrite)
     name = require_minilm()
     sample = sample_search_path() if sentences is None else None
     texts, queries, count = _sample(sample) if sample is not None else _own(sentences)
-    read_texts(texts)  # too few, or all the same: an error before anything is made
+    read_texts(texts)  # too few or all equal: an error before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARKER).write_text(json.dumps({"made_by": "simcse-kit quickstart"}) + "\n", encoding="utf-8")
     made = adapt(
@@ -90,7 +90,7 @@ def quickstart(
         SentenceIndex.build(SimCSE(model), searched, show_progress_bar=len(searched) > 500)
         for model in (name, folder / "model")
     ]
-    shutil.rmtree(folder / "index", ignore_errors=True)  # an earlier quickstart's
+    shutil.rmtree(folder / "index", ignore_errors=True)  # from an earlier quickstart
     indexes[1].save(folder / "index")
     answers = {query: tuple(_hits(index, query) for index in indexes) for query in queries}
     found = QuickstartResult(
@@ -108,14 +108,14 @@ def quickstart(
 
 
 def _sample(folder: Path) -> tuple[LabelledTexts, Sequence[str], int]:
-    """The sample's messages; an id names desk and matter, ``bank-lost-card-03``."""
+    """The sample's messages; an id names desk and topic, ``bank-lost-card-03``."""
     corpus = load_retrieval(folder).corpus
     labels = [name.rpartition("-")[0] for name in corpus]
     return LabelledTexts([*corpus.values()], labels, "the package's sample"), SAMPLE_QUERIES, len(corpus)
 
 
 def _own(source: str | Path | None) -> tuple[TextData, Sequence[str], int]:
-    """Texts of a file of one's own, and three of them as queries."""
+    """Texts of the user's own file, and three of them as queries."""
     assert source is not None
     data = read_sentences(source)
     distinct = list(dict.fromkeys(data.column(0)))
@@ -128,7 +128,7 @@ def _own(source: str | Path | None) -> tuple[TextData, Sequence[str], int]:
 
 
 def _hits(index: SentenceIndex, query: str) -> list[Hit]:
-    """Three hits; a query that is itself a text of the index is not its own answer."""
+    """Three hits; a query that is a text of the index does not find itself."""
     return [hit for hit in index.search(query, k=4) if hit.text != query][:3]
 
 
@@ -140,12 +140,12 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
             )
         if not overwrite:
             raise TrainingError(
-                f"{folder} holds an earlier quickstart; --overwrite replaces it, --output-dir goes elsewhere"
+                f"{folder} holds an earlier quickstart; replace it with --overwrite, or name another --output-dir"
             )
 
 
 def score_rows(made: AdaptResult) -> list[list[str]]:
-    """A line of a table for the start model, the adapted one, and the difference; none without judged queries."""
+    """Table rows for the start model, the adapted one, and the difference; empty without judged queries."""
     if made.results is None:
         return []
     before, after = (result.scores for result in made.results)
@@ -155,7 +155,7 @@ def score_rows(made: AdaptResult) -> list[list[str]]:
 
 
 def score_head() -> list[str]:
-    """The head of `score_rows`."""
+    """Table head for `score_rows`."""
     return ["judged queries", *_SCORES.values()]
 
 
@@ -167,7 +167,7 @@ def _report(made: QuickstartResult) -> None:
         Figure(
             title="Training loss",
             picture=training_curves([Curve("run", log.losses, [])]),
-            caption="It says that training learns, not that search gets better.",
+            caption="A falling loss shows that training learns, not that search improves.",
         )
     ]
     sections = []
@@ -179,7 +179,7 @@ def _report(made: QuickstartResult) -> None:
             Figure(
                 title="Search, query by query",
                 picture=query_changes(before, after, score="nDCG@10", mean=mean, low=low, high=high),
-                caption="Each bar is a judged query that training has not seen.",
+                caption="Each bar is a judged query that was not used in training.",
                 wide=True,
             ),
         )
@@ -188,8 +188,8 @@ def _report(made: QuickstartResult) -> None:
         made.report,
         Page(
             title="simcse_kit quickstart",
-            lead=f"{adapted.texts.count:,} texts, {adapted.training.steps} steps, "
-            f"{adapted.training.seconds:.0f} seconds: what adapting MiniLM to them does to search.",
+            lead=f"{adapted.texts.count:,} texts, {adapted.training.steps} steps, {adapted.training.seconds:.0f} "
+            "seconds: the effect of adapting MiniLM to them on search.",
             sections=[
                 *sections,
                 Section(title="What changed", figures=figures),

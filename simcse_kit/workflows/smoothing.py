@@ -1,8 +1,8 @@
-"""Whether the mean of a text's neighbours says more of it than its own vector does: found out without labels.
+"""Finds out, without labels, whether averaging a text's vector with its neighbors helps search.
 
-A short text is a few words of what its writer had in mind. The mean of its neighbours adds what others said of the
-same, and a text's two halves find each other more often. A document says its own: the mean blurs it, and its halves
-lose each other.
+A short text gives only a few words of what its writer meant. Averaging with its neighbors adds what others wrote about
+the same, and the two halves of a text find each other more often. A document is complete: averaging blurs it, and its
+halves find each other less often.
 """
 
 from __future__ import annotations
@@ -22,33 +22,35 @@ from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.training.targets import Near
 from simcse_kit.types import Vectors
 
-AMONG = 2_000  # texts whose vectors are averaged, at most
+AMONG = 2_000  # most texts whose vectors are averaged
 _LEAST_AMONG = 500
-_WORDS = 60_000  # of these texts, about: fewer of them where they are long
+_WORDS = 60_000  # approximate number of queries; fewer if the texts are long
 _SEED = 0
 _SURE = 2.0  # standard errors
 
 
 class Smoothing(NamedTuple):
-    """Reciprocal rank of a text's half when its other half is searched, mean over the texts asked, times 100."""
+    """Reciprocal rank of a text's half for its other half as query, mean over the queries, times 100."""
 
-    own: float  # with vectors as the model makes them
-    mean: float  # with each vector averaged with its neighbours, as the objective does
+    own: float  # with the model's own vectors
+    mean: float  # with each vector averaged with its neighbors, as in the objective
     error: float  # standard error of the difference
 
     @property
     def helps(self) -> bool:
-        """Whether halves find each other no worse: `_SURE` standard errors below 0 count as worse."""
+        """Whether halves find each other no worse: worse means `_SURE` standard errors below 0."""
         return self.mean - self.own >= -_SURE * self.error
 
     @property
     def words(self) -> str:
-        """In a line."""
-        return f"halves of a text find each other: reciprocal rank {self.own:.1f}, by averaged vectors {self.mean:.1f}"
+        """One line of text."""
+        return (
+            f"halves of a text find each other: reciprocal rank {self.own:.1f}, with averaged vectors {self.mean:.1f}"
+        )
 
 
 def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoothing | None:
-    """Search halves of texts, as they are and averaged with their neighbours among other texts.
+    """Search for halves of texts, with plain vectors and with vectors averaged with their neighbors.
 
     At most a quarter of `AMONG` texts are cut, each twice: in the middle, and into two random sets of its words.
 
@@ -78,14 +80,14 @@ def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoo
     plain = [reciprocal_ranks(found[at], found[at + 1]) for at in (0, 2)]
     means = [averaged(view) for view in found]
     after = [reciprocal_ranks(means[at], means[at + 1]) for at in (0, 2)]
-    change = (after[0] + after[1] - plain[0] - plain[1]) / 2  # one value of each text: its two cuts are not independent
+    change = (after[0] + after[1] - plain[0] - plain[1]) / 2  # one value per text: its two cuts are not independent
     return Smoothing(
         100 * float(np.mean(plain)), 100 * float(np.mean(after)), 100 * float(change.std() / np.sqrt(len(change)))
     )
 
 
 def _halves(texts: Sequence[Sequence[str]], random: np.random.Generator) -> list[list[str]]:
-    """First and second half, and two random sets of words in their order: four lists of n texts."""
+    """First and second half, and two random sets of words in order: four lists of n texts."""
     cut = []
     for words in texts:
         one = np.isin(np.arange(len(words)), random.permutation(len(words))[: (len(words) + 1) // 2])
@@ -95,7 +97,7 @@ def _halves(texts: Sequence[Sequence[str]], random: np.random.Generator) -> list
 
 
 class _Averaged:
-    """Vectors (n, D) averaged with their nearest among M others, as an objective averages a text of its own."""
+    """Vectors (n, D) averaged with their nearest among M others, as the objective averages its texts."""
 
     def __init__(self, among: Vectors, objective: Objective) -> None:
         self.among = among

@@ -21,24 +21,24 @@ from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.training.seeds import train_seeds
 from simcse_kit.workflows.study_file import Study, StudyRun, read_study
 
-_STEPS = 4  # that a dry run times
+_STEPS = 4  # steps that a dry run times
 
 
 class StudyResult(NamedTuple):
-    """What a study made."""
+    """Result of a study."""
 
     comparison: Comparison
     files: tuple[Path, ...]  # the tables and the report
 
 
 class Planned(NamedTuple):
-    """A training run that a study does, and what is left of it."""
+    """A training run of a study, and what is left of it."""
 
     name: str
     seed: int
-    state: str  # done, begun, new
+    state: str  # done, started, new
     steps: int  # of the whole run
-    seconds: float  # about what is left takes on this machine, evaluation and checkpoints aside
+    seconds: float  # estimate for the rest on this machine, without evaluation and checkpoints
 
 
 def run_study(
@@ -50,8 +50,8 @@ def run_study(
 ) -> StudyResult:
     """Train the runs, measure everything, and write ``table.md``, ``table.tex``, ``table.csv`` and ``report.html``.
 
-    Stopped at any time, the same call goes on: finished runs are not trained again, and what was measured is read from
-    the folder ``results``. Both go by content: a run whose data or settings have changed is a new one.
+    If stopped, the same call continues: finished runs are not trained again, and results are read from the folder
+    ``results``. Both depend on content: a run whose data or settings have changed is a new one.
 
     Args:
         study: what `read_study` returns, or the path of a study file.
@@ -65,7 +65,7 @@ def run_study(
     study = study if isinstance(study, Study) else read_study(study)
     for run in study.runs:
         if run.is_whole:
-            announce(f"{run.name}: trained before")
+            announce(f"{run.name}: already trained")
             continue
         announce(f"{run.name}: training, seeds {', '.join(map(str, run.seeds))}")
         train_seeds(run.mode, run.data, run.folder, run.seeds, resume=True, listener=listener, **run.settings)
@@ -102,9 +102,9 @@ def _write(folder: Path, report: Report) -> Iterator[Path]:
 
 
 def plan_study(study: Study | str | Path, *, announce: Callable[[str], None] = lambda _: None) -> list[Planned]:
-    """What `run_study` would train, and for about how long; nothing is kept.
+    """What `run_study` would train, with a time estimate; keeps nothing.
 
-    Where a run is not done, its first steps are run in a temporary folder and timed.
+    For an unfinished run, the first steps are run in a temporary folder and timed.
     """
     study = study if isinstance(study, Study) else read_study(study)
     planned = []
@@ -125,7 +125,7 @@ def _step(checkpoint: Path) -> int:
 
 
 class _Enough(Exception):
-    """The steps that are timed have been run."""
+    """The timed steps are done."""
 
 
 class _Timing(TrainListener):
@@ -143,7 +143,7 @@ class _Timing(TrainListener):
 
 
 def _timed(run: StudyRun, announce: Callable[[str], None]) -> tuple[int, float]:
-    """(steps, seconds of one) of a run."""
+    """(steps, seconds per step) of a run."""
     announce(f"{run.name}: timing {_STEPS} steps")
     timing = _Timing()
     train = train_unsup if run.mode == "unsup" else train_sup

@@ -1,4 +1,4 @@
-"""The file of a study: which models and runs, under which seeds, on which suites."""
+"""The file of a study: models and runs, seeds and suites."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from simcse_kit.training.settings import check_known
 
 _TOP = ("output", "seeds", "suites", "data", "options", "model", "run")
 _MODEL = ("name", "model", "pooling", "backend", "dtype", "device", "trust_remote_code")
-_RUN = ("name", "mode", "data")  # beside the settings of training
+_RUN = ("name", "mode", "data")  # in addition to the settings of training
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyModel:
-    """A model that is measured as it is."""
+    """A model that is measured without training."""
 
     name: str
     model: str
@@ -36,7 +36,7 @@ class StudyModel:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRun:
-    """A training run, once for each seed; ``folder`` holds the seeds."""
+    """A training run, once per seed; ``folder`` holds the seeds."""
 
     name: str
     mode: str  # unsup or sup
@@ -46,19 +46,19 @@ class StudyRun:
     folder: Path
 
     def ended(self, seed: int) -> bool:
-        """Whether the model of a seed is there."""
+        """Whether the model of a seed exists."""
         run = self.folder / f"seed-{seed}"
         return (run / RUN_RECORD).is_file() and (run / RECORD).is_file()
 
     @property
     def is_whole(self) -> bool:
-        """Whether the models of these seeds are there, and their summary has no other."""
+        """Whether the models of these seeds exist, and their summary has no others."""
         return seed_models(self.folder) == [self.folder / f"seed-{seed}" for seed in self.seeds]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What a study file says; `read_study` reads and checks it."""
+    """Content of a study file; `read_study` reads and checks it."""
 
     output: Path
     models: tuple[StudyModel, ...]
@@ -69,17 +69,17 @@ class Study:
 
     @property
     def names(self) -> list[str]:
-        """What tables call the models and the runs, in the order in which they are measured."""
+        """Names of models and runs in tables, in order of measurement."""
         return [*(one.name for one in self.models), *(one.name for one in self.runs)]
 
     @property
     def results(self) -> Path:
-        """Folder of what was measured, by content."""
+        """Folder of cached results, by content."""
         return self.output / "results"
 
 
 def read_study(path: str | Path) -> Study:
-    """Read a study file (TOML) and check it, before anything is loaded. Paths in it are relative to its folder.
+    """Read and check a study file (TOML), before anything is loaded. Paths in it are relative to its folder.
 
     ```toml
     output = "study"            # folder of runs, results, tables and report
@@ -105,36 +105,36 @@ def read_study(path: str | Path) -> Study:
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SimCSEKitError(f"{file} is not there; a study file names models, runs and data") from error
+        raise SimCSEKitError(f"{file} does not exist; a study file names models, runs and data") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SimCSEKitError(f"{file} is no TOML: {error}") from error
+        raise SimCSEKitError(f"{file} is not valid TOML: {error}") from error
     here = file.absolute().parent
     with _named(file):
         check_keywords(raw, _TOP, "the file", SimCSEKitError)
         data = {name_of(suite): _place(here, place) for suite, place in _table(raw, "data").items()}
         if not data:
-            raise SimCSEKitError('[data] names no suite; for example sts = "data/senteval"')
+            raise SimCSEKitError('[data] names no suite; add one, such as sts = "data/senteval"')
         options = {name_of(suite): values for suite, values in _table(raw, "options").items()}
         suites = tuple(map(name_of, raw.get("suites", data)))
         suites_with_data(suites, data, options)
         output = Path(str(here / _text(raw, "output", file.stem)))
         seeds = raw.get("seeds", [1])
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-            raise SimCSEKitError(f"seeds is a list of numbers; got {seeds!r}")
+            raise SimCSEKitError(f"seeds must be a list of numbers; got {seeds!r}")
         models = tuple(_model(here, one) for one in _tables(raw, "model"))
         runs = tuple(_run(here, one, output, seeds) for one in _tables(raw, "run"))
         if not models and not runs:
-            raise SimCSEKitError("it has no [[model]] and no [[run]]")
+            raise SimCSEKitError("there is no [[model]] and no [[run]]")
         study = Study(output=output, models=models, runs=runs, data=data, options=options, suites=suites)
         names = study.names
         if double := {name for name in names if names.count(name) > 1}:
-            raise SimCSEKitError(f"a name stands for one model or run; twice: {', '.join(sorted(double))}")
+            raise SimCSEKitError(f"each model and run needs its own name; used twice: {', '.join(sorted(double))}")
     return study
 
 
 @contextmanager
 def _named(file: Path) -> Iterator[None]:
-    """Put the file's name in front of an error."""
+    """Put the file's name before an error."""
     try:
         yield
     except (SimCSEKitError, TypeError) as error:
@@ -152,12 +152,12 @@ def _model(here: Path, entry: Mapping[str, Any]) -> StudyModel:
 def _run(here: Path, entry: Mapping[str, Any], output: Path, seeds: Sequence[int]) -> StudyRun:
     name, mode = _text(entry, "name"), _text(entry, "mode", "unsup")
     if mode not in ("unsup", "sup"):
-        raise SimCSEKitError(f"[[run]] {name}: mode is unsup or sup; got {mode!r}")
+        raise SimCSEKitError(f"[[run]] {name}: mode must be unsup or sup; got {mode!r}")
     settings = {key: value for key, value in entry.items() if key not in _RUN}
     check_known(settings, f"train_{mode}")
     for key in ("seed", "output_dir", "overwrite", "resume"):
         if key in settings:
-            raise SimCSEKitError(f"[[run]] {name}: the study decides {key}; leave it out")
+            raise SimCSEKitError(f"[[run]] {name}: the study sets {key}; leave it out")
     for key in ("model", "eval_data"):
         if key in settings:
             settings[key] = _place(here, _text(settings, key))
@@ -174,12 +174,12 @@ def _run(here: Path, entry: Mapping[str, Any], output: Path, seeds: Sequence[int
 
 
 def _content(value: Any) -> Any:
-    """A setting, as far as it changes a run: of a path, what lies there."""
+    """A setting, as far as it affects a run: for a path, its content."""
     return content_hash(value) if isinstance(value, str) and Path(value).exists() else value
 
 
 def _place(here: Path, name: Any) -> str:
-    """A path from the file's folder; what is not there (the name of a model or data set of the hub) stays a name."""
+    """A path relative to the file's folder; if it does not exist, the name of a model or data set on the hub."""
     if not isinstance(name, str) or not name:
         raise SimCSEKitError(f"expected a path or a name; got {name!r}")
     return str(here / name) if (here / name).exists() else name
@@ -188,19 +188,19 @@ def _place(here: Path, name: Any) -> str:
 def _text(table: Mapping[str, Any], key: str, default: str | None = None) -> str:
     value = table.get(key, default)
     if not isinstance(value, str) or not value:
-        raise SimCSEKitError(f"{key} is missing, or is no text: {value!r}")
+        raise SimCSEKitError(f"{key} is missing or not a text: {value!r}")
     return value
 
 
 def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = raw.get(key, {})
     if not isinstance(value, dict):
-        raise SimCSEKitError(f"[{key}] is a table; got {value!r}")
+        raise SimCSEKitError(f"[{key}] must be a table; got {value!r}")
     return value
 
 
 def _tables(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     value = raw.get(key, [])
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise SimCSEKitError(f"[[{key}]] is a list of tables; got {value!r}")
+        raise SimCSEKitError(f"[[{key}]] must be a list of tables; got {value!r}")
     return value

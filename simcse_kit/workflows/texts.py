@@ -1,4 +1,4 @@
-"""What a user has to adapt to: short texts, documents of two parts, or texts with classes; read and checked."""
+"""Texts to adapt to: short texts, documents of two parts, or labelled texts; read and checked."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from simcse_kit.evaluation.judgements import text_id
 from simcse_kit.objectives.supcon import SupCon
 from simcse_kit.training.labelled import labelled_rows, read_classes
 
-FEWEST = 50  # distinct texts
-GATED = 500  # distinct texts, from which on a part can be held out for the gate
+FEWEST = 50  # fewest distinct texts
+GATED = 500  # from this many distinct texts on, some are held out for the gate
 HELD_OUT_AT_MOST = 1000
-_TWO_PARTS = 0.5  # share of the documents that have both parts, from which on these teach
-_TITLES = 0.2  # share of different ones among the short parts, from which on they are titles
-_SEED = 0  # of what is held out: the same for every seed of a run
+_TWO_PARTS = 0.5  # share of documents with both parts from which on these are used
+_TITLES = 0.2  # share of distinct short parts from which on they are titles
+_SEED = 0  # seed of the held-out choice, the same for every seed of a run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """Distinct texts as they are searched, and what belongs to them."""
+    """Distinct texts for search, and data about them."""
 
     source: str
     texts: list[str]  # to train on
-    held_out: list[str]  # no training sees these; empty below `GATED` texts
+    held_out: list[str]  # never used in training; empty below `GATED` texts
     labels: list[str] | None = None  # of ``texts``
     held_out_labels: list[str] | None = None
     parts: list[tuple[str, str]] | None = None  # short and long part of those of ``texts`` that have both
-    part_names: tuple[str, str] | None = None  # of the columns of the parts
-    dropped: int = 0  # rows without text, without a class, or that repeat another
-    column: str | None = None  # of a file: where another command finds the texts; None: as it does by itself
-    header: bool | None = None  # of a file: as it was given
+    part_names: tuple[str, str] | None = None  # column names of the parts
+    dropped: int = 0  # rows without text or class, or that repeat another
+    column: str | None = None  # for a file: options that another command needs to find the texts; None: no options
+    header: bool | None = None  # for a file: as given
 
     @property
     def count(self) -> int:
@@ -56,9 +56,9 @@ def read_texts(
     skip_bad_rows: bool = False,
     queries: Iterable[str] = (),
 ) -> Texts:
-    """Read and check texts; a tenth of them, `HELD_OUT_AT_MOST` at most, is held out.
+    """Read and check texts; a tenth of them, at most `HELD_OUT_AT_MOST`, is held out.
 
-    Texts that are one of the ``queries``, by which the result is measured, are left out, and counted once.
+    Leaves out texts that equal one of the ``queries`` that measure the result, with a notice of their number.
 
     Raises:
         DataError: the file cannot be read, or a column is missing.
@@ -67,11 +67,11 @@ def read_texts(
     apart = frozenset(map(text_id, queries))
     if label_column is not None or isinstance(source, LabelledTexts):
         if not isinstance(source, str | Path | LabelledTexts) and columns_of_table(source) is None:
-            raise TrainingError("texts with classes come from a file, a table, or as LabelledTexts")
+            raise TrainingError("labelled texts must come from a file, a table, or as LabelledTexts")
         given = {"label_column": label_column, "text_column": text_column, "columns": columns, "header": header}
         return _labelled(read_classes(source, given | {"skip_bad_rows": skip_bad_rows}), apart)
     if text_column is not None and columns is not None:
-        raise TrainingError("text_column and columns both name the column of the texts; give one of them")
+        raise TrainingError("text_column and columns both name the column of the texts; use one of them")
     wanted = columns if text_column is None else [text_column]
     if isinstance(source, TextData):
         return _plain(source, apart)
@@ -98,13 +98,13 @@ def read_texts(
 
 
 def _no_titles(found: Structured) -> str | None:
-    """Why the short parts are no titles: a few of them stand in most rows, as names of senders do; else None."""
+    """Why the short parts are not titles: a few values fill most rows, such as names of senders; else None."""
     (short, long), shorts = found.names, [short for short in found.short if short]
     if len(set(shorts)) >= _TITLES * len(shorts):
         return None
     return (
-        f"{found.source}: column {short!r} has {len(set(shorts)):,} different values in {len(shorts):,} rows, so it is "
-        f"no title; column {long!r} alone is taken. --columns names another one"
+        f"{found.source}: column {short!r} has only {len(set(shorts)):,} different values in {len(shorts):,} "
+        f"rows, so it is not a title; only column {long!r} is used. To use others: --columns"
     )
 
 
@@ -119,15 +119,15 @@ def _labelled(found: LabelledTexts, apart: Container[str]) -> Texts:
     classes = dict(zip(found.texts, found.labels, strict=True))
     counts = Counter(text for text, _ in {*zip(found.texts, found.labels, strict=True)})
     if several := sum(count > 1 for count in counts.values()):
-        say_once(f"{found.source}: {several:,} of the texts have more than one class; of each, the last one counts")
+        say_once(f"{found.source}: {several:,} of the texts have more than one class; the last one is used")
     if len(set(classes.values())) < 2:
         raise TrainingError(
-            f"{found.source}: all {len(classes)} texts are of the class {next(iter(classes.values()))!r}; classes "
-            "teach by what differs: leave --label-column out to adapt to the texts alone"
+            f"{found.source}: all {len(classes)} texts have the class {next(iter(classes.values()))!r}; at "
+            "least two classes are needed: leave out --label-column to adapt to the texts alone"
         )
     texts, held_out = _split(list(classes), found.source, apart)
     labels = [classes[text] for text in texts]
-    labelled_rows(SupCon(), LabelledTexts(texts, labels, found.source), {})  # classes with one text: said, or refused
+    labelled_rows(SupCon(), LabelledTexts(texts, labels, found.source), {})  # classes with one text: notice or error
     rows = len(found.texts) + found.without_text + found.without_label
     return Texts(
         source=found.source,
@@ -141,18 +141,18 @@ def _labelled(found: LabelledTexts, apart: Container[str]) -> Texts:
 
 
 def _split(every: list[str], source: str, apart: Container[str]) -> tuple[list[str], list[str]]:
-    """Texts to train on and texts to look at, each in their order, without those whose `text_id` is ``apart``."""
+    """Texts to train on and held-out texts, each in order, without those whose `text_id` is in ``apart``."""
     distinct = [text for text in every if text_id(text) not in apart]
     if len(distinct) < len(every):
         say_once(
-            f"{len(every) - len(distinct):,} of the texts of {source} are judged queries, by which the result is "
-            "measured: they are left out of the training"
+            f"{len(every) - len(distinct):,} of the texts of {source} are judged queries, which measure the "
+            "result: they are not used in training"
         )
     if len(distinct) < FEWEST:
-        held = f"{len(distinct)} distinct texts" if len(distinct) != 1 else f"one text alone, {distinct[0]!r:.60}"
+        held = f"{len(distinct)} distinct texts" if len(distinct) != 1 else f"only one text, {distinct[0]!r:.60}"
         raise TrainingError(
-            f"{source} holds {held}; adapting needs {FEWEST}, and {GATED} to check the "
-            "result. Search with the start model as it is"
+            f"{source} holds {held}; adapting needs {FEWEST}, and {GATED} to check the result. Use the start "
+            "model without adapting"
         )
     if len(distinct) < GATED:
         return distinct, []

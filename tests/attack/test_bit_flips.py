@@ -51,7 +51,7 @@ def answers(folder: Path) -> list[Any]:
     found.append(index.get(["id3", "id3999", "later7"]))
     found.append(index.vectors_of(["id11", "later1"]).tolist())
     for gone in ("id0", "id3990", "no"):
-        with pytest.raises(SearchIndexError, match="there is no id"):
+        with pytest.raises(SearchIndexError, match="this index has no id"):
             index.get([gone])
     found.append(index.delete(["id1", "id2"]))
     found.append(index.delete(filter={"n": {"$gte": 3000}, "lang": "en"}))

@@ -120,7 +120,7 @@ def test_what_is_not_http_is_refused_in_the_form_of_all_errors(server: Running) 
         client.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
         head, _, body = answer_of(client).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(body)["error"]["message"] == "the request is not HTTP"
+    assert json.loads(body)["error"]["message"] == "the request is not valid HTTP"
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_sighup_reloads_index_model_and_keys(model_folder: Path, sentences: list
         assert httpx.post(f"{server.url}/v1/embeddings", json=long, headers=headers).status_code == 422
         keys.write_text("", encoding="utf-8")
         server.process.send_signal(signal.SIGHUP)
-        server.wait_for_line("what was loaded before is served on")
+        server.wait_for_line("the server keeps what it has loaded before")
         assert statuses("new-key") == 200
         server.process.terminate()
         server.process.wait(30)

@@ -103,7 +103,9 @@ def test_selection_by_dropout_twins_says_that_it_is_not_search(
     for done in (one, two):
         assert done.exit_code == 0, done.output
         said = " ".join(done.output.split())
-        assert "how well two dropout views of 52 held-out sentences find each other; no measure of search" in said  # before
+        assert (
+            "how well two dropout views of 52 held-out sentences find each other; no measure of search" in said
+        )  # before
         assert "how well two dropout views of held-out sentences find each other; this does not measure search" in said
 
 

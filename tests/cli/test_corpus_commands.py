@@ -55,7 +55,7 @@ def test_groups_are_listed_with_all_their_members(index: Path, tmp_path: Path) -
 def test_clusters_have_keywords_and_a_cross_table(index: Path, tmp_path: Path) -> None:
     done = run("cluster", index, "--clusters", "auto", "--cross-tab", "kind", "--output", tmp_path / "clusters.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "4 clusters, chosen among" in done.stdout
+    assert "4 clusters, the smallest of" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
     for label, (word, size) in enumerate(zip(WORDS, ("30", "20", "10", "5"), strict=True)):
         assert [str(label), size, "1.00", f"{word},"] in [row[:4] for row in rows]
@@ -69,7 +69,7 @@ def test_clusters_have_keywords_and_a_cross_table(index: Path, tmp_path: Path) -
     assert [one["cluster"] for one in records(tmp_path / "clusters.jsonl")] == [0] * 30 + [1] * 20 + [2] * 10 + [3] * 5
     many = run("cluster", index, "-k", 2, "--cross-tab", "n")
     assert "3 others" in many.stdout
-    assert "chosen among" not in many.stdout
+    assert "the smallest of" not in many.stdout
 
 
 @pytest.mark.parametrize("number", ["0", "many", "2.5"])
@@ -82,4 +82,4 @@ def test_a_number_of_clusters_that_is_none_is_a_usage_error(index: Path, number:
 def test_a_field_that_no_sentence_has_is_an_error(index: Path) -> None:
     done = run("cluster", index, "-k", 2, "--cross-tab", "knd")
     assert done.returncode == 1
-    assert "--cross-tab counts 'knd', a field that no sentence of this index has" in " ".join(done.stderr.split())
+    assert "--cross-tab counts 'knd', but no sentence of this index has this field" in " ".join(done.stderr.split())

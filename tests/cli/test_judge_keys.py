@@ -165,7 +165,7 @@ def test_one_line_of_text_and_the_folder_of_another_pair(judge: Judge, place: Pa
     (place / "one-line.txt").write_text("one line\n")
     assert "at least two different texts" in judge("q", texts="one-line.txt").stderr
     assert judge("q").returncode == 0
-    assert "in this order; name the two so" in judge("q", both=("roberta", "bert")).stderr
+    assert "in this order; name them in the same order" in judge("q", both=("roberta", "bert")).stderr
 
 
 def test_without_a_terminal_the_other_ways_are_named(place: Path, tmp_path: Path) -> None:

@@ -79,12 +79,16 @@ def test_the_text_column_is_named_or_known_or_the_only_other_one(write: Write, t
         (
             "a.jsonl",
             '{"body": "It rains.", "title": "x", "label": 3}\n',
-            r"a\.jsonl, line 1: cannot find the text column: no column, or more than one, is named text, sentence.*; the columns are "
+            r"a\.jsonl, line 1: cannot find the text column: no column, .* is named text, sentence.*; the columns are "
             r"body, title, label; the first row is body: 'It rains\.', title: 'x', label: 3; name columns with",
         ),
         ("a.txt", "It rains.\n", r"a\.txt has no named columns; cannot select label$"),
         ("a.tsv", "text\tlabel\nx\ta\ty\n", r"a\.tsv, line 2: expected 2 columns, found 3"),
-        ("a.tsv", "text\tlabel\nx\t\n\ty\n", r"a\.tsv holds no labelled texts; left out 1 rows without a text and 1 without"),
+        (
+            "a.tsv",
+            "text\tlabel\nx\t\n\ty\n",
+            r"a\.tsv holds no labelled texts; left out 1 rows without a text",
+        ),
         ("a.tsv", "", r"a\.tsv holds no labelled texts"),
     ],
 )

@@ -132,7 +132,7 @@ def test_code_that_a_folder_names_is_not_run(tmp_path: Path) -> None:
         CrossEncoder(made)
     config = json.loads((made / "config.json").read_text())
     (made / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoConfig": "mine.Mine"}, "model_type": "x"}))
-    with pytest.raises(ModelError, match="code of its own"):
+    with pytest.raises(ModelError, match="custom Python code"):
         CrossEncoder(made)
 
 

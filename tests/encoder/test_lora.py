@@ -202,7 +202,7 @@ def test_loaded_adapters_train_on(tiny_model: Callable[[str], Path], sentences: 
     trained = {name for name, parameter in loaded.encoder.named_parameters() if parameter.requires_grad}
     assert trained
     assert trained == {name for name in loaded.encoder.state_dict() if "lora_" in name}
-    with pytest.raises(TrainingError, match="has LoRA adapters already"):
+    with pytest.raises(TrainingError, match="already has LoRA adapters"):
         add_lora(loaded.encoder, 4)
 
 
@@ -210,7 +210,7 @@ def test_a_base_that_moved_is_named_and_can_be_named_anew(sentences: list[str], 
     model = adapted(make_model("bert", tmp_path / "base"))
     model.save(tmp_path / "m")
     (tmp_path / "base").rename(tmp_path / "moved")
-    with pytest.raises(ModelError, match=r"base model .*/base.*, which is not there.*base_model_name_or_path"):
+    with pytest.raises(ModelError, match=r"base model .*/base.*, which is missing.*base_model_name_or_path"):
         SimCSE(tmp_path / "m", device="cpu")
     config = tmp_path / "m" / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": str(tmp_path / "moved")}))
@@ -238,10 +238,10 @@ def test_broken_adapters_are_refused(tiny_model: Callable[[str], Path], tmp_path
     with pytest.raises(ModelError, match="1 weights are missing or unknown"):
         SimCSE(tmp_path / "m", device="cpu")
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(ModelError, match="adapters cannot be loaded"):
+    with pytest.raises(ModelError, match="cannot load the adapters"):
         SimCSE(tmp_path / "m", device="cpu")
     weights.unlink()
-    with pytest.raises(ModelError, match="adapters cannot be loaded"):
+    with pytest.raises(ModelError, match="cannot load the adapters"):
         SimCSE(tmp_path / "m", device="cpu")
 
 

@@ -69,7 +69,7 @@ def test_a_training_checkpoint_needs_its_pooling_named(
 ) -> None:
     write_original(tiny_model("bert"), tmp_path / "ck", "bert", file=file)
     with pytest.raises(
-        ModelError, match=r"does not say whether its MLP stays: name the pooling, cls .* or cls_before_pooler"
+        ModelError, match=r"does not record whether to keep its MLP: name the pooling, cls .* or cls_before_pooler"
     ):
         SimCSE(tmp_path / "ck")
 
@@ -161,7 +161,7 @@ def test_a_name_that_leads_nowhere_is_named(name: str, hub_cache: Any) -> None:
 
 def test_other_names_have_no_pooling(hub_cache: Any, tiny_model: Callable[[str], Path]) -> None:
     hub_cache("google-bert/bert-base-uncased", tiny_model("bert"))
-    with pytest.raises(ModelError, match="does not say how its vectors are pooled"):
+    with pytest.raises(ModelError, match="does not record how its vectors are pooled"):
         SimCSE("google-bert/bert-base-uncased")
 
 

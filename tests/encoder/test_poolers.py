@@ -110,7 +110,7 @@ def test_an_own_pooling_is_loaded_only_where_the_caller_says_so(
     assert json.loads((folder / "simcse_kit.json").read_text())["pooling"] == name
     del sys.modules["own_poolers"]
     POOLERS._own.clear()
-    with pytest.raises(ModelError, match=rf"pooling {name} is code outside of this package.*trust_remote_code"):
+    with pytest.raises(ModelError, match=rf"pooling {name} is code outside this package.*trust_remote_code"):
         SimCSE(folder, device="cpu")
     assert "own_poolers" not in sys.modules
     assert SimCSE(folder, pooling="mean", device="cpu").pooling == "mean"

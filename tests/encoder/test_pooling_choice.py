@@ -17,7 +17,7 @@ from simcse_kit.encoder.load import load_encoder
 
 
 def test_a_folder_that_does_not_say_is_an_error_with_the_choices(tiny_model: Callable[[str], Path]) -> None:
-    with pytest.raises(ModelError, match="it is not guessed; name one") as caught:
+    with pytest.raises(ModelError, match="name the pooling") as caught:
         SimCSE(tiny_model("bert"))
     assert all(f"{name}: " in str(caught.value) for name in POOLERS)
 

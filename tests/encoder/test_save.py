@@ -270,7 +270,7 @@ def test_a_load_that_cannot_complete_is_an_error(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("simcse_kit.encoder.hub.complete", denied)
-    with pytest.raises(ModelError, match=r"a model was being saved there when its process ended.* Permission denied"):
+    with pytest.raises(ModelError, match=r"a process ended while saving a model there.* Permission denied"):
         SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
 
 

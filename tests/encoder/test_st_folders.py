@@ -218,11 +218,11 @@ def test_an_activation_that_is_refused_is_named(st_folder: Any) -> None:
     ("file", "content", "text"),
     [
         ("modules.json", "[{", "modules.json is not JSON"),
-        ("modules.json", "[]", "names no Transformer"),
+        ("modules.json", "[]", "has no Transformer"),
         ("modules.json", '{"a": 1}', "modules.json"),
         ("1_Pooling/config.json", None, "1_Pooling/config.json"),
         ("config.json", "{", "config.json"),
-        ("model.safetensors", "", "weights cannot be loaded|broken or cut off"),
+        ("model.safetensors", "", "cannot load the weights|damaged or truncated"),
     ],
 )
 def test_a_broken_folder_is_an_error_that_names_the_file(
@@ -246,7 +246,7 @@ def test_a_missing_weight_is_an_error(st_folder: Any) -> None:
     state = load_file(folder / "model.safetensors")
     del state["encoder.layer.1.output.dense.weight"]
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"weights are missing, among them .*layer\.1\.output\.dense\.weight"):
+    with pytest.raises(ModelError, match=r"weights are missing, such as .*layer\.1\.output\.dense\.weight"):
         SimCSE(folder)
 
 

@@ -121,7 +121,7 @@ def test_tokenizing_leaves_the_tokenizer_as_it_was(tiny_model: Callable[[str], P
 def test_foreign_text_is_noticed_when_it_is_cut_too(minilm: SimCSE) -> None:
     english = ["A man with a hard hat is dancing in the street, and nobody looks at him."] * 9
     korean = ["안전모를 가진 한 남자가 춤을 추고 있다. 어린아이가 말을 타고 있다."] * 5
-    with pytest.warns(Notice, match="hardly fits this model's vocabulary"):
+    with pytest.warns(Notice, match="does not suit this model's vocabulary"):
         minilm.tokenize(korean, max_seq_length=16)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Notice)

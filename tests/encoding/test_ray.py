@@ -172,16 +172,16 @@ def test_other_settings_or_input_are_refused(
     encode(folder, corpus, output, load=load)
     record = output / "_simcse_kit.json"
     record.write_text(record.read_text().replace('"finished": true', '"finished": false'))
-    with pytest.raises(DataError, match="is of other data"):
+    with pytest.raises(DataError, match="has other data"):
         encode(folder, corpus, output, load=load, precision="int8")
     pq.write_table(pa.table({"text": ["new"]}), corpus / "a.parquet")
-    with pytest.raises(DataError, match="is of other data"):
+    with pytest.raises(DataError, match="has other data"):
         encode(folder, corpus, output, load=load)
     counts = encode(folder, corpus, output, load=load, columns=["text"], overwrite=True)
     assert counts.rows == 1 + len(TEXTS) - 100
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "letter.txt").write_text("mine")
-    with pytest.raises(DataError, match="not written"):
+    with pytest.raises(DataError, match="of other programs"):
         encode(folder, corpus, tmp_path / "foreign", load=load, overwrite=True)
     assert (tmp_path / "foreign" / "letter.txt").read_text() == "mine"
 

@@ -97,7 +97,7 @@ def test_a_constant_has_no_interval() -> None:
 
 
 def test_results_of_other_items_are_not_compared() -> None:
-    with pytest.raises(SimCSEKitError, match="a: the two results are not of the same items"):
+    with pytest.raises(SimCSEKitError, match="a: the two results are have different items"):
         compare([result(noisy(1, 1))], [result(noisy(1, 1)._replace(gold=GOLD + 1))])
     with pytest.raises(SimCSEKitError, match="different scores"):
         compare([result(noisy(1, 1))], [result(noisy(1, 1), noisy(1, 1, "b"))])
@@ -112,5 +112,5 @@ def test_the_interval_of_several_seeds_is_that_of_their_mean() -> None:
     middle = (one.scores["a"] + two.scores["a"]) / 2
     assert low < middle < high
     assert high - low >= 0.9 * min(end - start for start, end in (intervals(one)["a"], intervals(two)["a"]))
-    with pytest.raises(SimCSEKitError, match="not of the same items"):
+    with pytest.raises(SimCSEKitError, match="have different items"):
         intervals(one, result(Outcome("a", "spearman", GOLD[1:], GOLD[1:])))

@@ -37,7 +37,7 @@ def test_a_split_is_that_split(senteval: Path) -> None:
 def test_own_pairs_have_their_own_scale() -> None:
     pairs = ScoredPairs(["angle 0", "angle 0"], ["angle 60", "angle 90"], np.array([0.9, 0.5]), "mine")
     assert evaluate_geometry(encode_angles, pairs).scores["alignment"] == pytest.approx(1)  # 0.9 is above 80 % of 1
-    with pytest.raises(DataError, match="own pairs are measured whole"):
+    with pytest.raises(DataError, match="your own pairs have no splits"):
         evaluate_geometry(encode_angles, pairs, split="dev")
     with pytest.raises(DataError, match="one of all, train, dev, test; got 'nope'"):
         evaluate_geometry(encode_angles, pairs, split="nope")

@@ -265,11 +265,11 @@ def test_other_folders_are_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     (tmp_path / "file").write_text("a file")
-    for name, words in (("full", "is not empty and no folder of judgements"), ("file", "is a file")):
+    for name, words in (("full", "is not empty and holds no judgements"), ("file", "is a file")):
         with pytest.raises(DataError, match=words), judging(tmp_path / name):
             pass
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
-    with pytest.raises(DataError, match="is no folder of judgements"):
+    with pytest.raises(DataError, match="is not a folder of judgements"):
         read_judgements(tmp_path / "full")
 
 

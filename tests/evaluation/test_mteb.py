@@ -98,7 +98,7 @@ def test_what_mteb_does_not_have_is_named() -> None:
         evaluate_mteb(encode, "STSBenchmark, Nothing")
     with pytest.raises(DataError, match="image"):
         evaluate_mteb(encode, "CIFAR10")
-    with pytest.raises(DataError, match="no task was named"):
+    with pytest.raises(DataError, match="no task is named"):
         evaluate_mteb(encode, " , ")
 
 

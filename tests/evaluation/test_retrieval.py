@@ -78,13 +78,13 @@ def test_a_title_stands_before_its_text(folder: Path) -> None:
     [
         ("corpus.jsonl", None, r"corpus\.jsonl is missing\. BEIR's layout"),
         ("corpus.jsonl", "", r"corpus\.jsonl holds no text"),
-        ("queries.jsonl", '{"_id": "q", "text": "x"}\n{"id": 3}\n', r"queries\.jsonl, line 2: .* is needed; got"),
+        ("queries.jsonl", '{"_id": "q", "text": "x"}\n{"id": 3}\n', r"queries\.jsonl, line 2: .*; got"),
         (
             "queries.jsonl",
             '{"_id": "q", "text": "x"}\n' * 2,
             r"queries\.jsonl, line 2: the id 'q' stands there a second",
         ),
-        ("queries.jsonl", '{"_id": "q", "text": "x"}\n\n3\n', r"queries\.jsonl, line 3: .* is needed; got '3'"),
+        ("queries.jsonl", '{"_id": "q", "text": "x"}\n\n3\n', r"queries\.jsonl, line 3: .* ; got '3'"),
         (
             "qrels/test.tsv",
             "query-id\tcorpus-id\tscore\nq1\td0\n",

@@ -66,7 +66,7 @@ def test_labels_have_a_threshold() -> None:
     assert result.scores["average precision"] == pytest.approx(100 * (1 + 1 + 3 / 4) / 3)
     assert result.scores["accuracy"] == pytest.approx(75)
     between = (math.cos(math.radians(10)) + math.cos(math.radians(40))) / 2
-    assert result.notes[-1].startswith(f"best threshold: a cosine of {between:.4f}")
+    assert result.notes[-1].startswith(f"best threshold: cosine of at least {between:.4f}")
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -40,7 +40,7 @@ def test_scores_are_of_the_other_queries(tmp_path: Path) -> None:
     found = without_used(result(0.5, 1, 0.7, 1), ["all-MiniLM-L6-v2", model])
     assert found.scores == {"ndcg@10": pytest.approx(60)}
     assert found.outcomes[0].texts == (["query 0", "query 2"],)
-    assert found.notes == (f"2 of 4 queries were used to train or select {model}, and are left out",)
+    assert found.notes == (f"2 of 4 queries were used to train or select {model}; they are left out",)
     alike = without_used(result(0.5, 0, 0.7, 0), ["all-MiniLM-L6-v2", model])
     assert compare([found], [alike])[0].verdict == "no clear difference"
 
@@ -49,7 +49,7 @@ def test_where_all_were_used_there_is_no_difference(tmp_path: Path) -> None:
     model = user(tmp_path / "model", QUERIES)
     found = without_used(result(0.5, 1, 0.7, 1), [model])
     assert found.outcomes == ()
-    assert "the scores flatter it; judge other queries" in found.notes[0]
+    assert "its scores are too optimistic; judge other queries" in found.notes[0]
 
 
 def test_a_correlation_is_that_of_the_other_pairs(tmp_path: Path) -> None:

@@ -192,6 +192,6 @@ def test_an_index_that_was_taken_away_is_named(
     gone: Callable[[Path], object], opened: SentenceIndex, tmp_path: Path
 ) -> None:
     gone(tmp_path / "i")
-    with pytest.raises(IndexChangedError, match="holds no index any more"):
+    with pytest.raises(IndexChangedError, match="no longer holds an index"):
         opened.refresh()
     assert opened.search("x", k=1)  # it has what it has opened

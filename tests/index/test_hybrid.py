@@ -41,7 +41,7 @@ def test_a_mode_or_threshold_that_cannot_be_is_an_error(hybrid: SentenceIndex) -
     with pytest.raises(SearchIndexError, match="mode is one of dense, keyword, hybrid; got 'both'"):
         hybrid.search("the cat", mode="both")  # type: ignore[call-overload]
     for mode in ("keyword", "hybrid"):
-        with pytest.raises(SearchIndexError, match=f"threshold is a cosine, and mode {mode}"):
+        with pytest.raises(SearchIndexError, match=f"threshold is a cosine, but mode {mode}"):
             hybrid.search("the cat", threshold=0.5, mode=mode)  # type: ignore[call-overload]
 
 

@@ -99,7 +99,7 @@ def test_another_model_is_refused(
         SimCSE(tiny_model("distilbert"), pooling="mean", device="cpu"),
     ]
     for other in others:
-        with pytest.raises(SearchIndexError, match=r"was made with another model: .* build the index again"):
+        with pytest.raises(SearchIndexError, match=r"was built with another model: .* build the index again"):
             SentenceIndex.open(store.place("i"), other, **store.options)
     shutil.copytree(model_folder, tmp_path / "copy")
     assert len(SentenceIndex.open(store.place("i"), tmp_path / "copy", **store.options)) == len(sentences)
@@ -128,7 +128,7 @@ def test_a_model_that_is_gone_is_named(model_folder: Path, sentences: list[str],
     SentenceIndex.build(tmp_path / "m", sentences, **store.options).save(store.place("i"))
     shutil.rmtree(tmp_path / "m")
     with pytest.raises(
-        SearchIndexError, match=rf"its model {tmp_path / 'm'} cannot be loaded: .*; where it has moved, name it"
+        SearchIndexError, match=rf"cannot load its model {tmp_path / 'm'}: .*; if it has moved, name its new path"
     ):
         SentenceIndex.open(store.place("i"), **store.options)
     index = SentenceIndex.open(store.place("i"), model_folder, **store.options)
@@ -186,7 +186,7 @@ def test_a_moved_model_is_loaded_as_it_was(
         store.place("index")
     )
     moved = there.rename(tmp_path / "moved")
-    with pytest.raises(SearchIndexError, match="where it has moved, name it"):
+    with pytest.raises(SearchIndexError, match="if it has moved, name its new path"):
         SentenceIndex.open(store.place("index"), **store.options)
     assert (
         SentenceIndex.open(store.place("index"), moved, **store.options).search(sentences[0], k=1)[0].text

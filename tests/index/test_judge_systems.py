@@ -76,7 +76,7 @@ def test_queries_of_a_file_are_asked_in_an_order_by_chance(pair: tuple[Path, Pat
     seen: list[str] = []
     judge(*pair, SENTENCES, tmp_path / "judged", ask=person(99, seen), queries=tmp_path / "queries.txt")
     assert sorted(seen) == queries != seen
-    with pytest.warns(Notice, match="judged or skipped before are not asked again"):
+    with pytest.warns(Notice, match="already judged or skipped are not asked again"):
         judge(*pair, SENTENCES, tmp_path / "judged", ask=person(99), queries=tmp_path / "queries.txt")
     typed: list[str] = []
     judge(*pair, SENTENCES, tmp_path / "typed", ask=person(99, typed), queries=iter(queries))
@@ -141,7 +141,7 @@ def test_the_folder_is_data_for_evaluation_and_training(
     [
         (["one line"], {}, "at least two different texts to search in; got 1"),
         (["a text", " a  text "], {}, "at least two different texts to search in; got 1"),
-        (SENTENCES, {"queries": []}, "there is no query"),
+        (SENTENCES, {"queries": []}, "there are no queries"),
         (SENTENCES, {"hits": 0}, "hits must be at least 1; got 0"),
     ],
 )
@@ -197,7 +197,7 @@ def test_what_the_start_model_used_is_not_asked(pair: tuple[Path, Path], tmp_pat
     model.save(tmp_path / "mine")
     record_use(tmp_path / "mine", SENTENCES[:38], purpose="training")
     seen: list[str] = []
-    with pytest.warns(Notice, match="trained or selected are not asked"):
+    with pytest.warns(Notice, match="train or select one of the models are not asked"):
         judge(tmp_path / "mine", pair[1], SENTENCES, tmp_path / "judged", ask=person(99, seen))
     assert sorted(seen) == sorted(SENTENCES[38:])
 

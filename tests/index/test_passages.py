@@ -87,7 +87,7 @@ def test_a_document_is_found_by_its_passage(model: SimCSE, tmp_path: Path, store
     numbered, _ = build_index(
         model, tmp_path / "docs.csv", store.place("n"), columns=["text"], passages=True, **store.options
     )
-    with pytest.raises(SearchIndexError, match="name the documents' ids"):
+    with pytest.raises(SearchIndexError, match="name the column of the documents' ids"):
         add_files(numbered, tmp_path / "docs.csv")
 
 

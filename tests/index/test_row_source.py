@@ -58,7 +58,7 @@ def test_rows_with_numbers_are_not_mixed_with_ids(model: SimCSE, first: Path, st
     index, _ = build_index(model, first, store.place("i"), columns=["text"], **store.options)
     with pytest.raises(SearchIndexError, match="this index numbers its rows, and ids of the column key would be mixed"):
         sync_files(index, first, id_column="key")
-    with pytest.raises(SearchIndexError, match="takes ids; name their column: --id-column"):
+    with pytest.raises(SearchIndexError, match="needs ids; name their column with --id-column"):
         sync_files(index, first)
     with pytest.raises(SearchIndexError, match="to skip what is there takes ids"):
         add_files(index, first, on_conflict="skip")
@@ -76,7 +76,7 @@ def test_an_index_that_remembers_nothing_opens_and_learns(model: SimCSE, first: 
     index = SentenceIndex.open(tmp_path / "i", model)
     assert index.info().source is None
     assert index.sync(["The train is late."], ["a"]).unchanged == 1
-    with pytest.raises(SearchIndexError, match="name their column: --id-column"):
+    with pytest.raises(SearchIndexError, match="name their column with --id-column"):
         sync_files(index, first)
     given = {"columns": ["text"], "id_column": "key", "metadata_columns": ["lang"]}
     assert sync_files(index, first, **given)[:4] == (1, 1, 0, 0)  # type: ignore[arg-type]

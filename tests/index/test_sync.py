@@ -132,7 +132,7 @@ def test_an_id_that_comes_twice_is_an_error(
     index, _ = build_index(model, write(tmp_path / "a.csv", rows_of(3)), store.place("i"), **HOW, **store.options)
     for twice in ("n1,one,en\nn2,two,en\nn1,three,en", "k1,one,en\nk0,two,en\nk1,one,en"):
         (tmp_path / "b.csv").write_text(f"key,text,lang\n{twice}\n", encoding="utf-8")
-        with pytest.raises(SearchIndexError, match="is there twice"):
+        with pytest.raises(SearchIndexError, match="occurs twice"):
             sync_files(index, tmp_path / "b.csv")
     assert content(index) == content(SentenceIndex.open(store.place("i"), model, **store.options))
     assert len(index) == 3
@@ -148,7 +148,7 @@ def test_what_is_compared_is_type_and_all(model: SimCSE) -> None:
     assert content(index) == {3: ("c", None)}
     with pytest.raises(SearchIndexError, match="2 texts need 2 ids; got 1"):
         index.sync(["a", "b"], [1])
-    with pytest.raises(SearchIndexError, match="max_delete is a share"):
+    with pytest.raises(SearchIndexError, match="max_delete must be a share"):
         index.sync(["a"], [1], max_delete=20)
 
 
@@ -264,7 +264,7 @@ def test_an_index_that_is_gone_is_named(model: SimCSE, tmp_path: Path) -> None:
     (tmp_path / "i").rename(tmp_path / "aside")
     with pytest.raises(SearchIndexError, match="does not exist"):
         sync_files(tmp_path / "i", file)
-    with pytest.raises(IndexChangedError, match="holds no index any more"):
+    with pytest.raises(IndexChangedError, match="no longer holds an index"):
         sync_files(index, file)
     assert not (tmp_path / "i").exists()
 

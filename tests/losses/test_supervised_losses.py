@@ -88,7 +88,7 @@ def test_gradients() -> None:
 
 
 def test_a_batch_without_positives_is_an_error() -> None:
-    with pytest.raises(TrainingError, match="no two texts of the batch have one class: draw several"):
+    with pytest.raises(TrainingError, match="no two texts of the batch share a class: each batch needs several"):
         sup_con(batch(), torch.arange(7))
     with pytest.raises(TrainingError, match=r"each text needs one label; got \(6,\) for 7 texts"):
         sup_con(batch(), LABELS[:6])

@@ -141,7 +141,7 @@ def test_a_recorded_path_is_not_imported_unless_trusted(
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(sentences), encoding="utf-8")
     train_unsup(corpus, tmp_path / "run", objective=Hinge(gap=0.4), model=tiny_model("bert"), **FAST)
-    with pytest.raises(TrainingError, match=rf"objective {PATH} is code outside of this package.*trust_remote_code"):
+    with pytest.raises(TrainingError, match=rf"objective {PATH} is code outside this package.*trust_remote_code"):
         repeat_run(tmp_path / "run", tmp_path / "again")
     repeat_run(tmp_path / "run", tmp_path / "again", trust_remote_code=True)
     assert weights(tmp_path / "run") == weights(tmp_path / "again")

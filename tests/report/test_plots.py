@@ -97,7 +97,7 @@ def test_similarity_of_one_model_and_its_change(run: TrainResult, report: Report
 
 def test_what_is_not_there_is_an_error(run: TrainResult, report: Report, tmp_path: Path) -> None:
     (result,) = report.models[0].results["pairs"]
-    with pytest.raises(SimCSEKitError, match="holds no training run"):
+    with pytest.raises(SimCSEKitError, match="is not a training run"):
         plot_training(tmp_path)
     with pytest.raises(SimCSEKitError, match="the suite retrieval has no scored pairs"):
         plot_similarity(retrieval([1.0]))

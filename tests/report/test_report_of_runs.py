@@ -72,7 +72,7 @@ def test_its_scores_and_differences_are_those_of_measuring(report: Report, runs:
     assert written["models"][0]["results"][0]["intervals"]["spearman"] == pytest.approx(
         list(intervals(one)["spearman"])
     )
-    assert any("evaluation data of" in note and "chose its checkpoint" in note for note in report.notes)
+    assert any("evaluation data of" in note and "selected its checkpoint" in note for note in report.notes)
     for score, told in written["models"][1]["summary"]["pairs"].items():
         assert told["mean"] == pytest.approx(np.mean([result.scores[score] for result in two]))
         assert told["spread"] == pytest.approx(np.std([result.scores[score] for result in two], ddof=1))
@@ -246,7 +246,7 @@ def test_changed_evaluation_data_is_said(runs: tuple[Path, Path], tmp_path: Path
     other.write_text("".join(PAIRS.read_text(encoding="utf-8").splitlines(keepends=True)[:50]), encoding="utf-8")
     record = json.loads((runs[0] / "run.json").read_text(encoding="utf-8"))["eval_data"]
     own = changed(runs[0], tmp_path / "run", eval_data=record | {"path": str(other)})
-    assert any("is not what it was" in note for note in make_report([own]).notes)
+    assert any("has changed since" in note for note in make_report([own]).notes)
 
 
 def test_the_command(runs: tuple[Path, Path], tmp_path: Path) -> None:

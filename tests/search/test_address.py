@@ -90,7 +90,7 @@ def test_the_old_way_says_the_new_one_once() -> None:
     texts = [str(one.message) for one in said]
     assert found == 2 * [Address("tickets", "http://me:hush@host:19530", "secret-token")]
     assert len(texts) == 2
-    assert "the environment variable MILVUS_TOKEN, in place of token (--token)" in texts[0]
+    assert "the environment variable MILVUS_TOKEN instead of token (--token)" in texts[0]
     assert texts[1].endswith("; this one is milvus:http://me:***@host:19530/tickets")
     assert "hush" not in "".join(texts)
     assert "secret" not in "".join(texts)
@@ -104,7 +104,7 @@ def test_the_old_way_to_say_a_folder() -> None:
 def test_a_token_beside_an_address() -> None:
     with pytest.warns(Notice, match="MILVUS_TOKEN"):
         assert index_address("milvus:x.db/a", token="t").token == "t"
-    with pytest.raises(SearchIndexError, match="uri and token are of a Milvus"):
+    with pytest.raises(SearchIndexError, match="uri and token need a Milvus index"):
         index_address("folder", token="t")
 
 

@@ -122,7 +122,7 @@ def test_a_filter_that_takes_too_long_is_an_error_that_says_so(tmp_path: Path, m
 
 def test_what_sqlite_refuses_is_not_called_damage(tmp_path: Path) -> None:
     rows = RowTable.open(written(tmp_path / "rows"))
-    with pytest.raises(SearchIndexError, match=r"SQLite cannot answer from .*rows: .*too many SQL") as refused:
+    with pytest.raises(SearchIndexError, match=r"SQLite cannot query .*rows: .*too many SQL") as refused:
         list(rows._select("row", f"row IN ({','.join('?' * 40_000)}) OR row", [1]))
     assert not isinstance(refused.value, DamagedIndexError)
 

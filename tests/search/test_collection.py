@@ -117,7 +117,7 @@ def test_ids_of_the_users(ids: Any, store: Store) -> None:
     [
         (None, [0], "id 0 is taken"),
         (None, ["a"], "all integers or all strings"),
-        (["x", "y"], None, "name the ids"),
+        (["x", "y"], None, "give ids"),
         (["x", "y"], ["y"], "id 'y' is taken"),
         (None, [1.5], "an integer or a string; got 1.5"),
         (None, [True], "an integer or a string; got True"),
@@ -195,7 +195,7 @@ def test_two_writers(store: Store) -> None:
     one.add(["one"], vectors(1, 1))
     two.add(["two"], vectors(1, 2))
     one.save()
-    with pytest.raises(SearchIndexError, match="changed by somebody else since it was opened"):
+    with pytest.raises(SearchIndexError, match="another process changed"):
         two.save()
     assert texts(store.open(store.place("i")))[-1] == "one"
 

@@ -84,5 +84,5 @@ def test_clusters_are_the_groups_that_are_there(store: Store) -> None:
         cosine = unit @ found.centres[label]
         assert one.cohesion == pytest.approx(cosine.mean(), abs=1e-4)
         assert [hit.id for hit in one.nearest] == [f"i{own[i]}" for i in np.argsort(-cosine)[:2]]
-    with pytest.raises(SearchIndexError, match="n_clusters is from 1 to"):
+    with pytest.raises(SearchIndexError, match="n_clusters must be between 1 and"):
         cluster_rows(collection, 100)

@@ -29,17 +29,17 @@ def test_sqlite_answers_by_the_definition(condition: dict[str, Any], metadata: l
 @pytest.mark.parametrize(
     ("condition", "text"),
     [
-        (["a"], "a filter is an object"),
+        (["a"], "a filter must be an object"),
         ({"$nor": []}, r"\$nor is no operator between conditions"),
-        ({"a": {"$like": "x"}}, r"the filter on a has '\$like'; an operator is one of \$eq"),
-        ({"a": {"b": 1}}, "an operator is one of"),
-        ({"a": [1]}, r"the filter on a: \$eq compares with"),
-        ({"a": {"$gt": True}}, r"\$gt compares with a text or a number; got True"),
+        ({"a": {"$like": "x"}}, r"the filter on a has '\$like'; use one of \$eq"),
+        ({"a": {"b": 1}}, "use one of"),
+        ({"a": [1]}, r"the filter on a: \$eq takes "),
+        ({"a": {"$gt": True}}, r"\$gt takes a text or a number; got True"),
         ({"a": {"$in": 3}}, r"\$in takes a list"),
-        ({"a": {"$exists": 1}}, r"\$exists is true or false"),
+        ({"a": {"$exists": 1}}, r"\$exists takes true or false"),
         ({"$and": {"a": 1}}, r"\$and takes a list"),
-        ({"a": float("inf")}, "is not a number that JSON has"),
-        ({3: 1}, "keys are strings"),
+        ({"a": float("inf")}, "JSON has no number"),
+        ({3: 1}, "keys must be strings"),
         ({'a"b': 1}, "quotation mark"),
     ],
 )
@@ -95,5 +95,5 @@ def test_texts_end_at_no_character() -> None:
     with pytest.raises(SearchIndexError, match="NUL"):
         as_json([{"\0": 1}], 1)
     assert as_json([{"a": "x\\u0000y", "b": "\\"}], 1) == [r'{"a": "x\\u0000y", "b": "\\"}']
-    with pytest.raises(SearchIndexError, match="no metadata has a NUL character"):
+    with pytest.raises(SearchIndexError, match="metadata never contain a NUL character"):
         parse_filter({"a": "x\0y"})

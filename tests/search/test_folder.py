@@ -134,7 +134,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
             writer.save()
             said.append(name)
         except SearchIndexError as error:
-            assert "changed by somebody else" in str(error)  # noqa: PT017
+            assert "another process changed" in str(error)  # noqa: PT017
 
     threads = [threading.Thread(target=save, args=(w, f"writer {i}")) for i, w in enumerate(writers)]
     for thread in threads:
@@ -165,7 +165,7 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
         filled().save(tmp_path / "file")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("")
-    with pytest.raises(SearchIndexError, match="not empty and not an index"):
+    with pytest.raises(SearchIndexError, match="not empty and holds no index"):
         filled().save(tmp_path / "photos")
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
     with pytest.raises(SearchIndexError, match="does not exist; make one with: simcse-kit index build"):

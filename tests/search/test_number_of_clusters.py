@@ -25,7 +25,7 @@ def test_clusters_that_are_there_are_counted(count: int) -> None:
     assert choice.n_clusters == count
     assert [number for number, _ in choice.tried[:6]] == [2, 3, 4, 6, 8, 11]
     assert dict(choice.tried)[count] == max(mean for _, mean in choice.tried)
-    assert f"{count} clusters, chosen among {len(choice.tried)} numbers from 2 to " in str(choice)
+    assert f"{count} clusters: the smallest of {len(choice.tried)} numbers from 2 to " in str(choice)
 
 
 def test_silhouettes_are_those_of_all_cosine_distances() -> None:
@@ -47,7 +47,7 @@ def test_no_more_than_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> 
 def test_rows_that_are_few_or_alike_are_one_cluster(vectors: np.ndarray) -> None:
     choice = choose_number(vectors)
     assert (choice.n_clusters, choice.tried) == (1, [])
-    assert str(choice) == f"1 cluster: {len(vectors)} sentences are too few, or too much alike, to compare others"
+    assert str(choice) == f"1 cluster: {len(vectors)} sentences are too few, or too similar, to compare other numbers"
 
 
 def test_rows_are_clustered_by_the_number_that_was_chosen(store: Store) -> None:
@@ -75,7 +75,7 @@ def test_rows_are_clustered_by_the_number_that_was_chosen(store: Store) -> None:
     assert table.to_dataframe().columns.tolist() == ["cluster", *table.values, "without kind.name"]
     assert table.to_dataframe()["other"].sum() == 19
     assert repr(table) == "CrossTab(4 clusters, 5 values of 'kind.name')"
-    with pytest.raises(SearchIndexError, match=r"the cross table is by 'author', a field that no sentence"):
+    with pytest.raises(SearchIndexError, match=r"cross_tab counts 'author', but no sentence"):
         found.cross_tab("author")
 
     frame = found.to_dataframe()

@@ -121,7 +121,7 @@ def test_many_rows_that_no_structure_covers_are_said(tmp_path: Path, monkeypatch
 
 def test_a_recall_that_cannot_be_had_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "_CANDIDATES", (10,))
-    with pytest.warns(Notice, match="binary finds .* of the 10 nearest at best"):
+    with pytest.warns(Notice, match="binary reaches a recall of .* of the 10 nearest"):
         index = filled("binary", tmp_path / "i")
     entry = index.info().structure
     assert entry is not None
@@ -129,7 +129,7 @@ def test_a_recall_that_cannot_be_had_is_said(tmp_path: Path, monkeypatch: pytest
 
 
 _CHOICES = r"an index's kind must be one of flat, hnsw, ivf, int8, pq, rabitq, binary; got"
-_BESIDES = r"\. It may also be auto, or a FAISS factory string that begins with IVF or HNSW$"
+_BESIDES = r"\. Also allowed: auto, or a FAISS factory string that starts with IVF or HNSW$"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ _BESIDES = r"\. It may also be auto, or a FAISS factory string that begins with 
 def test_kinds_that_do_not_exist(kind: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(SearchIndexError, match=text):
         filled(kind, tmp_path / "i")
-    with pytest.raises(SearchIndexError, match="target_recall is between 0 and 1"):
+    with pytest.raises(SearchIndexError, match="target_recall must be between 0 and 1"):
         Collection(4, target_recall=1.5)
 
 
@@ -229,7 +229,7 @@ def test_it_is_tuned_by_queries_that_are_given(kind: str, exact: Collection, tmp
     assert found(index) >= 0.93
     assert found(index) >= found(by_rows) - 0.01  # a graph is made by several threads, each time another one
     index.queries = None
-    with pytest.warns(Notice, match="tuned by queries of yours, and is tuned by its own rows now"):
+    with pytest.warns(Notice, match="tuned with your queries and is now tuned with its own rows"):
         index.compact()
     entry = index.info().structure
     assert entry is not None

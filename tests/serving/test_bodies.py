@@ -105,7 +105,7 @@ def test_half_of_a_surrogate_pair_is_not_text(
 def test_a_body_is_in_utf8(client: TestClient, body: bytes) -> None:
     status, message = send(client, "/search", body)
     assert status == 422
-    assert message.startswith("the body is not JSON: ")
+    assert message.startswith("the body is not valid JSON: ")
 
 
 def test_many_unknown_fields_are_one_error(client: TestClient) -> None:

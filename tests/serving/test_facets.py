@@ -155,12 +155,12 @@ def test_what_the_page_shows_is_in_info(tickets: SentenceIndex) -> None:
         ("data:text/html,{id}", "begins with data:"),
         ("file:///{id}", "begins with file:"),
         ("//tickets.example/{id}", "begins with no scheme"),
-        ("https:///{id}", "names no host"),
+        ("https:///{id}", "has no host"),
         ("https://{id}.example/", "in its host"),
         ("https://x@tickets.example/{id}", "a user name"),
         ("https://tickets.example/", "has no {id}"),
         ("https://tickets.example/{number}/{id}", "a placeholder other than {id}"),
-        ("https://tickets.example\\@evil.example/{id}", "a character that no address has"),
+        ("https://tickets.example\\@evil.example/{id}", "a character that addresses do not allow"),
         ("https://tickets.example/ {id}", "a blank"),
         ("java\nscript:alert({id})", "a blank"),
         ("https://[tickets/{id}", "cannot be read"),
@@ -181,7 +181,7 @@ def test_web_addresses_are_links(link: str) -> None:
 def test_an_empty_title_or_query_is_refused() -> None:
     with pytest.raises(ServeError, match="title is empty"):
         PageSettings(title=" ")
-    with pytest.raises(ServeError, match="sample queries is empty"):
+    with pytest.raises(ServeError, match="a sample query of the page is empty"):
         PageSettings(queries=["cat", ""])
 
 

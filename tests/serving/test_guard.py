@@ -109,7 +109,7 @@ def test_under_a_path_of_a_proxy_that_removes_it_or_not(ask: Callable[..., Any],
 
 @pytest.mark.parametrize("path", ["search", "/search/", "/"])
 def test_a_root_path_is_one(ask: Callable[..., Any], path: str) -> None:
-    with pytest.raises(ServeError, match="begins with a slash and does not end with one"):
+    with pytest.raises(ServeError, match="starts with a slash and does not end with one"):
         ask(root_path=path)
 
 

@@ -76,7 +76,7 @@ def test_a_question_that_was_answered_elsewhere_is_not_answered_again(client: Te
     say(client, first, "next")
     answer = client.post("/judge", json={"id": first["id"], "step": "next"})
     assert answer.status_code == 409
-    assert "another question is open by now" in answer.json()["error"]["message"]
+    assert "another question is open now" in answer.json()["error"]["message"]
 
 
 def test_a_query_of_ones_own(client: TestClient) -> None:
@@ -94,7 +94,7 @@ def test_a_query_of_ones_own(client: TestClient) -> None:
     [
         ("/judge", {"step": "mark"}, "id: field required"),
         ("/judge", {"id": None, "step": "wrong"}, "step"),
-        ("/judge", {"id": "ID", "step": "mark"}, "which hit is marked"),
+        ("/judge", {"id": "ID", "step": "mark"}, "which hit do you mark"),
         ("/judge", {"id": "ID", "step": "mark", "place": 99}, "got place 99"),
         ("/judge", {"id": "ID", "step": "mark", "place": -1}, "place"),
         ("/judge", {"id": "ID", "step": "mark", "place": 0, "who": "before"}, "who"),
@@ -134,14 +134,14 @@ def test_nothing_is_added_while_hits_are_judged(client: TestClient) -> None:
 
 
 def test_what_cannot_be_judged_does_not_start(indexes: dict[str, SentenceIndex], tmp_path: Path) -> None:
-    with pytest.raises(ServeError, match="make the server writable"):
+    with pytest.raises(ServeError, match="start with --writable"):
         create_app(indexes, judgements=tmp_path / "judged")
     with pytest.raises(ServeError, match="compares two indexes; got 1"):
         served({"before": indexes["before"]}, tmp_path / "judged")
     other = SentenceIndex.build(indexes["after"].model, [*SENTENCES[1:], "A stranger.", "Another."])
     with pytest.raises(ServeError, match="before has 1 that after has not, and 2 the other way round"):
         served({"before": indexes["before"], "after": other}, tmp_path / "judged")
-    with pytest.raises(DataError, match="are equal: the same model"):
+    with pytest.raises(DataError, match="are equal: same model"):
         served({"before": indexes["before"], "after": indexes["before"]}, tmp_path / "judged")
     assert not (tmp_path / "judged").exists()
 

@@ -161,7 +161,7 @@ def test_sigterm_finishes_what_is_under_way(folder: Path, sentences: list[str]) 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--host", "0.0.0.0"], "others can reach the server: give --api-key"),
+        (["--host", "0.0.0.0"], "other machines can reach the server: set an API key"),
         (["--port", "{taken}"], "cannot listen on 127.0.0.1:"),
         (["{model}"], "two are called 'model'"),
         (["nowhere-at-all"], "nowhere-at-all"),

@@ -66,7 +66,7 @@ def test_a_recorded_pooling_of_a_teacher_is_not_imported(own: str, tmp_path: Pat
     arguments = {"mode": "unsup", "objective": "distill", "pooling": None}
     record = {"arguments": arguments, "teachers": {f"owner/name:{own}": {"path": None}}}
     (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(ModelError, match=rf"pooling {own} is code outside of this package.*trust_remote_code"):
+    with pytest.raises(ModelError, match=rf"pooling {own} is code outside this package.*trust_remote_code"):
         repeat_run(tmp_path / "run.json", tmp_path / "again")
     assert "teacher_poolers" not in sys.modules
 

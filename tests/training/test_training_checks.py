@@ -41,7 +41,10 @@ def unsup_fails(error: type[Exception], message: str, data: Any, folder: Path, *
     [
         ({"batch_size": 64}, "<memory> holds 40 rows, fewer than one batch of 64; .*lower --batch-size"),
         ({"batch_size": 1}, "batch_size must be at least 2, because .* are the negatives; got 1"),
-        ({"recipe": "sup-bert-base"}, "recipe for train unsup must be one of unsup, unsup-bert-base, .*'sup-bert-base'"),
+        (
+            {"recipe": "sup-bert-base"},
+            "recipe for train unsup must be one of unsup, .*'sup-bert-base'",
+        ),
         ({"recipe": "bert"}, "recipe for train unsup must be one of .*; got 'bert'"),
         ({"train_head": "dense"}, "train_head must be one of mlp, projection, none; got 'dense'"),
         ({"epochs": 0}, "epochs must be above 0; got 0"),

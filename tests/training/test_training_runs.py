@@ -254,7 +254,7 @@ def test_the_training_head_is_neither_saved_nor_evaluated(
 def test_a_cls_head_starts_fresh_and_is_kept(bert: Path, triplets: list[Any], tmp_path: Path) -> None:
     """Never from the next-sentence pooler that a BERT folder brings."""
     settings = TrainSettings(model=bert, batch_size=8, device="cpu")
-    with pytest.warns(Notice, match="has no SimCSE head, so a new dense"):
+    with pytest.warns(Notice, match="has no SimCSE head; a new dense"):
         job = prepare("sup", triplets, tmp_path / "run", settings)
     head = job.model.encoder.head
     assert head is not None

@@ -263,7 +263,7 @@ def test_a_learned_temperature_moves(bert: Path, sentences: list[str], tmp_path:
 def test_a_decoder_s_default_is_its_last_token(tiny_model: Any, sentences: list[str]) -> None:
     job = ready("unsup", sentences, tiny_model("llama"), augmentation="deletion", dropout=None)
     assert (job.model.pooling, job.pooling_origin) == ("last_token", "default")
-    with pytest.raises(ModelError, match="is a decoder, whose first token has seen no other"):
+    with pytest.raises(ModelError, match="is a decoder, whose first token sees no other"):
         ready("unsup", sentences, tiny_model("gpt2"), pooling="cls_before_pooler")
 
 

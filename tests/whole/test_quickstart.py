@@ -85,7 +85,7 @@ def test_the_command_prints_before_after_and_what_to_do_next(start: None, own: P
     assert "better" not in done.stdout  # without judgements nothing is claimed
     again = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
     assert (again.returncode, again.stdout) == (1, "")
-    assert "holds an earlier quickstart; --overwrite replaces it" in again.stderr
+    assert "holds an earlier quickstart; replace it with --overwrite" in again.stderr
 
 
 def test_one_that_was_stopped_is_replaced_by_the_next(start: None, own: Path, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_the_start_model_is_kept_where_the_gate_fails(
     assert not made.gate.passed
     assert made.kept_start
     assert (vectors(tmp_path / "out") == vectors(start)).all()
-    assert "the start model is kept" in dict(made.lines())["figures"]
+    assert "the start model is saved" in dict(made.lines())["figures"]
     assert json.loads((tmp_path / "out" / "adapt.json").read_text(encoding="utf-8"))["kept_start"]
 
 
@@ -292,7 +292,7 @@ def test_names_that_stand_in_many_rows_are_no_titles(tmp_path: Path) -> None:
 
 
 def test_a_start_model_without_pooling(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(SimCSEKitError, match=r"adapting starts from a sentence encoder.*Train it first"):
+    with pytest.raises(SimCSEKitError, match=r"adapting needs a sentence encoder.*First train it"):
         adapt(TEXTS[:60], tiny_model("bert"), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out").exists()
 

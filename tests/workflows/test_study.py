@@ -104,7 +104,7 @@ def test_another_seed_is_added_to_the_others(folder: Path) -> None:
         ('pairs = "pairs.tsv"', "", r"\[data\] names no suite"),
         ('pairs = "pairs.tsv"', 'paris = "pairs.tsv"', "paris"),
         ('pairs = "pairs.tsv"', 'pairs = "away.tsv"', "away.tsv"),
-        ("[data]", "[data", "is no TOML"),
+        ("[data]", "[data", "is not valid TOML"),
     ],
 )
 def test_a_mistake_is_found_before_anything_is_loaded(folder: Path, old: str, new: str, message: str) -> None:

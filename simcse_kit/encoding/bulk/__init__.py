@@ -1,1 +1,1 @@
-"""Corpora of any size to files of vectors."""
+"""From corpora of any size to files of vectors."""

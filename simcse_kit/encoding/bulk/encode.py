@@ -1,4 +1,4 @@
-"""`encode_files`: a corpus of any size to one file of vectors, in bounded memory, going on where it was stopped."""
+"""`encode_files`: a corpus of any size to one file of vectors, in bounded memory, resumable."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ SHARD = 1 << 15  # rows
 
 
 class EncodeCounts(NamedTuple):
-    """What came in and what was written."""
+    """Counts of rows read and written."""
 
     files: int
-    ignored_files: int  # in a folder, of no known kind
+    ignored_files: int  # files of unknown kind in a folder
     empty_files: int  # of 0 bytes
     rows: int  # vectors
-    blank: int  # of these, rows without a text, which encode as the empty text does
+    blank: int  # of these, rows without a text, encoded like the empty text
     skipped: int  # bad rows, only with skip_bad_rows
-    resumed_at: int  # rows that an interrupted run had done
-    truncated: int = 0  # rows that are longer than the model reads, and were cut
+    resumed_at: int  # rows done by an interrupted run
+    truncated: int = 0  # rows longer than the model's limit, which were cut
 
 
 def encode_files(
@@ -74,11 +74,11 @@ def encode_files(
     show_progress_bar: bool = False,
     **unknown: Never,
 ) -> EncodeCounts:
-    """Encode every row of files into one file of vectors, in their order.
+    """Encode every row of files into one file of vectors, in order.
 
-    Memory is that of ``shard_size`` rows, whatever the corpus. The same call goes on where one that was killed
-    stopped, and ends in the same file; the vectors wait in a hidden folder beside ``output``, which appears whole or
-    not at all. Blank rows have vectors too, so that row i is row i of the input.
+    Memory holds ``shard_size`` rows, for any corpus. After a kill, the same call continues and gives the same file;
+    until then, vectors are in a hidden folder beside ``output``, which is written atomically. Blank rows have vectors
+    too, so that row i is row i of the input.
 
     Args:
         model: what encodes.
@@ -151,7 +151,7 @@ def encode_files(
         resumed_at = journal.rows
         if not (journal.finished and target.exists() and not task.whole(journal).exists()):
             if target.exists() and not overwrite:
-                raise DataError(f"{target} is there already; name another file, or say --overwrite (overwrite=True)")
+                raise DataError(f"{target} already exists; name another file, or use --overwrite (overwrite=True)")
             task.encode_shards(journal, show_progress_bar=show_progress_bar)
             if not journal.rows:
                 raise DataError(f"{', '.join(map(str, named))}: no row is left ({len(task.source.skipped)} skipped)")
@@ -171,14 +171,14 @@ def encode_files(
 
 
 def check_files(source: str | Path | Sequence[str | Path], output: str | Path) -> None:
-    """What `encode_files` would find wrong with its files: to ask before a model is loaded."""
+    """The checks of `encode_files` on its files, before a model is loaded."""
     files_of([source] if isinstance(source, str | Path) else list(source), Counter())
     check_suffix(Path(output))
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What `encode_files` was asked for."""
+    """Arguments of `encode_files`."""
 
     source: Source
     encode: Callable[..., NDArray[Any]]
@@ -199,7 +199,7 @@ class _Task:
         return 0 if self.suffix == ".parquet" else FRONT
 
     def check(self) -> None:
-        """A `DataError` for what cannot be meant, before any work."""
+        """Raise a `DataError` for invalid arguments, before any work."""
         check_suffix(self.target)
         if self.precision not in FILE_PRECISIONS:
             raise DataError(f"precision must be one of {', '.join(FILE_PRECISIONS)}; got {self.precision!r}")
@@ -215,7 +215,7 @@ class _Task:
             raise DataError(f"{self.target} is also an input; name another output")
 
     def encode_shards(self, journal: Journal, *, show_progress_bar: bool) -> None:
-        """Encode what the journal lacks; what it has is read again, to see that it is the same."""
+        """Encode what is missing in the journal; rows that it has are read again and compared."""
         total = count_rows(self.source.files) if show_progress_bar else None
         seen, done = 0, journal.rows
         with tqdm(total=total, desc="Encoding", unit="row", disable=not show_progress_bar) as progress:
@@ -234,11 +234,11 @@ class _Task:
             raise _changed(journal)
 
     def whole(self, journal: Journal) -> Path:
-        """What becomes the output: the journal's vectors, or a file that is made of them."""
+        """File that becomes the output: the journal's vectors, or a file made from them."""
         return journal.folder / "whole" if self.suffix == ".parquet" else journal.vectors
 
     def finish(self, journal: Journal) -> None:
-        """Make the output of the journal's vectors; it appears under its name at one instant."""
+        """Make the output from the journal's vectors, atomically."""
         rows, columns = journal.rows, width(self.precision, self.dimension)
         whole = self.whole(journal)
         if self.suffix == ".parquet":
@@ -259,7 +259,7 @@ class _Task:
         sync(self.target.absolute().parent)
 
     def _again(self, journal: Journal) -> Iterator[Shard]:
-        """The shards from the beginning, which must be those that were encoded."""
+        """The shards from the start, which must match the encoded ones."""
         again = replace(self.source).shards(self.shard_size)
         for shard, record in zip_longest(again, journal.shards):
             if shard is None or record is None or shard.digest != record.digest:
@@ -269,6 +269,6 @@ class _Task:
 
 def _changed(journal: Journal) -> DataError:
     return DataError(
-        f"the input has changed since {journal.rows} rows of it were encoded (kept in {journal.folder}): delete that "
-        "folder, or give another output"
+        f"the input has changed since {journal.rows} of its rows were encoded (stored in {journal.folder}): "
+        "delete that folder, or name another output"
     )

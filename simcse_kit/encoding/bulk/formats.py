@@ -1,4 +1,4 @@
-"""Files of vectors: .npy, .safetensors and .parquet, made from the vectors' bytes."""
+"""Files of vectors, .npy, .safetensors and .parquet, from the vectors' bytes."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from simcse_kit.data.source import Shard
 from simcse_kit.encoding.bulk.precisions import FILE_PRECISIONS, FilePrecision
 from simcse_kit.errors import DataError
 
-FRONT = 4096  # bytes that a header takes, padded: it is written when the number of rows is known
+FRONT = 4096  # bytes for a padded header, which is written when the number of rows is known
 SUFFIXES = (".npy", ".safetensors", ".parquet")
 _MAGIC = b"\x93NUMPY\x01\x00"
 
 
 def width(precision: FilePrecision, dimension: int) -> int:
-    """Numbers that a stored vector of D dimensions takes."""
+    """Numbers in a stored vector of D dimensions."""
     how = FILE_PRECISIONS[precision]
     return -(-dimension // how.per_byte) if how.per_byte else dimension
 
 
 def row_bytes(precision: FilePrecision, dimension: int) -> int:
-    """Bytes that a stored vector of D dimensions takes."""
+    """Bytes in a stored vector of D dimensions."""
     return width(precision, dimension) * np.dtype(FILE_PRECISIONS[precision].dtype).itemsize
 
 
 def stored(
     encode: Callable[..., NDArray[Any]], texts: list[str], precision: FilePrecision, **arguments: Any
 ) -> NDArray[Any]:
-    """Vectors of N texts as they are stored: (N, D), or (N, D/8) for binary (sentence-transformers' packing).
+    """Vectors of N texts in stored form: (N, D), or (N, D/8) for binary (sentence-transformers' packing).
 
-    ``encode`` and ``arguments``: of `SimCSE.encode`.
+    ``encode`` and ``arguments`` are those of `SimCSE.encode`.
     """
     how = FILE_PRECISIONS[precision]
     return encode(texts, precision=how.encoded, **arguments).astype(how.dtype, copy=False)
 
 
 def hash_of_ranges(ranges: NDArray[np.float32] | None) -> str | None:
-    """What a run that goes on compares of its ranges (2, D) for int8."""
+    """Identity of the int8 ranges (2, D), which a resumed run compares."""
     return None if ranges is None else xxhash.xxh3_128_hexdigest(ranges.tobytes())
 
 
 def check_suffix(output: Path) -> None:
-    """A `DataError` where the output's name says no format."""
+    """Raise a `DataError` if the output's suffix is not a known format."""
     if output.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{output}: the output's name must end in {', '.join(SUFFIXES)}, which says its format")
+        raise DataError(f"{output}: the name of the output must end in {', '.join(SUFFIXES)}")
 
 
 def header_bytes(suffix: str, rows: int, columns: int, precision: FilePrecision, about: dict[str, str]) -> bytes:
@@ -66,12 +66,12 @@ def header_bytes(suffix: str, rows: int, columns: int, precision: FilePrecision,
     tensor = {"dtype": how.safetensors, "shape": [rows, columns], "data_offsets": [0, size]}
     text = json.dumps({"__metadata__": about, "vectors": tensor}, ensure_ascii=True).encode().ljust(FRONT - 8)
     if len(text) != FRONT - 8:
-        raise DataError(f"the header of {len(text)} bytes does not fit: give the model a shorter name")
+        raise DataError(f"the header has {len(text)} bytes, which is too long: use a shorter model name")
     return (FRONT - 8).to_bytes(8, "little") + text
 
 
 def write_header(path: Path, content: bytes) -> None:
-    """Put a header into the room before the vectors."""
+    """Write a header into the space before the vectors."""
     with path.open("r+b") as file:
         file.write(content)
         file.flush()
@@ -88,7 +88,7 @@ def write_parquet(
     texts: bool,
     about: dict[str, str],
 ) -> None:
-    """Columns id, text (if asked for) and vector, a list of fixed size; a row group for each shard."""
+    """Columns id, text (if requested) and vector, a list of fixed size; one row group per shard."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""How far a run has come, on the disk: the vectors of whole shards, and a record that names them."""
+"""Progress of a run on the disk: the vectors of complete shards, and a record of them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from simcse_kit.files import as_written, only_writer, read_json, sync
 _RECORD = "journal.json"
 _SHARDS = "shards.jsonl"
 _VECTORS = "vectors"
-_READ = 1 << 20  # bytes that are compared at once
+_READ = 1 << 20  # bytes compared at a time
 
 
 class ShardRecord(NamedTuple):
-    """What is kept of a shard beside its vectors."""
+    """Record of a shard."""
 
     rows: int
     digest: str  # of the texts of all rows up to its end, see `source.Shard`
     vectors: str  # hash of the vectors' bytes
     blank: int = 0  # rows without a text
-    truncated: int = 0  # rows that were longer than the model reads
+    truncated: int = 0  # rows longer than the model's limit
 
 
 class Journal:
-    """A folder beside the output. Between two calls of `append` a process may die at any instant.
+    """A folder beside the output. The process may die at any instant between two calls of `append`.
 
-    ``front`` bytes before the vectors are left free, for a header. A shard counts when its record is there; one whose
-    vectors are not what its record says, and all after it, are encoded again, which is said.
+    ``front`` bytes before the vectors are reserved for a header. A shard counts when its record is written. If a
+    shard's vectors do not match its record, it and all later shards are encoded again, with a notice.
     """
 
     def __init__(self, folder: Path, run: dict[str, Any], *, front: int, replace: bool = False) -> None:
@@ -46,15 +46,15 @@ class Journal:
         self.front = front
         self._row_bytes = int(run["row_bytes"])
         self._run = run
-        self.finished = False  # the output is whole, but for its name
+        self.finished = False  # the output is complete, except for its name
         recorded = self._recorded() if self._is_found(replace=replace) else []
         self.shards = recorded[: self._whole(recorded)]
         if len(self.shards) < len(recorded):
             self.finished = False
             again = sum(shard.rows for shard in recorded[len(self.shards) :])
             say_once(
-                f"{self.vectors} does not hold what an interrupted run wrote there from row {self.rows} on: the last "
-                f"{again} of its {self.rows + again} rows are encoded again"
+                f"{self.vectors} has changed since an interrupted run wrote it, from row {self.rows} on: the "
+                f"last {again} of its {self.rows + again} rows are encoded again"
             )
         if not self.finished:
             self._keep_only(self.shards)
@@ -65,7 +65,7 @@ class Journal:
         return sum(shard.rows for shard in self.shards)
 
     def _is_found(self, *, replace: bool) -> bool:
-        """Whether an interrupted run of this kind is there; ``replace`` forgets one of another kind."""
+        """Whether there is an interrupted run of this kind; ``replace`` deletes one of another kind."""
         record = self.folder / _RECORD
         if not record.is_file():
             return False
@@ -80,15 +80,15 @@ class Journal:
             name = other[0]
             raise DataError(
                 f"{self.folder} holds an interrupted run with another {name.replace('_', ' ')} "
-                f"({before.get(name)!r} then, {self._run[name]!r} now): go on as it began, or start again with "
-                "--overwrite (overwrite=True)"
+                f"({before.get(name)!r} before, {self._run[name]!r} now): use the same settings, or start again "
+                "with --overwrite (overwrite=True)"
             )
         for path in self.folder.iterdir():
             path.unlink()
         return False
 
     def _recorded(self) -> list[ShardRecord]:
-        """The records of shards, without one that was cut off."""
+        """Records of the shards, without a truncated last one."""
         path = self.folder / _SHARDS
         content = path.read_bytes() if path.is_file() else b""
         shards = []
@@ -100,7 +100,7 @@ class Journal:
         return shards
 
     def _whole(self, shards: list[ShardRecord]) -> int:
-        """How many shards, from the first on, have the vectors that their records say."""
+        """How many shards, from the first on, match their records."""
         if not self.vectors.is_file():
             return len(shards) if self.finished else 0
         with self.vectors.open("rb") as file:
@@ -111,7 +111,7 @@ class Journal:
         return len(shards)
 
     def _keep_only(self, shards: list[ShardRecord]) -> None:
-        """Cut off what is behind these: a shard that was being written, or what is damaged."""
+        """Truncate after these shards: removes an incomplete or damaged shard."""
         ends = {
             self.folder / _SHARDS: sum(len(_line(shard)) for shard in shards),
             self.vectors: self._end,
@@ -125,7 +125,7 @@ class Journal:
         return self.front + self.rows * self._row_bytes
 
     def append(self, vectors: NDArray[Any], digest: str, blank: int, truncated: int = 0) -> None:
-        """Keep a shard's vectors (M, ...) and what its record says, see `ShardRecord`."""
+        """Store a shard's vectors (M, ...) and its record, see `ShardRecord`."""
         if not self.shards:
             self._write()
         content = np.ascontiguousarray(vectors).tobytes()
@@ -137,7 +137,7 @@ class Journal:
         self.shards.append(shard)
 
     def finish(self) -> None:
-        """From here on only the output's name is missing."""
+        """From here on, only the output's name is missing."""
         self.finished = True
         self._write()
 
@@ -170,7 +170,7 @@ def _put(path: Path, at: int, content: bytes) -> None:
 
 
 def _hash_of(file: BinaryIO, size: int) -> str:
-    """Hash of the next bytes, of fewer where the file ends."""
+    """Hash of the next bytes; of fewer at the end of the file."""
     found = xxhash.xxh3_128()
     while size and (block := file.read(min(size, _READ))):
         found.update(block)
@@ -180,13 +180,13 @@ def _hash_of(file: BinaryIO, size: int) -> str:
 
 @contextmanager
 def working_folder(output: Path) -> Iterator[Path]:
-    """The folder of an output's journal, for one process at a time; gone afterwards where nothing is in it."""
+    """Folder of an output's journal, locked for one process; removed afterwards if it is empty."""
     folder = output.parent / f".{output.name}.encoding"
     folder.mkdir(exist_ok=True)
     with only_writer(folder, DataError(f"another process is writing {output}")):
         try:
             yield folder
-            shutil.rmtree(folder)  # the output is whole
+            shutil.rmtree(folder)  # the output is complete
         except BaseException:
             with suppress(OSError):
                 folder.rmdir()

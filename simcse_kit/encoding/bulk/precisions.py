@@ -1,4 +1,4 @@
-"""How a file of vectors stores a number; nothing heavy is imported, so that the command line can list the choices."""
+"""Number formats in files of vectors. No heavy import, so that the command line can list them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ FilePrecision = Literal["float32", "float16", "int8", "binary"]
 
 
 class VectorFormat(NamedTuple):
-    """How one vector is stored."""
+    """Format of a stored vector."""
 
     dtype: str  # numpy's name
     safetensors: str
-    per_byte: int  # dimensions in a byte, 0 where a dimension takes one or more
-    encoded: str  # precision of `SimCSE.encode` that it is made from
+    per_byte: int  # dimensions per byte, 0 if a dimension takes one byte or more
+    encoded: str  # precision of `SimCSE.encode` from which it is made
 
 
 FILE_PRECISIONS: dict[FilePrecision, VectorFormat] = {
@@ -22,4 +22,4 @@ FILE_PRECISIONS: dict[FilePrecision, VectorFormat] = {
     "int8": VectorFormat("int8", "I8", 0, "int8"),
     "binary": VectorFormat("int8", "I8", 8, "binary"),
 }
-"""int8 is by the ranges given or the model's, else each vector's own: its largest value becomes 127; cosines stay."""
+"""int8 uses the given ranges or the model's; otherwise each vector's largest value becomes 127: cosines stay."""

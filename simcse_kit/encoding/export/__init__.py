@@ -1,1 +1,1 @@
-"""A model in the forms that other runtimes load, each checked against the original."""
+"""Export of a model for other runtimes, compared with the original."""

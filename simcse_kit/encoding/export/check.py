@@ -1,4 +1,4 @@
-"""What a change of form costs: vectors, correlation with human judgement, speed and size, on real sentences."""
+"""Cost of an export on real sentences: vectors, correlation with human judgement, speed and size."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _TURNS = 3
 
 
 class ExportCheck(NamedTuple):
-    """An exported model beside its original, on N sentences and on scored pairs."""
+    """An exported model compared with its original, on N sentences and on scored pairs."""
 
     sentences: int
-    mean_cosine: float | None  # of a sentence's two vectors; None where their widths differ
+    mean_cosine: float | None  # of a sentence's two vectors; None if their dimensions differ
     lowest_cosine: float | None
     pairs: int
     spearman: float  # x 100, of the exported model
     spearman_original: float
-    speed: float  # sentences a second, of the exported model
+    speed: float  # sentences per second, of the exported model
     speed_original: float
     megabytes: float  # of the folder
 
     @property
     def lost(self) -> float:
-        """How much lower Spearman's correlation x 100 is."""
+        """Loss of Spearman's correlation x 100."""
         return self.spearman_original - self.spearman
 
 
 def check_export(original: EncodeFn, exported: EncodeFn, folder: Path, pairs: ScoredPairs) -> ExportCheck:
-    """Encode the package's sentences and the pairs by both; the two take turns, and speeds are medians."""
+    """Encode the package's sentences and the pairs with both models in turns; speeds are medians."""
     texts = list(dict.fromkeys([*sample_sentences(), *pairs.first, *pairs.second]))[:2000]
     seconds: tuple[list[float], list[float]] = ([], [])
-    vectors = [original(texts), exported(texts)]  # which also warms up
+    vectors = [original(texts), exported(texts)]  # also warms up
     for _ in range(_TURNS):
         for taken, encode in zip(seconds, (original, exported), strict=True):
             began = time.perf_counter()

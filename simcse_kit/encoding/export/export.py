@@ -1,4 +1,4 @@
-"""`export_model`: write a model for another runtime, and measure what the change of form costs."""
+"""`export_model`: write a model for another runtime, and compare it with the original."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def export_model(
     """Write a model for another runtime into a folder, and compare it with the original.
 
     ``onnx``: the saved model with ``onnx/model.onnx``: ``input_ids`` and ``attention_mask`` (B, L) to
-    ``last_hidden_state`` (B, L, D) and ``sentence_embedding`` (B, D), pooling and head included, which
-    ``SimCSE(output, backend="onnx")`` takes. ``openvino`` and ``openvino-int8``: the saved model with its converted
-    form, which ``SimCSE(output, backend="openvino")`` takes without converting (``dtype="int8"`` for the second).
-    ``static``: a table of token vectors by Model2Vec's distillation, for ``model2vec`` and sentence-transformers;
-    hundreds of times faster, and no longer the same vectors.
+    ``last_hidden_state`` (B, L, D) and ``sentence_embedding`` (B, D), with pooling and head; for ``SimCSE(output,
+    backend="onnx")``. ``openvino`` and ``openvino-int8``: the saved model with its converted form, which
+    ``SimCSE(output, backend="openvino")`` uses without converting (``dtype="int8"`` for the second). ``static``: a
+    table of token vectors by Model2Vec's distillation, for ``model2vec`` and sentence-transformers; hundreds of times
+    faster, with different vectors.
 
     Args:
         model: on the CPU, backend torch, float32.
@@ -50,12 +50,12 @@ def export_model(
     form = EXPORT_FORMATS.get(to)
     if calibration is not None and not form.calibrated:
         those = ", ".join(part.name for part in EXPORT_FORMATS if part.calibrated)
-        raise ModelError(f"calibration sentences are for {those}; got {to}")
+        raise ModelError(f"calibration sentences need {those}; got {to}")
     if model.backend.name != "torch" or model.backend.dtype != "float32" or model.device.type != "cpu":
-        raise ModelError("a model is exported from backend torch in float32 on the CPU; load it so")
+        raise ModelError("export needs a model with backend torch in float32 on the CPU; load it this way")
     target = Path(output)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ModelError(f"{target} is there already; name a new folder")
+        raise ModelError(f"{target} already exists; name a new folder")
     if not isinstance(check_pairs, ScoredPairs):
         check_pairs = read_scored_pairs(sample_pairs_path() if check_pairs is None else check_pairs)
     existed = target.exists()

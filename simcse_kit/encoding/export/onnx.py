@@ -1,4 +1,4 @@
-"""A model as one ONNX graph, pooling and head included."""
+"""A model as one ONNX graph, with pooling and head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simcse_kit.model import SimCSE
 
 
 class _Graph(nn.Module):
-    """What becomes the graph."""
+    """The module that becomes the graph."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class _Graph(nn.Module):
 
 
 def write_onnx(model: SimCSE, path: Path) -> None:
-    """Write the graph for any batch and length, where onnxruntime gives the encoder's vectors.
+    """Write the graph for any batch size and length, and check that onnxruntime gives the encoder's vectors.
 
     Raises:
         ModelError: the architecture cannot be exported, or the model leaves its prompts out of the pooling.
     """
     if not model.settings.include_prompt and any(model.prompts.values()):
         raise ModelError(
-            f"{model.name} leaves its prompts out of the pooling, which an ONNX graph cannot; use openvino"
+            f"{model.name} leaves its prompts out of the pooling, which an ONNX graph cannot do; use openvino"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -67,5 +67,5 @@ def write_onnx(model: SimCSE, path: Path) -> None:
 
 
 def _too_large(encoder: Encoder) -> bool:
-    """Whether the weights need files of their own: a graph's file may hold 2 GiB."""
+    """Whether the weights need separate files: a graph's file may have at most 2 GiB."""
     return sum(weight.numel() * weight.element_size() for weight in encoder.parameters()) > 1 << 30

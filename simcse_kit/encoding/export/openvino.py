@@ -1,4 +1,4 @@
-"""A model with its OpenVINO form in its own folder."""
+"""Saves a model with its OpenVINO form in the same folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from simcse_kit.types import EncodeFn
 
 
 def write_openvino(model: SimCSE, target: Path, calibration: Sequence[str] | None = None) -> EncodeFn:
-    """Save the model and its converted form: in float, or quantized to int8 by the sentences ``calibration``.
+    """Save the model and its converted form: in float, or quantized to int8 with the sentences ``calibration``.
 
-    Returns how the written model encodes.
+    Returns the `encode` function of the written model.
 
     Raises:
         MissingExtraError: OpenVINO, or for int8 nncf, is not installed.

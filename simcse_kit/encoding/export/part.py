@@ -1,4 +1,4 @@
-"""What an export format says of itself. Importing this and the parts loads no torch: the command's help reads them."""
+"""Description of an export format. Importing this and the parts loads no torch: the command's help reads them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFormat(ABC):
-    """A form that a model is written in for another runtime. One of your own is named ``module:class``."""
+    """A format for another runtime. Name your own as ``module:class``."""
 
     name: ClassVar[str] = ""
     help: ClassVar[str] = ""  # one line
     source: ClassVar[str] = ""
-    order: ClassVar[int] = 100  # its place in lists
-    calibrated: ClassVar[bool] = False  # whether sentences can be given to quantize by
+    order: ClassVar[int] = 100  # position in lists
+    calibrated: ClassVar[bool] = False  # whether it takes calibration sentences
 
     @abstractmethod
     def write(self, model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
-        """Write the model into the folder ``target``, which need not be there; returns how what was written encodes.
+        """Write the model to the folder ``target``, created if missing; returns the `encode` function of the result.
 
         Raises:
             ModelError: the model cannot be converted.
@@ -39,4 +39,4 @@ class ExportFormat(ABC):
 EXPORT_FORMATS: Family[type[ExportFormat]] = Family(
     "export format", "simcse_kit.encoding.export.formats", ModelError, ExportFormat
 )
-"""What a model can be exported to, by name."""
+"""Export formats by name."""

@@ -1,4 +1,4 @@
-"""A model as a table of token vectors (Model2Vec, Tulkens and van Dongen, 2024), by the package ``model2vec``."""
+"""A model as a table of token vectors (Model2Vec, Tulkens and van Dongen, 2024), with the package ``model2vec``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simcse_kit.types import EncodeFn
 
 
 def distill(model: SimCSE, target: Path) -> None:
-    """Write the static model: each token's vector is what the model makes of it alone, then PCA and weights.
+    """Write the static model: each token is encoded alone, then PCA and weights are applied.
 
     Raises:
         ModelError: a tokenizer or an architecture that the package does not take.
@@ -23,20 +23,20 @@ def distill(model: SimCSE, target: Path) -> None:
         raise ModelError("static: merge the adapters first (merge_lora)")
     pooling = model.encoder.pooler.model2vec_mode
     if pooling is None:
-        raise ModelError(f"static: model2vec has no pooling like {model.pooling}")
+        raise ModelError(f"static: model2vec does not support pooling {model.pooling}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         model.save(folder)
         try:
             table = distill_table(str(folder), device="cpu", pooling=pooling)
-        except Exception as error:  # whatever its tokenizer library cannot read
+        except Exception as error:  # its tokenizer library may not support the tokenizer
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"{model.name} cannot be made static by model2vec: {reason}") from error
+            raise ModelError(f"model2vec cannot convert {model.name}: {reason}") from error
     table.save_pretrained(target)
 
 
 def load_static(folder: Path) -> EncodeFn:
-    """How a static model encodes."""
+    """The `encode` function of a static model."""
     from model2vec import StaticModel
 
     table = StaticModel.from_pretrained(folder)

@@ -1,1 +1,1 @@
-"""The suites that come with this package, each described in a file of its own."""
+"""The suites of this package, one file each."""

@@ -1,4 +1,4 @@
-"""How a model's vectors lie on the sphere."""
+"""Geometry of a model's vectors on the sphere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @SUITES.register
 @dataclass(frozen=True, kw_only=True)
 class Geometry(Suite):
-    """Alignment, uniformity and what the similarity mistakes for meaning."""
+    """Alignment, uniformity and biases of the similarity."""
 
     name = "geometry"
     help = "Alignment, uniformity, effective rank, hubness, and biases of length and overlap."

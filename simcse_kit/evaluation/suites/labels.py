@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @SUITES.register
 @dataclass(frozen=True, kw_only=True)
 class LabelsSuite(Suite):
-    """Whether the texts near a text have its label."""
+    """Whether the nearest texts of a text have its label."""
 
     name = "labels"
     help = "Your own labelled texts: P@10, P@1, MAP and 10-NN accuracy of exact search, V-measure of k-means."
     source = "Manning et al. (2008), Rosenberg & Hirschberg (2007)"
     unit = "× 100"
-    data = "a file with the columns text and label, or a folder with train.tsv to search in and test.tsv"
+    data = "a file with the columns text and label, or a folder with train.tsv (searched) and test.tsv (queries)"
     order = 7
     task = "text-retrieval"
 

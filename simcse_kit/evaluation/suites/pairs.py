@@ -1,4 +1,4 @@
-"""Scored pairs of your own."""
+"""Your own scored pairs."""
 
 from __future__ import annotations
 

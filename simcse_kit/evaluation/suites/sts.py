@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @SUITES.register
 @dataclass(frozen=True, kw_only=True)
 class STS(Suite):
-    """The seven STS tasks as SimCSE scores them."""
+    """The seven STS tasks with SimCSE's protocol."""
 
     name = "sts"
     help = "STS12-16, STS-B and SICK-R: rank correlation with human judgement of similarity."

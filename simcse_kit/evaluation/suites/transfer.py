@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @SUITES.register
 @dataclass(frozen=True, kw_only=True)
 class Transfer(Suite):
-    """What a linear classifier reads from frozen vectors."""
+    """Accuracy of a linear classifier on frozen vectors."""
 
     name = "transfer"
     help = "SentEval's transfer tasks: accuracy of a linear classifier on frozen vectors."

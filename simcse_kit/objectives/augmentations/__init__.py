@@ -1,1 +1,1 @@
-"""Other views of a sentence: one file for each."""
+"""Changed views of a sentence, one file each."""

@@ -1,7 +1,7 @@
 """Words of a sentence of token ids.
 
-Ids are rows of ``NDArray[int32]`` (L,) with their special tokens, which stay where they are. A word is a token with the
-pieces that continue it; at least one word is always left. No model in sight: the random numbers come from the caller.
+Ids are rows of ``NDArray[int32]`` (L,) with their special tokens, which do not change. A word is a token with the
+pieces that continue it; at least one word always stays. Needs no model; the caller provides the random generator.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Ids = NDArray[np.int32]
 def vocabulary(tokenizer: Any) -> Vocabulary:
     """Special tokens and word pieces of any tokenizer.
 
-    WordPiece marks a piece that continues a word by "##", BPE and SentencePiece one that starts a word by "Ġ" or "▁";
-    where there are no such marks, every token is a word.
+    WordPiece marks a piece that continues a word by "##"; BPE and SentencePiece mark the start of a word by "Ġ" or "▁".
+    Without such marks, every token is a word.
     """
     ids: dict[str, int] = tokenizer.get_vocab()
     size = max(ids.values()) + 1
@@ -28,7 +28,7 @@ def vocabulary(tokenizer: Any) -> Vocabulary:
     special = np.zeros(size, bool)
     special[[i for i in tokenizer.all_special_ids if i in named or i != tokenizer.unk_token_id]] = True
     marked = {mark: [token.startswith(mark) for token in ids] for mark in ("##", "Ġ", "▁")}
-    mark = max(marked, key=lambda mark: sum(marked[mark]))  # a BPE vocabulary may hold "###" too
+    mark = max(marked, key=lambda mark: sum(marked[mark]))  # a BPE vocabulary may contain "###" too
     continues = np.zeros(size, bool)
     if any(marked[mark]):
         continues[list(ids.values())] = [token.startswith(mark) == (mark == "##") for token in ids]
@@ -36,13 +36,13 @@ def vocabulary(tokenizer: Any) -> Vocabulary:
 
 
 def words_of(ids: Ids, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], int]:
-    """The word that each token belongs to (L,), -1 for special tokens, and how many words there are."""
+    """The word number of each token (L,), -1 for special tokens, and the number of words."""
     content = ~vocabulary.special[ids]
     if not content.any():
         return np.full(len(ids), -1), 0
     starts = content & ~vocabulary.continues[ids]
     first = int(content.argmax())
-    starts[first] = True  # a text's first token starts a word, whatever its mark says
+    starts[first] = True  # a text's first token starts a word, with or without a mark
     words = starts.cumsum() - 1
     count = int(words[-1]) + 1
     words[~content] = -1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def span_cropping(ids: Ids, vocabulary: Vocabulary, rng: np.random.Generator, *, ratio: float = 0.9) -> Ids:
-    """One run of ``ratio`` of the words stays; cropping 10 % did best in SimCSE's table 1 (Gao et al., 2021).
+    """Keeps one run of ``ratio`` of the words; cropping 10 % was best in SimCSE's table 1 (Gao et al., 2021).
 
     (L,) -> (L',) with L' <= L.
     """

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def feature_cutoff(embeddings: Tensor, rate: float = 0.2) -> Tensor:
-    """ConSERT's feature cutoff (Yan et al., 2021, 3.2): a share of the dimensions is 0 in all tokens of a sentence.
+    """ConSERT's feature cutoff (Yan et al., 2021, 3.2): sets a share of the dimensions to 0 in all tokens of a
+    sentence.
 
-    (B, L, D) -> (B, L, D); each sentence draws its own ``int(rate * D)`` dimensions from torch's generator. The rate
-    of 0.2 is that of ConSERT's released commands.
+    (B, L, D) -> (B, L, D). Each sentence draws its own ``int(rate * D)`` dimensions from torch's generator. The rate of
+    0.2 is that of ConSERT's released commands.
     """
     import torch
 

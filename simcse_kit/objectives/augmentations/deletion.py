@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def word_deletion(ids: Ids, vocabulary: Vocabulary, rng: np.random.Generator, *, rate: float = 0.1) -> Ids:
-    """Each word is left out with probability ``rate``; 10 % did best in SimCSE's table 1 (Gao et al., 2021).
+    """Drops each word with probability ``rate``; 10 % was best in SimCSE's table 1 (Gao et al., 2021).
 
     (L,) -> (L',) with L' <= L.
     """

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def word_repetition(ids: Ids, vocabulary: Vocabulary, rng: np.random.Generator, *, rate: float = 0.32) -> Ids:
-    """ESimCSE (Wu et al., 2022, 3.1): up to ``max(2, rate * n)`` of the n tokens stand twice, word pieces too.
+    """ESimCSE (Wu et al., 2022, 3.1): doubles up to ``max(2, rate * n)`` of the n tokens, including word pieces.
 
-    How many is drawn uniformly, 0 included, then which ones. (L,) -> (L',) with L' >= L.
+    Draws their number uniformly, including 0, then the tokens. (L,) -> (L',) with L' >= L.
     """
     import numpy as np
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def word_shuffling(ids: Ids, vocabulary: Vocabulary, rng: np.random.Generator) -> Ids:
-    """All words in a new order (ConSERT's token shuffling, Yan et al., 2021, 3.2), their pieces kept together.
+    """Shuffles all words (ConSERT's token shuffling, Yan et al., 2021, 3.2), keeping their pieces together.
 
     (L,) -> (L,).
     """

@@ -1,1 +1,1 @@
-"""What joins an objective: other losses on the same vectors, and more negatives."""
+"""Additions to an objective: other losses on the same vectors, and more negatives."""

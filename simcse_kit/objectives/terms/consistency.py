@@ -1,4 +1,4 @@
-"""RankCSE's ranking consistency (Liu et al., 2023): both views put the batch into the same order."""
+"""RankCSE's ranking consistency (Liu et al., 2023): both views must rank the batch in the same order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Consistency(Term):
 
     @property
     def active(self) -> bool:
-        """With a weight."""
+        """Whether it has a weight."""
         return self.consistency_weight > 0
 
     def loss(self, batch: LossBatch) -> Tensor | None:

@@ -22,7 +22,7 @@ _PAPER = """@inproceedings{kusupati-etal-2022-matryoshka,
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
 class Matryoshka(Term):
-    """The mean of the whole loss over these widths and the full one."""
+    """The mean of the whole loss over these widths and the full width."""
 
     name: ClassVar[str] = "matryoshka"
     help: ClassVar[str] = "vectors that can be cut to smaller widths"
@@ -40,7 +40,7 @@ class Matryoshka(Term):
 
     @property
     def active(self) -> bool:
-        """With widths."""
+        """Whether it has widths."""
         return bool(self.matryoshka_dims)
 
     def widths(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""SimCSE's masked-language-model term (Gao et al., 2021, section 3): the backbone does not forget its words."""
+"""SimCSE's masked-language-model term (Gao et al., 2021, section 3): keeps the backbone's knowledge of words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simcse_kit.parts.papers import GAO_2021
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
 class MaskedLanguageModelling(Term):
-    """Its module, which holds the language-model head, is `simcse_kit.training.mlm`."""
+    """Its module with the language-model head is `simcse_kit.training.mlm`."""
 
     name: ClassVar[str] = "mlm"
     help: ClassVar[str] = "a masked-language-model loss on the same sentences"
@@ -21,13 +21,13 @@ class MaskedLanguageModelling(Term):
     citation: ClassVar[str] = GAO_2021
     order: ClassVar[int] = 6
     masks_words: ClassVar[bool] = True
-    not_sharded: ClassVar[str] = "the processes may run different numbers of forward passes for it"
+    not_sharded: ClassVar[str] = "processes may run different numbers of forward passes for it"
 
     mlm_weight: float = setting(0.0, "Weight of an added masked-language-model loss; 0: none.", at_least=0)
 
     @property
     def active(self) -> bool:
-        """With a weight."""
+        """Whether it has a weight."""
         return self.mlm_weight > 0
 
     def notes(self) -> list[str]:

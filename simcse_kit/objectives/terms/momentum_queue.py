@@ -1,4 +1,4 @@
-"""ESimCSE's momentum queue (Wu et al., 2022): earlier positives, by a slow copy of the encoder, are negatives."""
+"""ESimCSE's momentum queue (Wu et al., 2022): earlier positives, encoded by a slow copy, serve as negatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simcse_kit.parts.papers import WU_2022
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
 class MomentumQueueTerm(Term):
-    """Its module, which holds the slow copy and the queue, is `simcse_kit.training.queue`."""
+    """Its module with the slow copy and the queue is `simcse_kit.training.queue`."""
 
     name: ClassVar[str] = "momentum_queue"
     help: ClassVar[str] = "negatives of earlier batches, by a momentum encoder"
@@ -21,7 +21,7 @@ class MomentumQueueTerm(Term):
     citation: ClassVar[str] = WU_2022
     order: ClassVar[int] = 3
     contrastive_only: ClassVar[bool] = True
-    not_sharded: ClassVar[str] = "its model follows whole weights, which no process holds"
+    not_sharded: ClassVar[str] = "its model needs full weights, which no process holds"
 
     momentum_queue: float = setting(
         0.0,
@@ -31,7 +31,7 @@ class MomentumQueueTerm(Term):
 
     @property
     def active(self) -> bool:
-        """With room for negatives."""
+        """Whether it has room for negatives."""
         return self.momentum_queue > 0
 
     def batches(self) -> float:

@@ -1,4 +1,4 @@
-"""DCLR's noise negatives (Zhou et al., 2022): vectors from where the batch has left the space empty."""
+"""DCLR's noise negatives (Zhou et al., 2022): vectors from regions that the batch leaves empty."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PAPER = """@inproceedings{zhou-etal-2022-dclr,
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
 class NoiseNegatives(Term):
-    """Noise that climbs towards where it disturbs the batch most."""
+    """Noise that is moved to where it disturbs the batch most."""
 
     name: ClassVar[str] = "noise_negatives"
     help: ClassVar[str] = "noise vectors as negatives"
@@ -37,7 +37,7 @@ class NoiseNegatives(Term):
 
     @property
     def active(self) -> bool:
-        """With room for negatives."""
+        """Whether it has room for negatives."""
         return self.noise_negatives > 0
 
     def batches(self) -> float:

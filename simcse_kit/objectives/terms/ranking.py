@@ -1,4 +1,4 @@
-"""RankCSE's ranking distillation (Liu et al., 2023): the views' similarities take the order of a teacher's."""
+"""RankCSE's ranking distillation (Liu et al., 2023): the views' similarities must have a teacher's order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @TERMS.register
 @dataclass(frozen=True, kw_only=True)
 class Ranking(Guided, Term):
-    """Takes part where a run has a teacher."""
+    """Used if a run has a teacher."""
 
     name: ClassVar[str] = "ranking"
     help: ClassVar[str] = "the order of a --teacher's similarities within the batch"
@@ -28,11 +28,11 @@ class Ranking(Guided, Term):
 
     @property
     def active(self) -> bool:
-        """Wherever there is a teacher."""
+        """Always; without a teacher it is not used."""
         return True
 
     def combines(self, objective: type[Objective]) -> bool:
-        """With what takes a teacher and does not learn from it alone."""
+        """With objectives that accept a teacher and do not learn only from it."""
         return objective.contrastive and objective.taught
 
     def loss(self, batch: LossBatch) -> Tensor | None:

@@ -106,7 +106,7 @@ def test_settings_of_the_folder_and_of_the_call_hold(tiny_model: ModelFolder, tm
         whole, light = twice(tmp_path / "model", device="cpu", **how)
         assert is_light(light)
         assert light.max_seq_length == whole.max_seq_length
-        with pytest.warns(UserWarning, match="were cut to"):
+        with pytest.warns(UserWarning, match="and were cut"):
             assert_same(light, whole)
         np.testing.assert_allclose(light.encode_query(TEXTS), whole.encode_query(TEXTS), atol=1e-5)
         np.testing.assert_array_equal(light.int8_ranges, whole.int8_ranges)

@@ -100,7 +100,7 @@ def test_a_build_goes_on_or_says_why_not(
     index, counts = again(skip_bad_rows=True)  # what is behind the rows that are there may change
     assert (len(index), counts.rows) == (41, 41)
     assert [row.text for row, _ in index._collection.rows()] == [*SENTENCES, "One more."]
-    with pytest.raises(SearchIndexError, match="is there already; choose another name, or add to it"):
+    with pytest.raises(SearchIndexError, match="already exists; choose another name, or add to it"):
         again()
 
 

@@ -146,7 +146,7 @@ def test_a_writer_that_died_is_noticed(store: Store, flaky: Callable[..., Flaky]
     with pytest.raises(SearchIndexError, match="dead"):
         collection.save()
     del collection
-    with pytest.warns(match="has begun and has not finished: what was sent is there"):
+    with pytest.warns(match="has started and not finished: part of it is stored"):
         again = store.open(place)
     assert len(again) == 27
     with pytest.raises(SearchIndexError, match="has not finished"):
@@ -174,7 +174,7 @@ def test_others_collections_are_left_alone(store: Store) -> None:
     place = store.place("theirs")
     client.create_collection(str(place), dimension=6)
     client.insert(str(place), [{"id": 1, "vector": [0.0] * 6}])
-    with pytest.raises(SearchIndexError, match="already holds an index or something else"):
+    with pytest.raises(SearchIndexError, match="already holds an index or other data"):
         filled(store).save(place)
     with pytest.raises(SearchIndexError, match="is not an index of simcse_kit"):
         store.open(place)
@@ -219,7 +219,7 @@ def test_rows_that_somebody_changed_are_found(store: Store) -> None:
         collection.verify()
     row = IndexRow(99, record["text"], record["metadata"])
     client.upsert(str(place), [record, schema.record_of(row, 7, record["vector"])])
-    with pytest.raises(SearchIndexError, match="two rows have one number"):
+    with pytest.raises(SearchIndexError, match="two rows have the same number"):
         collection.verify()
     client.upsert(str(place), [schema.record_of(row, 900, record["vector"])])
     with pytest.raises(SearchIndexError, match="21 rows, 20 of them"):

@@ -71,7 +71,7 @@ def test_deleted_rows_and_filters_take_no_places(saved: BaseCollection) -> None:
 
 def test_unsaved_rows_are_not_left_out_in_silence(saved: BaseCollection, store: Store) -> None:
     saved.add(["a new error"], vectors(1, 2))
-    with pytest.raises(SearchIndexError, match="unsaved rows: save it first"):
+    with pytest.raises(SearchIndexError, match="unsaved ones: save it first"):
         saved.search_words(["error"])
     saved.save()
     assert len(ids(saved, "error")) == 3
@@ -86,7 +86,7 @@ def test_without_keywords_is_an_error(store: Store) -> None:
     with pytest.raises(SearchIndexError, match="no keywords: build it with index build --hybrid") as error:
         made.search_words(["error"])
     assert "compact" not in str(error.value)
-    with pytest.raises(SearchIndexError, match="build it again, with --hybrid"):
+    with pytest.raises(SearchIndexError, match="build the index again with --hybrid"):
         made.compact(hybrid=True)
     made.compact(hybrid=False)
 

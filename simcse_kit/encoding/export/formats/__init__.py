@@ -1,1 +1,1 @@
-"""The export formats that come with this package, each described in a file of its own."""
+"""The export formats of this package, one file each."""

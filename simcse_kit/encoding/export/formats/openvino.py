@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @EXPORT_FORMATS.register
 @dataclass(frozen=True, kw_only=True)
 class OpenVinoFloat(ExportFormat):
-    """The saved model with its converted form, which the backend openvino takes without converting."""
+    """The saved model with its converted form, which the backend openvino uses without converting."""
 
     name = "openvino"
     help = "For this package on a CPU: fast at once, without converting."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @EXPORT_FORMATS.register
 @dataclass(frozen=True, kw_only=True)
 class OpenVinoInt8(ExportFormat):
-    """The saved model with its quantized form, which the backend openvino takes in dtype int8."""
+    """The saved model with its quantized form, which the backend openvino uses with dtype int8."""
 
     name = "openvino-int8"
     help = "As openvino, quantized: faster and smaller, less exact."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @EXPORT_FORMATS.register
 @dataclass(frozen=True, kw_only=True)
 class Static(ExportFormat):
-    """Vectors of tokens by Model2Vec's distillation, for model2vec and sentence-transformers."""
+    """Token vectors by Model2Vec's distillation, for model2vec and sentence-transformers."""
 
     name = "static"
     help = "A table of token vectors (model2vec): much faster, less exact."
