@@ -25,7 +25,7 @@ def usable_cores(root: Path = Path("/")) -> int:
     ``root`` holds Linux's ``proc/self/cgroup`` and ``sys/fs/cgroup``; other systems have no quota.
 
     Raises:
-        ValueError: SIMCSE_KIT_THREADS is no number of threads.
+        ValueError: SIMCSE_KIT_THREADS is not a number of threads.
     """
     there = min(allowed_cores(), math.ceil(cpu_quota(root)))
     return min(there, threads_asked(os.environ) or there)
@@ -35,7 +35,7 @@ def threads_asked(environment: Mapping[str, str]) -> int | None:
     """SIMCSE_KIT_THREADS, or None if it is not set.
 
     Raises:
-        ValueError: it is no number of threads.
+        ValueError: it is not a number of threads.
     """
     text = environment.get(THREADS, "")
     if text and not (text.isascii() and text.isdigit() and int(text)):

@@ -54,21 +54,21 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
 
     Args:
         name_or_path: a folder (ours, sentence-transformers', an ``AutoModel``'s, a training checkpoint) or a hub name.
-        pooling: one of ``simcse_kit.POOLERS``; None takes the folder's or the known checkpoint's, and is an error
-            where neither says.
+        pooling: one of ``simcse_kit.POOLERS``; None takes the folder's or the known checkpoint's, and is an error if
+            neither records it.
         device: torch device; None is the first accelerator, else the CPU.
-        backend: what runs the encoder: torch; openvino (CPU; the extra ``openvino``), for which the model is converted
-            the first time and kept in the user's cache; onnx (CPU; the extra ``onnx``), for what `export_model` wrote.
-        dtype: in what the encoder multiplies: float32, which is exact; bfloat16; int8 (openvino); auto asks the
-            processor, and it is said what was chosen. The vectors are float32, see ``precision`` of `encode`.
-        calibration: some hundred sentences of your kind to quantize by (int8); None takes those of this package.
-        max_seq_length: longest input in tokens, special ones included; None takes the folder's.
+        backend: what runs the encoder: torch; openvino (CPU; the extra ``openvino``), which converts the model once and
+            stores it in the user's cache; onnx (CPU; the extra ``onnx``), for a folder written by `export_model`.
+        dtype: number format of the products: float32, which is exact; bfloat16; int8 (openvino); auto asks the
+            processor and gives a notice of its choice. Vectors are float32, see ``precision`` of `encode`.
+        calibration: a few hundred of your sentences for quantizing (int8); None: those of this package.
+        max_seq_length: longest input in tokens, with special ones; None takes the folder's.
         revision: branch, tag or commit on the hub.
         local_files_only: never ask the hub.
-        trust_remote_code: run model code that comes with the folder.
+        trust_remote_code: run Python code from the model's folder.
 
     Raises:
-        ModelError: the name leads nowhere, weights are missing, or the pooling is not known.
+        ModelError: the model is not found, weights are missing, or the pooling is not known.
     """
 
     def __init__(
@@ -144,24 +144,26 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
 
         Args:
             sentences: a string or a sequence of strings.
-            prompt_name: which of ``prompts`` to put before each text; None is the folder's default prompt.
-            prompt: the prompt itself; goes before ``prompt_name``.
-            batch_size: sentences in one forward pass; None: as many as make up a good number of tokens.
-            show_progress_bar: None shows it where this logger's level is INFO or DEBUG.
-            precision: how vectors are stored: float32, int8, uint8, binary, ubinary (1 bit a dimension, D/8 bytes).
-            ranges: smallest and largest value of each dimension (2, D), for int8 and uint8; None: the model's
-                ``int8_ranges``, else each vector by its own largest value, which becomes 127 (uint8: 255, 0 is 128).
+            prompt_name: the entry of ``prompts`` to put before each text; None is the folder's default prompt.
+            prompt: the prompt itself; overrides ``prompt_name``.
+            batch_size: sentences per forward pass; None: an efficient number.
+            show_progress_bar: None shows it if this logger's level is INFO or DEBUG.
+            precision: stored form of the vectors: float32, int8, uint8, binary, ubinary (one bit per dimension, D/8
+                bytes).
+            ranges: smallest and largest value of each dimension (2, D), for int8 and uint8. None: the model's
+                ``int8_ranges``; without these, each vector is scaled so that its largest absolute value becomes 127
+                (uint8: 255, and 0 becomes 128).
             convert_to_numpy: a numpy array; False gives a list of tensors.
-            convert_to_tensor: one tensor, on the model's device; goes before ``convert_to_numpy``.
+            convert_to_tensor: one tensor, on the model's device; overrides ``convert_to_numpy``.
             normalize_embeddings: scale to length 1, after any truncation.
-            truncate_dim: keep the first dimensions only; None is the folder's.
-            device: move the model there first; a list of devices starts a process on each for this call.
-            pool: of `start_multi_process_pool`, for many calls.
+            truncate_dim: keep only this many dimensions from the start; None is the folder's setting.
+            device: move the model there first; a list of devices starts one process on each for this call.
+            pool: result of `start_multi_process_pool`, for many calls.
 
         Half of a surrogate pair is not valid text; it is read as U+FFFD, with a notice.
 
         Raises:
-            TypeError: an input that is not a string, with its index; an ``unknown`` argument, with the nearest one.
+            TypeError: an input that is not a string (with its index); an ``unknown`` argument (with the nearest one).
             ValueError: a batch size, precision, range, dimension or prompt name that is not allowed.
         """
         if unknown:
@@ -294,8 +296,8 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         with `simcse_kit.encoder.lora.merge_lora` to write a complete model.
 
         Raises:
-            ModelError: ``folder`` is a file, or holds a model of the other kind.
-            DiskFullError: no space; what was there before is untouched.
+            ModelError: ``folder`` is a file, or holds a model of the other kind (with or without adapters).
+            DiskFullError: the disk is full; existing files are untouched.
         """
         target = Path(folder)
         if target.is_file():

@@ -29,7 +29,7 @@ def batches_of_queries(stream: io.BufferedIOBase) -> Iterator[list[str]]:
     """Lines in lists, as they arrive: no line waits for a later one. Skips and counts blank lines.
 
     Raises:
-        DataError: a line that is not UTF-8, or longer than 1 MiB; the lines before it come first.
+        DataError: a line is not UTF-8, or longer than 1 MiB; earlier lines are given first.
     """
     from simcse_kit.errors import DataError, say_once
 

@@ -48,7 +48,7 @@ def settings_of(path: Path, parameters: list[Any]) -> dict[str, Any]:
     """Settings of a file by parameter name.
 
     Raises:
-        SimCSEKitError: it cannot be read, or has a key that is no parameter, or a value of another kind.
+        SimCSEKitError: the file cannot be read, or has an unknown key or a value of the wrong type.
     """
     from simcse_kit.errors import SimCSEKitError
 

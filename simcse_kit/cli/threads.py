@@ -32,7 +32,7 @@ def thread_settings(environment: Mapping[str, str]) -> dict[str, str]:
     count of every library.
 
     Raises:
-        ValueError: SIMCSE_KIT_THREADS is no number of threads.
+        ValueError: SIMCSE_KIT_THREADS is not a number of threads.
     """
     wanted = dict(_OPENBLAS)
     if "OMP_WAIT_POLICY" not in environment:

@@ -18,8 +18,8 @@ def bounded_json(value: Mapping[str, Any]) -> str:
     '{"lang": "en", "tags": ["ü"]}'
 
     Raises:
-        ValueError: larger or deeper than metadata may be, or not JSON; the text says so.
-        TypeError: a value that JSON does not have.
+        ValueError: larger or deeper than metadata may be, or not JSON; the text says which.
+        TypeError: a value that JSON does not support.
     """
     try:
         text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)

@@ -22,7 +22,8 @@ def read_judged_pairs(folder: str | Path) -> ScoredPairs:
     """One pair per line of the qrels, with its score. Lines whose text is not in the corpus are dropped and counted.
 
     Raises:
-        DataError: a file is missing or a line cannot be used, with file and line; a query is unknown; nothing is left.
+        DataError: a file is missing, a line cannot be used (with file and line), a query is unknown, or nothing is
+            left.
     """
     root = Path(folder)
     queries = dict(_rows(root / "queries.jsonl", ("_id", "text"), lambda cells: (str(cells[0]), str(cells[1]))))

@@ -24,8 +24,8 @@ def read_positives(
     `columns` names both texts and the label; labels are numbers or bools. A notice counts the rows left out.
 
     Raises:
-        DataError: a row cannot be used, with file and line; no row has a label; or the highest label is 0 or less and
-            the only one, so that no row is marked as a positive.
+        DataError: a row cannot be used (with file and line), no row has a label, or the only label is 0 or less, so
+            that it marks no positives.
 
     >>> read_positives([("A man sings.", "He sings.", "1"), ("It rains.", "A dog runs.", "0")]).rows
     [('A man sings.', 'He sings.')]

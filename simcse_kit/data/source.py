@@ -35,16 +35,17 @@ class Source:
     """Rows of several files, in order.
 
     Args:
-        files: as `files_of` finds them.
-        columns: the one column of the text; None finds it, see `read_sentences`.
-        id_column: strings or integers, in place of the rows' numbers.
-        metadata_columns: further ones; an empty cell is left out.
-        kinds: types of these, see `with_kinds`; of others, a cell of a text file that is a number is one.
-        known: types of these that an index has, which a cell must not break.
-        header: whether the first row of `.csv` and `.tsv` files holds names; None finds out.
-        skip_bad_rows: leave rows out that cannot be read, and list them in ``skipped``.
+        files: as returned by `files_of`.
+        columns: the text column; None finds it, see `read_sentences`.
+        id_column: column of string or integer ids; None: row numbers.
+        metadata_columns: columns to store as metadata; empty cells are left out.
+        kinds: types of these columns, see `with_kinds`; without a type, a cell of a text file that looks like a number
+            is one.
+        known: types of these columns in an existing index; cells must match them.
+        header: whether the first row of `.csv` and `.tsv` files holds names; None detects it.
+        skip_bad_rows: skip rows that cannot be read, and list them in ``skipped``.
         first: number of the first row.
-        row_groups: read these alone, of a single Parquet file.
+        row_groups: read only these, from a single Parquet file.
     """
 
     files: Sequence[str]

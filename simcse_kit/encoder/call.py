@@ -66,7 +66,7 @@ def checked_texts(sentences: Any) -> list[str]:
     """The strings as a list, with half surrogate pairs read as U+FFFD.
 
     Raises:
-        TypeError: a table, with its columns of text; or what is no string, with its place from 0.
+        TypeError: a table (the text names its text columns), or an item that is not a string (with its index).
     """
     if not isinstance(sentences, str | list) and columns_of_table(sentences) is not None:
         raise TypeError(f"sentences must be strings; got {one_column(sentences)}")
@@ -116,7 +116,7 @@ def prompt_of(settings: Settings, prompt: str | None, name: str | None) -> str:
     """The prompt itself, else that of ``name``, else the folder's default; "" if there is none.
 
     Raises:
-        ValueError: a name that the folder does not have.
+        ValueError: a prompt name that the folder does not have.
     """
     if prompt is not None:
         return prompt

@@ -30,14 +30,13 @@ def model_card(
     """README text for a folder whose ``simcse_kit.json`` is ``record``.
 
     Args:
-        record: its ``evaluation`` holds the scores with their intervals, its ``license`` the model's licence, its
-            ``parts`` what `used_parts` found.
-        dimension: width of the vectors.
+        record: with scores and intervals in ``evaluation``, the model's licence in ``license``, and the result of
+            `used_parts` in ``parts``.
+        dimension: dimension of the vectors.
         length: longest input in tokens.
-        plain: nothing comes before the backbone or after the pooling but a scaling to length 1, so that transformers
-            alone gives the same vectors.
-        portable: sentence-transformers reads the backbone as it is meant.
-        adapters: of LoRA, without their base.
+        plain: there is only a scaling to length 1 after the pooling, so that transformers alone gives the same vectors.
+        portable: sentence-transformers reads the backbone correctly.
+        adapters: LoRA adapters without their base.
     """
     from jinja2 import Environment
 

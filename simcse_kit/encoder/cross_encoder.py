@@ -53,16 +53,16 @@ class CrossEncoder:
     model with one output, and the activation that its folder names (none: sigmoid).
 
     Args:
-        name_or_path: a folder or a hub name; a name without an owner may be one of the hub's ``cross-encoder/``.
+        name_or_path: a folder or a hub name; a name without an owner may be in the hub's ``cross-encoder/``.
         device: torch device; None is the first accelerator, else the CPU.
-        max_seq_length: most tokens of a pair, special ones included; None takes the folder's.
-        activation_fn: from outputs of the model to scores; None takes the folder's.
+        max_seq_length: longest pair in tokens, with special ones; None takes the folder's.
+        activation_fn: from the model's outputs to scores; None takes the folder's.
         revision: branch, tag or commit on the hub.
         local_files_only: never ask the hub.
-        trust_remote_code: run model code, and an activation, that come with the folder.
+        trust_remote_code: run Python code and an activation from the folder.
 
     Raises:
-        ModelError: the name leads nowhere, weights are missing, or the model has another number of outputs than one.
+        ModelError: the model is not found, weights are missing, or it does not have exactly one output.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ class CrossEncoder:
 
         Args:
             inputs: pairs (first, second), or one pair.
-            batch_size: pairs in one forward pass; None: as many as make up a good number of tokens.
+            batch_size: pairs per forward pass; None: an efficient number.
             show_progress_bar: show one.
             activation_fn: instead of the model's.
 
         Raises:
-            TypeError: what is not a pair of strings, with its place.
+            TypeError: an item that is not a pair of strings (with its index).
             ValueError: a batch size below 1.
         """
         single = len(inputs) == 2 and all(isinstance(text, str) for text in inputs)

@@ -78,12 +78,12 @@ def name_pooling(
     """The pooling of a folder's modules: the ``recorded`` one if it fits, else the first that fits.
 
     Args:
-        folder: for the errors.
-        mode: of its Pooling.
-        layers: of its WeightedLayerPooling, None where it has none.
-        masks: whether its WordWeights let the mask token alone count.
+        folder: for errors.
+        mode: mode of its Pooling.
+        layers: its WeightedLayerPooling, if any.
+        masks: whether its WordWeights count only the mask token.
         dense_tanh: whether a Dense with tanh follows.
-        recorded: what ``simcse_kit.json`` says; a user's own pooling is not in `POOLERS`, and is taken from there.
+        recorded: the pooling in ``simcse_kit.json``; needed for a user's own pooling, which is not in `POOLERS`.
     """
     if recorded is not None and is_named(recorded):
         return recorded

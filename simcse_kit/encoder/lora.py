@@ -37,8 +37,8 @@ def add_lora(encoder: Encoder, rank: int, *, alpha: int | None = None, dropout: 
 
     Raises:
         MissingExtraError: peft is not installed.
-        ModelError: the installed transformers and peft do not fit.
-        TrainingError: the backbone has adapters already, or ``rank`` is not positive.
+        ModelError: the installed transformers and peft are not compatible.
+        TrainingError: the backbone already has adapters, or ``rank`` is not positive.
     """
     require_extra("lora", ["peft"], "LoRA")
     if rank < 1:

@@ -12,9 +12,9 @@ def is_matryoshka(name: str, record: dict[str, Any], config: Any) -> bool:
     """Whether its record, its configuration or the text of its card show that a model is trained with Matryoshka.
 
     Args:
-        name: its folder or hub name; only what is on the disk is read.
-        record: of ``simcse_kit.json``.
-        config: of the backbone; ``is_matryoshka`` and ``matryoshka_dimensions`` are what vLLM reads.
+        name: its folder or hub name; reads only files on the disk.
+        record: content of ``simcse_kit.json``.
+        config: config of the backbone; ``is_matryoshka`` and ``matryoshka_dimensions`` are vLLM's names.
     """
     if record.get("training", {}).get("matryoshka_dims"):
         return True

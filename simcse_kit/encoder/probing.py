@@ -64,13 +64,13 @@ def settle_padding(encoder: Encoder, tokenizer: Any, *, name: str, identity: Cal
     If it does not, batches hold texts of equal length, with a notice.
 
     Args:
-        encoder: what is tried, in float32 and evaluation mode.
-        tokenizer: of the model.
-        name: of the model, for the notice.
-        identity: the model's fingerprint, under which the answer is kept in the user's cache.
+        encoder: the encoder to test, in float32 and evaluation mode.
+        tokenizer: tokenizer of the model.
+        name: name of the model, for the notice.
+        identity: the model's fingerprint, under which the answer is stored in the user's cache.
 
     Raises:
-        ModelError: the backbone does not take a short text.
+        ModelError: the backbone cannot encode a short text.
     """
     if is_sound(encoder):
         return

@@ -16,8 +16,8 @@ def used_parts(record: dict[str, Any]) -> list[dict[str, str]]:
     """Objective, terms, augmentations and pooling of a model: family, name, help, source and BibTeX entry of each.
 
     Args:
-        record: of ``simcse_kit.json``. A record imports no code: a user's own part that is not loaded is taken from the
-            record's ``parts``.
+        record: content of ``simcse_kit.json``. A record imports no code: the description of a user's own part that is
+            not loaded comes from the record's ``parts``.
     """
     before = {(part["family"], part["name"]): part for part in record.get("parts", [])}
     found = []

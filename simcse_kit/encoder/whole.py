@@ -104,9 +104,9 @@ def load_whole(
     """The model, its settings and its record, as requested.
 
     Args:
-        asked: for what.
-        keep_light: whether to keep its light form for the next process.
-        kept: settings that go before those of the folder, of a model that was opened by its light form.
+        asked: arguments of the model.
+        keep_light: whether to store its light form for the next process.
+        kept: settings that override the folder's, from a model that was opened from its light form.
     """
     device = pick_device(default_device(asked.backend, asked.device))
     said = notices()

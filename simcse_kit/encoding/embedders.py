@@ -46,17 +46,18 @@ def open_embedder(
     """The embedder for a name.
 
     Args:
-        name: ``module:function``, a function from N strings to (N, D), found on the path or in the working folder; or
-            with ``endpoint`` the name of a model there, if no folder has it; or a folder or hub name, for `SimCSE`. A
-            sentence-transformers folder with modules that `SimCSE` does not have is run by that library.
-        endpoint: URL of an OpenAI-compatible server, up to and with ``/v1``; the key comes from ``OPENAI_API_KEY``.
-        pooling: for `SimCSE`; with anything else an error.
-        batch_size: sentences at once; None is the model's own way.
+        name: ``module:function``, a function from N strings to (N, D), on the import path or in the working folder; or
+            with ``endpoint`` the name of a model there, unless a folder has this name; or a folder or hub name, for
+            `SimCSE`. A sentence-transformers folder with modules that `SimCSE` does not support is run by that library.
+        endpoint: URL of an OpenAI-compatible server, up to and including ``/v1``; the key comes from
+            ``OPENAI_API_KEY``.
+        pooling: for `SimCSE`; an error for any other model.
+        batch_size: sentences per batch; None: the model's default.
         show_progress_bar: a bar over the sentences.
-        options: further ones of `SimCSE`.
+        options: further options of `SimCSE`.
 
     Raises:
-        ModelError: the name leads nowhere, or the pooling does not apply.
+        ModelError: the model is not found, or the pooling does not apply.
     """
     text = str(name)
     if is_named(text):

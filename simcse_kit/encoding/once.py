@@ -19,7 +19,7 @@ def encode(sentences: str | Sequence[str], model: SimCSE | str | Path | None = N
     ``offline`` if installed, else from the hub.
 
     Raises:
-        TypeError, ValueError: as `SimCSE.encode`; an unknown argument before any model is loaded.
+        TypeError, ValueError: as in `SimCSE.encode`; an unknown argument raises before any model is loaded.
         ModelError: the model cannot be loaded.
     """
     check_keywords(arguments, (*keywords_of(SimCSE.encode), "model"), "encode", TypeError)

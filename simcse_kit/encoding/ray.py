@@ -75,20 +75,20 @@ def encode_with_ray(
 
     Args:
         model: folder or hub name; each worker loads one.
-        source: ``.parquet`` files, or folders of such.
-        output: a folder; stopped at any moment, the same call goes on with what is missing in it.
-        address: of a Ray cluster, ``auto`` for the one that this machine belongs to; None starts Ray here.
-        workers: how many models encode at once; None: one on each accelerator, else on each core.
+        source: ``.parquet`` files, or folders of such files.
+        output: a folder; if stopped at any time, the same call continues with the missing parts.
+        address: address of a Ray cluster, or ``auto`` for the cluster of this machine; None starts Ray here.
+        workers: number of models that encode in parallel; None: one per accelerator, else one per core.
         load: further arguments of `SimCSE`.
-        precision: and ``ranges``, ``normalize_embeddings``, ``texts``, ``columns``, ``id_column``, ``prompt_name``,
-            ``batch_size``: as in `encode_files`.
-        task_rows: about how many rows a task has: a task is whole row groups.
+        precision: like ``ranges``, ``normalize_embeddings``, ``texts``, ``columns``, ``id_column``, ``prompt_name`` and
+            ``batch_size`` as in `encode_files`.
+        task_rows: approximate number of rows per task; a task is whole row groups.
         overwrite: replace what is in ``output``.
         show_progress_bar: show one.
 
     Raises:
-        DataError: a file, row or argument that cannot be used, an output of another run, or a worker that loads
-            another model than this process.
+        DataError: a file, row or argument cannot be used, the output belongs to another run, or a worker loads another
+            model than this process.
         MissingExtraError: Ray is not installed.
     """
     require_extra("ray", ["ray"], "the runner ray")

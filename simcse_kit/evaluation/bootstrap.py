@@ -91,13 +91,13 @@ def compare(
 
     Args:
         first: the results of one model, or of one recipe under several seeds.
-        second: those it is compared with, on the same data.
+        second: the results to compare, on the same data.
 
     With several seeds, every draw resamples the seeds too, so the interval includes variation of items and seeds. With
     few seeds it is a little too narrow; `Difference.spreads` gives the standard deviations.
 
     Raises:
-        SimCSEKitError: the results are not of the same suite and items.
+        SimCSEKitError: the results have different suites or items.
     """
     _check_alike([*first, *second])
     random = np.random.default_rng(seed)

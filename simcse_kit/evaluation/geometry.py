@@ -48,9 +48,9 @@ def evaluate_geometry(
 
     Args:
         encode: N sentences to (N, D).
-        data: the folder of the suite sts, for STS-B; or own scored pairs, or a file of them.
-        split: of STS-B: train, dev, test, or all three together, as SimCSE's figure has it (Gao et al., 2021).
-        dedupe: every sentence, and every pair, once.
+        data: the folder of the suite sts, for STS-B; or your own scored pairs, or a file of them.
+        split: of STS-B: train, dev, test, or all three together, as in SimCSE's figure (Gao et al., 2021).
+        dedupe: use every sentence, and every pair, once.
 
     Alignment uses pairs with gold above 80 % of the scale, uniformity both sentences of all pairs (Wang & Isola, 2020).
     The others use distinct sentences; see `hubness` and `similarity_error`.

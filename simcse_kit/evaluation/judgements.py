@@ -121,7 +121,7 @@ def read_judgements(folder: str | Path) -> Judgements:
     """The judgements so far.
 
     Raises:
-        DataError: no folder of judgements, or a damaged one; the text names file and line.
+        DataError: the folder holds no judgements, or is damaged; the text names file and line.
     """
     root = Path(folder)
     if not (root / ABOUT).is_file():
@@ -189,12 +189,12 @@ def open_judgements(folder: str | Path, about: JudgedSystems, corpus: Mapping[st
     """Continue a folder of judgements, or start one.
 
     Args:
-        folder: of `about`; or not there yet, or empty.
-        about: what is judged.
+        folder: a folder of judgements about ``about``; or one that does not exist, or is empty.
+        about: the subject of the judgements.
         corpus: all texts by `text_id`; the whole corpus is written, so that recall and nDCG over it can be measured.
 
     Raises:
-        DataError: the folder holds something else, judgements of something else, or another process writes to it.
+        DataError: the folder holds other files or judgements of another subject, or another process writes to it.
     """
     root = Path(folder)
     if root.is_file():
@@ -246,12 +246,12 @@ def record_use(
     """Record that a run uses queries, for `used_queries` of the run's folder and of the folder of judgements.
 
     Args:
-        run: its folder, which is there.
-        queries: their texts.
-        purpose: what for.
-        folder: of judgements, where they come from.
-        start: folder of the model that the run begins with: what that one used is in this one too.
-        by: the folder that the run's model will have, where it is another one.
+        run: its existing folder.
+        queries: texts of the queries.
+        purpose: training or selection.
+        folder: the folder of judgements with these queries.
+        start: folder of the run's start model, whose used queries count for the run too.
+        by: the folder that the run's model will have, if it is another one.
     """
     name = str(Path(by or run).absolute())
     used = [UsedQuery(text_id(text), text, purpose, name) for text in dict.fromkeys(queries)]

@@ -39,11 +39,11 @@ class Judging:
         """Continue from the state of the folder.
 
         Args:
-            folder: where judgements are saved.
+            folder: folder in which judgements are saved.
             corpus: all texts by `text_id`.
             searches: the two systems.
-            queries: texts in the order in which they are asked; one that was judged before is passed over.
-            used: ids of queries with which one of the models was trained or selected; they are not asked.
+            queries: texts in the order of asking; already judged ones are skipped.
+            used: ids of queries used to train or select one of the models; they are not asked.
         """
         self._folder = folder
         self._corpus = corpus
@@ -113,7 +113,7 @@ class Judging:
         """Ask your own query next.
 
         Raises:
-            DataError: it is empty, was judged or skipped before, or was used for training or selection.
+            DataError: the query is empty, was already judged or skipped, or was used for training or selection.
         """
         if not text.strip():
             raise DataError("the query is empty")

@@ -72,16 +72,16 @@ def evaluate_labels(
 
     Args:
         encode: N texts to (N, D).
-        data: a file, each of whose texts is searched among the others; or a folder, where the texts of ``test.*`` are
-            searched among those of ``train.*``. Formats and columns as in `simcse_kit.data.read_labelled`. Or both
-            in memory, a `Labelled`.
+        data: a file, whose texts are each searched for among the others; or a folder, where the texts of ``test.*`` are
+            searched for among those of ``train.*``. Formats and columns as in `simcse_kit.data.read_labelled`. Or both
+            in memory, as `Labelled`.
         label_column: name of the column with the labels.
         text_column: name of the column with the texts. None: see `simcse_kit.data.read_labelled`.
         show_progress_bar: a bar over the queries.
 
     Raises:
-        DataError: a file or column is missing, one class alone, fewer than 11 texts, or no text has a label that can be
-            found.
+        DataError: a file or column is missing, there is only one class or fewer than 11 texts, or no label of a text
+            can be found.
     """
     start = time.perf_counter()
     loaded = data
@@ -119,7 +119,7 @@ def load_labels(data: str | Path, *, label_column: str = "label", text_column: s
     """Read a file, or ``train`` and ``test`` of a folder.
 
     Raises:
-        DataError: a file or column is missing, a row cannot be used, or there is too little to search.
+        DataError: a file or column is missing, a row cannot be used, or there are too few texts.
     """
     folder = None if str(data).startswith("hf:") else Path(data).expanduser()
     places = [data] if folder is None or not folder.is_dir() else [_split(folder, name) for name in ("test", "train")]

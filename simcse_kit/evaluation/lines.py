@@ -14,8 +14,8 @@ def lines_of(path: Path, help_text: str, *, otherwise: str | None = None) -> lis
 
     Args:
         path: the file.
-        help_text: how to get it, for the error.
-        otherwise: the encoding of a file that is not UTF-8; None: it is an error.
+        help_text: how to get the file, for the error.
+        otherwise: encoding to use for a file that is not UTF-8; None: raise an error.
 
     Raises:
         DataError: the file is missing, or not in UTF-8.

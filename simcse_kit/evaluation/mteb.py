@@ -36,13 +36,13 @@ def evaluate_mteb(encode: EncodeFn, tasks: str | Sequence[Any], *, show_progress
 
     Args:
         encode: N texts to (N, D).
-        tasks: one name, of a task, a benchmark, or ``module:attribute`` for tasks of your own (a class or instance of
-            one, or a sequence of them); several with commas; or a sequence of names and tasks.
+        tasks: a name of a task or a benchmark, or ``module:attribute`` for your own tasks (a class or an instance, or a
+            sequence of them); several names separated by commas; or a sequence of names and tasks.
         show_progress_bar: a bar over the tasks.
 
     Raises:
         MissingExtraError: ``mteb`` is not installed.
-        DataError: a name that mteb does not have, a task that is not of text, or one whose data cannot be had.
+        DataError: mteb does not have the name, the task is not about text, or its data are not available.
     """
     require_extra("mteb", ["mteb"], "the suite mteb")
     import mteb

@@ -136,7 +136,7 @@ def load_retrieval(folder: str | Path, split: str = "test") -> Retrieval:
     """Read `corpus.jsonl`, `queries.jsonl` and `qrels/SPLIT.tsv`.
 
     Raises:
-        DataError: a file is missing or a line is not in BEIR's layout, with file and line; no query has an answer.
+        DataError: a file is missing, a line is not in BEIR's layout (with file and line), or no query has an answer.
     """
     root = Path(folder)
     corpus = _texts(root / "corpus.jsonl", "title")

@@ -35,7 +35,7 @@ def signs(encode: EncodeFn, texts: Sequence[str], *, seed: int = 0) -> SearchSig
 
     Args:
         encode: N texts to (N, D).
-        texts: that no training has seen.
+        texts: texts not used in training.
 
     Raises:
         DataError: fewer than 20 texts.

@@ -67,7 +67,7 @@ def suite_of(suite: str | Suite | type[Suite], **settings: Any) -> Suite:
     """A suite with its settings, from a name, a class or an instance.
 
     Raises:
-        SimCSEKitError: no such suite, a setting that it does not have, or a value that is not allowed.
+        SimCSEKitError: unknown suite, a setting that it does not have, or a value that is not allowed.
     """
     part = SUITES.get(suite) if isinstance(suite, str) else suite
     known = [field.name for field in fields(part)]
@@ -104,14 +104,14 @@ def evaluate(
 
     Args:
         encode: N texts to (N, D).
-        suite: a name of `SUITES`, ``module:attribute`` for a suite of your own, or a `Suite`.
-        data: what the suite takes, see `Suite.data`.
-        show_progress_bar: a bar over what takes long after encoding.
+        suite: a name in `SUITES`, ``module:attribute`` for your own suite, or a `Suite`.
+        data: the data that the suite needs, see `Suite.data`.
+        show_progress_bar: a bar over slow work after encoding.
         options: settings of the suite.
 
     Raises:
-        SimCSEKitError: no such suite or option (the text names the nearest), or data of another kind.
-        DataError: the data cannot be used, or an option is out of its bounds.
+        SimCSEKitError: unknown suite or option (the text gives the nearest), or data of the wrong kind.
+        DataError: the data cannot be used, or an option is out of bounds.
     """
     from simcse_kit.types import ScoredPairs
 

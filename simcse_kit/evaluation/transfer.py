@@ -77,8 +77,8 @@ def evaluate_transfer(
     Args:
         encode: N sentences to (N, D).
         data_dir: see `load_transfer`.
-        tasks: those to measure, of `TASKS`.
-        folds: of the cross-validations; 5 is SentEval's fast mode, the paper's table has 10.
+        tasks: tasks to measure, from `TASKS`.
+        folds: of the cross-validations; SentEval's fast mode uses 5, the paper's table 10.
         show_progress_bar: a bar over the classifiers.
     """
     start = time.perf_counter()

@@ -58,7 +58,7 @@ def load_transfer(data_dir: str | Path, tasks: Sequence[str] = TASKS) -> list[Tr
     """The named tasks; `data_dir` holds `MR/` and the others, or a `senteval/` with them.
 
     Raises:
-        DataError: a file is missing, or a line is not as SentEval's, with file and line.
+        DataError: a file is missing, or a line is not in SentEval's format (with file and line).
     """
     unknown = [name for name in tasks if name not in TASKS]
     if unknown or not tasks:

@@ -21,8 +21,8 @@ def without_used(result: SuiteResult, models: Iterable[str | Path]) -> SuiteResu
     no intervals or differences are computed.
 
     Args:
-        result: of a suite whose items are queries, or pairs that begin with one; any other is given back as it is.
-        models: all that are compared, or that they began with.
+        result: of a suite whose items are queries, or pairs that start with one; other results are returned unchanged.
+        models: all compared models, or their start models.
     """
     used = {str(model): used_queries(model) for model in models}
     names = {name for queries in used.values() for name in queries}

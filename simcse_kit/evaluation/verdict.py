@@ -80,8 +80,8 @@ def verdict_of(judgements: Judgements, used: Container[str] = frozenset()) -> Ve
     The difference of the two nDCG is in [-1, 1]. Its interval is `mean_interval`.
 
     Args:
-        judgements: of a folder.
-        used: ids of queries, by `text_id`, with which one of the models was trained or selected.
+        judgements: the judgements of a folder.
+        used: ids of queries, by `text_id`, used to train or select one of the models.
     """
     about, queries = judgements
     judged = [query for query in queries.values() if query.state == "judged"]

@@ -47,7 +47,7 @@ def changing(folder: Path) -> Iterator[int]:
     """Wait for other writers of an existing folder, and lock it for a short time; gives its descriptor.
 
     Raises:
-        FileNotFoundError: it is not there, or no longer.
+        FileNotFoundError: the folder does not exist (any more).
     """
     while True:
         descriptor = os.open(folder, os.O_RDONLY)

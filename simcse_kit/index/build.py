@@ -61,35 +61,35 @@ def build_index(
 
     Args:
         model: a `SimCSE`, or the name or folder of one.
-        files: as `encode_files` takes them: a file of sentences, a folder of them, or several.
-        folder: is not there yet, or empty; or the address of a collection of Milvus that is not there yet,
+        files: as in `encode_files`: a file of sentences, a folder of such files, or several.
+        folder: a folder that does not exist, or is empty; or the address of a new collection of Milvus,
             ``milvus:tickets.db/NAME`` or ``milvus:http://host:19530/NAME``.
-        columns: the one column of the text; None finds it, as `simcse_kit.data.read_sentences` does.
-        id_column: strings or integers, each once; None numbers the rows from 0.
-        metadata_columns: columns that become metadata, to filter by. A column is of one type, decided over all rows:
-            integer, float, boolean or text; one of several types stays text, which is said.
-        header: whether the first row of `.csv` and `.tsv` files holds names; None finds out.
-        skip_bad_rows: leave rows out that cannot be read, and count them.
-        passages: cut texts that are longer than the model reads into overlapping passages. A row is a passage then; its
-            id is that of its document, # and its number, and its metadata hold ``document``, ``passage`` (from 0) and
-            ``passages`` (of the document).
-        language: of the texts, for their sentences (ISO 639-1).
+        columns: the text column; None finds it, as in `simcse_kit.data.read_sentences`.
+        id_column: column of unique string or integer ids; None numbers the rows from 0.
+        metadata_columns: columns to store as metadata, for filters. The type of a column is decided over all rows:
+            integer, float, boolean or text; a column of mixed types becomes text, with a notice.
+        header: whether the first row of `.csv` and `.tsv` files holds names; None detects it.
+        skip_bad_rows: skip and count rows that cannot be read.
+        passages: split texts that are longer than the model's limit into overlapping passages. Then each row is a
+            passage; its id is the id of its document, # and its number, and its metadata hold ``document``, ``passage``
+            (from 0) and ``passages`` (of the document).
+        language: language of the texts, for splitting sentences (ISO 639-1).
         kind: as in `SentenceIndex.build`.
         target_recall: as in `SentenceIndex.build`.
         hybrid: as in `SentenceIndex.build`.
-        queries: examples of what will be asked, to tune by, see `SentenceIndex.tune_by`; None: the sentences.
-        batch_size: sentences in one forward pass; None: as many as run fastest.
+        queries: typical queries for tuning, see `SentenceIndex.tune_by`; None: the sentences.
+        batch_size: sentences per forward pass; None: the fastest number.
         show_progress_bar: show one.
-        store: the old way, with the collection's name as ``folder``; see `SentenceIndex.build`.
-        uri: of Milvus, the old way.
-        token: of Milvus, the old way.
+        store: deprecated, with the collection's name as ``folder``; see `SentenceIndex.build`.
+        uri: of Milvus, deprecated.
+        token: of Milvus, deprecated.
 
     Raises:
-        DataError: a file or row that cannot be used, or no row is left.
-        SearchIndexError: a folder that is not empty or that another process builds, an id that is there twice, or,
-            going on over Milvus, other rows than the build began with.
+        DataError: a file or row cannot be used, or no row is left.
+        SearchIndexError: the folder is not empty or another process builds it, an id occurs twice, or, when continuing
+            in Milvus, the rows differ from those of the first build.
         ModelError: the model cannot be loaded.
-        DiskFullError: no space; nothing is left behind.
+        DiskFullError: the disk is full; nothing is left behind.
     """
     source = RowSource(
         columns=None if columns is None else tuple(columns),

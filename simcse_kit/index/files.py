@@ -47,14 +47,15 @@ def add_files(
     Args:
         index: an index, or its address.
         files: as in `build_index`.
-        on_conflict: of an id that is there: "error", "skip" (what is there stays), or "update" (as `sync_files`).
-        columns: None, here and below: what the index remembers, of its build or of the first add with an id column.
-        id_column: another one than the index's is an error.
-        metadata_columns: an empty list: none.
+        on_conflict: for an id that exists: "error", "skip" (keep the existing row), or "update" (as in `sync_files`).
+        columns: None, here and below: the value that the index records, from its build or from the first add with an id
+            column.
+        id_column: another column than the index's is an error.
+        metadata_columns: an empty list: no metadata.
         header: as in `build_index`.
         skip_bad_rows: as in `build_index`.
-        passages: other than the index's is an error.
-        language: of the texts.
+        passages: another value than the index's is an error.
+        language: language of the texts.
         batch_size: as in `build_index`.
         show_progress_bar: show one.
         trust_remote_code: see above.
@@ -111,10 +112,10 @@ def sync_files(
 
     Args:
         index: an index, or its address.
-        files: as in `build_index`; the ids are those of a column.
-        delete_missing: delete what the files do not have any more, in the last commit.
-        max_delete: share of the rows that may be missing; more is an error, and nothing is changed.
-        wait: for another update of this index; otherwise it is an error.
+        files: as in `build_index`; ids must come from a column.
+        delete_missing: delete rows that the files no longer contain, in the last commit.
+        max_delete: largest share of the rows that may be missing; more is an error, and nothing changes.
+        wait: wait for another update of this index, instead of an error.
         columns: here and below as in `add_files`.
         id_column: see `add_files`.
         metadata_columns: see `add_files`.
@@ -127,10 +128,10 @@ def sync_files(
         trust_remote_code: see `add_files`.
 
     Raises:
-        DataError: a file or row that cannot be used, or no row has a text.
-        SearchIndexError: no column of ids, or another one than the index's; an id that is there twice; too much is
-            missing; another process updates the index.
-        IndexChangedError: the index is of another model by now.
+        DataError: a file or row cannot be used, or no row has a text.
+        SearchIndexError: no id column, or another one than the index's; an id occurs twice; too many rows are missing;
+            another process updates the index.
+        IndexChangedError: the index now belongs to another model.
     """
     if isinstance(index, SentenceIndex):
         place, uri = index._collection.folder, index._collection.uri

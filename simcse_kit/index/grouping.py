@@ -27,11 +27,11 @@ def best_of_groups(
 
     Args:
         search: finds hits, best first.
-        queries: their number.
-        k: hits for each query.
-        field: name of a field of the metadata; a dot goes into an object.
-        rows: of the index.
-        most: hits that ``search`` can find; None: all rows.
+        queries: number of queries.
+        k: hits per query.
+        field: name of a metadata field; a dot selects inside an object.
+        rows: number of rows in the index.
+        most: most hits that ``search`` can return; None: all rows.
     """
     end = max(1, rows if most is None else min(most, rows))
     answers: list[list[Hit]] = [[] for _ in range(queries)]

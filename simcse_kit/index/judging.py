@@ -49,24 +49,23 @@ def judge(
     and, as pairs of query and text with score 1 or 0, for ``eval_data`` of training.
 
     Args:
-        first: a model, or the name or folder of one; or an index of the texts, or its address.
-        second: likewise.
-        texts: a file of texts as `simcse_kit.data.read_sentences` takes it, or the texts; equal ones count once.
-        folder: of judgements; it is made, or gone on with.
-        ask: called with each question as it stands; returns a place, to turn the mark of that hit, or a word: ``next``
-            (what is not marked is not relevant), ``skip``, ``undo`` (back to the query before), ``quit``.
-        queries: a file of queries, or the queries; a list is asked in an order by chance, an iterator as it comes.
-            None: texts drawn by chance, each searched among the others.
-        hits: of each system, for one query.
+        first: a model, or its name or folder; or an index of the texts, or its address.
+        second: the same for the second system.
+        texts: a file of texts as in `simcse_kit.data.read_sentences`, or the texts; equal texts count once.
+        folder: folder of judgements; created, or continued.
+        ask: called with each question in its current state; returns the number of a hit, to toggle its mark, or a word:
+            ``next`` (hits without a mark are not relevant), ``skip``, ``undo`` (back to the previous query), ``quit``.
+        queries: a file of queries, or the queries; a list is asked in random order, an iterator in its own order. None:
+            random texts, each searched for among the others.
+        hits: hits per query of each system.
         seed: random seed of the orders.
-        columns: the column of the text, where a file has several.
+        columns: the text column, if a file has several columns.
         show_progress_bar: show one while texts are encoded.
         options: of `SimCSE`, for models that are loaded here.
 
     Raises:
-        DataError: fewer than two different texts, no query, the two systems are the same, or the folder holds
-            something else.
-        ModelError, SearchIndexError: a system that cannot be opened.
+        DataError: fewer than two distinct texts, no queries, two equal systems, or a folder with other content.
+        ModelError, SearchIndexError: a system cannot be opened.
     """
     corpus = corpus_of(read_sentences(texts, columns=columns).column(0))
     build = partial(SentenceIndex.build, kind="flat", show_progress_bar=show_progress_bar)
@@ -139,7 +138,7 @@ def corpus_of(texts: Iterable[str]) -> dict[str, str]:
     """The distinct texts by `simcse_kit.evaluation.judgements.text_id`.
 
     Raises:
-        DataError: fewer than two.
+        DataError: fewer than two texts.
     """
     corpus: dict[str, str] = {}
     for text in texts:

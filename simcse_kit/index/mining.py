@@ -23,18 +23,18 @@ def mine_pairs(
     """Find pairs of sentences of an index with nearly the same meaning: duplicates and paraphrases.
 
     Args:
-        index: an open index, or its address; a model is not loaded.
-        threshold: least cosine of a pair.
-        neighbors: how many nearest neighbours of each sentence are looked at.
+        index: an open index, or its address; no model is loaded.
+        threshold: smallest cosine of a pair.
+        neighbors: number of nearest neighbors to check for each sentence.
         show_progress_bar: show one.
         trust_remote_code: import the module of a kind that an index names as ``module:attribute``.
 
     Returns:
-        P pairs, best first: iterate over them, or read ``scores`` (P,) and ``rows`` (P, 2). ``by_group()`` has the
-        groups that they make, each with a representative and all its members. Both have ``to_dataframe()``.
+        P pairs, best first: iterate over them, or read ``scores`` (P,) and ``rows`` (P, 2). ``by_group()`` gives the
+        groups that they form, each with a representative and all its members. Both have ``to_dataframe()``.
 
     Raises:
-        SearchIndexError: no index there, a threshold that is no cosine, or ``neighbors`` below 1.
+        SearchIndexError: no index there, a threshold that is not a cosine, or ``neighbors`` below 1.
     """
     return mine(_collection_of(index, trust_remote_code), threshold, neighbors, show_progress_bar=show_progress_bar)
 
@@ -51,19 +51,19 @@ def cluster(
     """Group the sentences of an index by spherical k-means.
 
     Args:
-        index: an open index, or its address; a model is not loaded.
-        n_clusters: number of groups, K; "auto" chooses it by the silhouette of a sample, and ``choice`` says how.
-        examples: sentences that describe each group, the nearest to its centre.
-        keywords: words that describe each group, by class-based TF-IDF (Grootendorst, 2022).
-        seed: random seed of the first centres.
+        index: an open index, or its address; no model is loaded.
+        n_clusters: number of groups, K; "auto" chooses it by the silhouette of a sample, see ``choice`` of the result.
+        examples: number of sentences to describe each group, the nearest to its center.
+        keywords: number of words to describe each group, by class-based TF-IDF (Grootendorst, 2022).
+        seed: random seed of the first centers.
         trust_remote_code: as in `mine_pairs`.
 
     Returns:
-        K groups, largest first, with their ``centres`` (K, D) and a label for each sentence. ``to_dataframe()`` has a
-        line for each group, or for each sentence; ``cross_tab(field)`` counts the values of a field in each group.
+        K groups, largest first, with their ``centres`` (K, D) and a label for each sentence. ``to_dataframe()`` has one
+        row per group, or per sentence; ``cross_tab(field)`` counts the values of a field in each group.
 
     Raises:
-        SearchIndexError: no index there, fewer sentences than groups, or less than one group.
+        SearchIndexError: no index there, fewer sentences than groups, or fewer than one group.
     """
     collection = _collection_of(index, trust_remote_code)
     return cluster_rows(collection, n_clusters, examples=examples, keywords=keywords, seed=seed)

@@ -26,7 +26,7 @@ def fingerprint_of(model: SimCSE, made_with: dict[str, Any]) -> str:
     """A model's fingerprint, which must be that of its index.
 
     Raises:
-        SearchIndexError: it has been trained on, or its length or prompts were set, since it made the index.
+        SearchIndexError: the model has been trained, or its length or prompts changed, since it made the index.
     """
     fingerprint = model.fingerprint()
     if fingerprint != made_with["fingerprint"]:
@@ -64,7 +64,7 @@ def model_of(
     ``index``: address of the index, for errors.
 
     Raises:
-        SearchIndexError: it cannot be loaded, or is not the index's.
+        SearchIndexError: the model cannot be loaded, or is not the index's.
     """
     if not isinstance(model, SimCSE):
         name = made_with["name"] if model is None else model

@@ -100,16 +100,16 @@ class IndexReader:
         Args:
             filter: conditions on the metadata, such as ``{"lang": "en", "year": {"$gte": 2020}}``; operators are $eq,
                 $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, and $and, $or, $not around conditions. A field that no
-                sentence has is an error, but for $exists.
-            group_by: a field of the metadata; of the sentences with one value there, only the best is an answer, such
-                as the best passage of a ``document``. A sentence without a value counts for itself.
-            mode: dense is by meaning; keyword by words, which finds names and codes (the score is BM25); hybrid by
-                both (the score says how far a hit stands out among the best 100). The last two need an index with
+                sentence has is an error, except with $exists.
+            group_by: a metadata field; of the sentences with equal values, only the best is returned, such as the best
+                passage of a ``document``. A sentence without a value is its own group.
+            mode: dense searches by meaning; keyword by words, which finds names and codes (the score is BM25); hybrid
+                by both (the score says how far a hit stands out among the best 100). The last two need an index with
                 keywords, see `SentenceIndex.build`, and take no threshold.
 
         Raises:
-            SearchIndexError: ``k`` below 1, a filter that cannot be read, a field that no sentence has, no keywords,
-                or a model that has changed since the index was made.
+            SearchIndexError: ``k`` below 1, an invalid filter, a field that no sentence has, no keywords, or a model
+                that has changed since the index was built.
         """
         texts = [queries] if isinstance(queries, str) else checked_texts(queries)
         found = search_texts(self.model, self._collection, texts, k, threshold, filter, group_by=group_by, mode=mode)

@@ -46,16 +46,16 @@ def rebuild_index(
     Args:
         index: a folder.
         model: a `SimCSE`, or the name or folder of one.
-        queries: examples of what will be asked, to tune by, see `SentenceIndex.tune_by`; None: the sentences.
-        batch_size: sentences in one forward pass; None: as many as run fastest.
-        wait: for another update of this index; otherwise it is an error.
+        queries: typical queries for tuning, see `SentenceIndex.tune_by`; None: the sentences.
+        batch_size: sentences per forward pass; None: the fastest number.
+        wait: wait for another update of this index, instead of an error.
         show_progress_bar: show one.
         trust_remote_code: as in `SentenceIndex.open`.
 
     Raises:
-        SearchIndexError: no index there, one in Milvus, one of this model, or another process updates it.
+        SearchIndexError: no index there, an index in Milvus or already of this model, or another process updates it.
         ModelError: the model cannot be loaded.
-        DiskFullError: no space; the index is as before.
+        DiskFullError: the disk is full; the index is unchanged.
     """
     target = check_rebuild(index)
     with one_update(target, wait=wait):

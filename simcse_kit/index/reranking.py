@@ -36,9 +36,9 @@ def rerank(encoder: Scorer, query: str, hits: Sequence[Hit], k: int | None = Non
 
     Args:
         encoder: a `CrossEncoder`, or an object whose ``predict`` scores pairs of texts.
-        query: what was searched for.
-        hits: of the search, best first.
-        k: how many to keep.
+        query: the search query.
+        hits: hits of the search, best first.
+        k: number of hits to keep.
 
     Raises:
         SearchIndexError: ``k`` below 1.
@@ -60,7 +60,7 @@ def candidates_for(k: int, candidates: int | None) -> int:
     """How many hits of a search to rerank for ``k``: the given number, else 50 or ``k``, whichever is larger.
 
     Raises:
-        SearchIndexError: fewer than ``k``.
+        SearchIndexError: fewer than ``k`` candidates.
     """
     if candidates is not None and candidates < k:
         raise SearchIndexError(f"candidates must be at least the {k} requested hits; got {candidates}")

@@ -52,7 +52,7 @@ def settled_source(
     """The given values; for each that is None, the value recorded in the index.
 
     Raises:
-        SearchIndexError: ids of another column, or passages beside whole texts.
+        SearchIndexError: ids of another column, or passages mixed with whole texts.
     """
     known = RowSource.of(collection)
     if len(collection) and collection.source is not None:

@@ -85,25 +85,25 @@ class SentenceIndex(IndexReader):
             model: a `SimCSE`, or the name or folder of one.
             sentences: N texts; equal ones are allowed.
             ids: N distinct integers or N distinct strings; None numbers them from 0.
-            metadata: a JSON object for each sentence, or None; or a table (DataFrame) with a row for each. Its missing
-                cells are left out, and its dates are stored as ISO 8601 text.
-            kind: how it is searched once it is saved, one of `simcse_kit.search.KINDS` or a FAISS factory string; auto
-                is exact up to 20,000 sentences, then pq, or int8 where pq does not find the target.
-            target_recall: of the 10 nearest, the share that a search should find; `info` says what was measured.
-            hybrid: keep keywords beside the vectors, for ``search(..., mode="hybrid")`` and ``mode="keyword"``.
-            batch_size: sentences in one forward pass; None: as many as run fastest.
+            metadata: a JSON object or None for each sentence; or a table (DataFrame) with one row per sentence. Missing
+                cells are left out, and dates are stored as ISO 8601 text.
+            kind: search structure after saving, one of `simcse_kit.search.KINDS` or a FAISS factory string; auto is
+                exact up to 20,000 sentences, then pq, or int8 if pq does not reach the target.
+            target_recall: share of the 10 nearest that a search should find; `info` gives the measured share.
+            hybrid: store keywords too, for ``search(..., mode="hybrid")`` and ``mode="keyword"``.
+            batch_size: sentences per forward pass; None: the fastest number.
             show_progress_bar: show one.
-            folder: where `save` puts it: a folder, ``milvus:tickets.db/NAME`` (a file of Milvus Lite) or
-                ``milvus:http://host:19530/NAME``; None: as `save` is told. Milvus's token is the environment variable
-                MILVUS_TOKEN.
-            store: "milvus" is the old way to say so; ``folder`` replaces it.
-            uri: of Milvus, the old way.
-            token: of Milvus, the old way.
+            folder: where `save` puts the index: a folder, ``milvus:tickets.db/NAME`` (a file of Milvus Lite) or
+                ``milvus:http://host:19530/NAME``; None: the argument of `save`. Milvus's token is the environment
+                variable MILVUS_TOKEN.
+            store: deprecated, "milvus"; use ``folder``.
+            uri: of Milvus, deprecated.
+            token: of Milvus, deprecated.
 
         Raises:
             ModelError: the model cannot be loaded.
-            SearchIndexError: ids that are not distinct, or integers and strings mixed; metadata that is no object; a
-                kind that does not exist.
+            SearchIndexError: ids that are not distinct, or mix integers and strings; metadata that are not objects; an
+                unknown kind.
         """
         model = model if isinstance(model, SimCSE) else SimCSE(model)
         collection = new_collection(
@@ -172,7 +172,7 @@ class SentenceIndex(IndexReader):
         """Encode sentences and add them, in memory; `save` commits. ``ids`` as in `build`; None: the next integers.
 
         Raises:
-            SearchIndexError: an id that is taken or of another type, or a model that has changed since.
+            SearchIndexError: an id that exists or has another type, or a model that has changed since.
             TypeError: one string instead of a list.
         """
         made_with, texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
@@ -190,7 +190,7 @@ class SentenceIndex(IndexReader):
         """Replace the sentences and metadata of these ids, in memory; `save` commits.
 
         Raises:
-            SearchIndexError: an id that is not there, or a model that has changed since.
+            SearchIndexError: a missing id, or a model that has changed since.
             TypeError: one string instead of a list.
         """
         made_with, texts, vectors = self._encoded(sentences, batch_size, show_progress_bar)
@@ -228,16 +228,16 @@ class SentenceIndex(IndexReader):
 
         Args:
             sentences: N texts.
-            ids: of each, as in `build`.
-            metadata: a JSON object for each, or None, which replaces what is stored.
-            delete_missing: delete all others too.
-            max_delete: share of the rows that may be missing; more is an error, and nothing is changed.
-            wait: for another update of this index; otherwise it is an error.
-            batch_size: sentences in one forward pass; None: as many as run fastest.
+            ids: one id per text, as in `build`.
+            metadata: a JSON object or None for each text, which replaces the stored one.
+            delete_missing: delete all other sentences.
+            max_delete: largest share of the rows that may be missing; more is an error, and nothing changes.
+            wait: wait for another update of this index, instead of an error.
+            batch_size: sentences per forward pass; None: the fastest number.
 
         Raises:
-            SearchIndexError: an id that is there twice, too much is missing, another process updates the index.
-            IndexChangedError: the index is of another model by now.
+            SearchIndexError: an id occurs twice, too many rows are missing, or another process updates the index.
+            IndexChangedError: the index now belongs to another model.
         """
         collection = self._collection
         rows = given_rows(checked_list(sentences), ids, metadata)
@@ -305,8 +305,9 @@ class SentenceIndex(IndexReader):
         ``show_progress_bar`` shows bars during the build.
 
         Raises:
-            SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
-            DiskFullError: no space; the last commit stays.
+            SearchIndexError: no folder is named yet, another index is there, or another process committed since
+                opening.
+            DiskFullError: the disk is full; the last commit stays.
         """
         if folder is None:
             folder = self._place if self._collection.folder is None else None
@@ -323,7 +324,7 @@ class SentenceIndex(IndexReader):
         sentences of the index are used.
 
         Raises:
-            SearchIndexError: no query, or a model that has changed since.
+            SearchIndexError: no queries, or a model that has changed since.
         """
         fingerprint_of(self.model, self._collection.model)
         texts = checked_texts(queries)
@@ -360,8 +361,8 @@ class SentenceIndex(IndexReader):
         Raises an error if there are unsaved changes, unless ``discard`` drops them.
 
         Raises:
-            IndexChangedError: the index in that place is of another model now, or gone. This one stays as it was, and
-                still answers; `reopened` is the one that is there.
+            IndexChangedError: the index at this address now belongs to another model, or was removed. This object stays
+                unchanged and still answers; `reopened` gives the new index.
         """
         return self._collection.refresh(discard=discard)
 
@@ -385,7 +386,7 @@ class SentenceIndex(IndexReader):
         one sentence: ``index.commit(lambda now: now.add([sentence]))``.
 
         Raises:
-            IndexChangedError: the index is of another model by now, or others commit all the time.
-            SearchIndexError, DiskFullError: as of ``change`` and `save`.
+            IndexChangedError: the index now belongs to another model, or others commit all the time.
+            SearchIndexError, DiskFullError: errors of ``change`` and `save`.
         """
         return commit_change(self._collection, lambda writer: change(SentenceIndex(self.model, writer)))

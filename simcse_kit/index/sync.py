@@ -137,7 +137,8 @@ def given_rows(texts: list[str], ids: Sequence[Id], metadata: Sequence[Mapping[s
     """A caller's texts, ids and metadata, as an index returns them.
 
     Raises:
-        SearchIndexError: other numbers of them, an id that is there twice or no id, metadata that is no JSON object.
+        SearchIndexError: different numbers of texts and ids, an id that occurs twice or is invalid, metadata that are
+            not JSON objects.
     """
     if len(ids) != len(texts):
         raise SearchIndexError(f"{len(texts)} texts need {len(texts)} ids; got {len(ids)}")
@@ -204,7 +205,7 @@ def one_update(place: str | Path | None, uri: str | None = None, *, wait: bool =
     machine only.
 
     Raises:
-        SearchIndexError: another process updates it, unless that is waited for (``wait``).
+        SearchIndexError: another process updates it and ``wait`` is False.
     """
     if place is None or (uri is None and not Path(place).is_dir()):
         yield  # opening a missing index raises an error
@@ -319,7 +320,7 @@ def _missing(now: BaseCollection, parts: Iterator[RowPart], how: SyncSettings) -
     """Ids of the rows of documents that were not seen.
 
     Raises:
-        SearchIndexError: nothing comes, or more is missing than may be deleted.
+        SearchIndexError: there are no texts, or more rows are missing than may be deleted.
     """
     live = now.live()
     comes = np.zeros(int(live[-1]) + 1 if len(live) else 0, dtype=bool)

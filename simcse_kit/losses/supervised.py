@@ -23,7 +23,7 @@ def sup_con(
     If each class has two members, its two views, this equals `simcse_kit.losses.nt_xent`.
 
     Raises:
-        TrainingError: no two texts have one class, or there are not as many labels as texts.
+        TrainingError: no two texts share a class, or the numbers of labels and texts differ.
 
     >>> import math
     >>> loss = sup_con(torch.eye(2).repeat(2, 1), torch.tensor([0, 1, 0, 1]), temperature=0.5)

@@ -13,10 +13,10 @@ def check_keywords(given: Iterable[str], known: Collection[str], where: str, err
     """Raise ``error`` for the first keyword that is not known.
 
     Args:
-        given: keywords of the call; a dictionary of arguments will do.
-        known: what the function takes.
+        given: keywords of the call; may be a dictionary of arguments.
+        known: names that the function accepts.
         where: the function's name, for the text: "encode() has no argument 'batchsize'; did you mean batch_size?".
-        error: the class to raise; TypeError is what Python itself raises.
+        error: the class to raise; Python itself raises TypeError.
     """
     for name in given:
         if name not in known:

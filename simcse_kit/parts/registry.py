@@ -44,11 +44,11 @@ class Family(Generic[P]):
     """The parts of one kind; the package's own are imported on first use.
 
     Args:
-        noun: what one part is called in errors, such as ``pooling``.
-        package: the package whose modules register the parts that come with simcse_kit. Its last name is the family's
-            name, and so the group of entry points: ``simcse_kit.objectives``.
-        error: raised for a name that is not known.
-        kind: class of the parts (or, where parts are classes, their base class); checked where users bring their own.
+        noun: name of a part in errors, such as ``pooling``.
+        package: the package whose modules register the parts of simcse_kit. Its last name is the family's name, and so
+            the group of entry points: ``simcse_kit.objectives``.
+        error: raised for an unknown name.
+        kind: class of the parts (or, if parts are classes, their base class); checked for users' own parts.
     """
 
     def __init__(self, noun: str, package: str, error: type[SimCSEKitError], kind: type) -> None:
@@ -82,7 +82,7 @@ class Family(Generic[P]):
         A name that was only ``recorded`` in a folder or a ``run.json`` imports no module, unless ``trust_remote_code``.
 
         Raises:
-            SimCSEKitError: of the family's class; its text lists the choices and the nearest one.
+            SimCSEKitError: the family's error class; the text lists the choices and the nearest one.
         """
         self._load()
         known = self._parts.get(self._aliases.get(name, name))
@@ -91,8 +91,8 @@ class Family(Generic[P]):
         if is_named(name):
             if recorded and not trust_remote_code:
                 raise self._error(
-                    f"{self.noun} {name} is code outside this package; it is not run only because a file names "
-                    f"it. If you trust it, use trust_remote_code=True (--trust-remote-code) or, if {self.noun} "
+                    f"{self.noun} {name} is code outside this package, named in a file, and was not run. If "
+                    f"you trust it, use trust_remote_code=True (--trust-remote-code) or, if {self.noun} "
                     f"is an argument, name {name} there"
                 )
             return self._load_own(name)

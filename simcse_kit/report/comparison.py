@@ -201,24 +201,25 @@ def compare_models(
     Judged queries used to train or select one of the models do not count; a note gives their number.
 
     Args:
-        models: whatever `open_embedder` takes; a folder of `train_seeds` is one recipe under several seeds.
-        data: what all suites take, or suite to data.
-        suites: names, ``module:attribute`` or `Suite`; None: those that ``data`` names.
-        options: suite to options of it, as `evaluate` takes them.
+        models: arguments of `open_embedder`; a folder of `train_seeds` is one recipe under several seeds.
+        data: the data of all suites, or a mapping from suite to data.
+        suites: names, ``module:attribute`` or `Suite`; None: the keys of ``data``.
+        options: suite to its options, as in `evaluate`.
         record: write the scores into the models' folders and their cards, see `record_evaluation`.
-        timed: measure sentences a second too. Each text is encoded once, whatever suites ask for it, so the vectors
-            stay in memory.
-        show_progress_bar: a bar over the sentences of each suite, and over what takes long after them.
-        announce: called with model, pooling and suite before each suite is measured, not where ``cache`` has it.
-        on_measured: called after each suite; what it has got is not lost when a later model fails.
-        cache: a folder where results are kept by the content of model, data and settings; what is there already is not
+        timed: also measure sentences per second. Each text is encoded once for all suites, so the vectors stay in
+            memory.
+        show_progress_bar: a bar over the sentences of each suite, and over slow work after them.
+        announce: called with model, pooling and suite before each suite is measured, but not for results from
+            ``cache``.
+        on_measured: called after each suite, so that results are not lost when a later model fails.
+        cache: a folder in which results are stored by the content of model, data and settings; stored results are not
             measured again.
         each: further options of `open_embedder` for each model, in the order of ``models``.
-        embedder: options of `open_embedder` for all of them.
+        embedder: options of `open_embedder` for all models.
 
     Raises:
-        SimCSEKitError: no model or suite, or what opening and evaluating raise.
-        ModelError: ``record``, and a model is not in a folder that this package wrote; nothing is measured.
+        SimCSEKitError: no model or suite, or an error of opening and evaluating.
+        ModelError: with ``record``, a model is not in a folder written by this package; nothing is measured.
     """
     given = [str(model) for model in models]
     if not given:

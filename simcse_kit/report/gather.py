@@ -75,17 +75,17 @@ def make_report(
     """Measure models, and read the logs of those that are training runs.
 
     Args:
-        models: folders of training runs (or of `train_seeds`, one recipe each), or whatever `open_embedder` takes.
-        data: suite to data, as `evaluate` takes both. None: the evaluation data of the first run that names a file.
-            With the data of ``sts`` or ``pairs``, ``geometry`` is measured too.
+        models: folders of training runs (or of `train_seeds`, one recipe each), or other arguments of `open_embedder`.
+        data: suite to data, as in `evaluate`. None: the evaluation data of the first run that names a file. With data
+            of ``sts`` or ``pairs``, ``geometry`` is measured too.
         options: suite to further options of it.
         show_progress_bar: a bar over the sentences of each suite.
         announce: called with the name of each model before it is measured.
-        names: what the report calls each model; None: the last part of its name.
+        names: name of each model in the report; None: the last part of its name.
         embedder: options of `open_embedder`; also ``cache`` and ``each`` of `compare_models`.
 
     Raises:
-        SimCSEKitError: no data, a model twice, or what opening and evaluating raise.
+        SimCSEKitError: no data, a model given twice, or an error of opening and evaluating.
     """
     given, named = [str(model) for model in models], names is not None
     if not given:
@@ -142,7 +142,7 @@ def read_log(folder: str | Path) -> RunLog | None:
     """The log of a training run; None if the folder is not one.
 
     Raises:
-        SimCSEKitError: ``run.json`` is broken, or the run has not ended.
+        SimCSEKitError: ``run.json`` is damaged, or the run has not ended.
     """
     run = Path(folder)
     if not (run / RUN_RECORD).is_file():

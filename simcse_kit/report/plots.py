@@ -26,12 +26,12 @@ def plot_training(*runs: TrainResult | str | Path) -> Any:
     """Training loss, and Spearman x 100 if the run has evaluation data, by step.
 
     Args:
-        runs: what `train_unsup` and `train_sup` return, or folders that they wrote; all go into one chart.
+        runs: results of `train_unsup` and `train_sup`, or their folders; all go into one chart.
 
     Returns the Axes, or an array of two if there are scores.
 
     Raises:
-        SimCSEKitError: a folder that holds no training run, or one that has not ended.
+        SimCSEKitError: a folder is not a training run, or the run has not ended.
     """
     curves = []
     for run in runs:
@@ -75,7 +75,7 @@ def plot_similarity(result: SuiteResult, score: str | None = None) -> Any:
 
     Args:
         result: of a suite of scored pairs: sts, pairs, korsts, klue-sts.
-        score: which of its tasks; None: the first.
+        score: one of its tasks; None: the first.
 
     Raises:
         SimCSEKitError: the suite has no scored pairs, or no such task.
@@ -101,12 +101,12 @@ def plot_changes(before: SuiteResult, after: SuiteResult, score: str | None = No
     Args:
         before: of a suite whose scores are means: retrieval, labels, transfer.
         after: of another model, on the same data.
-        score: which score; None: the first that is a mean.
+        score: a score; None: the first that is a mean.
 
     Returns the Axes.
 
     Raises:
-        SimCSEKitError: no such score, or results of different data.
+        SimCSEKitError: unknown score, or results on different data.
     """
     first, second = _both(before, after, score, gold=False)
     (line,) = (line for line in compare([before], [after]) if line.score == first.score)

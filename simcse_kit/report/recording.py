@@ -19,7 +19,7 @@ def record_evaluation(folder: str | Path, results: Sequence[SuiteResult]) -> Non
     Scores of the same suite are replaced, others stay.
 
     Raises:
-        ModelError: the folder is not one that `SimCSE.save` or training wrote.
+        ModelError: the folder was not written by `SimCSE.save` or training.
     """
     check_recordable(folder)
     place = Path(folder)

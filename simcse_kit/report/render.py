@@ -27,7 +27,7 @@ def write_report(report: Report, path: str | Path, format: str | None = None) ->
     """Write a report in a format of `FORMATS`; None: by the suffix of the path.
 
     Raises:
-        SimCSEKitError: neither says which format.
+        SimCSEKitError: neither argument gives a known format.
     """
     place, wanted = Path(path), report_format(path, format)
     if wanted == "html":

@@ -44,7 +44,7 @@ def parse_address(index: str | Path | Address) -> Address:
     Address('milvus:http://me:***@host:19530/tickets')
 
     Raises:
-        SearchIndexError: of Milvus, and without a collection's name, or with one that Milvus does not take.
+        SearchIndexError: a Milvus address without a collection's name, or with one that Milvus does not allow.
     """
     if isinstance(index, Address):
         return index
@@ -74,7 +74,7 @@ def index_address(
     """The address of an index. ``store``, ``uri`` and ``token`` are deprecated, with a notice.
 
     Raises:
-        SearchIndexError: what does not fit together, and what `parse_address` refuses.
+        SearchIndexError: arguments that contradict each other, or errors of `parse_address`.
     """
     if token is not None:
         say_once(

@@ -57,9 +57,9 @@ class BaseCollection(ReadableCollection):
         model that made the vectors; None: not checked.
 
         Raises:
-            IndexChangedError: the index is of another model by now. Nothing is added then.
-            SearchIndexError: an id that is taken, no integer or string, or not of the others' type; a wrong shape;
-                metadata that is no JSON object, or not of the fields' types. Nothing is added then.
+            IndexChangedError: the index now belongs to another model. Nothing is added.
+            SearchIndexError: an id that exists, is not an integer or string, or has another type than the others; a
+                wrong shape; metadata that are not JSON objects, or do not match the fields' types. Nothing is added.
         """
         next_ = self.now()
         check_fingerprint(next_.model, fingerprint)
@@ -84,7 +84,7 @@ class BaseCollection(ReadableCollection):
         """Replace the texts, vectors and metadata of these ids; arguments as in `add`.
 
         Raises:
-            SearchIndexError: an id that is not there, and what `add` refuses. Nothing is changed then.
+            SearchIndexError: a missing id, or errors of `add`. Nothing changes.
         """
         next_ = self.now()
         check_fingerprint(next_.model, fingerprint)
@@ -102,8 +102,7 @@ class BaseCollection(ReadableCollection):
         """Delete the rows with these ids, or those that match a filter; returns their number.
 
         Raises:
-            SearchIndexError: an id that is not there, which may be ``missing_ok``, or a filter that cannot be read.
-                Nothing is deleted then.
+            SearchIndexError: a missing id, unless ``missing_ok``, or an invalid filter. Nothing is deleted.
         """
         if (ids is None) == (filter is None):
             raise SearchIndexError("delete takes either ids or a filter")
@@ -165,7 +164,8 @@ class BaseCollection(ReadableCollection):
         Raises an error if there are unsaved changes, unless ``discard`` drops them.
 
         Raises:
-            IndexChangedError: there is none any more, or one of another model or dimension; this one stays as it was.
+            IndexChangedError: the index was removed, or now has another model or dimension; this object stays
+                unchanged.
         """
 
     @abstractmethod

@@ -20,8 +20,8 @@ def commit_change(collection: BaseCollection, change: Callable[[BaseCollection],
     The collection gets the change only at the end; if anything fails, it stays unchanged.
 
     Raises:
-        IndexChangedError: the index is of another model by now, or others commit all the time.
-        SearchIndexError, DiskFullError: as of ``change`` and `BaseCollection.save`.
+        IndexChangedError: the index now belongs to another model, or others commit all the time.
+        SearchIndexError, DiskFullError: errors of ``change`` and `BaseCollection.save`.
     """
     for _ in range(_TRIES - 1):
         with suppress(IndexChangedError):

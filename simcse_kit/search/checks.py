@@ -49,7 +49,7 @@ def plain_metadata(metadata: Any) -> list[Any] | None:
     """Metadata as JSON values: table rows become objects, numpy numbers Python's, dates and times ISO 8601.
 
     Raises:
-        SearchIndexError: a number that is not finite, by its place and key.
+        SearchIndexError: a number that is not finite; the text gives its position and key.
     """
     if metadata is None:
         return None

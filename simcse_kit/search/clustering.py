@@ -89,14 +89,15 @@ def cluster_rows(
     """Spherical k-means (FAISS): K clusters of rows, each with its keywords and the rows nearest its center.
 
     Args:
-        collection: what is clustered.
+        collection: the rows to cluster.
         n_clusters: K; "auto" chooses it by the silhouette of a sample, see `choose_number`.
-        examples: rows that describe each cluster.
-        keywords: words that describe each cluster, by class-based TF-IDF; of more than 100,000 rows, a sample is read.
-        seed: random seed of the first centres and of the samples.
+        examples: number of rows to describe each cluster.
+        keywords: number of words to describe each cluster, by class-based TF-IDF; from more than 100,000 rows, a sample
+            is read.
+        seed: random seed of the first centers and of the samples.
 
     Raises:
-        SearchIndexError: fewer rows than clusters, or less than one cluster.
+        SearchIndexError: fewer rows than clusters, or fewer than one cluster.
     """
     collection = collection.now()  # rows are read again later, by number
     k, choice = _number(n_clusters, len(collection)), None

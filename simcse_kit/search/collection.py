@@ -194,8 +194,9 @@ class Collection(BaseCollection):
         ``structure=False`` leaves building the first structure to a later commit.
 
         Raises:
-            SearchIndexError: no folder named yet, another index there, or a commit by somebody else since opening.
-            DiskFullError: no space.
+            SearchIndexError: no folder is named yet, another index is there, or another process committed since
+                opening.
+            DiskFullError: the disk is full.
         """
         target = self._target(folder)
         opened = self._opened(target)

@@ -58,8 +58,8 @@ def one_writer(folder: Path, *, opened: bool) -> Iterator[int]:
     Readers need no lock.
 
     Raises:
-        IndexChangedError: it was opened and is not there any more.
-        SearchIndexError: it cannot be made.
+        IndexChangedError: it was opened and no longer exists.
+        SearchIndexError: it cannot be created.
     """
     with disk_full_named(folder):
         try:
@@ -79,8 +79,8 @@ def last_commit(folder: Path, opened: str | None) -> Manifest | None:
     """The commit that a writer replaces, which must be the one it ``opened`` (by id); None before the first.
 
     Raises:
-        IndexChangedError: another commit is there, or none any more.
-        SearchIndexError: an index that was not opened, or files of something else.
+        IndexChangedError: another commit is there, or the index was removed.
+        SearchIndexError: an index that was not opened, or other files.
     """
     if (folder / MANIFEST).exists():
         if opened is None:
@@ -114,7 +114,7 @@ def committing(folder: Path, descriptor: int, before: Manifest | None, generatio
     removed.
 
     Raises:
-        IndexChangedError: somebody took the folder away while it was written.
+        IndexChangedError: another process removed the folder during the write.
     """
     clear(folder)
     identity = None if before is None else before.identity

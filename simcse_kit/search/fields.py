@@ -18,7 +18,7 @@ def with_rows(fields: Fields | None, metadata: Sequence[Mapping[str, Any] | None
     """The fields of an index after adding rows; None: unknown, as in an index of an older version.
 
     Raises:
-        SearchIndexError: a value that breaks the type that its field has in the index, with its place.
+        SearchIndexError: a value that does not match the type of its field in the index, with its position.
     """
     if fields is None:
         return None

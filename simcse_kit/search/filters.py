@@ -61,7 +61,7 @@ def parse_filter(given: Mapping[str, Any]) -> Condition:
     Compare(path=('year',), op='$gte', value=2020)
 
     Raises:
-        SearchIndexError: an operator that does not exist, or a value that cannot be compared.
+        SearchIndexError: an unknown operator, or a value that cannot be compared.
     """
     return _parsed(given, 0, itertools.count(1))
 

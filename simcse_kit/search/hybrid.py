@@ -71,7 +71,7 @@ class WordSearch(ABC):
         ``filter`` and ``fingerprint``: as in `BaseCollection.search`.
 
         Raises:
-            SearchIndexError: the index has no keywords, and what `BaseCollection.search` refuses.
+            SearchIndexError: the index has no keywords; or errors of `BaseCollection.search`.
         """
         k = checked_count(k)
         now = self.now()

@@ -77,7 +77,7 @@ def mine(
     Like sentence-transformers' ``paraphrase_mining``, on an index, which finds neighbors with its recall.
 
     Raises:
-        SearchIndexError: a threshold that is no cosine, or ``neighbors`` below 1.
+        SearchIndexError: a threshold that is not a cosine, or ``neighbors`` below 1.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

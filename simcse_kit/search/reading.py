@@ -202,7 +202,7 @@ class ReadableCollection(WordSearch, ABC):
         """Parse ids that are given as text: as integers, if the index has integer ids.
 
         Raises:
-            SearchIndexError: no integer, where it has to be one.
+            SearchIndexError: not an integer, in an index with integer ids.
         """
         if self._id_type is str:
             return list(texts)

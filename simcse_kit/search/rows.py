@@ -189,7 +189,7 @@ class RowTable:
         """Numbers of the rows whose metadata match a condition, including deleted ones, ascending.
 
         Raises:
-            TimeoutError: it takes until the deadline, by `time.monotonic`.
+            TimeoutError: the deadline, by `time.monotonic`, has passed.
         """
         text, values = to_sql(condition)
         with self._connection() as connection, until(deadline, connection):

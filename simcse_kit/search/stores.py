@@ -64,8 +64,8 @@ def open_collection(
     ``trust_remote_code``: as in `Collection.open`.
 
     Raises:
-        SearchIndexError: none there, or one that cannot be read.
-        MissingExtraError: no pymilvus.
+        SearchIndexError: no index there, or it cannot be read.
+        MissingExtraError: pymilvus is not installed.
     """
     place = index_address(index, store, uri, token)
     if place.uri is None:

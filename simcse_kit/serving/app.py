@@ -52,25 +52,25 @@ def create_app(
     """An ASGI application over named indexes and models; the model of each index is served too.
 
     Args:
-        indexes: are searched at ``/search``, and shown on the page at ``/``.
+        indexes: searched at ``/search``, and shown on the page at ``/``.
         models: give vectors.
-        api_key: API key that clients must send as a bearer token, or several of which any will do; None: none.
-        host: where it will be bound, for the check of the Host header on the loopback.
+        api_key: API key that clients must send as a bearer token, or several valid keys; None: no key needed.
+        host: address to bind, for checking the Host header on the loopback.
         allowed_hosts: more names of the server, such as that of a proxy's site, for the checks of Host and Origin.
-        root_path: path under which a proxy shows the server, such as ``/search``.
-        limits: of requests.
-        writable: ``/add`` and ``/documents`` may change the indexes, and commit where they have a folder; or the names
-            of such indexes.
-        strict_dimensions: refuse ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
-        judgements: a folder; ``/judge`` asks which hits of the two indexes are relevant, and saves it there. It takes
-            ``writable``, and nothing is added meanwhile.
-        queries: that are asked, as in `simcse_kit.judge`.
-        page: what the page shows around the indexes: title, links, examples, filters.
+        root_path: path of the server behind a proxy, such as ``/search``.
+        limits: limits of requests.
+        writable: ``/add`` and ``/documents`` may change the indexes, and commit if they have a folder; or the names of
+            such indexes.
+        strict_dimensions: reject ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
+        judgements: a folder; ``/judge`` asks which hits of the two indexes are relevant, and saves the answers there.
+            Needs ``writable``; nothing can be added meanwhile.
+        queries: queries to ask, as in `simcse_kit.judge`.
+        page: settings of the page: title, links, examples, filters.
 
     Raises:
         SearchIndexError: a field of ``page`` that an index does not have.
         ServeError: neither an index nor a model; or judgements without ``writable`` or two indexes of the same texts.
-        DataError: the folder holds something else than judgements of these two.
+        DataError: the folder holds other content than judgements of these two.
     """
     check_root_path(root_path)
     limits, metrics = limits or Limits(), Metrics()

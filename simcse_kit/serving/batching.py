@@ -35,10 +35,11 @@ class Batcher(Generic[Item, Result]):
     go to the end of the queue.
 
     Args:
-        run: n items to n results; a failure is that of the callers whose items fail when run without the others.
-        largest: items in one batch.
-        waiting: items that may wait; one more is `Busy`.
-        on_batch: told the size of each batch.
+        run: n items to n results; if it fails, items are run per caller, and only callers whose own items fail get the
+            error.
+        largest: most items in one batch.
+        waiting: most waiting items; one more raises `Busy`.
+        on_batch: receives the size of each batch.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Batcher(Generic[Item, Result]):
         """Results of ``items``, in order. Items of a cancelled caller are not run.
 
         Raises:
-            Busy: too many wait already.
+            Busy: too many items are waiting.
         """
         if not items:
             return []

@@ -31,7 +31,7 @@ async def json_of(request: Request, json_tokens: int) -> Any:
     """Parse the body's JSON strictly: UTF-8, no NaN, no half surrogate pairs, at most 200 levels deep.
 
     Raises:
-        HTTPException: it is not that, or holds more than ``json_tokens`` strings, brackets and commas.
+        HTTPException: the body is not such JSON, or holds more than ``json_tokens`` strings, brackets and commas.
     """
     body = await request.body()
     if has_more_tokens(body, json_tokens):

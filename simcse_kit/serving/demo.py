@@ -29,7 +29,7 @@ def demo_index(
     Another content of the file, other columns or another model give another index. Counts are None if it was opened.
 
     Raises:
-        DataError: the file cannot be read, or holds no sentence.
+        DataError: the file cannot be read, or holds no sentences.
         ModelError: the model cannot be loaded.
     """
     source = sample_sentences_path() if sentences is None else Path(sentences)

@@ -30,10 +30,10 @@ class Direct:
     """ASGI middleware for POSTs of JSON to routes that take only a body and build their own response.
 
     Args:
-        app: answers everything else.
-        routes: of FastAPI.
-        json_tokens: of a body, see `bounded_route`.
-        handlers: of errors, by their class.
+        app: answers all other requests.
+        routes: FastAPI's routes.
+        json_tokens: limit of a body, see `bounded_route`.
+        handlers: error handlers, by class of error.
     """
 
     def __init__(

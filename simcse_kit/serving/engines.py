@@ -97,7 +97,7 @@ class ModelEngine:
         """Vectors of texts. ``kind`` is query or document and selects the model's prompt of that name, if it has one.
 
         Raises:
-            Busy: too much waits already.
+            Busy: too many texts are waiting.
         """
         prompt = self._prompt(kind, prompt_name)
         encoded = await self._batcher.submit([_Text(text, prompt) for text in texts])

@@ -66,15 +66,15 @@ class Guard:
 
     Args:
         app: the application.
-        api_keys: one of them must be in every request, but in those that read what is `OPEN`; empty: no key is needed.
-        host: where the server is bound; on the loopback, requests must be addressed to it by one of its own names, so
-            that no other site's name that leads here (DNS rebinding) is answered.
-        allowed_hosts: more names, such as that of a proxy's site: requests may be addressed to them, and come from
-            their pages. With any of them the Host header is checked on every address.
-        root_path: where a proxy shows the server; it may remove that from paths or leave it.
-        limits: of a request's size, and of the time from its first byte to its answer.
-        paths: that the application knows; others are counted together.
-        metrics: where requests are counted.
+        api_keys: every request needs one of them, except requests that read a path in `OPEN`; empty: no key is needed.
+        host: address of the server; on the loopback, requests must use one of its own names, so that another site's
+            name that resolves to it (DNS rebinding) gets no answer.
+        allowed_hosts: more names, such as that of a proxy's site: requests may use them, and come from their pages.
+            With any of them the Host header is checked on every address.
+        root_path: path of the server behind a proxy, which may remove it from paths or keep it.
+        limits: limits of a request's size, and of the time from its first byte to its answer.
+        paths: known paths of the application; others are counted together.
+        metrics: counters of requests.
     """
 
     def __init__(

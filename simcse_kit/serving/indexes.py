@@ -137,10 +137,10 @@ class IndexEngine:
         """Embed queries, except in keyword search, and search.
 
         Raises:
-            SearchIndexError: a filter that cannot be read, or that compares an unknown field; a mode that the index
-                does not have.
-            Busy: too much waits already.
-            ApiError: 503 where the index was rebuilt with a model that cannot be loaded.
+            SearchIndexError: a filter that is invalid or compares an unknown field; a mode that the index does not
+                support.
+            Busy: too many queries are waiting.
+            ApiError: 503 if the index was rebuilt with a model that cannot be loaded.
             IndexFault: the index is damaged.
         """
 
@@ -267,11 +267,11 @@ class IndexEngine:
         Ids are generated if the index has string ids and none are given.
 
         Raises:
-            SearchIndexError: an id that is taken, or what `SentenceIndex.add` refuses.
-            IndexFault: it cannot be committed.
-            DiskFullError: no room; nothing was added.
-            Busy: too many additions wait already, or as of `ask`.
-            ApiError: as of `ask`.
+            SearchIndexError: an id that exists, or errors of `SentenceIndex.add`.
+            IndexFault: the addition cannot be committed.
+            DiskFullError: the disk is full; nothing was added.
+            Busy: too many additions are waiting, or as in `ask`.
+            ApiError: as in `ask`.
         """
 
         async def once() -> AddedRows:
@@ -293,9 +293,9 @@ class IndexEngine:
         `SentenceIndex.commit`.
 
         Raises:
-            IndexChangedError: the index is of another model than the change's vectors.
-            SearchIndexError: what ``change`` raises.
-            IndexFault, DiskFullError, Busy, ApiError: as of `add`.
+            IndexChangedError: the index belongs to another model than the change's vectors.
+            SearchIndexError: errors of ``change``.
+            IndexFault, DiskFullError, Busy, ApiError: as in `add`.
         """
         done: list[Answer] = await self._adder.submit([change])
         return done[0]

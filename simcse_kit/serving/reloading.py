@@ -24,8 +24,8 @@ class Reloading:
     """ASGI application around another one, which `load` makes; until then every answer is 503.
 
     Args:
-        make: loads what is served; called in a thread.
-        seconds: in which requests to an application that was exchanged end.
+        make: loads the application; called in a thread.
+        seconds: time in which requests to a replaced application must end.
     """
 
     def __init__(self, make: Callable[[], FastAPI], seconds: float) -> None:

@@ -32,11 +32,11 @@ def run_server(
     """Answer on a bound socket until SIGTERM or Ctrl-C. An error of the first load stops it and is raised.
 
     Args:
-        app: what answers.
-        bound: where; it is closed at the end.
-        limits: of connections and requests.
-        trusted_proxies: whose X-Forwarded-For and X-Forwarded-Proto are believed.
-        reload_on_hangup: SIGHUP loads again.
+        app: the application.
+        bound: the bound socket; closed at the end.
+        limits: limits of connections and requests.
+        trusted_proxies: proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+        reload_on_hangup: SIGHUP reloads.
         on_load: called after each load.
     """
     config = uvicorn.Config(

@@ -65,44 +65,44 @@ def serve(
     """Answer HTTP until SIGTERM or Ctrl-C; running requests are finished first.
 
     Args:
-        indexes: by name; they are searched at ``/search``, and shown on the page at ``/``.
-        models: by name; they give vectors, as the models of the indexes do.
-        targets: more of both, to be opened: addresses of indexes, folders or hub names of models, each perhaps
+        indexes: by name; searched at ``/search``, and shown on the page at ``/``.
+        models: by name; they give vectors, like the models of the indexes.
+        targets: further ones to open: addresses of indexes, folders or hub names of models, each also as
             ``NAME=TARGET``.
-        device: of `SimCSE`, for the models of ``targets``.
-        backend: the same.
-        dtype: the same.
-        trust_remote_code: run code that the models of ``targets`` bring, or their indexes name as their kind.
-        store: of ``targets``, the old way, see `SentenceIndex.build`.
-        uri: of ``targets``, the old way.
-        token: of ``targets``, the old way.
-        host: where to listen; beyond this machine a key is needed, or ``no_auth``.
-        port: 0 takes a free one.
+        device: as in `SimCSE`, for the models of ``targets``.
+        backend: as in `SimCSE`.
+        dtype: as in `SimCSE`.
+        trust_remote_code: run Python code of the models in ``targets``, or of a kind that their indexes name.
+        store: for ``targets``, deprecated, see `SentenceIndex.build`.
+        uri: for ``targets``, deprecated.
+        token: for ``targets``, deprecated.
+        host: address to listen on; other than the loopback needs a key or ``no_auth``.
+        port: 0 takes any free port.
         api_key: API key that clients must send as a bearer token.
-        api_key_file: file of such keys, one in a line; any of them will do.
-        no_auth: let everybody ask who reaches the host.
-        allowed_hosts: names under which clients reach the server beside its own, such as that of a proxy's site: the
-            headers Host and Origin may have them. With any of them Host is checked on every address.
-        root_path: path under which a proxy shows the server, such as ``/search``.
-        trusted_proxies: addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
-        limits: of requests, see `simcse_kit.serving.Limits`.
-        writable: ``/add`` and ``/documents`` may change the indexes, and commit where they have a folder; or the names
-            of such indexes.
-        strict_dimensions: refuse ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
-        reload_on_hangup: SIGHUP opens the targets again, from the disk only, and reads ``api_key_file``; requests
-            under way end with what was there before. It is for ``targets``, and not with ``judgements``.
-        judgements: a folder; the page asks which hits of the two indexes are relevant, and saves it there. It takes
-            ``writable``, and nothing is added meanwhile.
-        queries: that are asked, as in `judge`.
-        page: what the page shows around the indexes, see `simcse_kit.serving.PageSettings`.
-        on_start: called when everything is loaded, with the URL and the names of what it serves; again after a reload.
+        api_key_file: file of valid keys, one per line.
+        no_auth: allow access without a key to everyone who can reach the host.
+        allowed_hosts: further names of the server, such as that of a proxy's site, which the headers Host and Origin
+            may have. With any of them, Host is checked on every address.
+        root_path: path of the server behind a proxy, such as ``/search``.
+        trusted_proxies: addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+        limits: limits of requests, see `simcse_kit.serving.Limits`.
+        writable: ``/add`` and ``/documents`` may change the indexes, and commit if they have a folder; or the names of
+            such indexes.
+        strict_dimensions: reject ``dimensions`` for a model that is not known to be trained for it (Matryoshka).
+        reload_on_hangup: SIGHUP opens the targets again, from the disk only, and reads ``api_key_file``; running
+            requests end with the old ones. Only for ``targets``, and not with ``judgements``.
+        judgements: a folder; the page asks which hits of the two indexes are relevant, and saves the answers there.
+            Needs ``writable``; nothing can be added meanwhile.
+        queries: queries to ask, as in `judge`.
+        page: settings of the page, see `simcse_kit.serving.PageSettings`.
+        on_start: called when everything is loaded, and after each reload, with the URL and the served names.
 
     Raises:
         MissingExtraError: the extra ``serve`` is not installed.
-        ServeError: nothing to serve, two of one name, a host beyond this machine without a key, or a port that is
-            taken; or judgements without two indexes of the same texts.
-        SearchIndexError, ModelError: a target that cannot be opened.
-        DataError: the folder of judgements holds something else.
+        ServeError: nothing to serve, two equal names, a host other than the loopback without a key, a port in use, or
+            judgements without two indexes of the same texts.
+        SearchIndexError, ModelError: a target cannot be opened.
+        DataError: the folder of judgements holds other content.
     """
     require_extra("serve", ["fastapi", "uvicorn", "prometheus_client"], "the server")
     from simcse_kit.serving.reloading import Reloading

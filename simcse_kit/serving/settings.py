@@ -89,7 +89,7 @@ def check_access(host: str, api_key: str | Sequence[str] | None, no_auth: bool) 
     """Raise an error if the server is open to other machines without an API key or ``--no-auth``.
 
     Raises:
-        ServeError: another host than the loopback without either, or a key that no header can carry.
+        ServeError: a host other than the loopback without either, or a key that no header can contain.
     """
     keys = [api_key] if isinstance(api_key, str) else api_key or ()
     if any(not key or not key.isascii() or not key.isprintable() or " " in key for key in keys):
@@ -105,7 +105,7 @@ def read_api_keys(path: str | Path) -> list[str]:
     """API keys from a file, one per line; empty lines and lines that start with # are ignored.
 
     Raises:
-        ServeError: it cannot be read, or holds no key.
+        ServeError: the file cannot be read, or holds no key.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()

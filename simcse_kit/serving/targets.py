@@ -38,8 +38,8 @@ def open_targets(
     `SentenceIndex.open`. With the deprecated ``store="milvus"``, every target is the name of a collection.
 
     Raises:
-        ServeError: two of one name.
-        SearchIndexError, ModelError: one that cannot be opened.
+        ServeError: two targets have the same name.
+        SearchIndexError, ModelError: a target cannot be opened.
     """
     how = {
         "device": device,

@@ -31,18 +31,18 @@ class TrainingRows(Dataset[Item]):
 
     Args:
         views: V token tables of N sentences.
-        pad_id: fills up shorter sentences.
-        texts: (N, V) numbers of the texts, equal ones the same.
-        augment: per view, what is done to a sentence's tokens, anew each epoch; None: nothing.
-        apart: groups hold sentences of one view each and say which.
-        seed: of what ``augment`` draws.
+        pad_id: pads shorter sentences.
+        texts: (N, V) numbers of the texts, equal for equal texts.
+        augment: per view, a change of a sentence's tokens, drawn again each epoch; None: no change.
+        apart: groups hold sentences of a single view, and record which.
+        seed: random seed of ``augment``.
         gold: (N,) scores of scored pairs.
-        labels: (N,) class numbers of texts with classes.
+        labels: (N,) class numbers of labelled texts.
         teachers: (N, V, D) vectors of the texts by each teacher.
-        packs: where a group is padded, it also says how to pack it.
-        pads: whether a group may hold sentences of several lengths, see `Encoder.pads`.
-        groups: how many a batch has, where nothing bounds them.
-        mini_batch_size, mini_batch_tokens: bounds of a group, in sentences or in tokens with padding.
+        packs: add to a padded group how to pack it.
+        pads: whether a group may hold sentences of different lengths, see `Encoder.pads`.
+        groups: number of groups per batch, if no limit is set.
+        mini_batch_size, mini_batch_tokens: limits of a group, in sentences or in tokens with padding.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ def last_whole(run: Path) -> Path | None:
     """The newest checkpoint from which a run can resume, and the best one that it names; None if the run has none.
 
     Raises:
-        TrainingError: it has some, and all are damaged.
+        TrainingError: all checkpoints are damaged.
     """
     damaged: list[str] = []
     for checkpoint in reversed(checkpoints(run)):

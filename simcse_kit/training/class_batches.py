@@ -19,7 +19,7 @@ class ClassBatches(EpochBatches):
 
     Args:
         labels: (N,) class numbers of the rows.
-        per_class: K, rows of a group: from 2 to K, 3 where K is 2.
+        per_class: K, target size of a group: groups have 2 to K rows, or up to 3 if K is 2.
         batch_size, seed, rank, ranks: as in `EpochBatches`.
     """
 

@@ -35,7 +35,7 @@ def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:
 
     Raises:
         TrainingInterrupted: after Ctrl-C, with a checkpoint of the step.
-        DiskFullError: the checkpoints before are whole.
+        DiskFullError: the disk is full; earlier checkpoints are complete.
     """
     callback = RunCallback(job.output_dir, listener, seed=job.config.seed)
     trainer = _trainer_class(job)(

@@ -34,10 +34,10 @@ def cached_step(
     """Add the gradient of a batch's loss to the weights, group by group. Returns the detached loss.
 
     Args:
-        model: ``objective``, or what wraps it for distributed training.
-        groups, rest: a batch of `TrainingRows.collate`; a group is what has to fit in memory.
-        backward: as ``Tensor.backward``.
-        no_sync: a context in which gradients are not exchanged between ranks: all groups but the last.
+        model: ``objective``, or its wrapper for distributed training.
+        groups, rest: a batch of `TrainingRows.collate`; one group must fit in memory.
+        backward: like ``Tensor.backward``.
+        no_sync: context without gradient exchange between ranks, for all groups but the last.
     """
     batch = Batch(**rest)
     device = batch.places.device

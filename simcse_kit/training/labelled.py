@@ -32,7 +32,7 @@ def labelled_rows(objective: Objective, source: Any, given: TrainSettings) -> Cl
 
     Raises:
         DataError: a column is missing, or a row cannot be used.
-        TrainingError: fewer than two classes are left, or an option is not of such data.
+        TrainingError: fewer than two classes are left, or an option does not apply to labelled texts.
     """
     read = read_classes(source, given)
     pairs = list(zip(read.texts, read.labels, strict=True))
@@ -58,7 +58,7 @@ def read_classes(source: Any, given: TrainSettings) -> LabelledTexts:
 
     Raises:
         DataError: a column is missing, or a row cannot be used.
-        TrainingError: an option is not of such data, or the two lists are not texts and as many labels.
+        TrainingError: an option does not apply to labelled texts, or the numbers of texts and labels differ.
     """
     for name, plain in _READ_OTHERWISE.items():
         if given.get(name) not in (None, plain):

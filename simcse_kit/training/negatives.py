@@ -92,32 +92,32 @@ def prepare_negatives(
     The search is exact, by cosine, with the vectors of all texts in memory. All rows of an anchor are its positives.
 
     Args:
-        pairs: rows that `read_examples` reads, of width 2.
+        pairs: rows for `read_examples`, of width 2.
         output: a `.csv` file, for `read_examples`.
         model: a `SimCSE`, or the name or folder of one.
-        corpus: sentences to choose from beside the positives; read by `read_sentences`.
-        range_min: how many of the nearest to pass over, of the candidates that scores and margins leave.
-        range_max: how many are looked at; None: range_min + num_negatives + the most positives of an anchor, with
-            max_score or a margin range_min + 10 num_negatives + that.
-        max_score: greatest cosine of a negative with the anchor.
-        min_score: least cosine.
-        absolute_margin: by how much a negative's cosine is at least below that of the anchor's farthest positive.
-        relative_margin: the same, as a fraction of that positive's cosine.
-        num_negatives: for each anchor. More than one repeats the pair in more rows, and rows of one batch are negatives
-            to each other.
+        corpus: further sentences to choose negatives from, read by `read_sentences`.
+        range_min: number of nearest candidates to skip, after limits of scores and margins.
+        range_max: number of candidates to check; None: range_min + num_negatives + the most positives of an anchor, or
+            with max_score or a margin range_min + 10 num_negatives + these positives.
+        max_score: largest cosine of a negative with the anchor.
+        min_score: smallest cosine.
+        absolute_margin: a negative's cosine must be lower by this than that of the anchor's farthest positive.
+        relative_margin: the same, as a share of that positive's cosine.
+        num_negatives: negatives per anchor. More than one repeats the pair in several rows, and rows of a batch are
+            negatives of each other.
         sampling_strategy: ``top``, the nearest; or ``random``, drawn from the candidates.
         seed: random seed of the draw.
         columns: names of the two columns.
         header: as in `read_examples`.
-        skip_bad_rows: leave out and count rows that cannot be read, instead of a `DataError`.
+        skip_bad_rows: skip and count rows that cannot be read, instead of a `DataError`.
         overwrite: replace ``output``.
-        batch_size: sentences in one forward pass; None: as many as run fastest.
+        batch_size: sentences per forward pass; None: the fastest number.
         show_progress_bar: show one.
 
     Raises:
-        DataError: a file or row that cannot be used, an argument that is not allowed, or no negative for any anchor.
+        DataError: a file or row cannot be used, an argument is not allowed, or no anchor has a negative.
         ModelError: the model cannot be loaded.
-        DiskFullError: no room; what was there is untouched.
+        DiskFullError: the disk is full; existing files are untouched.
     """
     from simcse_kit.model import SimCSE
 

@@ -34,8 +34,8 @@ def repeat_run(
     ``trust_remote_code``.
 
     Raises:
-        TrainingError: data, evaluation data or the start model are not those of the run any more, or it was trained on
-            sentences that were given from memory.
+        TrainingError: data, evaluation data or the start model have changed since the run, or its sentences were given
+            as Python objects.
     """
     path = Path(record)
     if path.is_dir():

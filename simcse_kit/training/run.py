@@ -27,18 +27,18 @@ def train_unsup(data: TrainData, output_dir: str | Path, **settings: Any) -> Tra
     Args:
         data: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the sentences
             themselves.
-        output_dir: becomes the model; checkpoints, ``metrics.jsonl`` and ``run.json`` lie inside it.
-        **settings: every option of ``simcse-kit train unsup`` by its name, with ``_`` for ``-``; what is not given
-            comes from the recipe ``unsup``. ``objective`` may be an `Objective` with settings of its own;
-            ``listener`` is a `TrainListener`; without one, a notebook shows a bar with loss and scores.
+        output_dir: becomes the model; checkpoints, ``metrics.jsonl`` and ``run.json`` are inside it.
+        **settings: every option of ``simcse-kit train unsup`` by its name, with ``_`` for ``-``; defaults come from the
+            recipe ``unsup``. ``objective`` may be an `Objective` with its settings; ``listener`` is a `TrainListener`;
+            without one, a notebook shows a bar with loss and scores.
 
     Raises:
-        TypeError: a setting that is not known; the text names the nearest one.
-        DataError: a row that cannot be used, with file and line.
-        ModelError: the start model cannot be loaded, or the device is not there.
-        TrainingError: a setting, the output folder or the disk is not fit; nothing has been created then.
-        MissingExtraError: the package behind ``report_to`` is not installed; nothing has been created then.
-        DiskFullError: the disk was full; the checkpoints before are whole.
+        TypeError: an unknown setting; the text gives the nearest one.
+        DataError: a row cannot be used, with file and line.
+        ModelError: the start model cannot be loaded, or the device does not exist.
+        TrainingError: a setting, the output folder or the disk is not suitable; nothing has been created.
+        MissingExtraError: the package for ``report_to`` is not installed; nothing has been created.
+        DiskFullError: the disk is full; earlier checkpoints are complete.
         TrainingInterrupted: the user stopped the run; a checkpoint was saved.
     """
     return run("unsup", data, Path(output_dir), settings)

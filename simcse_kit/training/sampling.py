@@ -41,12 +41,12 @@ class EpochBatches(Sampler[list[Item]]):
     Together, the ranks' parts form the batch of one process with R times the batch size.
 
     Args:
-        rows: N.
-        batch_size: rows of one rank's part.
-        seed: of the order.
-        rank, ranks: which part.
-        texts: (N, V) numbers of the rows' texts; where given, rows that share a text go into different batches, as far
-            as there are batches that lack it.
+        rows: number of rows, N.
+        batch_size: rows in one rank's part.
+        seed: random seed of the order.
+        rank, ranks: number of this part, and of all parts.
+        texts: (N, V) numbers of the rows' texts; if given, rows that share a text go into different batches as far as
+            possible.
     """
 
     def __init__(

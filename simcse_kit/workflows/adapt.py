@@ -139,27 +139,27 @@ def adapt(
     Args:
         texts: a file (.txt, .csv, .tsv, .jsonl, .parquet, each also .gz), ``hf:NAME[:split]``, or the texts themselves.
         model: folder or name of the sentence encoder to start from.
-        output_dir: becomes the model when it has been checked; ``adapt.json`` says what was done.
-        teacher: a larger sentence encoder that teaches in place of the start model; not with classes.
-        label_column: column of the texts' classes.
+        output_dir: becomes the model after the check; ``adapt.json`` records what was done.
+        teacher: a larger sentence encoder that teaches instead of the start model; not with classes.
+        label_column: column with the classes of the texts.
         text_column: column of the texts, with ``label_column``.
-        judgements: a folder in BEIR's layout whose queries measure the result: they say whether it may take the start
-            model's place. Texts that are one of them do not train.
+        judgements: a folder in BEIR's layout whose queries decide whether the result replaces the start model. Texts
+            equal to one of them are not used in training.
         columns, header, skip_bad_rows: see `simcse_kit.train_unsup`.
-        seed: random seed of the training; what is held out does not depend on it.
+        seed: random seed of the training; the held-out texts do not depend on it.
         device: torch device; None is the first accelerator, else the CPU.
-        resume: go on with a run that was stopped.
-        overwrite: replace the run that ``output_dir`` holds.
-        trust_remote_code: run model code that comes with the start model.
+        resume: continue a run that was stopped.
+        overwrite: replace the run in ``output_dir``.
+        trust_remote_code: run Python code from the start model's folder.
         local_files_only: never ask the hub.
-        listener: gets the events of the training run.
+        listener: receives the events of the training run.
 
     Raises:
-        DataError: a file, column or row that cannot be used.
-        ModelError: the start model cannot be loaded, or it has no pooling.
-        TrainingError: fewer than 50 distinct texts, one class alone, or an output folder that is not fit. Nothing has
-            been created then.
-        TrainingInterrupted: the user stopped the training; ``resume`` goes on.
+        DataError: a file, column or row cannot be used.
+        ModelError: the start model cannot be loaded, or records no pooling.
+        TrainingError: fewer than 50 distinct texts, only one class, or an unsuitable output folder. Nothing has been
+            created.
+        TrainingInterrupted: the user stopped the training; continue with ``resume``.
     """
     began = time.perf_counter()
     target = Path(output_dir)
@@ -270,7 +270,7 @@ def _judged_queries(judgements: str | Path, start: str | Path) -> list[str]:
     """Texts of the queries that measure the result: those that the start model has not used.
 
     Raises:
-        DataError: the folder cannot be read, or there is none.
+        DataError: the folder cannot be read, or it does not exist.
     """
     loaded = load_retrieval(judgements)
     used = used_queries(start)

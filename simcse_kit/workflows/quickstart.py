@@ -59,12 +59,12 @@ def quickstart(
     """Adapt the packaged MiniLM to a sample, offline, and show the effect on search.
 
     Args:
-        sentences: a file of one's own (see `simcse_kit.adapt`); None is the package's sample: messages to service desks
-            with their matter as class, and judged queries. Of a large file, a random part is used, so that it stays a
-            matter of minutes; without judgements nothing is measured on it but the gate.
-        output_dir: gets ``model/``, ``index/`` and ``report.html``.
-        overwrite: replace what an earlier quickstart left there.
-        listener: gets the events of the training run.
+        sentences: your own file (see `simcse_kit.adapt`); None is the package's sample: messages to service desks with
+            their topic as class, and judged queries. From a large file, a random part is used, so that it takes only
+            minutes; without judgements, only the gate checks the result.
+        output_dir: receives ``model/``, ``index/`` and ``report.html``.
+        overwrite: replace the results of an earlier quickstart there.
+        listener: receives the events of the training run.
 
     The sample's queries are not used in training or selection. If the interval of the difference contains 0, a line
     says so, and the start model is saved and indexed.

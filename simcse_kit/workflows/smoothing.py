@@ -55,12 +55,12 @@ def smoothing(model: SimCSE, texts: Sequence[str], objective: Objective) -> Smoo
     At most a quarter of `AMONG` texts are cut, each twice: in the middle, and into two random sets of its words.
 
     Args:
-        model: of the vectors.
+        model: the model of the vectors.
         texts: N distinct texts.
-        objective: one with a neighborhood; its `targets` are the averages.
+        objective: an objective with a neighborhood; its `targets` are the averages.
 
     Returns:
-        None where fewer than 20 texts can be cut.
+        None if fewer than 20 texts can be cut.
     """
     random = np.random.default_rng(_SEED)
     order = random.permutation(len(texts))

@@ -54,13 +54,13 @@ def run_study(
     ``results``. Both depend on content: a run whose data or settings have changed is a new one.
 
     Args:
-        study: what `read_study` returns, or the path of a study file.
-        show_progress_bar: bars over what is encoded.
+        study: result of `read_study`, or the path of a study file.
+        show_progress_bar: bars during encoding.
         announce: called with a line before each step.
-        listener: of the training runs.
+        listener: listener of the training runs.
 
     Raises:
-        SimCSEKitError: the file is wrong, see `read_study`, or what training and measuring raise.
+        SimCSEKitError: the file is invalid, see `read_study`; or errors of training and measuring.
     """
     study = study if isinstance(study, Study) else read_study(study)
     for run in study.runs:

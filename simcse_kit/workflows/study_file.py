@@ -98,8 +98,8 @@ def read_study(path: str | Path) -> Study:
     ```
 
     Raises:
-        SimCSEKitError: a file that is no TOML, a key that is not known (the text names the nearest), or a value that
-            is missing or of the wrong type.
+        SimCSEKitError: the file is not TOML, a key is unknown (the text gives the nearest), or a value is missing or of
+            the wrong type.
     """
     file = Path(path)
     try:

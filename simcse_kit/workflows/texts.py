@@ -62,7 +62,7 @@ def read_texts(
 
     Raises:
         DataError: the file cannot be read, or a column is missing.
-        TrainingError: fewer than `FEWEST` distinct texts, or one class alone.
+        TrainingError: fewer than `FEWEST` distinct texts, or only one class.
     """
     apart = frozenset(map(text_id, queries))
     if label_column is not None or isinstance(source, LabelledTexts):

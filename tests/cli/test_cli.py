@@ -204,7 +204,7 @@ def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Pa
         (("train", "sup", "broken.csv", "--model", "x", "--output-dir", "out"), "broken.csv, line 3: expected"),
         (("train", "unsup", "few.txt", "--model", "x", "--output-dir", "out"), "fewer than one batch of 64"),
         (("train", "unsup", "few.txt", "--output-dir", "out"), "name the start model"),
-        (("train", "unsup", "few.txt", "--recipe", "nonsense", "--output-dir", "out"), "recipe for train unsup must be"),
+        (("train", "unsup", "few.txt", "--recipe", "nonsense", "--output-dir", "out"), "recipe for train unsup must"),
         (("train", "unsup", "few.txt", "--model", "x", "--batch-size", "1", "--output-dir", "out"), "at least 2"),
         (("search", "no-index", "query"), "no-index does not exist"),
         (("quickstart", "--sentences", "few.txt"), "few.txt holds 2 distinct texts"),

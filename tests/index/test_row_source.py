@@ -56,11 +56,11 @@ def test_other_columns_are_used_where_they_harm_nothing(
 
 def test_rows_with_numbers_are_not_mixed_with_ids(model: SimCSE, first: Path, store: Store) -> None:
     index, _ = build_index(model, first, store.place("i"), columns=["text"], **store.options)
-    with pytest.raises(SearchIndexError, match="this index numbers its rows, and ids of the column key would be mixed"):
+    with pytest.raises(SearchIndexError, match="this index has numbered rows; ids from the column key would be mixed"):
         sync_files(index, first, id_column="key")
     with pytest.raises(SearchIndexError, match="needs ids; name their column with --id-column"):
         sync_files(index, first)
-    with pytest.raises(SearchIndexError, match="to skip what is there takes ids"):
+    with pytest.raises(SearchIndexError, match="on_conflict skip .* needs ids"):
         add_files(index, first, on_conflict="skip")
     assert add_files(index, first).rows == 2
     assert [row.id for row, _ in index._collection.rows()] == [0, 1, 2, 3]

@@ -191,7 +191,7 @@ def test_another_machine_is_said(
         patch.setattr(record, "machine", lambda: {"processor": "another", "threads": 64})
         with pytest.warns(
             Notice,
-            match=r"--resume: the environment has changed since step 10: .*threads 1 before, 64 now. .*not be bit" ,
+            match=r"--resume: the environment has changed since step 10: .*threads 1 before, 64 now. .*not be bit-id",
         ):
             again(run, sentences, settings)
     written = json.loads((run / "run.json").read_text())

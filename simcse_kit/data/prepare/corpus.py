@@ -105,26 +105,27 @@ def prepare_sentences(
     ``output`` is written atomically.
 
     Args:
-        sources: files (`.txt`, `.jsonl`, `.parquet`, `.csv`, `.tsv`, each also with `.gz`), folders of such, or
-            `hf:NAME[:split]`. In a `.txt` file or a text with line ends, a blank line ends a paragraph and the lines
-            of a paragraph are joined.
+        sources: files (`.txt`, `.jsonl`, `.parquet`, `.csv`, `.tsv`, each also with `.gz`), folders of such files, or
+            `hf:NAME[:split]`. In a `.txt` file or a text with line ends, a blank line ends a paragraph and the lines of
+            a paragraph are joined.
         output: a `.txt` file, for `simcse_kit.data.read_sentences`.
         language: ISO 639 code, for the rules of the splitter.
-        column: of the text; None takes the one named text, sentence, sent or sent0, else the only one.
+        column: text column; None takes the one named text, sentence, sent or sent0, else the only one.
         line_paragraphs: each line is a paragraph; for texts that are not wrapped.
-        min_words: words a sentence must have; None: 3, no limit in languages without spaces (Chinese, Japanese, ...).
-        max_words: words it may have; None: 128, likewise.
-        min_chars: characters it must have; None: no limit, but 6 in languages without spaces.
-        max_chars: characters it may have; None: no limit, but 256 in languages without spaces.
-        near_duplicates: Jaccard similarity of character trigrams, without case and punctuation, from which on a
-            sentence counts as a repetition of an earlier one and is dropped; 0 keeps them.
-        skip_bad_rows: leave out and count what cannot be read, instead of a `DataError`.
+        min_words: fewest words of a sentence; None: 3, and no limit in languages without spaces (Chinese, Japanese,
+            ...).
+        max_words: most words of a sentence; None: 128, and no limit in languages without spaces.
+        min_chars: fewest characters of a sentence; None: no limit, but 6 in languages without spaces.
+        max_chars: most characters of a sentence; None: no limit, but 256 in languages without spaces.
+        near_duplicates: drop a sentence if its Jaccard similarity to an earlier one is at least this, over character
+            trigrams without case and punctuation; 0 keeps all.
+        skip_bad_rows: skip and count rows that cannot be read, instead of a `DataError`.
         overwrite: replace ``output``.
         show_progress_bar: show one.
 
     Raises:
-        DataError: a file or row that cannot be used, an argument that is not allowed, or no sentence left.
-        DiskFullError: no room; what was there is untouched.
+        DataError: a file or row cannot be used, an argument is not allowed, or no sentence is left.
+        DiskFullError: the disk is full; existing files are untouched.
     """
     check_language(language)
     lengths = lengths_of(language, min_words, max_words, min_chars, max_chars)

@@ -73,19 +73,19 @@ def prepare_nli(
             `.tsv` with a header and cells between tabs (quotes are part of the text), each also with `.gz`. The columns
             are premise (or sentence1, context), hypothesis (sentence2, hypo) and label (gold_label).
         output: a `.csv` file, for `simcse_kit.data.read_examples`.
-        combinations: ``one`` triplet a premise, drawn by ``seed``, as in the paper's file; or ``all``.
-        language: only rows with this in their column ``language`` (XNLI); None takes every row.
-        labels: what the labels in the files mean: entailment, neutral, contradiction, or - for a row to leave out.
-            None: these words, 0 = entailment, 1 = neutral, 2 = contradiction, -1 = -, and e, n, c; which of these
-            was used is said once.
+        combinations: ``one`` triplet per premise, drawn with ``seed``, as in the paper's file; or ``all``.
+        language: only rows with this value in their column ``language`` (XNLI); None takes every row.
+        labels: meaning of the labels in the files: entailment, neutral, contradiction, or - for a row to leave out.
+            None: these words, 0 = entailment, 1 = neutral, 2 = contradiction, -1 = -, and e, n, c; a notice gives the
+            meaning used.
         seed: random seed of the draw.
-        skip_bad_rows: leave out and count what cannot be read, instead of a `DataError`.
+        skip_bad_rows: skip and count rows that cannot be read, instead of a `DataError`.
         overwrite: replace ``output``.
         show_progress_bar: show one.
 
     Raises:
-        DataError: a file or row that cannot be used, an argument that is not allowed, or no triplet at all.
-        DiskFullError: no room; what was there is untouched.
+        DataError: a file or row cannot be used, an argument is not allowed, or there is no triplet.
+        DiskFullError: the disk is full; existing files are untouched.
     """
     if combinations not in COMBINATIONS:
         raise DataError(f"combinations must be one of {', '.join(COMBINATIONS)}; got {combinations!r}")

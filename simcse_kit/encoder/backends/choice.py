@@ -42,7 +42,7 @@ def make_backend(
     ``calibration``: sentences for quantizing (int8); None: those of the package.
 
     Raises:
-        ModelError: no such backend or dtype, another device, or an architecture that cannot be converted.
+        ModelError: unknown backend or dtype, wrong device, or an architecture that cannot be converted.
         MissingExtraError: the backend's library is not installed.
     """
     part = BACKENDS.get(name)

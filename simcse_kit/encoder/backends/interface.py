@@ -33,9 +33,9 @@ class Backend(Protocol):
 
         Args:
             tokens: N sequences.
-            out: on the CPU or, where the backend computes on one, on an accelerator.
-            batch_size: sentences in one forward pass; None: as many as make a good one.
-            prompt_length: that many tokens at the beginning take part in attention but not in pooling.
-            on_batch: hears how many sentences were done.
+            out: on the CPU, or on the backend's accelerator.
+            batch_size: sentences per forward pass; None: an efficient number.
+            prompt_length: this many tokens at the start take part in attention but not in pooling.
+            on_batch: receives the number of sentences done.
         """
         ...

@@ -29,8 +29,8 @@ class OnnxBackend:
 
     Args:
         graph: the file.
-        pad_id: fills up shorter sentences.
-        pads: whether a batch may hold texts of several lengths, see `Encoder.pads`.
+        pad_id: pads shorter sentences.
+        pads: whether a batch may hold texts of different lengths, see `Encoder.pads`.
     """
 
     name = "onnx"
@@ -87,7 +87,7 @@ def find_graph(folder: Path, fingerprint: str, name: str) -> Path:
     """The graph in a model's folder.
 
     Raises:
-        ModelError: there is none, or it was made of other weights or settings, or has changed since.
+        ModelError: there is no graph, or it was made from other weights or settings, or has changed since.
     """
     remedy = f"to make one: simcse-kit export {name} FOLDER --to onnx; then load FOLDER"
     if not (folder / GRAPH).is_file():

@@ -25,11 +25,11 @@ class OpenVinoBackend:
     with much work. A short query uses one stream and leaves the other cores free.
 
     Args:
-        model: of `conversion.convert`, or quantized: ids, mask and pooling mask (B, L) to vectors (B, D).
-        pad_id: fills up shorter sentences.
-        dtype: float32, bfloat16 or int8. An int8 model has layers that stay in float: these multiply in bfloat16 where
-            the processor can.
-        pads: whether a batch may hold texts of several lengths, see `Encoder.pads`.
+        model: from `conversion.convert`, perhaps quantized: ids, mask and pooling mask (B, L) to vectors (B, D).
+        pad_id: pads shorter sentences.
+        dtype: float32, bfloat16 or int8. Layers of an int8 model that stay in float multiply in bfloat16 if the
+            processor supports it.
+        pads: whether a batch may hold texts of different lengths, see `Encoder.pads`.
     """
 
     name = "openvino"

@@ -52,7 +52,7 @@ class EncodeBackend(ABC):
         """Make the backend in ``request.dtype``.
 
         Raises:
-            ModelError: the architecture cannot be run.
+            ModelError: the architecture is not supported.
             MissingExtraError: the library is not installed.
         """
 

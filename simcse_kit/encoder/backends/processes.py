@@ -33,9 +33,9 @@ class Pool:
     """Processes that encode together; a context that ends them.
 
     Args:
-        model: a `SimCSE`, which is copied into each.
-        devices: one process for each, as ``["cpu", "cpu"]`` or ``["cuda:0", "cuda:1"]``. Those on the CPU share its
-            cores.
+        model: a `SimCSE`, which is copied to each process.
+        devices: one process each, such as ``["cpu", "cpu"]`` or ``["cuda:0", "cuda:1"]``. Processes on the CPU share
+            its cores.
     """
 
     def __init__(self, model: Any, devices: Sequence[str | torch.device]) -> None:

@@ -28,9 +28,9 @@ class TorchBackend:
     """The encoder on the device of its weights, in evaluation mode; the mode is restored afterwards.
 
     Args:
-        encoder: what is run; its weights may change between calls.
-        pad_id: fills up shorter sentences.
-        dtype: float32, or bfloat16 for the linear layers of the backbone, whose float32 weights stay what is saved.
+        encoder: the encoder to run; its weights may change between calls.
+        pad_id: pads shorter sentences.
+        dtype: float32, or bfloat16 for the linear layers of the backbone; saved weights stay float32.
     """
 
     name = "torch"

@@ -45,10 +45,10 @@ def trace(encoder: Encoder, convert: Callable[[Encoder], tuple[Graph, Run]], *, 
     """The graph that ``convert`` makes from the encoder in evaluation mode, if its vectors match the encoder's.
 
     Args:
-        encoder: what is traced.
-        convert: makes a graph, and says how it is run.
-        name: of the model, for the error.
-        tool: the library's name, for the error.
+        encoder: the encoder to trace.
+        convert: makes a graph, and returns how to run it.
+        name: name of the model, for errors.
+        tool: name of the library, for errors.
 
     Raises:
         ModelError: the architecture cannot be converted, or the vectors differ.

@@ -34,10 +34,10 @@ class ArrayBackend:
     """Vectors of texts, one by one, in float32; equal to `TorchBackend`'s up to rounding.
 
     Args:
-        layers: of the model.
-        pooling: one whose `Pooler.arrays` is there.
-        weights: ``model.safetensors`` of the model.
-        post: weights of what comes after the pooling, by number and name.
+        layers: parameters of the model.
+        pooling: a pooling with `Pooler.arrays`.
+        weights: the model's ``model.safetensors``.
+        post: weights of the modules after the pooling, by number and name.
     """
 
     name = "torch"

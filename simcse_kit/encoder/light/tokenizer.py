@@ -33,8 +33,8 @@ class LightTokenizer:
     """Like transformers' fast tokenizer, as far as this package uses it: token ids, without padding.
 
     Args:
-        state: text of a ``tokenizer.json`` of the tokenizer as it came to be, which its folder's may differ from.
-        tokens: what else there is to it.
+        state: ``tokenizer.json`` of the tokenizer in its final state, which may differ from the folder's.
+        tokens: its other settings.
     """
 
     is_fast = True

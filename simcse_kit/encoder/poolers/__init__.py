@@ -25,7 +25,7 @@ class Pooler:
     """One choice of ``pooling``: how a sentence's vector is made, and how sentence-transformers writes it.
 
     Raises:
-        ModelError: ``st_mode`` is none of `ST_MODES`, or ``layers`` names no layer.
+        ModelError: ``st_mode`` is not in `ST_MODES`, or ``layers`` names no layer.
     """
 
     name: str

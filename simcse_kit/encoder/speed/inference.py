@@ -35,8 +35,8 @@ class FastBackbone:
     Works on copies of the layers' weights, made when it was created: see `is_current`.
 
     Args:
-        encoder: of the weights; on a CPU.
-        dtype: what is multiplied: float32 or bfloat16. Sums and norms between the products are float32.
+        encoder: an encoder on a CPU.
+        dtype: number format of the products: float32 or bfloat16. Sums and norms between them are float32.
     """
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:

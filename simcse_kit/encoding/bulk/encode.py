@@ -81,32 +81,32 @@ def encode_files(
     too, so that row i is row i of the input.
 
     Args:
-        model: what encodes.
-        source: files (formats as `simcse_kit.data.read_sentences`), or folders of such.
+        model: the model.
+        source: files (formats as in `simcse_kit.data.read_sentences`), or folders of such files.
         output: ``.npy`` (N, D), for ``np.load(mmap_mode="r")``; ``.safetensors``, the tensor ``vectors``; ``.parquet``
-            with the columns id, text (if asked for) and vector.
-        precision: float32, float16, int8 or binary (a bit a dimension, D/8 bytes, packed as sentence-transformers
-            does).
-        ranges: for int8, as in `SimCSE.encode`: smallest and largest value of each dimension (2, D); None: the model's
-            ``int8_ranges``, else each vector by its own largest value, which leaves cosines as they are.
-        normalize_embeddings: scale to length 1 before.
+            with the columns id, text (if requested) and vector.
+        precision: float32, float16, int8 or binary (one bit per dimension, D/8 bytes, packed as in
+            sentence-transformers).
+        ranges: for int8, as in `SimCSE.encode`: smallest and largest value of each dimension (2, D). None: the model's
+            ``int8_ranges``; without these, each vector is scaled by its own largest value, which keeps cosines.
+        normalize_embeddings: first scale to length 1.
         texts: write the texts too (.parquet).
-        columns: the name of the text's column; None finds it.
-        id_column: strings or integers for .parquet; None numbers the rows from 0.
-        header: whether the first row of .csv and .tsv files holds names; None finds out.
-        prompt_name: of the model's prompts, as in `SimCSE.encode`.
-        batch_size: sentences in one forward pass; None: as many as run fastest.
-        shard_size: rows that are read, encoded and committed at once.
-        skip_bad_rows: leave out and count what cannot be read, instead of a `DataError`.
-        overwrite: replace ``output``, and forget an interrupted run of another kind.
+        columns: the text column; None finds it.
+        id_column: column of string or integer ids, for .parquet; None numbers the rows from 0.
+        header: whether the first row of .csv and .tsv files holds names; None detects it.
+        prompt_name: one of the model's prompts, as in `SimCSE.encode`.
+        batch_size: sentences per forward pass; None: the fastest number.
+        shard_size: rows that are read, encoded and committed at a time.
+        skip_bad_rows: skip and count rows that cannot be read, instead of a `DataError`.
+        overwrite: replace ``output``, and delete an interrupted run of another kind.
         show_progress_bar: show one.
 
     Raises:
-        DataError: a file, row or argument that cannot be used, or an interrupted run on other data, another model or
-            with other arguments.
-        DiskFullError: no room; the finished shards stay, and the same call goes on.
-        ValueError: ranges that cannot be used.
-        TypeError: an ``unknown`` argument, with the nearest one.
+        DataError: a file, row or argument cannot be used, or there is an interrupted run on other data, another model
+            or with other arguments.
+        DiskFullError: the disk is full; finished shards stay, and the same call continues.
+        ValueError: the ranges are not valid.
+        TypeError: an ``unknown`` argument; the text gives the nearest one.
     """
     check_keywords(unknown, keywords_of(encode_files), "encode_files", TypeError)
     target = Path(output)

@@ -35,16 +35,16 @@ def export_model(
 
     Args:
         model: on the CPU, backend torch, float32.
-        output: a folder that is not there yet, or is empty.
+        output: a folder that does not exist, or is empty.
         to: a name of `EXPORT_FORMATS`, or ``module:class`` for a format of your own.
-        calibration: sentences to quantize by (``openvino-int8``); None takes those of this package.
-        check_pairs: scored pairs to measure by; None takes those of this package.
+        calibration: calibration sentences (``openvino-int8``); None: those of this package.
+        check_pairs: scored pairs for the comparison; None: those of this package.
 
     Returns:
-        What was measured: cosines, Spearman's correlation before and after, speed, size.
+        The comparison: cosines, Spearman's correlation before and after, speed, size.
 
     Raises:
-        ModelError: an unknown format, an output in use, or a model that cannot be converted.
+        ModelError: an unknown format, an output that exists, or a model that cannot be converted.
         MissingExtraError: the format's library is not installed.
     """
     form = EXPORT_FORMATS.get(to)

@@ -15,7 +15,7 @@ def distill(model: SimCSE, target: Path) -> None:
     """Write the static model: each token is encoded alone, then PCA and weights are applied.
 
     Raises:
-        ModelError: a tokenizer or an architecture that the package does not take.
+        ModelError: the package does not support the tokenizer or the architecture.
     """
     from model2vec.distill import distill as distill_table
 

@@ -62,7 +62,7 @@ class ApproximateKind(IndexKind, ABC):
         """An empty structure, trained on these N vectors (N, D).
 
         Raises:
-            SearchIndexError: FAISS cannot make it.
+            SearchIndexError: FAISS cannot build it.
         """
 
     @abstractmethod

@@ -18,7 +18,7 @@ def get_kind(name: str, *, recorded: bool = False, trust_remote_code: bool = Fal
     ``recorded`` and ``trust_remote_code`` as in `Family.get`.
 
     Raises:
-        SearchIndexError: no such kind; the text lists them.
+        SearchIndexError: unknown kind; the text lists the known ones.
     """
     if name not in KINDS and not is_named(name):
         if re.match(r"IVF\d", name):

@@ -66,7 +66,7 @@ class MilvusCollection(Overlay):
         """Open a saved collection.
 
         Raises:
-            SearchIndexError: none of that name, one that is not ours, a newer format, or an unfinished build.
+            SearchIndexError: no such collection, one that is not ours, a newer format, or an unfinished build.
         """
         remote = Remote(Connection(uri, token, new=False), str(name))
         collection = cls._of(remote, remote.state(), token)
@@ -155,7 +155,7 @@ class MilvusCollection(Overlay):
         Until `finish`, only a build can open it.
 
         Raises:
-            SearchIndexError: the name is taken, by a complete index or by a build of something else.
+            SearchIndexError: the name is taken, by a complete index or by another build.
         """
         new = cls(dimension, kind, target_recall, hybrid=hybrid, uri=uri, token=token)
         new.model, new._building = model, fingerprint
@@ -206,8 +206,8 @@ class MilvusCollection(Overlay):
         recall to a later save.
 
         Raises:
-            SearchIndexError: no name yet, something else there, a save by somebody else since opening, or a server that
-                does not answer.
+            SearchIndexError: no name yet, other data there, a save by another process since opening, or no answer from
+                the server.
         """
         named = self._name if folder is None else str(folder)
         if named is None:
