@@ -4,7 +4,7 @@
 
 Every public name has a docstring. A name in single backticks exists: a parameter, a member of the class, a global of
 the module, a public name, a path such as `simcse_kit.search.KINDS`, or a string in one of the module's tables. Text in
-double backticks is literal. Problems are printed one a line; with a problem, no page is written.
+double backticks is literal. Problems are printed, one per line; then no page is written.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ import pdoc.render
 from simcse_kit.parts import Family
 
 QUOTED = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:\([^`]*\))?`(?!`)")
-MISSING, UNKNOWN = object(), object()  # no such name; a name whose object is not at hand, such as a parameter
+MISSING, UNKNOWN = object(), object()  # no such name; a name whose object is unknown, such as a parameter
 
 
 class Entry(NamedTuple):
     """A public name."""
 
-    name: str  # with the package's: simcse_kit.SimCSE.encode
+    name: str  # with the package's name: simcse_kit.SimCSE.encode
     doc: str  # "" without a docstring
-    scope: dict[str, Any]  # what a name in the docstring can mean
+    scope: dict[str, Any]  # names that the docstring may use
 
 
 def problems(package: ModuleType) -> list[str]:
-    """What is wrong with the docstrings of a package's public names, one line each."""
+    """Problems of the docstrings of a package's public names, one line each."""
     found = []
     for name, doc, scope in entries(package):
         if not doc:
@@ -63,7 +63,7 @@ def entries(package: ModuleType) -> Iterator[Entry]:
             doc = thing.__doc__ if callable(thing) else table_doc(package, name)
             yield Entry(f"{root}.{name}", doc or "", scope | parameters(thing))
             continue
-        doc = vars(thing).get("__doc__") or ""  # not a base's
+        doc = vars(thing).get("__doc__") or ""  # not inherited
         automatic = doc.startswith(f"{name}(")  # made by NamedTuple or dataclass
         yield Entry(f"{root}.{name}", "" if automatic else doc, scope | members(thing) | parameters(thing))
         for base in own_classes(thing, package):
@@ -73,7 +73,7 @@ def entries(package: ModuleType) -> Iterator[Entry]:
 
 
 def exists(path: str, scope: dict[str, Any]) -> bool:
-    """Whether a dotted path leads somewhere; what lies behind an `UNKNOWN` is taken to be there."""
+    """Whether a dotted path exists; below an `UNKNOWN` everything is assumed to exist."""
     head, *rest = path.split(".")
     thing = scope.get(head, MISSING)
     for name in rest:
@@ -118,13 +118,13 @@ def choices(table: Any) -> list[tuple[str, str]]:
 
 
 def members(cls: type) -> dict[str, Any]:
-    """What an instance of a class has, fields and what its constructor assigns included."""
+    """Members of a class's instances, including fields and what its constructor assigns."""
     declared = {name for base in cls.__mro__ for name in pdoc.doc_ast.walk_tree(base).annotations}
     return dict.fromkeys(declared, UNKNOWN) | {name: getattr(cls, name, UNKNOWN) for name in dir(cls)}
 
 
 def parameters(thing: Any) -> dict[str, Any]:
-    """The parameters of what can be called."""
+    """The parameters of a callable."""
     try:
         return dict.fromkeys(inspect.signature(thing).parameters, UNKNOWN)
     except (TypeError, ValueError):  # a table; an exception
@@ -149,7 +149,7 @@ def functions(cls: type) -> dict[str, FunctionType]:
 
 
 def page(package: ModuleType) -> pdoc.doc.Module:
-    """The public names as one module: a copy, in which they need not be fetched."""
+    """The public names as one module: a copy without lazy imports."""
     copy = ModuleType(package.__name__)
     vars(copy).update(vars(package) | {name: getattr(package, name) for name in package.__all__})
     module = pdoc.doc.Module(copy)
@@ -167,9 +167,9 @@ def page(package: ModuleType) -> pdoc.doc.Module:
 
 
 def arrange(doc: pdoc.doc.Class, package: ModuleType) -> None:
-    """Show fields once, with their comments, and show with a class what its bases that are not public define."""
+    """Show fields once, with their comments, and show members of private bases with their class."""
     if dataclasses.is_dataclass(doc.obj) or issubclass(doc.obj, tuple):
-        doc.members.pop("__init__", None)  # it lists the fields again
+        doc.members.pop("__init__", None)  # pdoc lists the fields again
     lines, strings = doc.source.splitlines(), pdoc.doc_ast.walk_tree(doc.obj).var_docstrings
     for node in pdoc.doc_ast.parse(doc.obj).body:
         if isinstance(node, ast.AnnAssign):
@@ -183,7 +183,7 @@ def arrange(doc: pdoc.doc.Class, package: ModuleType) -> None:
 
 
 class Shown(str):
-    """An annotation as the page shows it."""
+    """An annotation in the page's form."""
 
     __repr__ = str.__str__
 
@@ -213,7 +213,7 @@ def shorten(doc: pdoc.doc.Doc[Any], package: ModuleType) -> None:
 
 
 def main() -> int:
-    """Check, then write; 1 where something is wrong."""
+    """Check, then write; returns 1 if there are problems."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("site"), help="Folder of the page.")
     output: Path = parser.parse_args().output
@@ -223,10 +223,10 @@ def main() -> int:
         return 1
     footer = f"{package.__name__} {package.__version__}"
     pdoc.render.configure(docformat="google", footer_text=footer, show_source=False)
-    with warnings.catch_warnings():  # of annotations that are imported for type checkers only; `shorten` writes them
+    with warnings.catch_warnings():  # annotations imported only for type checkers; `shorten` writes them
         warnings.filterwarnings("ignore", "Error parsing type annotation")
         html = pdoc.render.html_module(module := page(package), {module.modulename: module})
-    html = html.replace("calc(54rem +", "calc(64rem +")  # the lines of formulas and examples are long
+    html = html.replace("calc(54rem +", "calc(64rem +")  # lines of formulas and examples are long
     output.mkdir(parents=True, exist_ok=True)
     (output / "index.html").write_text(html, encoding="utf-8")
     print(f"{output / 'index.html'}: {len(package.__all__)} names")

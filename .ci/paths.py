@@ -1,11 +1,11 @@
 """The files of the package that a sentence and a query pass through: python .ci/paths.py
 
 Traces two real runs with a tiny model and the plain paths (SIMCSE_KIT_PLAIN=1): training from opening the text file to
-the first loss, and a search from the query's text to its hits. A file counts where one of its functions is executed.
+the first loss, and a search from the query's text to its hits. A file counts if one of its functions is executed.
 
-A run reads its whole file before it loads the model, so that a bad row is an error at once. The files from opening the
-text on are therefore those of loading and checking too; the same run is counted once more from the call that makes
-tokens of the texts, when all of that is done.
+A run reads its whole file before it loads the model, so that a bad row is an error at once. So the files from opening
+the text on include those of loading and checking. The same run is counted again from the call that tokenizes the texts,
+when all of that is done.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 class Traced:
     """Files of the package in the order of their first executed function.
 
-    From the first function of a file on, or from one of its functions on, until another one returns.
+    Starts at the first function of a file, or at one of its functions, and ends when another function returns.
     """
 
     def __init__(self, package: Path, first: str = "", function: str = "", until: str = "") -> None:
@@ -72,8 +72,8 @@ def main() -> None:
 
     for module in pkgutil.walk_packages(simcse_kit.__path__, "simcse_kit."):
         if not module.name.endswith("__main__"):
-            with suppress(ImportError):  # of an extra
-                importlib.import_module(module.name)  # the body of a class that is made meanwhile would count
+            with suppress(ImportError):  # from an extra
+                importlib.import_module(module.name)  # else class bodies executed in the run would count
     from simcse_kit import SentenceIndex, SimCSE, TrainListener, train_unsup
     from support.tiny import SENTENCES, make_model
 

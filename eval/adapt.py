@@ -1,12 +1,12 @@
-"""Does adapting to one's own text help one's own search? python eval/adapt.py [METHOD ...] [--domains ...]
+"""Does adapting to your own texts improve search in them? python eval/adapt.py [METHOD ...] [--domains ...]
 
-Every domain's test texts are searched among its train texts (P@10, 1-NN); cranfield has queries and judgements
-(nDCG@10, recall@100). No run sees a label, a test text or a query, but those of the methods with labels, which see the
-labels of train texts. Each cell (domain, start, method, seed) goes into results/adapt.json when it is done; cells that
-are there are skipped, so the driver can be stopped at any time.
+In every domain, test texts are searched for among the train texts (P@10, 1-NN); cranfield has queries and judgements
+(nDCG@10, recall@100). No run uses a label, a test text or a query, except the methods with labels, which use labels of
+train texts. Each finished cell (domain, start, method, seed) goes into results/adapt.json; existing cells are skipped,
+so the script can be stopped at any time.
 
-``--start FOLDER`` measures another start model under the name of its folder, ``--teacher FOLDER`` is the larger model
-of the methods with a teacher.
+``--start FOLDER`` measures another start model, named after its folder; ``--teacher FOLDER`` is the larger model for
+methods with a teacher.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from simcse_kit.data import LabelledTexts, read_labelled
 from simcse_kit.evaluation import SuiteResult
 
 SEEDS = (1, 2, 3)
-FEW = 8  # texts of a class, for the methods with few labels
+FEW = 8  # texts per class, for the methods with few labels
 
 
 class Cell(NamedTuple):
-    """What a method is given."""
+    """Input of a method."""
 
     texts: Any  # list of texts, or the documents' file
     labelled: LabelledTexts | None
     start: str
     teacher: str | None
     seed: int
-    folder: Path  # for its model
+    folder: Path  # folder of its model
 
 
-Trained = tuple[SimCSE, dict[str, Any]]  # the model to measure, and what is told of the run
+Trained = tuple[SimCSE, dict[str, Any]]  # the model to measure, and a record of the run
 
 
 def _adapted(cell: Cell, texts: Any, **settings: Any) -> Trained:
@@ -105,12 +105,12 @@ METHODS: dict[str, Callable[[Cell], Trained]] = {
     "mlm": lambda cell: (masked_language_model(cell.start, _texts(cell), cell.folder, cell.seed), {}),
     "tsdae": lambda cell: (denoising(cell.start, _texts(cell), cell.folder, cell.seed), {}),
 }
-ONCE = ("start", "averaged-index")  # nothing is drawn
+ONCE = ("start", "averaged-index")  # without random draws
 WITH_LABELS = ("adapt-labels", "adapt-labels-few")
 
 
 def measure(domain: str, method: str, model: SimCSE, data: Path) -> SuiteResult:
-    """The domain's own figures."""
+    """Results of the domain."""
     folder = data / "domains" / domain
     encode = model.encoder_fn()
     if method == "averaged-index":
@@ -119,7 +119,7 @@ def measure(domain: str, method: str, model: SimCSE, data: Path) -> SuiteResult:
 
 
 def _searched(folder: Path) -> list[str]:
-    """The texts that are searched, as the suites have them."""
+    """The searched texts, as in the suites."""
     if (folder / "corpus.jsonl").is_file():
         from simcse_kit.evaluation.retrieval import load_retrieval
 
@@ -148,7 +148,7 @@ def run_cell(domain: str, method: str, seed: int, arguments: argparse.Namespace,
             "seed": seed,
             "scores": scores,
             "seconds": round(seconds, 1),
-            "queries": [round(float(value), 3) for value in first.values],  # of the first score, one for each query
+            "queries": [round(float(value), 3) for value in first.values],  # of the first score, one per query
             **told,
         }
         if arguments.sts:
@@ -160,12 +160,12 @@ def run_cell(domain: str, method: str, seed: int, arguments: argparse.Namespace,
 
 
 def key(cell: dict[str, Any]) -> tuple[str, str, str, int]:
-    """What a cell is."""
+    """Key of a cell."""
     return cell["domain"], cell["start"], cell["method"], cell["seed"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the cells that are not there."""
+    """Run the missing cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"default: all of {', '.join(METHODS)}")
     parser.add_argument("--domains", nargs="+", default=[*CLASSES, *DOCUMENTS])
@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sts", action="store_true", help="also the seven STS tasks' average")
     arguments = parser.parse_args(argv)
     data = data_folder()
-    for seed in arguments.seeds:  # a first look at every cell before the second seed of any
+    for seed in arguments.seeds:  # every cell once before a second seed of any
         for method in arguments.methods or METHODS:
             for domain in arguments.domains:
                 if method in WITH_LABELS and domain in DOCUMENTS:
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 if (domain, Path(arguments.start).name, method, here) in map(key, cells):
                     continue
                 found = run_cell(domain, method, here, arguments, data)
-                cells = load("adapt")["cells"] if has("adapt") else []  # others may have written meanwhile
+                cells = load("adapt")["cells"] if has("adapt") else []  # other processes may have written meanwhile
                 cells = [*(cell for cell in cells if key(cell) != key(found)), found]
                 write_result("adapt", {"cells": sorted(cells, key=key)})
                 shown = {name: found["scores"][name] for name in list(found["scores"])[:2]}

@@ -1,4 +1,4 @@
-"""What `adapt` is compared with, beside this package's own objectives."""
+"""Baselines for `adapt`, besides this package's own objectives."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from simcse_kit.evaluation.metrics import unit
 from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.types import EncodeFn, Vectors
 
-NEAR = 20  # texts that are averaged, itself included
-PAIRED = 5  # nearest texts that a positive is drawn from
+NEAR = 20  # texts in an average, with the text itself
+PAIRED = 5  # number of nearest texts from which a positive is drawn
 BATCH, RATE, LENGTH = 64, 3e-5, 64
 
 
 def neighbour_pairs(model: SimCSE, texts: Sequence[str], seed: int) -> list[tuple[str, str]]:
-    """Each text with one of its nearest, drawn."""
+    """Each text with a random one of its nearest."""
     vectors = unit(model.encode(list(texts)))
     near = exact_nearest(vectors, vectors, PAIRED + 1).rows
     drawn = np.random.default_rng(seed).integers(PAIRED, size=len(texts))
@@ -30,7 +30,7 @@ def neighbour_pairs(model: SimCSE, texts: Sequence[str], seed: int) -> list[tupl
 
 
 def averaged_index(encode: EncodeFn, searched: Sequence[str]) -> EncodeFn:
-    """No training: every vector is averaged with its nearest among the searched texts, weights cosine ^ 3."""
+    """Without training: every vector is averaged with its nearest among the searched texts, weights cosine ^ 3."""
     distinct = list(dict.fromkeys(searched))
     corpus = unit(np.asarray(encode(distinct), np.float32))
 
@@ -45,7 +45,7 @@ def averaged_index(encode: EncodeFn, searched: Sequence[str]) -> EncodeFn:
 
 
 def masked_language_model(start: str, texts: Sequence[str], folder: Path, seed: int) -> SimCSE:
-    """Continued pretraining: 15 % of the tokens masked, one epoch; the start's pooling after it."""
+    """Continued pretraining: 15 % of the tokens masked, one epoch; then the start model's pooling."""
     import torch
     from datasets import Dataset
     from transformers import (

@@ -1,7 +1,7 @@
-"""How long does `adapt` take on 10,000 short texts? python eval/adapt_speed.py
+"""Time of `adapt` on 10,000 short texts: python eval/adapt_speed.py
 
-Texts alone, no teacher, all cores, nothing else running. Each of three domains once; where the time goes is measured by
-the parts of the workflow. Writes results/adapt_speed.json; what is there is not done again.
+Only texts, no teacher, all cores, an idle machine. Each of three domains once, with times of the parts of the workflow.
+Writes results/adapt_speed.json; existing results are kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of results/adapt.json, and what `simcse-kit adapt` says of its methods."""
+"""Tables from results/adapt.json, and the effects that `simcse-kit adapt` prints for its methods."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def mean(found: list[dict[str, Any]], domain: str) -> float:
 
 
 def adapt_table() -> str:
-    """The README's: what a user can choose."""
+    """Table for the README: the choices of a user."""
     return (
         "Start all-MiniLM-L6-v2; mean over the seeds. STS: average of the seven tasks, mean over the domains\n"
         "([adapt.json](eval/results/adapt.json); more methods and the spread in [eval/README.md](eval/README.md)):\n\n"
@@ -61,7 +61,7 @@ def adapt_table() -> str:
 
 
 def _methods(start: str, methods: Sequence[str], *, spread: bool = True) -> Iterator[str]:
-    """A line for each method that was measured, a column for each domain."""
+    """One row per measured method, one column per domain."""
     found = cells(start)
     domains = [domain for domain in _SCORE if ("start", domain) in found]
     yield f"| | {' | '.join(f'{domain}, {_SHOWN[_SCORE[domain]]}' for domain in domains)} | STS | seeds |"
@@ -77,7 +77,7 @@ def _methods(start: str, methods: Sequence[str], *, spread: bool = True) -> Iter
 
 
 def _score(found: list[dict[str, Any]], domain: str, spread: bool) -> str:
-    """Mean over the seeds; with their lowest and highest."""
+    """Mean over the seeds; also the lowest and highest."""
     if not found:
         return ""
     scores = [cell["scores"][_SCORE[domain]] for cell in found]
@@ -86,7 +86,7 @@ def _score(found: list[dict[str, Any]], domain: str, spread: bool) -> str:
 
 
 def _sts(start: str, method: str, found: list[dict[str, Any]]) -> str:
-    """What is left of STS; the start's own stands in sts.json."""
+    """STS average; the start model's is in sts.json."""
     if method == "start" and start == START:
         return f"{load('sts')['results'][0]['scores']['avg']:.1f}"
     known = [cell["sts"] for cell in found if "sts" in cell]
@@ -94,7 +94,7 @@ def _sts(start: str, method: str, found: list[dict[str, Any]]) -> str:
 
 
 def method_figures() -> dict[str, dict[str, Any]]:
-    """By `adapt`'s method: the score, and its change from the start on every domain where it was the method."""
+    """By method of `adapt`: the score, and its change on every domain for which `adapt` chose the method."""
     found = cells()
     changes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for (method, domain), own in found.items():
@@ -110,7 +110,7 @@ def method_figures() -> dict[str, dict[str, Any]]:
 
 
 def harm_figures() -> dict[str, list[float]]:
-    """P@10 before and after plain SimCSE, on every domain with classes where it was measured."""
+    """P@10 before and after plain SimCSE, on every measured domain with classes."""
     found = cells()
     return {
         domain: [round(mean(found[method, domain], domain), 1) for method in ("start", "simcse")]
@@ -129,7 +129,7 @@ def harm_line() -> str:
 
 
 def mean_gain(method: str = "adapt") -> float:
-    """P@10 over the three domains with classes, beside the start."""
+    """P@10 over the three domains with classes, next to the start model's."""
     found = cells()
     return statistics.fmean(
         mean(found[method, domain], domain) - mean(found["start", domain], domain) for domain in CLASSES
@@ -148,7 +148,7 @@ def adapt_page() -> list[str]:
 
 
 def losses_table() -> str:
-    """A line for each loss: mean P@10 over the seeds, of sentence-transformers the better of two learning rates."""
+    """One row per loss: mean P@10 over the seeds; for sentence-transformers the better of two learning rates."""
     rows = load("label_losses")["cells"] if has("label_losses") else []
     columns = [
         (texts, domain)
@@ -181,7 +181,7 @@ def losses_table() -> str:
 
 
 def speed_line() -> str:
-    """Seconds for 10,000 texts, and where they go."""
+    """Seconds for 10,000 texts, by part."""
     runs = load("adapt_speed")["runs"] if has("adapt_speed") else []
     if not runs:
         return ""
@@ -197,7 +197,7 @@ def speed_line() -> str:
 
 
 def judging_line() -> str:
-    """What thirty judged queries take."""
+    """Cost of thirty judged queries."""
     if not has("judging"):
         return ""
     found = load("judging")

@@ -1,8 +1,8 @@
-"""Speed beside a busy neighbour, with the command's settings for threads and without: python eval/busy.py
+"""Speed next to a busy process, with and without the command's thread settings: python eval/busy.py
 
-Training, encoding and one query, quiet and beside a process with as many busy threads as there are cores; also where
-the process may use one core only (as by taskset). Processes with the settings and without them take turns, round by
-round. --spins N... adds processes that differ from "settings" in GOMP_SPINCOUNT. Writes results/busy.json.
+Training, encoding and one query, on an idle machine and next to a process with as many busy threads as there are cores;
+also limited to one core (as by taskset). Processes with and without the settings alternate in each round. --spins N...
+adds processes that differ from "settings" in GOMP_SPINCOUNT. Writes results/busy.json.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WORKS = ("train", "encode", "query")
 def neighbour() -> Iterator[None]:
     """A process that keeps every core busy."""
     process = subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(allowed_cores())])
-    time.sleep(1)  # it has begun
+    time.sleep(1)  # it has started
     try:
         yield
     finally:
@@ -52,7 +52,7 @@ def neighbour() -> Iterator[None]:
 
 
 class Worker:
-    """A process that does one work after the other, as it is asked to, and says how fast."""
+    """A process that runs tasks on request and reports their speed."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str], *, one_core: bool) -> None:
         core = {min(os.sched_getaffinity(0))}
@@ -66,13 +66,13 @@ class Worker:
         )
 
     def ask(self, work: str) -> float:
-        """Texts a second; of a query the median of its milliseconds."""
+        """Texts per second; for a query, the median in milliseconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(work, file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"the process that was to {work} has ended")
+            raise SystemExit(f"the process for {work} has ended")
         return float(json.loads(line))
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Worker:
 
 
 def work_on(arguments: argparse.Namespace) -> None:
-    """What a worker does: a line of a work's name in, a line of its speed out."""
+    """A worker process: reads names of tasks, writes their speeds, one per line."""
     from speed_train import Task, ours
 
     from simcse_kit import SimCSE
@@ -103,7 +103,7 @@ def work_on(arguments: argparse.Namespace) -> None:
     def query() -> float:
         taken = []
         for text in islice(cycle(texts), arguments.queries):
-            time.sleep(0.02)  # a user's pause, in which threads go to sleep
+            time.sleep(0.02)  # a pause as between a user's queries, in which threads go to sleep
             began = time.perf_counter()
             model.encode(text)
             taken.append(time.perf_counter() - began)
@@ -117,13 +117,13 @@ def work_on(arguments: argparse.Namespace) -> None:
     whole = patch("simcse_kit.encoder.backends.torch.threads_for", lambda work: nullcontext())
     with whole if arguments.without else nullcontext(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        answers, sys.stdout = sys.stdout, sys.stderr  # what a run prints is no answer
+        answers, sys.stdout = sys.stdout, sys.stderr  # output of a run is not an answer
         for line in sys.stdin:
             print(json.dumps(works[line.strip()]()), file=answers, flush=True)
 
 
 def workers(stack: ExitStack, spins: list[int]) -> dict[str, Worker]:
-    """Processes that differ in their settings, by name."""
+    """Processes by name, with different settings."""
     given = sys.argv[1:]
     lacking = thread_settings({})
     plain = {name: value for name, value in os.environ.items() if name not in {*lacking, "OMP_WAIT_POLICY"}}
@@ -143,7 +143,7 @@ def workers(stack: ExitStack, spins: list[int]) -> dict[str, Worker]:
 
 
 def summary(speeds: dict[str, dict[str, dict[str, list[float]]]]) -> dict[str, Any]:
-    """Medians, and ratios taken round by round: what is kept beside the neighbour, and the settings to without."""
+    """Medians, and ratios per round: speed kept next to the busy process, and settings relative to none."""
 
     def ratio(one: list[float], other: list[float]) -> float:
         return statistics.median(a / b for a, b in zip(one, other, strict=True))
@@ -166,7 +166,7 @@ def summary(speeds: dict[str, dict[str, dict[str, list[float]]]]) -> dict[str, A
 
 
 def main() -> None:
-    """Measure and write; with --worker, be one of the processes."""
+    """Measure and write; with --worker, act as one of the processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of encoding in a turn")
@@ -188,7 +188,7 @@ def main() -> None:
         speeds: dict[str, dict[str, dict[str, list[float]]]] = {
             work: {way: {"quiet": [], "busy": []} for way in made} for work in arguments.works
         }
-        for turn in range(-1, arguments.rounds):  # the first turn warms up
+        for turn in range(-1, arguments.rounds):  # the first round warms up
             for where in ("quiet", "busy"):
                 with neighbour() if where == "busy" else nullcontext():
                     for work in arguments.works:

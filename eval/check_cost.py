@@ -1,10 +1,10 @@
-"""What the checks of inputs, files and models cost: python eval/check_cost.py [--pairs 20]
+"""Cost of the checks of inputs, files and models: python eval/check_cost.py [--pairs 20]
 
-The same work with the checks and without them, in one process: many sentences in one call, one sentence a call, and a
-training run from its file to the saved model. A pair is several turns of each, taken in turn, and compares their
-medians. Seconds are the processor's, on one thread, so that other processes count little. The run is short (a random
-two-layer BERT, one checkpoint), so that what is checked once weighs more than in a long one. Load times are shown
-beside: FNet is of a family that is tried, and the answer is kept, so it is timed the first time and again. Writes
+The same work with and without the checks, in one process: many sentences per call, one sentence per call, and a
+training run from its file to the saved model. A pair is several alternating turns of each; it compares their medians.
+Seconds are processor time on one thread, so that other processes matter little. The run is short (a random two-layer
+BERT, one checkpoint), so that one-time checks weigh more than in a long run. Load times are listed too: FNet belongs to
+a family that is tested, and the answer is stored, so it is timed the first time and again. Writes
 results/check_cost.json.
 """
 
@@ -34,9 +34,9 @@ from simcse_kit.data.sample import sample_sentences
 from simcse_kit.encoder.known import packaged_minilm
 from simcse_kit.training.checkpoints import FileMark
 
-SENTENCES = 256  # in one call
+SENTENCES = 256  # sentences per call
 TRIPLETS = 1536
-LOADS = 5  # of each kind
+LOADS = 5  # turns of each
 _ENDS = 0.025, 0.975
 
 
@@ -72,12 +72,12 @@ TRAINING: dict[str, Callable[..., Any]] = {
     "training.job.tell_repeats": _nothing,
     "training.running.run_folder": lambda *_, **__: nullcontext(),
 }
-"""What each check is without checking; the names are below ``simcse_kit``."""
+"""Replacement of each check that checks nothing; names are below ``simcse_kit``."""
 
 
 @contextmanager
 def without(*checks: dict[str, Callable[..., Any]]) -> Iterator[None]:
-    """No checks; a name that is not there is an error, so that none is left by a change of names."""
+    """Turn off the checks. An unknown name raises an error, so that renaming cannot leave a check on."""
     with ExitStack() as stack:
         for name, stand_in in (pair for group in checks for pair in group.items()):
             stack.enter_context(patch(f"simcse_kit.{name}", stand_in))
@@ -85,7 +85,7 @@ def without(*checks: dict[str, Callable[..., Any]]) -> Iterator[None]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The processor's, of one turn."""
+    """Processor seconds of one turn."""
     began = time.process_time()
     work()
     return time.process_time() - began
@@ -94,7 +94,7 @@ def seconds(work: Callable[[], object]) -> float:
 def compared(
     work: Callable[[], object], pairs: int, turns: int, *checks: dict[str, Callable[..., Any]]
 ) -> dict[str, Any]:
-    """The work with the checks and without, in pairs; what they cost in percent: median and its 95 % interval."""
+    """Run with and without the checks, in pairs; cost in percent: median and its 95 % interval."""
     both: dict[str, list[float]] = {"with": [], "without": []}
     work()
     for pair in range(pairs):
@@ -115,7 +115,7 @@ def compared(
 
 
 def interval_of_median(values: Sequence[float]) -> list[float]:
-    """Between which of the sorted values the median lies with 95 %: each is as likely below as above it."""
+    """Ranks between which the median lies with 95 %: each value is equally likely above or below it."""
     from scipy.stats import binom
 
     ordered = sorted(values)
@@ -124,7 +124,7 @@ def interval_of_median(values: Sequence[float]) -> list[float]:
 
 
 def loads(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
-    """Seconds to load: medians, the kinds and turns alternating."""
+    """Seconds to load: medians; kinds and turns alternate."""
     fnet = make("fnet", folder / "fnet", texts)
     new = count()
 
@@ -150,7 +150,7 @@ def loads(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def triplets_file(path: Path, texts: Sequence[str]) -> Path:
-    """A .csv file of triplets, no two alike."""
+    """A .csv file of distinct triplets."""
     import csv
 
     size = len(texts)
@@ -175,7 +175,7 @@ def small_bert(folder: Path) -> str:
 
 
 def main() -> None:
-    """Compare, and write down what the checks cost."""
+    """Compare, and write the cost of the checks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=20)
     pairs = parser.parse_args().pairs

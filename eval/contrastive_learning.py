@@ -1,4 +1,4 @@
-"""What examples/contrastive_learning.md shows of text: python eval/contrastive_learning.py
+"""Text results for examples/contrastive_learning.md: python eval/contrastive_learning.py
 
 Cosines of pairs of views of the package's sample sentences, by MiniLM's CLS vector before any training: another dropout
 mask, some words left out, another sentence. Writes results/contrastive_learning.json and examples/images/*.svg.
@@ -21,7 +21,7 @@ from simcse_kit.report.charts import GeometryPath, GeometryStep, cosine_histogra
 
 IMAGES = HERE.parent / "examples" / "images"
 POOLING = "cls_before_pooler"
-RATE = 0.1  # of words left out, as in SimCSE's table 1
+RATE = 0.1  # share of words left out, as in SimCSE's table 1
 BATCH = 64
 RUNS = {
     "unsup-1": "SimCSE, dropout alone",
@@ -31,7 +31,7 @@ RUNS = {
 
 
 def vectors(model: SimCSE, rows: list[NDArray[np.int32]]) -> torch.Tensor:
-    """Of token ids, in the mode that the encoder is in: (N, D)."""
+    """Vectors of token ids, in the encoder's current mode: (N, D)."""
     with torch.no_grad():
         parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         return torch.cat([model.encoder(*pad(part, model.tokenizer.pad_token_id)) for part in parts])

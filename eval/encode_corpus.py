@@ -1,7 +1,7 @@
-"""Memory over a corpus that does not fit in it: python eval/encode_corpus.py [--rows 10000000]
+"""Memory while encoding a corpus larger than memory: python eval/encode_corpus.py [--rows 10000000]
 
-`encode_files` on a synthetic corpus of short sentences with a tiny random model, in a process whose memory is looked at
-every second; it is killed once on the way and goes on. Writes results/encode_corpus.json.
+`encode_files` on a synthetic corpus of short sentences with a tiny random model, in a process whose memory is read
+every second; it is killed once and resumes. Writes results/encode_corpus.json.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ def corpus(path: Path, rows: int) -> None:
 
 
 class Run:
-    """The process, and its resident memory by the second."""
+    """The process, and its resident memory every second."""
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-c", _RUN, *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
-        self.model_bytes = int(self.process.stdout.readline()) * _PAGE  # with the libraries and the model loaded
+        self.model_bytes = int(self.process.stdout.readline()) * _PAGE  # with libraries and model loaded
         self.began = time.perf_counter()
         self.profile: list[dict[str, float]] = []
 
     def watch(self, journal: Path, *, kill_at: int | None = None) -> None:
-        """Until the process ends, or is killed once so many rows are done."""
+        """Wait until the process ends, or kill it once when this many rows are done."""
         while self.process.poll() is None:
             time.sleep(1)
             try:
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def _thinned(profile: list[dict[str, float]]) -> list[dict[str, float]]:
-    """About sixty points of it, enough for a curve; the peak is taken of all."""
+    """About sixty points of it, enough for a curve; the peak is that of all points."""
     return profile[:: max(1, len(profile) // 60)]
 
 

@@ -1,11 +1,11 @@
 """Encoding on an accelerator, end to end: python eval/encode_cuda.py [--device cuda]
 
-Encoders of MiniLM's and of BERT-base's size (random weights: speed does not depend on them) on sentences of 20 tokens,
-cut from the Wikipedia sentences. First the vectors are checked: float32 against one text at a time, bfloat16 by its
-cosines to float32, short and long sentences mixed; where they are wrong, nothing is timed. Then sentences a second of
-sentence-transformers and of ours in bfloat16, which take turns; of the tokenizer alone and of the forward passes alone,
-which shows what the limit is; tokens a second and their share of the peak. ``--device cpu --layers 2 --texts 512``
-tries the script. Writes results/encode_DEVICE.json.
+Encoders of MiniLM's and of BERT-base's size (random weights, which do not affect speed) on sentences of 20 tokens, cut
+from the Wikipedia sentences. First the vectors are checked: float32 against one text at a time, bfloat16 by its cosines
+to float32, with short and long sentences mixed; if they are wrong, nothing is timed. Then sentences per second of
+sentence-transformers and of ours in bfloat16, alternating; of the tokenizer alone and of the forward passes alone,
+which show the limits; tokens per second and their share of the peak. ``--device cpu --layers 2 --texts 512`` tests the
+script. Writes results/encode_DEVICE.json.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from simcse_kit import SimCSE
 from simcse_kit.data import read_sentences
 from simcse_kit.encoder.known import packaged_minilm
 
-TOKENS = 20  # of a sentence, with the special ones
+TOKENS = 20  # tokens of a sentence, with special ones
 ROUNDS = 5
-LOWEST, LARGEST = 0.99, 1e-3  # cosine of bfloat16, difference of float32, beyond which vectors are wrong
+LOWEST, LARGEST = 0.99, 1e-3  # limits for vectors: cosine of bfloat16, difference of float32
 
 
 def sentences(count: int) -> list[str]:
@@ -51,7 +51,7 @@ def sentences(count: int) -> list[str]:
 
 
 def seconds(run: Callable[[], Any], device: torch.device) -> float:
-    """Of one call, the device's work included."""
+    """Seconds of one call, with the device's work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -131,7 +131,7 @@ def main() -> None:
         path = Path(tempfile.gettempdir()) / "encode_cpu.json" if device.type == "cpu" else None
         print(write_result(f"encode_{device.type}", result, path), flush=True)
     if any(result[name].get("wrong") for name in arguments.sizes):
-        raise SystemExit("the vectors are wrong; nothing was timed for that size")
+        raise SystemExit("the vectors are wrong; no timing for that size")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A model in the form that each peer of speed_encode.py reads, written once before the timing."""
+"""Converts a model for each peer of speed_encode.py, once before the timing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simcse_kit import SimCSE
 
-INT8_FILE = "model_int8.onnx"  # beside the float32 graph
+INT8_FILE = "model_int8.onnx"  # next to the float32 graph
 _WHERE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 _CONVERT = """
 import sys
@@ -20,7 +20,7 @@ TransformersConverter(sys.argv[2]).convert(sys.argv[3], force=True)
 
 
 def write_onnx(model: str, folder: Path) -> str:
-    """The graph that `simcse-kit export --to onnx` writes, and one by dynamic quantization; returns the folder."""
+    """Write the graph of `simcse-kit export --to onnx`, and one with dynamic quantization; returns the folder."""
     from onnxruntime.quantization import quantize_dynamic
 
     from simcse_kit.encoding.export import onnx
@@ -33,12 +33,12 @@ def write_onnx(model: str, folder: Path) -> str:
 
 
 def write_ctranslate2(model: str, folder: Path, python: str) -> str | None:
-    """CTranslate2's conversion with what the worker reads beside it; None for an architecture that it does not read."""
+    """CTranslate2's conversion with the files that the worker needs; None for an unsupported architecture."""
     packages = subprocess.run([python, "-c", _WHERE], capture_output=True, text=True, check=True).stdout.strip()
     command = [sys.executable, "-c", _CONVERT, packages, model, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        print(f"ctranslate2 is left out: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        print(f"leaving out ctranslate2: {done.stderr.strip().splitlines()[-1]}", flush=True)
         return None
     for name in ("tokenizer.json", "sentence_bert_config.json"):
         shutil.copy(Path(model) / name, folder)

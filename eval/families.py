@@ -1,7 +1,7 @@
-"""What works with which encoder family, on random two-layer models: python eval/families.py
+"""Support of encoder families, tested on random two-layer models: python eval/families.py
 
-Seven things are tried on each: load, encode alone as in a batch, save and read again, train two steps, bfloat16,
-OpenVINO, ONNX. ``--only bert fnet`` tries some and leaves the others' lines as they were. Writes results/families.json.
+Seven tests on each: load, equal vectors alone and in a batch, save and load again, train two steps, bfloat16, OpenVINO,
+ONNX. ``--only bert fnet`` tests some and keeps the other rows. Writes results/families.json.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from simcse_kit import SimCSE, export_model, train_unsup
 from simcse_kit.data.sample import sample_sentences
 from simcse_kit.errors import TrainingError
 
-_SAME = 1e-4  # greatest difference of two vectors' numbers
+_SAME = 1e-4  # largest allowed difference of two vectors' numbers
 _NEAR = 0.98  # lowest cosine
 _COLOUR = re.compile(r"\x1b?\[\d*m")
 
 
 def main() -> None:
-    """Try everything on every family, or on those that are named."""
+    """Test all families, or the named ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), metavar="FAMILY")
     lines = load("families")["families"] if has("families") else {}
     for family in parser.parse_args().only:
         with tempfile.TemporaryDirectory() as folder:
-            os.environ["XDG_CACHE_HOME"] = folder  # nothing of a former run counts
+            os.environ["XDG_CACHE_HOME"] = folder  # no state of an earlier run counts
             lines[family] = tried(family, Path(folder))
         print(family, lines[family], flush=True)
         write_result("families", {"families": {name: lines[name] for name in FAMILIES if name in lines}})
 
 
 def tried(family: str, folder: Path) -> dict[str, str]:
-    """What came of each try: yes, yes with a condition, or no with the reason."""
+    """Result of each test: yes, yes with a condition, or no with the reason."""
     texts = sample_sentences()[:40]
     pooling = "last_token" if family in DECODERS else "mean"
     made = make(family, folder / "made", texts)

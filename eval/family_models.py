@@ -1,4 +1,4 @@
-"""Random two-layer models of forty encoder families, small enough that everything can be tried on each."""
+"""Random two-layer models of forty encoder families, small enough for all tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 WIDTH = 32
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 DECODERS = ("bloom", "gemma", "gpt2", "gpt_neox", "llama", "mamba", "mistral", "opt", "qwen2", "qwen3")
-"""Families whose last token has seen all others."""
+"""Families whose last token sees all others."""
 
 _ROPE = {"num_key_value_heads": 2, "bos_token_id": None, "eos_token_id": None}
 _T5 = {"d_model": WIDTH, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
@@ -80,11 +80,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "xlnet": {"d_model": WIDTH, "n_layer": 2, "n_head": 2, "d_inner": 48},
     "yoso": {},
 }
-"""Model types of transformers, with what differs from BERT's names of sizes."""
+"""transformers' model types, with settings whose names differ from BERT's."""
 
 
 def make(family: str, folder: Path, texts: Sequence[str]) -> Path:
-    """Save a random model of the family, with a tokenizer that knows the texts' words."""
+    """Save a random model of the family, with a tokenizer that knows the words of the texts."""
     import torch
     from transformers import AutoConfig, AutoModel
 
@@ -104,10 +104,10 @@ def make(family: str, folder: Path, texts: Sequence[str]) -> Path:
     if "d_model" in named or "emb_dim" in named or "dim" in named or "n_embd" in named:  # other names for all sizes
         for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
             del sizes[name]
-    if family == "xlnet":  # any length is allowed, and a limit is an error
+    if family == "xlnet":  # accepts any length and rejects a limit
         del sizes["max_position_embeddings"]
     config = AutoConfig.for_model(family, **sizes | named)
-    config.architectures = config.architectures or []  # Funnel has two, and looks for its own here
+    config.architectures = config.architectures or []  # Funnel has two, under its own name
     torch.manual_seed(0)
     auto: Callable[[Any], Any] = AutoModel.from_config
     model = auto(config)

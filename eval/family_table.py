@@ -8,7 +8,7 @@ from record import has, load
 
 
 def families_table() -> Iterator[str]:
-    """A line for each encoder family; reasons of what does not work below."""
+    """One row per encoder family; reasons of failures below."""
     if not has("families"):
         return
     families = load("families")["families"]

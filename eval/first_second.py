@@ -1,4 +1,4 @@
-"""The first second: what a user waits for in a new process: python eval/first_second.py [--turns N] [--texts N]
+"""Start-up times: what a user waits for in a new process: python eval/first_second.py [--turns N] [--texts N]
 
 An index of N texts with MiniLM, its folder in the page cache, is searched by new processes: with the default install
 (torch) and with OpenVINO, each after one process has opened the model before, and once without that (the first
@@ -38,7 +38,7 @@ SentenceTransformer(sys.argv[1], device="cpu").encode(["x"])
 """
 MISTAKES = {
     "a missing index": ["search", "missing", QUERY],
-    "a filter that is no JSON": ["search", "index", QUERY, "--filter", "{bad"],
+    "a filter that is not JSON": ["search", "index", QUERY, "--filter", "{bad"],
     "an unknown backend": ["search", "index", QUERY, "--backend", "tensorrt"],
     "a missing file to index": ["index", "build", MINILM, "missing.txt", "other"],
     "a missing file to encode": ["encode", MINILM, "missing.txt", "vectors.npy"],
@@ -77,7 +77,7 @@ def in_turns(works: dict[str, Callable[[], float]], turns: int) -> dict[str, lis
 
 
 def helps(inner: Any, names: list[str]) -> Iterator[list[str]]:
-    """``--help`` of a command and of those in it."""
+    """``--help`` of a command and of its subcommands."""
     yield [*names, "--help"]
     for name, one in getattr(inner, "commands", {}).items():
         yield from helps(one, [*names, name])
@@ -91,7 +91,7 @@ def summary(taken: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, and write the figures down."""
+    """Measure, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--texts", type=int, default=TEXTS)

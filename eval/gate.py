@@ -1,9 +1,9 @@
-"""Does the gate of `adapt` see harm? python eval/gate.py [METHOD ...] [--domains ...] [--seeds ...]
+"""Does the gate of `adapt` detect harm? python eval/gate.py [METHOD ...] [--domains ...] [--seeds ...]
 
-Short runs of many methods and strengths from one start model, on four domains whose labels tell P@10: banking77,
-clinc150, stackoverflow, and TREC's fine question types. A run trains on texts alone; 600 other texts give the signs.
-Results go to results/gate.json as they come, and runs that are there are skipped. The limit of a sign is chosen on
-three domains and tried on the fourth, for each domain in turn, see ``gate_table.py``.
+Short runs of many methods and strengths from one start model, on four domains with labels for P@10: banking77,
+clinc150, stackoverflow, and TREC's fine question types. A run trains only on texts; 600 other texts give the signs.
+Finished runs go into results/gate.json; existing runs are skipped. The limit of a sign is chosen on three domains and
+tested on the fourth, for each domain in turn, see ``gate_table.py``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from simcse_kit.evaluation.signs import SearchSigns, signs
 
 START = "all-MiniLM-L6-v2"
 DOMAINS = ("banking77", "clinc150", "stackoverflow", "trec")
-TRAINED, LOOKED_AT, ASKED = 4000, 600, 1000  # texts that train and are searched, that give the signs, that are queries
+TRAINED, LOOKED_AT, ASKED = 4000, 600, 1000  # texts for training and search, for the signs, and as queries
 
 
 class Domain(NamedTuple):
-    """A part of a domain's texts; the same for every run."""
+    """Texts of a domain, by use; the same for every run."""
 
     searched: LabelledTexts
     asked: LabelledTexts
@@ -39,12 +39,12 @@ class Domain(NamedTuple):
 
     @property
     def texts(self) -> list[str]:
-        """What a run trains on."""
+        """Training data of a run."""
         return list(dict.fromkeys(self.searched.texts))
 
 
 def read_domain(name: str, data: Path) -> Domain:
-    """Texts drawn with one seed."""
+    """Random texts for one seed."""
     if name == "trec":
         train, test = (_trec(data / "senteval" / "TREC" / file) for file in ("train_5500.label", "TREC_10.label"))
     else:
@@ -118,7 +118,7 @@ def look(model: SimCSE, domain: Domain) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Do the runs that are not there."""
+    """Run the missing ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"default: all of {', '.join(METHODS)}")
     parser.add_argument("--domains", nargs="+", default=list(DOMAINS))
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     found = {"domain": name, "method": method, "seed": here} | look(model, domain)
                 finally:
                     shutil.rmtree(work, ignore_errors=True)
-                runs = load("gate")["runs"] if has("gate") else []  # others may have written meanwhile
+                runs = load("gate")["runs"] if has("gate") else []  # other processes may have written meanwhile
                 write_result("gate", {"runs": [*runs, found]})
                 print(found, f"{time.perf_counter() - began:.0f} s", flush=True)
 

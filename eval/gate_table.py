@@ -21,7 +21,7 @@ Limits = Mapping[tuple[str, ...], float]  # of signs, or of products of signs
 
 
 class Run(NamedTuple):
-    """A trained model beside its start model."""
+    """A trained model compared with its start model."""
 
     domain: str
     method: str
@@ -36,7 +36,7 @@ class Run(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """Runs by what happened to their search and what the gate said."""
+    """Counts of runs by change of search and answer of the gate."""
 
     caught: int
     missed: int
@@ -45,7 +45,7 @@ class Confusion(NamedTuple):
 
     @classmethod
     def of(cls, runs: Sequence[Run], limits: Limits) -> Confusion:
-        """The gate says harm where a limit is not held."""
+        """Whether the gate reports harm: a limit is violated."""
         pairs = [(run.harmed, bool(too_little(run.kept, limits))) for run in runs]
         return cls(*(pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))))
 
@@ -54,7 +54,7 @@ class Confusion(NamedTuple):
 
     @property
     def rates(self) -> tuple[float, float]:
-        """Harms that were caught, harmless runs that were stopped."""
+        """Rates of detected harms and of stopped harmless runs."""
         harmed, harmless = self.caught + self.missed, self.alarms + self.passed
         return self.caught / harmed if harmed else float("nan"), self.alarms / harmless if harmless else float("nan")
 
@@ -77,7 +77,7 @@ def gate_runs() -> list[Run]:
 
 
 def best_limits(runs: Sequence[Run], signs: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
-    """For one product of signs after the other the limit with the fewest faults, in the middle of all that have as few.
+    """For each product of signs in turn, the limit with the fewest errors; the middle of equally good ones.
 
     >>> made = [Run("a", "m", 1, change, {"s": kept}) for change, kept in ((-5, 0.7), (-2, 0.8), (0, 1.0), (1, 1.2))]
     >>> {signs: round(limit, 3) for signs, limit in best_limits(made, [("s",)]).items()}
@@ -99,7 +99,7 @@ def best_limits(runs: Sequence[Run], signs: Iterable[tuple[str, ...]]) -> dict[t
 def by_domain(
     runs: Sequence[Run], signs: Iterable[tuple[str, ...]], limits: Limits | None = None
 ) -> dict[str, Confusion]:
-    """Each domain with the limits that were chosen on the others, or with those that are given."""
+    """Each domain with the limits chosen on the others, or with given ones."""
     return {
         domain: Confusion.of(
             [run for run in runs if run.domain == domain],
@@ -110,7 +110,7 @@ def by_domain(
 
 
 def intervals(found: dict[str, Confusion]) -> list[tuple[float, float]]:
-    """95 % intervals of both rates; whole domains are drawn, as the runs of one are alike."""
+    """95 % intervals of both rates; resamples whole domains, because runs of one domain are alike."""
     counts = np.array([list(one) for one in found.values()])  # (domains, 4)
     drawn = np.random.default_rng(0).integers(len(counts), size=(DRAWS, len(counts)))
     caught, missed, alarms, passed = counts[drawn].sum(1).T
@@ -120,7 +120,7 @@ def intervals(found: dict[str, Confusion]) -> list[tuple[float, float]]:
 
 
 def gate_table(limits: Limits) -> str:
-    """The confusion table of the gate that is used, and its rates with a domain left out."""
+    """The confusion table of the gate in use, and its rates with one domain left out."""
     runs = gate_runs()
     if not runs:
         return ""

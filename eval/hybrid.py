@@ -1,12 +1,12 @@
-"""What search by words and meaning finds, and what it loses: python eval/hybrid.py [--vectors FOLDER]
+"""Gains and losses of search by words and meaning: python eval/hybrid.py [--vectors FOLDER]
 
-Every domain's test texts are searched among its train texts (P@10, a hit is right where it has the query's label);
-cranfield has queries and judgements (nDCG@10). Four ways of one hybrid index, compared query by query: by meaning, by
-words, by both, and by reciprocal rank fusion of the first two (Cormack et al., 2009), equal weights. Then reports of
-errors, each with a code of its own, are searched by their codes. `DEVELOPED` names the domains by which the weights of
-`simcse_kit.search.fusion` were chosen; the other one was looked at once they were.
+In every domain, test texts are searched for among the train texts (P@10; a hit is right if it has the query's label);
+cranfield has queries and judgements (nDCG@10). Four ways to search one hybrid index, compared per query: by meaning, by
+words, by both, and by reciprocal rank fusion of the first two (Cormack et al., 2009) with equal weights. Then error
+reports, each with its own code, are searched by code. `DEVELOPED` names the domains on which the weights of
+`simcse_kit.search.fusion` were chosen; the other domain was used only afterwards.
 
-``--vectors FOLDER`` keeps the vectors.
+``--vectors FOLDER`` caches the vectors.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from simcse_kit.search import Collection, Hit
 from simcse_kit.search.fusion import CODE_WEIGHT, DEPTH, WEIGHT
 
 DEVELOPED = ("cranfield", "banking77", "stackoverflow")
-CONSTANT = 60  # of reciprocal rank fusion
+CONSTANT = 60  # constant of reciprocal rank fusion
 K = 10
 CODES = 200
-_AT_ONCE = 500  # queries
+_AT_ONCE = 500  # number of queries
 
 
 class Domain(NamedTuple):
@@ -65,7 +65,7 @@ def domain_of(name: str, folder: Path) -> Domain:
 
 
 def plain_fusion(by_meaning: list[Hit], by_words: list[Hit]) -> list[int]:
-    """Ids by the sum of 1 / (60 + rank); of equal sums by meaning first."""
+    """Ids by the sum of 1 / (60 + rank); ties by meaning."""
     sums: dict[int | str, float] = {}
     for hits in (by_meaning, by_words):
         for rank, hit in enumerate(hits, start=1):
@@ -74,7 +74,7 @@ def plain_fusion(by_meaning: list[Hit], by_words: list[Hit]) -> list[int]:
 
 
 def rankings(index: Collection, queries: Sequence[str], vectors: np.ndarray) -> dict[str, list[list[int]]]:
-    """Rows of each query, by each way."""
+    """Rows for each query, in each way."""
     found: dict[str, list[list[int]]] = {"dense": [], "keyword": [], "plain": [], "hybrid": []}
     for at in range(0, len(queries), _AT_ONCE):
         some, own = queries[at : at + _AT_ONCE], vectors[at : at + _AT_ONCE]
@@ -87,14 +87,14 @@ def rankings(index: Collection, queries: Sequence[str], vectors: np.ndarray) -> 
 
 
 def result(metric: str, values: list[float]) -> SuiteResult:
-    """Of one way, as the bootstrap takes it."""
+    """Scores of one way, in the bootstrap's form."""
     outcome = Outcome(metric, "mean", np.array(values))
     scores = {metric: 100 * float(np.mean(values))}
     return SuiteResult(suite="hybrid", scores=scores, details=(), seconds=0, sentences=0, data="", outcomes=(outcome,))
 
 
 def measure(domain: Domain, vectors: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
-    """Every way's score, with its interval and its difference from search by meaning."""
+    """Score of every way, with its interval and its difference from search by meaning."""
     index = Collection(vectors.shape[1], "flat", hybrid=True)
     index.add(domain.texts, vectors)
     results = {
@@ -113,7 +113,7 @@ def measure(domain: Domain, vectors: np.ndarray, asked: np.ndarray) -> dict[str,
 
 
 def with_codes(domain: Domain, seed: int = 0) -> tuple[Domain, list[int]]:
-    """Some of its texts with a code each, asked for by these codes; and the numbers of the texts."""
+    """Some texts with a unique code each, queries with these codes, and the numbers of the texts."""
     random = np.random.default_rng(seed)
     rows = random.permutation(len(domain.texts))[:CODES].tolist()
     codes = [f"0x8007{code:04x}" for code in random.permutation(1 << 16)[:CODES].tolist()]

@@ -16,7 +16,7 @@ _METRICS = {"ndcg@10": "nDCG@10", "p@10": "P@10", "hit@5": "found among 5"}
 
 
 def hybrid_table() -> str:
-    """A line for each way to search, a column for each domain."""
+    """One row per way to search, one column per domain."""
     found = load("hybrid")
     domains: dict[str, dict[str, Any]] = found["domains"]
     names = [f"{name}, {_METRICS[own['metric']]}" for name, own in domains.items()]

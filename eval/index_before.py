@@ -1,9 +1,9 @@
-"""Open, search and add beside an earlier state of the code: python eval/index_before.py FOLDER [--rows 1000000]
+"""Opening, searching and adding compared with an earlier commit: python eval/index_before.py FOLDER [--rows 1000000]
 
-FOLDER is a checkout of that state (`git worktree add FOLDER COMMIT`). Each state builds an index of the same million
-vectors, drawn around those of real sentences (see eval/search.py). Then processes of one state and of the other take
-turns: each opens its index, answers single queries, adds a sentence and commits, and says how long each took. A ratio
-is that of a pair; reported is the median over the pairs, with its 95 % interval. Writes results/index_before.json.
+FOLDER is a checkout of that commit (`git worktree add FOLDER COMMIT`). Each version builds an index of the same million
+vectors, drawn around those of real sentences (see eval/search.py). Then processes of both versions alternate: each
+opens its index, answers single queries, adds a sentence and commits, and reports the times. A ratio is that of a pair;
+the result is the median over the pairs, with its 95 % interval. Writes results/index_before.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 KIND = "pq"
 SINGLE, ADDS, K = 400, 7, 10
-QUERIES = 1000  # held out: the first ones are asked, the others tune
+QUERIES = 1000  # held out: the first are queries, the others are for tuning
 STEPS = ("open", "search", "add")
 
 
@@ -41,7 +41,7 @@ def build(work: Path, folder: Path) -> dict[str, float]:
 
 
 def measure(work: Path, folder: Path) -> dict[str, float]:
-    """Seconds to open, of a query (median), to add a sentence and commit (median)."""
+    """Seconds to open, for a query (median), to add a sentence and commit (median)."""
     from simcse_kit.search import Collection
 
     queries = np.load(work / "queries.npy")
@@ -62,7 +62,7 @@ def measure(work: Path, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Build both, take turns, write."""
+    """Build both, alternate, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path, metavar="FOLDER")
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def write(work: Path, before: Path, rows: int, pairs: int) -> None:
-    """Both states side by side."""
+    """Both versions in comparison."""
     from check_cost import interval_of_median
     from record import data_folder, write_result
 
@@ -105,7 +105,7 @@ def write(work: Path, before: Path, rows: int, pairs: int) -> None:
     for pair in range(-1, pairs):
         for state in sorted(states, reverse=pair % 2 == 1):
             found = run(state, "measure")
-            if pair >= 0:  # the first warms up
+            if pair >= 0:  # the first round warms up
                 for step in STEPS:
                     taken[step][state].append(found[step])
     for step, both in taken.items():
@@ -120,7 +120,7 @@ def write(work: Path, before: Path, rows: int, pairs: int) -> None:
 
 
 def commit_of(folder: Path) -> str:
-    """What is checked out there."""
+    """Commit of the checkout."""
     asked = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 

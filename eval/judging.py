@@ -1,10 +1,10 @@
-"""How long do thirty judged queries take? python eval/judging.py
+"""Time to judge thirty queries: python eval/judging.py
 
-Two models, MiniLM and MiniLM adapted to the sample's texts with their matters, are judged on the sample's queries. The
-sample's own judgements play the person: what they call relevant is marked. What is measured is the program's own time
-and what there is to read and to press; the person's time is reckoned from these, with the mean silent reading rate of
-English non-fiction (238 words a minute, Brysbaert, 2019) and the time that a key takes somebody who does not type for a
-living (0.28 s, Card, Moran and Newell, 1980).
+Two models, MiniLM and MiniLM adapted to the sample's texts with their topics, are judged on the sample's queries. The
+sample's own judgements stand in for the person: relevant texts are marked. Measured are the program's own time, and how
+much there is to read and to press. The person's time is computed from these, with the mean silent reading rate of
+English non-fiction (238 words a minute, Brysbaert, 2019) and the time of a keystroke by a person who is not a typist
+(0.28 s, Card, Moran and Newell, 1980).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORDS_A_MINUTE, SECONDS_A_KEY = 238, 0.28
 
 
 class Person:
-    """Marks what the judgements call relevant, goes on, and counts."""
+    """Marks relevant texts according to the judgements, goes to the next query, and counts."""
 
     def __init__(self, relevant: dict[str, set[str]]) -> None:
         self.relevant = relevant

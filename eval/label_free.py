@@ -1,8 +1,8 @@
-"""Choosing a checkpoint by dropout twins, against STS-B dev's choice: python eval/label_free.py
+"""Choosing a checkpoint by dropout twins, compared with STS-B dev: python eval/label_free.py
 
-Unsupervised runs of MiniLM's CLS vector with different settings, each with ``select="dropout-twins"``, STS-B dev
-looking on. Both choices are measured on the seven tasks: what the first choice loses. Finished runs are skipped.
-Writes results/label_free/RUN.json; the README's table is made of them.
+Unsupervised runs of MiniLM's CLS vector with different settings, each with ``select="dropout-twins"``; STS-B dev is
+only recorded. Both choices are measured on the seven tasks, to see what the first choice loses. Finished runs are
+skipped. Writes results/label_free/RUN.json, from which the README's table is made.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 class Keep(TrainListener):
-    """Keeps every checkpoint's model: the run itself keeps the last and the best."""
+    """Keeps every checkpoint's model: the run itself keeps only the last and the best."""
 
     def __init__(self, run: Path, kept: Path) -> None:
         self.run, self.kept = run, kept
 
     def stepped(self, step: int, steps: int) -> None:
-        """Link what is new."""
+        """Hard-link new checkpoints."""
         for checkpoint in self.run.glob("checkpoint-*"):
             if not (self.kept / checkpoint.name).exists():
                 shutil.copytree(checkpoint, self.kept / checkpoint.name, copy_function=os.link)
@@ -51,7 +51,7 @@ def average(model: Path | str, data: Path) -> float:
 
 
 def run_one(name: str, work: Path, data: Path) -> None:
-    """Train, let both choose, measure both choices."""
+    """Train, select in both ways, measure both choices."""
     run, kept = work / name, work / f"{name}-kept"
     shutil.rmtree(run, ignore_errors=True)
     shutil.rmtree(kept, ignore_errors=True)
@@ -94,7 +94,7 @@ def run_one(name: str, work: Path, data: Path) -> None:
 
 
 def main() -> None:
-    """Run what is not finished."""
+    """Run the unfinished ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"default: all of {', '.join(RUNS)}")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "label_free")

@@ -1,10 +1,9 @@
-"""`adapt` with classes beside sentence-transformers' two losses for classes. python eval/label_losses.py [LOSS ...]
+"""`adapt` with classes, compared with two losses of sentence-transformers: python eval/label_losses.py [LOSS ...]
 
-All get the same texts with their classes (8 of a class, or all), start from the same model, make as many steps with as
-many texts in each, and read the same number of tokens. `adapt` is called as a user calls it: it holds a tenth of the
-texts out for its verdict. sentence-transformers trains on all of them, once with its own learning rate and once with
-the one of `adapt`, and the better of both on the test texts counts. Cells go to results/label_losses.json as they
-come; those that are there are skipped.
+All get the same labelled texts (8 per class, or all), start from the same model, and take equally many steps with
+equally many texts and tokens. `adapt` is called as a user calls it: it holds out a tenth of the texts for its verdict.
+sentence-transformers trains on all of them, once with its own learning rate and once with that of `adapt`; the better
+of both on the test texts counts. Finished cells go into results/label_losses.json; existing cells are skipped.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Peer = Callable[[Any, LabelledTexts, np.random.Generator], tuple[dict[str, list[
 
 
 class Budget(NamedTuple):
-    """What `adapt` used, and the others get."""
+    """Settings of `adapt` that the others use too."""
 
     steps: int
     batch_size: int  # texts in a step
@@ -41,7 +40,7 @@ class Budget(NamedTuple):
 
 
 def _ranking(model: Any, rows: LabelledTexts, random: np.random.Generator) -> tuple[dict[str, list[Any]], Any]:
-    """Every text with another one of its class, in-batch negatives."""
+    """Every text with another text of its class; in-batch negatives."""
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     labels = np.array(rows.labels)
@@ -56,7 +55,7 @@ def _ranking(model: Any, rows: LabelledTexts, random: np.random.Generator) -> tu
 
 
 def _triplets(model: Any, rows: LabelledTexts, random: np.random.Generator) -> tuple[dict[str, list[Any]], Any]:
-    """All triplets of a batch that has at least two texts of each of its classes."""
+    """All triplets of a batch with at least two texts of each of its classes."""
     from sentence_transformers.sentence_transformer.losses import BatchAllTripletLoss
 
     numbers = {name: i for i, name in enumerate(sorted(set(rows.labels)))}
@@ -112,7 +111,7 @@ def _own(rows: LabelledTexts, seed: int, folder: Path) -> tuple[EncodeFn, Budget
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train and measure the cells that are not there."""
+    """Train and measure the missing cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("losses", nargs="*", metavar="LOSS", help=f"beside `adapt`: all of {', '.join(PEERS)}")
     parser.add_argument("--domains", nargs="+", default=list(CLASSES))

@@ -1,10 +1,10 @@
-"""Corpora beyond memory: python eval/large_corpus.py [--gigabytes 1 3 10] [--millions 1 3 10] [--work FOLDER]
+"""Corpora larger than memory: python eval/large_corpus.py [--gigabytes 1 3 10] [--millions 1 3 10] [--work FOLDER]
 
-`simcse-kit prepare sentences` over N GB of text, made of halves of the shared Wikipedia sentences, and
-`simcse-kit index build` over N million distinct short texts with the tiny model of encode_corpus.py. Each is a
-process of its own, whose own memory (RssAnon: what no other process shares, libraries and model included) is read
-every half second. The smallest of each is then killed half-way and started again: what is written must be the same.
-The folder needs six times the largest text. Writes results/large_corpus.json.
+`simcse-kit prepare sentences` on N GB of text, made of halves of the shared Wikipedia sentences, and `simcse-kit index
+build` on N million distinct short texts with the tiny model of encode_corpus.py. Each runs in its own process, whose
+private memory (RssAnon: not shared, with libraries and model) is read every half second. The smallest of each is also
+killed half-way and restarted; its output must be the same. The folder needs six times the size of the largest text.
+Writes results/large_corpus.json.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from simcse_kit.search import Collection
 from simcse_kit.search.blocks import file_checksum
 
 _EVERY = 0.5  # seconds
-_SENTENCES = 5  # of a line
+_SENTENCES = 5  # characters of a line
 
 
 class Watched(NamedTuple):
     """A command that has ended."""
 
     seconds: float
-    own_bytes: int  # the most that it had
+    own_bytes: int  # peak
     profile: list[int]  # bytes, about thirty points
     killed: bool
 
@@ -45,7 +45,7 @@ class Watched(NamedTuple):
 def documents(path: Path, size: int, sentences: Sequence[str], seed: int = 0) -> None:
     """Lines of five sentences, each half of one and half of another, until there are ``size`` bytes.
 
-    Nearly all differ; a few are repeated, as in any text.
+    Nearly all differ; a few repeat, as in any text.
     """
     draw = random.Random(seed)
     halves = [(words[: len(words) // 2], words[len(words) // 2 :]) for words in map(str.split, sentences)]
@@ -59,7 +59,7 @@ def documents(path: Path, size: int, sentences: Sequence[str], seed: int = 0) ->
 
 
 def own_bytes(process: int) -> int:
-    """RssAnon; 0 where it has ended."""
+    """RssAnon; 0 if the process has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
@@ -69,10 +69,10 @@ def own_bytes(process: int) -> int:
 
 
 def watched(arguments: Sequence[str | Path], *, kill_after: float | None = None) -> Watched:
-    """Run the command line; ``kill_after``: kill it after that many seconds."""
+    """Run the command; ``kill_after``: kill it after this many seconds."""
     command = [sys.executable, "-m", "simcse_kit", *map(str, arguments)]
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:  # no pipe: bars fill it
+    with tempfile.TemporaryFile("w+") as said:  # not a pipe: bars would fill it
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, text=True)
         points, killed = [], False
         while process.poll() is None:
@@ -88,7 +88,7 @@ def watched(arguments: Sequence[str | Path], *, kill_after: float | None = None)
 
 
 def again(command: Sequence[str | Path], whole: Watched, output: Path, content: Callable[[], Any]) -> dict[str, Any]:
-    """Kill the command half-way, start it again, and compare what it writes with what the whole run wrote."""
+    """Kill the command half-way, restart it, and compare its output with that of the whole run."""
     before = content()
     shutil.rmtree(output) if output.is_dir() else output.unlink()
     first = watched(command, kill_after=whole.seconds / 2)
@@ -105,7 +105,7 @@ def again(command: Sequence[str | Path], whole: Watched, output: Path, content: 
 
 
 def prepare(work: Path, gigabytes: Sequence[float], sentences: Sequence[str]) -> dict[str, Any]:
-    """`prepare sentences` at each size, and killed at the smallest."""
+    """`prepare sentences` at each size; killed at the smallest."""
     lines, killed = [], None
     source, output = work / "documents.txt", work / "sentences.txt"
     for size in sorted(gigabytes):
@@ -128,7 +128,7 @@ def prepare(work: Path, gigabytes: Sequence[float], sentences: Sequence[str]) ->
 
 
 def index(work: Path, millions: Sequence[float]) -> dict[str, Any]:
-    """`index build` at each size, and killed at the smallest."""
+    """`index build` at each size; killed at the smallest."""
     model = tiny_model(work / "model")
     lines, killed = [], None
     source, output = work / "texts.txt", work / "index"

@@ -1,4 +1,4 @@
-"""What results/ say for examples/contrastive_learning.md: each block of it by name."""
+"""Blocks of examples/contrastive_learning.md from results/, by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RECIPES = {
 
 
 def lecture_blocks(averages: Mapping[str, float]) -> dict[str, str]:
-    """Name of a block to its lines; ``averages``: the seven-task average of each recipe."""
+    """Name of each block and its lines; ``averages``: the seven-task average of each recipe."""
     return {"images": _images(), "views": _views(), "recipes": _recipes(averages)}
 
 

@@ -20,9 +20,9 @@ BATCH, TOKENS, MINI = 4096, 32, 128
 
 
 def main() -> None:
-    """Train a step and look at the peak."""
+    """Train one step and read the peak."""
     words = " ".join(read_sentences(data_folder() / "train/wiki_sentences.txt").column(0)).split()
-    sentences = [" ".join(words[i * 40 : i * 40 + 40]) for i in range(BATCH)]  # cut at 32 tokens, each full
+    sentences = [" ".join(words[i * 40 : i * 40 + 40]) for i in range(BATCH)]  # cut at 32 tokens, all full
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

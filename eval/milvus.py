@@ -1,9 +1,9 @@
-"""A folder beside Milvus Lite: python eval/milvus.py [--work FOLDER] [--rows 100000]
+"""An index folder compared with Milvus Lite: python eval/milvus.py [--work FOLDER] [--rows 100000]
 
-MiniLM vectors of distinct sentences, as eval/search.py makes and keeps them, some held out as queries. For each store
-and kind: time to build, to open, to add and delete one row and save, the median and the 99th percentile of one query,
-of one with a filter that a tenth of the rows meets, recall of the 10 nearest, disk. Stores take turns. Each row has a
-text and metadata, and comes back whole. Writes results/milvus.json.
+MiniLM vectors of distinct sentences, made and cached as in eval/search.py; some are held out as queries. For each store
+and kind: time to build, to open, to add and delete one row and save; median and 99th percentile of one query, and of
+one with a filter that a tenth of the rows match; recall of the 10 nearest, disk. Stores alternate. Each row has a text
+and metadata, which are returned. Writes results/milvus.json.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from simcse_kit.types import Vectors
 QUERIES, SINGLE, ROUNDS, K = 500, 20, 5, 10
 KINDS = {"folder": ("flat", "int8", "hnsw"), "milvus": ("flat", "ivf", "hnsw")}
 FILTER = {"tenth": 3}
-PART = 1 << 14  # rows in one save
+PART = 1 << 14  # rows per save
 
 
 class System(NamedTuple):
-    """An opened index, and how it came to be."""
+    """An opened index, with times of building it."""
 
     name: str
     collection: BaseCollection
@@ -41,14 +41,14 @@ class System(NamedTuple):
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """That a call takes."""
+    """Seconds of a call."""
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
 
 
 def built(store: str, kind: str, vectors: Vectors, texts: list[str], work: Path) -> System:
-    """Built in parts, opened, and changed by one row."""
+    """Build in parts, open, and change by one row."""
     options = {"store": store} | ({"uri": str(work / "milvus.db")} if store == "milvus" else {})
     place = Path(f"of_{kind}") if store == "milvus" else work / f"folder-{kind}"
     collection = new_collection(vectors.shape[1], kind, **options)
@@ -82,7 +82,7 @@ def built(store: str, kind: str, vectors: Vectors, texts: list[str], work: Path)
 
 
 def measured(systems: list[System], vectors: Vectors, queries: Vectors) -> list[dict[str, Any]]:
-    """Recall, and times of systems that take turns."""
+    """Recall, and times of alternating systems."""
     least = exact_nearest(queries, vectors, K).scores[:, -1:] - 1e-5
     times: dict[tuple[str, bool], list[float]] = {}
     recall = {}

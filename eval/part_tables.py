@@ -1,4 +1,4 @@
-"""The tables of everything that one can choose, from the parts themselves: each block of the README by name."""
+"""Tables of all choices, from the parts themselves: blocks of the README by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Column = tuple[str, Callable[[Any], str]]
 
 
 def part_blocks() -> dict[str, str]:
-    """Name of a block to its lines."""
+    """Name of each block and its lines."""
     return {
         "suites": part_table("suite", SUITES, ("data", lambda part: part.data), ("scores", lambda part: part.unit)),
         "objectives": part_table("objective", OBJECTIVES, ("trains on", trains_on)),
@@ -30,7 +30,7 @@ def part_blocks() -> dict[str, str]:
 
 
 def part_table(noun: str, parts: Iterable[Any], *columns: Column) -> str:
-    """A line for each part: its name, its help, what ``columns`` read from it, its source."""
+    """One row per part: its name, its help, the values of ``columns``, its source."""
     head = [noun, "what it is", *(title for title, _ in columns), "source"]
     lines = [_line(head), _line(["---"] * len(head))]
     for part in parts:
@@ -52,7 +52,7 @@ def in_milvus(kind: Any) -> str:
 
 
 def joins(term: Any) -> str:
-    """The objectives that a term goes with."""
+    """Objectives that a term can be added to."""
     return ", ".join(f"`{objective.name}`" for objective in OBJECTIVES if term().combines(objective))
 
 

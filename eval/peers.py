@@ -1,4 +1,4 @@
-"""What measurements compare with: peers by their interpreters, and sentence-transformers' trainer, set as ours is."""
+"""Peers of the measurements: other libraries by interpreter, and sentence-transformers' trainer with our settings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from simcse_kit.encoder.known import packaged_minilm
 
 
 def named_python(names: Collection[str]) -> Callable[[str], tuple[str, str]]:
-    """What reads NAME=PYTHON from the command line: one of the names, and the interpreter that has the peer."""
+    """A parser of NAME=PYTHON from the command line: one of the names, and the interpreter with that peer."""
 
     def read(value: str) -> tuple[str, str]:
         name, _, python = value.partition("=")
         if name not in names or not python:
-            raise argparse.ArgumentTypeError(f"NAME=PYTHON with a NAME of {', '.join(names)}; got {value!r}")
+            raise argparse.ArgumentTypeError(f"expected NAME=PYTHON with a NAME of {', '.join(names)}; got {value!r}")
         return name, python
 
     return read
@@ -37,10 +37,11 @@ def peer_trainer(
     max_steps: int = -1,
     lora_rank: int | None = None,
 ) -> Any:
-    """Its trainer for MiniLM's CLS vector, ``MultipleNegativesRankingLoss`` (scale 20): one epoch, 32 tokens at most.
+    """Its trainer for MiniLM's CLS vector, ``MultipleNegativesRankingLoss`` (scale 20): one epoch, at most 32 tokens.
 
-    ``columns``: anchor, positive[, negative]; for SimCSE without labels the anchor once more is the positive. ``dev``:
-    `ScoredPairs` that choose the checkpoint. ``lora_rank``: adapters on every linear layer train alone, as ours.
+    ``columns``: anchor, positive[, negative]; for SimCSE without labels the anchor is repeated as the positive.
+    ``dev``: `ScoredPairs` that select the checkpoint. ``lora_rank``: only adapters on every linear layer train, as in
+    ours.
     """
     from datasets import Dataset
     from sentence_transformers import (

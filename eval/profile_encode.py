@@ -1,7 +1,7 @@
-"""Where the time of OpenVINO's encoding goes: python eval/profile_encode.py
+"""Time of OpenVINO's encoding by operation: python eval/profile_encode.py
 
 The 6,000 short sentences of speed_encode.py, by kind of operation (OpenVINO's own counters, one stream), and the whole
-call beside them: tokens, forward passes on all streams, the rest. Writes results/profile_encode.json.
+call: tokens, forward passes on all streams, the rest. Writes results/profile_encode.json.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def operations(model: SimCSE, texts: list[str]) -> dict[str, float]:
     settings = {"INFERENCE_PRECISION_HINT": "bf16" if half else "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
     compiled = openvino.Core().compile_model(backend._model, "CPU", settings | {"PERF_COUNT": "YES"})
     request, tokens = compiled.create_infer_request(), model.tokenize(texts)
-    for turn in (0, 1):  # the first one makes the kernels of each shape
+    for turn in (0, 1):  # the first compiles the kernels of each shape
         seconds: Counter[str] = Counter()
         for indices in length_batches(tokens.lengths, BATCH_SIZE):
             request.infer(feed(tokens, indices, backend.pad_id, backend._inputs))

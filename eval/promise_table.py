@@ -1,4 +1,4 @@
-"""What the checks of files, models and indexes cost: check_cost.json, index_before.json and soak.json in words."""
+"""Cost of the checks of files, models and indexes: check_cost.json, index_before.json and soak.json in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from record import has, load
 
 
 def promise_lines() -> Iterator[str]:
-    """A line for each."""
+    """One line each."""
     lines = [line for line in (_checks(), _index(), _soak()) if line]
     if lines:
         yield from ("## What safety costs", "")

@@ -1,6 +1,6 @@
-"""What the quickstart costs and shows: python eval/quickstart.py
+"""Cost and results of the quickstart: python eval/quickstart.py
 
-Runs it as a command in an empty folder, with two threads; writes results/quickstart.json and the picture
+Runs it as a command in an empty folder, with two threads; writes results/quickstart.json and the chart
 results/quickstart.svg.
 """
 

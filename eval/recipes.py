@@ -1,9 +1,9 @@
-"""The table of recipes: each on the same start, the same data and three seeds: python eval/recipes.py [CELL ...]
+"""All recipes with the same start, the same data and three seeds: python eval/recipes.py [CELL ...]
 
-Start: MiniLM's CLS vector. Data: train/wiki_sentences.txt without labels, train/nli_triplets.csv with; for the losses
-on scored pairs STS-B's train split, whose test is one of the seven tasks. Every cell is chosen on STS-B dev and
-measured on the seven tasks; it becomes results/recipes/CELL-SEED.json. Finished cells are skipped and a run that was
-stopped goes on, so the driver can be stopped at any time.
+Start: MiniLM's CLS vector. Data: train/wiki_sentences.txt without labels, train/nli_triplets.csv with labels; for the
+losses on scored pairs STS-B's train split, whose test is one of the seven tasks. Every cell is selected on STS-B dev
+and measured on the seven tasks; it becomes results/recipes/CELL-SEED.json. Finished cells are skipped and interrupted
+runs resume, so the script can be stopped at any time.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ DATA = {
     "sup": "train/nli_triplets.csv",
     "scored": "senteval/STS/STSBenchmark/sts-train.csv",
 }
-EVAL_STEPS = {"unsup": 50, "sup": 25, "scored": 15}  # a supervised run is at its best early
+EVAL_STEPS = {"unsup": 50, "sup": 25, "scored": 15}  # supervised runs are best early
 BATCH_SIZE = {"unsup": 64, "sup": 128, "scored": 64}
-LEARNING_RATE = {"unsup": 3e-5, "sup": 5e-5}  # of the peer; ours are the recipes' own
+LEARNING_RATE = {"unsup": 3e-5, "sup": 5e-5}  # of the peer; ours are those of the recipes
 
 
 class Cell(NamedTuple):
-    """A row of the table: a mode (a key of `DATA`) and what is changed in its defaults; None: the peer's trainer."""
+    """A row of the table: a mode (a key of `DATA`) and changes of its defaults; None: the peer's trainer."""
 
     mode: str
     settings: dict[str, Any] | None
 
 
-TEACHER = "all-MiniLM-L6-v2"  # with the mean pooling it was trained for
+TEACHER = "all-MiniLM-L6-v2"  # with the mean pooling of its training
 
 CELLS: dict[str, Cell] = {
     "unsup": Cell("unsup", {}),
@@ -61,7 +61,7 @@ CELLS: dict[str, Cell] = {
     "mlm": Cell("unsup", {"recipe": "mlm"}),
     "word-repetition": Cell("unsup", {"recipe": "word-repetition"}),
     "momentum-queue": Cell("unsup", {"recipe": "momentum-queue"}),
-    "unsup-1e-4": Cell("unsup", {"learning_rate": 1e-4}),  # the rate of the guided recipes, without the guide
+    "unsup-1e-4": Cell("unsup", {"learning_rate": 1e-4}),  # learning rate of the guided recipes, without the guide
     "unsup-float32": Cell("unsup", {"bf16": False}),
     "unsup-sentence-transformers": Cell("unsup", None),
     "sup": Cell("sup", {}),
@@ -75,7 +75,7 @@ CELLS: dict[str, Cell] = {
 
 
 def train_ours(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
-    """Train with this package; an interrupted run goes on."""
+    """Train with this package; an interrupted run resumes."""
     settings: dict[str, Any] = {
         "model": START,
         "pooling": POOLING,
@@ -110,7 +110,7 @@ def train_peer(cell: Cell, seed: int, run: Path, data: Path) -> dict[str, Any]:
         batch_size=BATCH_SIZE[cell.mode],
         learning_rate=LEARNING_RATE[cell.mode],
         seed=seed,
-        bf16=True,  # as ours trains where the processor multiplies in it
+        bf16=True,  # like ours, if the processor multiplies in it
         dev=read_scored_pairs(data / "senteval/STS/STSBenchmark/sts-dev.csv"),
         eval_steps=EVAL_STEPS[cell.mode],
     )
@@ -145,14 +145,14 @@ def run_cell(name: str, seed: int, work: Path, data: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the cells that are not finished."""
+    """Run the unfinished cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="CELL", help=f"default: all of {', '.join(CELLS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "recipes")
     arguments = parser.parse_args(argv)
     data = data_folder()
-    for seed in arguments.seeds:  # a first look at every cell before the second seed of any
+    for seed in arguments.seeds:  # every cell once before a second seed of any
         for name in arguments.cells or CELLS:
             if not (RESULTS / "recipes" / f"{name}-{seed}.json").is_file():
                 run_cell(name, seed, arguments.work, data)

@@ -1,4 +1,4 @@
-"""What every result file says about how it came to be."""
+"""Provenance of every result file."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _PACKAGES = (
 
 
 def _commit() -> str:
-    """The commit that is measured, marked where the package's files differ from it."""
+    """The measured commit, with a mark if files of the package differ from it."""
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, cwd=HERE)
     status = ["git", "status", "--porcelain", "--", "../simcse_kit"]
     changed = subprocess.run(status, capture_output=True, text=True, cwd=HERE).stdout.strip()
     return commit.stdout.strip() + ("+changes" if changed else "")
 
 
-COMMIT = _commit()  # when the script starts: a long run may outlive it
+COMMIT = _commit()  # at the start of the script: a long run may outlive the commit
 
 
 def data_folder() -> Path:
-    """The benchmark data, from SIMCSE_KIT_DATA."""
+    """Folder of the benchmark data, from SIMCSE_KIT_DATA."""
     value = os.environ.get("SIMCSE_KIT_DATA")
     if not value or not Path(value).is_dir():
         sys.exit("set SIMCSE_KIT_DATA to the folder of the benchmark data")
@@ -67,7 +67,7 @@ def write_result(name: str, result: dict[str, Any], path: Path | None = None) ->
 
 
 def _numbers_in_a_line(text: str) -> str:
-    """Lists of numbers on one line each: the thousands of values behind an interval stay readable."""
+    """JSON with lists of numbers on one line each, so that the thousands of values behind an interval stay readable."""
     return re.sub(r"\[[\s\d.,e+-]+\]", lambda found: " ".join(found[0].split()), text)
 
 
@@ -77,12 +77,12 @@ def load(name: str) -> dict[str, Any]:
 
 
 def has(name: str) -> bool:
-    """Whether a result has been written."""
+    """Whether a result exists."""
     return (RESULTS / f"{name}.json").is_file()
 
 
 def _command() -> str:
-    """What was typed, without places of the machine: the runs' folders, another interpreter."""
+    """The command as typed, without paths of the machine: folders of runs, another interpreter."""
     words = sys.argv[1:]
     if "--work" in words:
         place = words.index("--work")

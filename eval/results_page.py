@@ -1,4 +1,4 @@
-"""eval/README.md from results/ and the scripts' own first lines."""
+"""eval/README.md from results/ and the first lines of the scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ command goes on."""
 
 
 def results_page(figures: str) -> str:
-    """The whole page, around the figures that the README shows too."""
+    """The whole page, with the figures of the README."""
     scripts = ["## Scripts", "", "| command | measures |", "| --- | --- |", *_scripts()]
     sources = ["## Where each figure comes from", "", *_sources()]
     parts = [
@@ -54,7 +54,7 @@ def _scripts() -> Iterator[str]:
 
 
 def _sources() -> Iterator[str]:
-    """A line for each result, runs of one kind together."""
+    """One row per result; runs of one kind together."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(RESULTS.rglob("*.json")):
         place = path.relative_to(RESULTS)

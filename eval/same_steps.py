@@ -1,4 +1,4 @@
-"""Whether a device's faster steps compute what the CPU's plain one does, before they are timed."""
+"""Checks that a device's faster steps compute the same as the CPU's plain step, before they are timed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simcse_kit.encoder.speed.compiled import compiled
 from simcse_kit.encoder.speed.packed import packed_attention
 from simcse_kit.encoder.tokens import tokenize
 
-Vectors = tuple[Tensor, Tensor]  # (B, D) and the gradient of every weight in one (P,), on the CPU
+Vectors = tuple[Tensor, Tensor]  # (B, D) and the gradient of all weights in one vector (P,), on the CPU
 
 BOUND = {torch.float32: 1e-3, torch.bfloat16: 0.05}  # relative to the length of the vectors and of the gradient
 

@@ -1,4 +1,4 @@
-"""What results/ say for examples/scaling.md: measured costs per million texts, and plans from them."""
+"""Tables of examples/scaling.md from results/: measured costs per million texts, and plans from them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, NamedTuple
 from record import has, load
 
 SIZES = (100_000_000, 1_000_000_000)
-_LONGER = "~"  # before what is extrapolated
+_LONGER = "~"  # mark of extrapolated values
 _HOUR, _GIB = 3600, 2**30
 _ENCODED_BY = "ours openvino bfloat16"
 
 
 class Costs(NamedTuple):
-    """Of one machine, measured; what grows with the number of texts is per million of them."""
+    """Measurements of one machine; values that grow with the number of texts are per million."""
 
-    rows: int  # of the largest index that was measured
+    rows: int  # rows of the largest measured index
     dimension: int
     encode_seconds: float
     add_seconds: float
     structure_seconds: float
     disk_bytes: float
-    search_bytes: float  # memory of its own
-    build_bytes: int  # memory of its own, at the peak, not per million
-    query_milliseconds: float  # with every page in the system's cache
+    search_bytes: float  # private memory
+    build_bytes: int  # private memory at the peak, not per million
+    query_milliseconds: float  # with all pages in the system's cache
 
 
 def costs() -> Costs:
@@ -47,7 +47,7 @@ def costs() -> Costs:
 
 
 def scaling_blocks() -> dict[str, str]:
-    """Name of a block of examples/scaling.md to its lines."""
+    """Name of each block of examples/scaling.md and its lines."""
     found = costs()
     return {"costs": _costs(found), "plan": _plan(found), "corpus": _corpus()}
 
@@ -112,7 +112,7 @@ def _count(rows: int) -> str:
 
 
 def _figure(value: float) -> str:
-    """Two digits that count, no more.
+    """Two significant digits.
 
     >>> _figure(1234.5), _figure(26.7), _figure(0.269)
     ('1,200', '27', '0.27')

@@ -1,13 +1,13 @@
-"""Search beside plain FAISS and other tools: python eval/search.py [--rows 1000000] [--peer NAME=PYTHON ...]
+"""Search compared with plain FAISS and other tools: python eval/search.py [--rows 1000000] [--peer NAME=PYTHON ...]
 
 Real MiniLM vectors of the distinct sentences of STS12-16, STS-B, SICK, the NLI triplets and the Wikipedia sentences,
-some held out as queries; and the same repeated with noise up to so many rows. There the queries are not like the rows,
-so that index is tuned by other held-out sentences (`index build --queries`). For each index: recall of the 10 nearest
-(scores count, not places: equal vectors are equally right), queries a second in one batch, the median and the 99th
-percentile of one query, time to build, memory and disk. Systems take turns.
+some held out as queries; and the same repeated with noise up to --rows. There the queries are unlike the rows, so that
+index is tuned with other held-out sentences (`index build --queries`). For each index: recall of the 10 nearest (by
+scores: equal vectors are equally right), queries per second in one batch, median and 99th percentile of one query, time
+to build, memory and disk. Systems alternate.
 
-NAME is hnswlib, usearch, scann or lancedb, and PYTHON that of a virtual environment with it and numpy, for the table of
-search_peers.py. Writes results/search.json.
+NAME is hnswlib, usearch, scann or lancedb, and PYTHON is the interpreter of a virtual environment with it and numpy,
+for the table of search_peers.py. Writes results/search.json.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from simcse_kit.search import Collection
 from simcse_kit.types import Vectors
 
 QUERIES, SINGLE, ROUNDS, K = 1000, 40, 5, 10
-TUNING = 1000  # sentences held out to tune by, where the rows are not like the queries
-KIND = "pq"  # what auto chooses
+TUNING = 1000  # sentences held out for tuning, if the rows are unlike the queries
+KIND = "pq"  # the choice of auto
 KINDS = ("flat", "pq", "int8", "rabitq", "hnsw")
-NOISE = 0.25  # length of what is added to a unit vector
+NOISE = 0.25  # length of the noise added to a unit vector
 Search = Callable[[Vectors], Vectors]
 
 
 class System(NamedTuple):
-    """An index to be timed: queries (Q, D) to the scores of the 10 it finds (Q, 10)."""
+    """An index to time: queries (Q, D) to the scores of the 10 hits (Q, 10)."""
 
     name: str
     search: Search
@@ -58,7 +58,7 @@ class System(NamedTuple):
 
 
 def sentences(data: Path) -> list[str]:
-    """Distinct ones, in an order of their own."""
+    """Distinct sentences, in a fixed order."""
     found: dict[str, None] = {}
     subsets = [subset.pairs for task in load_sts(data) for subset in task.subsets]
     for pairs in (*subsets, *load_sts_benchmark(data)):
@@ -72,7 +72,7 @@ def sentences(data: Path) -> list[str]:
 
 
 def encoded(texts: list[str], work: Path) -> Vectors:
-    """Unit vectors, kept in the work folder."""
+    """Unit vectors, cached in the work folder."""
     path = work / "vectors.npy"
     if not path.exists():
         model = SimCSE(packaged_minilm(), backend="openvino", dtype="bfloat16")
@@ -81,7 +81,7 @@ def encoded(texts: list[str], work: Path) -> Vectors:
 
 
 def noisy(vectors: Vectors, rows: int) -> Vectors:
-    """The vectors, and again with noise, until there are so many."""
+    """The vectors, repeated with noise, until there are enough."""
     draw = np.random.default_rng(0)
     out = np.empty((rows, vectors.shape[1]), np.float32)
     out[: len(vectors)] = vectors
@@ -95,7 +95,7 @@ def noisy(vectors: Vectors, rows: int) -> Vectors:
 
 
 def ours(kind: str, vectors: Vectors, work: Path, tuning: Vectors | None) -> System:
-    """Built, closed, opened from the disk; it fetches the texts too."""
+    """Built, closed, opened from the disk; fetches the texts too."""
     folder = work / f"index-{kind}"
     shutil.rmtree(folder, ignore_errors=True)
     began = time.perf_counter()
@@ -128,7 +128,7 @@ def ours(kind: str, vectors: Vectors, work: Path, tuning: Vectors | None) -> Sys
 
 
 def plain(name: str, index: Any, vectors: Vectors) -> System:
-    """FAISS as it is: vectors in memory, no texts."""
+    """Plain FAISS: vectors in memory, no texts."""
     began = time.perf_counter()
     index.train(vectors)
     index.add(vectors)
@@ -136,7 +136,7 @@ def plain(name: str, index: Any, vectors: Vectors) -> System:
 
 
 def systems(vectors: Vectors, work: Path, kinds: Sequence[str], tuning: Vectors | None) -> list[System]:
-    """All of them; the first one is exact."""
+    """All indexes; the first is exact."""
     dimension = vectors.shape[1]
     original = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, 100, faiss.METRIC_INNER_PRODUCT)
     original.nprobe = 10
@@ -155,7 +155,7 @@ def systems(vectors: Vectors, work: Path, kinds: Sequence[str], tuning: Vectors 
 
 
 def measured(found: list[System], queries: Vectors) -> list[dict[str, Any]]:
-    """Recall, and times of systems that take turns."""
+    """Recall, and times of alternating systems."""
     truth = found[0].search(queries)
     single: dict[str, list[float]] = {system.name: [] for system in found}
     batch: dict[str, list[float]] = {system.name: [] for system in found}
@@ -207,7 +207,7 @@ def with_encoding(folder: Path, texts: list[str]) -> dict[str, float]:
 
 
 def memory(folder: Path, queries: Path) -> dict[str, float]:
-    """MiB that a process gains by opening an index and answering: all of it, and without what the disk cache shares."""
+    """MiB that a process gains by opening an index and answering: in total, and without what the disk cache shares."""
     code = """
 import sys, numpy as np, faiss, psutil
 from simcse_kit.search import Collection

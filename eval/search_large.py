@@ -1,11 +1,10 @@
-"""An index of 10 million vectors in the memory of a laptop: python eval/search_large.py [--rows 10000000]
+"""An index of 10 million vectors in a laptop's memory: python eval/search_large.py [--rows 10000000]
 
 Vectors drawn around those of real sentences (see eval/search.py), added and committed in parts, searched by product
-quantization in half a byte for 4 dimensions, with exact rescoring from the disk. Queries are sentences that were held
-out; others that were held out tune it. The index is built by one process and searched by another, and each says what
-memory it took: its own, which nobody else can have, and the resident one, with pages of the mapped files that the
-system may take back at any time.
-Writes results/search_large.json.
+quantization with half a byte for 4 dimensions and exact rescoring from the disk. Queries are held-out sentences; other
+held-out sentences tune the index. One process builds the index and another searches it; each reports its private memory
+and its resident memory, which includes pages of mapped files that the system may reclaim at any time. Writes
+results/search_large.json.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from search import NOISE, QUERIES, TUNING, K, encoded, sentences
 from simcse_kit.search import Collection
 from simcse_kit.types import Vectors
 
-PART = 1 << 18  # rows that are drawn, added and committed at once
+PART = 1 << 18  # rows drawn, added and committed at a time
 KIND = "pq"
 SINGLE = 500
 
 
 def parts(vectors: Vectors, rows: int) -> Iterator[tuple[int, Vectors]]:
-    """(first number, unit vectors) of so many rows drawn around the vectors; the same ones each time."""
+    """(first number, unit vectors) of this many rows drawn around the vectors; the same rows each time."""
     for at in range(0, rows, PART):
         draw = np.random.default_rng(at)
         count = min(PART, rows - at)
@@ -51,7 +50,7 @@ def parts(vectors: Vectors, rows: int) -> Iterator[tuple[int, Vectors]]:
 
 @contextmanager
 def memory(into: dict[str, float]) -> Iterator[None]:
-    """The most MiB that this process holds meanwhile: of its own, and resident."""
+    """Peak MiB of this process meanwhile: private, and resident."""
     done = threading.Event()
 
     def watch() -> None:
@@ -72,7 +71,7 @@ def memory(into: dict[str, float]) -> Iterator[None]:
 
 
 def build(work: Path, rows: int) -> dict[str, Any]:
-    """Build, and keep the exact scores of the queries beside it."""
+    """Build, and store the exact scores of the queries."""
     queries, tuning, vectors = np.split(np.load(work / "vectors.npy"), [QUERIES, QUERIES + TUNING])
     folder = work / "index-large"
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""Approximate search beside hnswlib, usearch, ScaNN and LanceDB, each in a process of its own: see search.py.
+"""Approximate search compared with hnswlib, usearch, ScaNN and LanceDB, each in its own process: see search.py.
 
-Each is built once, and searched on one core and on two. Its settings are tried on held-out sentences, and the one that
-answers them fastest with the recall that is asked for is measured on others. Peers find rows; ours fetches their texts
-too. Memory is what the process gains of its own from before it opens the index (RssAnon). A vector is then added, and
-the process is killed once the library has said it is done.
+Each is built once, and searched on one core and on two. Its settings are tried on held-out sentences, and the fastest
+setting with the requested recall is measured on others. Peers return rows; ours fetches their texts too. Memory is the
+process's gain of private memory (RssAnon) from opening the index. A vector is then added, and the process is killed
+after the library has reported success.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "TOK
 
 def recall(rows: NDArray[np.int64], queries: Vectors, vectors: Vectors, bound: Vectors) -> float:
     """Share of the 10 nearest: found rows (Q, 10) whose score reaches the bound (Q,) of the last right one."""
-    found = np.sort(rows, axis=1)  # the same row twice counts once
+    found = np.sort(rows, axis=1)  # a repeated row counts once
     new = np.concatenate([np.ones((len(found), 1), bool), found[:, 1:] != found[:, :-1]], axis=1) & (found >= 0)
     scores = np.einsum("qkd,qd->qk", vectors[np.maximum(found, 0)], queries)
     return float(((scores >= bound[:, None] - 1e-5) & new).sum(1).mean() / rows.shape[1])
@@ -69,7 +69,7 @@ class Worker:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
         self.process.stdin.flush()
-        for line in self.process.stdout:  # a library may print before
+        for line in self.process.stdout:  # libraries may print first
             if line.startswith("answer "):
                 return json.loads(line.removeprefix("answer "))  # type: ignore[no-any-return]
         self._said.seek(0)
@@ -77,7 +77,7 @@ class Worker:
 
 
 class Corpus:
-    """Vectors with queries to tune by and others to measure by, as files; and what an exact search finds."""
+    """Vectors with queries for tuning and others for measuring, as files; and exact results."""
 
     def __init__(self, folder: Path, vectors: Vectors, queries: Vectors, tuning: Vectors) -> None:
         folder.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ class Corpus:
 
 
 class Tried(NamedTuple):
-    """What a setting gives on the tuning queries."""
+    """Recall and time of a setting on the tuning queries."""
 
     recall: float
     seconds: float
@@ -108,7 +108,7 @@ class Tried(NamedTuple):
 
 
 def chosen(tried: Sequence[Tried], target: float) -> Tried:
-    """The fastest one with a recall of ``target``, else the one with the most.
+    """The fastest one with a recall of ``target``, else the one with the highest.
 
     >>> slow, fast, bad = Tried(0.99, 2.0, {}), Tried(0.98, 1.0, {}), Tried(0.5, 0.1, {})
     >>> chosen([slow, fast, bad], 0.95) is fast, chosen([fast, bad], 0.99) is fast
@@ -119,7 +119,7 @@ def chosen(tried: Sequence[Tried], target: float) -> Tried:
 
 
 def measured(worker: Worker, corpus: Corpus, target: float, setting: Mapping[str, int]) -> dict[str, Any]:
-    """Of a system on its cores, by the setting for a target."""
+    """Measurements of a system on its cores, with the setting for a target."""
     turns = [corpus.search(worker, "queries", setting) for _ in range(ROUNDS)]
     singly = worker.ask("search", vectors=str(corpus.files["singly"]), setting=setting, singly=True)["seconds"]
     return {
@@ -132,7 +132,7 @@ def measured(worker: Worker, corpus: Corpus, target: float, setting: Mapping[str
 
 
 def system(name: str, python: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
-    """All about one; a name like ours:pq:0.99 has its own target."""
+    """All measurements of one system; a name like ours:pq:0.99 has its own target."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     files = {name: str(corpus.files[name]) for name in ("vectors", "tuning")}
@@ -158,7 +158,7 @@ def system(name: str, python: str, corpus: Corpus, folder: Path) -> dict[str, An
 
 
 def killed(name: str, python: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
-    """Whether a vector is still there when the process is killed after the library said that it was added."""
+    """Whether a vector survives if the process is killed after the library reported it as added."""
     vectors = str(corpus.files["vectors"])
     with Worker(python, name, folder, max(CORES)) as worker:
         count = worker.ask("open", vectors=vectors)["count"]
@@ -174,7 +174,7 @@ def killed(name: str, python: str, corpus: Corpus, folder: Path) -> dict[str, An
 
 
 def side_by_side(corpus: Corpus, kind: str, peers: Mapping[str, str], work: Path) -> list[dict[str, Any]]:
-    """Ours, tuned to each target, and the peers, by the Python that has each."""
+    """Ours, tuned to each target, and the peers, with their interpreters."""
     ours = {f"ours:{kind}:{target}": sys.executable for target in TARGETS}
     return [
         system(name, python, corpus, work / f"peer-{place}")

@@ -11,7 +11,7 @@ _CORPORA = {"distinct": "real vectors of {:,} distinct sentences", "noisy": "the
 
 
 def search_tables() -> Iterator[str]:
-    """Each on its own lines, where it has been measured."""
+    """Each index on its own lines, if it was measured."""
     for table in (_side_by_side, _peers, _large, _serving, _stores):
         yield from table()
 

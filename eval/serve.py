@@ -1,8 +1,8 @@
-"""Serving 32 clients at once, against one at a time and against encoding offline: python eval/serve.py
+"""Serving 32 clients at once, compared with one client and with encoding offline: python eval/serve.py
 
 Every client sends one sentence to POST /v1/embeddings over the loopback, waits for its vector, and sends the next. The
-server batches what comes meanwhile; for comparison the same server with batches of one. Servers take turns; the client
-shares the machine with them. Writes results/serve.json.
+server batches what arrives meanwhile; for comparison, the same server with batches of one. Servers alternate; client
+and servers share the machine. Writes results/serve.json.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ main()
 
 @contextmanager
 def server(largest: int, backend: str, dtype: str) -> Iterator[tuple[str, int]]:
-    """Host and port of ``simcse-kit serve``; ``largest`` sentences in a batch, 0: as it is."""
+    """Host and port of ``simcse-kit serve``; ``largest``: sentences per batch, 0: default."""
     command = [sys.executable, "-c", START, str(largest), "serve", MODEL, "--port", "0", "--backend", backend]
     process = subprocess.Popen([*command, "--dtype", dtype], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -56,14 +56,14 @@ def server(largest: int, backend: str, dtype: str) -> Iterator[tuple[str, int]]:
 
 
 def request_of(sentence: str) -> bytes:
-    """What a client sends."""
+    """A client's request."""
     body = json.dumps({"model": MODEL, "input": sentence, "encoding_format": "base64"}).encode()
     head = "POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def client(address: tuple[str, int], requests: Iterator[bytes], until: float, times: list[float]) -> None:
-    """Ask, one request after the other, on one connection."""
+    """Send one request after the other, on one connection."""
     reader, writer = await asyncio.open_connection(*address)
     while time.perf_counter() < until:
         began = time.perf_counter()
@@ -79,7 +79,7 @@ async def client(address: tuple[str, int], requests: Iterator[bytes], until: flo
 
 
 async def load(address: tuple[str, int], sentences: list[str], clients: int, seconds: float) -> list[float]:
-    """Seconds of every answer that so many clients get in that time."""
+    """Seconds of every answer to this many clients in this time."""
     requests, times = cycle([request_of(sentence) for sentence in sentences]), list[float]()
     until = time.perf_counter() + seconds
     await asyncio.gather(*(client(address, requests, until, times) for _ in range(clients)))
@@ -87,7 +87,7 @@ async def load(address: tuple[str, int], sentences: list[str], clients: int, sec
 
 
 def offline(model: SimCSE, sentences: list[str]) -> float:
-    """Sentences a second in one call."""
+    """Sentences per second in one call."""
     began = time.perf_counter()
     model.encode(sentences)
     return len(sentences) / (time.perf_counter() - began)
@@ -108,7 +108,7 @@ def main() -> None:
         rates: dict[str, list[float]] = {"offline": [], **{name: [] for name in loads}}
         times: dict[str, list[float]] = {name: [] for name in loads}
         with server(0, backend, dtype) as batched, server(1, backend, dtype) as single:
-            for turn in range(-1, ROUNDS):  # the first turn warms up
+            for turn in range(-1, ROUNDS):  # the first round warms up
                 seconds = 1.0 if turn < 0 else arguments.seconds
                 for name, (largest, clients) in loads.items():
                     address = single if largest else batched

@@ -1,4 +1,4 @@
-"""SimCLR on scikit-learn's digits: linear probes over three seeds: python eval/simclr_images.py
+"""SimCLR on scikit-learn's digits, linear probes over three seeds: python eval/simclr_images.py
 
 The experiment of examples/simclr_images.py with its defaults; writes results/simclr_images.json and the picture of
 examples/contrastive_learning.md.

@@ -1,4 +1,4 @@
-"""Encoders by size: what their linear layers compute, random ones to measure, and what a device can reach."""
+"""Encoders by size: work of their linear layers, random models to measure, and peak speeds of devices."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 
 from simcse_kit.encoder.known import packaged_minilm
 
-PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0}  # bfloat16 without sparsity, by the maker's data sheets
+PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0}  # bfloat16 without sparsity, from the makers' data sheets
 
 
 class Size(NamedTuple):
-    """Of a BERT-like encoder's layers."""
+    """Sizes of a BERT-like encoder's layers."""
 
     layers: int
     width: int
@@ -23,13 +23,13 @@ class Size(NamedTuple):
 
     @classmethod
     def of(cls, model: str | Path) -> Size:
-        """Of a model in a folder."""
+        """Sizes of a model in a folder."""
         config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
         return cls(config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"])
 
     @property
     def mflop(self) -> float:
-        """Of the linear layers, a token's forward pass; a training step computes three times as much."""
+        """Operations of the linear layers in a token's forward pass; a training step computes three times as much."""
         return 2 * self.layers * (4 * self.width**2 + 2 * self.width * self.inner) / 1e6
 
 
@@ -37,7 +37,7 @@ SIZES = {"minilm": Size(6, 384, 1536), "base": Size(12, 768, 3072)}
 
 
 def random_bert(folder: Path, size: Size) -> str:
-    """A BERT with random weights, on which speed does not depend, and the tokenizer of MiniLM, which is BERT's."""
+    """A BERT with random weights, which do not affect speed, and the tokenizer of MiniLM, which is BERT's."""
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     torch.manual_seed(0)
@@ -50,7 +50,7 @@ def random_bert(folder: Path, size: Size) -> str:
 
 
 def limit(dtype: torch.dtype, size: Size, *, rows: int = 2048, device: str = "cpu") -> float:
-    """GFLOP/s of the matrix product (int8: as many operations), the best of several shapes that the model has."""
+    """GFLOP/s of the matrix product (int8: as many operations), the best of several shapes of the model."""
     best = 0.0
     multiply = torch._int_mm if dtype is torch.int8 else torch.matmul
     for width in (size.width, size.inner):
@@ -67,7 +67,7 @@ def limit(dtype: torch.dtype, size: Size, *, rows: int = 2048, device: str = "cp
 
 
 def shares(tokens_per_second: float, mflop: float, limit_gflops: float, device: str) -> dict[str, float]:
-    """What a speed is of the matrix product measured here, and of the data sheet's peak where that is known."""
+    """A speed as a share of the matrix product measured here, and of the data sheet's peak if known."""
     reached = tokens_per_second * mflop / 1e3  # GFLOP/s
     found = {"tokens_per_second": tokens_per_second, "share_of_the_matrix_product": reached / limit_gflops}
     name = torch.cuda.get_device_name() if device == "cuda" else ""

@@ -1,8 +1,8 @@
-"""Ten minutes of every kind of request, and the memory of the server meanwhile: python eval/soak.py
+"""Ten minutes of all kinds of requests, and the server's memory: python eval/soak.py
 
-Clients ask for vectors, search with filters and maps, add, and send what is refused. The memory of the server is read
-twice a second. What counts is the second half: a server that has met every kind of request holds no more at the end.
-Writes results/soak.json.
+Clients request vectors, search with filters and maps, add, and send invalid requests. The memory of the server is read
+twice a second. The second half counts: after all kinds of requests have occurred, memory must not grow. Writes
+results/soak.json.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CLIENTS, SECONDS, MODEL = 8, 600.0, "all-MiniLM-L6-v2"
 
 
 class Request(NamedTuple):
-    """What a client sends."""
+    """A client's request."""
 
     method: str
     path: str
@@ -40,14 +40,14 @@ class Request(NamedTuple):
 
 
 class Soak(NamedTuple):
-    """Memory over the time, and what was answered."""
+    """Memory over time, and counts of answers."""
 
     mib: list[float]  # of the server, twice a second
     statuses: dict[str, int]  # answers by status
 
     @property
     def growth(self) -> float:
-        """Of the second half: the median of its last fifth over that of its first, less 1."""
+        """Growth in the second half: median of its last fifth over that of its first, minus 1."""
         half = self.mib[len(self.mib) // 2 :]
         fifth = max(1, len(half) // 5)
         return statistics.median(half[-fifth:]) / statistics.median(half[:fifth]) - 1
@@ -86,7 +86,7 @@ def request(rng: random.Random, sentences: list[str], model: str) -> Request:
 
 
 def soak(url: str, process: int, sentences: list[str], model: str, seconds: float, clients: int = CLIENTS) -> Soak:
-    """Let clients ask for ``seconds``, and read the memory of the server's process meanwhile."""
+    """Let clients send requests for ``seconds``, and read the memory of the server's process meanwhile."""
     until = time.monotonic() + seconds
     statuses: Counter[str] = Counter()
 

@@ -1,14 +1,14 @@
-"""Encoding speed beside other libraries: python eval/speed_encode.py [--peer NAME=PYTHON ...] [--base FOLDER]
+"""Encoding speed compared with other libraries: python eval/speed_encode.py [--peer NAME=PYTHON ...] [--base FOLDER]
 
 MiniLM with mean pooling on the CPU: 6,000 STS sentences; a corpus of mixed lengths (8 to 256 tokens); single queries.
-Every system has a process of its own; they take turns, several rounds, and figures are medians; ratios are taken round
-by round. Each also encodes the seven tasks: their average, and the cosines to the float32 vectors of
-sentence-transformers. PYTHON is one of a virtual environment with that peer: ``fastembed``; ``onnxruntime`` or
-``ctranslate2`` with ``tokenizers``; ``sentence-transformers[openvino]``, which needs another transformers. A peer that
-is not named is missing. The peers' files are written by this environment, with the extra ``onnx``.
+Every system has its own process; they alternate in several rounds; results are medians, and ratios are taken per round.
+Each also encodes the seven tasks: their average, and the cosines to the float32 vectors of sentence-transformers.
+PYTHON is the interpreter of a virtual environment with that peer: ``fastembed``; ``onnxruntime`` or ``ctranslate2``
+with ``tokenizers``; ``sentence-transformers[openvino]``, which needs another transformers. Only named peers are
+measured. This environment, with the extra ``onnx``, writes the peers' files.
 
-``--base``: a base-sized model with mean pooling in that folder instead, such as all-mpnet-base-v2, a sixth of the
-texts, cosines on the short ones. ``--share 0.02`` tries the script. Writes results/speed_encode.json, or
+``--base``: instead a base-sized model with mean pooling in that folder, such as all-mpnet-base-v2, a sixth of the
+texts, cosines on the short ones. ``--share 0.02`` tests the script. Writes results/speed_encode.json, or
 results/speed_encode_base.json.
 """
 
@@ -40,19 +40,19 @@ from simcse_kit.evaluation.sts import load_sts, load_sts_benchmark
 from simcse_kit.types import Vectors
 
 SHORT, MIXED, QUERIES = 6000, 1200, 200
-BASE_SHARE = 1 / 6  # of the texts, for a model that takes several times as long
+BASE_SHARE = 1 / 6  # share of the texts for a model that takes several times as long
 
 
 class System(NamedTuple):
-    """What is timed."""
+    """Timed texts."""
 
     library: str
-    backend: str  # of a library that has several, else its name
+    backend: str  # of a library with several, else its name
     dtype: str
 
     @property
     def name(self) -> str:
-        """As the table has it."""
+        """Name in the table."""
         return f"{self.library} {self.dtype}" if self.backend == self.library else " ".join(self)
 
 
@@ -73,10 +73,10 @@ PEERS = {
 
 
 class Start(NamedTuple):
-    """What a system is started with."""
+    """Command line of a system."""
 
     python: str
-    model: str  # the folder in the form that it reads
+    model: str  # folder in the system's format
 
 
 class Worker:
@@ -98,13 +98,13 @@ class Worker:
 
     def _answer(self) -> str:
         assert self.process.stdout is not None
-        for line in self.process.stdout:  # a library may print before
+        for line in self.process.stdout:  # libraries may print first
             if line.startswith(("ready", '{"seconds"')):
                 return line
         raise SystemExit(f"{self.process.args}: has ended")
 
     def encode(self, texts: Path, *, vectors: Path | None = None, singly: bool = False) -> dict[str, Any]:
-        """Seconds (one, or one a text) and peak memory."""
+        """Seconds (one, or one per text) and peak memory."""
         assert self.process.stdin is not None
         request = {"texts": str(texts), "vectors": None if vectors is None else str(vectors), "singly": singly}
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -113,13 +113,13 @@ class Worker:
 
 
 def corpora(data: Path, share: float = 1.0) -> dict[str, list[str]]:
-    """Texts by task; the mixed ones are runs of sentences, whose lengths are spread evenly."""
+    """Texts by task; the mixed ones are runs of sentences with evenly spread lengths."""
     from transformers import AutoTokenizer
 
     draw = random.Random(0)
     subsets = [subset.pairs for task in load_sts(data) for subset in task.subsets]
     everything = (text for pairs in (*subsets, *load_sts_benchmark(data)) for text in (*pairs.first, *pairs.second))
-    sts = sorted({" ".join(text.split()) for text in everything})  # as the protocol has it
+    sts = sorted({" ".join(text.split()) for text in everything})  # as in the protocol
     draw.shuffle(sts)
     wiki = read_sentences(data / "train/wiki_sentences.txt").column(0)
     tokenizer = AutoTokenizer.from_pretrained(packaged_minilm())
@@ -141,7 +141,7 @@ def tokens_of(texts: Sequence[str], model: str) -> int:
 
 
 def quality(texts: list[str], vectors: Vectors, reference: Vectors, data: Path | None) -> dict[str, float]:
-    """Cosines to the reference; with ``data`` the seven-task average too."""
+    """Cosines to the reference; with ``data`` also the seven-task average."""
     cosines = (vectors * reference).sum(1)
     found = {"lowest_cosine": float(cosines.min()), "mean_cosine": float(cosines.mean())}
     if data is not None:
@@ -152,7 +152,7 @@ def quality(texts: list[str], vectors: Vectors, reference: Vectors, data: Path |
 
 
 def starts(model: str, peers: dict[str, str], folder: Path) -> dict[System, Start]:
-    """What each system is started with; writes the peers' files into ``folder``."""
+    """Start command of each system; writes the peers' files into ``folder``."""
     found = {system: Start(sys.executable, model) for system in (PEER, *OURS)}
     onnx = write_onnx(model, folder / "onnx") if {"fastembed", "onnxruntime"} & peers.keys() else None
     for name, python in peers.items():
@@ -167,7 +167,7 @@ def starts(model: str, peers: dict[str, str], folder: Path) -> dict[System, Star
 
 
 def against(seconds: dict[str, dict[System, list[float]]]) -> list[dict[str, Any]]:
-    """Our fastest system of each format against the peers' fastest in float32, in int8 against each of theirs."""
+    """Our fastest system in each format against the peers' fastest in float32, in int8 against each of theirs."""
     found = []
     for dtype in ("float32", "bfloat16", "int8"):
         medians = {system: statistics.median(taken) for system, taken in seconds["short"].items()}
@@ -202,7 +202,7 @@ def main() -> None:
         given = starts(model, dict(arguments.peer), folder)
         workers = {system: Worker(system, start) for system, start in given.items()}
         scores: dict[System, dict[str, float]] = {}
-        for system, worker in workers.items():  # before the timing, which it also warms up
+        for system, worker in workers.items():  # before the timing, as warm-up
             worker.encode(files["seven tasks"], vectors=folder / f"{len(scores)}.npy")
             vectors, reference = np.load(folder / f"{len(scores)}.npy"), np.load(folder / "0.npy")
             scores[system] = quality(texts["seven tasks"], vectors, reference, data if share == 1 else None)

@@ -1,17 +1,17 @@
-"""Training speed beside sentence-transformers' trainer: python eval/speed_train.py [--base [FOLDER]] [--device cuda]
+"""Training speed compared with sentence-transformers: python eval/speed_train.py [--base [FOLDER]] [--device cuda]
 
-On the CPU: MiniLM, sentences of train/wiki_sentences.txt (batch 64, 32 tokens at most) and rows of
-train/nli_triplets.csv (batch 128), fp32 and bf16. The trainers take turns, a few steps each, several rounds; figures
-are medians of the rounds, ratios are taken round by round. Also the share of the matrix product's limit, and a profile.
+On the CPU: MiniLM, sentences of train/wiki_sentences.txt (batch 64, at most 32 tokens) and rows of
+train/nli_triplets.csv (batch 128), fp32 and bf16. The trainers alternate, a few steps each, in several rounds; results
+are medians of the rounds, ratios are taken per round. Also the share of the matrix product's limit, and a profile.
 
-``--base``: a base-sized model (in FOLDER, else a BERT with random weights), the sentences alone, in bf16, whole and by
-LoRA adapters of rank 16, each turn in a process of its own for its memory. Writes results/speed_train_base.json.
+``--base``: a base-sized model (in FOLDER, else a BERT with random weights), only the sentences, in bf16, full and with
+LoRA adapters of rank 16, each turn in its own process to measure memory. Writes results/speed_train_base.json.
 
 On CUDA: encoders of MiniLM's and of BERT-base's size with random weights (``--sizes``), the same sentences repeated.
-First it is checked that packed and compiled steps compute what the plain one does; then ours is also timed compiled, as
-long runs are; tokens a second and their share of the peak; at last a million pairs on the base-sized one. Writes
-results/speed_train.json, or results/speed_train_cuda_SIZE.json. That part is tried on a CPU by
-``--try-cuda --sizes minilm --rows 640 --steps 2 --rounds 1``.
+First a check that packed and compiled steps compute the same as the plain step; then ours is also timed compiled, as
+long runs are; tokens per second and their share of the peak; finally a million pairs on the base-sized model. Writes
+results/speed_train.json, or results/speed_train_cuda_SIZE.json. Test that part on a CPU with ``--try-cuda --sizes
+minilm --rows 640 --steps 2 --rounds 1``.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from simcse_kit import TrainListener, train_sup, train_unsup
 from simcse_kit.data import read_examples, read_sentences
 from simcse_kit.encoder.known import packaged_minilm
 
-WARM_UP = 3  # steps of each turn that are not timed
+WARM_UP = 3  # untimed steps of each turn
 RANK = 16  # of LoRA adapters
 MAX_TOKENS = 32  # of a sentence
 Step = Callable[[int], None]
 
 
 class Task(NamedTuple):
-    """Rows to train on, and how many make a step."""
+    """Rows to train on, and batch size."""
 
     mode: str
     rows: list[Any]
@@ -55,11 +55,11 @@ class Task(NamedTuple):
 
 
 class Done(Exception):
-    """Enough steps."""
+    """Enough steps are done."""
 
 
 class Clock:
-    """Seconds of the steps after the first few of a turn."""
+    """Times the steps of a turn after the first few."""
 
     def __init__(self, steps: int, device: str) -> None:
         self.steps, self.device = steps, device
@@ -85,29 +85,29 @@ class Listen(TrainListener):
         self.speedups: tuple[str, ...] = ()
 
     def started(self, plan: Any) -> None:
-        """Keep what the run says of itself."""
+        """Store the plan of the run."""
         self.speedups = plan.speedups
 
     def stepped(self, step: int, steps: int) -> None:
-        """Tell the clock; end the turn."""
+        """Report to the clock; end the turn."""
         self.clock.stepped(step)
         if self.clock.seconds:
             raise Done
 
 
 class Callback(TrainerCallback):
-    """Tells the clock of the peer's steps."""
+    """Reports the peer's steps to the clock."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell the clock."""
+        """Report to the clock."""
         self.clock.stepped(state.global_step)
 
 
 def ours(task: Task, model: str, steps: int, device: str, *, listener: Listen | None = None, **settings: Any) -> float:
-    """Rows a second of our trainer."""
+    """Rows per second of our trainer."""
     listener = listener or Listen(Clock(steps, device))
     clock = listener.clock
     train = train_unsup if task.mode == "unsup" else train_sup
@@ -128,7 +128,7 @@ def ours(task: Task, model: str, steps: int, device: str, *, listener: Listen | 
 
 
 def peers(task: Task, model: str, steps: int, device: str, *, bf16: bool, lora_rank: int | None = None) -> float:
-    """Rows a second of sentence-transformers' trainer."""
+    """Rows per second of sentence-transformers' trainer."""
     clock = Clock(steps, device)
     if task.mode == "unsup":
         columns = {"anchor": task.rows, "positive": task.rows}
@@ -153,13 +153,13 @@ def peers(task: Task, model: str, steps: int, device: str, *, bf16: bool, lora_r
 
 
 def unsup_task(data: Path, steps: int) -> Task:
-    """Sentences enough for a turn."""
+    """Enough sentences for a turn."""
     sentences = read_sentences(data / "train/wiki_sentences.txt").column(0)
     return Task("unsup", list(islice(cycle(sentences), (WARM_UP + steps + 1) * 64)), 64)
 
 
 def tokens_of(task: Task) -> float:
-    """Tokens that a row's texts have, on average; a sentence alone is read twice."""
+    """Average tokens of a row's texts; a single sentence is read twice."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(packaged_minilm())
@@ -169,7 +169,7 @@ def tokens_of(task: Task) -> float:
 
 
 def compare(task: Task, model: str, steps: int, rounds: int, device: str) -> dict[str, Any]:
-    """The trainers in turns: medians, and ratios to sentence-transformers' default (fp32) and to its bf16."""
+    """Alternating trainers: medians, and ratios to sentence-transformers' default (fp32) and to its bf16."""
     turns: dict[str, Callable[[], float]] = {
         "sentence-transformers float32": lambda: peers(task, model, steps, device, bf16=False),
         "ours default": lambda: ours(task, model, steps, device),
@@ -213,7 +213,7 @@ class Profiled(Listen):
         self.profiler = torch.profiler.profile(activities=activities)
 
     def stepped(self, step: int, steps: int) -> None:
-        """Begin after the warm-up, end with the clock."""
+        """Start after the warm-up, stop with the clock."""
         if step == WARM_UP:
             self.profiler.start()
         try:
@@ -224,7 +224,7 @@ class Profiled(Listen):
 
 
 def profile(task: Task, model: str, device: str) -> list[dict[str, Any]]:
-    """Where our default step's time goes on the device: the operations above 2 % of it."""
+    """Device time of our default step by operation, for those above 2 %."""
     listener = Profiled(Clock(4, device))
     ours(task, model, 4, device, listener=listener)
     on_device = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
@@ -235,9 +235,9 @@ def profile(task: Task, model: str, device: str) -> list[dict[str, Any]]:
 
 
 def million(model: str, data: Path, device: str, count: int) -> dict[str, Any]:
-    """Whole runs, as users see them: loading, tokenizing, compiling, stepping, saving.
+    """Whole runs, as users see them: loading, tokenizing, compiling, training, saving.
 
-    Ours trains on ``count`` sentences, sentence-transformers in bfloat16 on a fifth of them, whose minutes are
+    Ours trains on ``count`` sentences; sentence-transformers in bfloat16 on a fifth of them, with its minutes
     multiplied by five.
     """
     sentences = read_sentences(data / "train/wiki_sentences.txt").column(0)
@@ -291,7 +291,7 @@ def compare_base(model: str, steps: int, rounds: int) -> dict[str, Any]:
 
 
 def measure_cuda(size: Size, name: str, tasks: list[Task], arguments: argparse.Namespace, data: Path) -> None:
-    """Check, compare and write one size; what there is is written before the long run."""
+    """Check, compare and write one size; writes what it has before the long run."""
     device = arguments.device
     with tempfile.TemporaryDirectory() as folder:
         model = random_bert(Path(folder), size)
@@ -310,7 +310,7 @@ def measure_cuda(size: Size, name: str, tasks: list[Task], arguments: argparse.N
             }
             result[task.mode] = own
         result["profile"] = profile(tasks[0], model, device)
-        path = None if device == "cuda" else Path(folder) / "tried.json"  # tried on a CPU: the figures mean nothing
+        path = None if device == "cuda" else Path(folder) / "tried.json"  # test on a CPU: the results mean nothing
         print(write_result(f"speed_train_cuda_{name}", result, path))
         if size == SIZES["base"] or device != "cuda":
             result["million"] = million(model, data, device, arguments.rows)

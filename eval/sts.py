@@ -1,6 +1,6 @@
 """The seven-task STS table for a list of models: python eval/sts.py [MODEL[:POOLING] ...]
 
-Writes results/sts.json. Without arguments: the packaged MiniLM with the poolers that the README speaks of.
+Writes results/sts.json. Without arguments: the packaged MiniLM with the poolers in the README.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from record import data_folder, write_result
 from simcse_kit import SimCSE, evaluate_sts
 
 DEFAULT = ["all-MiniLM-L6-v2:mean", "all-MiniLM-L6-v2:cls_before_pooler"]
-REFERENCE = {  # the original evaluation code on all-MiniLM-L6-v2, mean pooling
+REFERENCE = {  # from the original evaluation code, for all-MiniLM-L6-v2 with mean pooling
     "STS12": 72.37,
     "STS13": 80.60,
     "STS14": 75.59,

@@ -1,4 +1,4 @@
-"""What results/suites.json says, as lines for the README."""
+"""results/suites.json as lines for the README."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _GEOMETRY = ("alignment", "uniformity", "effective rank", "hubness", "length bia
 
 
 def _every_suite(models: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """A line for each model: averages with their intervals, how its vectors lie."""
+    """One row per model: averages with intervals, and geometry."""
     first = next(iter(models))
     yield (
         f"Every offline suite, seed 1 of each recipe above, MiniLM's CLS vector at the start; {first} is with its mean "

@@ -1,6 +1,6 @@
 """Every offline suite on a model: python eval/suites.py [NAME=MODEL[:POOLING] ...]
 
-Scores with their 95 % intervals, and each compared with the first: results/suites.json. Default: the packaged MiniLM.
+Scores with 95 % intervals, each compared with the first: results/suites.json. Default: the packaged MiniLM.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from simcse_kit.evaluation import intervals
 
 SUITES = ("sts", "korsts", "transfer", "geometry")
 OPTIONS: dict[str, dict[str, Any]] = {"transfer": {"show_progress_bar": True}}
-DTYPE = "bfloat16"  # scores as in float32 to some hundredths, at twice the speed; sts.json holds those of float32
+DTYPE = "bfloat16"  # scores equal float32 to some hundredths, at twice the speed; sts.json has those of float32
 DEFAULT = ["all-MiniLM-L6-v2=all-MiniLM-L6-v2:mean"]
-REFERENCE = {"MR": 75.06, "CR": 82.07, "SUBJ": 91.89}  # the original's fast mode on the first, see WITHIN
+REFERENCE = {"MR": 75.06, "CR": 82.07, "SUBJ": 91.89}  # the original's fast mode for the first model, see WITHIN
 WITHIN = 1.0
 
 

@@ -1,7 +1,7 @@
-"""The README's figures and tables, this folder's README, the examples' and the recipes' figures: python eval/tables.py
+"""Writes the figures and tables of README.md, eval/README.md and the examples: python eval/tables.py
 
-Figures come from results/, tables of parts (suites, poolings, ...) from the parts. Rewrites what stands between marks,
-and ``measured.json``, which `simcse-kit recipes` shows.
+Figures come from results/, tables of parts (suites, poolings, ...) from the parts. Replaces the text between marks, and
+``measured.json``, which `simcse-kit recipes` shows.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ _DATA = {
 
 
 def row(name: str, result: dict[str, Any]) -> str:
-    """A line of the seven-task table."""
+    """A row of the seven-task table."""
     scores = [f"{result['scores'][task]:.2f}" for task in TASKS]
     return f"| {name} | {' | '.join(scores)} | {result['alignment']:.3f} | {result['uniformity']:.3f} |"
 
 
 def seven_tasks() -> Iterator[str]:
-    """The table that equals the original's, and what training does to it."""
+    """The table that equals the original's, and the effect of training."""
     sts, quick = load("sts"), load("quickstart")
     mean, cls = sts["results"]
     yield "Spearman × 100, SentEval's protocol (setting “all”), all-MiniLM-L6-v2 on 2 CPU cores:"
@@ -123,7 +123,7 @@ class Cell(NamedTuple):
 
 
 def cells() -> list[Cell]:
-    """All that were measured, best first within a mode."""
+    """All measured recipes, best first within a mode."""
     found: dict[str, Cell] = {}
     for path in sorted((HERE / "results" / "recipes").glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def cells() -> list[Cell]:
 
 
 def measured() -> dict[str, dict[str, float | int]]:
-    """Mean average and seeds by recipe; float32 and sentence-transformers are none."""
+    """Mean average and seeds by recipe; without float32 and sentence-transformers."""
     own = [cell for cell in cells() if cell.name not in _PLAIN or cell.name == cell.mode]
     return {cell.name: {"average": round(cell.mean, 2), "seeds": len(cell.averages)} for cell in own}
 
@@ -163,7 +163,7 @@ def recipe_table() -> Iterator[str]:
 
 
 def label_free_table() -> Iterator[str]:
-    """What is lost by choosing without labels."""
+    """Loss from selecting without labels."""
     paths = sorted((HERE / "results" / "label_free").glob("*.json"))
     if not paths:
         return
@@ -182,7 +182,7 @@ def label_free_table() -> Iterator[str]:
 
 
 def speed_table() -> Iterator[str]:
-    """Training beside sentence-transformers."""
+    """Training compared with sentence-transformers."""
     if not has("speed_train"):
         return
     result = load("speed_train")
@@ -204,7 +204,7 @@ def speed_table() -> Iterator[str]:
 
 
 def base_table(result: dict[str, Any]) -> Iterator[str]:
-    """Training a base-sized model, whole and by adapters."""
+    """Training a base-sized model, full and with adapters."""
     yield ""
     yield (
         f"A base-sized model ({result['model']}) in bfloat16, sentences, batch {result['batch_size']}; adapters are "
@@ -226,7 +226,7 @@ def base_table(result: dict[str, Any]) -> Iterator[str]:
 
 
 def encode_table() -> Iterator[str]:
-    """Encoding beside the other libraries, with MiniLM and with a base-sized model."""
+    """Encoding compared with the other libraries, with MiniLM and with a base-sized model."""
     for name in ("speed_encode", "speed_encode_base"):
         if has(name):
             yield from encode_lines(name, load(name))
@@ -235,7 +235,7 @@ def encode_table() -> Iterator[str]:
 
 
 def encode_lines(name: str, result: dict[str, Any]) -> Iterator[str]:
-    """One model's table, and what is to be said of it."""
+    """One model's table, with remarks."""
     systems, texts = result["systems"], result["texts"]
     scored = "seven_tasks" in systems[0]
     short, mixed = (
@@ -281,7 +281,7 @@ def encode_lines(name: str, result: dict[str, Any]) -> Iterator[str]:
 
 
 def profile_lines(profile: dict[str, Any]) -> Iterator[str]:
-    """Why bfloat16, and int8 where its limit was measured, do not get faster here."""
+    """Why bfloat16, and int8 if its limit was measured, cannot be faster here."""
     limits = profile["matrix_product_gflops"]
     half = profile["bfloat16"]
     share, seconds = half["share_of_operations"], half["seconds"]
@@ -305,7 +305,7 @@ def profile_lines(profile: dict[str, Any]) -> Iterator[str]:
 
 
 def corpus_line() -> Iterator[str]:
-    """Memory over a corpus that is encoded from file to file."""
+    """Memory while encoding a corpus from file to file."""
     if not has("encode_corpus"):
         return
     result = load("encode_corpus")
@@ -321,7 +321,7 @@ def corpus_line() -> Iterator[str]:
 
 
 def draw_encode() -> None:
-    """The picture of the README: speed against STS."""
+    """The chart of the README: speed against STS."""
     systems = load("speed_encode")["systems"]
     points = [
         SpeedPoint(
@@ -343,7 +343,7 @@ def draw_encode() -> None:
 
 
 def render() -> str:
-    """The section's text."""
+    """The text of the section."""
     training = [*recipe_table(), *label_free_table(), *speed_table()]
     return "\n".join(
         [*seven_tasks(), "", *suite_tables(), *training, *encode_table(), *corpus_line(), *search_tables()]
@@ -351,7 +351,7 @@ def render() -> str:
 
 
 def with_blocks(path: Path, blocks: Mapping[str, str]) -> str:
-    """A page with each block of lines in its place, between the marks of its name."""
+    """A page with new lines in each block, between the marks of its name."""
     text = path.read_text(encoding="utf-8")
     for name, block in blocks.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
@@ -363,17 +363,17 @@ def with_blocks(path: Path, blocks: Mapping[str, str]) -> str:
 
 
 def lecture() -> str:
-    """examples/contrastive_learning.md with its blocks of figures as the results have them."""
+    """examples/contrastive_learning.md with blocks of figures from the results."""
     return with_blocks(LECTURE, lecture_blocks({name: own["average"] for name, own in measured().items()}))
 
 
 def scaling() -> str:
-    """examples/scaling.md with its tables as the results have them."""
+    """examples/scaling.md with tables from the results."""
     return with_blocks(SCALING, scaling_blocks())
 
 
 def readme() -> str:
-    """The README with the figures that the results have, and the tables of the parts that there are."""
+    """The README with figures from the results, and tables of the current parts."""
     pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.S)
     blocks = part_blocks() | {"adapt": adapt_table(), "harm": harm_line(), "hybrid": hybrid_table()}
     return pattern.sub(lambda _: f"{START}\n\n{render()}\n\n{END}", with_blocks(README, blocks))

@@ -1,7 +1,7 @@
-"""A trainer's turn in a process of its own, whose memory is its own: what speed_train.py --base compares.
+"""A turn of a trainer in its own process, to measure its memory; used by speed_train.py --base.
 
-python eval/train_turn.py ours|theirs MODEL STEPS [RANK]; RANK is of LoRA adapters. The last line of the output has the
-rows a second in bfloat16 and the peak of memory in bytes.
+python eval/train_turn.py ours|theirs MODEL STEPS [RANK]; RANK is that of LoRA adapters. The last output line has the
+rows per second in bfloat16 and the peak of memory in bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from speed_train import ours, peers, unsup_task
 
 
 def main() -> None:
-    """Train and say."""
+    """Train and print."""
     system, model, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
     adapters: dict[str, Any] = {"lora_rank": int(sys.argv[4])} if len(sys.argv) > 4 else {}
     task = unsup_task(data_folder(), steps)

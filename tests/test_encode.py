@@ -160,7 +160,7 @@ def test_texts_of_no_tokens(tiny_model: Callable[[str], Path]) -> None:
 def test_truncation_is_counted_and_said_once(model: SimCSE, tiny_model: Callable[[str], Path]) -> None:
     short = SimCSE(tiny_model("bert"), pooling="mean", device="cpu", max_seq_length=8)
     texts = ["I lost my keys.", SENTENCES[17 + 4], SENTENCES[13]]
-    with pytest.warns(Notice, match=r"3 of 4 texts are longer than max_seq_length = 8 and were cut to 8 tokens"):
+    with pytest.warns(Notice, match=r"3 of 4 texts are longer than max_seq_length = 8 tokens and were cut"):
         short.encode([*texts, texts[1]])  # equal texts are encoded once, and were cut twice
     with warnings.catch_warnings(action="error"):
         short.encode(texts)
@@ -310,7 +310,7 @@ def test_by_ranges_numbers_are_sentence_transformers_and_a_model_keeps_them(
     again = SimCSE(tmp_path / "kept", device="cpu")
     np.testing.assert_array_equal(again.int8_ranges, ranges)
     np.testing.assert_allclose(again.encode(SENTENCES, precision=precision).astype(int), expected.astype(int), atol=1)
-    with pytest.raises(ValueError, match=r"ranges are of 3 dimensions; the vectors have 32"):
+    with pytest.raises(ValueError, match=r"ranges have 3 dimensions; the vectors have 32"):
         model.encode("a", precision=precision, ranges=np.array([[0, 0, 0], [1, 1, 1]]))
     for wrong in (np.zeros(32), [[1.0], [0.0]], [[0.0], [np.nan]]):
         with pytest.raises(ValueError, match="ranges"):
@@ -375,7 +375,7 @@ def test_polars_columns_are_their_texts_and_its_tables_are_refused(model: SimCSE
         np.testing.assert_array_equal(model.similarity(column, texts[0]), model.similarity(texts, texts[0]))
     with pytest.raises(TypeError, match=r"sentences\[1\] is NoneType"):
         model.encode(polars.Series(["a", None]))
-    with pytest.raises(TypeError, match=r"as table\['body'\]. Its column of text is body"):
+    with pytest.raises(TypeError, match=r"as table\['body'\]. Its text column is body"):
         model.encode(table)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -392,11 +392,11 @@ def test_a_table_is_refused_and_its_columns_of_text_are_named(model: SimCSE, for
     cells = {"number": [1, 2], "body": [None, "a"], "title": ["b", "c"]}
     make = {"pandas": pd.DataFrame, "arrow": pa.table, "data set": Dataset.from_dict}
     table = make[form](cells)
-    text = r"is a \w+, a table; give one of its columns, as table\['body'\]. Its columns of text are body, title"
+    text = r"which is a table; pass one of its columns, such as table\['body'\]. Its text columns are body, title"
     for call in (model.encode, model.encoder_fn(), lambda rows: model.similarity(rows, "a")):
         with pytest.raises(TypeError, match=text):
             call(table)
-    with pytest.raises(TypeError, match="without a column of text; it has number"):
+    with pytest.raises(TypeError, match="without a text column; columns: number"):
         model.encode(make[form]({"number": [1, 2]}))
 
 
@@ -441,7 +441,7 @@ def test_any_unicode_encodes(model: SimCSE, texts: list[str], batch_size: int | 
 
 
 def test_half_a_surrogate_pair_is_said(model: SimCSE) -> None:
-    with pytest.warns(Notice, match="1 of 2 texts hold half of a surrogate pair"):
+    with pytest.warns(Notice, match="1 of 2 texts contain half of a surrogate pair"):
         vectors = model.encode(["a \ud83d cat", "a cat"])
     np.testing.assert_array_equal(vectors[0], model.encode("a \ufffd cat"))
 

@@ -1,15 +1,15 @@
 """A row of SimCSE's tables, from the hub to the comparison: python eval/reproduce/run.py ROW [--seeds 1 2 3] [--smoke]
 
-Fetches start model, training data and STS sets, trains by the paper's recipe, chooses the checkpoint on STS-B dev,
-measures the seven tasks and compares them with what is published. It needs the hub, and a GPU; where that has too
-little memory, --mini-batch-size helps. Writes results/reproduce/ROW-SEED.json; finished seeds are skipped, interrupted
-ones go on.
+Downloads start model, training data and STS sets, trains with the paper's recipe, selects the checkpoint on STS-B dev,
+measures the seven tasks and compares them with the published results. It needs the hub and a GPU; with too little GPU
+memory, use --mini-batch-size. Writes results/reproduce/ROW-SEED.json; finished seeds are skipped, interrupted ones
+resume.
 
 Without a network: --data FOLDER holds the training file (wiki1m_for_simcse.txt or nli_for_simcse.csv) and senteval/
 with STS/ and SICK/; --model FOLDER is the start model.
 
 --smoke runs the same path in seconds, on a two-layer random model and the package's sample: its scores mean nothing,
-and are written into the working folder.
+and are written to the working folder.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from simcse_kit.evaluation import download_sts
 ROWS: dict[str, dict[str, Any]] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
 REPOSITORY = "princeton-nlp/datasets-for-simcse"
 FILES = {"unsup": "wiki1m_for_simcse.txt", "sup": "nli_for_simcse.csv"}
-SMALL = {"batch_size": 16, "epochs": 1, "eval_steps": 10, "device": "cpu"}  # of a smoke run
+SMALL = {"batch_size": 16, "epochs": 1, "eval_steps": 10, "device": "cpu"}  # steps of a smoke run
 
 
 class Inputs(NamedTuple):
-    """What a row is made of."""
+    """Parts of a row."""
 
     model: str | None  # None: the recipe's
     train: Path
@@ -49,7 +49,7 @@ class Inputs(NamedTuple):
 
 
 def fetched(row: str, work: Path) -> Inputs:
-    """From the hub, through its cache; the STS sets into the working folder."""
+    """Download from the hub, through its cache; the STS sets go to the working folder."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -60,22 +60,22 @@ def fetched(row: str, work: Path) -> Inputs:
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, DataError, OSError) as error:
         first = str(error).strip().partition("\n")[0]
         raise SimCSEKitError(
-            f"the data cannot be fetched from the hub ({type(error).__name__}: {first}). Without a network: --data "
-            f"FOLDER with {file} and senteval/ (folders STS and SICK of SentEval)"
+            f"cannot download the data from the hub ({type(error).__name__}: {first}). Without a network: "
+            f"--data FOLDER with {file} and senteval/ (folders STS and SICK of SentEval)"
         ) from error
 
 
 def found(row: str, folder: Path) -> Inputs:
-    """What a folder holds; what it lacks is an error."""
+    """Data of a folder; raises an error for what is missing."""
     train, senteval = folder / FILES[_mode(row)], folder / "senteval"
     for path in (train, senteval / "STS", senteval / "SICK"):
         if not path.exists():
-            raise SimCSEKitError(f"{path} is not there; --data needs {train.name}, senteval/STS and senteval/SICK")
+            raise SimCSEKitError(f"{path} does not exist; --data needs {train.name}, senteval/STS and senteval/SICK")
     return Inputs(None, train, senteval)
 
 
 def made_small(row: str, work: Path) -> Inputs:
-    """The same, made here."""
+    """The same data, generated here."""
     kind = "roberta" if "roberta" in row else "bert"
     shutil.rmtree(work / row, ignore_errors=True)
     model = smoke.make_model(kind, work / row / "start")
@@ -121,7 +121,7 @@ def reproduce(row: str, seed: int, inputs: Inputs, run: Path, settings: dict[str
 
 
 def comparison(results: Sequence[dict[str, Any]]) -> str:
-    """What is published beside what was measured, with the mean over the seeds where there are several."""
+    """Published and measured results, with the mean over the seeds if there are several."""
     names = list(results[0]["scores"])
     lines = [("", *names), ("published", *map(_shown, results[0]["published"].values()))]
     lines += [(f"seed {result['seed']}", *map(_shown, result["scores"].values())) for result in results]
@@ -154,7 +154,7 @@ def _inputs(arguments: argparse.Namespace, work: Path) -> Inputs:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the seeds that are not finished, and compare; a mistake, or a hub out of reach, is one line."""
+    """Run the unfinished seeds, and compare; a mistake, or an unreachable hub, prints one line."""
     try:
         _main(argv)
     except SimCSEKitError as error:

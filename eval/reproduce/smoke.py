@@ -1,4 +1,4 @@
-"""Stand-ins for what `run.py` fetches: a two-layer random model and the package's sample, in the same layouts."""
+"""Stand-ins for the downloads of `run.py`: a two-layer random model and the package's sample, in the same layouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAIRS = read_scored_pairs(sample_pairs_path())
 
 
 def make_model(kind: str, folder: Path) -> Path:
-    """A random model of an architecture, with a tokenizer made of the sample."""
+    """A random model of an architecture, with a tokenizer built from the sample."""
     from tokenizers import BertWordPieceTokenizer
     from transformers import AutoConfig, AutoModel, BertTokenizerFast
 
@@ -41,7 +41,7 @@ def make_model(kind: str, folder: Path) -> Path:
 
 
 def make_training_data(mode: str, folder: Path) -> Path:
-    """Plain sentences, or triplets of the sample's pairs: what means the same, and a sentence of another pair."""
+    """Plain sentences, or triplets of the sample's pairs: texts of equal meaning, and a sentence of another pair."""
     if mode == "unsup":
         return sample_sentences_path()
     alike = [(a, b) for a, b, gold in zip(*_PAIRS[:3], strict=True) if gold >= 3]

@@ -105,7 +105,7 @@ def _download(name: str, revision: str | None, local_files_only: bool, trust_rem
             error = error or caught
     if folder is None:
         assert error is not None
-        hint = " and there is no folder of that name" if "/" not in name or not Path(name).parent.is_dir() else ""
+        hint = " and no local folder has that name" if "/" not in name or not Path(name).parent.is_dir() else ""
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"cannot get {name!r} from the hub{hint}: {reason}. Give a local folder, or a name from "

@@ -240,7 +240,7 @@ class IndexEngine:
                 before = self.model
                 self.model = self._models.exchange(before, index.model)
                 self.index, self._maps, self._facets = index, {}, None
-                self._models.close_unused(before)  # whoever finds it closed looks at `model` again
+                self._models.close_unused(before)  # a caller that finds it closed reads `model` again
                 return
         raise ApiError(
             503,

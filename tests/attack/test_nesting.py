@@ -93,5 +93,5 @@ def test_filters_of_any_size_are_answered_or_refused_in_time(model: SimCSE, sent
             if levels == 40:
                 parse_filter(deep)
             else:
-                with pytest.raises(SearchIndexError, match="at most 40 conditions inside one another"):
+                with pytest.raises(SearchIndexError, match="at most 40 levels deep"):
                     parse_filter(deep)

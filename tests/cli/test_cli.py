@@ -66,7 +66,7 @@ def test_train_eval_index_search(
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     assert "each sentence sees 7 negatives" in trained.stderr
-    assert "cls_before_pooler (the default); in training: a dense + tanh head" in trained.stderr
+    assert "cls_before_pooler (the default); in training: dense + tanh head" in trained.stderr
     assert f"model saved in {model}" in trained.stdout
 
     results = tmp_path / "scores.json"
@@ -126,7 +126,7 @@ def test_a_start_model_that_is_saved_is_said(
     two = invoke("train", "unsup", corpus, "--output-dir", tmp_path / "two", *given, "--seeds", "1,2")
     for done, line in (
         (one, "the start model is saved: no checkpoint scored above its 100.00"),
-        (two, "the start model is saved where no checkpoint scored higher: seed 1, 2"),
+        (two, "saved the start model, because no checkpoint scored higher: seed 1, 2"),
     ):
         assert done.exit_code == 0, done.output
         assert line in " ".join(done.output.split())
@@ -285,7 +285,7 @@ def test_what_was_measured_before_an_error_is_kept(
         "--data", pairs, "--json", path,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "no folder no/such/model/x" in done.stderr
+    assert "no/such/model/x is neither an existing folder nor a hub name" in done.stderr
     written = json.loads(path.read_text(encoding="utf-8"))["results"]
     assert len(written) == 1
     assert f"{written[0]['scores']['spearman']:.2f}" in done.stdout
@@ -299,7 +299,7 @@ def test_odd_bytes_in_and_out(tmp_path: Path, tiny_model: Callable[[str], Path])
     assert (blank.returncode, blank.stderr[:6]) == (1, "error:")
     odd = run("search", index, os.fsdecode(b"caf\xe9"))
     assert odd.returncode == 0
-    assert "note: 1 of 1 texts hold half of a surrogate pair" in odd.stderr
+    assert "note: 1 of 1 texts contain half of a surrogate pair" in odd.stderr
     narrow = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run([*COMMAND, "search", str(index), "a cat"], capture_output=True, env=narrow)
     assert done.returncode == 0

@@ -55,7 +55,7 @@ def test_groups_are_listed_with_all_their_members(index: Path, tmp_path: Path) -
 def test_clusters_have_keywords_and_a_cross_table(index: Path, tmp_path: Path) -> None:
     done = run("cluster", index, "--clusters", "auto", "--cross-tab", "kind", "--output", tmp_path / "clusters.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "4 clusters, the smallest of" in done.stdout
+    assert "4 clusters: the smallest of" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
     for label, (word, size) in enumerate(zip(WORDS, ("30", "20", "10", "5"), strict=True)):
         assert [str(label), size, "1.00", f"{word},"] in [row[:4] for row in rows]

@@ -146,7 +146,7 @@ def test_every_hit_has_a_key_of_its_own(judge: Judge, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("both", "options", "words"),
     [
-        (("bert", "bert"), (), "bert and bert are equal: the same model"),
+        (("bert", "bert"), (), "bert and bert are equal: same model"),
         (("bert", "nowhere"), (), "nowhere"),
         (("bert", "roberta"), ("--queries", "empty.txt"), "empty.txt holds no sentences"),
     ],

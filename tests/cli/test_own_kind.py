@@ -61,7 +61,7 @@ def test_a_command_runs_the_kinds_code_only_where_it_is_told_to(
     done = run(*arguments, cwd=here)
     assert done.returncode == 1
     said = " ".join(done.stderr.split())
-    assert "own_kind:KIND is code outside of this package" in said
+    assert "own_kind:KIND is code outside this package" in said
     assert "(--trust-remote-code)" in said
     assert "own_kind" not in sys.modules
     done = run(*arguments, "--trust-remote-code", cwd=here)

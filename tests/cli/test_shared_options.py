@@ -87,11 +87,11 @@ def test_a_number_of_threads_that_is_none_is_an_error_by_name(text: str, monkeyp
     monkeypatch.setenv("SIMCSE_KIT_THREADS", text)
     done = run("recipes")
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"SIMCSE_KIT_THREADS is a number of threads, at least 1; got '{text}'" in done.stderr
+    assert f"SIMCSE_KIT_THREADS must be a number of threads, at least 1; got '{text}'" in done.stderr
 
 
 def test_more_threads_than_cores_are_not_run_and_it_is_said(one_core: None) -> None:
-    assert "--threads 64: this process may use 1 cores" in run("recipes", "--threads", 64).stderr
+    assert "--threads 64: this process may use only 1 cores" in run("recipes", "--threads", 64).stderr
 
 
 def test_without_a_terminal_a_bar_is_a_line(model_folder: Path, corpus: Path, tmp_path: Path) -> None:

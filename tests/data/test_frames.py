@@ -98,6 +98,6 @@ def test_values_of_numpy_and_dates_are_stored(model: SimCSE) -> None:
     row = {"n": np.int64(3), "x": np.float32(1.5), "yes": np.bool_(True), "day": datetime.date(2026, 1, 2), "no": None}
     index = SentenceIndex.build(model, ["one"], metadata=[row])
     assert index.get([0])[0].metadata == {"n": 3, "x": 1.5, "yes": True, "day": "2026-01-02", "no": None}
-    with pytest.raises(SearchIndexError, match="metadata number 0: x is nan, which JSON does not have"):
+    with pytest.raises(SearchIndexError, match="metadata number 0: x is nan, which JSON does not support"):
         index.add(["two"], metadata=[{"x": float("nan")}])
     assert len(index) == 1

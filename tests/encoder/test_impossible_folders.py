@@ -38,7 +38,7 @@ def test_a_folder_without_its_vocabulary_is_refused(more: tuple[str, ...], folde
         path.unlink()
     for name in more:
         (folder / name).write_bytes(b"\x0a\x00")
-    with pytest.raises(ModelError, match=r"finds no vocabulary there \(vocab\.txt or tokenizer\.json\)"):
+    with pytest.raises(ModelError, match=r"finds no vocabulary \(vocab\.txt or tokenizer\.json\)"):
         SimCSE(folder, pooling="mean", device="cpu")
 
 
@@ -242,9 +242,7 @@ def test_a_cache_that_cannot_be_written_is_said(
     pytest.importorskip("openvino")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
-    with pytest.warns(
-        UserWarning, match="cannot store the converted model in .*Set XDG_CACHE_HOME"
-    ):
+    with pytest.warns(UserWarning, match="cannot store the converted model in .*Set XDG_CACHE_HOME"):
         model = SimCSE(tiny_model("bert"), pooling="mean", backend="openvino")
     plain = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
     np.testing.assert_allclose(model.encode(SENTENCES), plain.encode(SENTENCES), atol=1e-4)

@@ -255,7 +255,7 @@ def test_adapters_and_a_whole_model_are_not_mixed_in_one_folder(
     model.save(tmp_path / "whole")
     with pytest.raises(ModelError, match="holds adapters"):
         model.save(tmp_path / "adapters")
-    with pytest.raises(ModelError, match="holds a whole model"):
+    with pytest.raises(ModelError, match="holds a complete model"):
         adapted(tiny_model("bert")).save(tmp_path / "whole")
 
 
@@ -398,7 +398,7 @@ def test_checkpointing_keeps_less_and_gives_the_same_gradients(
 @pytest.mark.parametrize("kind", ["albert", "mpnet"])
 def test_a_backbone_without_checkpointing_is_named(kind: str, tiny_model: Callable[[str], Path]) -> None:
     model = SimCSE(tiny_model(kind), pooling="mean", device="cpu")
-    with pytest.raises(TrainingError, match=f"(?i){kind}model has no gradient checkpointing"):
+    with pytest.raises(TrainingError, match=f"(?i){kind}model does not support gradient checkpointing"):
         set_gradient_checkpointing(model.encoder)
 
 
@@ -436,6 +436,6 @@ def test_versions_that_do_not_fit_are_named(tiny_model: Callable[[str], Path], m
     model = SimCSE(tiny_model("bert"), pooling="mean", device="cpu")
     monkeypatch.setattr(type(model.encoder.backbone), "add_adapter", refuse)
     with pytest.raises(
-        ModelError, match=r"transformers [\d.]+ and peft [\d.]+ do not fit: .* >= 0\.22\.0 Install a newer"
+        ModelError, match=r"transformers [\d.]+ and peft [\d.]+ are not compatible: .* >= 0\.22\.0 Install a newer"
     ):
         add_lora(model.encoder, 2)

@@ -169,7 +169,7 @@ def test_files_and_empty_folders_are_not_models(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="is a file; a model is a folder"):
         SimCSE(tmp_path / "file")
-    with pytest.raises(ModelError, match=r"holds neither config\.json nor modules\.json"):
+    with pytest.raises(ModelError, match=r"has neither config\.json nor modules\.json"):
         SimCSE(tmp_path)
 
 

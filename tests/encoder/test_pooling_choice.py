@@ -40,7 +40,7 @@ def test_precedence(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
 
 
 def test_cls_with_a_pooler_dense_is_said_once(tiny_model: Callable[[str], Path]) -> None:
-    with pytest.warns(Notice, match="which sentence-transformers calls cls, is cls_before_pooler"):
+    with pytest.warns(Notice, match="called cls in sentence-transformers, is pooling cls_before_pooler"):
         SimCSE(tiny_model("bert"), pooling="cls")
     with warnings.catch_warnings(action="error"):
         SimCSE(tiny_model("bert"), pooling="cls")

@@ -208,7 +208,7 @@ def test_what_cannot_be_done_is_refused_before_ray_starts(folder: Path, corpus: 
     (tmp_path / "lines.txt").write_text("a line\n")
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "none.parquet")
     out, load = tmp_path / "out", {"pooling": "mean", "device": "cpu"}
-    with pytest.raises(DataError, match=r"the runner ray reads \.parquet"):
+    with pytest.raises(DataError, match=r"--runner ray reads only \.parquet"):
         encode_with_ray(folder, tmp_path / "lines.txt", out, load=load)
     with pytest.raises(ModelError, match="pooling must be one of"):
         encode_with_ray(folder, corpus, out, load={"pooling": "nonsense"})

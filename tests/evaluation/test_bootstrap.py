@@ -97,7 +97,7 @@ def test_a_constant_has_no_interval() -> None:
 
 
 def test_results_of_other_items_are_not_compared() -> None:
-    with pytest.raises(SimCSEKitError, match="a: the two results are have different items"):
+    with pytest.raises(SimCSEKitError, match="a: the two results have different items"):
         compare([result(noisy(1, 1))], [result(noisy(1, 1)._replace(gold=GOLD + 1))])
     with pytest.raises(SimCSEKitError, match="different scores"):
         compare([result(noisy(1, 1))], [result(noisy(1, 1), noisy(1, 1, "b"))])

@@ -66,7 +66,7 @@ def test_a_wrong_number_of_pairs_leaves_nothing(hub: Path, tmp_path: Path, monke
 
 def test_a_broken_archive_is_named(hub: Path, tmp_path: Path) -> None:
     hub.write_bytes(b"<html>not a tar</html>")
-    with pytest.raises(DataError, match=r"senteval\.tar is not a whole tar archive"):
+    with pytest.raises(DataError, match=r"senteval\.tar is not a complete tar archive"):
         download_sts(tmp_path / "data")
 
 

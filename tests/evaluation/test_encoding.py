@@ -43,7 +43,7 @@ def test_a_wrong_shape_is_an_error(shape: tuple[int, ...]) -> None:
 def test_the_first_sentence_with_a_bad_vector_is_named() -> None:
     pool = SentencePool()
     pool.add(["fine", "broken", "also broken"])
-    with pytest.raises(SimCSEKitError, match=r"2 of 3 sentences, the first being 'broken'"):
+    with pytest.raises(SimCSEKitError, match=r"2 of 3 sentences, the first is 'broken'"):
         pool.encode(lambda _: np.array([[1, 1], [1, np.nan], [np.inf, 1]], dtype=np.float32))
 
 

@@ -126,7 +126,7 @@ def test_a_text_that_is_searched_is_not_its_own_hit_and_equal_texts_count_once(t
 def test_a_hit_from_elsewhere_names_the_system(tmp_path: Path) -> None:
     with (
         judging(tmp_path / "folder", searches=(shifted(0), lambda query, k: ["a stranger"])) as now,
-        pytest.raises(DataError, match="B finds a text that is not among the texts: 'a stranger'"),
+        pytest.raises(DataError, match="B found a text that is not among the given texts: 'a stranger'"),
     ):
         now.question()
 
@@ -166,7 +166,7 @@ def test_what_was_judged_or_skipped_is_not_asked_again(tmp_path: Path) -> None:
         now.question()
         now.close()
         assert now.question() is None
-        with pytest.raises(DataError, match="this query was skipped before: query  b"):
+        with pytest.raises(DataError, match="this query is already skipped: query  b"):
             now.ask(" query  b ")
         with pytest.raises(DataError, match="no question is open"):
             now.mark(0)
@@ -240,7 +240,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"marks\.jsonl, line 1 is damaged: KeyError\('first'\)"):
         read_judgements(folder)
     (folder / ABOUT).write_text('{"format": 2}')
-    with pytest.raises(DataError, match="is of format 2; this version reads format 1"):
+    with pytest.raises(DataError, match="has format 2; this version reads format 1"):
         read_judgements(folder)
 
 
@@ -249,8 +249,8 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     [
         ({"names": "AC"}, "holds judgements of A and B, not of A and C; name another folder"),
         ({"names": "BA"}, "holds judgements of A and B, in this order"),
-        ({"hits": 4}, "was begun with hits 3, not 4"),
-        ({"seed": 7}, "was begun with seed 0, not 7"),
+        ({"hits": 4}, "was started with hits 3, not 4"),
+        ({"seed": 7}, "was started with seed 0, not 7"),
         ({"corpus": {**CORPUS, text_id("new"): "new"}}, r"other texts \(12 then, 13 now\)"),
     ],
 )

@@ -131,7 +131,7 @@ def test_clusters_that_are_the_classes(tmp_path: Path) -> None:
     result = evaluate_labels(encode_angles, write(tmp_path / "a.tsv", rows))
     assert result.scores == pytest.approx(dict.fromkeys(result.scores, 100))
     assert result.notes == (
-        "v-measure: mean over 3 starts of k-means (3 clusters, 36 texts), 100.00 to 100.00; it has no interval",
+        "v-measure: mean over 3 starts of k-means (3 clusters, 36 texts), 100.00 to 100.00; no interval",
     )
 
 
@@ -148,7 +148,7 @@ def test_too_many_classes_for_k_means_are_said(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(labels, "CLUSTERS_AT_MOST", 2)
     result = evaluate_labels(encode_angles, write(tmp_path / "a.tsv", overlapping(40)))
     assert result.to_json()["scores"]["v-measure"] is None
-    assert result.notes[-1] == "v-measure is not measured: it takes 2 to 2 classes; here are 3"
+    assert result.notes[-1] == "v-measure is not measured: it needs 2 to 2 classes; got 3"
 
 
 # What is left out, counted or refused
@@ -158,14 +158,17 @@ def test_what_was_left_out_and_what_is_there_twice_is_said(tmp_path: Path) -> No
     rows = [*overlapping(30), (400, "a"), (400, "b"), (500, "lonely")]
     result = evaluate_labels(encode_angles, write(tmp_path / "all.tsv", rows, extra="angle 9\t\n\ta\n\tb\n"))
     assert result.notes[:3] == (
-        "all.tsv: 3 rows are left out, 2 without a text and 1 without a label",
-        "2 of 33 texts occur more than once; each counts as any other text",
-        "1 of 33 texts have a label that no text to be found has (lonely); nothing that they find is right",
+        "all.tsv: left out 3 rows, 2 without a text and 1 without a label",
+        "2 of 33 texts occur more than once; each counts like any other text",
+        "1 of 33 texts have a label that no searched text has (lonely); all their results count as wrong",
     )
     sizes = Counter(label for _, label in rows)
     others = [min(10, sizes[label] - 1) for _, label in rows]
     few, most = sum(count < 10 for count in others), 10 * np.mean(others)
-    assert result.notes[3] == f"{few} of 33 texts have fewer than 10 others of their label: p@10 is {most:.2f} at most"
+    assert (
+        result.notes[3]
+        == f"{few} of 33 texts have fewer than 10 others with their label: p@10 can reach at most {most:.2f}"
+    )
     lonely = next(row for row in result.details if row.label == "lonely")
     assert lonely[1:] == (1, 0, 0, 0, 0, 0)
 
@@ -174,7 +177,7 @@ def test_p_at_10_cannot_be_more_than_the_note_says(tmp_path: Path) -> None:
     rows = [(120 * kind + offset / 10, "abc"[kind]) for kind in range(3) for offset in range(6)]
     result = evaluate_labels(encode_angles, write(tmp_path / "a.tsv", rows))
     assert result.scores["p@10"] == pytest.approx(50)
-    assert result.notes[0] == "18 of 18 texts have fewer than 10 others of their label: p@10 is 50.00 at most"
+    assert result.notes[0] == "18 of 18 texts have fewer than 10 others with their label: p@10 can reach at most 50.00"
 
 
 def test_a_copy_of_the_query_is_any_other_text(folder: Path) -> None:
@@ -182,7 +185,7 @@ def test_a_copy_of_the_query_is_any_other_text(folder: Path) -> None:
     write(folder / "test.tsv", [(1, "a"), (12, "a")])
     result = evaluate_labels(encode_angles, folder)
     assert result.scores["p@1"] == pytest.approx(50)  # 12 degrees is labelled b in train
-    assert "2 of 2 test texts are among the train texts too; each counts as any other text" in result.notes
+    assert "2 of 2 test texts are also in the training texts; each counts like any other text" in result.notes
     rows = [(angle, label) for angle in range(6) for label in "ab"]
     assert evaluate_labels(encode_angles, write(folder / "all.tsv", rows)).scores["p@1"] == 0
 
@@ -190,9 +193,9 @@ def test_a_copy_of_the_query_is_any_other_text(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (overlapping(10), r"all\.tsv holds 10 labelled texts; 11 or more are needed"),
-        ([(i, "a") for i in range(20)], r"all\.tsv: all texts have the label 'a'; two are needed"),
-        ([(i, str(i)) for i in range(20)], r"all\.tsv: each text has a label of its own \(--label-column label\)"),
+        (overlapping(10), r"all\.tsv holds 10 labelled texts; at least 11 are needed"),
+        ([(i, "a") for i in range(20)], r"all\.tsv: all texts have the label 'a'; two labels are needed"),
+        ([(i, str(i)) for i in range(20)], r"all\.tsv: no two texts share a label \(--label-column label\)"),
     ],
 )
 def test_a_file_that_cannot_be_measured(tmp_path: Path, rows: list[Row], message: str) -> None:

@@ -92,9 +92,9 @@ def test_several_tasks_have_an_average_and_other_kinds_of_tasks_run() -> None:
 
 
 def test_what_mteb_does_not_have_is_named() -> None:
-    with pytest.raises(DataError, match=r"no task or benchmark 'STSBenchmrk'.*Did you mean: 'STSBenchmark'"):
+    with pytest.raises(DataError, match=r"unknown task or benchmark 'STSBenchmrk'.*Did you mean: 'STSBenchmark'"):
         evaluate_mteb(encode, "STSBenchmrk")
-    with pytest.raises(DataError, match="no task or benchmark 'Nothing'"):
+    with pytest.raises(DataError, match="unknown task or benchmark 'Nothing'"):
         evaluate_mteb(encode, "STSBenchmark, Nothing")
     with pytest.raises(DataError, match="image"):
         evaluate_mteb(encode, "CIFAR10")

@@ -42,7 +42,7 @@ def test_by_hand(folder: Path) -> None:
     assert result.scores["recall@100"] == pytest.approx(100)
     assert result.scores["mrr@10"] == pytest.approx(50)
     assert len(counting.calls) == 1
-    assert result.notes == ("1 of 3 queries have no answer in test.tsv and are left out",)
+    assert result.notes == ("left out 1 of 3 queries without an answer in test.tsv",)
     assert [outcome.values.mean() * 100 for outcome in result.outcomes] == pytest.approx(list(result.scores.values()))
 
 
@@ -70,19 +70,19 @@ def test_a_title_stands_before_its_text(folder: Path) -> None:
     (folder / "corpus.jsonl").write_text('{"_id": "d0", "title": "A title", "text": "and a text"}\n')
     loaded = load_retrieval(folder)
     assert loaded.corpus == {"d0": "A title and a text"}
-    assert loaded.notes[-1] == "2 answers are not in the corpus and count as not found"
+    assert loaded.notes[-1] == "2 relevant documents are not in the corpus and count as not found"
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
         ("corpus.jsonl", None, r"corpus\.jsonl is missing\. BEIR's layout"),
-        ("corpus.jsonl", "", r"corpus\.jsonl holds no text"),
+        ("corpus.jsonl", "", r"corpus\.jsonl contains no text"),
         ("queries.jsonl", '{"_id": "q", "text": "x"}\n{"id": 3}\n', r"queries\.jsonl, line 2: .*; got"),
         (
             "queries.jsonl",
             '{"_id": "q", "text": "x"}\n' * 2,
-            r"queries\.jsonl, line 2: the id 'q' stands there a second",
+            r"queries\.jsonl, line 2: the id 'q' occurs a second",
         ),
         ("queries.jsonl", '{"_id": "q", "text": "x"}\n\n3\n', r"queries\.jsonl, line 3: .* ; got '3'"),
         (
@@ -91,7 +91,7 @@ def test_a_title_stands_before_its_text(folder: Path) -> None:
             r"test\.tsv, line 2: query-id, corpus-id and a number",
         ),
         ("qrels/test.tsv", "q9\td0\t1\n", r"test\.tsv, line 1: query 'q9' is not in"),
-        ("qrels/test.tsv", "q1\td0\t0\n", r"test\.tsv: no query has an answer"),
+        ("qrels/test.tsv", "q1\td0\t0\n", r"test\.tsv: no query has a relevant document"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(folder: Path, file: str, content: str | None, message: str) -> None:

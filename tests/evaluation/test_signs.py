@@ -98,7 +98,7 @@ def test_of_a_sign_that_was_0_nothing_is_lost() -> None:
 
 
 def test_too_few_texts() -> None:
-    with pytest.raises(DataError, match="20 texts or more; got 19"):
+    with pytest.raises(DataError, match="at least 20 texts; got 19"):
         signs(by_topic, WORDS[:19])
 
 

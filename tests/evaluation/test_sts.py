@@ -159,7 +159,7 @@ def test_files_of_different_length_are_both_named(senteval: Path) -> None:
     ("file", "text", "message"),
     [
         ("STS.input.MSRvid.txt", "a\tb\nno tab\nc\td\n", "line 2: two sentences with a tab"),
-        ("STS.gs.MSRvid.txt", "5\n3\nhigh\n", "line 3: a number or nothing is needed; got 'high'"),
+        ("STS.gs.MSRvid.txt", "5\n3\nhigh\n", "line 3: expected a number or nothing; got 'high'"),
     ],
 )
 def test_a_broken_line_is_named(senteval: Path, file: str, text: str, message: str) -> None:
@@ -191,7 +191,7 @@ def test_the_real_files_hold_the_published_numbers_of_pairs(data_dir: Path) -> N
 def test_a_score_outside_of_the_scale_is_named_with_its_line(senteval: Path, score: str) -> None:
     path = senteval / "STS" / "STS14-en-test" / "STS.gs.images.txt"
     path.write_text(f"5\n{score}\n1\n", encoding="utf-8")
-    with pytest.raises(DataError, match=rf"STS\.gs\.images\.txt, line 2: a score from 0 to 5 is needed; got '{score}'"):
+    with pytest.raises(DataError, match=rf"STS\.gs\.images\.txt, line 2: expected a score from 0 to 5; got '{score}'"):
         load_sts(senteval)
 
 
@@ -199,7 +199,7 @@ def test_a_benchmark_score_outside_of_the_scale_is_named_with_its_pair(senteval:
     path = senteval / "STS" / "STSBenchmark" / "sts-test.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("\t3\t", "\t30\t"), encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"sts-test\.csv: gold scores are from 0 to 5; that of 'angle 0' and 'angle 40' is 30"
+        DataError, match=r"sts-test\.csv: gold scores must be from 0 to 5; 'angle 0' and 'angle 40' have 30"
     ):
         load_sts(senteval)
 

@@ -148,7 +148,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_a_scale_of_ones_own_is_said() -> None:
     pairs = ScoredPairs(["angle 0"] * 3, ["angle 10", "angle 40", "angle 80"], np.array([9.0, 3.0, -1.0]), "own")
     (note,) = evaluate_pairs(encode_angles, pairs).notes
-    assert note == "gold scores go from -1 to 9, so the top of the scale is taken to be 9"
+    assert note == "gold scores range from -1 to 9, so 9 is taken as the top of the scale"
     assert evaluate_pairs(encode_angles, pairs._replace(gold=np.array([5.0, 3.0, 0.0]))).notes == ()
 
 

@@ -96,10 +96,10 @@ def test_the_same_again(folder: Path) -> None:
     ("file", "content", "message"),
     [
         ("MR/rt-polarity.pos", None, r"MR/rt-polarity\.pos is missing\..*download_dataset"),
-        ("CR/custrev.neg", b"\n\n", r"custrev\.neg holds no sentence"),
+        ("CR/custrev.neg", b"\n\n", r"custrev\.neg contains no sentence"),
         ("SST/binary/sentiment-dev", b"fine\t1\nno label\n", r"sentiment-dev, line 2: a sentence, a tab and 0 or 1"),
         ("TREC/TREC_10.label", b"NUM:x how many ?\nno colon\n", r"TREC_10\.label, line 2: a label such as NUM:date"),
-        ("MRPC/msr_paraphrase_test.txt", b"1\t1\t2\ta\tb\n", r"test\.txt, line 1: the columns Quality"),
+        ("MRPC/msr_paraphrase_test.txt", b"1\t1\t2\ta\tb\n", r"test\.txt, line 1: expected the columns Quality"),
         ("MRPC/msr_paraphrase_test.txt", (MRPC_HEAD + "7\t1\t2\ta\tb\n").encode(), r"test\.txt, line 2: 0 or 1, two"),
     ],
 )
@@ -113,9 +113,9 @@ def test_a_bad_file_is_named_with_its_line(folder: Path, file: str, content: byt
 
 
 def test_bad_choices_are_named(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"transfer tasks must be of MR, .*; got SNLI"):
+    with pytest.raises(DataError, match=r"transfer tasks must be among MR, .*; got SNLI"):
         load_transfer(folder, ["MR", "SNLI"])
-    with pytest.raises(DataError, match="folds must be 2 or more; got 1"):
+    with pytest.raises(DataError, match="folds must be at least 2; got 1"):
         evaluate_transfer(encode_points, folder, folds=1)
     with pytest.raises(DataError, match="MR: a class has 40 examples; 50 folds need as many"):
         evaluate_transfer(encode_points, folder, folds=50)

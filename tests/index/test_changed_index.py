@@ -104,7 +104,7 @@ def test_reopening_takes_models_from_the_disk_only(
         raise ModelError("not found")
 
     monkeypatch.setattr("simcse_kit.index.models.SimCSE.__init__", lambda self, name, **how: load(name, **how))
-    with pytest.raises(SearchIndexError, match=r"its model .* cannot be loaded: not found"):
+    with pytest.raises(SearchIndexError, match=r"cannot load its model .*: not found"):
         opened.reopened()
     (how,) = asked
     assert (how["local_files_only"], how["trust_remote_code"]) == (True, False)

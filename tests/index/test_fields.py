@@ -27,7 +27,7 @@ SHOP_FIELDS = ["price", "rating", "sold", "zip", "date", "size", "open"]
 
 def _shop(model: SimCSE, tmp_path: Path, store: Store) -> SentenceIndex:
     (tmp_path / "shop.csv").write_text(SHOP, encoding="utf-8")
-    with pytest.warns(Notice, match=r"column size is kept as text: its values are 3 integer and 1 text \(first text: "):
+    with pytest.warns(Notice, match=r"column size is stored as text: its values are 3 integer and 1 text \(first "):
         index, _ = build_index(
             model,
             tmp_path / "shop.csv",
@@ -107,7 +107,7 @@ def test_a_filter_on_an_unknown_field_names_the_fields(model: SimCSE, tmp_path: 
         **store.options,
     )
     index.save()
-    text = r"compares 'year', a field .*; its fields are: n \(float\), tag \(object\). Only \$exists may ask"
+    text = r"compares 'year', but no sentence .*; its fields are: n \(float\), tag \(object\). Only \$exists accepts"
     for opened in (index, SentenceIndex.open(store.place("x"), model, **store.options)):
         for condition in ({"year": 1}, {"year": {"$ne": 1}}, {"$or": [{"n": 1}, {"$not": {"year.of": {"$lt": 2}}}]}):
             with pytest.raises(SearchIndexError, match=text):

@@ -38,7 +38,7 @@ def test_one_query_and_several(hybrid: SentenceIndex) -> None:
 
 
 def test_a_mode_or_threshold_that_cannot_be_is_an_error(hybrid: SentenceIndex) -> None:
-    with pytest.raises(SearchIndexError, match="mode is one of dense, keyword, hybrid; got 'both'"):
+    with pytest.raises(SearchIndexError, match="mode must be one of dense, keyword, hybrid; got 'both'"):
         hybrid.search("the cat", mode="both")  # type: ignore[call-overload]
     for mode in ("keyword", "hybrid"):
         with pytest.raises(SearchIndexError, match=f"threshold is a cosine, but mode {mode}"):

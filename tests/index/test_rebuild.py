@@ -168,7 +168,7 @@ def test_a_tuned_structure_is_made_again(model: SimCSE, other: SimCSE, tmp_path:
 
 def test_the_command(index: SentenceIndex, other: SimCSE, tmp_path: Path) -> None:
     done = run("index", "rebuild", "i", "--model", other.name, cwd=tmp_path)
-    assert "39 sentences of i are encoded with" in done.stdout, done.stderr
+    assert "39 sentences of i encoded with" in done.stdout, done.stderr
     again = run("index", "rebuild", "i", "--model", other.name, cwd=tmp_path)
     assert (again.returncode, "already" in again.stderr) == (1, True)
     assert SentenceIndex.open(tmp_path / "i", other).search(SENTENCES[4], 1)[0].id == 14

@@ -46,7 +46,7 @@ def test_other_columns_are_used_where_they_harm_nothing(
     more = table(tmp_path / "more.csv", "c,A note.,It will rain.,fr")
     add_files(index, more, columns=["note"], metadata_columns=[], id_column="key", passages=False)
     assert index.get(["c"]) == [("c", "A note.", None)]
-    with pytest.raises(SearchIndexError, match="has the ids of the column key, and ids of the column note would be"):
+    with pytest.raises(SearchIndexError, match="has ids from the column key; ids from the column note would be"):
         add_files(index, more, id_column="note")
     with pytest.raises(SearchIndexError, match="holds whole texts, and passages would be mixed with them"):
         sync_files(index, more, passages=True)
@@ -60,7 +60,7 @@ def test_rows_with_numbers_are_not_mixed_with_ids(model: SimCSE, first: Path, st
         sync_files(index, first, id_column="key")
     with pytest.raises(SearchIndexError, match="needs ids; name their column with --id-column"):
         sync_files(index, first)
-    with pytest.raises(SearchIndexError, match="on_conflict skip .* needs ids"):
+    with pytest.raises(SearchIndexError, match=r"on_conflict skip .* needs ids"):
         add_files(index, first, on_conflict="skip")
     assert add_files(index, first).rows == 2
     assert [row.id for row, _ in index._collection.rows()] == [0, 1, 2, 3]

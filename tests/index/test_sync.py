@@ -115,11 +115,11 @@ def test_nothing_that_comes_is_no_reason_to_delete(model: SimCSE, tmp_path: Path
     for rows in ({}, {"k1": ("", "en")}):
         with pytest.raises(DataError, match="no row"):
             sync_files(index, write(tmp_path / "b.csv", rows), delete_missing=True, max_delete=1)
-    with pytest.raises(SearchIndexError, match="there is no text, and all 40 rows would be deleted"):
+    with pytest.raises(SearchIndexError, match="the files have no texts, so all 40 rows would be deleted"):
         index.sync([], [], delete_missing=True, max_delete=1)
     lines = ['{"key": "k1", "text": "One.", "lang": "en"}', '{"key": null, "text": "Two."}', ""]
     (tmp_path / "c.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(SearchIndexError, match="1 bad rows were skipped, and would count as missing"):
+    with pytest.raises(SearchIndexError, match="1 bad rows were skipped and would count as missing"):
         sync_files(index, tmp_path / "c.jsonl", skip_bad_rows=True, delete_missing=True, max_delete=1)
     assert len(index) == 40
 
@@ -287,7 +287,7 @@ def test_the_command_counts(model_folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     write(tmp_path / "b.csv", {"k1": ("Changed.", "en"), "n9": ("New.", "en")})
     added = run("index", "add", "i", "b.csv", "--on-conflict", "update", cwd=tmp_path)
-    assert "2 sentences added to i, which has 11; 1 of them replaced others" in added.stdout
+    assert "2 sentences added to i, which has 11; 1 of them replaced stored" in added.stdout
 
 
 @pytest.fixture(autouse=True)

@@ -42,18 +42,23 @@ def test_a_label_column_chooses_it_and_its_recipe() -> None:
     [
         ("sup", False, {"objective": "supcon"}, r"objective supcon needs the class of each text: .*--label-column"),
         ("sup", False, {"recipe": "supcon"}, r"objective supcon needs the class of each text"),
-        ("sup", True, {"objective": "cosent"}, r"label_column .* goes with objective supcon, not with cosent"),
-        ("sup", True, {"recipe": "angle"}, r"goes with objective supcon, not with angle"),
+        ("sup", True, {"objective": "cosent"}, r"label_column .* needs objective supcon; got .*cosent"),
+        ("sup", True, {"recipe": "angle"}, r"needs objective supcon; got .*angle"),
         ("sup", False, {"text_column": "body"}, "text_column needs label_column"),
         ("unsup", True, {}, r"label_column .* goes with train sup, not with train unsup"),
-        ("sup", True, {"no_duplicates": True}, r"no_duplicates is not of objective supcon: it leaves out repeats"),
-        ("sup", True, {"batch_size": 7}, r"batch_size must hold 4 texts of two classes, so be at least 8; got 7"),
+        (
+            "sup",
+            True,
+            {"no_duplicates": True},
+            r"no_duplicates does not apply to objective supcon",
+        ),
+        ("sup", True, {"batch_size": 7}, r"batch_size must fit 4 texts of two classes: at least 8; got 7"),
         ("sup", True, {"texts_per_class": 1}, r"texts_per_class must be at least 2; got 1"),
         (
             "sup",
             True,
             {"hard_negative_weight": 1.0},
-            r"hard_negative_weight is a part of objective simcse, not of supc",
+            r"hard_negative_weight is a setting of objective simcse, not of supc",
         ),
     ],
 )

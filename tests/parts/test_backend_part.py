@@ -89,11 +89,11 @@ def test_its_dtypes_and_device_are_its_own(backend: str, tiny_model: ModelFolder
         ModelError, match=f"dtype of backend {backend} must be one of float32, int4, auto; got 'bfloat16'"
     ):
         load(dtype="bfloat16")
-    with pytest.raises(ModelError, match="calibration sentences are for dtype int8"):
+    with pytest.raises(ModelError, match="calibration sentences need dtype int8"):
         load(calibration=["a"])
     with pytest.raises(ModelError, match=f"backend {backend} runs on the CPU here; got device meta"):
         load(device="meta")
-    with pytest.raises(ModelError, match="several processes are for backend torch; negated runs in one"):
+    with pytest.raises(ModelError, match="several processes need backend torch; negated runs in one"):
         load().start_multi_process_pool(["cpu", "cpu"])
     assert default_device(backend, None) == "cpu"
     assert default_device(backend, "meta") == "meta"

@@ -88,7 +88,7 @@ def test_errors_list_it(tiny_model: ModelFolder, tmp_path: Path) -> None:
         listed = "export format must be one of onnx, openvino, openvino-int8, static, halves; got 'half'; did you mean"
         with pytest.raises(ModelError, match=listed):
             export_model(model, tmp_path / "out", to="half")
-        with pytest.raises(ModelError, match="calibration sentences are for openvino-int8, halves; got onnx"):
+        with pytest.raises(ModelError, match="calibration sentences need openvino-int8, halves; got onnx"):
             export_model(model, tmp_path / "out", to="onnx", calibration=["a"])
     finally:
         EXPORT_FORMATS._parts.pop("halves")

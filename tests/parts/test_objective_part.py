@@ -95,13 +95,13 @@ def test_it_trains_and_resumes_by_its_name(
     assert Hinge.citation in card
     assert SimCSE(tmp_path / "run").encode("a cat").shape == (32,)
     assert train_unsup(sentences, tmp_path / "run", resume=True, **settings).steps == 5
-    with pytest.raises(TrainingError, match=r"--resume: gap was 0\.3 in the run .* now it is 0\.1"):
+    with pytest.raises(TrainingError, match=r"--resume: gap was 0\.3 in the run .* is now 0\.1"):
         train_unsup(sentences, tmp_path / "run", resume=True, **settings | {"gap": 0.1})
     with pytest.raises(TrainingError, match="gap must be at least 0 and at most 2; got 3"):
         train_unsup(sentences, tmp_path / "other", **settings | {"gap": 3})
-    with pytest.raises(TrainingError, match="angular_margin is a part of objective simcse, not of hinge"):
+    with pytest.raises(TrainingError, match="angular_margin is a setting of objective simcse, not of hinge"):
         train_unsup(sentences, tmp_path / "other", **settings, angular_margin=10)
-    with pytest.raises(TrainingError, match="gap is a part of objective hinge, not of simcse"):
+    with pytest.raises(TrainingError, match="gap is a setting of objective hinge, not of simcse"):
         train_unsup(sentences, tmp_path / "other", **settings | {"objective": "simcse"})
     with pytest.raises(
         TrainingError, match="objective of train sup must be one of simcse, cosent, angle, supcon; got 'hinge'"

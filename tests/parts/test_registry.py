@@ -85,7 +85,7 @@ def test_users_bring_their_own_by_module_and_attribute(
     own = "from test_registry import Shape\nstar = Shape(name='star', help='')\nno = 3\n"
     (tmp_path / "own_shapes.py").write_text(own)
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    with pytest.raises(ShapeError, match=r"shape own_shapes:star is code outside of this package.*trust_remote_code"):
+    with pytest.raises(ShapeError, match=r"shape own_shapes:star is code outside this package.*trust_remote_code"):
         shapes.get("own_shapes:star", recorded=True)
     assert "own_shapes" not in sys.modules
     assert shapes.get("own_shapes:star").name == "star"
@@ -136,7 +136,7 @@ def test_other_packages_add_parts_by_entry_points(shapes: Family[Shape], monkeyp
 
     points = [Point("oval", Shape(name="oval", help="")), Point("gone", None)]
     monkeypatch.setattr("simcse_kit.parts.registry.entry_points", lambda group: points if group == shapes.group else [])
-    with pytest.warns(Notice, match="shape gone of elsewhere:gone cannot be loaded and is left out: no such module"):
+    with pytest.warns(Notice, match="shape gone of elsewhere:gone cannot be loaded and is ignored: no such module"):
         assert shapes.get("oval").name == "oval"
     assert importlib.metadata.entry_points(group=shapes.group) == ()
 

@@ -136,7 +136,7 @@ def test_an_unknown_keyword_names_the_nearest(lines: Path) -> None:
 
 def test_scored_pairs_need_a_suite_that_takes_them() -> None:
     pairs = ScoredPairs(["a"], ["b"], np.ones(1), "pairs")
-    with pytest.raises(SimCSEKitError, match=f"suite '{OWN}' needs a folder; scored pairs go with suite \"pairs\""):
+    with pytest.raises(SimCSEKitError, match=f"suite '{OWN}' needs a folder; for scored pairs use suite \"pairs\""):
         evaluate(ones, Longest, pairs)
 
 
@@ -303,7 +303,7 @@ def test_options_go_to_the_suites_that_have_them(lines: Path, tmp_path: Path) ->
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("sentence1,sentence2,score\nx,xx,1\nxx,xxx,2\nxx,x,5\n", encoding="utf-8")
     function = f"{HERE.stem}:ones"
-    with pytest.warns(Notice, match="--folds is an option of transfer and is left out"):
+    with pytest.warns(Notice, match="--folds is ignored: only transfer uses it"):
         done = invoke("eval", function, "--suite", "pairs", "--data", pairs, "--folds", 3)
     assert done.exit_code == 0, done.output
     path = tmp_path / "one.json"
@@ -325,7 +325,9 @@ def test_options_go_to_the_suites_that_have_them(lines: Path, tmp_path: Path) ->
 
 def test_download_is_for_suites_that_can(lines: Path) -> None:
     refused = invoke("eval", f"{HERE.stem}:ones", "--suite", "pairs", "--data", lines, "--download")
-    assert str(refused.exception) == ("--download fetches the data of the suite sts; the others have to lie in --data")
+    assert str(refused.exception) == (
+        "--download fetches the data of the suite sts; give the data of other suites with --data"
+    )
     with pytest.raises(SimCSEKitError, match="the data of the suite korsts cannot be downloaded"):
         SUITES.get("korsts")().download(lines)
 

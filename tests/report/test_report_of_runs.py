@@ -192,7 +192,7 @@ def test_why_a_runs_own_data_cannot_be_used_is_said(runs: tuple[Path, Path], tmp
     hub = changed(runs[0], tmp_path / "hub", eval_data={"source": "hf:no/such", "sha256": ""})
     with pytest.raises(SimCSEKitError) as error:
         make_report([none, gone, hub])
-    for reason in (f"{none} had no evaluation data", f"that of {gone}, gone.tsv, is not there", "hf:no/such"):
+    for reason in (f"{none} had no evaluation data", f"{gone} used gone.tsv, which does not exist", "hf:no/such"):
         assert reason in str(error.value)
 
 
@@ -207,7 +207,7 @@ def test_a_run_that_has_not_ended_is_refused_before_anything_is_measured(
     for step in (2, 10):
         (killed / f"checkpoint-{step}").mkdir(exist_ok=True)
     heard: list[str] = []
-    with pytest.raises(SimCSEKitError, match=r"has not ended; its last checkpoint is .*checkpoint-10"):
+    with pytest.raises(SimCSEKitError, match=r"has not finished; its last checkpoint is .*checkpoint-10"):
         make_report([runs[0], killed], announce=heard.append)
     (killed / "run.json").write_text("{", encoding="utf-8")
     with pytest.raises(SimCSEKitError, match=r"run\.json"):
@@ -262,7 +262,9 @@ def test_the_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
     assert target.read_text(encoding="utf-8") == first
     assert "wrote" in run(runs[0], "-o", target, "--overwrite", "--data", PAIRS, "--suite", "pairs")
     assert target.read_text(encoding="utf-8").startswith("# Report: plain\n")
-    assert "a report is one of html, md, json; got 'txt'" in run(*runs, "-o", tmp_path / "report.txt")
+    assert "the format of a report must be one of html, md, json; got 'txt'" in run(
+        *runs, "-o", tmp_path / "report.txt"
+    )
     assert "does not exist" in run(*runs, "-o", tmp_path / "nothing" / "report.html")
     assert "is a folder; name a file" in run(*runs, "-o", tmp_path, "--format", "md")
     assert "--suite needs --data" in run(*runs, "-o", tmp_path / "new.md", "--suite", "transfer")

@@ -118,7 +118,7 @@ TestLife.settings = settings(max_examples=10 if MILVUS else 25, stateful_step_co
 def test_an_id_is_free_again_once_it_is_deleted(store: Store) -> None:
     collection = filled(store, 3)
     collection.save(store.place("i"))
-    with pytest.raises(SearchIndexError, match="id 1 is taken; update"):
+    with pytest.raises(SearchIndexError, match="id 1 already exists; use update"):
         collection.add(["again"], vectors(1, 3), [1])
     collection.delete([1])
     collection.add(["again"], vectors(1, 3), [1])
@@ -142,7 +142,7 @@ def test_what_is_not_there_is_named_and_nothing_changes(saved: bool, store: Stor
         lambda: collection.get([9]),
         lambda: collection.similar(9),
     ):
-        with pytest.raises(SearchIndexError, match="there is no id 9 in this index"):
+        with pytest.raises(SearchIndexError, match="this index has no id 9"):
             call()
     with pytest.raises(SearchIndexError, match="ids or a filter"):
         collection.delete()
@@ -192,15 +192,15 @@ def nested(levels: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("metadata", "text"),
     [
-        ([["a"]], "metadata number 0 is a JSON object"),
+        ([["a"]], "metadata number 0 must be a JSON object"),
         ([{"x": float("nan")}], "metadata number 0: x is nan, which JSON does not have"),
         ([{"x": {1, 2}}], "metadata number 0 cannot be stored: "),
         (
             [{"x": "y" * 2**20}],
-            r"metadata number 0 cannot be stored: 1,048,585 characters of JSON, metadata have at most",
+            r"metadata number 0 cannot be stored: 1,048,585 characters of JSON: metadata may have at most",
         ),
-        ([nested(65)], "metadata number 0 cannot be stored: metadata have at most 64 objects and lists"),
-        ([nested(20_000)], "metadata number 0 cannot be stored: metadata have at most 64 objects and lists"),
+        ([nested(65)], "metadata number 0 cannot be stored: metadata may be nested at most 64 levels"),
+        ([nested(20_000)], "metadata number 0 cannot be stored: metadata may be nested at most 64 levels"),
         ([{"x": "\ud800"}], "metadata number 0 has half of a surrogate pair"),
         ([None, None], "1 texts need 1 metadata objects"),
     ],

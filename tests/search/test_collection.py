@@ -60,7 +60,7 @@ def test_numpys_integer_is_a_count(store: Store) -> None:
     assert collection.search(vectors(2, 5), np.int64(3)) == expected
     assert collection.similar(2, np.int32(3)) == collection.similar(2, 3)
     for wrong in (2.5, True, "3", np.float32(3)):
-        with pytest.raises(SearchIndexError, match="k must be at least 1, an integer"):
+        with pytest.raises(SearchIndexError, match="k must be an integer of at least 1"):
             collection.search(vectors(2, 5), wrong)  # type: ignore[arg-type]
 
 
@@ -148,7 +148,7 @@ def test_wrong_shapes_and_values(store: Store) -> None:
     for odd in (np.nan, np.inf):
         with pytest.raises(SearchIndexError, match="the vector of query number 1 is not finite"):
             filled(store).search(vectors(2) * np.array([[1], [odd]]))
-    with pytest.raises(SearchIndexError, match="6 dimensions; the query has 5"):
+    with pytest.raises(SearchIndexError, match="6 dimensions, the query has 5"):
         filled(store).search(vectors(1)[:, :5])
     with pytest.raises(SearchIndexError, match="k must be at least 1"):
         filled(store).search(vectors(1), 0)

@@ -362,7 +362,7 @@ def test_a_long_path_works_or_is_named(size: int, tmp_path: Path) -> None:
         Collection.open(folder).verify()
         return
     with pytest.raises(
-        SearchIndexError, match=r"the path has \d+ bytes, and SQLite opens at most 504|File name too long"
+        SearchIndexError, match=r"the path has \d+ bytes, but SQLite opens at most 504|File name too long"
     ):
         filled(20).save(folder)
 

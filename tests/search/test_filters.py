@@ -30,7 +30,7 @@ def test_sqlite_answers_by_the_definition(condition: dict[str, Any], metadata: l
     ("condition", "text"),
     [
         (["a"], "a filter must be an object"),
-        ({"$nor": []}, r"\$nor is no operator between conditions"),
+        ({"$nor": []}, r"unknown operator \$nor"),
         ({"a": {"$like": "x"}}, r"the filter on a has '\$like'; use one of \$eq"),
         ({"a": {"b": 1}}, "use one of"),
         ({"a": [1]}, r"the filter on a: \$eq takes "),
@@ -64,7 +64,7 @@ def test_thousands_of_values_and_deep_conditions() -> None:
     for _ in range(40):
         deep = {"$not": deep}
     assert rows.matching(parse_filter(deep)).tolist() == [3]
-    with pytest.raises(SearchIndexError, match="at most 40 conditions inside one another"):
+    with pytest.raises(SearchIndexError, match="at most 40 levels deep"):
         parse_filter({"$not": deep})
     with pytest.raises(SearchIndexError, match="at most 5,000 values; got 5,001"):
         parse_filter({"n": {"$in": list(range(5001))}})
@@ -84,13 +84,13 @@ def test_a_filter_has_a_limit_in_all() -> None:
         {f"k{n}": {} for n in range(10_000)},
         {"$or": [{"$and": [{}] * 1000}] * 1000},
     ):
-        with pytest.raises(SearchIndexError, match="at most 10,000 conditions and values in all; this one has more"):
+        with pytest.raises(SearchIndexError, match="at most 10,000 conditions and values in total; this one has more"):
             parse_filter(many)
 
 
 def test_texts_end_at_no_character() -> None:
     r"""SQLite ends a text at NUL, so metadata has none; a backslash before u0000 is none."""
-    with pytest.raises(SearchIndexError, match="metadata number 1 has a NUL character"):
+    with pytest.raises(SearchIndexError, match="metadata number 1 contains a NUL character"):
         as_json([{"a": "x"}, {"a": "x\0y"}], 2)
     with pytest.raises(SearchIndexError, match="NUL"):
         as_json([{"\0": 1}], 1)

@@ -92,7 +92,7 @@ def test_what_milvus_calls_them() -> None:
 
 def test_milvus_runs_no_kind_of_a_users_own(on_the_path: str, tmp_path: Path) -> None:
     """It builds and searches its indexes itself; the module is not even imported."""
-    wanted = "own_kind:KIND is code of its own, and Milvus builds and searches its indexes itself"
+    wanted = "own_kind:KIND is custom code, but Milvus builds and searches its own indexes"
     with pytest.raises(SearchIndexError, match=wanted):
         milvus_index(on_the_path)
     assert "own_kind" not in sys.modules
@@ -143,7 +143,7 @@ def test_a_kind_of_a_user_takes_the_whole_way(own: str, tmp_path: Path) -> None:
 def test_a_kind_that_a_file_names_is_imported_only_where_it_is_trusted(on_the_path: str, tmp_path: Path) -> None:
     filled(on_the_path, tmp_path / "i")  # given: imported
     del sys.modules["own_kind"]
-    with pytest.raises(SearchIndexError, match=r"own_kind:KIND is code outside of this package.*trust_remote_code"):
+    with pytest.raises(SearchIndexError, match=r"own_kind:KIND is code outside this package.*trust_remote_code"):
         Collection.open(tmp_path / "i")
     assert "own_kind" not in sys.modules
     index = Collection.open(tmp_path / "i", trust_remote_code=True)

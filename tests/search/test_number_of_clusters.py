@@ -89,9 +89,9 @@ def test_rows_are_clustered_by_the_number_that_was_chosen(store: Store) -> None:
 def test_a_number_that_cannot_be_is_an_error(number: object, store: Store) -> None:
     collection = store.new(32, "flat")
     collection.add(["x"] * 10, blobs(2, 5))
-    with pytest.raises(SearchIndexError, match='n_clusters is from 1 to the number of sentences, 10, or "auto"'):
+    with pytest.raises(SearchIndexError, match="n_clusters must be between 1 and the number of sentences, 10, or"):
         cluster_rows(collection, number)  # type: ignore[arg-type]
-    with pytest.raises(SearchIndexError, match="n_clusters is from 1 to the number of sentences, 0"):
+    with pytest.raises(SearchIndexError, match="n_clusters must be between 1 and the number of sentences, 0"):
         cluster_rows(store.new(4), "auto")
 
 

@@ -47,7 +47,7 @@ def test_it_opens_and_answers(folder: Path) -> None:
         "id9",
         *sorted(["id3", "id6"], key=lambda one: -float(unit()[9] @ unit()[int(one[2:])])),
     ]
-    with pytest.raises(SearchIndexError, match="there is no id 'id10'"):
+    with pytest.raises(SearchIndexError, match="this index has no id 'id10'"):
         index.get(["id10"])
 
 

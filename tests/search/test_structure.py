@@ -137,9 +137,12 @@ _BESIDES = r"\. Also allowed: auto, or a FAISS factory string that starts with I
     [
         ("fast", rf"^{_CHOICES} 'fast'; did you mean flat\?{_BESIDES}"),
         ("Flat", rf"^{_CHOICES} 'Flat'; did you mean flat\?{_BESIDES}"),
-        ("IVF0,Flat", "^'IVF0,Flat' is no plain IVF or HNSW index; hits are rescored in any case$"),
+        (
+            "IVF0,Flat",
+            "^'IVF0,Flat' is not a plain IVF or HNSW index; hits are rescored anyway",
+        ),
         ("IVF8,Nonsense", "^FAISS does not know 'IVF8,Nonsense' for 32 dimensions: "),
-        ("IVF8,SQ8,RFlat", "^'IVF8,SQ8,RFlat' is no plain IVF or HNSW index"),
+        ("IVF8,SQ8,RFlat", "^'IVF8,SQ8,RFlat' is not a plain IVF or HNSW index"),
     ],
 )
 def test_kinds_that_do_not_exist(kind: str, text: str, tmp_path: Path) -> None:

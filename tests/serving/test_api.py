@@ -102,7 +102,7 @@ def test_vectors_that_are_cut_are_said_or_refused(
     assert caplog.text.count("not known to be trained for it (Matryoshka)") == 1
     strict = create_app(models={"tiny": model}, strict_dimensions=True)
     with TestClient(strict, base_url="http://localhost") as made:
-        assert "leave dimensions out, for 32" in refused(made, "/embed", 422, inputs="a", dimensions=5)
+        assert "leave out dimensions to get 32" in refused(made, "/embed", 422, inputs="a", dimensions=5)
         assert len(post(made, "/embed", inputs="a", dimensions=32)[0]) == 32
     monkeypatch.setitem(model.record, "training", {"matryoshka_dims": [16, 8]})
     with TestClient(create_app(models={"tiny": model}, strict_dimensions=True), base_url="http://localhost") as made:
@@ -232,21 +232,21 @@ def test_an_empty_text_is_named_by_its_place(
         ("/v1/embeddings", {"input": [[17], [4]], "model": "tiny"}, 422, "check_embedding_ctx_length=False"),
         ("/v1/embeddings", {"input": " ", "model": "tiny"}, 422, "text number 0 is empty"),
         ("/v1/embeddings", {"input": ["a", "\u200b\ufeff"], "model": "tiny"}, 422, "text number 1 is empty"),
-        ("/v1/embeddings", {"input": "a", "model": "tiny", "dimensions": 33}, 422, "gives vectors of 32; got 33"),
-        ("/embed", {"inputs": ["a"] * 9}, 422, "9 texts; one request takes at most 8"),
-        ("/embed", {"inputs": "x" * 401}, 422, "has 401 characters; at most 400"),
+        ("/v1/embeddings", {"input": "a", "model": "tiny", "dimensions": 33}, 422, "have 32 dimensions; got 33"),
+        ("/embed", {"inputs": ["a"] * 9}, 422, "9 texts; the limit is 8 per request"),
+        ("/embed", {"inputs": "x" * 401}, 422, "has 401 characters; the limit is 400"),
         ("/search", {"queries": "a", "k": 51}, 422, "k: at most 50; got 51"),
-        ("/search", {"queries": ["a"] * 5, "k": 41}, 422, "5 times k = 41 are 205 hits; one request gets at most 200"),
-        ("/similarity", {"sentences": ["a"] * 7}, 422, "7 times 7 are 49 cosines; one request gets at most 40"),
+        ("/search", {"queries": ["a"] * 5, "k": 41}, 422, "5 times k = 41 are 205 hits; the limit is 200 per request"),
+        ("/similarity", {"sentences": ["a"] * 7}, 422, "7 times 7 are 49 cosines; the limit is 40 per request"),
         ("/similarity", {"sentences": ["a"] * 6, "others": ["b"] * 7}, 422, "6 times 7 are 42 cosines"),
         ("/search", {"queries": "a", "k": 0}, 422, "k: input should be greater"),
         ("/search", {"queries": "a", "k": "5"}, 422, "k: input should be a valid integer"),
         ("/search", {"queries": "a", "threshold": 2}, 422, "threshold"),
         ("/search", {"queries": "a", "treshold": 0.5}, 422, "treshold: extra inputs"),
-        ("/search", {"queries": "a", "filter": {"$near": 1}}, 422, "$near is no operator"),
+        ("/search", {"queries": "a", "filter": {"$near": 1}}, 422, "unknown operator $near"),
         ("/search", {"queries": "a", "filter": {"size": 1}}, 422, "its fields are: number (integer), even (boolean)"),
         ("/search", {"queries": "a", "index": "other"}, 404, "there is no index 'other'; this server has 'things'"),
-        ("/similar", {"id": 99}, 404, "there is no id 99"),
+        ("/similar", {"id": 99}, 404, "has no id 99"),
         ("/similar", {"id": 10**30}, 422, "id"),
         ("/add", {"sentences": ["a"], "ids": [1, 2]}, 422, "1 texts need 2 ids"),
     ],

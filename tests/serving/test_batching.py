@@ -175,7 +175,7 @@ def test_a_worker_goes_on_where_its_own_code_fails(caplog: pytest.LogCaptureFixt
         made.close()
 
     asyncio.run(main())
-    assert "the worker 'test' failed and goes on" in caplog.text
+    assert "the worker 'test' failed and continues" in caplog.text
 
 
 def test_too_much_is_refused_and_room_comes_back() -> None:

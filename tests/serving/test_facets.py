@@ -137,7 +137,7 @@ def test_named_facets_are_those_of_the_page(tickets: SentenceIndex) -> None:
     app = create_app({"tickets": tickets}, page=PageSettings(facets=["number"]))
     with TestClient(app, base_url="http://localhost") as client:
         assert counts(client).keys() == {"number"}
-    with pytest.raises(SearchIndexError, match="the facet of tickets names 'colour', a field that no sentence"):
+    with pytest.raises(SearchIndexError, match="the facet of tickets is 'colour', but no sentence"):
         create_app({"tickets": tickets}, page=PageSettings(facets=["colour"]))
 
 

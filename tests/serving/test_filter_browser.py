@@ -104,9 +104,7 @@ def test_a_filter_of_another_form_is_none(browser: Browser, one: str, said: str)
 
 def test_a_value_without_a_chip_gets_one(browser: Browser, one: str) -> None:
     browser.open(f"{one}#" + urlencode({"q": "the cat", "f": json.dumps({"number": [7], "__proto__": ["x"]})}))
-    browser.wait(
-        lambda: "but no sentence of this index has" in browser.text(".status"), "the server's answer"
-    )
+    browser.wait(lambda: "but no sentence of this index has" in browser.text(".status"), "the server's answer")
     chip(browser, "x").click()
     browser.wait(lambda: browser.run("return columns[0].hits.map(hit => hit.id)") == ["T-7"], "its hit")
     chip(browser, "7").click()

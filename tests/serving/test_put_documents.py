@@ -84,7 +84,7 @@ def test_ids_have_the_type_of_the_index(client: TestClient, index: SentenceIndex
     assert answer.json() == {"index": "things", "id": 7, "count": 40}
     assert 7 not in content(opened(index))
     for id_, status, text in (
-        (7, 404, "there is no id '7'"),
+        (7, 404, "has no id '7'"),
         ("x", 422, "has integer ids; got 'x'"),
         ("1" * 5000, 422, "has integer ids"),
         (2**70, 422, "integer"),
@@ -125,7 +125,7 @@ def test_what_is_wrong_changes_nothing(client: TestClient, index: SentenceIndex)
     for documents, text in (
         ([], "documents"),
         ([good, {"id": 201, "text": " "}], "text number 1 is empty"),
-        ([good, good], "id 200 is there twice"),
+        ([good, good], "id 200 occurs twice"),
         ([good, {"id": "x", "text": "a"}], "all integers or all strings"),
         ([good, {"id": 201, "text": "a", "metadata": {"number": "one"}}], "number is of type integer"),
         ([good, {"id": 201, "text": "a", "note": 1}], "documents.1.note"),

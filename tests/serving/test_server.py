@@ -66,7 +66,7 @@ def test_a_model_is_loaded_once(folder: Path) -> None:
         assert [card["id"] for card in client.get("/v1/models").json()["data"]] == ["a", "b"]
         vectors = [client.post("/embed", json={"inputs": "a cat", "model": name}).json() for name in ("a", "b")]
     assert vectors[0] == vectors[1]
-    with pytest.raises(ServeError, match="two are called 'model'"):
+    with pytest.raises(ServeError, match="two targets are called 'model'"):
         open_targets([model, model], device="cpu")
 
 
@@ -95,7 +95,7 @@ def test_a_model_that_cannot_encode_is_not_served(folder: Path, monkeypatch: pyt
     model = SimCSE(folder / "model", device="cpu")
     encode = model.embed_here
     monkeypatch.setattr(model, "embed_here", lambda *given: encode(*given)._replace(vectors=torch.full((1, 8), np.nan)))
-    text = "broken cannot be served, because it does not encode a sentence: broken gives vectors with numbers that are"
+    text = "cannot serve broken, because it cannot encode a sentence: broken returns vectors that are"
     with pytest.raises(ServeError, match=text), TestClient(create_app(models={"broken": model})):
         pass
     assert not any(thread.name == "encode broken" for thread in threading.enumerate())
@@ -115,7 +115,7 @@ def test_targets_are_served_beside_what_is_open(folder: Path, sentences: list[st
         for name in started.indexes:
             answer = httpx.post(f"{started.url}/search", json={"queries": sentences[3], "k": 1, "index": name}).json()
             assert answer["hits"][0][0]["text"] == sentences[3]
-    with pytest.raises(ServeError, match="two are called 'things'"):
+    with pytest.raises(ServeError, match="two targets are called 'things'"):
         serve({"things": index}, targets=[target], port=0)
 
 
@@ -163,7 +163,7 @@ def test_sigterm_finishes_what_is_under_way(folder: Path, sentences: list[str]) 
     [
         (["--host", "0.0.0.0"], "other machines can reach the server: set an API key"),
         (["--port", "{taken}"], "cannot listen on 127.0.0.1:"),
-        (["{model}"], "two are called 'model'"),
+        (["{model}"], "two targets are called 'model'"),
         (["nowhere-at-all"], "nowhere-at-all"),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_run_of_an_earlier_version_goes_on(
     early: Path, finished: Path, sentences: list[str], settings: dict[str, Any]
 ) -> None:
     shutil.rmtree(early / "checkpoint-10")
-    with pytest.warns(Notice, match=r"checkpoint-9 has no files.json, which earlier versions did not write") as said:
+    with pytest.warns(Notice, match=r"checkpoint-9 has no files.json, because an earlier version wrote it") as said:
         again(early, sentences, settings)
     assert not [notice for notice in said if "the environment has changed" in str(notice.message)]
     for same in ("model.safetensors", "checkpoint-10/training.safetensors"):
@@ -145,7 +145,7 @@ def test_the_best_is_checked_too(
         made(tmp_path, step, best)
     assert last(tmp_path) == "checkpoint-9"
     cut(tmp_path / "checkpoint-3/weights")
-    with pytest.raises(TrainingError, match="in checkpoint-3, the best until then, weights has"):
+    with pytest.raises(TrainingError, match="in checkpoint-3, the best checkpoint so far,  weights has"):
         last(tmp_path)
 
 

@@ -163,7 +163,7 @@ def test_compiling_is_for_accelerators(bert: Path, sentences: list[str]) -> None
 @pytest.mark.parametrize("objective", ["distill", "simclr"])
 def test_a_margin_of_0_is_a_setting_too(objective: str) -> None:
     more = {"distill": {"teacher": "t", "train_head": "none"}, "simclr": {"augmentation": "deletion"}}[objective]
-    with pytest.raises(TrainingError, match="false_negative_margin is a part of objective simcse"):
+    with pytest.raises(TrainingError, match="false_negative_margin is a setting of objective simcse"):
         make_config("unsup", {"model": "m", "objective": objective, "false_negative_margin": 0.0} | more)
 
 

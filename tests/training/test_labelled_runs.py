@@ -61,8 +61,8 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_repeats_and_single_texts_are_left_out_and_said_once() -> None:
     texts, labels = ["a", "b", "a", "c", "d", "e", " "], ["x", "x", "x", "y", "y", "z", "x"]
     with (
-        pytest.warns(Notice, match=r"made: left out are 1 repeats of a text with its class$"),
-        pytest.warns(Notice, match=r"made: a class with one text has no pairs .* \('z'\): left out \(--dropout-views"),
+        pytest.warns(Notice, match=r"made: left out 1 repeats of a text with its class$"),
+        pytest.warns(Notice, match=r"made: a class with one text has no pairs .* \('z'\): dropped \(--dropout-views"),
     ):
         found = rows_of(texts, labels)
     assert found.data.rows == [("a",), ("b",), ("c",), ("d",)]
@@ -71,7 +71,7 @@ def test_repeats_and_single_texts_are_left_out_and_said_once() -> None:
     assert len(found.whole) == 6  # the record is of the file
     with (
         pytest.warns(Notice, match="1 repeats of a text with its class$"),
-        pytest.warns(Notice, match=r"\('z'\): their own dropout twins are their positives"),
+        pytest.warns(Notice, match=r"\('z'\): their own dropout twins serve as positives"),
     ):
         kept = rows_of(texts, labels, dropout_views=True)
     assert kept.labels.tolist() == [0, 0, 1, 1, 2]
@@ -81,7 +81,7 @@ def test_repeats_and_single_texts_are_left_out_and_said_once() -> None:
 
 
 def test_texts_without_a_class_are_counted() -> None:
-    with pytest.warns(Notice, match="left out are 2 texts without a class$"):
+    with pytest.warns(Notice, match="left out 2 texts without a class$"):
         found = rows_of(["a", "b", "c", "d", "e", "f"], ["x", "", "x", "y", " ", "y"])
     assert (len(found.data), found.data.empty) == (4, 2)
 
@@ -106,15 +106,15 @@ def test_ten_thousand_classes() -> None:
 @pytest.mark.parametrize(
     ("texts", "labels", "message"),
     [
-        (["a", "b"], ["x", "x"], "made: all texts have the class 'x'; two are needed"),
+        (["a", "b"], ["x", "x"], "made: all texts have the class 'x'; training needs at least two classes"),
         (
             ["a", "b", "c"],
             ["x", "y", "z"],
-            "made: none of 3 classes has two different texts, such as 'x', 'y', 'z'; .*colu",
+            "made: only 0 of 3 classes have two different texts, such as 'x', 'y', 'z'; .*colu",
         ),
-        (["a", "b", "c"], ["x", "x", "z"], "made: 1 of 2 classes has two different texts"),
+        (["a", "b", "c"], ["x", "x", "z"], "made: only 1 of 2 classes have two different texts"),
         (["a", "b"], ["x"], "each text needs one label; got 1 for 2 texts"),
-        (["a", "b"], ["x", 3], "texts and labels are strings; got 3"),
+        (["a", "b"], ["x", 3], "texts and labels must be strings; got 3"),
     ],
 )
 def test_unusable_classes(texts: list[str], labels: list[Any], message: str) -> None:
@@ -128,7 +128,12 @@ def test_options_that_do_not_fit(classes: LabelledTexts, file: Path, bert: Path,
             train_sup(data, tmp_path / "run", model=bert, **FAST | settings)
         assert not (tmp_path / "run").exists()
 
-    fails("columns is not of texts with classes: label_column and text_column", file, label_column="x", columns=["a"])
+    fails(
+        "columns does not apply to labelled texts; name their columns with label_column",
+        file,
+        label_column="x",
+        columns=["a"],
+    )
     fails("label_column and text_column are for files", classes, label_column="intent")
     fails("select dropout-twins works for sentences, .* or labelled texts", classes, select="label-free")
     fails(
@@ -157,7 +162,7 @@ def test_a_batch_holds_its_classes(classes: LabelledTexts, bert: Path) -> None:
 def test_the_plan(classes: LabelledTexts, bert: Path) -> None:
     settings = {name: value for name, value in FAST.items() if name not in ("batch_size", "epochs")}
     with pytest.warns(
-        Notice, match="40 rows would be 3 steps with batch_size 96 and epochs 3; the run has batch_size 16"
+        Notice, match="40 rows would give only 3 steps with batch_size 96 and epochs 3; the run uses batch_size 16"
     ):
         job = prepare("sup", classes, Path("not-made"), settings | {"model": bert})
     plan = make_plan(job)
@@ -165,9 +170,9 @@ def test_the_plan(classes: LabelledTexts, bert: Path) -> None:
     assert [plan.rows_until(step) for step in (1, 2, 3, 4)] == [13, 27, 40, 53]
     said = dict(_plan_facts(plan))
     assert str(said["data"]).startswith("40 texts of 5 classes, ")
-    assert said["batch"] == "16, for so few rows"
-    assert "102 (34 epochs, for so few rows)" in str(said["steps"])
-    assert said["loss"] == "supcon, 4 texts of a class, temperature 0.1"
+    assert said["batch"] == "16 (small data set)"
+    assert "102 (34 epochs (small data set))" in str(said["steps"])
+    assert said["loss"] == "supcon, 4 texts per class, temperature 0.1"
     assert job.record["fitted"] == ["batch_size", "epochs"]
 
 

@@ -85,7 +85,7 @@ def test_a_disk_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(fcntl, "flock", none)
     with (
-        pytest.warns(Notice, match="run has no locks: a second process at work there would not be noticed"),
+        pytest.warns(Notice, match="run has no locks: a second process working there would not be noticed"),
         locks.owned(tmp_path / "run", TrainingError),
     ):
         assert locks.owner(tmp_path / "run") is None

@@ -78,7 +78,7 @@ def test_what_has_changed_since_is_refused(
     record.write_text(json.dumps(said | {"model": said["model"] | {"fingerprint": "0" * 64}}))
     refused("the start model .* has changed since the run")
     record.write_text(json.dumps(said | {"processes": 2}))
-    refused("the run had 2 processes, now there are 1: start as many with torchrun")
+    refused("the run had 2 processes and now has 1: start the same number with torchrun")
     record.write_text(json.dumps({"arguments": {"mode": "unsup"}}))
     refused("is not a run.json of this version")
     record.write_text(json.dumps(said))
@@ -92,7 +92,7 @@ def test_what_has_changed_since_is_refused(
 
     train_unsup(sentences, tmp_path / "memory", model=bert, eval_data=pairs, **FAST)
     record = tmp_path / "memory/run.json"
-    with pytest.raises(TrainingError, match="data was given from memory"):
+    with pytest.raises(TrainingError, match="data was given as a Python object"):
         repeat_run(record, tmp_path / "three")
 
 

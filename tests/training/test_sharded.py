@@ -190,7 +190,7 @@ def test_even_batches(rows: int, ranks: int) -> None:
 
 def test_what_is_left_out_is_said(recwarn: pytest.WarningsRecorder) -> None:
     """19 = 2 x 8 + 3 rows: one is too many. Of 17, the last makes no batch, as without FSDP: the plan says that."""
-    with pytest.warns(Notice, match="^1 of the 19 rows are left out of each epoch"):
+    with pytest.warns(Notice, match="^1 of the 19 rows are left out of the last batch of each epoch"):
         _tell_left_out(19, 4, 2)
     recwarn.clear()
     _tell_left_out(17, 4, 2)

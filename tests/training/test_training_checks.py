@@ -50,13 +50,13 @@ def unsup_fails(error: type[Exception], message: str, data: Any, folder: Path, *
         ({"epochs": 0}, "epochs must be above 0; got 0"),
         ({"learning_rate": -1e-5}, "learning_rate must be above 0"),
         ({"temperature": 0}, "temperature must be above 0"),
-        ({"max_seq_length": 2}, "max_seq_length counts special tokens too and must be at least 3; got 2"),
+        ({"max_seq_length": 2}, "max_seq_length must be at least 3 .*; got 2"),
         ({"eval_steps": 0}, "eval_steps must be above 0"),
         ({"mlm_weight": -1}, "mlm_weight must be at least 0"),
         ({"dropout": 1}, "dropout must be at least 0 and below 1; got 1"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"seed": 2**32}, "seed must be at least 0 and below 4294967296; got 4294967296"),
-        ({"hard_negative_weight": 1.0}, "--hard-negative-weight is for rows of three sentences; .* have 1"),
+        ({"hard_negative_weight": 1.0}, "--hard-negative-weight needs rows of three sentences; .* have 1"),
         ({"report_to": "paper"}, "report_to: paper is not supported, only .*tensorboard"),
         ({"device": "meta"}, "training runs on the CPU or an accelerator, not on device 'meta'"),
         ({"resume": True, "overwrite": True}, "use either --resume, .* or --overwrite"),
@@ -117,9 +117,7 @@ def test_texts_that_do_not_differ(sentences: list[str], tmp_path: Path) -> None:
     """A bad file is an error before a model is looked for."""
     run, nowhere = tmp_path / "run", "nobody/nothing-here"
     a, b, c = sentences[:16], sentences[16:32], sentences[24:40]
-    unsup_fails(
-        TrainingError, "all 16 rows are '.*'; a model learns from texts that differ", a[:1] * 16, run, model=nowhere
-    )
+    unsup_fails(TrainingError, "all 16 rows are '.*'; training needs different texts", a[:1] * 16, run, model=nowhere)
     unsup_fails(ModelError, "nothing-here", a[:1] * 15 + b[:1], run, model=nowhere)
     gold = np.linspace(0, 5, 16)
     cases: list[tuple[str, Any]] = [
@@ -166,14 +164,14 @@ def test_positives_only_trains_on_the_rows_with_the_highest_label(
         train_sup(data, tmp_path / "run", model=bert, **SMALL)
     done = run("train", "sup", data, "--positives-only", "--output-dir", tmp_path / "run", "--model", bert, *_SHORT)
     assert done.returncode == 0, done.stderr
-    assert "16 of 32 rows have the highest label, 1" in " ".join(done.stderr.split())
+    assert "kept 16 of 32 rows, those with the highest label (1)" in " ".join(done.stderr.split())
     plain = prepare("sup", [row[:2] for row in rows], tmp_path / "other", TrainSettings(**(SMALL | {"model": bert})))
     record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
     assert record["data"]["sha256"] == plain.record["data"]["sha256"]
     assert record["data"]["reading"]["positives_only"] is True
     repeat_run(tmp_path / "run", tmp_path / "again", device="cpu")
     for settings in ({"objective": "cosent"}, {"label_column": "label"}):
-        with pytest.raises(TrainingError, match=r"positives_only .* pairs with a label each, not for objective"):
+        with pytest.raises(TrainingError, match=r"positives_only .* does not apply to objective"):
             train_sup(data, tmp_path / "no", model=bert, positives_only=True, **settings, **SMALL)
     unsup_fails(
         TrainingError, "positives_only .* not for train unsup", data, tmp_path / "no", model=bert, positives_only=True
@@ -190,7 +188,7 @@ def test_output_folders(bert: Path, sentences: list[str], tmp_path: Path) -> Non
 
     fails("output folder .*file is a file", tmp_path / "file")
     fails(r"cannot write to .*file: Not a directory", tmp_path / "file" / "run")
-    fails("full is not empty; --resume goes on with the run there, --overwrite replaces it", tmp_path / "full")
+    fails("full is not empty; use --resume to continue the run in it or --overwrite", tmp_path / "full")
     fails("full is not a training run .*nothing can be resumed", tmp_path / "full", resume=True)
     fails("full is not a training run .*does not replace it: empty the folder", tmp_path / "full", overwrite=True)
     with pytest.raises(TrainingError, match=r"cannot write to /proc\b"):
@@ -202,7 +200,7 @@ def test_output_folders(bert: Path, sentences: list[str], tmp_path: Path) -> Non
 
 def test_no_space(bert: Path, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: 2**20 // 10)
-    message = r"not enough space for .*run: the model and its checkpoints take up to \d MiB .*, 0 MiB are free"
+    message = r"not enough space for .*run: the model and its checkpoints need up to \d MiB .*, but only 0 MiB are free"
     unsup_fails(TrainingError, message, sentences, tmp_path / "run", model=bert)
 
 
@@ -268,7 +266,7 @@ def test_only_the_first_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     check_device(torch.device("cuda:0"), alone)
     check_device(torch.device("cpu"), alone)
     check_device(torch.device("cuda:1"), World(1, 2, 1))  # of two processes, the second has the second
-    with pytest.raises(TrainingError, match=r"not cuda:1; .*CUDA_VISIBLE_DEVICES=1 and name the device cuda"):
+    with pytest.raises(TrainingError, match=r"not cuda:1; .*CUDA_VISIBLE_DEVICES=1 and device cuda"):
         check_device(torch.device("cuda:1"), alone)
 
 
@@ -321,7 +319,7 @@ def test_repeated_rows_and_a_lowered_length_are_said(
 ) -> None:
     with pytest.warns(Notice, match="12 of the 16 rows"):
         train_unsup(sentences[:4] * 4, tmp_path / "one", model=tiny_model("bert"), batch_size=8, device="cpu")
-    with pytest.warns(Notice, match="more than the model takes; 64 is used"):
+    with pytest.warns(Notice, match="exceeds the model's limit; 64 is used"):
         train_unsup(
             sentences, tmp_path / "two", model=tiny_model("bert"), batch_size=8, device="cpu", max_seq_length=99
         )

@@ -168,7 +168,7 @@ class StopAt(TrainListener):
 @pytest.fixture
 def stopped(unsup: Plot, tmp_path: Path) -> Path:
     """A run that was stopped after step 4 of 10."""
-    with pytest.raises(TrainingInterrupted, match=r"stopped after step 4 of 10; .*checkpoint-4 holds it. --resume"):
+    with pytest.raises(TrainingInterrupted, match=r"stopped after step 4 of 10, saved in .*checkpoint-4. .* --resume"):
         train_unsup(unsup.data, tmp_path / "run", listener=StopAt(4), device="cpu", **unsup.settings)
     return tmp_path / "run"
 
@@ -202,7 +202,7 @@ def test_the_plan_says_where_a_run_goes_on(unsup: Plot, stopped: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learning_rate": 2e-3}, r"--resume: learning_rate was 0\.001 in the run that .* holds, now it is 0\.002"),
+        ({"learning_rate": 2e-3}, r"--resume: learning_rate was 0\.001 in the run in .* and is now 0\.002"),
         ({"seed": 1}, "--resume: seed was 42"),
         ({"train_head": "none"}, "--resume: train_head was 'mlp'"),
         ({"eval_data": None}, "--resume: eval_data has changed .* 40 rows of made.tsv then, none now"),

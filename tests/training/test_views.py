@@ -204,7 +204,7 @@ def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs
         ("unsup", {"false_negative_margin": 3.0}, "false_negative_margin must be between -1 and 1"),
         ("unsup", {"learn_temperature": True, "temperature": 3.0}, r"stays between 0\.01 and 1\.0; got 3"),
         ("unsup", {"objective": "simclr", "augmentation": ()}, "objective simclr needs an augmentation"),
-        ("unsup", {"objective": "simclr", "angular_margin": 10}, "angular_margin is a part of objective simcse"),
+        ("unsup", {"objective": "simclr", "angular_margin": 10}, "angular_margin is a setting of objective simcse"),
         ("unsup", {"augmentation": "synonyms"}, "augmentation must be one of repetition, deletion, .*; got"),
         ("unsup", {"second_template": "a [X] [MASK]"}, "second_template needs a template"),
         ("sup", {"template": "a [X] [MASK]", "second_template": "b [X] [MASK]"}, "for a sentence's second view"),
@@ -321,9 +321,9 @@ def test_neighbors_see_a_text_behind_each_prompt(prompted: Path, sentences: list
     [
         (
             ("query", "answer"),
-            r"prompts must be names of prompts that the start model has \(query, document\); got 'an",
+            r"prompts must be names of prompts of the start model \(query, document\); got 'an",
         ),
-        (("query", "document"), "texts alone take one prompt; got 2: query, document"),
+        (("query", "document"), "rows of one text take one prompt; got 2: query, document"),
     ],
 )
 def test_prompts_that_do_not_fit(prompts: tuple[str, ...], message: str, prompted: Path, sentences: list[str]) -> None:

@@ -94,7 +94,7 @@ def test_without_a_network_it_takes_a_folder(
     with pytest.raises(SystemExit, match=r"error: the data cannot be fetched from the hub .*: --data FOLDER"):
         script.main(["unsup-bert-base", "--work", str(tmp_path / "work")])
     data = tmp_path / "data"
-    with pytest.raises(SystemExit, match=r"wiki1m_for_simcse\.txt is not there"):
+    with pytest.raises(SystemExit, match=r"wiki1m_for_simcse\.txt does not exist"):
         script.main(["unsup-bert-base", "--work", str(tmp_path / "work"), "--data", str(data)])
     script.smoke.make_senteval(data / "senteval")
     shutil.copy(sample_sentences_path(), data / "wiki1m_for_simcse.txt")

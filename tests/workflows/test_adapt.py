@@ -181,7 +181,7 @@ def test_a_run_that_is_stopped_before_its_check_leaves_no_model(
         with pytest.raises(KeyboardInterrupt):
             adapt(TEXTS, start, out, device="cpu")
     assert not out.is_dir() or not [*out.iterdir()]
-    with pytest.raises(TrainingError, match=r"a run for .*out was stopped; it lies in .*\.out\.running"):
+    with pytest.raises(TrainingError, match=r"a run for .*out was stopped; it is in .*\.out\.running"):
         adapt(TEXTS, start, out, device="cpu")
     made = adapt(TEXTS, start, out, device="cpu", resume=True)
     assert (out / "adapt.json").is_file()
@@ -245,15 +245,15 @@ def test_judged_queries_do_not_train(tmp_path: Path) -> None:
     ("texts", "settings", "error", "message"),
     [
         (TEXTS[:49], {}, TrainingError, "holds 49 distinct texts; adapting needs 50"),
-        (["the same"] * 600, {}, TrainingError, "holds one text alone, 'the same'; adapting needs 50"),
+        (["the same"] * 600, {}, TrainingError, "holds only one text, 'the same'; adapting needs 50"),
         ("nowhere.txt", {}, DataError, "nowhere.txt does not exist"),
         (TEXTS, {"text_column": "a", "columns": ["b"]}, TrainingError, "both name the column"),
-        (CLASSES, {"columns": ["text"]}, TrainingError, "columns is not of texts with classes"),
-        (CLASSES, {"header": False}, TrainingError, "header is not of texts with classes"),
-        (CLASSES, {"skip_bad_rows": True}, TrainingError, "skip_bad_rows is not of texts with classes"),
+        (CLASSES, {"columns": ["text"]}, TrainingError, "columns does not apply to labelled texts"),
+        (CLASSES, {"header": False}, TrainingError, "header does not apply to labelled texts"),
+        (CLASSES, {"skip_bad_rows": True}, TrainingError, "skip_bad_rows does not apply to labelled texts"),
         (CLASSES, {"teacher": "larger"}, TrainingError, "a teacher is for texts without classes"),
         (CLASSES._replace(labels=["a"]), {}, TrainingError, "each text needs one label"),
-        (CLASSES._replace(labels=TEXTS), {}, TrainingError, "none of 504 classes has two different texts"),
+        (CLASSES._replace(labels=TEXTS), {}, TrainingError, "only 0 of 504 classes have two different texts"),
     ],
 )
 def test_refused_before_any_work(
@@ -269,7 +269,7 @@ def test_classes_that_do_not_exist_or_do_not_differ(start: Path, tmp_path: Path)
     path.write_text("text,kind\n" + "".join(f'"{text}",one\n' for text in TEXTS[:60]), encoding="utf-8")
     with pytest.raises(DataError, match="label"):
         adapt(path, start, tmp_path / "out", label_column="label")
-    with pytest.raises(TrainingError, match="all 60 texts are of the class 'one'"):
+    with pytest.raises(TrainingError, match="all 60 texts have the class 'one'"):
         adapt(path, start, tmp_path / "out", label_column="kind")
     assert not (tmp_path / "out").exists()
 
@@ -284,7 +284,8 @@ def test_a_text_with_two_classes_is_said() -> None:
 def test_names_that_stand_in_many_rows_are_no_titles(tmp_path: Path) -> None:
     rows = [{"name": f"sender {i % 9}", "message": text} for i, text in enumerate(TEXTS[:60])]
     with pytest.warns(
-        Notice, match="column 'name' has 9 different values in 60 rows, so it is no title; column 'message'"
+        Notice,
+        match="column 'name' has only 9 different values in 60 rows, so it is not a title; only column 'message'",
     ):
         found = read_texts(write(tmp_path / "rows.jsonl", rows))
     assert found.texts == TEXTS[:60]
@@ -306,7 +307,9 @@ def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert list(lines) == ["data", "method", "gate", "figures", "next"]
-    assert lines["figures"].startswith("none: below 500 texts none are held out to measure on. To measure: simcse-kit ")
+    assert lines["figures"].startswith(
+        "none: fewer than 500 texts, so none are held out for measuring. To measure: simcse-kit "
+    )
     options = ["--columns", "body"]
     assert shlex.split(lines["next"]) == ["simcse-kit", "index", "build", str(out), str(path), "my-index", *options]
     judge = shlex.split(lines["figures"].split("To measure: ")[1])

@@ -96,9 +96,9 @@ def test_another_seed_is_added_to_the_others(folder: Path) -> None:
     ("old", "new", "message"),
     [
         ("seeds = [1, 2]", "seds = [1, 2]", "has no argument 'seds'; did you mean seeds"),
-        ("seeds = [1, 2]", "seeds = 3", "seeds is a list of numbers; got 3"),
+        ("seeds = [1, 2]", "seeds = 3", "seeds must be a list of numbers; got 3"),
         ("epochs = 1", "epoch = 1", "has no argument 'epoch'; did you mean epochs"),
-        ("epochs = 1", "seed = 1", r"\[\[run\]\] short: the study decides seed; leave it out"),
+        ("epochs = 1", "seed = 1", r"\[\[run\]\] short: the study sets seed; leave it out"),
         ('name = "short"', 'name = "start"', "twice: start"),
         ('data = "corpus.txt"', "", "data is missing"),
         ('pairs = "pairs.tsv"', "", r"\[data\] names no suite"),

@@ -76,7 +76,7 @@ def check_backend_device(backend: str | type[EncodeBackend], device: str | torch
         backend = BACKENDS.get(backend)
     if backend.device is not None and str(device).partition(":")[0] != backend.device:
         place = "the CPU" if backend.device == "cpu" else backend.device
-        raise ModelError(f"here backend {BACKENDS.path_of(backend)} runs on {place}; got device {device}")
+        raise ModelError(f"backend {BACKENDS.path_of(backend)} runs on {place} here; got device {device}")
 
 
 def check_dtype(backend: str | type[EncodeBackend], dtype: str, calibration: Sequence[str] | None = None) -> None:

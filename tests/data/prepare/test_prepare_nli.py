@@ -208,9 +208,7 @@ def as_numbered(path: Path, names: tuple[str, str, str] = ("premise", "hypothesi
 def test_numbered_labels_are_read_and_the_mapping_is_said(
     tmp_path: Path, name: str, names: tuple[str, str, str]
 ) -> None:
-    said = (
-        rf"{name}: labels are read as -1=-, 0=entailment, 1=neutral, 2=contradiction; set other meanings"
-    )
+    said = rf"{name}: labels are read as -1=-, 0=entailment, 1=neutral, 2=contradiction; set other meanings"
     with pytest.warns(Notice, match=said):
         counts = prepare_nli(as_numbered(tmp_path / name, names), tmp_path / "out.csv", combinations="all")
     assert read_examples(tmp_path / "out.csv").rows == ALL

@@ -100,7 +100,7 @@ def test_int8_is_that_of_encode_by_the_ranges_given_or_the_models(
         found = read(tmp_path / f"{name}.npy").astype(int)
         np.testing.assert_allclose(found, one.encode(texts, precision="int8", ranges=given).astype(int), atol=1)
         assert (np.abs(found - whole).max() <= 1) == (name != "own")
-    with pytest.raises(ValueError, match="ranges are of 3 dimensions; the vectors have 32"):
+    with pytest.raises(ValueError, match="ranges have 3 dimensions; the vectors have 32"):
         encode_files(model, corpus, tmp_path / "wrong.npy", precision="int8", ranges=np.zeros((2, 3)))
     assert not (tmp_path / "wrong.npy").exists()
     assert not left_behind(tmp_path)
@@ -307,7 +307,7 @@ def test_a_changed_input_is_noticed(line: int, interrupted: Path, model: SimCSE,
     lines[line] = "Something else."
     corpus.write_text("".join(f"{text}\n" for text in lines))
     if line < 8:
-        with pytest.raises(DataError, match="the input has changed since 8 rows of it were encoded"):
+        with pytest.raises(DataError, match="the input has changed since 8 of its rows were encoded"):
             encode_files(model, corpus, interrupted, shard_size=4)
     else:
         assert encode_files(model, corpus, interrupted, shard_size=4).rows == len(TEXTS)
@@ -366,7 +366,7 @@ def test_an_input_that_changes_between_the_two_readings_is_noticed(
 
     with monkeypatch.context() as patch:
         patch.setattr(SimCSE, "encode", changing)
-        with pytest.raises(DataError, match="the input has changed since 8 rows of it were encoded"):
+        with pytest.raises(DataError, match="the input has changed since 8 of its rows were encoded"):
             encode_files(model, source, tmp_path / "v.parquet", texts=True)
     assert not (tmp_path / "v.parquet").exists()
 
@@ -480,7 +480,7 @@ def test_bad_rows(model: SimCSE, tmp_path: Path) -> None:
 
 def test_ids_of_two_kinds(model: SimCSE, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "a b", "id": 1}\n{"text": "c d", "id": "x"}\n')
-    with pytest.raises(DataError, match="ids are strings or integers, not both; row 2 has 'x'"):
+    with pytest.raises(DataError, match="ids must be all strings or all integers; row 2 has 'x'"):
         encode_files(model, tmp_path / "in.jsonl", tmp_path / "v.parquet", id_column="id")
 
 

@@ -150,7 +150,7 @@ def test_static_takes_the_pooling_from_the_pooler(
     for pooling in ("mean", "cls_before_pooler"):
         distill(load(tiny_model, pooling=pooling), tmp_path / "out")
     assert asked == ["mean", "first"]
-    with pytest.raises(ModelError, match="static: model2vec has no pooling like max"):
+    with pytest.raises(ModelError, match="static: model2vec does not support pooling max"):
         distill(load(tiny_model, pooling="max"), tmp_path / "out")
 
 
@@ -158,7 +158,7 @@ def test_static_takes_the_pooling_from_the_pooler(
     ("given", "text"),
     [
         ({"to": "tflite"}, "export format must be one of onnx, openvino, openvino-int8, static; got 'tflite'"),
-        ({"to": "onnx", "calibration": ["a"]}, "calibration sentences are for openvino-int8"),
+        ({"to": "onnx", "calibration": ["a"]}, "calibration sentences need openvino-int8"),
     ],
 )
 def test_what_is_refused(given: dict[str, Any], text: str, tiny_model: ModelFolder, tmp_path: Path) -> None:

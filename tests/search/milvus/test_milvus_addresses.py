@@ -89,7 +89,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SearchIndexError) as caught:
         SentenceIndex.open("milvus:http://me:hush-hush@127.0.0.1:9/x")
     shown = str(caught.value)
-    assert shown.startswith("Milvus at http://me:***@127.0.0.1:9 cannot be opened: ")
+    assert shown.startswith("cannot open Milvus at http://me:***@127.0.0.1:9: ")
     assert "hush" not in shown + str(caught.value.__cause__)
 
 

@@ -91,10 +91,10 @@ def test_a_build_goes_on_or_says_why_not(
         with pytest.raises(SearchIndexError, match="is an unfinished build of other files, with other options"):
             again(**changed)
     write(table, ["Another one.", *SENTENCES[1:]])
-    with pytest.raises(SearchIndexError, match="rows 0 to 6 are not those that were read before; the files have chang"):
+    with pytest.raises(SearchIndexError, match="rows 0 to 6 have changed since they were read; the files have chang"):
         again()
     write(table, SENTENCES[:20])
-    with pytest.raises(SearchIndexError, match="the files have 20 rows, and this build had 24 already"):
+    with pytest.raises(SearchIndexError, match="the files have 20 rows, but this build already had 24"):
         again()
     write(table, [*SENTENCES, "One more."])
     index, counts = again(skip_bad_rows=True)  # what is behind the rows that are there may change
