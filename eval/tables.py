@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapt_tables import adapt_table, harm_figures, harm_line, method_figures
-from hybrid_tables import hybrid_table
-from lecture_tables import lecture_blocks
-from part_tables import part_blocks
-from record import has, load
-from results_page import results_page
-from scaling_tables import large_corpus_lines, scaling_blocks
-from search_tables import search_tables
-from suite_tables import suite_tables
+from lib.adapt_tables import adapt_table, harm_figures, harm_line, method_figures
+from lib.hybrid_tables import hybrid_table
+from lib.lecture_tables import lecture_blocks
+from lib.part_tables import part_blocks
+from lib.record import has, load
+from lib.results_page import results_page
+from lib.scaling_tables import large_corpus_lines, scaling_blocks
+from lib.search_tables import search_tables
+from lib.suite_tables import suite_tables
 
 from simcse_kit.report.charts import AFTER, NEUTRAL, SpeedPoint, speed_against_score
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from record import has, load
+from lib.record import has, load
 
 SIZES = (100_000_000, 1_000_000_000)
 _LONGER = "~"  # before what is extrapolated

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from adapt_tables import adapt_page
-from family_table import families_table
-from promise_table import promise_lines
-from record import RESULTS
+from lib.adapt_tables import adapt_page
+from lib.family_table import families_table
+from lib.promise_table import promise_lines
+from lib.record import RESULTS
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 _INTRO = """# Measurements
 
 This page is written by `python eval/tables.py`. Each script writes `results/NAME.json` with its command, commit,

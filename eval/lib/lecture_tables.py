@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from record import load
+from lib.record import load
 
 _RECIPES = {
     "unsup": "SimCSE: dropout alone",
