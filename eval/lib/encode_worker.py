@@ -1,8 +1,8 @@
-"""A model in its own process, timed on request; used by speed_encode.py.
+"""A model in a process of its own, timed on request: what speed_encode.py compares.
 
-python eval/encode_worker.py LIBRARY MODEL BACKEND DTYPE. Each input line names a file of texts (JSON) and the file for
-vectors (.npy, or null); each output line gives the seconds of encoding, and the peak memory. A peer's environment needs
-only that library, numpy and tokenizers.
+python eval/lib/encode_worker.py LIBRARY MODEL BACKEND DTYPE; each line of the input names a file of texts (JSON) and
+where the vectors go (.npy, or null); each line of the output says how many seconds encoding took, and the peak memory.
+A peer's environment needs that library, numpy and tokenizers only.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 Encode = Callable[[list[str]], Any]
-BATCH_SIZE = 32  # for runtimes called directly
+BATCH_SIZE = 32  # of the runtimes that are driven by hand
 
 
 def ours(model: str, backend: str, dtype: str) -> Encode:
-    """This package."""
+    """This package's."""
     from simcse_kit import SimCSE
 
     loaded = SimCSE(model, backend=backend, dtype=dtype, device="cpu")
@@ -31,7 +31,7 @@ def ours(model: str, backend: str, dtype: str) -> Encode:
 
 
 def sentence_transformers(model: str, backend: str, dtype: str) -> Encode:
-    """sentence-transformers with its defaults; its OpenVINO backend passes the format to the device as a hint."""
+    """sentence-transformers' with its defaults; its OpenVINO backend takes the format as a hint to the device."""
     from sentence_transformers import SentenceTransformer
 
     more: dict[str, Any] = {}
@@ -62,7 +62,7 @@ def fastembed(model: str, backend: str, dtype: str) -> Encode:
 
 
 def onnxruntime(model: str, backend: str, dtype: str) -> Encode:
-    """A session of onnxruntime; texts sorted by length."""
+    """A session of onnxruntime, texts sorted by length."""
     from onnxruntime import InferenceSession
 
     session = InferenceSession(str(Path(model) / graph_of(dtype)), providers=["CPUExecutionProvider"])
@@ -75,7 +75,7 @@ def onnxruntime(model: str, backend: str, dtype: str) -> Encode:
 
 
 def ctranslate2(model: str, backend: str, dtype: str) -> Encode:
-    """CTranslate2's encoder on all cores, texts sorted by length; numpy computes the mean of the tokens."""
+    """CTranslate2's encoder on all cores, texts sorted by length; the mean of the tokens is numpy's."""
     from ctranslate2 import Encoder
 
     encoder = Encoder(model, device="cpu", compute_type=dtype, intra_threads=len(os.sched_getaffinity(0)))
@@ -89,12 +89,12 @@ def ctranslate2(model: str, backend: str, dtype: str) -> Encode:
 
 
 def graph_of(dtype: str) -> str:
-    """The file in the folder from encode_peers.py."""
+    """The file in the folder that encode_peers.py writes."""
     return "onnx/model_int8.onnx" if dtype == "int8" else "onnx/model.onnx"
 
 
 def by_hand(model: str, run: Callable[[list[list[int]]], Any]) -> Encode:
-    """Tokens from tokenizers, batches of similar lengths, unit vectors; ``run`` turns ids into vectors (B, D)."""
+    """Tokens by tokenizers, batches of like lengths, unit vectors; ``run`` takes ids to vectors (B, D)."""
     from tokenizers import Tokenizer
 
     folder = Path(model)
@@ -122,7 +122,7 @@ def parts(order: list[int]) -> Iterator[list[int]]:
 
 
 def padded(batch: list[list[int]]) -> tuple[Any, Any]:
-    """Ids and mask, (B, L) each; masked ids are not read."""
+    """Ids and mask, (B, L) each; what stands under the mask is not read."""
     mask = np.zeros((len(batch), max(map(len, batch))), np.int64)
     ids = np.ones_like(mask)
     for row, own in enumerate(batch):

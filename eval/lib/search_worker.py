@@ -1,8 +1,8 @@
-"""An index in its own process, timed on request; used by search_peers.py.
+"""An index in a process of its own, timed on request: what search_peers.py compares.
 
-python eval/search_worker.py NAME FOLDER; needs only the peer's package and numpy, and uses the cores of the process.
-Each input line is a request (JSON), each output line its answer. NAME is one of `SYSTEMS`; for ours with kind and
-target recall: ours:pq:0.99.
+python eval/lib/search_worker.py NAME FOLDER; it runs with the peer's package and numpy, on the cores of the process.
+Each line of the input is a request (JSON), each line of the output its answer. NAME is one of `SYSTEMS`, for ours with
+the kind and the recall that it tunes itself to: ours:pq:0.99.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 K = 10
-NODES = (10, 15, 20, 30, 40, 60, 80, 100, 140, 200, 300, 400, 600, 1000)  # nodes that a graph's search keeps
+NODES = (10, 15, 20, 30, 40, 60, 80, 100, 140, 200, 300, 400, 600, 1000)  # that a graph's search keeps
 CORES = len(os.sched_getaffinity(0))
 Vectors = NDArray[np.float32]
 Setting = dict[str, int]
@@ -29,25 +29,25 @@ Setting = dict[str, int]
 class Index(Protocol):
     """Unit vectors (N, D) in a folder, searched by inner product."""
 
-    settings: Sequence[Setting]  # search settings to try
+    settings: Sequence[Setting]  # how it can be searched
 
     def build(self, vectors: Vectors, folder: Path) -> None:
-        """Build it and write it to an existing empty folder."""
+        """Make it and write it to a folder that is there and empty."""
 
     def open(self, folder: Path, dimension: int) -> None:
-        """Read it, for searching and adding."""
+        """Read it, to search and to add to."""
 
     def search(self, queries: Vectors, setting: Setting) -> NDArray[np.int64]:
         """Rows of the 10 nearest of the queries (Q, D): (Q, 10), -1 for none."""
 
     def add(self, vector: Vectors) -> None:
-        """Add one vector (D,); returns when the library reports success."""
+        """Add one vector (D,); back when the library says it is done."""
 
     def __len__(self) -> int: ...
 
 
 class Ours:
-    """This package's `Collection`, with texts; tunes itself."""
+    """This package's `Collection`, with texts; it tunes itself."""
 
     def __init__(self, kind: str, target: str) -> None:
         self.kind, self.target = kind, float(target)
@@ -79,7 +79,7 @@ class Ours:
         self.collection.save()
 
     def split(self, queries: Vectors) -> dict[str, float]:
-        """Milliseconds of a query by part; medians over single queries."""
+        """Milliseconds of a query by what they go to; medians over single queries."""
         from simcse_kit.search.content import Content
 
         times: dict[str, list[float]] = {name: [] for name in ("whole", "nearest", "fetch")}
@@ -109,7 +109,7 @@ class Ours:
 
 
 class Hnswlib:
-    """A graph in memory; the file is written as a whole."""
+    """A graph in memory; a file is written as a whole."""
 
     settings = tuple({"ef": nodes} for nodes in NODES)
 
@@ -126,7 +126,7 @@ class Hnswlib:
 
         self.index = hnswlib.Index("ip", dimension)
         self.index.load_index(str(folder / "index.bin"))
-        self.index.resize_index(len(self) + 16)  # rejects vectors beyond its capacity
+        self.index.resize_index(len(self) + 16)  # it refuses a vector more than it was made for
         self.index.set_num_threads(CORES)
 
     def search(self, queries: Vectors, setting: Setting) -> NDArray[np.int64]:
@@ -141,7 +141,7 @@ class Hnswlib:
 
 
 class Usearch:
-    """A graph in memory; the file is written as a whole."""
+    """A graph in memory; a file is written as a whole."""
 
     settings = tuple({"expansion": nodes} for nodes in NODES)
 
@@ -169,7 +169,7 @@ class Usearch:
 
 
 class Scann:
-    """Lists and quantized codes in memory, full vectors for rescoring, built as in its guide."""
+    """Lists and quantized codes in memory, whole vectors for the last comparison, as its guide builds it."""
 
     settings = tuple(
         {"leaves_to_search": leaves, "pre_reorder_num_neighbors": candidates}
@@ -206,7 +206,7 @@ class Scann:
 
 
 class Lancedb:
-    """A table on the disk with product-quantized lists, full vectors for rescoring."""
+    """A table on the disk with product-quantized lists, whole vectors for the last comparison."""
 
     settings = tuple(
         {"nprobes": probes, "refine_factor": factor} for probes in (10, 20, 40, 80, 160) for factor in (2, 5, 15)
@@ -264,13 +264,13 @@ def _timed(times: list[float]) -> Iterator[None]:
 
 
 def own_bytes() -> int:
-    """Private memory: RssAnon."""
+    """Memory that no other process can share: RssAnon."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return 1024 * int(status.split("RssAnon:")[1].split()[0])
 
 
 def answer(index: Index, folder: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """The result of one request."""
+    """What one request gives."""
     what = request["do"]
     vectors = np.load(request["vectors"], mmap_mode="r") if "vectors" in request else None
     if what == "build":
