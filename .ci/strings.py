@@ -126,6 +126,16 @@ def comments(source: str) -> Iterator[tuple[int, str, str]]:
         yield first, "comment", " ".join(block)
 
 
+def shown(line: str) -> Iterator[tuple[str, str]]:
+    """Kind and text of what a line of a page shows, and of its comment."""
+    for match in re.finditer(r"/\*\*? (.+?) \*/|(?<!:)// (.+)$", line):
+        yield "comment", match[1] or match[2]
+    for match in re.finditer(
+        r">([^<>{}=;]+)<|(?:placeholder|aria-label|title)=\"([^\"]+)\"|[\"`]([A-Z][^\"`]* [^\"`]*)[\"`]", line
+    ):
+        yield "text", (match[1] or match[2] or match[3]).strip()
+
+
 def pieces(folders: Sequence[str] = FOLDERS) -> list[Piece]:
     """All prose in the code under the folders, in the order of files and lines."""
     found: list[Piece] = []
@@ -134,8 +144,8 @@ def pieces(folders: Sequence[str] = FOLDERS) -> list[Piece]:
         every = [*strings(ast.parse(source)), *comments(source)]
         found += [Piece(name, line, kind, " ".join(text.split())) for line, kind, text in sorted(every)]
     for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.html")):
-        lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        found += [Piece(path.relative_to(ROOT).as_posix(), number, "text", line.strip()) for number, line in lines]
+        lines, name = path.read_text(encoding="utf-8").splitlines(), path.relative_to(ROOT).as_posix()
+        found += [Piece(name, number, kind, text) for number, line in enumerate(lines, 1) for kind, text in shown(line)]
     return found
 
 

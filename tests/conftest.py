@@ -1,4 +1,4 @@
-"""What all tests share: offline, small random models, the packaged MiniLM, the benchmark data where it is."""
+"""Shared by all tests: offline mode, small random models, the packaged MiniLM, the benchmark data if available."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if not find_spec("fastapi"):
 
 @pytest.fixture(autouse=True)
 def _said_afresh() -> Iterator[None]:
-    """Notices are said once a process; here, once a test."""
+    """Notices appear once per process; here, once per test."""
     errors._said.clear()
     yield
     errors._said.clear()
@@ -43,7 +43,7 @@ def _said_afresh() -> Iterator[None]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Where a test keeps its indexes: folders, or Milvus."""
+    """Where a test stores its indexes: in folders, or in Milvus."""
     made = Store(tmp_path)
     yield made
     made.close()
@@ -93,7 +93,7 @@ def model_folder(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="session")
 def model(model_folder: Path) -> SimCSE:
-    """The model of `model_folder`, only read."""
+    """The model of `model_folder`, read-only."""
     from simcse_kit import SimCSE
 
     return SimCSE(model_folder, device="cpu")

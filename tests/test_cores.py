@@ -1,4 +1,4 @@
-"""Cores that a process may use: by affinity, and by the quota of a container."""
+"""Cores that a process may use: by affinity, and by a container's quota."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(root: Path, membership: str, **files: str) -> Path:
-    """A folder in the place of ``/``. Files go by their last word, ``max`` is ``cpu.max``; ``__`` is a slash."""
+    """A folder that replaces ``/``. File names have only the last word, ``max`` is ``cpu.max``; ``__`` is a slash."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(membership)
     for name, text in files.items():

@@ -1,4 +1,4 @@
-"""A folder appears whole or not at all, whatever goes wrong while it is written."""
+"""A folder is written atomically, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new(way: str, tmp_path:
 
 
 def test_two_writers_at_once_leave_one_of_them(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each writes twenty files of one text; the reader after them finds one text only, and what was there before."""
+    """Each writes twenty files of one text; a reader finds only one text, and files that were there before."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     target = tmp_path / "m"
     target.mkdir()

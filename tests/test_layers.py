@@ -32,7 +32,7 @@ LAYER = {name: number for number, row in enumerate(LAYERS) for name in row}
 
 
 def module_name(path: Path) -> str:
-    """Dotted name below the package; a folder's ``__init__`` bears the folder's name."""
+    """Dotted name below the package; a folder's ``__init__`` has the folder's name."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

@@ -1,4 +1,4 @@
-"""One meaning per name: a public class, function or type alias of a module has a name of its own in the package."""
+"""One meaning per name: public classes, functions and type aliases have unique names in the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of JSON that are broken, of another kind or hostile: an error with the file's name, and nothing is touched."""
+"""JSON files that are damaged, of another kind or hostile: an error with the file's name, and no change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public names: fetched when they are used, the same in the stub, and never hidden by a module."""
+"""The public names: imported on use, the same in the stub, and never hidden by a module."""
 
 from __future__ import annotations
 

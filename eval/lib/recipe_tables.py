@@ -49,7 +49,7 @@ def cells() -> list[Cell]:
 
 
 def measured() -> dict[str, dict[str, float | int]]:
-    """Mean average and seeds by recipe; float32 and sentence-transformers are none."""
+    """Mean average and seeds by recipe; without float32 and sentence-transformers."""
     own = [cell for cell in cells() if cell.name not in _PLAIN or cell.name == cell.mode]
     return {cell.name: {"average": round(cell.mean, 2), "seeds": len(cell.averages)} for cell in own}
 

@@ -1,12 +1,12 @@
-"""Commits to an index folder, one writer at a time, which touch no file but the index's own.
+"""Commits to an index folder, by one writer at a time. They change only files of the index itself.
 
-A commit writes new files beside the old ones, flushes them, and then replaces ``manifest.json`` by a rename; until that
-instant the folder is the old commit, from it on the new one. What only the old one named goes last.
+A commit writes new files beside the old ones, flushes them, and then replaces ``manifest.json`` by a rename. Until that
+instant the folder holds the old commit, afterwards the new one. Files of the old commit only are removed last.
 
-Every file has the random identity of its index in its name, which the manifest holds. Before there is a manifest with
-one, an empty file has it in its name, flushed before anything is written (`_INTENT`). So what a killed commit leaves is
-known, and what a user keeps in the folder is not touched. Files are made under names that were not there: nothing is
-written through a link.
+Every file name contains the random identity of its index, which the manifest holds. Before the first manifest, an empty
+file carries it in its name; it is flushed before anything else is written (`_INTENT`). So leftovers of a killed commit
+are recognised, and a user's own files in the folder are not touched. File names are new: nothing is written through a
+link.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ from simcse_kit.search.store import FORMAT, FORMAT_VERSION, MANIFEST, Manifest, 
 
 _SUFFIXES = {"vectors": "f32", "rows": "sqlite", "structure": "faiss", "manifest": "json"}
 _NAME = re.compile(rf"({'|'.join(_SUFFIXES)})-\d{{6,}}-(?P<identity>[0-9a-f]{{16}})\.({'|'.join(_SUFFIXES.values())})")
-_INTENT = ".writing-{}"  # of an identity that no manifest holds yet
+_INTENT = ".writing-{}"  # its identity is in no manifest yet
 
 
 class NewCommit(NamedTuple):
-    """A commit that is being written."""
+    """A commit in progress."""
 
     folder: Path
-    descriptor: int  # of the folder that is locked: another one may come into its place
+    descriptor: int  # of the locked folder: its path may come to name another folder
     generation: int
     identity: str  # of the index
     id: str
 
     def path(self, stem: str) -> Path:
-        """Where a file of it goes, which is not there yet; ``stem`` is a key of `_SUFFIXES`."""
+        """Path of a new file of the commit; ``stem`` is a key of `_SUFFIXES`."""
         return self.folder / f"{stem}-{self.generation:06d}-{self.identity}.{_SUFFIXES[stem]}"
 
     def copied(self, name: str) -> Path:
-        """Where a copy of another index's file goes: its identity is this one's."""
+        """Path for a copy of another index's file, under this index's identity."""
         stem, generation = name.partition(".")[0].split("-")[:2]
         return self.folder / f"{stem}-{generation}-{self.identity}.{_SUFFIXES[stem]}"
 
 
 @contextlib.contextmanager
 def one_writer(folder: Path, *, opened: bool) -> Iterator[int]:
-    """Wait for other writers, and keep the folder, which is made unless it was ``opened``; its descriptor.
+    """Wait for other writers, then lock the folder; creates it unless it was ``opened``. Gives its descriptor.
 
-    A reader needs no lock.
+    Readers need no lock.
 
     Raises:
-        IndexChangedError: it was opened and is not there any more, or somebody removed it, or files of it, meanwhile.
-        SearchIndexError: it cannot be made.
+        IndexChangedError: it was opened and no longer exists, or another process removed it or files of it meanwhile.
+        SearchIndexError: it cannot be created.
     """
     with disk_full_named(folder):
         try:
@@ -70,29 +70,29 @@ def one_writer(folder: Path, *, opened: bool) -> Iterator[int]:
         except FileNotFoundError as error:
             raise IndexChangedError(f"{folder} was removed since it was opened; save to another place") from error
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
-            raise SearchIndexError(f"{folder} cannot be an index: {error.strerror}") from error
+            raise SearchIndexError(f"{folder} cannot hold an index: {error.strerror}") from error
     with holding:
         try:
             yield descriptor
         except (OSError, SearchIndexError) as error:
             if isinstance(error, IndexChangedError) or not _removed(folder, descriptor, error, opened=opened):
                 raise
-            raise IndexChangedError(f"{folder} was removed by somebody else while it was written") from error
+            raise IndexChangedError(f"another process removed {folder} during the write") from error
 
 
 def _removed(folder: Path, descriptor: int, error: Exception, *, opened: bool) -> bool:
-    """Whether a folder that is locked was removed, or is being removed: nobody else may take files away."""
+    """Whether a locked folder was removed or is being removed: no other process may delete its files."""
     if isinstance(error, FileNotFoundError) or not leads_to(folder, descriptor):
         return True
     return opened and not (folder / MANIFEST).exists()
 
 
 def last_commit(folder: Path, opened: str | None) -> Manifest | None:
-    """The commit that a writer replaces: the one that it ``opened``, by its id; None before the first.
+    """The commit that a writer replaces, which must be the one it ``opened`` (by id); None before the first.
 
     Raises:
-        IndexChangedError: another commit is there, or none any more.
-        SearchIndexError: an index that was not opened, or files of something else.
+        IndexChangedError: another commit is there, or the index was removed.
+        SearchIndexError: an index that was not opened, or other files.
     """
     if (folder / MANIFEST).exists():
         if opened is None:
@@ -100,28 +100,30 @@ def last_commit(folder: Path, opened: str | None) -> Manifest | None:
         found = read_manifest(folder)
         if found.commit != opened:
             raise IndexChangedError(
-                f"{folder} was changed by somebody else since it was opened (commit {found.commit}, number "
+                f"another process changed {folder} since it was opened (commit {found.commit}, number "
                 f"{found.generation}; opened at {opened}); open it again"
             )
         return found
     if opened is not None:
-        raise IndexChangedError(f"{folder} holds no index any more; somebody removed it since it was opened")
-    clear(folder)  # of a first save that was killed
+        raise IndexChangedError(f"{folder} no longer holds an index; another process removed it since it was opened")
+    clear(folder)  # left by a first save that was killed
     if there := sorted(path.name for path in folder.iterdir()):
         raise SearchIndexError(
-            f"{folder} is not empty and not an index; choose another folder (it holds {', '.join(there[:3])}"
-            f"{', ...' if len(there) > 3 else ''})"
+            f"{folder} is not empty and holds no index; choose another folder (it contains "
+            f"{', '.join(there[:3])}{', ...' if len(there) > 3 else ''})"
         )
     return None
 
 
 @contextlib.contextmanager
 def committing(folder: Path, descriptor: int, before: Manifest | None, generation: int = 0) -> Iterator[NewCommit]:
-    """Around the writing of files and `commit`, where ``before`` is the last one; ``descriptor`` of `one_writer`.
+    """Context for writing files and calling `commit`. ``before`` is the last commit; ``descriptor`` comes from
+    `one_writer`.
 
-    ``generation``: of the index that a first commit copies; its files keep their numbers.
+    ``generation``: of the index that a first commit copies; copied files keep their numbers.
 
-    A full disk has its name, and files of the index that its manifest does not name are removed.
+    A full disk raises an error that names the folder. At the end, files of the index that are not in its manifest are
+    removed.
     """
     clear(folder)
     identity = None if before is None else before.identity
@@ -139,12 +141,12 @@ def committing(folder: Path, descriptor: int, before: Manifest | None, generatio
 
 
 def commit(new: NewCommit, manifest: Manifest) -> None:
-    """Make files that are written the folder's at one instant."""
+    """Make the written files the folder's content at one instant."""
     for entry in manifest.files():
         if f"-{new.generation:06d}-" in entry.name:
             sync(new.folder / entry.name)
     values = {"format": FORMAT, "format_version": FORMAT_VERSION} | asdict(manifest)
-    values = json.loads(json.dumps(values))  # as it will be read: tuples become lists
+    values = json.loads(json.dumps(values))  # as JSON returns it: tuples become lists
     aside, within = new.path("manifest").name, new.descriptor
     with open(aside, "x", encoding="utf-8", opener=partial(os.open, dir_fd=within, mode=0o666)) as file:
         json.dump(values | {"checksum": own_checksum(values)}, file, indent=2, ensure_ascii=False)
@@ -158,16 +160,16 @@ def commit(new: NewCommit, manifest: Manifest) -> None:
 
 
 def clear(folder: Path, before: Manifest | None = None) -> None:
-    """Remove the index's files that its manifest does not name: of commits that failed or were killed, and ``before``.
+    """Remove files of the index that are not in its manifest: leftovers of failed commits, and those of ``before``.
 
-    `one_writer` is held.
+    The caller holds `one_writer`.
     """
     current: Manifest | None = None
     if (folder / MANIFEST).exists():
         try:
             current = read_manifest(folder)
         except SearchIndexError:
-            return  # opening it is an error by name
+            return  # opening it raises an error
     kept = set() if current is None else {entry.name for entry in current.files()}
     names = {path.name for path in folder.iterdir()}
     intents = [name for name in names if _is_intent(folder / name)]
@@ -182,7 +184,7 @@ def clear(folder: Path, before: Manifest | None = None) -> None:
 
 
 def _is_intent(path: Path) -> bool:
-    """Whether a writer has said here what it would write: an empty file, no link."""
+    """Whether a writer has declared here what it would write: an empty file, not a link."""
     return bool(re.fullmatch(re.escape(_INTENT.format("")) + "[0-9a-f]{16}", path.name)) and (
         path.is_file() and not path.is_symlink() and not path.stat().st_size
     )

@@ -1,6 +1,6 @@
-"""An index folder as it is read: one manifest that names the files of one commit.
+"""Reading an index folder: one manifest that names the files of one commit.
 
-Files never change once they are written, so a reader keeps what it has opened; `commits` writes.
+Files never change once written, so a reader keeps what it has opened; `commits` writes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from simcse_kit.search.blocks import BlockFile, checksum, seal
 MANIFEST = "manifest.json"
 FORMAT = "simcse_kit.index"
 FORMAT_VERSION = 3
-_FORMATS = (FORMAT, "simcse_kit.index.sentence_index")  # the second was written between 0.1.0 and 0.2.0
-_OLDEST = 2  # of 0.1.0: without tables behind rows, without settings for more than 10 hits
-_CHECKED_AT_ONCE = 1 << 24  # bytes of a file of rows that is checked when it is opened
-_OPTIONAL = ("keywords", "fields", "source", "identity", "commit")  # of the manifest: 0.1.0 wrote none
+_FORMATS = (FORMAT, "simcse_kit.index.sentence_index")  # version 2 was written between 0.1.0 and 0.2.0
+_OLDEST = 2  # version of 0.1.0: no tables in row files, no settings for more than 10 hits
+_CHECKED_AT_ONCE = 1 << 24  # row files up to this many bytes are checked at opening
+_OPTIONAL = ("keywords", "fields", "source", "identity", "commit")  # of the manifest; 0.1.0 wrote none
 
 
 @dataclass(frozen=True)
@@ -31,43 +31,43 @@ class FileEntry:
     """A file of a commit."""
 
     name: str
-    bytes: int  # of its content, without the table
+    bytes: int  # size of its content, without the table
     checksum: str  # xxh3 of its table
-    whole: bool = False  # as 0.1.0 wrote rows: there is no table, and the checksum is of the whole file
+    whole: bool = False  # row file of 0.1.0: no table; the checksum covers the whole file
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentEntry:
-    """Rows that were written together, and with them the numbers of rows that were deleted."""
+    """Rows that were written together, and the numbers of rows deleted with them."""
 
     start: int  # number of the first row
     count: int
     deleted: int
-    vectors: FileEntry | None  # block file of (count, dimension) float32; None where there are no rows
+    vectors: FileEntry | None  # block file of (count, dimension) float32; None if there are no rows
     rows: FileEntry  # block file of SQLite
 
     def files(self) -> Iterator[FileEntry]:
-        """Those that it names."""
+        """Names of its files."""
         yield from ([self.vectors] if self.vectors is not None else [])
         yield self.rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Searched:
-    """What finds candidates among the first ``rows`` rows, and how well."""
+    """Structure that finds candidates among the first ``rows`` rows, with its recall."""
 
     kind: str
     rows: int
     effort: int
     candidates: int
     recall: float  # of the 10 nearest
-    queries: int  # that the recall was measured with
-    given: bool = False  # the queries were the user's; otherwise they are rows
+    queries: int  # number of queries behind the recall
+    given: bool = False  # the queries were the user's; otherwise rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForMore:
-    """What finds up to ``k`` hits, where these are more than 10."""
+    """Search settings for up to ``k`` hits, for more than 10."""
 
     k: int
     effort: int
@@ -77,27 +77,27 @@ class ForMore:
 
 @dataclass(frozen=True, kw_only=True)
 class StructureEntry(Searched):
-    """The same, in a block file."""
+    """A structure in a block file."""
 
     file: FileEntry
-    more: tuple[ForMore, ...] | None = None  # by ``k``; for others every vector is compared. None: 0.1.0 measured none
+    more: tuple[ForMore, ...] | None = None  # by ``k``; for other k every vector is compared. None: 0.1.0 measured none
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeywordEntry:
-    """How rows are found by their words."""
+    """Keyword settings of the rows."""
 
-    words: int  # version of the rules of words
+    words: int  # version of the rules for words
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an index folder holds; ``model`` is the index's own business (name, pooling, fingerprint)."""
+    """Content of an index folder; ``model`` belongs to the index (name, pooling, fingerprint)."""
 
-    generation: int  # commits so far
+    generation: int  # number of commits
     dimension: int
     count: int
-    next_id: int  # the first integer that was never an id
+    next_id: int  # next integer id; larger than any id so far
     id_type: str  # "int" or "str"
     metric: str  # "cosine": inner product on unit vectors
     kind: str
@@ -105,14 +105,14 @@ class Manifest:
     model: dict[str, Any]
     segments: tuple[SegmentEntry, ...]
     structure: StructureEntry | None
-    keywords: KeywordEntry | None = None  # None: rows have no tables of their words
-    fields: dict[str, str] | None = None  # types of the metadata; None: written before they were kept
-    source: dict[str, Any] | None = None  # how files become rows; None: not known
-    identity: str | None = None  # of the index, at random: its files have it in their names; None: 0.1.0's
-    commit: str = ""  # of this commit, at random; of 0.1.0's the checksum
+    keywords: KeywordEntry | None = None  # None: no keyword tables
+    fields: dict[str, str] | None = None  # types of the metadata fields; None: written before they were recorded
+    source: dict[str, Any] | None = None  # how files become rows; None: unknown
+    identity: str | None = None  # random id of the index, part of its file names; None: 0.1.0
+    commit: str = ""  # random id of this commit; for 0.1.0 the checksum
 
     def files(self) -> Iterator[FileEntry]:
-        """Every file that it names."""
+        """Every file that the manifest names."""
         for segment in self.segments:
             yield from segment.files()
         if self.structure is not None:
@@ -120,15 +120,15 @@ class Manifest:
 
 
 def is_file(place: Path) -> bool:
-    """Whether there is a file where an index may be; a place that cannot be is an error."""
+    """Whether an index may have a file at this path. Raises an error if the path cannot hold an index."""
     try:
         return place.is_file()
     except OSError as error:  # a name is too long
-        raise SearchIndexError(f"{place} cannot be an index: {error.strerror}") from error
+        raise SearchIndexError(f"{place} cannot hold an index: {error.strerror}") from error
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The last commit of a folder; what is not an index, damaged, or newer than this code, is an error by name."""
+    """The last commit of a folder. Raises an error if it is missing, damaged, or newer than this code."""
     path = folder / MANIFEST
     if is_file(folder):
         raise SearchIndexError(f"{folder} is a file; an index is a folder, made with: simcse-kit index build")
@@ -150,7 +150,7 @@ def read_manifest(folder: Path) -> Manifest:
                 f"reads {_OLDEST} to {FORMAT_VERSION}); {'update simcse_kit' if newer else 'build the index again'}"
             )
         if values["checksum"] != own_checksum(values):
-            raise DamagedIndexError(f"{path} is damaged: its content is not what its checksum says")
+            raise DamagedIndexError(f"{path} is damaged: its content does not match its checksum")
         return _manifest(values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, SearchIndexError):
@@ -164,7 +164,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     def file(entry: dict[str, Any], **more: Any) -> FileEntry:
         made = FileEntry(**entry | more)
         if made.name != Path(made.name).name:
-            raise ValueError(f"{made.name} is no file of this folder")
+            raise ValueError(f"{made.name} is not a file of this folder")
         return made
 
     def segment(entry: dict[str, Any]) -> SegmentEntry:
@@ -181,10 +181,10 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     given |= {name: values.get(name) for name in _OPTIONAL}
     given["commit"] = given["commit"] or values["checksum"]
     if given["identity"] is not None and not re.fullmatch("[0-9a-f]{16}", given["identity"]):
-        raise ValueError(f"{given['identity']!r} is no identity")
+        raise ValueError(f"{given['identity']!r} is not an identity")
     for name in ("generation", "dimension", "count", "next_id"):
         if not isinstance(given[name], int):
-            raise TypeError(f"{name} is no integer")
+            raise TypeError(f"{name} is not an integer")
     structure, keywords = given["structure"], given["keywords"]
     return Manifest(
         **given
@@ -197,7 +197,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
 
 
 def stamp_of(manifest: Path | str, within: int | None = None) -> tuple[int, ...] | None:
-    """What changes with every commit, without reading it; None: there is none. ``within``: descriptor of its folder."""
+    """Changes with every commit; does not read it. None: no manifest. ``within``: descriptor of the folder."""
     try:
         found = os.stat(manifest, dir_fd=within)
     except OSError:
@@ -211,16 +211,16 @@ def own_checksum(values: dict[str, Any]) -> str:
 
 
 def open_file(folder: Path, entry: FileEntry) -> BlockFile:
-    """A file, mapped; it is there, and its length and table are the manifest's."""
+    """Map a file. Checks that it exists, and that length and table match the manifest."""
     path = folder / entry.name
     try:
         return (BlockFile.open_whole if entry.whole else BlockFile.open)(path, entry.bytes, entry.checksum)
     except FileNotFoundError as error:
-        raise DamagedIndexError(f"{path} is missing, and the manifest names it") from error
+        raise DamagedIndexError(f"{path} is missing, but the manifest names it") from error
 
 
 def open_row_file(folder: Path, entry: FileEntry) -> BlockFile:
-    """A file of rows, which is all checked where it is not large."""
+    """Map a file of rows; small files are checked completely."""
     file = open_file(folder, entry)
     if entry.bytes <= _CHECKED_AT_ONCE:
         file.verify()
@@ -228,6 +228,6 @@ def open_row_file(folder: Path, entry: FileEntry) -> BlockFile:
 
 
 def sealed(path: Path) -> FileEntry:
-    """A new file as the entry of a manifest: it becomes a block file."""
+    """Turn a new file into a block file; returns its manifest entry."""
     size, table = seal(path)
     return FileEntry(path.name, size, table)

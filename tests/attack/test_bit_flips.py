@@ -1,6 +1,6 @@
-"""A flipped bit anywhere in an index is named, or changes no answer: never a wrong answer in silence.
+"""A flipped bit anywhere in an index is reported, or changes no answer; no silent wrong answers.
 
-Rows are treated as large here, of which nothing is read to be checked when an index is opened.
+Here all rows count as large, so that opening an index reads none of them for checks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def vectors(count: int, seed: int) -> np.ndarray:
 
 
 def filled(kind: str, folder: Path) -> None:
-    """Two segments, the second with rows of its own and deleted rows of the first."""
+    """Two segments; the second has its own rows and deletes rows of the first."""
     index = Collection(DIMENSION, kind, hybrid=True)
     metadata = [{"n": n, "lang": "en" if n % 3 else "de", "tags": {"kind": f"k{n % 7}"}} for n in range(COUNT)]
     index.add([f"text {n}" for n in range(COUNT)], vectors(COUNT, 0), [f"id{n}" for n in range(COUNT)], metadata)
@@ -38,7 +38,7 @@ def filled(kind: str, folder: Path) -> None:
 
 
 def answers(folder: Path) -> list[Any]:
-    """What an index answers, of all that it can be asked."""
+    """Answers of an index to all kinds of questions."""
     index = Collection.open(folder)
     queries = vectors(3, 2)
     found: list[Any] = [len(index), index.id_type, index.fields]
@@ -80,7 +80,7 @@ def test_no_wrong_answer_in_silence(kind: str, tmp_path: Path, monkeypatch: pyte
                     named += 1
                     damage = isinstance(error, DamagedIndexError) and path.name in str(error)
                     assert damage or path.name == "manifest.json", error  # noqa: PT017  # which is no JSON then
-                else:  # nobody read it, and who reads all finds it
+                else:  # it was not read; verifying finds it
                     with pytest.raises(DamagedIndexError, match=path.name):
                         Collection.open(folder).verify()
             path.write_bytes(raw)
@@ -91,7 +91,7 @@ def test_no_wrong_answer_in_silence(kind: str, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("at", [0, 1 << 16, -9])
 def test_rows_that_are_large_are_checked_where_they_are_read(at: int, tmp_path: Path) -> None:
-    """Over 16 MiB, as they come: opening reads little of them, and what is read is checked."""
+    """Over 16 MiB, read on demand: opening reads only little, and reads are checked."""
     index = Collection(2)
     count = 40_000
     index.add(["x" * 400] * count, np.ones((count, 2)), [f"id{n}" for n in range(count)])

@@ -1,4 +1,4 @@
-"""A server among clients that send too much, too slowly, not text, or that do not read: it answers the others."""
+"""A server with clients that send too much, too slowly, no text, or that do not read: it answers the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def server(model_folder: Path) -> Iterator[Running]:
 
 @contextmanager
 def many_descriptors() -> Iterator[None]:
-    """As many as the test's own sockets take."""
+    """As many as the sockets of the test allow."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = SLOW_CLIENTS + 500
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -42,7 +42,7 @@ def many_descriptors() -> Iterator[None]:
 
 
 def answer_of(connection: socket.socket) -> bytes:
-    """What the server has said before it closed the connection."""
+    """What the server sent before it closed the connection."""
     said = b""
     try:
         while part := connection.recv(4096):
@@ -53,12 +53,12 @@ def answer_of(connection: socket.socket) -> bytes:
 
 
 def test_clients_that_send_headers_slowly_are_let_go(server: Running) -> None:
-    """More than there may be connections; the others are answered all the time, and at the end all are gone."""
+    """More than the limit of connections; the others are always answered, and in the end all are closed."""
     with many_descriptors():
         clients: list[socket.socket] = []
         for _ in range(SLOW_CLIENTS):
             clients.append(server.connect())
-            clients[-1].sendall(PARTIAL)  # one that has sent nothing has no answer
+            clients[-1].sendall(PARTIAL)  # a client that has sent nothing gets no answer
         began, worst = time.monotonic(), 0.0
         while time.monotonic() < began + 12:  # they have 10 s
             for client in clients[::50]:
@@ -77,7 +77,7 @@ def test_clients_that_send_headers_slowly_are_let_go(server: Running) -> None:
 
 
 def test_an_idle_connection_ends_too(server: Running) -> None:
-    """One that sends nothing, and one that sends what begins no request after an answer."""
+    """A client that sends nothing, and one that sends no valid request after an answer."""
     with server.connect() as silent, server.connect() as dripping:
         dripping.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"200 OK" in dripping.recv(4096)
@@ -107,7 +107,7 @@ def test_large_headers_are_refused(server: Running, header: bytes, pieces: int) 
             for at in range(0, len(request), step):
                 client.sendall(request[at : at + step])
         except OSError:
-            pass  # it is refused before its end
+            pass  # rejected before its end
         answer = answer_of(client)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"larger than the 65536 bytes" in answer
@@ -158,7 +158,7 @@ def test_half_of_a_surrogate_pair_is_the_clients_error(server: Running, path: st
 
 
 def test_a_client_that_does_not_read_is_cut_off(model_folder: Path) -> None:
-    """Its answers, more than the system keeps for it, are given up after the time of a request."""
+    """Answers that exceed the system's buffer are dropped after the time limit of a request."""
     with running(str(model_folder), "--port", "0", "--timeout", "2") as server, server.connect() as client:
         client.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
@@ -168,7 +168,7 @@ def test_a_client_that_does_not_read_is_cut_off(model_folder: Path) -> None:
 
 
 def _connections(server: Running) -> int:
-    """Connections that it has accepted and not closed."""
+    """Accepted connections that are still open."""
     open_ = psutil.Process(server.process.pid).net_connections(kind="tcp")
     return sum(one.status == psutil.CONN_ESTABLISHED for one in open_)
 

@@ -1,4 +1,4 @@
-"""An index whose writers are killed at every step: nothing that was committed is lost, and nothing is left behind."""
+"""An index whose writers are killed at every step: nothing committed is lost, and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recall is the index's target for any number of hits, by every kind."""
+"""Recall reaches the index's target for any number of hits, for every kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNT, DIMENSION, QUERIES = 20_500, 48, 100
 
 
 def clustered(count: int, seed: int) -> np.ndarray:
-    """Vectors in groups, as those of sentences are."""
+    """Clustered vectors, like those of sentences."""
     draw = np.random.default_rng(seed)
     centres = np.random.default_rng(7).normal(size=(200, DIMENSION))
     return (centres[draw.integers(0, 200, count)] + 0.6 * draw.normal(size=(count, DIMENSION))).astype(np.float32)
@@ -37,7 +37,7 @@ def right() -> dict[int, list[set[object]]]:
 def test_recall_is_the_target_for_any_number_of_hits(
     kind: str, right: dict[int, list[set[object]]], tmp_path: Path
 ) -> None:
-    """But for chance: two standard errors of the queries."""
+    """Within chance: two standard errors of the queries."""
     index = Collection(DIMENSION, kind)
     index.add([""] * COUNT, clustered(COUNT, 0))
     index.save(tmp_path / "i")

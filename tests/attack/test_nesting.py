@@ -1,4 +1,4 @@
-"""Metadata and filters of any depth and size: what is taken is answered with, the rest changes nothing."""
+"""Metadata and filters of any depth and size: what is accepted can be read again, the rest changes nothing."""
 
 from __future__ import annotations
 

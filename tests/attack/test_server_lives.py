@@ -1,4 +1,4 @@
-"""A server over its life: it loads, a worker panics, SIGHUP reloads, clients of others are answered."""
+"""A server over its lifetime: it loads, a worker panics, SIGHUP reloads; other clients are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers, rebuilds and restored backups of one folder in any order: a commit is made over what was opened, or not."""
+"""Writers, rebuilds and restored backups of one folder in any order: a commit replaces the opened commit, or fails."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_no_commit_is_made_over_another(seed: int, tmp_path: Path) -> None:
 
 
 def test_a_reader_of_an_index_that_is_rebuilt_all_the_time(tmp_path: Path) -> None:
-    """Each answer is of one build, and of the model whose vectors were asked with; otherwise it is an error."""
+    """Each answer comes from one build, and from the model of the query's vectors; otherwise it is an error."""
     texts = [f"text {i}" for i in range(50)]
     stop = threading.Event()
 

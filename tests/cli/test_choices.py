@@ -1,4 +1,4 @@
-"""An option with a set of choices offers them: typer checks a closed set, an open one completes from its family."""
+"""An option with choices completes them: typer checks a closed set, an open set completes from its family."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NO_CHOICES = {
 
 
 def choices_in(text: str) -> set[str]:
-    """The names of a set of choices that a help text lists; empty where it lists none."""
+    """Names of the choices that a help text lists; empty if it lists none."""
     for first, more, last in LISTED.findall(text):
         return {first, last, *re.findall(WORD, more)}
     explained = set(EXPLAINED.findall(text))
@@ -54,7 +54,7 @@ def offered(parameter: Any, begun: str = "") -> list[str]:
 
 
 def silent(command: Any) -> set[str]:
-    """Options whose help lists choices that the shell does not offer."""
+    """Options whose help lists choices that the shell does not complete."""
     return {
         f"{path} {option.opts[0]}".strip()
         for path, option in options(command)
@@ -118,7 +118,7 @@ def test_a_setting_with_choices_offers_them() -> None:
     settings = [field for field in (*COMMON, *part_settings().values()) if field.metadata.get("choices")]
     assert len(settings) >= 4
     for field in settings:
-        allowed = [*field.metadata["choices"], *field.metadata["aliases"]]  # an alias is taken, but not shown
+        allowed = [*field.metadata["choices"], *field.metadata["aliases"]]  # an alias is accepted, but not shown
         assert offered(OPTIONS[f"train unsup --{field.name.replace('_', '-')}"]) == allowed
     for suite in SUITES:
         for field in dataclasses.fields(suite):

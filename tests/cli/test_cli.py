@@ -1,4 +1,4 @@
-"""The command as a user meets it: a process of its own only where the process is the subject."""
+"""The command as a user runs it; in its own process only if the process is tested."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pairs(tmp_path: Path, sentences: list[str]) -> Path:
 
 
 def test_help_answers_in_half_a_second() -> None:
-    """Of processor time, which other tests beside it do not add to; it does not wait for anything."""
+    """Processor time, which other tests do not affect."""
     times = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -136,7 +136,7 @@ def test_a_start_model_that_is_saved_is_said(
 def test_models_are_compared_with_the_first(
     tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A word is said only where the interval leaves zero out: an oracle is better than a constant direction."""
+    """A verdict appears only if the interval excludes zero: an oracle is better than a constant direction."""
     (tmp_path / "oracles_of_this_test.py").write_text(
         "import numpy as np\ndef noise(texts):\n    return np.random.default_rng(0).standard_normal((len(texts), 4))\n"
     )

@@ -1,4 +1,4 @@
-"""The list of commands: registration is the only one, and it is the order of the help."""
+"""The list of commands: they are registered in one place, in the order of the help."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def help_of(command: Any = cli.app) -> list[str]:
 
 @pytest.fixture
 def app() -> Iterator[typer.Typer]:
-    """The app, and afterwards as it was."""
+    """The app; restored afterwards."""
     before = [*cli.app.registered_commands], [*cli.app.registered_groups], [*cli.app.order]
     yield cli.app
     cli.app.registered_commands, cli.app.registered_groups, cli.app.order = before

@@ -1,4 +1,4 @@
-"""Shell completion: what it offers, how little it loads for that, and the script that bash runs."""
+"""Shell completion: its candidates, how little it imports, and the script for bash."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def offered(shell: str, line: str, home: Path | None = None) -> list[str]:
 
 
 def values(option: str, *path: str, begun: str = "", arguments: tuple[str, ...] = ()) -> list[str]:
-    """What a parameter of a command offers, behind some arguments."""
+    """Candidates for a parameter of a command, after some arguments."""
     command = get_command(app)
     for name in path:
         command = command.commands[name]  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ def test_completion_loads_nothing_heavy(place: Path) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize("command", ["simcse-kit", "python -m simcse_kit"])
 def test_bash_runs_what_install_completion_writes(command: str, place: Path, tmp_path: Path) -> None:
-    """The command is found by its name on the PATH, whatever started the installation."""
+    """The command is found by its name on the PATH, independent of how the installation was started."""
     programs = tmp_path / "bin"
     programs.mkdir()
     program = programs / "simcse-kit"

@@ -1,4 +1,4 @@
-"""``simcse-kit mine`` and ``cluster``: what they show, and what they write."""
+"""``simcse-kit mine`` and ``cluster``: printed and written results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = ["card", "loan", "fee", "pin"]
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four clusters of 30, 20, 10 and 5 rows, each at one place but for a little; two rows lack their kind."""
+    """Four clusters of 30, 20, 10 and 5 nearly equal rows; two rows lack the field kind."""
     sizes = [30, 20, 10, 5]
     draw = np.random.default_rng(0)
     at = np.repeat(np.arange(4), sizes)

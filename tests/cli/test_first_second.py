@@ -1,4 +1,4 @@
-"""What a command imports before it answers: seconds are imports."""
+"""What a command imports before it answers: imports take the seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`simcse-kit judge`: keys to marks, what the screen shows, and errors in a line."""
+"""`simcse-kit judge`: keys to marks, the screen, and one-line errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Judge = Callable[..., Done]
 
 
 class Pressed(Keyboard):
-    """Keys and lines that are known before; at their end, Ctrl-C."""
+    """Scripted keys and lines; at their end, Ctrl-C."""
 
     keys = ""
     lines = ""
@@ -58,7 +58,7 @@ class Pressed(Keyboard):
 
 @pytest.fixture
 def judge(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
-    """The command with the keys that somebody presses and the lines that somebody types."""
+    """The command with scripted keys and lines."""
 
     def judged(
         keys: str,
@@ -186,7 +186,7 @@ class Typing:
         self.said = ""
 
     def until(self, words: str) -> None:
-        """Read until the screen has said something new."""
+        """Read until the screen shows new output."""
         until = time.monotonic() + 120
         while words not in self.said:
             assert time.monotonic() < until, self.said[-2000:]

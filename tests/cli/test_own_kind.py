@@ -1,4 +1,4 @@
-"""An index with a kind of the user's own, by command: its code is run only with --trust-remote-code."""
+"""An index with a user's own kind: commands run its code only with --trust-remote-code."""
 
 from __future__ import annotations
 

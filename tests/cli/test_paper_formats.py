@@ -1,4 +1,4 @@
-"""What a paper takes from the command line: tables in several formats, and pictures in a folder."""
+"""Output for a paper: tables in several formats, and figures in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``simcse-kit search``: groups, reranking, and queries that come through a pipe."""
+"""``simcse-kit search``: groups, reranking, and queries from a pipe."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_without_a_query_a_terminal_gets_a_usage_error() -> None:
 
 @pytest.mark.slow
 def test_each_line_of_a_pipe_is_answered_before_the_next_is_sent(index: Path) -> None:
-    """As a program does that asks, waits for the answer, and asks again."""
+    """Like a program that asks, waits for the answer, and asks again."""
     with subprocess.Popen(
         [*COMMAND, "search", str(index), "-k", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
     ) as process:

@@ -1,4 +1,4 @@
-"""``index build --hybrid``, ``search --mode`` and ``index compact --hybrid``, as a user goes."""
+"""``index build --hybrid``, ``search --mode`` and ``index compact --hybrid``, in a user's order."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_index_without_keywords_names_the_way_on(model_folder: Path, corpus: 
 
 
 def test_by_words_no_model_is_loaded(model_folder: Path, corpus: Path, tmp_path: Path) -> None:
-    """So it answers where the model is gone."""
+    """So it also answers without its model."""
     moved = tmp_path / "model"
     shutil.copytree(model_folder, moved)
     assert run("index", "build", moved, corpus, tmp_path / "index", "--hybrid").returncode == 0
@@ -83,7 +83,7 @@ def test_by_words_no_model_is_loaded(model_folder: Path, corpus: Path, tmp_path:
 
 
 def test_a_threshold_is_a_cosine(model_folder: Path, tmp_path: Path) -> None:
-    """Said before anything is opened."""
+    """The error comes before anything is opened."""
     refused = run("search", tmp_path / "nowhere", "x", "--mode", "hybrid", "--threshold", "0.5")
     assert refused.returncode == 1
     assert "threshold is a cosine" in refused.stderr

@@ -1,4 +1,4 @@
-"""Settings of the server: the command line, then the environment, then a file; what nobody knows is refused."""
+"""Settings of the server: command line before environment before file; unknown ones raise an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest.importorskip("fastapi")
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What `serve` is called with; nothing is served."""
+    """Arguments of `serve`; nothing is served."""
     given: dict[str, Any] = {}
     monkeypatch.setattr("simcse_kit.serving.serve", lambda **settings: given.update(settings))
     return given

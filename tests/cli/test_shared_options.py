@@ -1,4 +1,4 @@
-"""What every command takes: threads, and how it speaks on standard error."""
+"""Options of every command: threads, and the style of standard error."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_command_takes_them_once() -> None:
 
 
 def _counted(*arguments: str, **environment: str) -> list[int]:
-    """Threads that torch, FAISS and numpy run in a command, and what the backends of this package are given."""
+    """Threads of torch, FAISS and numpy in a command, and the threads given to the backends of this package."""
     code = (
         "import sys; from simcse_kit.cli import app, main, search\n"
         "def counts(name: str):\n"

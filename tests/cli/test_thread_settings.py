@@ -1,4 +1,4 @@
-"""What the command puts into the environment for threads, and what it leaves alone."""
+"""Thread settings that the command puts into the environment, and those it does not change."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_quota_says_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _names_after(code: str) -> set[str]:
-    """Thread variables that a new process has after some code, which had none before."""
+    """Thread variables of a new process, which had none, after some code."""
     code = f"import os, sys; sys.argv = ['simcse-kit', '--version']\ntry:\n    {code}\nfinally:\n    print(*os.environ)"
     given = {name: value for name, value in os.environ.items() if name not in {*WAITING, "OMP_WAIT_POLICY"}}
     done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)

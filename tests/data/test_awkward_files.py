@@ -1,7 +1,7 @@
-"""Small awkward files and what each reader makes of them: `awkward/answers.json` is the table of right answers.
+"""Small awkward files and the result of each reader: `awkward/answers.json` is the table of right answers.
 
-A line of the table names a file, a reader, and its rows or a part of its error; ``said`` is a part of its notice, and
-without it nothing may be said.
+A row of the table names a file, a reader, and its rows or a part of its error; ``said`` is a part of its notice, and
+without it there must be no notice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files as they come: marks in mid-file, line ends of old Macs, zero-width lines, giant lines, other delimiters."""
+"""Awkward files: marks inside a file, line ends of old Macs, zero-width lines, giant lines, other delimiters."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_giant_line_is_named_or_skipped(write: Write, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_a_gzip_bomb_of_one_line_is_named(tmp_path: Path) -> None:
-    """4 GiB in 4 MB: only so much of the line is read as shows that it is too long."""
+    """4 GiB in 4 MB: the reader stops when it knows that the line is too long."""
     with gzip.open(tmp_path / "a.txt.gz", "wb", compresslevel=1) as file:
         for _ in range(64):
             file.write(bytes(1 << 26))

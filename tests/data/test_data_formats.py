@@ -1,4 +1,4 @@
-"""The same rows are the same data in every format: plain, compressed, Parquet, and through `datasets`."""
+"""Equal rows give equal data in every format: plain, compressed, Parquet, and with `datasets`."""
 
 from __future__ import annotations
 

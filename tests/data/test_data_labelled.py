@@ -1,4 +1,4 @@
-"""`read_labelled`: one file in every format, what is left out, and faults that name columns and lines."""
+"""`read_labelled`: one file in every format, dropped rows, and errors that name columns and lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`read_positives`: of labelled pairs, those with the highest label."""
+"""`read_positives`: the labelled pairs with the highest label."""
 
 from __future__ import annotations
 

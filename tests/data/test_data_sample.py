@@ -1,4 +1,4 @@
-"""The sample to search in: messages, queries and judgements that belong together."""
+"""The search sample: messages, queries and judgements that fit together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_no_judgement_stands_twice() -> None:
 
 
 def test_no_text_comes_twice(sample: Retrieval) -> None:
-    """Nor as a query and as a message, whatever its case and punctuation; nor in the other sample."""
+    """Not as a query and a message either, ignoring case and punctuation; nor in the other sample."""
     other = read_sentences(sample_sentences_path()).column(0)
     texts = [" ".join(re.findall(r"\w+", text.lower())) for text in (*sample.corpus.values(), *sample.queries.values())]
     assert len(texts) == len(set(texts))
@@ -49,7 +49,7 @@ def test_no_text_comes_twice(sample: Retrieval) -> None:
 
 
 def test_no_two_messages_are_nearly_the_same(sample: Retrieval) -> None:
-    """At most 80 percent of the words of the longer of two messages are in the other one."""
+    """Of two messages, at most 80 percent of the longer one's words are in the other."""
     texts = list(sample.corpus.values())
     bags = [set(re.findall(r"[a-z0-9]+", text.lower())) for text in texts]
     known = {word: column for column, word in enumerate(sorted(set().union(*bags)))}

@@ -1,4 +1,4 @@
-"""`read_scored_pairs`: the public layouts, one's own, and faulty scores."""
+"""`read_scored_pairs`: public layouts, your own files, and faulty scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`read_sentences`: what is kept, what is dropped and what is refused."""
+"""`read_sentences`: what is kept, what is dropped and what raises an error."""
 
 from __future__ import annotations
 

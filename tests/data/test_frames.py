@@ -1,4 +1,4 @@
-"""Tables of pandas and Arrow: training data and metadata are taken from them, missing and odd cells by name."""
+"""Tables of pandas and Arrow as training data and metadata; missing and odd cells raise errors that name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card of a saved model: its snippets run and give the same vectors, its scores are those that were measured."""
+"""The card of a saved model: its snippets run and give the same vectors; its scores are the measured ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`CrossEncoder` gives what sentence-transformers' `CrossEncoder` gives, and says what it cannot read."""
+"""`CrossEncoder` gives the scores of sentence-transformers' `CrossEncoder`, and reports unsupported models."""
 
 from __future__ import annotations
 

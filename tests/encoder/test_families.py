@@ -1,4 +1,4 @@
-"""Encoders that need care: vectors do not depend on the batch, what was saved is read, bfloat16 falls back."""
+"""Encoders that need care: vectors do not depend on the batch, saved models load, bfloat16 falls back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEXTS = [SENTENCES[-1], SENTENCES[21], SENTENCES[0], SENTENCES[3], SENTENCES[16]
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What was found about a model is kept in a cache of the test's own."""
+    """Test results about a model are stored in a cache for tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "simcse-kit"
 

@@ -1,4 +1,4 @@
-"""The fingerprint follows what vectors depend on, and nothing else."""
+"""The fingerprint depends on everything that affects vectors, and on nothing else."""
 
 from __future__ import annotations
 

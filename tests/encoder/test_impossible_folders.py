@@ -1,4 +1,4 @@
-"""Folders that cannot be what they say, or ask for what was not given: each is an error that says what to do."""
+"""Inconsistent folders, and folders that need a missing option: each raises an error that says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters train alone, are saved alone and come back the same; recomputed activations give the same gradients."""
+"""Adapters train alone, are saved alone and load unchanged; recomputed activations give the same gradients."""
 
 from __future__ import annotations
 

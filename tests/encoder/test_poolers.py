@@ -1,4 +1,4 @@
-"""A pooler says everything about itself, and so may a user's own: encode, save, load, and sentence-transformers."""
+"""A pooler describes itself, also a user's own: encode, save, load, and sentence-transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pooling a model has: the caller's, the folder's, the table's, or an error; never a guess."""
+"""The pooling of a model: the caller's, the folder's, the table's, or an error; never a guess."""
 
 from __future__ import annotations
 

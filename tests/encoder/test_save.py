@@ -1,4 +1,4 @@
-"""A saved folder is the same model: here, in sentence-transformers, and in transformers where there is no head."""
+"""A saved folder is the same model: here, in sentence-transformers, and in transformers if there is no head."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_nothing_of_the_model_before_is_left(
 def test_a_load_completes_what_a_killed_writer_began(
     tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an exchange of folders: the journal is in place, and half the files are not yet."""
+    """Without exchanging folders: the journal is in place, and half the files are not yet."""
     from simcse_kit.files import replacing
 
     target = tmp_path / "m"

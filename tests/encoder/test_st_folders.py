@@ -1,4 +1,4 @@
-"""Folders that sentence-transformers wrote give the same vectors here; what is not supported is refused by name."""
+"""Folders written by sentence-transformers give the same vectors here; unsupported ones raise errors."""
 
 from __future__ import annotations
 

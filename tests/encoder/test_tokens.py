@@ -94,7 +94,7 @@ def test_what_is_cut_is_counted_exactly(limit: int, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_giant_text_is_cut_before_it_becomes_tokens() -> None:
-    """The tokens are those of the whole text; the tokenizer never sees more of it than it may keep."""
+    """Tokens are those of the whole text; the tokenizer never sees more of it than it can keep."""
     tokenizer = make_tokenizer("bert")
     seen: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Whatever can be measured, by one name."""
+"""Everything that can be measured, by one name."""
 
 from __future__ import annotations
 

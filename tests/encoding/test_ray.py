@@ -1,4 +1,4 @@
-"""A corpus encoded by a real Ray with two workers: the rows of a single process, whatever is lost on the way."""
+"""A corpus encoded by a real Ray with two workers: the rows of a single process, even if workers are lost."""
 
 from __future__ import annotations
 

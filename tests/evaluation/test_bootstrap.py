@@ -1,4 +1,4 @@
-"""Intervals of scores and of differences: what a draw is, and when a word is said."""
+"""Intervals of scores and of differences: draws, and when a verdict is given."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_equal_models_are_not_told_apart_and_others_are() -> None:
 
 
 def test_pairing_makes_a_small_even_gain_visible() -> None:
-    """A gain on every item is seen though it is far smaller than each model's own interval."""
+    """A gain on every item is detected although it is far smaller than each model's own interval."""
     right = (np.random.default_rng(0).random(500) < 0.6).astype(np.float64)
     before, after = result(Outcome("a", "mean", right)), result(Outcome("a", "mean", right + 0.01))
     assert compare([before], [after])[0].verdict == "better"

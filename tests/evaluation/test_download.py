@@ -1,4 +1,4 @@
-"""Fetching the sets: whole or not at all."""
+"""Downloading the sets, atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every distinct sentence once, and bad vectors are named."""
+"""Every distinct sentence is encoded once, and bad vectors raise errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How vectors lie and what similarity mistakes for meaning, on numbers worked by hand."""
+"""Geometry of vectors and biases of similarity, on hand-worked numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judging without models: blind questions, marks that are on the disk at once, BEIR's layout, the verdict by hand."""
+"""Judging without models: blind questions, marks saved at once, BEIR's layout, the verdict by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ QUERIES = ["query a", "query b", "query c", "query d"]
 
 
 def shifted(by: int) -> Search:
-    """A system that finds the texts in their order, from another one on for each query."""
+    """A system that finds the texts in order, starting at another text for each query."""
 
     def search(query: str, k: int) -> list[str]:
         start = (ord(query[-1]) + by) % len(TEXTS)
@@ -391,7 +391,7 @@ def test_queries_that_a_model_was_made_with_do_not_count(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_kill_loses_no_mark_and_asks_nothing_twice(tmp_path: Path) -> None:
-    """A process says what it has saved, and is killed again and again at any instant."""
+    """A process reports what it has saved, and is killed repeatedly at any instant."""
     draw, folder = random.Random(0), tmp_path / "folder"
     marks: dict[str, set[str]] = {}
     closed: list[str] = []
@@ -401,7 +401,7 @@ def test_a_kill_loses_no_mark_and_asks_nothing_twice(tmp_path: Path) -> None:
         said = [child.stdout.readline() for _ in range(draw.randint(1, 25))]
         time.sleep(draw.uniform(0, 0.02))
         child.kill()
-        said += child.stdout.readlines()  # what it said before the kill arrived
+        said += child.stdout.readlines()  # its reports before the kill arrived
         assert child.wait() == -signal.SIGKILL
         for event, query, text in (line.rstrip("\n").split("\t") for line in said):
             if event == "marked":

@@ -1,4 +1,4 @@
-"""Labelled texts: scores by hand, equal to scikit-learn's, what is left out, and the published protocol."""
+"""Labelled texts: scores by hand, equal to scikit-learn's, dropped rows, and the published protocol."""
 
 from __future__ import annotations
 

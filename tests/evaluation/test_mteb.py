@@ -1,4 +1,4 @@
-"""MTEB through the real package, on tasks whose data is made here."""
+"""MTEB with the real package, on tasks with generated data."""
 
 from __future__ import annotations
 

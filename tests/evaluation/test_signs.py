@@ -1,4 +1,4 @@
-"""SearchSigns of harm: each by hand on points of a plane, and the gate that reads them."""
+"""Signs of harm: each by hand on points of a plane, and the gate that uses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One interface for all suites, and what a result turns into."""
+"""One interface for all suites, and forms of a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries that trained or selected a model do not count where it is measured, in the scores of none of the models."""
+"""Queries that trained or selected a model do not count in its evaluation, in the scores of any model."""
 
 from __future__ import annotations
 

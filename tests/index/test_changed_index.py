@@ -1,4 +1,4 @@
-"""An index that others change, rebuild or take away while it is open: no vector meets those of another model."""
+"""An index that others change, rebuild or remove while it is open: vectors of different models are never compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.tiny import make_model
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> SimCSE:
-    """A model of the same width that knows other weights, in a folder."""
+    """A folder with a model of the same width and other weights."""
     folder = tmp_path_factory.mktemp("other")
     SimCSE(make_model("bert", folder / "raw", seed=9), pooling="mean", device="cpu").save(folder / "model")
     return SimCSE(folder / "model", device="cpu")
@@ -37,7 +37,7 @@ def rebuild(folder: Path, model: SimCSE, sentences: list[str]) -> None:
 def test_an_index_of_another_model_is_not_taken_over(
     opened: SentenceIndex, model: SimCSE, other: SimCSE, sentences: list[str], tmp_path: Path
 ) -> None:
-    """However often it is asked: it goes on as it was, and cannot be saved over the new one."""
+    """However often it is searched: it stays as it was, and cannot be saved over the new one."""
     before = opened.search(sentences[4], k=3)
     rebuild(tmp_path / "i", other, sentences)
     for _ in range(2):
@@ -136,7 +136,7 @@ def test_a_commit_is_whole_or_not_at_all(opened: SentenceIndex, monkeypatch: pyt
 
 
 def test_a_commit_comes_after_those_of_others(opened: SentenceIndex, model: SimCSE, tmp_path: Path) -> None:
-    """Somebody else commits before it begins, and while it is on its way."""
+    """Another process commits before it starts, and while it runs."""
     others = [SentenceIndex.open(tmp_path / "i", model)]
     others[0].commit(lambda now: now.add(["before"]))
 

@@ -1,4 +1,4 @@
-"""Types of metadata: decided once over a file, kept with the index, and asked for by filters."""
+"""Types of metadata: decided once over a file, stored with the index, and used by filters."""
 
 from __future__ import annotations
 

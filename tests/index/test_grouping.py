@@ -1,4 +1,4 @@
-"""The best hit of each group: the numbers by hand, and on an index the same as going through all hits."""
+"""The best hit of each group: by hand, and on an index equal to going through all hits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def hit(id: int, document: object) -> Hit:
 
 
 class Ranking:
-    """A search that finds the rows of given documents in this order, and remembers what it was asked."""
+    """A search that finds the rows of given documents in this order, and records its calls."""
 
     def __init__(self, *documents: list[object]) -> None:
         self.hits = [[hit(place, document) for place, document in enumerate(one)] for one in documents]

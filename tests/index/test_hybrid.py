@@ -1,4 +1,4 @@
-"""Search by words and meaning with a model: what meaning alone does not find, and what is refused."""
+"""Search by words and meaning with a model: hits that meaning alone misses, and errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CODE = "the update ended with error 0x80070057"
 
 @pytest.fixture(scope="module")
 def hybrid(model: SimCSE, sentences: list[str]) -> SentenceIndex:
-    """Sentences, and reports that differ by their codes."""
+    """Sentences, and reports that differ only by their codes."""
     reports = [f"error {code} appeared when the update of the machine ended" for code in CODES]
     return SentenceIndex.build(model, [*sentences, *reports], hybrid=True)
 
 
 def test_codes_that_meaning_does_not_find_are_found_by_both(hybrid: SentenceIndex) -> None:
     def share(mode: SearchMode) -> float:
-        """Of the codes, those whose report comes first."""
+        """The codes whose report comes first."""
         answers = hybrid.search([f"What does error {code} mean?" for code in CODES], 1, mode=mode)
         return sum(code in hits[0].text for code, hits in zip(CODES, answers, strict=True)) / len(CODES)
 

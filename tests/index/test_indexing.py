@@ -1,4 +1,4 @@
-"""Files into an index: whole or not at all, in parts, with ids and metadata, and by the command."""
+"""Files into an index: atomically, in parts, with ids and metadata, and by the command."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_what_a_killed_build_left_does_not_stand_in_the_way(model: SimCSE, table
 
 
 def test_two_builds_of_one_index_at_once(model: SimCSE, table: Path, tmp_path: Path) -> None:
-    """The second one gets an error while the first lives, which it does not disturb."""
+    """The second build gets an error while the first one runs, and does not disturb it."""
     said: list[str] = []
 
     def second(*arguments: object, **options: object) -> object:

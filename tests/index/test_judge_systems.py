@@ -1,4 +1,4 @@
-"""`judge` over real models and indexes, by a scripted person: what is asked, kept, gone on with and refused."""
+"""`judge` on real models and indexes with a scripted person: questions, saved marks, resuming and errors."""
 
 from __future__ import annotations
 

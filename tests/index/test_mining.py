@@ -1,4 +1,4 @@
-"""`mine_pairs` and `cluster`: from an open index, its collection or its folder, the same answer."""
+"""`mine_pairs` and `cluster`: the same answer from an open index, its collection or its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long documents: nothing is lost, nothing is longer than the model reads, and hits say where they are from."""
+"""Long documents: nothing is lost, no passage exceeds the model's limit, and hits name their document."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_word_is_in_a_passage_that_fits(parts: list[str], model: SimCSE) -
         (found,) = cut_passages([text], model)
         assert all(tokens(model, passage) <= 24 for passage in found)
     rest = "".join(text.split())
-    for passage in found:  # each goes on where the one before ended, or repeats some of it
+    for passage in found:  # each starts where the previous one ended, or repeats some of it
         own = "".join(passage.split())
         fits = max(n for n in range(len(own) + 1) if rest.startswith(own[len(own) - n :]))
         rest = rest[fits:]
@@ -92,7 +92,7 @@ def test_a_document_is_found_by_its_passage(model: SimCSE, tmp_path: Path, store
 
 
 def test_cutting_leaves_the_tokenizer_of_the_model_alone(model: SimCSE) -> None:
-    """It keeps whether it cuts texts, and another thread may encode meanwhile."""
+    """A tokenizer stores whether it cuts texts, and another thread may encode meanwhile."""
     text = " ".join(SENTENCES)
     expected = cut_passages([text], model)
     model.tokenize([text])

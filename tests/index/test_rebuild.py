@@ -1,4 +1,4 @@
-"""An index with another model: one commit of the same folder, and nothing that others commit is lost."""
+"""Rebuilding an index with another model: one commit of the same folder; other writers' commits are not lost."""
 
 from __future__ import annotations
 

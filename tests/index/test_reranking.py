@@ -1,4 +1,4 @@
-"""Reranking: the order is the cross-encoder's, and what the search said stays readable."""
+"""Reranking: the order is the cross-encoder's, and the search's scores stay readable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index remembers how files become its rows: columns, ids, metadata, passages, language."""
+"""An index records how files become its rows: columns, ids, metadata, passages, language."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_rows_with_numbers_are_not_mixed_with_ids(model: SimCSE, first: Path, st
 
 
 def test_an_index_that_remembers_nothing_opens_and_learns(model: SimCSE, first: Path, tmp_path: Path) -> None:
-    """As an older version, or Python, wrote it."""
+    """As written by an older version, or by Python."""
     SentenceIndex.build(model, ["The train is late."], ["a"]).save(tmp_path / "i")
     values = json.loads((tmp_path / "i" / MANIFEST).read_text(encoding="utf-8"))
     del values["source"]

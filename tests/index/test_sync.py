@@ -1,4 +1,4 @@
-"""An index that follows its file: equal to one that is built afresh, and nothing is encoded twice."""
+"""An index that follows its file: equal to a newly built one, and nothing is encoded twice."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def encoded(model: SimCSE, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def changed(rows: Rows) -> Rows:
-    """Three are gone, one has another text, one other metadata, two are new, and the order is another one."""
+    """Three are missing, one has another text, one other metadata, two are new, and the order differs."""
     new = {key: row for key, row in reversed(rows.items()) if key not in ("k3", "k20", "k39")}
     new["k5"] = ("Another text.", new["k5"][1])
     new["k7"] = (new["k7"][0], "fr")

@@ -1,4 +1,4 @@
-"""What `info_nce` and `nt_xent` do beyond their formula: plain loops, hand-worked numbers, sentence-transformers."""
+"""Options of `info_nce` and `nt_xent`: plain loops, hand-worked numbers, sentence-transformers."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_every_option_is_its_formula(options: dict[str, Any], with_hard: bool, s
 
 
 def test_the_options_move_the_loss() -> None:
-    """Else the test above would hold of options that do nothing."""
+    """Else the test above would also pass for options without effect."""
     h, p, n, _ = batch()
     losses = [info_nce(h, p, n, temperature=0.2, **options).item() for options in [{}, *OPTIONS]]
     assert all(abs(a - b) > 1e-6 for a, b in itertools.combinations(losses, 2))

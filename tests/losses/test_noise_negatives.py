@@ -1,4 +1,4 @@
-"""DCLR's noise: where it starts, how far and which way it goes, and that it leaves no trace."""
+"""DCLR's noise: start, distance and direction of its steps, and that it leaves no trace."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_it_repeats_and_leaves_no_trace() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
     noise = noise_negatives(h, p, 5, generator=seeded())
-    assert torch.equal(torch.get_rng_state(), before)  # a generator of one's own leaves torch's alone
+    assert torch.equal(torch.get_rng_state(), before)  # a separate generator leaves torch's unchanged
     assert torch.equal(noise, noise_negatives(h, p, 5, generator=seeded()))
     drawn = noise_negatives(h, p, 5)
     torch.manual_seed(3)

@@ -1,4 +1,4 @@
-"""RankCSE's losses against plain loops, hand-worked numbers and what a ranking must not depend on."""
+"""RankCSE's losses against plain loops, hand-worked numbers and invariances of rankings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Neighbour distillation: targets by hand, and its loss."""
+"""Neighbor distillation: targets by hand, and its loss."""
 
 from __future__ import annotations
 

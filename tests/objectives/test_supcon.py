@@ -1,4 +1,4 @@
-"""SupCon as an objective: its loss by hand, and what it goes with."""
+"""SupCon as an objective: its loss by hand, and its combinations."""
 
 from __future__ import annotations
 

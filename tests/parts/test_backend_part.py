@@ -1,4 +1,4 @@
-"""A backend that stands in this file alone loads a model, encodes, and is offered by the command."""
+"""A backend defined only in this file loads a model, encodes, and is offered by the command."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Negated(TorchBackend):
 
 @dataclass(frozen=True, kw_only=True)
 class Negated(EncodeBackend):
-    """A backend whose vectors one recognises."""
+    """A backend with recognisable vectors."""
 
     name = "negated"
     help = "The other sign."

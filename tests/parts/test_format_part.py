@@ -1,4 +1,4 @@
-"""An export format that stands in this file alone is written, checked against the original, and offered."""
+"""An export format defined only in this file is written, compared with the original, and offered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An objective that stands in a test file alone goes the whole way: help, training, record, card, load, resume."""
+"""An objective defined only in a test file works everywhere: help, training, record, card, load, resume."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAST: dict[str, Any] = {"batch_size": 8, "device": "cpu", "bf16": False}
 
 @dataclass(frozen=True, kw_only=True)
 class Hinge(Objective):
-    """A sentence's twin is to be nearer than every other sentence by a gap."""
+    """A sentence's twin must be nearer than every other sentence by a gap."""
 
     name: ClassVar[str] = "hinge"
     help: ClassVar[str] = "a hinge on cosines"
@@ -188,7 +188,7 @@ def test_a_term_joins_an_objective(
 
 
 def test_a_run_asks_only_the_terms_that_take_part() -> None:
-    """The others cost a step nothing; a ranking takes part where there is a teacher to learn from."""
+    """Inactive ones cost a step nothing; a ranking is used if there is a teacher."""
 
     def names(mode: str, **settings: Any) -> list[str]:
         return [term.name for term in make_config(mode, {"model": "m"} | settings).active]

@@ -1,4 +1,4 @@
-"""What a part says of itself is what the model card and the README's tables say of it; nobody else names it."""
+"""The model card and the README's tables describe a part with its own texts; no other code names it."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_a_name_stands_for_one_part(shapes: Family[Shape]) -> None:
 def test_users_bring_their_own_by_module_and_attribute(
     shapes: Family[Shape], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that was given is imported; one that only stands in a file is not, unless remote code is trusted."""
+    """A given name is imported; a name from a file is not, unless remote code is trusted."""
     own = "from test_registry import Shape\nstar = Shape(name='star', help='')\nno = 3\n"
     (tmp_path / "own_shapes.py").write_text(own)
     monkeypatch.syspath_prepend(Path(__file__).parent)

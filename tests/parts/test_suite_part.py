@@ -1,4 +1,4 @@
-"""A suite that stands in this file alone goes the whole way: help, eval, comparison, record, card, report."""
+"""A suite defined only in this file works everywhere: help, eval, comparison, record, card, report."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_eval_and_report_call_the_same_function(lines: Path, monkeypatch: pytest
 
 
 def test_two_objects_of_one_class_are_two_suites(lines: Path) -> None:
-    """Each goes by the path that it was named by."""
+    """Each is recorded by the path used to name it."""
     names = [f"{HERE.stem}:short", f"{HERE.stem}:tall"]
     assert evaluate(ones, names[0], lines).suite == names[0]
     found = compare_models([f"{HERE.stem}:ones"], lines, names)

@@ -1,4 +1,4 @@
-"""Pictures in a notebook and in files: the Axes that a function returns hold the data that it was given."""
+"""Charts in a notebook and in files: the Axes that a function returns hold its data."""
 
 from __future__ import annotations
 

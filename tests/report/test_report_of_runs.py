@@ -1,4 +1,4 @@
-"""A report shows what was measured: the same numbers as measuring them one by one, whatever its format."""
+"""A report shows the measured numbers, the same as in single measurements, in every format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison as a table: numbers by hand, bold, marks, and text that means nothing but itself."""
+"""A comparison as a table: numbers by hand, bold, marks, and fully escaped text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address of an index, read by hand; and that nothing secret in it is shown."""
+"""Addresses of an index, parsed by hand; secrets are never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Block files: what is read is what was written, or an error that names the file."""
+"""Block files: reads return what was written, or raise an error that names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting, updating, filtering and compacting: always what a plain dictionary of the same rows would answer."""
+"""Deleting, updating, filtering and compacting: always the answers of a plain dictionary with the same rows."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_a_filter_is_searching_the_rows_that_meet_it(saved: bool, store: Store) 
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """An object with so many objects and lists inside one another."""
+    """An object nested to this depth."""
     value: Any = 1
     for level in range(levels - 1):
         value = {"a": value} if level % 2 else [value]

@@ -1,4 +1,4 @@
-"""Rows in SQLite: a damaged page is named before SQLite reads it, threads do not wait, errors say their cause."""
+"""Rows in SQLite: a damaged page raises an error before SQLite reads it, threads do not wait, errors name the cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a commit to a folder writes, what it leaves, and over what it is made: the commit that was opened, by its id."""
+"""Commits to a folder: what they write, what they leave, and that they replace only the opened commit, by its id."""
 
 from __future__ import annotations
 
@@ -342,7 +342,7 @@ def test_a_first_save_that_was_killed_starts_over(tmp_path: Path) -> None:
 
 
 def test_half_a_save_of_0_1_0_is_named(tmp_path: Path) -> None:
-    """It says nowhere that it is an index's, so it stays."""
+    """Nothing marks it as part of an index, so it stays."""
     (tmp_path / "i").mkdir()
     (tmp_path / "i" / "vectors-000001.f32").write_bytes(b"half")
     with pytest.raises(SearchIndexError, match=r"not empty .*it holds vectors-000001\.f32"):

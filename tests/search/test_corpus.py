@@ -1,4 +1,4 @@
-"""Mining pairs and clustering: what a plain loop over all pairs finds, and groups that are there."""
+"""Mining pairs and clustering: equal to a plain loop over all pairs; finds the planted groups."""
 
 from __future__ import annotations
 

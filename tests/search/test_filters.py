@@ -1,4 +1,4 @@
-"""Filters: what SQLite answers is what the definition says, and what cannot be read is named."""
+"""Filters: SQLite's answers match the definition, and invalid filters raise specific errors."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_filter_has_a_limit_in_all() -> None:
 
 
 def test_texts_end_at_no_character() -> None:
-    r"""SQLite ends a text at NUL, so metadata has none; a backslash before u0000 is none."""
+    r"""SQLite ends a text at NUL, so metadata must not contain it; after a backslash, u0000 is plain text."""
     with pytest.raises(SearchIndexError, match="metadata number 1 contains a NUL character"):
         as_json([{"a": "x"}, {"a": "x\0y"}], 2)
     with pytest.raises(SearchIndexError, match="NUL"):

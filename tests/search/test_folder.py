@@ -1,4 +1,4 @@
-"""A folder of an index: commits that never harm the one before them, and damage that is named."""
+"""Index folders: commits never harm the previous one, and damage is reported."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_failure_after_the_rename_does_not_undo_the_commit(tmp_path: Path, mon
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:
-    """Whoever comes second waits, and is then refused: nobody's commit is lost without a word."""
+    """The second writer waits, and then gets an error: no commit is lost silently."""
     filled().save(tmp_path / "i")
     writers = [Collection.open(tmp_path / "i") for _ in range(4)]
     said: list[str] = []

@@ -1,4 +1,4 @@
-"""A disk that is full, a real one: the last commit stays, what was not saved stays in memory, room makes it go on."""
+"""A full disk, a real one: the last commit stays, unsaved rows stay in memory, and freeing space lets it continue."""
 
 from __future__ import annotations
 

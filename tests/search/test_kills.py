@@ -1,4 +1,4 @@
-"""SIGKILL at any instant loses nothing that was committed, and leaves a folder that opens."""
+"""SIGKILL at any instant loses nothing committed, and leaves a folder that opens."""
 
 from __future__ import annotations
 

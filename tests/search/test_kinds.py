@@ -1,4 +1,4 @@
-"""A kind says everything about itself in one file: a user's takes the whole way, and no list names it."""
+"""A kind describes itself in one file: a user's own works everywhere, and no list names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inverted lists in a mapped file: a list is checked before its first search, and the answers are FAISS's own."""
+"""Inverted lists in a mapped file: a list is checked before its first search; answers equal FAISS's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any number of hits is found to the target; too few rows for a structure are compared one by one."""
+"""Any number of hits is found with the target recall; too few rows for a structure are compared one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number of clusters without labels: what is there is found, at a bounded cost, and it is said how."""
+"""The number of clusters without labels: finds planted clusters, at a bounded cost, and explains its choice."""
 
 from __future__ import annotations
 

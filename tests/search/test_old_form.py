@@ -1,4 +1,4 @@
-"""An index that 0.1.0 wrote: it opens, answers, is checked and goes on, and nothing is encoded again.
+"""An index written by 0.1.0 opens, answers, is checked and can be extended; nothing is encoded again.
 
 `index_of_0_1_0.zip` has 200 rows of 8 dimensions by the kind int8, every tenth of them deleted, a row that was added
 later and one with metadata of 300 levels, which 0.1.0 took and could not answer with.

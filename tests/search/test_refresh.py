@@ -1,4 +1,4 @@
-"""A reader that stays open sees the commits of others when it asks, and draws the same sample each time."""
+"""An open reader sees the commits of others on request, and draws the same sample each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers see one state: whoever reads while rows change, commits, compacts or moves on sees before or after."""
+"""Readers see one state: during changes, commits, compactions and moves they see the state before or after."""
 
 from __future__ import annotations
 

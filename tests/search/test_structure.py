@@ -1,4 +1,4 @@
-"""Structures: they find what an exact search finds, to the recall that was asked for, from a mapped file."""
+"""Structures find what an exact search finds, with the requested recall, from a mapped file."""
 
 from __future__ import annotations
 

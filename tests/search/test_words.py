@@ -1,4 +1,4 @@
-"""Words of a text: codes stay findable, in every script something is, and nothing is syntax."""
+"""Words of a text: codes can be found, every script gives words, and no character is syntax."""
 
 from __future__ import annotations
 

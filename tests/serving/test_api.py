@@ -1,4 +1,4 @@
-"""The routes: each answers what the package answers in one process."""
+"""The routes answer the same as the package in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of many callers in one batch: each gets its own results, an idle server waits for nobody."""
+"""Requests of many callers in one batch: each gets its own results; an idle server does not wait."""
 
 from __future__ import annotations
 

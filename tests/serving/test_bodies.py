@@ -1,4 +1,4 @@
-"""Bodies of requests: what is too much, or no text, is refused before it becomes objects."""
+"""Request bodies: rejects what is too large or not text before it becomes objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index that cannot answer: clients read what is wrong, the log says where."""
+"""An index that cannot answer: clients get the reason, the log gives the place."""
 
 from __future__ import annotations
 

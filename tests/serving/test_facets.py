@@ -1,4 +1,4 @@
-"""Fields to filter by: which are chosen, how they are counted, and that filters find what was counted."""
+"""Fields to filter by: their choice, their counts, and that filters find what was counted."""
 
 from __future__ import annotations
 

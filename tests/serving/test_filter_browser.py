@@ -1,4 +1,4 @@
-"""The page in a real browser: filters, links, colours, examples, what the address keeps, and two models on a phone."""
+"""The page in a real browser: filters, links, colours, samples, the address, and two models on a phone."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def chip(browser: Browser, words: str) -> Any:
 
 
 def fragment(browser: Browser) -> dict[str, str]:
-    """What the address keeps behind its #; nothing stands in the query string, which servers log."""
+    """State that the address keeps after its #; none in the query string, which servers log."""
     address = urlsplit(browser.run("return location.href"))
     assert address.query == ""
     return {name: values[0] for name, values in parse_qs(address.fragment).items()}

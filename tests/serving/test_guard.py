@@ -1,4 +1,4 @@
-"""Who may ask, from where, for how long."""
+"""Access: who, from where, and for how long."""
 
 from __future__ import annotations
 

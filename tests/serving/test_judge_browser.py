@@ -1,4 +1,4 @@
-"""Judging on the page in a real browser: clicks and keys to marks on the disk, and a reload goes on."""
+"""Judging on the page in a real browser: clicks and keys become marks on the disk, and a reload continues."""
 
 from __future__ import annotations
 

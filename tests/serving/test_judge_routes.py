@@ -1,4 +1,4 @@
-"""Judging over HTTP: only where it is asked for, guarded as `/add` is, and kept as in the terminal."""
+"""Judging over HTTP: only on request, guarded like `/add`, and stored as in the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests have an id and a line in the log, and no line says what a text, a query or a key says."""
+"""Requests have an id and a log line; no line contains a text, a query or a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map: PCA by its definition, places of other vectors on it."""
+"""The map: PCA by its definition, positions of other vectors on it."""
 
 from __future__ import annotations
 

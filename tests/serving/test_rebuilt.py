@@ -1,4 +1,4 @@
-"""An index that others rebuild, remove or hold while it is served: right answers or an error with the reason."""
+"""An index that others rebuild, remove or lock while it is served: right answers or an error with the reason."""
 
 from __future__ import annotations
 

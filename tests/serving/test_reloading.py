@@ -1,4 +1,4 @@
-"""An application that is loaded while the server answers, and exchanged for another one."""
+"""An application that is loaded while the server answers, and replaced by another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search by words and by both over HTTP: as the index answers in one process."""
+"""Search by words and by both over HTTP gives the index's own answers."""
 
 from __future__ import annotations
 

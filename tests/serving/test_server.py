@@ -1,4 +1,4 @@
-"""The real server, as a process of its own: the command, OpenAI's client, signals, the description fuzzed."""
+"""The real server in its own process: the command, OpenAI's client, signals, fuzzing of the API description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests share: models, stores, a browser, processes that are killed."""
+"""Shared by tests: models, stores, a browser, processes that are killed."""
 
 from pathlib import Path
 

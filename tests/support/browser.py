@@ -1,4 +1,4 @@
-"""The server on a free port, and a headless Chromium that looks at its page, offline."""
+"""The server on a free port, and a headless offline Chromium that opens its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command without a process: `main` as a shell would run it, with what it writes and its exit status."""
+"""The command without a new process: `main` as a shell would run it, with its output and exit status."""
 
 from __future__ import annotations
 

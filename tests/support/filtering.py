@@ -1,4 +1,4 @@
-"""Filters by their definition, written down once more, and strategies for random ones and for what they are about."""
+"""A second implementation of filters by their definition, and strategies for random ones and their data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEYS = st.sampled_from(["a", "b", "a b", "ü", "c.d"])
 
 
 def plain(condition: dict[str, Any], metadata: dict[str, Any] | None) -> bool:
-    """The definition, written down once more."""
+    """The definition, implemented a second time."""
 
     def value_at(path: str) -> tuple[bool, Any]:
         value: Any = metadata

@@ -1,4 +1,4 @@
-"""What a new process imports: the command or a piece of Python, and the heavy modules that are in memory afterwards."""
+"""Imports of a new process: runs a command or Python code, and lists the heavy modules loaded afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kills a writer of an index again and again, and looks at what it left: python kill_writer.py FOLDER KILLS SEED
+"""Kills a writer of an index repeatedly, and checks what it left: python kill_writer.py FOLDER KILLS SEED
 
 The writer is a child process that goes from step to step: each adds, updates and deletes rows that follow from the
 step's number, and commits once; every ninth compacts. It says each finished step into a pipe. The parent kills it

@@ -1,4 +1,4 @@
-"""The reference that fast paths are held against: one sentence at a time, pooled with numpy loops."""
+"""Reference for fast paths: one sentence at a time, pooled with numpy loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts outside of the package, as modules."""
+"""Scripts outside the package, as modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the tests keep indexes: in folders, or, with SIMCSE_KIT_STORE=milvus, in one file of Milvus Lite.
+"""Where the tests store indexes: in folders, or, with SIMCSE_KIT_STORE=milvus, in one file of Milvus Lite.
 
 The tests of `tests/search` and `tests/index` that take the fixture ``store`` are about either; `tests/milvus` runs them
 over Milvus in a process of its own, whose threads no other test's processes inherit.

@@ -1,4 +1,4 @@
-"""Checkpoints are checked before use; where the last is damaged, the run goes on from the one before."""
+"""Checkpoints are checked before use; if the last is damaged, the run resumes from the one before."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def flip(path: Path) -> None:
 
 @pytest.mark.parametrize("name", fast(["optimizer.pt", "rng_state.pth"], of=_FILES))
 def test_a_missing_file(name: str, run: Path, finished: Path, sentences: list[str], settings: dict[str, Any]) -> None:
-    """Three of them were resumed from without a word, to another end."""
+    """Three of them used to be resumed from silently, with another result."""
     (run / "checkpoint-10" / name).unlink()
     with pytest.warns(Notice, match=rf"checkpoint-10 is damaged: {name} is missing.* resumes from .*checkpoint-9"):
         again(run, sentences, settings)

@@ -12,7 +12,7 @@ from simcse_kit.training.class_batches import ClassBatches, class_cut
 
 
 def labels_of(*sizes: int) -> np.ndarray:
-    """Rows of classes 0, 1, ... with so many each, mixed."""
+    """Rows of classes 0, 1, ... with these numbers of rows, mixed."""
     return np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
 
 
@@ -82,7 +82,7 @@ def test_epochs_and_seeds_differ() -> None:
 
 
 def test_classes_meet_others_each_epoch() -> None:
-    """Which classes share a batch is drawn anew: in 20 epochs each of 12 meets all others."""
+    """Classes that share a batch are drawn again each epoch: in 20 epochs each of 12 meets all others."""
     labels = labels_of(*[4] * 12)
     sampler = ClassBatches(labels, 4, 24, seed=0)
     met: set[tuple[int, int]] = set()

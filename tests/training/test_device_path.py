@@ -1,4 +1,4 @@
-"""What a run does on an accelerator, as far as it can be done on a CPU: packed batches, batches from a worker."""
+"""The accelerator path of a run, as far as a CPU can run it: packed batches, batches from a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes have the loss and the gradient of one on the union of their batches."""
+"""Several processes have the loss and the gradient of one process on the union of their batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small data: smaller batches and more epochs, where nobody has chosen them."""
+"""Small data: smaller batches and more epochs, unless the user sets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on texts with classes: from a file or a list to the model, its record and its card."""
+"""Training on labelled texts: from a file or a list to the model, its record and its card."""
 
 from __future__ import annotations
 

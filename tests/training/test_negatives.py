@@ -1,4 +1,4 @@
-"""Hard negatives: a plain loop over all similarities, and sentence-transformers' own function, choose the same."""
+"""Hard negatives: a plain loop over all similarities, and sentence-transformers' function, select the same."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def by_loop(
     absolute_margin: float = -np.inf,
     relative_margin: float = -np.inf,
 ) -> list[Triplet]:
-    """All cosines, one anchor after the other, nothing clever."""
+    """All cosines, one anchor at a time."""
     corpus = list(dict.fromkeys(positive for _, positive in pairs))
     anchors = list(dict.fromkeys(anchor for anchor, _ in pairs))
     cosine = model.similarity(model.encode(anchors), model.encode(corpus)).numpy()

@@ -1,4 +1,4 @@
-"""One run at a time in an output folder, and an earlier run that is replaced when the new one is ready."""
+"""One run at a time per output folder; a new run replaces an earlier one when it is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several seeds, and a run once more from its record."""
+"""Several seeds, and repeating a run from its record."""
 
 from __future__ import annotations
 

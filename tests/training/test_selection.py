@@ -1,4 +1,4 @@
-"""Checkpoints ranked without labels, and what is noticed on the way."""
+"""Ranking of checkpoints without labels, and early warnings."""
 
 from __future__ import annotations
 

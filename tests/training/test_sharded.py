@@ -1,4 +1,4 @@
-"""Under FSDP, 2 processes on a CPU have the run of one process; accelerate is made to shard there (`shard_on_cpu`)."""
+"""With FSDP, 2 processes on a CPU give the run of one process; accelerate is made to shard there (`shard_on_cpu`)."""
 
 from __future__ import annotations
 

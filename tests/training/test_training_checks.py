@@ -1,4 +1,4 @@
-"""A run that cannot work stops at once, says why, and has created nothing."""
+"""A run that cannot work stops at once, gives the reason, and creates nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is minimised: against plain loops, without length groups, by hand."""
+"""The minimised loss: against plain loops, without length groups, by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is killed, stopped or out of disk space goes on, and ends as if nothing had happened: bit by bit."""
+"""A run that is killed, stopped or out of disk space resumes, with a bit-identical result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs from file to model: what they announce, what they save, and that they can be repeated."""
+"""Runs from file to model: announced plan, saved files, and repeatability."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FAST: dict[str, Any] = {"batch_size": 8, "device": "cpu", "learning_rate": 1e-3}
 
 
 class Record(TrainListener):
-    """Everything that a run says."""
+    """Records the events of a run."""
 
     def __init__(self) -> None:
         self.plan: TrainPlan | None = None

@@ -1,4 +1,4 @@
-"""The docstrings of the public names: what is missing or names what does not exist is found."""
+"""Docstrings of the public names: finds missing ones and names that do not exist."""
 
 from __future__ import annotations
 

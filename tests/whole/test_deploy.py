@@ -1,4 +1,4 @@
-"""The files of ``examples/deploy`` name what is there: each other's paths and ports, options of pip and of ours."""
+"""The files of ``examples/deploy`` are consistent: paths, ports, options of pip and of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example notebooks: each runs from start to end, offline, and is kept with its pictures."""
+"""The example notebooks: each runs from start to end, offline, and is stored with its charts."""
 
 from __future__ import annotations
 

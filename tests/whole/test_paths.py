@@ -1,4 +1,4 @@
-"""How many files a reader goes through from a text to the loss, and from a query to its hits."""
+"""Number of files a reader goes through from a text to the loss, and from a query to its hits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job in one call, on a file of one's own (the sample itself is run from the wheel, see .ci/run)."""
+"""The main job in one call, on a user's own file (the sample itself is run from the wheel, see .ci/run)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures that everything else is compared with."""
+"""The reference scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes of the paper's tables: the whole path, small, from stand-ins and from a hub's cache."""
+"""The recipes of the paper's tables: the whole path on small stand-ins, and from a hub cache."""
 
 from __future__ import annotations
 

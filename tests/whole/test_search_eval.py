@@ -1,4 +1,4 @@
-"""What eval/lib/search_peers.py measures and eval/lib/search_tables.py shows."""
+"""Measurements of eval/lib/search_peers.py and tables of eval/lib/search_tables.py."""
 
 from __future__ import annotations
 

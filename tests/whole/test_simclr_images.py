@@ -1,4 +1,4 @@
-"""SimCLR on images: views, features, probes, and the data sets that it takes."""
+"""SimCLR on images: views, features, probes, and its data sets."""
 
 from __future__ import annotations
 

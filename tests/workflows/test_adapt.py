@@ -1,4 +1,4 @@
-"""`adapt`: what is chosen for what texts, what is kept, and what is refused before any work."""
+"""`adapt`: the method for given texts, which model is saved, and errors before any work."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_classes_of_held_out_texts_decide_in_place_of_the_gate(start: Path, tmp_
 def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stop after the training, before the record: the folder is as it was, and `resume` goes on with the new run."""
+    """A stop after the training, before the record: the folder is unchanged, and `resume` continues the new run."""
     rows = [{"title": f"{text} {i}", "text": " ".join(SENTENCES[i : i + 8])} for i, text in enumerate(SENTENCES)]
     path, out = (
         write(tmp_path / "corpus.jsonl", rows + [{**row, "title": row["title"] + "!"} for row in rows]),

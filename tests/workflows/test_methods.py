@@ -1,4 +1,4 @@
-"""How many rows, epochs and texts a step has, by what the texts are."""
+"""Rows, epochs and batch size, chosen from the texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether neighbours are averaged: halves of short texts find each other by the mean, those of documents lose it."""
+"""Whether to average neighbors: averaging helps halves of short texts find each other, and harms documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NLI files to triplets: every format gives the same, every row is accounted for."""
+"""NLI files to triplets: every format gives the same result, and every row is counted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def as_jsonl(path: Path) -> Path:
 
 
 def as_snli_text(path: Path) -> Path:
-    """Columns before and behind, and as in MultiNLI not as many in every row."""
+    """Additional columns before and after, and as in MultiNLI a different number in each row."""
     lines = ["\t".join((label, "( parse )", a, b, "id", *["label"] * (i % 3))) for i, (a, b, label) in enumerate(ROWS)]
     header = "gold_label\tsentence1_parse\tsentence1\tsentence2\tpairID\tlabel1"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")

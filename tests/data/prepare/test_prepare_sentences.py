@@ -1,4 +1,4 @@
-"""Documents to sentences: what is split, what is dropped, and that every sentence is accounted for."""
+"""Documents to sentences: splitting, dropping, and counts of all sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backends and dtypes give the plain loop's vectors, as nearly as their number format allows."""
+"""Backends and dtypes give the plain loop's vectors, within the accuracy of their number format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = ["bert", "roberta", "xlmr", "distilbert", "mpnet", "modernbert", "gpt2",
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Converted models go to a cache of the tests' own."""
+    """Converted models go to a cache for tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield

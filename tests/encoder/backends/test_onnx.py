@@ -1,4 +1,4 @@
-"""The backend onnx: it runs what was exported of these very weights, with torch's vectors, and says what is missing."""
+"""Backend onnx: runs the export of exactly these weights, gives torch's vectors, and reports what is missing."""
 
 from __future__ import annotations
 

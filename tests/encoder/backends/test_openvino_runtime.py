@@ -1,4 +1,4 @@
-"""OpenVINO in this process: it sends nothing, and signals still find their stack. Each in a process of its own."""
+"""OpenVINO in this process: no telemetry, and signals keep their stack. Each test in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many cores OpenVINO takes: one for a short query, all for few long texts and for many texts."""
+"""Cores that OpenVINO uses: one for a short query, all for a few long texts and for many texts."""
 
 from __future__ import annotations
 

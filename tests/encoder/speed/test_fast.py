@@ -1,4 +1,4 @@
-"""Cheaper training steps compute what the plain ones do."""
+"""Faster training steps compute the same as plain ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A BERT-like encoder's fast layers give the plain backbone's vectors, and step aside where they do not fit."""
+"""Fast layers of a BERT-like encoder give the plain backbone's vectors, and are not used for other models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches without padding, and compiled steps, compute what padded ones do."""
+"""Batches without padding, and compiled steps, compute the same as padded ones."""
 
 from __future__ import annotations
 

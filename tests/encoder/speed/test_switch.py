@@ -1,4 +1,4 @@
-"""With speed and without it, training and encoding give the same; and no import changes torch or transformers."""
+"""Training and encoding give the same results with and without speed-ups; no import changes torch or transformers."""
 
 from __future__ import annotations
 

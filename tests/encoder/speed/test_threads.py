@@ -1,4 +1,4 @@
-"""Little work runs on few threads, and nothing else in the process has fewer."""
+"""Little work runs on few threads; the rest of the process keeps its threads."""
 
 from __future__ import annotations
 

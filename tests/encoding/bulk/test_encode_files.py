@@ -1,4 +1,4 @@
-"""A corpus to a file of vectors: the same as `encode`, in every format, and after any interruption."""
+"""A corpus to a file of vectors: equal to `encode`, in every format, and after any interruption."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def test_another_model_is_refused(
 
 @pytest.mark.parametrize("line", [1, 12])
 def test_a_changed_input_is_noticed(line: int, interrupted: Path, model: SimCSE, corpus: Path) -> None:
-    """In what was encoded, not in what comes."""
+    """The encoded part has changed, not the rest."""
     lines = corpus.read_text().splitlines()
     lines[line] = "Something else."
     corpus.write_text("".join(f"{text}\n" for text in lines))
@@ -428,7 +428,7 @@ def test_one_process_at_a_time(model: SimCSE, corpus: Path, tmp_path: Path) -> N
 
 
 def test_a_full_disk(model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said by name; nothing under the output's name, the shards before are kept."""
+    """The error names the disk; there is no output, and earlier shards are kept."""
     from simcse_kit.encoding.bulk import journal
 
     append, calls = journal.Journal.append, []

@@ -1,4 +1,4 @@
-"""A model in another form gives the original's vectors where the form allows it, and says how far it is where not."""
+"""An exported model gives the original's vectors if the format allows it, and reports the difference otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests of an index over Milvus Lite, which runs in threads: in a process of their own.
+"""Tests of an index in Milvus Lite, in a separate process, because it runs threads.
 
 Other tests fork theirs, and a process with gRPC's threads cannot be forked safely. To run some of these by hand:
 SIMCSE_KIT_STORE=milvus pytest tests/search/milvus tests/search/test_collection.py

@@ -1,4 +1,4 @@
-"""An index by its address: built, saved, opened, added to, served; no secret in a message."""
+"""An index by its address: built, saved, opened, extended, served; no secret in a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A build over Milvus that is killed goes on where it was, and encodes nothing twice."""
+"""A killed build in Milvus resumes, and encodes nothing twice."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_build_goes_on_or_says_why_not(
 
 
 def test_rows_behind_a_gap_are_sent_again(model: SimCSE, tmp_path: Path, store: Store) -> None:
-    """Where a server lost a batch in the middle, the build goes on from there."""
+    """If a server lost a batch in the middle, the build resumes from there."""
     from pymilvus import MilvusClient
 
     from simcse_kit.search.milvus import MilvusCollection

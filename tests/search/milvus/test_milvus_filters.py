@@ -1,4 +1,4 @@
-"""Filters over Milvus answer as over a folder, and as their definition says."""
+"""Filters in Milvus give the same answers as in a folder, and follow their definition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.stores import Store
 
 
 def untyped(collection: BaseCollection) -> BaseCollection:
-    """As of an index whose fields are not known: random values are of no one type, and conditions ask for any field."""
+    """Like an index with unknown fields: random values have no single type, and conditions use any field."""
     collection._snapshot = replace(collection._snapshot, fields=None)
     return collection
 

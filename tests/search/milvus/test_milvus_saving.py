@@ -1,4 +1,4 @@
-"""Saving to Milvus: nothing pending is lost, nobody's collection is touched, and what is refused has a name."""
+"""Saving to Milvus: no pending row is lost, other collections are untouched, and errors are specific."""
 
 from __future__ import annotations
 
