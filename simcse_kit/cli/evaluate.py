@@ -129,7 +129,7 @@ def _print(comparison: Comparison, output: str, details: bool, results: dict[str
     if output == "table":
         for name in comparison.suites:
             out().print()
-            _print_suite(out(), comparison, name, details)
+            print_suite(out(), comparison, name, details)
         return
     for label, note in comparison.notes_of_suites():
         err().print(f"{escaped(label)}: {escaped(note)}", style="dim")
@@ -146,7 +146,8 @@ def _label(name: str, pooling: str | None) -> str:
     return name if pooling is None else f"{name} ({pooling})"
 
 
-def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool) -> None:
+def print_suite(console: Any, comparison: Comparison, suite: str, details: bool = False) -> None:
+    """Print the scores of a suite, and how each model differs from the first."""
     from statistics import fmean
 
     from simcse_kit.cli.console import escaped, table

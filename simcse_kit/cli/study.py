@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,7 @@ def run_study_command(
         _print_plan(plan_study(study, announce=announce))
         out().print(f"to measure: {len(study.names)} models and runs on {', '.join(study.suites)}")
         return
+    from simcse_kit.cli.evaluate import print_suite
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.report.score_table import as_markdown
     from simcse_kit.workflows.study import run_study
@@ -61,7 +63,12 @@ def run_study_command(
         made = run_study(study, show_progress_bar=True, announce=announce, listener=listener)
     finally:
         listener.close()
-    typer.echo("\n".join(map(as_markdown, made.comparison.score_tables())))
+    if sys.stdout.isatty():
+        for name in made.comparison.suites:
+            out().print()
+            print_suite(out(), made.comparison, name)
+    else:
+        typer.echo("\n".join(map(as_markdown, made.comparison.score_tables())))
     err().print(f"wrote {', '.join(escaped(path) for path in made.files)}")
 
 

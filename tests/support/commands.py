@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -15,6 +16,7 @@ from simcse_kit import errors
 from simcse_kit.cli import main
 
 COMMAND = [sys.executable, "-m", "simcse_kit"]  # where the process itself is the subject
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class Done(NamedTuple):
@@ -25,13 +27,24 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(*arguments: object, cwd: Path | None = None, input: bytes | None = None) -> Done:
+class _Terminal(io.TextIOWrapper):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(*arguments: object, cwd: Path | None = None, input: bytes | None = None, terminal: int | None = None) -> Done:
     """Run ``simcse-kit ARGUMENTS`` in this process, to its end; notices are said as in a new one.
 
-    ``input`` is what standard input holds; None leaves it as it is.
+    ``input`` is what standard input holds; None leaves it as it is. ``terminal``: standard output is a terminal with
+    this number of columns; its colours are left out of the result.
     """
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    kinds = (io.TextIOWrapper if terminal is None else _Terminal), io.TextIOWrapper
+    out, err = (kind(io.BytesIO(), encoding="utf-8", write_through=True) for kind in kinds)
     environment = {"TOKENIZERS_PARALLELISM": "false"}
+    if terminal is not None:
+        environment |= {"COLUMNS": str(terminal), "TERM": "xterm"}
     errors._said.clear()
     given = sys.stdin
     if input is not None:
@@ -51,4 +64,5 @@ def run(*arguments: object, cwd: Path | None = None, input: bytes | None = None)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     errors._said.clear()
-    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+    shown, said = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return Done(code, shown if terminal is None else _COLOURS.sub("", shown), said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -120,6 +121,13 @@ def test_the_command_lists_what_is_left(folder: Path) -> None:
     assert done.stdout.count(" new ") == 2
     assert "to measure: 2 models and runs on pairs" in done.stdout
     assert not (folder / "paper").exists()
+
+
+def test_the_scores_fit_a_terminal(folder: Path) -> None:
+    done = run("study", changed(folder, "[1, 2]", "[1]"), terminal=70)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^short \(mean\) +[\d.]+ ", done.stdout, re.M)
+    assert max(map(len, done.stdout.splitlines())) <= 70
 
 
 @pytest.mark.slow
