@@ -134,7 +134,8 @@ def serve_targets(
     def say(started: Started) -> None:
         url, indexes, models = started
         what = [*(f"index {escaped(name)}" for name in indexes), *(f"model {escaped(name)}" for name in models)]
-        err().print(f"serving {', '.join(what)} at {url} (API: {url}/docs); Ctrl-C ends it")
+        place = f"{url}/" if root_path else url  # /search alone is an address of the API
+        err().print(f"serving {', '.join(what)} at {place} (API: {url}/docs); Ctrl-C ends it")
 
     serve(
         targets=targets,
