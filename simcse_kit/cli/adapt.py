@@ -72,7 +72,7 @@ def adapt_model(
 
     Example: simcse-kit adapt tickets.txt --output-dir my-model
     """
-    from simcse_kit.cli.console import err, escaped, facts, out
+    from simcse_kit.cli.console import err, escaped, facts, out, show_next
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.errors import TrainingInterrupted
     from simcse_kit.workflows.adapt import adapt
@@ -101,7 +101,10 @@ def adapt_model(
         raise TrainingInterrupted(f"stopped; --resume goes on with the run in {output_dir}") from None
     finally:
         listener.close()
-    out().print(facts(made.lines()))
+    out().print(facts(made.facts()))
+    if made.measure is not None:
+        show_next(made.measure, "to measure")
+    show_next(made.next)
     if made.kept_start:
         why = "the gate failed" if made.figures is None else "the adapted one is not clearly better"
         err().print(f"[yellow]{escaped(output_dir)} holds the start model: {why}[/]")

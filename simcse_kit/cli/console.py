@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -144,6 +145,11 @@ def facts(pairs: Sequence[tuple[str, object]]) -> FittedTable:
     for name, value in pairs:
         made.add_row(name, escaped(value))
     return made
+
+
+def show_next(command: Sequence[object], what: str = "next") -> None:
+    """Print the command that comes next on a line of its own, as it can be copied."""
+    out().print(escaped(f"{what}: {shlex.join(['simcse-kit', *map(str, command)])}"), style="dim")
 
 
 def sentences_of(source: str) -> Path | str:

@@ -46,12 +46,14 @@ def mine_index(
 
     Example: simcse-kit mine tickets-index --threshold 0.95 --output duplicates.jsonl
     """
-    from simcse_kit.cli.console import out
+    from simcse_kit.cli.console import out, show_next
     from simcse_kit.index.mining import mine_pairs
+    from simcse_kit.workflows.steps import new_name
 
     _check(output, overwrite)
+    address = index_address(index, store, uri, token)
     found = mine_pairs(
-        index_address(index, store, uri, token),
+        address,
         threshold,
         neighbors,
         show_progress_bar=True,
@@ -67,6 +69,12 @@ def mine_index(
         _show_groups(connected, output)
     else:
         _show_pairs(found, output)
+    if output is None and len(connected if groups else found) > _SHOWN:
+        again = ["--threshold", threshold, "--neighbors", neighbors, *["--groups"] * groups]
+        name = new_name("groups.jsonl" if groups else "pairs.jsonl")
+        show_next(
+            ["mine", address, *again, *["--trust-remote-code"] * trust_remote_code, "--output", name], "to save all"
+        )
 
 
 def _show_pairs(found: Mined, output: Path | None) -> None:
@@ -130,14 +138,16 @@ def cluster_index(
 
     Example: simcse-kit cluster tickets-index --clusters auto --output clusters.jsonl
     """
-    from simcse_kit.cli.console import escaped, out, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, show_next, table
     from simcse_kit.files import write_json_lines
     from simcse_kit.index.mining import cluster
     from simcse_kit.search import open_collection
+    from simcse_kit.workflows.steps import new_name
 
     _check(output, overwrite)
     number = _number(n_clusters)
-    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
+    address = index_address(index, store, uri, token)
+    collection = open_collection(address, trust_remote_code=trust_remote_code)
     if cross_tab is not None:
         collection.check_field(cross_tab, "the cross table is by")  # before the work
     found = cluster(collection, number, examples=examples, seed=seed)
@@ -160,6 +170,9 @@ def cluster_index(
     if output is not None:
         write_json_lines(output, ({"id": row.id, "text": row.text, "cluster": label} for row, label in found.rows()))
         console.print(f"every sentence with its cluster: {escaped(output)}")
+    else:
+        again = ["--clusters", len(found.clusters), "--seed", seed, *["--trust-remote-code"] * trust_remote_code]
+        show_next(["cluster", address, *again, "--output", new_name("clusters.jsonl")], "to save all")
 
 
 def _number(text: str) -> int | Literal["auto"]:

@@ -37,11 +37,12 @@ def export(
 
     Example: simcse-kit export my-model my-model-onnx --to onnx
     """
-    from simcse_kit.cli.console import escaped, out, table
+    from simcse_kit.cli.console import escaped, out, show_next, table
     from simcse_kit.data import read_sentences
     from simcse_kit.encoding.export.export import export_model
     from simcse_kit.encoding.export.part import EXPORT_FORMATS
     from simcse_kit.model import SimCSE
+    from simcse_kit.workflows.steps import after_export
 
     EXPORT_FORMATS.get(to)  # a mistake before a model is loaded
     check = export_model(
@@ -62,3 +63,5 @@ def export(
         ]
     rows.append(["MB on disk", "", f"{check.megabytes:,.0f}"])
     out().print(table([escaped(output), "original", to], rows))
+    if (step := after_export(output, to, data)) is not None:
+        show_next(step.command)

@@ -65,10 +65,11 @@ def judge_systems(
 
     Example: simcse-kit judge all-MiniLM-L6-v2 my-model tickets.txt --output judged
     """
-    from simcse_kit.cli.console import err, escaped, out
+    from simcse_kit.cli.console import err, escaped, out, show_next
     from simcse_kit.data import read_sentences
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.judging import are_documents, judge
+    from simcse_kit.workflows.steps import after_judging
 
     if not sys.stdin.isatty():
         raise SimCSEKitError(
@@ -104,7 +105,7 @@ def judge_systems(
         err().print("all queries are judged or skipped")
     for line in verdict.lines():
         out().print(escaped(line))
-    out().print(f"next: simcse-kit eval MODEL --suite retrieval --data {escaped(output)}", style="dim")
+    show_next(after_judging((first, second), output, pooling, trust_remote_code=trust_remote_code).command)
 
 
 class Keyboard:

@@ -76,7 +76,7 @@ def prepare_sentences_command(
         overwrite=overwrite,
         show_progress_bar=True,
     )
-    _tell(counts, out, "unsup")
+    _tell(counts, out, "adapt", str(out))
 
 
 def prepare_nli_command(
@@ -121,7 +121,7 @@ def prepare_nli_command(
         overwrite=overwrite,
         show_progress_bar=True,
     )
-    _tell(counts, out, "sup")
+    _tell(counts, out, "train", "sup", str(out), "--model", "all-MiniLM-L6-v2")
 
 
 def _meanings(text: str) -> dict[str, str]:
@@ -201,16 +201,15 @@ def prepare_negatives_command(
         batch_size=batch_size,
         show_progress_bar=True,
     )
-    _tell(counts, out, "sup")
+    trust = ["--trust-remote-code"] if trust_remote_code else []
+    _tell(counts, out, "train", "sup", str(out), "--model", model, *trust)
 
 
-def _tell(counts: Any, path: Path, mode: str) -> None:
-    """A named tuple of counts as two aligned columns, zeros left out; and what to do with the file."""
-    from simcse_kit.cli.console import escaped, out, table
+def _tell(counts: Any, path: Path, *job: str) -> None:
+    """A named tuple of counts as two aligned columns, zeros left out; and the job that takes the file."""
+    from simcse_kit.cli.console import escaped, out, show_next, table
+    from simcse_kit.workflows.steps import new_name
 
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
-    console = out()
-    console.print(table([escaped(path), "count"], rows))
-    start = "google-bert/bert-base-uncased" if mode == "unsup" else "all-MiniLM-L6-v2"
-    next_one = f"simcse-kit train {mode} {escaped(path)} --model {start} --output-dir my-model"
-    console.print(f"next: {next_one}", style="dim")
+    out().print(table([escaped(path), "count"], rows))
+    show_next([*job, "--output-dir", new_name("my-model")])

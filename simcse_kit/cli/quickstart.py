@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +22,10 @@ def run_quickstart(
 
     Example: simcse-kit quickstart
     """
-    from simcse_kit.cli.console import err, escaped, facts, out, table
+    from simcse_kit.cli.console import err, escaped, facts, out, show_next, table
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.workflows.quickstart import quickstart, score_head, score_rows
+    from simcse_kit.workflows.steps import new_name
 
     what = "1,200 messages to service desks, with their matter" if sentences is None else str(sentences)
     err().print(f"quickstart: adapting MiniLM to {escaped(what)}", style="bold")
@@ -41,7 +41,7 @@ def run_quickstart(
         console.print()
     if made.used < made.texts:
         console.print(f"of {made.texts:,} distinct texts, a random {made.used:,} were used\n")
-    console.print(facts(adapted.lines()[:-1]))
+    console.print(facts(adapted.facts()))
     for query, hits in made.answers.items():
         console.print()
         console.print(f"[bold]{escaped(query)}[/]")
@@ -50,7 +50,10 @@ def run_quickstart(
     console.print()
     console.print(f"model   {escaped(made.model)}\nindex   {escaped(made.index)}\nreport  {escaped(made.report)}")
     console.print()
-    source = escaped(shlex.quote(str(sentences))) if sentences is not None else "my.txt"
-    console.print("Next, on your own text, one a line:" if sentences is None else "Next, on all of it:")
-    console.print(f"  simcse-kit adapt {source} --model all-MiniLM-L6-v2 --output-dir my-model")
-    console.print(f"  simcse-kit index build my-model {source} my-index")
+    if adapted.measure is not None:
+        show_next(adapted.measure, "to measure")
+    show_next(["search", made.index, next(iter(made.answers))])
+    show_next(["demo", made.index])
+    if sentences is None or made.used < made.texts:
+        what = "on your own texts, one a line" if sentences is None else "on all texts"
+        show_next(["adapt", sentences or "my.txt", "--output-dir", new_name("my-model")], what)

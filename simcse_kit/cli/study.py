@@ -39,7 +39,7 @@ def run_study_command(
 
     Example: simcse-kit study study.toml --dry-run
     """
-    from simcse_kit.cli.console import err, escaped, out
+    from simcse_kit.cli.console import err, escaped, out, show_next
     from simcse_kit.workflows.study_file import read_study
 
     study = read_study(file)
@@ -52,6 +52,7 @@ def run_study_command(
 
         _print_plan(plan_study(study, announce=announce))
         out().print(f"to measure: {len(study.names)} models and runs on {', '.join(study.suites)}")
+        show_next(["study", file])
         return
     from simcse_kit.cli.evaluate import print_suite
     from simcse_kit.cli.progress import TerminalListener

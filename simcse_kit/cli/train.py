@@ -247,7 +247,17 @@ def _tell(result: TrainResult) -> None:
     elif result.best_score is not None:
         console.print(f"best: step {result.best_step}, score {result.best_score:.2f}: {_SCORES[result.select]}")
     console.print(f"model saved in {escaped(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
-    console.print(f"next: simcse-kit eval {escaped(result.output_dir)} --suite sts --data DIR", style="dim")
+    _show_next(result.output_dir, result.output_dir)
+
+
+def _show_next(run: Path, model: Path) -> None:
+    from simcse_kit.cli.console import escaped, out, show_next
+    from simcse_kit.workflows.steps import after_training
+
+    step = after_training(run, model)
+    show_next(step.command)
+    if step.note:
+        out().print(escaped(step.note), style="dim")
 
 
 def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
@@ -259,8 +269,10 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
         for seed, run in found.runs.items()
     ]
     console.print(table(["seed", "score", "best step", "seconds"], rows, left=0))
+    best = next(iter(found.runs)) if found.best_seed is None else found.best_seed
     if found.best_seed is None:
         console.print("no scores: --eval-data gives them", style="dim")
+        _show_next(output_dir / f"seed-{best}", output_dir)
         return
     select = found.runs[found.best_seed].select
     console.print(f"score: {_SCORES[select]}", style="dim")
@@ -269,6 +281,7 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
         console.print(f"[yellow]the start model is saved where no checkpoint scored higher: seed {', '.join(kept)}[/]")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
     console.print(f"mean {found.mean:.2f}{spread}, best {escaped(output_dir)}/seed-{found.best_seed}")
+    _show_next(output_dir / f"seed-{best}", output_dir)
 
 
 def train_again(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import sys
 import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from typer.main import get_command
+
 from simcse_kit import errors
-from simcse_kit.cli import main
+from simcse_kit.cli import app, main
 
 COMMAND = [sys.executable, "-m", "simcse_kit"]  # where the process itself is the subject
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -66,3 +69,15 @@ def run(*arguments: object, cwd: Path | None = None, input: bytes | None = None,
     errors._said.clear()
     shown, said = (stream.buffer.getvalue().decode() for stream in (out, err))
     return Done(code, shown if terminal is None else _COLOURS.sub("", shown), said)
+
+
+def parsed(line: str) -> list[str]:
+    """The arguments of a line that begins with ``simcse-kit``; an error where its command does not take them."""
+    program, *arguments = shlex.split(line)
+    assert program == "simcse-kit", line
+    command: Any = get_command(app)
+    rest = list(arguments)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    command.make_context(command.name, rest)
+    return arguments

@@ -20,7 +20,7 @@ from simcse_kit.encoding.embedders import Embedder
 from simcse_kit.evaluation import Outcome
 from simcse_kit.evaluation.suite import suite_of
 from simcse_kit.report.kept import KeptResult, KeptResults, content_hash
-from support.commands import run
+from support.commands import parsed, run
 
 FILE = """
 seeds = [1, 2]
@@ -120,6 +120,7 @@ def test_the_command_lists_what_is_left(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" new ") == 2
     assert "to measure: 2 models and runs on pairs" in done.stdout
+    assert parsed(done.stdout.splitlines()[-1].removeprefix("next: ")) == ["study", str(folder / "paper.toml")]
     assert not (folder / "paper").exists()
 
 

@@ -86,7 +86,7 @@ def build_index_command(
 
     Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
     """
-    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.cli.console import escaped, out, show_next
     from simcse_kit.index import build_index
     from simcse_kit.index.build import check_build
     from simcse_kit.model import SimCSE
@@ -121,9 +121,9 @@ def build_index_command(
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
-    trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
-    mode = " --mode hybrid" if hybrid else ""
-    console.print(f'next: simcse-kit search {escaped(address)} "your question"{mode}{trust}', style="dim")
+    trust = ["--trust-remote-code"] if trust_remote_code or is_named(kind) else []
+    mode = ["--mode", "hybrid"] if hybrid else []
+    show_next(["search", address, "your question", *mode, *trust])
 
 
 def add_to_index(
