@@ -11,16 +11,21 @@ import typer
 def run_quickstart(
     sentences: Annotated[
         Path | None,
-        typer.Option(help="A file of your own texts. Default: the package's sample, which has judged queries."),
+        typer.Option(
+            help="File of your own texts, one in each line. Default: the package's sample, which has judged queries."
+        ),
     ] = None,
-    output_dir: Annotated[Path, typer.Option(help="Gets model/, index/ and report.html.")] = Path(
+    output_dir: Annotated[Path, typer.Option(help="Folder for model/, index/ and report.html.")] = Path(
         "simcse-kit-quickstart"
     ),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier quickstart in that folder.")
+    ] = False,
 ) -> None:
     """The main job in one go, offline, in a minute or two: adapt, search before and after, index, and a report.
 
     Example: simcse-kit quickstart
+    Example: simcse-kit quickstart --sentences tickets.txt --output-dir first-try
     """
     from simcse_kit.cli.console import err, escaped, facts, out, show_next, table
     from simcse_kit.cli.progress import TerminalListener

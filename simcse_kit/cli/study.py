@@ -19,8 +19,8 @@ def run_study_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="TOML file: seeds; [data] with suite = path; [[model]] for each model to measure; [[run]] for each "
-            "training run, with the settings of train unsup or train sup by their names. Paths start at its folder.",
+            help="TOML file: seeds; [data] with suite = path; a [[model]] for each model to measure; a [[run]] for "
+            "each training run, with settings of train by name. Paths start at its folder.",
             metavar="FILE",
         ),
     ],
@@ -28,16 +28,17 @@ def run_study_command(
         bool,
         typer.Option(
             "--dry-run",
-            help="Only list the training runs, what is left of each, and about how long it takes. The first steps of "
-            "each are run to time them.",
+            help="List the training runs, what is left of each, and an estimate of the time; only a few steps of "
+            "each run are made, to time them.",
         ),
     ] = False,
 ) -> None:
     """Train runs under several seeds, measure them and other models on the same suites, and write tables and a report.
 
-    Stopped at any time, the same command goes on. A run whose data or settings have changed is a new run.
+    You can stop at any time; the same command continues. A run whose data or settings have changed is a new run.
 
     Example: simcse-kit study study.toml --dry-run
+    Example: simcse-kit study study.toml
     """
     from simcse_kit.cli.console import err, escaped, out, show_next
     from simcse_kit.workflows.study_file import read_study

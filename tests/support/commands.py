@@ -79,5 +79,7 @@ def parsed(line: str) -> list[str]:
     rest = list(arguments)
     while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest.pop(0)]
+    if rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+        raise AssertionError(f"no such command: {line}")
     command.make_context(command.name, rest)
     return arguments
