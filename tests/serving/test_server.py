@@ -175,6 +175,27 @@ def test_what_cannot_start_is_said_in_a_line(folder: Path, server: Running, argu
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"host": "0.0.0.0"}, "http://localhost:"),
+        ({"host": "::"}, "http://[::1]:"),
+        ({"host": "::1"}, "http://[::1]:"),
+        ({"host": "127.0.0.1", "root_path": "/search"}, "http://127.0.0.1:"),
+    ],
+)
+def test_the_address_that_it_says_can_be_opened(folder: Path, settings: dict[str, str], expected: str) -> None:
+    if ":" in settings["host"]:
+        try:
+            socket.socket(socket.AF_INET6).bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+    with in_thread(targets=[str(folder / "index")], device="cpu", no_auth=True, **settings) as started:
+        assert started.url.startswith(expected)
+        assert "<title>" in httpx.get(f"{started.url}/").text
+        assert httpx.get(f"{started.url}/docs").is_success
+
+
 @pytest.mark.slow
 def test_a_key_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMCSE_KIT_API_KEY", "k3y")
