@@ -143,7 +143,7 @@ def adapt_page() -> list[str]:
         for start in starts
     ]
     parts += [gate_table(LEAST_KEPT), losses_table(), speed_line(), judging_line()]
-    return ["## Adapting to one's own text", "", *(line for part in parts if part for line in (part, ""))]
+    return ["## Adapting to your own texts", "", *(line for part in parts if part for line in (part, ""))]
 
 
 def losses_table() -> str:

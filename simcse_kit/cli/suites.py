@@ -41,7 +41,7 @@ Suites = Annotated[
 Endpoint = Annotated[
     str | None,
     typer.Option(
-        help="OpenAI-compatible server, such as https://host/v1, for each MODEL that is no folder; its key is "
+        help="OpenAI-compatible server, such as https://host/v1, for each MODEL that is not a folder; its key is "
         "OPENAI_API_KEY. Default: models run here.",
         metavar="URL",
     ),

@@ -176,7 +176,7 @@ def serve(
 
 
 def address_of(host: str, port: int, root_path: str = "") -> str:
-    """The URL for a browser on this machine. A host that stands for all addresses is none that a browser can open.
+    """The URL for a browser on this machine. A browser cannot open a host that means all addresses.
 
     >>> address_of("0.0.0.0", 8000), address_of("::", 8000), address_of("localhost", 80, "/search")
     ('http://localhost:8000', 'http://[::1]:8000', 'http://localhost:80/search')
