@@ -38,7 +38,7 @@ SENTENCE_MARK = re.compile(r"""[\s.,;:!?"'()。、，！？…]""")
 class Wanted:
     """The columns that one reader looks for."""
 
-    what: str  # for the errors: "holds no <what>"
+    what: str  # completes the errors' "holds no ..."
     widths: tuple[int, ...]  # possible numbers of columns
     find: Callable[[Sequence[str]], tuple[int, ...] | None]  # folded names -> positions, None if absent or ambiguous
     known: str  # names that `find` accepts, in errors

@@ -35,7 +35,7 @@ class ComparesTexts:
         compared by cosine: two strings give a float, a string and M strings (M,), N and M strings (N, M) in numpy.
         Either side may be vectors instead of strings. ``device``: move the model there first.
         """
-        from simcse_kit.losses.similarity import similarity  # of tensors
+        from simcse_kit.losses.similarity import similarity  # for tensors
 
         a, b = (list(x) if isinstance(x, Iterator) else x for x in (a, b))  # checked before encoding
         if not is_text(a) and not is_text(b):
@@ -48,6 +48,6 @@ class ComparesTexts:
 
     def similarity_pairwise(self, a: ArrayLike, b: ArrayLike) -> Tensor:
         """Similarity of row i with row i: (N, D), (N, D) -> (N,), by the folder's ``similarity_fn_name``."""
-        from simcse_kit.losses.similarity import similarity_pairwise  # of tensors
+        from simcse_kit.losses.similarity import similarity_pairwise  # for tensors
 
         return similarity_pairwise(a, b, self.settings.similarity_fn_name)

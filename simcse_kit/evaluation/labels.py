@@ -24,7 +24,7 @@ from simcse_kit.types import EncodeFn, Vectors
 LABELS_HELP = "a folder needs train.tsv and test.tsv (or csv, jsonl, parquet) with the columns text and label"
 SCORES = ("p@10", "p@1", "map", "knn accuracy")  # in the order of `NeighbourScores`
 V_MEASURE = "v-measure"
-STARTS = 3  # of k-means
+STARTS = 3  # starts of k-means
 CLUSTERS_AT_MOST = 1000
 _CELLS = 1 << 22  # cosines per block, 16 MiB
 _SHOWN = 3  # labels named in a note

@@ -21,7 +21,7 @@ SUBSETS = {
     "STS15": ("answers-forums", "answers-students", "belief", "headlines", "images"),
     "STS16": ("answer-answer", "headlines", "plagiarism", "postediting", "question-question"),
 }
-TOP = 5.0  # of the gold scale of every set here
+TOP = 5.0  # top of the gold scale of every set here
 SPLITS = ("train", "dev", "test")
 
 KLUE_STS = "hf:klue/klue#sts:validation"

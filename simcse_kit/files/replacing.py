@@ -29,7 +29,7 @@ JOURNAL = ".placing"
 MARK = ".unfinished"  # in a folder that will replace another one, see `replace_folder`
 _STEPS = ".steps.json"  # file name of a journal
 _JOURNALS = re.compile(re.escape(JOURNAL) + "-[0-9a-f]{8}")
-_LINKED = 10_000  # most files that stay in an exchanged folder: each needs a link
+_LINKED = 10_000  # maximum number of files that stay in an exchanged folder: each needs a link
 
 
 class Steps(NamedTuple):

@@ -14,7 +14,7 @@ from simcse_kit.tabular import rounded
 AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
 _COLORS = (AFTER, ACCENT, "#3f9a5f", "#a561c9", "#c9524f", "#8a7a3a", "#2aa0a8", "#c76fa0")
-_BANDS = 5  # of the gold scale
+_BANDS = 5  # parts of the gold scale
 _LOG_FROM = 30  # ratio of highest to lowest loss from which the axis is logarithmic
 
 

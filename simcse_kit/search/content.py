@@ -217,7 +217,7 @@ class Content:
             return vectors.nearest(queries, k, allowed=choice)
         covered = self.structure.rows
         there = covered if choice is None else int(np.count_nonzero(choice[:covered]))
-        scale = covered / max(1, there)  # with fewer rows, search as deep
+        scale = covered / max(1, there)  # with fewer rows, search to the same depth
         wider = setting._replace(effort=int(np.ceil(setting.effort * scale)))
         found = self.structure.nearest(vectors, queries, k, wider, choice)
         if covered < len(self.live):

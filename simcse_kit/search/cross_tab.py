@@ -16,7 +16,7 @@ from simcse_kit.search.fields import value_at
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular
 
-_MOST = 1_000  # most values of a field
+_MOST = 1_000  # maximum number of values of a field
 
 
 @dataclass(frozen=True, repr=False)

@@ -19,7 +19,7 @@ from simcse_kit.types import Vectors
 AUTO_FLAT = 20_000  # up to this many rows an exact search takes about 2 ms
 TARGET_RECALL = 0.99
 TOP = 10  # recall is measured for this many nearest rows
-QUERIES = 1000  # most queries for tuning
+QUERIES = 1000  # maximum number of queries for tuning
 _ADDED = 1 << 14  # rows between two steps of the bar
 
 

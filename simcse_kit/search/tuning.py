@@ -19,7 +19,7 @@ from simcse_kit.search.vectors import Mask, Nearest, VectorParts
 from simcse_kit.types import Vectors
 
 MORE = (30, 100, 300, 1000)  # numbers of hits that a structure is tuned for, besides `TOP`
-_MORE_QUERIES = 200  # most queries for tuning to more hits
+_MORE_QUERIES = 200  # maximum number of queries for tuning to more hits
 _ROWS_OF_A_HIT = 20  # with fewer rows per hit, an exact search is as fast
 _CANDIDATES = (10, 16, 25, 40, 64, 100, 160, 250, 400, 640, 1000)  # candidates to try for 10 hits; more for more
 _CERTAIN = 2  # standard errors: covers 97 % of samples of queries

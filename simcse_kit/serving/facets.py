@@ -11,8 +11,8 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.search import IndexRow
 from simcse_kit.search.fields import Fields, check_known_field, value_at
 
-_KINDS = ("text", "boolean", "integer")  # most fields chosen automatically
-_FIELDS = 4  # most values of such a field
+_KINDS = ("text", "boolean", "integer")  # maximum number of fields chosen automatically
+_FIELDS = 4  # maximum number of values of such a field
 _VALUES = 12  # longest value of such a field, in characters
 _NAMED_VALUES = 30  # values shown of a field that the user named: the most frequent
 _CHARACTERS = 60  # fewest rows per value, on average, of such a field

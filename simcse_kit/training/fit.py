@@ -26,7 +26,7 @@ from simcse_kit.training.trainer import ContrastiveTrainer, RunCallback
 from simcse_kit.training.trial import trial_step
 
 _METRIC = {"eval-data": "spearman", "dropout-twins": "label_free"}  # metric that selects the best checkpoint
-_LOGGING_STEPS = 10  # most steps between evaluations: a short run needs a curve too
+_LOGGING_STEPS = 10  # maximum number of steps between evaluations: a short run needs a curve too
 
 
 def fit(job: Job, plan: TrainPlan, listener: TrainListener) -> TrainResult:

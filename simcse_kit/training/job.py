@@ -66,7 +66,7 @@ class Job:
     sharded: bool  # uses FSDP
     target: Path  # the output folder
     output_dir: Path  # where the run works: `target`, or another folder until the run can replace what `target` holds
-    data: TextData  # to train on
+    data: TextData  # the rows to train on
     labels: NDArray[np.int64] | None  # class numbers of labelled texts, (N,)
     held_out: list[str]  # sentences that rank the checkpoints; empty unless selected
     pairs: ScoredPairs | None  # evaluation data
@@ -78,7 +78,7 @@ class Job:
     rows: TrainingRows
     teacher: SimCSE | None  # identifies targets made from nearest texts, see `set_targets`
     epoch: Cut
-    steps: int  # of all epochs
+    steps: int  # steps of all epochs
     fitted: tuple[str, ...]  # settings that were adapted to the number of rows
     bf16: bool
     compiles: bool  # with torch.compile

@@ -13,7 +13,7 @@ from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.objectives import Objective
 from simcse_kit.training.settings import TrainSettings
 
-_NAMED = 5  # most classes named in a notice
+_NAMED = 5  # maximum number of classes in a notice
 _READ_OTHERWISE = {"columns": None, "header": None, "skip_bad_rows": False}  # settings that do not apply here
 
 

@@ -22,7 +22,7 @@ from simcse_kit.model import SimCSE
 from simcse_kit.training.randomness import RandomState
 from simcse_kit.types import ScoredPairs
 
-HELD_OUT_AT_MOST = 1000  # most held-out sentences; a tenth of the data if that is less
+HELD_OUT_AT_MOST = 1000  # maximum number of held-out sentences; a tenth of the data if that is less
 _FEWEST = 50
 _SEED = 0  # seed of the choice and of the dropout masks: the same for every checkpoint
 

@@ -24,7 +24,7 @@ from simcse_kit.types import Vectors
 FOLDER = "targets"
 _RECORD, _FILE = "targets.json", "targets.npy"
 _READ = 1 << 13  # texts per encoding step
-_COMMITTED = 1 << 18  # most vectors in memory before they are written to the disk
+_COMMITTED = 1 << 18  # maximum number of vectors in memory before they are written to the disk
 _BLOCK = 1 << 10  # neighborhoods in memory at a time: 80 MiB with 50 neighbors and 384 dimensions
 
 

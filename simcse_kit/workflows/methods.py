@@ -20,10 +20,10 @@ _SHORT_PART = 0.5  # a title is at most half as long as its body, else it is no 
 _PASSAGES = 0.5  # share of texts with two sentences from which on these are used
 _ROWS = 20_000  # texts per run, over all epochs
 _CLASS_BATCH = (64, 304)  # smallest and largest; between them 4 texts per class
-_CLASS_ROWS = 120_000  # most texts per run, over all epochs
+_CLASS_ROWS = 120_000  # maximum number of texts per run, over all epochs
 _CLASS_EPOCHS, _CLASS_EPOCHS_OF_FEW = 6.0, 40.0
 _FEW = 32  # texts per class below which they are few
-_TOKENS = 1 << 15  # of a step in memory at a time: 3 GiB for a small encoder
+_TOKENS = 1 << 15  # tokens of a step in memory at a time: 3 GiB for a small encoder
 _LENGTHS = 0.99  # share of the texts that training reads completely, up to the model's limit
 _SAMPLE = 20_000  # texts whose tokens are counted
 

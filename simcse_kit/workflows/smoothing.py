@@ -22,7 +22,7 @@ from simcse_kit.search.vectors import exact_nearest
 from simcse_kit.training.targets import Near
 from simcse_kit.types import Vectors
 
-AMONG = 2_000  # most texts whose vectors are averaged
+AMONG = 2_000  # maximum number of texts whose vectors are averaged
 _LEAST_AMONG = 500
 _WORDS = 60_000  # approximate number of queries; fewer if the texts are long
 _SEED = 0

@@ -32,7 +32,7 @@ class Texts:
     source: str
     texts: list[str]  # to train on
     held_out: list[str]  # never used in training; empty below `GATED` texts
-    labels: list[str] | None = None  # of ``texts``
+    labels: list[str] | None = None  # class of each of ``texts``
     held_out_labels: list[str] | None = None
     parts: list[tuple[str, str]] | None = None  # short and long part of those of ``texts`` that have both
     part_names: tuple[str, str] | None = None  # column names of the parts

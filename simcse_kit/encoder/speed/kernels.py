@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_KERNELS = "128"  # of 1,024, which take over a gigabyte; compiling one again takes less than a millisecond
+_KERNELS = "128"  # instead of 1,024, which take over a gigabyte; compiling one again takes less than a millisecond
 
 
 def keep_few_kernels() -> None:

@@ -24,8 +24,8 @@ FIRST_WAIT = 0.2  # seconds before the second attempt; doubles each time
 TIMEOUT = 60.0  # seconds per attempt
 CONNECT = 10.0  # seconds to connect
 _LONGEST = 4 * 3600  # seconds to wait for an index
-MOST_HITS = 16_384  # of a query, in Milvus
-_TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}  # of gRPC
+MOST_HITS = 16_384  # Milvus's limit for a query
+_TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}  # gRPC status codes
 _RATE_LIMIT = 8
 
 

@@ -20,9 +20,9 @@ from simcse_kit.search.rows import Id, IndexRow
 from simcse_kit.search.store import KeywordEntry, Searched
 from simcse_kit.search.words import split_words
 
-PROPERTY = "simcse_kit"  # of the collection: `State` as JSON
+PROPERTY = "simcse_kit"  # property of the collection: `State` as JSON
 FORMAT_VERSION = 1
-TEXT_BYTES = 65_535  # of a VARCHAR, and of JSON, in Milvus
+TEXT_BYTES = 65_535  # Milvus's limit for a VARCHAR, and for JSON
 TEXT_FIELDS = ["id", "number", "text", "metadata"]
 FIELDS = [*TEXT_FIELDS, "terms", "checksum", "vector"]
 WORDS, BM25 = "words", "bm25"  # fields of a hybrid index: words of the text, and what Milvus makes of them
