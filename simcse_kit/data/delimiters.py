@@ -44,7 +44,7 @@ def find_delimiter(lines: Iterator[Line], source: str) -> Separated:
         raise DataError(
             f"{source}, line {first[0].number}: both commas and {NAMES[others[0]]} could separate the cells of "
             f"the first lines ({shown(without_end(first[0].text))}); quote the cells that contain one of them, "
-            f"or put sep=, or sep={others[0]} in the first line"
+            f"or start the file with a line that is sep=, or sep={others[0]}"
         )
     if commas > 1 or len(others) != 1:
         return Separated(",", rest)

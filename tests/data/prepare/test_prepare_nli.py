@@ -168,7 +168,7 @@ def test_a_bad_row_names_file_and_line_or_is_counted(tmp_path: Path, row: str, s
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "sts.tsv").write_text("sentence1\tsentence2\tscore\nA man.\tHe.\t3\n", encoding="utf-8")
     missing = (
-        r"sts\.tsv, line 1: needed are the columns .* gold_label or label; the columns are sentence1, sentence2, "
+        r"sts\.tsv, line 1: the file needs the columns .* gold_label or label; the columns are sentence1, sentence2, "
         r"score; the first row is sentence1: 'A man\.', sentence2: 'He\.', score: '3'"
     )
     with pytest.raises(DataError, match=missing):
