@@ -215,7 +215,7 @@ def _section(command: Command, level: int, everywhere: list[Row], several: list[
 
 def _described(command: Command) -> Iterator[str]:
     """The help: its paragraphs, lines that stay as they are in a block, and its examples in one block."""
-    examples = []
+    examples: list[str] = []
     for paragraph in re.split(r"\n\s*\n", command.text):
         kept = paragraph.lstrip().startswith("\b")
         lines = [line for line in paragraph.splitlines() if line.strip("\b ")]
