@@ -14,6 +14,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,8 @@ KINDS = {  # what a value is, by the name of its type
     "float range": "number",
 }
 ABOUT = f"""This page lists every command of `{PROGRAM}` with its arguments and options. It is made of the help of the
-commands: `{PROGRAM} COMMAND --help` prints the same in a terminal. The other guides show the commands at work."""
+commands: `{PROGRAM} COMMAND --help` prints the same in a terminal. The guides show the commands at work; the
+[README](../README.md#what-it-does) names the guide of each task."""
 COLUMNS = """In the tables, *value* is what to give: words in code are the choices or stand for a name, *flag* takes no
 value, and two names (`--header`, `--no-header`) turn something on and off. *Default* is what happens without the
 option; an empty cell means that the option is off or has no value."""
@@ -53,6 +55,19 @@ class Row(NamedTuple):
     panel: str  # heading of its group in the help
 
 
+class Section(NamedTuple):
+    """A further part of a help: names with what they mean, or lines such as examples."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    lines: tuple[str, ...]
+
+    @property
+    def names(self) -> set[str]:
+        """What the rows describe."""
+        return {name for name, _ in self.rows}
+
+
 class Command(NamedTuple):
     """A command or a group of commands."""
 
@@ -61,6 +76,7 @@ class Command(NamedTuple):
     short: str
     usage: str
     rows: tuple[Row, ...]
+    sections: tuple[Section, ...]  # beside the parameters
     inner: tuple[Command, ...]  # of a group
 
 
@@ -69,15 +85,40 @@ def describe(command: Any, path: str, parent: Any = None) -> Command:
     name = path.rpartition(" ")[2]
     context = command.context_class(command, info_name=name, parent=parent, terminal_width=10_000)
     named = [(inner, command.commands[inner]) for inner in getattr(command, "list_commands", lambda _: ())(context)]
-    records = ((one, one.get_help_record(context)) for one in command.get_params(context))
+    records = [(one, record) for one in command.get_params(context) if (record := one.get_help_record(context))]
+    known = {record[0] for _, record in records} | {inner for inner, _ in named}
     return Command(
         path=path,
         text=inspect.cleandoc(command.help or ""),
         short=command.short_help or "",
         usage=command.get_usage(context).partition(" ")[2],
-        rows=tuple(_row(one, *record) for one, record in records if record),
+        rows=tuple(_row(one, *record) for one, record in records),
+        sections=tuple(one for one in _sections(command, context) if one.lines or one.names - known),
         inner=tuple(describe(inner, f"{path} {word}", context) for word, inner in named if not inner.hidden),
     )
+
+
+def _sections(command: Any, context: Any) -> list[Section]:
+    """All that a command writes below its text."""
+    found: list[tuple[str, list[tuple[str, str]], list[str]]] = []
+
+    class Recorder(context.formatter_class):  # type: ignore[misc]
+        @contextmanager
+        def section(self, name: str) -> Iterator[None]:
+            found.append((name, [], []))
+            yield
+
+        def write_dl(self, rows: Sequence[tuple[str, str]], *_: Any, **__: Any) -> None:
+            found[-1][1].extend(rows)
+
+        def write(self, string: str) -> None:
+            if found and string.strip():
+                found[-1][2].append(string.strip())
+
+    recorder = Recorder()
+    command.format_options(context, recorder)
+    command.format_epilog(context, recorder)
+    return [Section(title, tuple(rows), tuple(lines)) for title, rows, lines in found]
 
 
 def _row(parameter: Any, names: str, text: str) -> Row:
@@ -176,8 +217,12 @@ def page(root: Command) -> str:
         *_wrapped(COLUMNS),
         f"## {PROGRAM}",
         *_described(root),
-        "| command | what it does |\n| --- | --- |\n"
-        + "\n".join(f"| [`{one.path}`](#{_anchor(one)}) | {_first(one)} |" for one in all_of(root) if one is not root),
+        "\n".join(
+            _table(
+                ["command", "what it does"],
+                [(f"[`{one.path}`](#{_anchor(one)})", _first(one)) for one in all_of(root) if one is not root],
+            )
+        ),
         *_tables([row for row in root.rows if row not in everywhere]),
         "## Options of every command",
         f"They stand before the name of the command or after it: `{PROGRAM} --quiet COMMAND` or "
@@ -190,12 +235,15 @@ def page(root: Command) -> str:
             "The sections below name these options where a command has them.",
             *_tables(several, panels=False),
         ]
+    shown: dict[Section, Command] = {}
     for inner in root.inner:
-        parts += _section(inner, 2, everywhere, several)
+        parts += _section(inner, 2, everywhere, several, shown)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _section(command: Command, level: int, everywhere: list[Row], several: list[Row]) -> Iterator[str]:
+def _section(
+    command: Command, level: int, everywhere: list[Row], several: list[Row], shown: dict[Section, Command]
+) -> Iterator[str]:
     """A command; of a group the options that all of its commands share, then each of these."""
     yield f"{'#' * level} {command.path}"
     yield from _described(command)
@@ -205,12 +253,20 @@ def _section(command: Command, level: int, everywhere: list[Row], several: list[
     if also:
         names = ", ".join(row.name for row in also)
         yield from _wrapped(f"Also: {names}; described [above](#options-of-several-commands).")
+    for section in command.sections:
+        first = shown.setdefault(section, command)
+        if section.rows and first is command:
+            yield "\n".join(
+                _table([section.title, "what"], [(f"`{name}`", _prose(what)) for name, what in section.rows])
+            )
+        elif section.rows:
+            yield f"{section.title}: described at [{first.path}](#{_anchor(first)})."
     shared = [row for row in in_all(command.inner) if row not in (*everywhere, *several)]
     if shared:
         yield f"{'#' * (level + 1)} Options of all {command.path} commands"
         yield from _tables(shared)
     for inner in command.inner:
-        yield from _section(inner, level + 1, [*everywhere, *shared], several)
+        yield from _section(inner, level + 1, [*everywhere, *shared], several, shown)
 
 
 def _described(command: Command) -> Iterator[str]:
@@ -225,6 +281,7 @@ def _described(command: Command) -> Iterator[str]:
             yield from _block(lines)
         elif lines:
             yield from _wrapped(_prose(" ".join(line.strip() for line in lines)))
+    examples += [line for section in command.sections if not section.rows for line in section.lines]
     if examples:
         yield from _block(examples)
 
@@ -251,11 +308,15 @@ def _block(lines: Iterable[str]) -> Iterator[str]:
 def _tables(rows: Sequence[Row], *, panels: bool = True) -> Iterator[str]:
     """A table for each group of the help."""
     for panel in dict.fromkeys(row.panel if panels else "option" for row in rows):
-        lines = [f"| {panel} | value | default | what |", "| --- | --- | --- | --- |"]
-        for row in rows:
-            if not panels or row.panel == panel:
-                lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row[:4])} |")
-        yield "\n".join(lines)
+        own = [row[:4] for row in rows if not panels or row.panel == panel]
+        yield "\n".join(_table([panel, "value", "default", "what"], own))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "| --- " * len(head) + "|"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
 
 
 def _wrapped(text: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import typer
+from typer.core import TyperCommand
 from typer.main import get_command
 
 from simcse_kit.cli import app
@@ -56,10 +57,20 @@ def _above(path: str) -> list[str]:
     return [" ".join(words[:count]) for count in range(1, len(words))]
 
 
+class _Sectioned(TyperCommand):
+    """A command that writes choices and examples below its options."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Places"):
+            formatter.write_dl([("near", "Next door."), ("far", "By train.")])
+        with formatter.section("Examples"):
+            formatter.write(f"{'':>{formatter.current_indent}}simcse-kit look everywhere\n")
+
+
 def _toy() -> typer.Typer:
     toy = typer.Typer(rich_markup_mode=None)
 
-    @toy.command()
+    @toy.command(cls=_Sectioned)
     def look(
         place: Annotated[Path, typer.Argument(help="Where.")],
         count: Annotated[int, typer.Option("-n", "--number", help="How many.", min=1, metavar="N")] = 3,
@@ -99,7 +110,8 @@ def test_words_of_the_help_become_tables_and_blocks(cli_page: ModuleType) -> Non
     assert "| `-n`, `--number` | `N` (x ≥ 1) | `3` | How many. |" in lines
     assert "| `--way` | `near`, `far` | `near` | Where to look; a\\|b, by `--hush`. Or not. |" in lines
     assert lines.count("| `--hush`, `--no-hush` | flag | `--hush` | Say less. |") == 1  # of every command
-    assert "```bash\nsimcse-kit look here\nsimcse-kit look there --number 2\n```" in text
+    assert "```bash\nsimcse-kit look here\nsimcse-kit look there --number 2\nsimcse-kit look everywhere\n```" in text
+    assert "| Places | what |\n| --- | --- |\n| `near` | Next door. |\n| `far` | By train. |\n" in text
     assert "```bash\nsimcse-kit go\nsimcse-kit go --no-hush\n```" in text
     assert "```bash\ntorchrun FILE\n```" in text
     assert "secret" not in text
