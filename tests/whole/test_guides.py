@@ -17,9 +17,11 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GUIDES = sorted((ROOT / "examples").glob("*.md"))
 PAGES = [README, *GUIDES, ROOT / "eval" / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-# Names on the hub that pages use: raw encoders, and sentence encoders
-RAW = ("google-bert/bert-base-uncased", "princeton-nlp/sup-simcse-bert-base-uncased")
-ENCODERS = ("sentence-transformers/all-mpnet-base-v2", "all-mpnet-base-v2")
+RAW = (  # names on the hub that pages use: raw encoders
+    "google-bert/bert-base-uncased",
+    "princeton-nlp/sup-simcse-bert-base-uncased",
+)
+ENCODERS = ("sentence-transformers/all-mpnet-base-v2", "all-mpnet-base-v2")  # and sentence encoders
 CROSS_ENCODERS = ("cross-encoder/ms-marco-MiniLM-L6-v2",)
 
 
