@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from simcse_kit.data import read_scored_pairs, sample_pairs_path, sample_search_path
+from support.original import write_original
 from support.senteval import write_senteval
-from support.tiny import SENTENCES
+from support.tiny import SENTENCES, make_model
 
 ROWS = 120  # of a file whose number of rows the page does not name
 
@@ -58,7 +60,7 @@ def _documents(place: Path, rows: int) -> None:
 
 def _pairs(place: Path, rows: int) -> None:
     pairs = read_scored_pairs(sample_pairs_path())
-    columns = zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True)
+    columns = zip(pairs.first, pairs.second, pairs.gold, strict=True)
     _table(
         place, ["sentence1", "sentence2", "score"], (list(row) for row, _ in zip(columns, range(rows), strict=False))
     )
@@ -93,6 +95,12 @@ def _senteval(place: Path, rows: int) -> None:
     write_senteval(place)
 
 
+def _checkpoint(place: Path, rows: int) -> None:
+    """As the original project's train.py leaves it."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_original(make_model("bert", Path(folder) / "bert"), place, "bert", file="pytorch_model.bin")
+
+
 _MODELS = ("my-model", "other-model")
 _FILES: dict[str, Callable[[Path, int], None]] = {
     "tickets.txt": _tickets_txt,
@@ -108,4 +116,8 @@ _FILES: dict[str, Callable[[Path, int], None]] = {
     "multinli_1.0_train.jsonl": _nli,
     "judged": _judged,
     "data/senteval": _senteval,
+    "SentEval/data/downstream": _senteval,
+    "data/wiki1m_for_simcse.txt": _tickets_txt,
+    "data/nli_for_simcse.csv": _triplets,
+    "result/my-old-model": _checkpoint,
 }
