@@ -194,8 +194,7 @@ class Collection(BaseCollection):
         ``structure=False`` leaves building the first structure to a later commit.
 
         Raises:
-            SearchIndexError: no folder is named yet, another index is there, or another process committed since
-                opening.
+            SearchIndexError: no folder yet, another index there, or another process committed since opening.
             DiskFullError: the disk is full.
         """
         target = self._target(folder)
@@ -300,9 +299,7 @@ class Collection(BaseCollection):
                 with source.open("rb") as old, target.open("xb") as copy:
                     shutil.copyfileobj(old, copy)
             except FileNotFoundError as error:
-                raise IndexChangedError(
-                    f"{source} is missing: another process changed the index; open it again"
-                ) from error
+                raise IndexChangedError(f"{source} is missing: the index has changed; open it again") from error
             sync(target)
             return replace(file, name=target.name)
 
@@ -359,8 +356,7 @@ class Collection(BaseCollection):
 
     @classmethod
     def open(cls, folder: str | Path, *, trust_remote_code: bool = False) -> Collection:
-        """Open the last commit of a folder. Vectors and texts stay on the disk. Raises an error that names a damaged
-        file.
+        """Open the last commit of a folder. Vectors and texts stay on the disk. An error names a damaged file.
 
         ``trust_remote_code``: import the module of a kind that the index names as ``module:attribute``.
         """

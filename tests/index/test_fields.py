@@ -85,12 +85,12 @@ def test_what_breaks_a_field_is_refused(model: SimCSE, tmp_path: Path, store: St
     more.write_text("key,text,price,zip\ne,A cello.,5,1\nf,A harp.,ask us,2\n")
     given: dict[str, Any] = {"columns": ["text"], "id_column": "key", "metadata_columns": ["price", "zip"]}
     with pytest.raises(
-        DataError, match=r"more\.csv, line 3: column price is of type float in this index, found 'ask us'"
+        DataError, match=r"more\.csv, line 3: column price has type float in this index, found 'ask us'"
     ):
         add_files(index, more, **given)
-    with pytest.raises(SearchIndexError, match=r"metadata number 1: price is of type float in this index; got 'cheap'"):
+    with pytest.raises(SearchIndexError, match=r"metadata number 1: price has type float in this index; got 'cheap'"):
         index.add(["x", "y"], ["x", "y"], [{"price": 3}, {"price": "cheap"}])
-    with pytest.raises(SearchIndexError, match=r"price is of type float"):
+    with pytest.raises(SearchIndexError, match=r"price has type float"):
         index.update(["x"], ["a"], [{"price": True}])
     assert len(index) == 4
     more.write_text("key,text,price,zip\ne,A cello.,5,1\n")

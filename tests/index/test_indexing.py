@@ -155,7 +155,7 @@ def test_in_parts_is_at_once(
 
 def test_a_build_that_fails_leaves_nothing(model: SimCSE, tmp_path: Path, store: Store) -> None:
     (tmp_path / "t.csv").write_text("id,text\na,one\na,two\n", encoding="utf-8")
-    with pytest.raises(SearchIndexError, match="id 'a' is taken"):
+    with pytest.raises(SearchIndexError, match="id 'a' occurs twice"):
         build_index(model, tmp_path / "t.csv", store.place("i"), columns=["text"], id_column="id", **store.options)
     with pytest.raises(DataError, match="no column named 'nope'"):
         build_index(
@@ -174,7 +174,7 @@ def test_a_build_that_fails_leaves_nothing(model: SimCSE, tmp_path: Path, store:
 def test_a_folder_with_something_else_is_left_alone(model: SimCSE, table: Path, tmp_path: Path) -> None:
     (tmp_path / "i").mkdir()
     (tmp_path / "i" / "mine.txt").write_text("")
-    with pytest.raises(SearchIndexError, match="already exists and not empty"):
+    with pytest.raises(SearchIndexError, match="already exists and is not empty"):
         build_index(model, table, tmp_path / "i", columns=["text"])
 
 
@@ -217,7 +217,7 @@ def test_an_index_that_came_meanwhile_stays(
         rename(source, target)
 
     monkeypatch.setattr("simcse_kit.index.build.os.rename", late)
-    with pytest.raises(SearchIndexError, match="already exists and not empty"):
+    with pytest.raises(SearchIndexError, match="already exists and is not empty"):
         build_index(model, table, tmp_path / "i", columns=["text"])
     assert len(SentenceIndex.open(tmp_path / "i", model)) == 1
     assert not list(tmp_path.glob(".*"))
@@ -294,7 +294,7 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
     assert "1 sentences added to i, which has 41" in run(
         "index", "add", "i", "new.csv", "--columns", "text", "--id-column", "key", "--metadata-columns", ""
     )
-    assert "1 deleted from i, which has 40" in run("index", "delete", "i", "k7")
+    assert "1 deleted from i, which now has 40" in run("index", "delete", "i", "k7")
     assert "this index has no id 'k7'" in run("index", "delete", "i", "k7", fails=True)
     assert "2 deleted from i" in run("index", "delete", "i", "--filter", '{"year": {"$gte": 2038}}')
     assert "is not valid JSON" in run("search", "i", "x", "--filter", "lang=en", fails=True)

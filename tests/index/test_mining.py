@@ -46,7 +46,7 @@ def test_clusters_keep_twins_together(index: tuple[SentenceIndex, Path]) -> None
 def test_errors_are_those_of_the_index(index: tuple[SentenceIndex, Path], tmp_path: Path) -> None:
     with pytest.raises(SearchIndexError, match="n_clusters must be between 1"):
         cluster(index[0], 5)
-    with pytest.raises(SearchIndexError, match="neighbors must be at least 1"):
+    with pytest.raises(SearchIndexError, match="neighbors must be an integer of at least 1"):
         mine_pairs(index[0], neighbors=0)
     with pytest.raises(SearchIndexError, match="does not exist"):
         mine_pairs(tmp_path / "nowhere")

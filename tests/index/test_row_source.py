@@ -48,7 +48,7 @@ def test_other_columns_are_used_where_they_harm_nothing(
     assert index.get(["c"]) == [("c", "A note.", None)]
     with pytest.raises(SearchIndexError, match="has ids from the column key; ids from the column note would be"):
         add_files(index, more, id_column="note")
-    with pytest.raises(SearchIndexError, match="holds whole texts, and passages would be mixed with them"):
+    with pytest.raises(SearchIndexError, match="holds whole texts; passages would be mixed with them"):
         sync_files(index, more, passages=True)
     assert len(index) == 3
     assert index.info().source == {**HOW, "passages": False}

@@ -193,7 +193,7 @@ def nested(levels: int) -> dict[str, Any]:
     ("metadata", "text"),
     [
         ([["a"]], "metadata number 0 must be a JSON object"),
-        ([{"x": float("nan")}], "metadata number 0: x is nan, which JSON does not have"),
+        ([{"x": float("nan")}], "metadata number 0: x is nan, which JSON does not support"),
         ([{"x": {1, 2}}], "metadata number 0 cannot be stored: "),
         (
             [{"x": "y" * 2**20}],

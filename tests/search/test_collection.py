@@ -115,10 +115,10 @@ def test_ids_of_the_users(ids: Any, store: Store) -> None:
 @pytest.mark.parametrize(
     ("first", "ids", "text"),
     [
-        (None, [0], "id 0 is taken"),
+        (None, [0], "id 0 already exists"),
         (None, ["a"], "all integers or all strings"),
         (["x", "y"], None, "give ids"),
-        (["x", "y"], ["y"], "id 'y' is taken"),
+        (["x", "y"], ["y"], "id 'y' already exists"),
         (None, [1.5], "an integer or a string; got 1.5"),
         (None, [True], "an integer or a string; got True"),
         (None, [5, 6], "1 texts need 1 ids; got 2"),
@@ -150,7 +150,7 @@ def test_wrong_shapes_and_values(store: Store) -> None:
             filled(store).search(vectors(2) * np.array([[1], [odd]]))
     with pytest.raises(SearchIndexError, match="6 dimensions, the query has 5"):
         filled(store).search(vectors(1)[:, :5])
-    with pytest.raises(SearchIndexError, match="k must be at least 1"):
+    with pytest.raises(SearchIndexError, match="k must be an integer of at least 1"):
         filled(store).search(vectors(1), 0)
 
 

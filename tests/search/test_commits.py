@@ -195,7 +195,7 @@ def test_a_stale_writer_cannot_copy_what_it_no_longer_has(tmp_path: Path) -> Non
     writer = Collection.open(tmp_path / "i")
     rebuild(tmp_path / "i")
     writer.add(["stale"], vectors(1, 9))
-    with pytest.raises(IndexChangedError, match="is missing: another process changed the index"):
+    with pytest.raises(IndexChangedError, match="is missing: the index has changed"):
         writer.save(tmp_path / "copy")
     assert list((tmp_path / "copy").iterdir()) == []
 

@@ -25,7 +25,7 @@ def test_clusters_that_are_there_are_counted(count: int) -> None:
     assert choice.n_clusters == count
     assert [number for number, _ in choice.tried[:6]] == [2, 3, 4, 6, 8, 11]
     assert dict(choice.tried)[count] == max(mean for _, mean in choice.tried)
-    assert f"{count} clusters: the smallest of {len(choice.tried)} numbers from 2 to " in str(choice)
+    assert f"{count} clusters: the smallest of {len(choice.tried)} numbers, from 2 to " in str(choice)
 
 
 def test_silhouettes_are_those_of_all_cosine_distances() -> None:

@@ -99,7 +99,7 @@ def test_vectors_that_are_cut_are_said_or_refused(
     for _ in range(2):
         assert len(post(client, "/embed", inputs="a", dimensions=5)[0]) == 5
     assert len(post(client, "/embed", inputs="a", dimensions=32)[0]) == 32
-    assert caplog.text.count("not known to be trained for it (Matryoshka)") == 1
+    assert caplog.text.count("not known to be trained for this (Matryoshka)") == 1
     strict = create_app(models={"tiny": model}, strict_dimensions=True)
     with TestClient(strict, base_url="http://localhost") as made:
         assert "leave out dimensions to get 32" in refused(made, "/embed", 422, inputs="a", dimensions=5)

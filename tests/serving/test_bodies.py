@@ -111,4 +111,6 @@ def test_a_body_is_in_utf8(client: TestClient, body: bytes) -> None:
 def test_many_unknown_fields_are_one_error(client: TestClient) -> None:
     status, message = send(client, "/search", json.dumps({f"field {n}": n for n in range(900)}).encode())
     assert status == 422
-    assert message == "the request has 900 fields; allowed are k, threshold, filter, index, map, queries, mode"
+    assert (
+        message == "the body: the request has 900 fields; allowed are k, threshold, filter, index, map, queries, mode"
+    )

@@ -151,10 +151,10 @@ def test_what_the_page_shows_is_in_info(tickets: SentenceIndex) -> None:
 @pytest.mark.parametrize(
     ("link", "wrong"),
     [
-        ("javascript:alert({id})", "begins with javascript:"),
-        ("data:text/html,{id}", "begins with data:"),
-        ("file:///{id}", "begins with file:"),
-        ("//tickets.example/{id}", "begins with no scheme"),
+        ("javascript:alert({id})", "starts with javascript:"),
+        ("data:text/html,{id}", "starts with data:"),
+        ("file:///{id}", "starts with file:"),
+        ("//tickets.example/{id}", "starts with no scheme"),
         ("https:///{id}", "has no host"),
         ("https://{id}.example/", "in its host"),
         ("https://x@tickets.example/{id}", "a user name"),
@@ -163,7 +163,7 @@ def test_what_the_page_shows_is_in_info(tickets: SentenceIndex) -> None:
         ("https://tickets.example\\@evil.example/{id}", "a character that addresses do not allow"),
         ("https://tickets.example/ {id}", "a blank"),
         ("java\nscript:alert({id})", "a blank"),
-        ("https://[tickets/{id}", "cannot be read"),
+        ("https://[tickets/{id}", "cannot be parsed"),
     ],
 )
 def test_other_links_are_refused(link: str, wrong: str) -> None:
@@ -188,7 +188,7 @@ def test_an_empty_title_or_query_is_refused() -> None:
 def test_demo_refuses_before_it_loads_anything(tmp_path: Path) -> None:
     done = run("demo", tmp_path / "nothing", "--no-browser", "--link", "javascript:alert({id})")
     assert done.returncode == 1
-    assert "begins with javascript:" in done.stderr
+    assert "starts with javascript:" in done.stderr
 
 
 def test_demo_names_the_fields_that_there_are(tickets: SentenceIndex) -> None:

@@ -99,7 +99,7 @@ def test_a_query_of_ones_own(client: TestClient) -> None:
         ("/judge", {"id": "ID", "step": "mark", "place": -1}, "place"),
         ("/judge", {"id": "ID", "step": "mark", "place": 0, "who": "before"}, "who"),
         ("/judge/query", {"query": "  "}, "is empty"),
-        ("/judge/query", {"query": "a" * 51}, "at most 50"),
+        ("/judge/query", {"query": "a" * 51}, "the limit is 50"),
     ],
 )
 def test_a_bad_request_changes_nothing(client: TestClient, path: str, body: dict[str, Any], words: str) -> None:

@@ -127,7 +127,7 @@ def test_what_is_wrong_changes_nothing(client: TestClient, index: SentenceIndex)
         ([good, {"id": 201, "text": " "}], "text number 1 is empty"),
         ([good, good], "id 200 occurs twice"),
         ([good, {"id": "x", "text": "a"}], "all integers or all strings"),
-        ([good, {"id": 201, "text": "a", "metadata": {"number": "one"}}], "number is of type integer"),
+        ([good, {"id": 201, "text": "a", "metadata": {"number": "one"}}], "number has type integer"),
         ([good, {"id": 201, "text": "a", "note": 1}], "documents.1.note"),
     ):
         answer = client.put("/documents", json={"documents": documents})

@@ -20,7 +20,9 @@ Index = Annotated[
 ]
 Store = Annotated[Literal["folder", "milvus"] | None, typer.Option(help="The old way of an address.", hidden=True)]
 Uri = Annotated[str | None, typer.Option(help="Milvus's uri. Deprecated: use an address.", hidden=True, metavar="URI")]
-Token = Annotated[str | None, typer.Option(help="Milvus's uri. Deprecated: use an address.", hidden=True, metavar="TOKEN")]
+Token = Annotated[
+    str | None, typer.Option(help="Milvus's uri. Deprecated: use an address.", hidden=True, metavar="TOKEN")
+]
 File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
 IdColumn = Annotated[
     str | None,

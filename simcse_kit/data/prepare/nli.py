@@ -168,8 +168,8 @@ def _layout(reading: Reading, language: str | None) -> Layout:
         columns = ", ".join(str(name).strip() for name in head.names or head.cells)
         raise reading.error(
             head.line,
-            f"the file needs the columns {' or '.join(PREMISES)}; {' or '.join(HYPOTHESES)}; {' or '.join(LABEL_COLUMNS)}; "
-            f"the columns are {columns}{example_row(reading.source)}",
+            f"the file needs the columns {' or '.join(PREMISES)}; {' or '.join(HYPOTHESES)}; "
+            f"{' or '.join(LABEL_COLUMNS)}; the columns are {columns}{example_row(reading.source)}",
         )
     chosen = [*filter(None, wanted), *([] if language is None else [LANGUAGE])]
     layout = by_given_names(reading, chosen, "NLI rows")

@@ -41,7 +41,7 @@ def milvus_index(kind: str, *, lite: bool = False) -> MilvusIndex:
             f"folder, or use one of {', '.join(there)}"
         )
     if found is None:
-        raise SearchIndexError(f"an index in Milvus takes kind {', '.join(there)}; got {kind!r}")
+        raise SearchIndexError(f"kind must be one of {', '.join(there)} for an index in Milvus; got {kind!r}")
     if lite and not found.lite:
         names = ", ".join(name for name, one in there.items() if one.lite)
         raise SearchIndexError(f"Milvus Lite does not support kind {kind}, only a Milvus server does; use {names}")
