@@ -91,7 +91,7 @@ def damage(checkpoint: Path) -> str | None:
             if (found := (checkpoint / name).stat().st_size) != mark.bytes:
                 return f"{name} has {found} bytes instead of {mark.bytes}"
             if _mark(checkpoint / name) != mark:
-                return f"the hash of {name} has changed since it was written"
+                return f"{name} has changed since it was written: its hash differs"
     except (TrainingError, TypeError, AttributeError, OSError) as error:
         return f"cannot read {_FILES} or a file in its list: {error}"
     return None

@@ -76,7 +76,7 @@ def test_repeats_and_single_texts_are_left_out_and_said_once() -> None:
         kept = rows_of(texts, labels, dropout_views=True)
     assert kept.labels.tolist() == [0, 0, 1, 1, 2]
     once = [f"class {i}" for i in range(9)]
-    with pytest.warns(Notice, match=r"9 classes with one text each have no pairs .* 'class 4', \.\.\.\): left out"):
+    with pytest.warns(Notice, match=r"9 classes with one text each have no pairs .* 'class 4', \.\.\.\): dropped"):
         rows_of(["a", "b", "c", "d", *once], ["x", "x", "y", "y", *once])
 
 
@@ -113,7 +113,7 @@ def test_ten_thousand_classes() -> None:
             "made: only 0 of 3 classes have two different texts, such as 'x', 'y', 'z'; .*colu",
         ),
         (["a", "b", "c"], ["x", "x", "z"], "made: only 1 of 2 classes have two different texts"),
-        (["a", "b"], ["x"], "each text needs one label; got 1 for 2 texts"),
+        (["a", "b"], ["x"], "each text needs one label; got 1 labels for 2 texts"),
         (["a", "b"], ["x", 3], "texts and labels must be strings; got 3"),
     ],
 )
@@ -143,7 +143,7 @@ def test_options_that_do_not_fit(classes: LabelledTexts, file: Path, bert: Path,
         label_column="label",
     )
     fails("made holds 40 rows, fewer than one batch of 64", classes, batch_size=64)
-    with pytest.raises(TrainingError, match="goes with train sup, not with train unsup"):
+    with pytest.raises(TrainingError, match="needs train sup; got train unsup"):
         train_unsup(classes, tmp_path / "run", model=bert)
 
 

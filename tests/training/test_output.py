@@ -102,7 +102,7 @@ def test_overwriting_leaves_the_earlier_run_until_the_new_one_is_ready(
     train_unsup(sentences, run, model=bert, **SMALL)
     before = content(run)
     other = SMALL | {"seed": 1, "model": bert}
-    with pytest.raises(TrainingInterrupted, match=r"stopped after step 3 of 5; .*running/checkpoint-3 holds it"):
+    with pytest.raises(TrainingInterrupted, match=r"stopped after step 3 of 5, saved in .*running/checkpoint-3"):
         train_unsup(sentences, run, overwrite=True, listener=At(3, stop), **other)
     found = content(run)
     assert {name: text for name, text in found.items() if not name.startswith(".running")} == before

@@ -87,7 +87,7 @@ def test_what_has_changed_since_is_refused(
     refused("--repeat: data has changed since the run: 40 rows")
     corpus.write_text(lines)
     record.write_text(json.dumps(said | {"versions": said["versions"] | {"torch": "1.0"}}))
-    with pytest.warns(Notice, match=r"versions differ from the run's, .*torch 1\.0 then"):
+    with pytest.warns(Notice, match=r"versions differ from the run's, .*torch 1\.0 before"):
         repeat_run(record, tmp_path / "two")
 
     train_unsup(sentences, tmp_path / "memory", model=bert, eval_data=pairs, **FAST)

@@ -49,7 +49,7 @@ def test_held_out_sentences_are_in_no_row() -> None:
 
 def test_a_small_corpus_has_none_to_spare(many: list[str], bert: Path, tmp_path: Path) -> None:
     assert len(hold_out(read_sentences(many[:500])).held_out) == 50
-    with pytest.raises(TrainingError, match=r"499 distinct sentences; .* needs 500\. Give --eval-data"):
+    with pytest.raises(TrainingError, match=r"499 distinct sentences; .* needs 500\. Use --eval-data"):
         train_unsup(many[:499], tmp_path / "run", model=bert, select="dropout-twins")
     with pytest.raises(TrainingError, match="select eval-data needs scored sentence pairs"):
         train_unsup(many, tmp_path / "run", model=bert, select="eval-data")

@@ -73,7 +73,7 @@ def test_an_unknown_pooling_names_the_choices(bert: Path, sentences: list[str], 
 
 
 def test_a_start_model_that_is_not_there(sentences: list[str], tmp_path: Path) -> None:
-    unsup_fails(ModelError, "no folder", sentences, tmp_path / "run", model=tmp_path / "nothing here")
+    unsup_fails(ModelError, "neither an existing folder", sentences, tmp_path / "run", model=tmp_path / "nothing here")
 
 
 def test_data_files(bert: Path, sentences: list[str], tmp_path: Path) -> None:
@@ -138,18 +138,18 @@ def test_texts_that_do_not_differ(sentences: list[str], tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"same\.tsv: columns 1 and 2 are equal"):
         train_sup(ScoredPairs(a, a, gold, "same.tsv"), run, model=nowhere, objective="cosent", **SMALL)
     query = ScoredPairs(a[:1] * 16, b, gold, "query.tsv")  # scored answers to one query: they do differ
-    with pytest.raises(ModelError, match="no folder"):
+    with pytest.raises(ModelError, match="no local folder"):
         train_sup(query, run, model=nowhere, objective="cosent", **SMALL)
     some = [*zip(a[:6], a[:6], strict=True), *zip(a[6:], b[6:], strict=True)]
     with (
         pytest.warns(Notice, match="columns 1 and 2 are equal in 6 of the 16 rows"),
-        pytest.raises(ModelError, match="no folder"),
+        pytest.raises(ModelError, match="no local folder"),
     ):
         train_sup(some, run, model=nowhere, **SMALL)
     classes = LabelledTexts(a[:1] * 16, [str(i % 2) for i in range(16)], "one.tsv")
     with pytest.raises(TrainingError, match=r"one\.tsv: "):
         train_sup(classes, run, model=nowhere, **SMALL)
-    with pytest.raises(ModelError, match="no folder"):
+    with pytest.raises(ModelError, match="no local folder"):
         train_sup([*zip(a[1:], b[1:], c[1:], strict=True), (a[0], a[0], a[0])], run, model=nowhere, **SMALL)
     assert not run.exists()
 
@@ -174,7 +174,12 @@ def test_positives_only_trains_on_the_rows_with_the_highest_label(
         with pytest.raises(TrainingError, match=r"positives_only .* does not apply to objective"):
             train_sup(data, tmp_path / "no", model=bert, positives_only=True, **settings, **SMALL)
     unsup_fails(
-        TrainingError, "positives_only .* not for train unsup", data, tmp_path / "no", model=bert, positives_only=True
+        TrainingError,
+        "positives_only .* does not apply to train unsup",
+        data,
+        tmp_path / "no",
+        model=bert,
+        positives_only=True,
     )
 
 

@@ -205,7 +205,7 @@ def test_the_plan_says_where_a_run_goes_on(unsup: Plot, stopped: Path) -> None:
         ({"learning_rate": 2e-3}, r"--resume: learning_rate was 0\.001 in the run in .* and is now 0\.002"),
         ({"seed": 1}, "--resume: seed was 42"),
         ({"train_head": "none"}, "--resume: train_head was 'mlp'"),
-        ({"eval_data": None}, "--resume: eval_data has changed .* 40 rows of made.tsv then, none now"),
+        ({"eval_data": None}, "--resume: eval_data has changed .* 40 rows of made.tsv before, none now"),
     ],
 )
 def test_other_settings_are_another_run(change: dict[str, Any], message: str, unsup: Plot, stopped: Path) -> None:
@@ -217,7 +217,7 @@ def test_other_settings_are_another_run(change: dict[str, Any], message: str, un
 
 def test_other_data_is_another_run(unsup: Plot, stopped: Path, pairs: ScoredPairs) -> None:
     with pytest.raises(
-        TrainingError, match=r"--resume: data has changed since the run in .* 40 rows of <memory> then, 39"
+        TrainingError, match=r"--resume: data has changed since the run in .* 40 rows of <memory> before, 39"
     ):
         train_unsup(unsup.data[1:], stopped, resume=True, device="cpu", **unsup.settings)
     changed = unsup.settings | {"eval_data": pairs._replace(gold=pairs.gold[::-1])}

@@ -202,7 +202,7 @@ def test_scored_pairs_are_learned(objective: str, bert: Path, pairs: ScoredPairs
         ("unsup", {"teacher_weight": 2.0}, "teacher_weight needs teacher"),
         ("unsup", {"hardness_strength": 2.0}, "hardness_strength needs hardness_mode"),
         ("unsup", {"false_negative_margin": 3.0}, "false_negative_margin must be between -1 and 1"),
-        ("unsup", {"learn_temperature": True, "temperature": 3.0}, r"stays between 0\.01 and 1\.0; got 3"),
+        ("unsup", {"learn_temperature": True, "temperature": 3.0}, r"must be between 0\.01 and 1\.0; got 3"),
         ("unsup", {"objective": "simclr", "augmentation": ()}, "objective simclr needs an augmentation"),
         ("unsup", {"objective": "simclr", "angular_margin": 10}, "angular_margin is a setting of objective simcse"),
         ("unsup", {"augmentation": "synonyms"}, "augmentation must be one of repetition, deletion, .*; got"),
