@@ -379,7 +379,9 @@ def test_polars_columns_are_their_texts_and_its_tables_are_refused(model: SimCSE
         model.encode(table)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(TypeError, match=r"a LazyFrame, a table; collect one of its .* It has number, body"):
+        with pytest.raises(
+            TypeError, match=r"a LazyFrame, which is a table; collect one of its .* Columns: number, body"
+        ):
             model.encode(table.lazy())
 
 

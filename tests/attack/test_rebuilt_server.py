@@ -17,7 +17,7 @@ from support.tiny import SENTENCES, make_model
 
 pytestmark = pytest.mark.slow
 SECONDS = 20
-MISSING = "is missing, and the manifest names it"  # an answer of 500 while a folder is deleted file by file
+MISSING = "is missing, but the manifest names it"  # an answer of 500 while a folder is deleted file by file
 
 
 def test_every_answer_is_right_while_the_model_changes(

@@ -196,4 +196,4 @@ def test_openais_client(server: Running, model_folder: Path, sentences: list[str
         client.embeddings.create(model="tickets-model", input=[[15339, 1917]])
     short = client.embeddings.create(model="tickets-model", input=sentences[:3], dimensions=8)
     np.testing.assert_allclose([one.embedding for one in short.data], unit(expected[:, :8]), atol=2e-2)
-    server.wait_for_line("not known to be trained for it")
+    server.wait_for_line("not known to be trained for this")

@@ -198,7 +198,7 @@ def test_one_result_is_one_object(tmp_path: Path, tiny_model: Callable[[str], Pa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("eval", "no/such/model/anywhere", "--data", "."), "no folder no/such/model/anywhere"),
+        (("eval", "no/such/model/anywhere", "--data", "."), "no/such/model/anywhere is neither an existing folder"),
         (("train", "unsup", "missing.txt", "--model", "x", "--output-dir", "out"), "missing.txt"),
         (("train", "unsup", "empty.txt", "--model", "x", "--output-dir", "out"), "empty.txt"),
         (("train", "sup", "broken.csv", "--model", "x", "--output-dir", "out"), "broken.csv, line 3: expected"),

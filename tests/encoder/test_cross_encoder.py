@@ -143,7 +143,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     state = load_file(made / "model.safetensors")
     state["classifier.weight"][0, 0] = torch.nan
     save_file(state, made / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"classifier\.weight holds NaN"):
+    with pytest.raises(ModelError, match=r"classifier\.weight has NaN"):
         CrossEncoder(made)
 
 

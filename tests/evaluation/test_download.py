@@ -59,7 +59,7 @@ def test_data_that_is_there_is_not_fetched_again(
 def test_a_wrong_number_of_pairs_leaves_nothing(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PAIRS", WRITTEN | {"STS16": 1186})
     folder = tmp_path / "data"
-    with pytest.raises(DataError, match=r"STS16 in .* has 15 scored pairs; 1186 are expected"):
+    with pytest.raises(DataError, match=r"STS16 in .* has 15 scored pairs instead of 1186"):
         download_sts(folder)
     assert list(folder.iterdir()) == []
 

@@ -152,7 +152,7 @@ def test_a_missing_file_is_named_with_its_remedy(senteval: Path, missing: str) -
 def test_files_of_different_length_are_both_named(senteval: Path) -> None:
     folder = senteval / "STS" / "STS12-en-test"
     (folder / "STS.gs.MSRvid.txt").write_text("5\n3\n")
-    with pytest.raises(DataError, match=r"STS\.input\.MSRvid\.txt has 3 lines and .*STS\.gs\.MSRvid\.txt has 2"):
+    with pytest.raises(DataError, match=r"STS\.input\.MSRvid\.txt has 3 lines, but .*STS\.gs\.MSRvid\.txt has 2"):
         load_sts(senteval)
 
 

@@ -100,7 +100,7 @@ def test_the_commands_remember_and_speak_json(model_folder: Path, first: Path, t
     whole = json.loads(run("index", "verify", "i", "--format", "json", cwd=tmp_path).stdout)
     assert whole == {"index": "i", "ok": True, "count": 3, "generation": info["generation"]}
     deleted = run("index", "delete", "i", "c", "x", "y", "--missing-ok", cwd=tmp_path).stdout
-    assert "1 deleted from i, which has 2; not there: x, y" in deleted
+    assert "1 deleted from i, which now has 2; not found: x, y" in deleted
     (rows,) = (tmp_path / "i").glob("rows-*")
     rows.write_bytes(rows.read_bytes()[:-1])
     damaged = run("index", "verify", "i", "--format", "json", cwd=tmp_path)
@@ -116,9 +116,7 @@ def test_a_remembered_column_that_a_file_lacks_is_named_with_the_way_on(model: S
     )
     (tmp_path / "b.csv").write_text("key,text\nb,Two.\n", encoding="utf-8")
     for change in (add_files, sync_files):
-        with pytest.raises(
-            DataError, match=r"no column named 'lang'; .* remembers --metadata-columns lang; name others"
-        ):
+        with pytest.raises(DataError, match=r"no column named 'lang'; .* records --metadata-columns lang; name others"):
             change(index, tmp_path / "b.csv")
         with pytest.raises(DataError, match=r"no column named 'lang'; the columns are key, text$"):
             change(index, tmp_path / "b.csv", metadata_columns=["lang"])

@@ -103,7 +103,7 @@ def test_no_more_is_deleted_than_may_be(
     if passes:
         assert sync_files(index, file, delete_missing=True, max_delete=most).deleted == 40 - kept
         return
-    with pytest.raises(SearchIndexError, match=r"9 of 40 rows are missing .* --max-delete 0\.23 allows it"):
+    with pytest.raises(SearchIndexError, match=r"9 of 40 rows are missing .* To allow it: --max-delete 0\.23"):
         sync_files(index, file, delete_missing=True, max_delete=most)
     assert encoded == []
     assert content(SentenceIndex.open(tmp_path / "i", model)) == content(index)

@@ -45,7 +45,7 @@ def test_a_label_column_chooses_it_and_its_recipe() -> None:
         ("sup", True, {"objective": "cosent"}, r"label_column .* needs objective supcon; got .*cosent"),
         ("sup", True, {"recipe": "angle"}, r"needs objective supcon; got .*angle"),
         ("sup", False, {"text_column": "body"}, "text_column needs label_column"),
-        ("unsup", True, {}, r"label_column .* goes with train sup, not with train unsup"),
+        ("unsup", True, {}, r"label_column .* needs train sup; got train unsup"),
         (
             "sup",
             True,

@@ -333,7 +333,7 @@ def test_every_control_has_a_name(browser: Browser, two: str) -> None:
 def test_a_key_is_asked_for_once(browser: Browser, folders: tuple[Path, Path]) -> None:
     with serving(folders[:1], api_key=KEY) as url:
         browser.open(f"{url}#q=rain")
-        for key, words in (("wrong", "That key was refused."), (KEY, "")):
+        for key, words in (("wrong", "This key is not valid."), (KEY, "")):
             browser.wait(lambda: browser.find("#key")[0].is_displayed(), "the form")
             browser.find("#key-field")[0].send_keys(key)
             browser.press("ENTER")

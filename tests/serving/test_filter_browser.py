@@ -221,9 +221,9 @@ def test_every_colour_can_be_seen(browser: Browser, one: str, dark: bool) -> Non
 def test_two_models_are_not_compared_by_score(browser: Browser, two: str, one: str, folders: tuple[Path, Path]) -> None:
     browser.open(f"{two}#q=cat")
     browser.hits("cat", 1)
-    assert browser.text("#scores-differ").startswith("Two models: cosines of one cannot be compared")
+    assert browser.text("#scores-differ").startswith("Two models: their cosines are not comparable")
     browser.find("#tab-compare")[0].click()
-    assert browser.text("#cosines-differ").startswith("Two models: the cosines")
+    assert browser.text("#cosines-differ").startswith("Two models: their cosines")
     browser.open(f"{one}#q=cat")
     browser.hits("cat")
     assert browser.text("#scores-differ") == ""

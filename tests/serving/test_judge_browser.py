@@ -102,11 +102,11 @@ def test_keys_judge_without_a_pointer(browser: Browser, judged: tuple[str, Path]
     for query in ("s1u a boat", *QUERIES[2:]):
         asks(browser, query)
         browser.press("ENTER")
-    browser.wait(lambda: "There is no further query" in browser.text("#judge-words"), "the end")
+    browser.wait(lambda: "There are no more queries" in browser.text("#judge-words"), "the end")
     assert not browser.find("#next")[0].is_enabled()
     browser.find("#own-query")[0].send_keys("late  trains")
     browser.press("ENTER")
-    browser.wait(lambda: "was judged before" in browser.text("#judge-words"), "the reason")
+    browser.wait(lambda: "is already judged" in browser.text("#judge-words"), "the reason")
     assert len(browser.errors()) == 1  # the answer 422
 
 

@@ -86,7 +86,7 @@ def test_a_query_of_ones_own(client: TestClient) -> None:
     assert say(client, own, "next")["query"] == "late trains"
     again = client.post("/judge/query", json={"query": "a boat at night"})
     assert again.status_code == 422
-    assert "was judged before" in again.json()["error"]["message"]
+    assert "is already judged" in again.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

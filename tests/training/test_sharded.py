@@ -253,7 +253,7 @@ def test_settings_without_fsdp(setting: dict[str, Any], monkeypatch: pytest.Monk
 def test_a_checkpoint_of_the_other_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_checkpoint(tmp_path)
     (tmp_path / "optimizer.bin").touch()
-    with pytest.raises(TrainingError, match="written under FSDP"):
+    with pytest.raises(TrainingError, match="written with FSDP"):
         check_checkpoint(tmp_path)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     check_checkpoint(tmp_path)

@@ -91,7 +91,7 @@ def test_without_a_network_it_takes_a_folder(
     script: ModuleType, tiny_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
-    with pytest.raises(SystemExit, match=r"error: the data cannot be fetched from the hub .*: --data FOLDER"):
+    with pytest.raises(SystemExit, match=r"error: cannot download the data from the hub .*: --data FOLDER"):
         script.main(["unsup-bert-base", "--work", str(tmp_path / "work")])
     data = tmp_path / "data"
     with pytest.raises(SystemExit, match=r"wiki1m_for_simcse\.txt does not exist"):

@@ -74,7 +74,7 @@ def test_a_study_is_made_once(folder: Path) -> None:
 
     said.clear()
     again = run_study(folder / "paper.toml", announce=said.append)
-    assert said == ["short: trained before"]  # nothing is trained or measured
+    assert said == ["short: already trained"]  # nothing is trained or measured
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.comparison.to_dataframe().equals(made.comparison.to_dataframe())
     assert (folder / "paper" / "table.md").read_text(encoding="utf-8") == table

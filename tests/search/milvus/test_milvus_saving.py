@@ -334,7 +334,7 @@ def test_places_that_are_refused(store: Store) -> None:
         new_collection(6, store="redis")
     with pytest.raises(SearchIndexError, match=r"a file named \*.db or http"):
         open_collection("i", store="milvus", uri="file.sqlite")
-    with pytest.raises(SearchIndexError, match="there is no folder /nowhere"):
+    with pytest.raises(SearchIndexError, match="the folder /nowhere does not exist"):
         open_collection("i", store="milvus", uri="/nowhere/x.db")
 
 
