@@ -329,7 +329,7 @@ def test_json(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json") == {"naïve": ["안녕", 1.5, None]}
     assert "안녕" in (tmp_path / "a.json").read_text(encoding="utf-8")
     (tmp_path / "b.json").write_bytes(b'{"a": \xff}')
-    with pytest.raises(SimCSEKitError, match=r"b\.json is not JSON"):
+    with pytest.raises(SimCSEKitError, match=r"b\.json is not valid JSON"):
         read_json(tmp_path / "b.json")
     with pytest.raises(ModelError, match=r"c\.json is missing"):
         read_json(tmp_path / "c.json", ModelError)

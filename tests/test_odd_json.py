@@ -39,7 +39,7 @@ def test_what_is_no_object_is_an_error_by_name(content: bytes, tmp_path: Path) -
 
 def test_a_folder_in_the_place_of_a_file_is_an_error_by_name(tmp_path: Path) -> None:
     (tmp_path / "odd.json").mkdir()
-    with pytest.raises(ModelError, match=r"odd\.json cannot be read: Is a directory"):
+    with pytest.raises(ModelError, match=r"cannot read .*odd\.json: Is a directory"):
         read_json(tmp_path / "odd.json", ModelError)
 
 

@@ -217,7 +217,7 @@ def test_an_activation_that_is_refused_is_named(st_folder: Any) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "text"),
     [
-        ("modules.json", "[{", "modules.json is not JSON"),
+        ("modules.json", "[{", "modules.json is not valid JSON"),
         ("modules.json", "[]", "has no Transformer"),
         ("modules.json", '{"a": 1}', "modules.json"),
         ("1_Pooling/config.json", None, "1_Pooling/config.json"),

@@ -77,7 +77,7 @@ def test_a_task_of_mteb_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_task_of_ones_own(folder: Path) -> None:
     result = evaluate_mteb(encode, "own_tasks:Own")
     assert result.scores == pytest.approx({"OwnSTS": evaluate_pairs(encode, PAIRS).scores["spearman"]})
-    with pytest.raises(DataError, match="'not a task' is no task"):
+    with pytest.raises(DataError, match="'not a task' is not a task"):
         evaluate_mteb(encode, "own_tasks:both")
 
 

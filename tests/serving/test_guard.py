@@ -126,7 +126,7 @@ def test_any_of_several_keys_will_do(ask: Callable[..., Any], tmp_path: Path) ->
 def test_a_file_without_keys_opens_no_server(tmp_path: Path, content: str | bytes | None) -> None:
     if content is not None:
         (tmp_path / "keys").write_bytes(content.encode() if isinstance(content, str) else content)
-    with pytest.raises(ServeError, match=r"keys .* cannot be read|holds no API key"):
+    with pytest.raises(ServeError, match=r"cannot read the API keys|holds no API key"):
         read_api_keys(tmp_path / "keys")
 
 

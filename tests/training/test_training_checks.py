@@ -259,8 +259,8 @@ def test_a_reporter_that_is_not_installed(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
 def test_a_device_that_is_not_there(bert: Path, sentences: list[str], tmp_path: Path) -> None:
-    unsup_fails(ModelError, "device 'cuda' cannot be used", sentences, tmp_path / "run", model=bert, device="cuda")
-    unsup_fails(ModelError, "device 'gpu' cannot be used", sentences, tmp_path / "run", model=bert, device="gpu")
+    unsup_fails(ModelError, "cannot use device 'cuda'", sentences, tmp_path / "run", model=bert, device="cuda")
+    unsup_fails(ModelError, "cannot use device 'gpu'", sentences, tmp_path / "run", model=bert, device="gpu")
 
 
 def test_only_the_first_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
