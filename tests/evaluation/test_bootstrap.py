@@ -101,7 +101,7 @@ def test_results_of_other_items_are_not_compared() -> None:
         compare([result(noisy(1, 1))], [result(noisy(1, 1)._replace(gold=GOLD + 1))])
     with pytest.raises(SimCSEKitError, match="different scores"):
         compare([result(noisy(1, 1))], [result(noisy(1, 1), noisy(1, 1, "b"))])
-    with pytest.raises(SimCSEKitError, match="one suite"):
+    with pytest.raises(SimCSEKitError, match="the same suite"):
         compare([], [])
 
 

@@ -84,11 +84,11 @@ def test_a_title_stands_before_its_text(folder: Path) -> None:
             '{"_id": "q", "text": "x"}\n' * 2,
             r"queries\.jsonl, line 2: the id 'q' occurs a second",
         ),
-        ("queries.jsonl", '{"_id": "q", "text": "x"}\n\n3\n', r"queries\.jsonl, line 3: .* ; got '3'"),
+        ("queries.jsonl", '{"_id": "q", "text": "x"}\n\n3\n', r"queries\.jsonl, line 3: .*; got '3'"),
         (
             "qrels/test.tsv",
             "query-id\tcorpus-id\tscore\nq1\td0\n",
-            r"test\.tsv, line 2: query-id, corpus-id and a number",
+            r"test\.tsv, line 2: expected query-id, corpus-id and a number",
         ),
         ("qrels/test.tsv", "q9\td0\t1\n", r"test\.tsv, line 1: query 'q9' is not in"),
         ("qrels/test.tsv", "q1\td0\t0\n", r"test\.tsv: no query has a relevant document"),

@@ -159,7 +159,7 @@ def test_files_of_different_length_are_both_named(senteval: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("STS.input.MSRvid.txt", "a\tb\nno tab\nc\td\n", "line 2: two sentences with a tab"),
+        ("STS.input.MSRvid.txt", "a\tb\nno tab\nc\td\n", "line 2: expected two sentences separated by a tab"),
         ("STS.gs.MSRvid.txt", "5\n3\nhigh\n", "line 3: expected a number or nothing; got 'high'"),
     ],
 )

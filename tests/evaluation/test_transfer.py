@@ -97,10 +97,22 @@ def test_the_same_again(folder: Path) -> None:
     [
         ("MR/rt-polarity.pos", None, r"MR/rt-polarity\.pos is missing\..*download_dataset"),
         ("CR/custrev.neg", b"\n\n", r"custrev\.neg contains no sentence"),
-        ("SST/binary/sentiment-dev", b"fine\t1\nno label\n", r"sentiment-dev, line 2: a sentence, a tab and 0 or 1"),
-        ("TREC/TREC_10.label", b"NUM:x how many ?\nno colon\n", r"TREC_10\.label, line 2: a label such as NUM:date"),
+        (
+            "SST/binary/sentiment-dev",
+            b"fine\t1\nno label\n",
+            r"sentiment-dev, line 2: expected a sentence, a tab and 0 or 1",
+        ),
+        (
+            "TREC/TREC_10.label",
+            b"NUM:x how many ?\nno colon\n",
+            r"TREC_10\.label, line 2: expected a label such as NUM:date",
+        ),
         ("MRPC/msr_paraphrase_test.txt", b"1\t1\t2\ta\tb\n", r"test\.txt, line 1: expected the columns Quality"),
-        ("MRPC/msr_paraphrase_test.txt", (MRPC_HEAD + "7\t1\t2\ta\tb\n").encode(), r"test\.txt, line 2: 0 or 1, two"),
+        (
+            "MRPC/msr_paraphrase_test.txt",
+            (MRPC_HEAD + "7\t1\t2\ta\tb\n").encode(),
+            r"test\.txt, line 2: expected 0 or 1, two",
+        ),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(folder: Path, file: str, content: bytes | None, message: str) -> None:
@@ -117,7 +129,7 @@ def test_bad_choices_are_named(folder: Path) -> None:
         load_transfer(folder, ["MR", "SNLI"])
     with pytest.raises(DataError, match="folds must be at least 2; got 1"):
         evaluate_transfer(encode_points, folder, folds=1)
-    with pytest.raises(DataError, match="MR: a class has 40 examples; 50 folds need as many"):
+    with pytest.raises(DataError, match="MR: a class has only 40 examples; 50 folds need as many"):
         evaluate_transfer(encode_points, folder, folds=50)
 
 
