@@ -6,7 +6,9 @@ A comment on the line before a block says what is special about it::
     <!-- output -->                          the lines that the block before it wrote; digits may differ, `...` stands
                                              for any lines
     <!-- server -->                          its command serves until the next such block, or the end of the page, on a
-                                             free port, which stands for localhost:8000 in the blocks that follow
+                                             free port, which stands for localhost:8000 in the blocks that follow; demo
+                                             loads, and ends
+    <!-- file: NAME -->                      a file that the blocks after it read
 
 A page names the files and models that it takes as given in one comment, each perhaps with a number of rows::
 
@@ -26,6 +28,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from typer.main import get_command
 
 from simcse_kit.cli import app
@@ -107,6 +110,8 @@ def run_page(page: Path, folder: Path) -> None:
             place, text = f"{page.name}:{block.line}", server.addressed(block.text)
             if block.note == "output":
                 _compare(block.text, said, place)
+            elif block.note.startswith("file: "):
+                (folder / block.note.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
             elif block.note == "server":
                 (line,) = commands(block.text)
                 said = server.start(line)
@@ -128,16 +133,19 @@ class _Server(ExitStack):
 
     def start(self, line: str) -> str:
         """Run a command on a free port, in the place of the one before; returns what it says until it answers."""
-        from support.server import running  # it takes the extra serve
+        from support.server import only_loading, running  # they take the extra serve
 
         self.close()
-        words = shlex.split(line, comments=True)
-        start = words.index("simcse-kit")
-        environment = dict(word.split("=", 1) for word in words[:start]) | {"BROWSER": "true"}  # which opens nothing
-        command, *arguments = words[start + 1 :]
-        server = self.enter_context(
-            running(*arguments, "--port", "0", command=command, folder=self._folder, **environment)
-        )
+        name, command, *arguments = shlex.split(line, comments=True)
+        assert name == "simcse-kit", line
+        if command == "demo":
+            with pytest.MonkeyPatch.context() as patch:
+                only_loading(patch)
+                patch.setattr("webbrowser.open", lambda url: True)
+                done = run(command, *arguments, "--port", 0, cwd=self._folder)
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            return done.stderr
+        server = self.enter_context(running(*arguments, "--port", "0", command=command, folder=self._folder))
         self._host = server.url.removeprefix("http://")
         return "".join(server.said)
 
