@@ -15,6 +15,7 @@ from support.senteval import write_senteval
 from support.tiny import SENTENCES, make_model
 
 ROWS = 120  # of a file whose number of rows the page does not name
+_REPORTED = 400  # messages that reports are made of
 
 
 def give(name: str, folder: Path, rows: int | None, model: Path) -> None:
@@ -31,7 +32,8 @@ def _messages(count: int) -> list[dict[str, str]]:
     """Messages of the sample, from all desks alike: id, text, desk."""
     corpus = (sample_search_path() / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
     found = [json.loads(line) for line in corpus]
-    chosen = [found[len(found) * number // count] for number in range(min(count, len(found)))]
+    count = min(count, len(found))
+    chosen = [found[len(found) * number // count] for number in range(count)]
     return [{"id": one["_id"], "text": one["text"], "desk": one["_id"].partition("-")[0]} for one in chosen]
 
 
@@ -56,6 +58,14 @@ def _documents(place: Path, rows: int) -> None:
     for number in range(0, len(texts), 10):
         text = "\n\n".join(" ".join(texts[start : start + 5]) for start in (number, number + 5))
         (place / f"{number // 10:03d}.txt").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _reports(place: Path, rows: int) -> None:
+    """Texts that are longer than models read: all that one desk was asked."""
+    texts: dict[str, list[str]] = {}
+    for one in _messages(_REPORTED):
+        texts.setdefault(one["desk"], []).append(one["text"])
+    _table(place, ["id", "text"], ([desk, " ".join(own)] for desk, own in list(texts.items())[:rows]))
 
 
 def _pairs(place: Path, rows: int) -> None:
@@ -106,6 +116,7 @@ _FILES: dict[str, Callable[[Path, int], None]] = {
     "tickets.txt": _tickets_txt,
     "tickets.csv": _tickets_csv,
     "tickets": _documents,
+    "reports.csv": _reports,
     "dev.csv": _pairs,
     "pairs.csv": _pairs,
     "scored.tsv": _pairs,
