@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from adapt_baselines import averaged_index, denoising, masked_language_model, neighbour_pairs
-from adapt_tables import CLASSES, DOCUMENTS, START
-from record import data_folder, has, load, write_result
+from lib.adapt_baselines import averaged_index, denoising, masked_language_model, neighbour_pairs
+from lib.adapt_tables import CLASSES, DOCUMENTS, START
+from lib.record import data_folder, has, load, write_result
 
 from simcse_kit import SimCSE, adapt, evaluate_labels, evaluate_retrieval, evaluate_sts, train_sup, train_unsup
 from simcse_kit.data import LabelledTexts, read_labelled

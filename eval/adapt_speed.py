@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adapt_tables import CLASSES, START
-from record import data_folder, has, load, write_result
+from lib.adapt_tables import CLASSES, START
+from lib.record import data_folder, has, load, write_result
 
 from simcse_kit import adapt
 from simcse_kit.data import read_labelled

@@ -21,7 +21,7 @@ from itertools import cycle, islice
 from typing import Any
 from unittest.mock import patch
 
-from record import write_result
+from lib.record import write_result
 
 from simcse_kit.cli.threads import thread_settings
 from simcse_kit.cores import allowed_cores

@@ -24,8 +24,8 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from family_models import make
-from record import write_result
+from lib.family_models import make
+from lib.record import write_result
 from torch.nn.functional import normalize
 
 from simcse_kit import SimCSE, train_sup

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from lib.record import HERE, load, write_result
 from numpy.typing import NDArray
-from record import HERE, load, write_result
 from torch.nn.functional import cosine_similarity
 
 from simcse_kit import SimCSE

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import write_result
+from lib.record import write_result
 
 from simcse_kit.data.sample import sample_sentences_path
 from simcse_kit.encoder.known import packaged_minilm

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
+from lib.sizes import SIZES, Size, limit, random_bert, shares
 from sentence_transformers import SentenceTransformer
-from sizes import SIZES, Size, limit, random_bert, shares
 from transformers import AutoTokenizer
 
 from simcse_kit import SimCSE

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from family_models import DECODERS, FAMILIES, make
-from record import has, load, write_result
+from lib.family_models import DECODERS, FAMILIES, make
+from lib.record import has, load, write_result
 
 from simcse_kit import SimCSE, export_model, train_unsup
 from simcse_kit.data.sample import sample_sentences

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from record import write_result
+from lib.record import write_result
 from typer.main import get_command
 
 from simcse_kit.cli import app

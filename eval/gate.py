@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from adapt_baselines import neighbour_pairs
-from record import data_folder, has, load, write_result
+from lib.adapt_baselines import neighbour_pairs
+from lib.record import data_folder, has, load, write_result
 
 from simcse_kit import SimCSE, evaluate_labels, train_sup, train_unsup
 from simcse_kit.data import LabelledTexts, read_labelled

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from adapt_tables import CLASSES, DOCUMENTS, START
-from record import data_folder, write_result
+from lib.adapt_tables import CLASSES, DOCUMENTS, START
+from lib.record import data_folder, write_result
 
 from simcse_kit import SimCSE
 from simcse_kit.data import read_labelled

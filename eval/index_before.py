@@ -83,7 +83,7 @@ def main() -> None:
 def write(work: Path, before: Path, rows: int, pairs: int) -> None:
     """Both states side by side."""
     from check_cost import interval_of_median
-    from record import data_folder, write_result
+    from lib.record import data_folder, write_result
 
     from search import encoded, noisy, sentences
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from record import write_result
+from lib.record import write_result
 
 from simcse_kit import adapt, judge
 from simcse_kit.data import LabelledTexts, sample_search_path

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS, data_folder, write_result
+from lib.record import RESULTS, data_folder, write_result
 
 from simcse_kit import SimCSE, TrainListener, evaluate_sts, train_unsup
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from adapt import few
-from adapt_tables import CLASSES, LOSSES, OWN_LOSS, START
-from record import data_folder, has, load, write_result
+from lib.adapt_tables import CLASSES, LOSSES, OWN_LOSS, START
+from lib.record import data_folder, has, load, write_result
 
 from simcse_kit import SimCSE, adapt, evaluate_labels
 from simcse_kit.data import LabelledTexts, read_labelled

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from encode_corpus import corpus, tiny_model
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
 
 from simcse_kit.data import read_sentences
 from simcse_kit.search import Collection

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
 
 from simcse_kit import train_unsup
 from simcse_kit.data import read_sentences

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
 
 from search import encoded, sentences
 from simcse_kit.search import BaseCollection, new_collection, open_collection

@@ -13,8 +13,8 @@ from typing import Any
 
 import openvino
 import torch
-from record import data_folder, write_result
-from sizes import Size, limit
+from lib.record import data_folder, write_result
+from lib.sizes import Size, limit
 from speed_encode import corpora
 
 from simcse_kit import SimCSE

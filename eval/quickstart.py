@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from record import RESULTS, write_result
+from lib.record import RESULTS, write_result
 
 from simcse_kit import SimCSE, evaluate_retrieval
 from simcse_kit.data import sample_search_path

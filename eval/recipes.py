@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peers import peer_trainer
-from record import RESULTS, data_folder, write_result
+from lib.peers import peer_trainer
+from lib.record import RESULTS, data_folder, write_result
 
 from simcse_kit import SimCSE, evaluate_sts, train_sup, train_unsup
 from simcse_kit.data import read_examples, read_scored_pairs, read_sentences

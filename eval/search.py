@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 import torch
-from peers import named_python
-from record import data_folder, write_result
-from search_peers import PEERS, Corpus, side_by_side
+from lib.peers import named_python
+from lib.record import data_folder, write_result
+from lib.search_peers import PEERS, Corpus, side_by_side
 from sentence_transformers.util import semantic_search
 
 from simcse_kit import SimCSE

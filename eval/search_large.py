@@ -26,7 +26,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
 
 from search import NOISE, QUERIES, TUNING, K, encoded, sentences
 from simcse_kit.search import Collection

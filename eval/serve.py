@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
 
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
 
 from simcse_kit import SimCSE
 from simcse_kit.data import read_scored_pairs

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from record import HERE, write_result
+from lib.record import HERE, write_result
 
 sys.path.insert(0, str(HERE.parent / "examples"))
 

@@ -139,7 +139,7 @@ def main() -> None:
             name = httpx.get(f"{url}/v1/models").json()["data"][0]["id"]
             found = soak(url, process, sentences, name, arguments.seconds)
     print(f"{found.mib[0]:.0f} MiB at first, {found.mib[-1]:.0f} at the end; second half {found.growth:+.2%}")
-    from record import write_result
+    from lib.record import write_result
 
     write_result(
         "soak",

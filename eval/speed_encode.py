@@ -28,10 +28,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from encode_peers import write_ctranslate2, write_onnx
-from peers import named_python
-from record import data_folder, write_result
-from sizes import Size, limit
+from lib.encode_peers import write_ctranslate2, write_onnx
+from lib.peers import named_python
+from lib.record import data_folder, write_result
+from lib.sizes import Size, limit
 
 from simcse_kit import evaluate_sts
 from simcse_kit.data import read_sentences
@@ -83,7 +83,7 @@ class Worker:
     """A system in its process."""
 
     def __init__(self, system: System, start: Start) -> None:
-        worker = str(Path(__file__).with_name("encode_worker.py"))
+        worker = str(Path(__file__).parent / "lib" / "encode_worker.py")
         command = [start.python, worker, system.library, start.model, system.backend, system.dtype]
         environment = os.environ | {"HF_HUB_OFFLINE": "1"}
         self.process = subprocess.Popen(

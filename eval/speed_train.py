@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from peers import peer_trainer
-from record import data_folder, write_result
-from same_steps import check_steps
-from sizes import SIZES, Size, limit, random_bert, shares
+from lib.peers import peer_trainer
+from lib.record import data_folder, write_result
+from lib.same_steps import check_steps
+from lib.sizes import SIZES, Size, limit, random_bert, shares
 from transformers import TrainerCallback
 
 from simcse_kit import TrainListener, train_sup, train_unsup

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
 
 from simcse_kit import SimCSE, evaluate_sts
 

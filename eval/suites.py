@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from record import data_folder, write_result
+from lib.record import data_folder, write_result
 
 from simcse_kit import SimCSE, SuiteResult, compare, evaluate
 from simcse_kit.evaluation import intervals

@@ -11,7 +11,7 @@ import resource
 import sys
 from typing import Any
 
-from record import data_folder
+from lib.record import data_folder
 from speed_train import ours, peers, unsup_task
 
 

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import smoke
-from record import RESULTS, write_result
+from lib.record import RESULTS, write_result
 
 from simcse_kit import SimCSE, evaluate_sts, train_sup, train_unsup
 from simcse_kit.errors import DataError, SimCSEKitError

@@ -58,7 +58,7 @@ def one_writer(folder: Path, *, opened: bool) -> Iterator[int]:
     A reader needs no lock.
 
     Raises:
-        IndexChangedError: it was opened and is not there any more.
+        IndexChangedError: it was opened and is not there any more, or somebody removed it, or files of it, meanwhile.
         SearchIndexError: it cannot be made.
     """
     with disk_full_named(folder):
@@ -72,7 +72,19 @@ def one_writer(folder: Path, *, opened: bool) -> Iterator[int]:
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise SearchIndexError(f"{folder} cannot be an index: {error.strerror}") from error
     with holding:
-        yield descriptor
+        try:
+            yield descriptor
+        except (OSError, SearchIndexError) as error:
+            if isinstance(error, IndexChangedError) or not _removed(folder, descriptor, error, opened=opened):
+                raise
+            raise IndexChangedError(f"{folder} was removed by somebody else while it was written") from error
+
+
+def _removed(folder: Path, descriptor: int, error: Exception, *, opened: bool) -> bool:
+    """Whether a folder that is locked was removed, or is being removed: nobody else may take files away."""
+    if isinstance(error, FileNotFoundError) or not leads_to(folder, descriptor):
+        return True
+    return opened and not (folder / MANIFEST).exists()
 
 
 def last_commit(folder: Path, opened: str | None) -> Manifest | None:
@@ -110,9 +122,6 @@ def committing(folder: Path, descriptor: int, before: Manifest | None, generatio
     ``generation``: of the index that a first commit copies; its files keep their numbers.
 
     A full disk has its name, and files of the index that its manifest does not name are removed.
-
-    Raises:
-        IndexChangedError: somebody took the folder away while it was written.
     """
     clear(folder)
     identity = None if before is None else before.identity
@@ -124,12 +133,8 @@ def committing(folder: Path, descriptor: int, before: Manifest | None, generatio
                 sync(folder)
             generation = generation if before is None else before.generation
             yield NewCommit(folder, descriptor, generation + 1, identity, secrets.token_hex(8))
-        except (OSError, SearchIndexError) as error:
-            if not leads_to(folder, descriptor) or (before is not None and not (folder / MANIFEST).exists()):
-                raise IndexChangedError(f"{folder} was removed by somebody else while it was written") from error
-            raise
         finally:
-            if folder.is_dir():
+            with contextlib.suppress(FileNotFoundError):
                 clear(folder, before)
 
 

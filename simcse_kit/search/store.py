@@ -132,10 +132,13 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if is_file(folder):
         raise SearchIndexError(f"{folder} is a file; an index is a folder, made with: simcse-kit index build")
-    if not path.is_file():
+    try:
+        values = read_json(path, SearchIndexError)
+    except SearchIndexError as error:
+        if path.is_file():
+            raise
         what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
-        raise NoIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}")
-    values = read_json(path, SearchIndexError)
+        raise NoIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}") from error
     if not isinstance(values, dict) or values.get("format") not in _FORMATS:
         raise SearchIndexError(f"{path} is not the manifest of an index")
     try:
@@ -210,9 +213,10 @@ def own_checksum(values: dict[str, Any]) -> str:
 def open_file(folder: Path, entry: FileEntry) -> BlockFile:
     """A file, mapped; it is there, and its length and table are the manifest's."""
     path = folder / entry.name
-    if not path.is_file():
-        raise DamagedIndexError(f"{path} is missing, and the manifest names it")
-    return (BlockFile.open_whole if entry.whole else BlockFile.open)(path, entry.bytes, entry.checksum)
+    try:
+        return (BlockFile.open_whole if entry.whole else BlockFile.open)(path, entry.bytes, entry.checksum)
+    except FileNotFoundError as error:
+        raise DamagedIndexError(f"{path} is missing, and the manifest names it") from error
 
 
 def open_row_file(folder: Path, entry: FileEntry) -> BlockFile:

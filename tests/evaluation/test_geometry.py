@@ -11,8 +11,7 @@ import pytest
 from simcse_kit.errors import DataError
 from simcse_kit.evaluation import alignment, evaluate_geometry, hubness, spectrum, uniformity
 from simcse_kit.types import ScoredPairs
-
-from .conftest import WRITTEN_PAIRS, encode_angles, write_benchmark
+from support.senteval import WRITTEN_PAIRS, encode_angles, write_benchmark
 
 
 def test_sts_b_is_measured_with_its_splits_together(senteval: Path) -> None:

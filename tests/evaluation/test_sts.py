@@ -13,8 +13,9 @@ from simcse_kit.errors import DataError
 from simcse_kit.evaluation import SuiteResult, evaluate_sts, load_sts
 from simcse_kit.evaluation.download import PAIRS
 from simcse_kit.evaluation.sts import SUBSETS, load_korsts, load_sts_benchmark
+from support.senteval import encode_angles, write_benchmark, write_subset
 
-from .conftest import Counting, encode_angles, write_benchmark, write_subset
+from .conftest import Counting
 
 TASKS = ["STS12", "STS13", "STS14", "STS15", "STS16", "STSBenchmark", "SICKRelatedness"]
 

@@ -14,8 +14,9 @@ import pytest
 from simcse_kit.errors import DataError, SimCSEKitError
 from simcse_kit.evaluation import SUITES, average_precision, best_threshold, evaluate, evaluate_korsts, evaluate_pairs
 from simcse_kit.types import ScoredPairs
+from support.senteval import WRITTEN_PAIRS, encode_angles, write_benchmark
 
-from .conftest import WRITTEN_PAIRS, Counting, encode_angles, write_benchmark
+from .conftest import Counting
 
 
 def own_pairs(*rows: tuple[str, str, float], dropped: int = 0) -> ScoredPairs:

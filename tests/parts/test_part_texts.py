@@ -89,7 +89,7 @@ def test_the_card_of_a_dummy_comes_from_the_part(
 
 def test_the_row_of_a_dummy_comes_from_the_part(halved: Pooler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "eval")
-    from part_tables import part_blocks
+    from lib.part_tables import part_blocks
 
     first = part_blocks()["poolings"].splitlines()[2]
     assert first == "| `halved` | half \\| of the mean | mean | this file, 2026 |"

@@ -1,19 +1,21 @@
-"""What the README and the examples show, works."""
+"""The README, the figures of all documents, and the example scripts."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import json
+import operator
 import re
 import runpy
-import shlex
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.main import get_command
 
+import simcse_kit
 from simcse_kit import SimCSE
 from simcse_kit.cli import app
 from simcse_kit.data import read_sentences, sample_sentences_path
@@ -25,47 +27,49 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.S))
-def test_python_of_the_readme_runs(block: str, minilm: SimCSE) -> None:
-    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
-
-
-def test_commands_of_the_readme_exist() -> None:
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
-    commands = [line.split("&&")[-1].strip() for line in lines if "simcse-kit " in line]
-    assert len(commands) >= 6
-    for line in commands:
-        words = shlex.split(line)[1:]
-        command = get_command(app)
-        while words and words[0] in getattr(command, "commands", {}):
-            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
-        known = {option for parameter in command.params for option in parameter.opts}
-        assert not [word for word in words if word.startswith("-") and word not in known], line
-
-
 def test_both_commands_stand_in_the_readme() -> None:
     assert 'pip install -c constraints.txt ".[offline]" && simcse-kit quickstart' in README.splitlines()
     assert 'pip install -c constraints.txt ".[offline,dev]" && pytest' in README.splitlines()
 
 
-def test_figures_and_tables_of_the_readme_are_those_of_results_and_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200
+    (figures,) = re.findall(r"<!-- figures -->\n(.*?)<!-- end of figures -->", README, re.S)
+    assert len(re.findall(r"^\| (?!---|\|)", figures, re.M)) <= 8
+    outside = README.replace(figures, "")
+    assert not re.findall(r"\d\s*(?:MiB|GiB|ms|sentences/s|rows/s|×)", outside)  # no figure is typed in
+
+
+def test_the_table_of_the_readme_names_what_there_is() -> None:
+    rows = re.findall(r"^\| [^|]+ \| (`simcse-kit [^|]+) \| ([^|]+) \| \[\w+\]\((\S+)\) \|$", README, re.M)
+    assert len(rows) == 14
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    for commands, calls, guide in rows:
+        for command in re.findall(r"`(?:simcse-kit )?([^`]+)`", commands):
+            group, *rest = command.split()
+            assert group in known, command
+            assert all(name in known[group].commands for name in rest), command
+        for call in re.findall(r"`([\w.]+)`", calls):
+            assert operator.attrgetter(call)(simcse_kit), call
+        assert (ROOT / guide).exists(), guide
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(ROOT / "eval")
-    tables = load_script(ROOT / "eval" / "tables.py", "tables")
-    assert f"{tables.START}\n\n{tables.render()}\n\n{tables.END}" in README
-    assert tables.readme() == README
-    assert tables.PAGE.read_text(encoding="utf-8") == tables.results_page(tables.render())
-    assert tables.lecture() == tables.LECTURE.read_text(encoding="utf-8")
-    assert tables.measured() == {
-        name: found._asdict() for name, found in measured().items()
-    }  # what `simcse-kit recipes` shows
+    return load_script(ROOT / "eval" / "tables.py", "tables")
+
+
+def test_figures_and_tables_of_the_documents_are_those_of_results_and_parts(tables: ModuleType) -> None:
+    for path, text in tables.written().items():
+        assert text == path.read_text(encoding="utf-8"), f"{path.name}: run python eval/tables.py"
+    shown = {name for path in tables.PAGES for name in re.findall(r"<!-- end of ([\w-]+) -->", path.read_text())}
+    assert shown == set(tables.blocks())
     assert set(measured()) <= set(recipes())
 
 
-def test_figures_of_the_scaling_page_are_those_of_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "eval")
-    tables = load_script(ROOT / "eval" / "tables.py", "tables")
-    text = tables.SCALING.read_text(encoding="utf-8")
-    assert tables.scaling() == text
+def test_figures_of_the_scaling_page_are_those_of_results() -> None:
+    text = (ROOT / "examples" / "scaling.md").read_text(encoding="utf-8")
     own = re.sub(r"<!-- (\w+) -->.*?<!-- end of \1 -->", "", text, flags=re.S)
     assert not re.findall(r"\d[\d,.]*\s*(?:GiB|MiB|hours?|minutes?|min|ms|seconds?|s|MB/s)\b", own)  # none is typed
     large = json.loads((ROOT / "eval/results/search_large.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What eval/search_peers.py measures and eval/search_tables.py shows."""
+"""What eval/lib/search_peers.py measures and eval/lib/search_tables.py shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVAL = Path(__file__).parents[2] / "eval"
 @pytest.fixture
 def peers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(EVAL)
-    return load_script(EVAL / "search_peers.py", "search_peers", monkeypatch)
+    return load_script(EVAL / "lib" / "search_peers.py", "search_peers", monkeypatch)
 
 
 def test_recall_counts_scores_not_places(peers: ModuleType) -> None:
@@ -44,7 +44,7 @@ def test_the_fastest_setting_that_is_good_enough_is_chosen(peers: ModuleType) ->
 
 def test_the_table_has_a_line_for_each_aim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EVAL)
-    tables = load_script(EVAL / "search_tables.py", "search_tables")
+    tables = load_script(EVAL / "lib" / "search_tables.py", "search_tables")
 
     def system(name: str, survives: bool | None, *targets: float) -> dict[str, object]:
         measured = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from record import has, load
+from lib.record import has, load
 
 
 def suite_tables() -> Iterator[str]:

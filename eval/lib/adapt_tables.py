@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gate_table import gate_table
-from record import has, load
-
+from lib.gate_table import gate_table
+from lib.record import has, load
 from simcse_kit.evaluation.gate import LEAST_KEPT
 
 START = "all-MiniLM-L6-v2"

@@ -15,7 +15,7 @@ from typing import Any
 
 from simcse_kit.training.record import processor_name
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "results"
 _PACKAGES = (
     "simcse-kit",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from record import load
+from lib.record import load
 
 _WAYS = {
     "dense": "meaning (`dense`)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from record import has, load
+from lib.record import has, load
 
 
 def families_table() -> Iterator[str]:

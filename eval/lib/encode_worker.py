@@ -1,6 +1,6 @@
 """A model in a process of its own, timed on request: what speed_encode.py compares.
 
-python eval/encode_worker.py LIBRARY MODEL BACKEND DTYPE; each line of the input names a file of texts (JSON) and
+python eval/lib/encode_worker.py LIBRARY MODEL BACKEND DTYPE; each line of the input names a file of texts (JSON) and
 where the vectors go (.npy, or null); each line of the output says how many seconds encoding took, and the peak memory.
 A peer's environment needs that library, numpy and tokenizers only.
 """

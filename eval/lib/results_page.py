@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from adapt_tables import adapt_page
-from family_table import families_table
-from promise_table import promise_lines
-from record import RESULTS
+from lib.adapt_tables import adapt_page
+from lib.family_table import families_table
+from lib.promise_table import promise_lines
+from lib.record import RESULTS
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 _INTRO = """# Measurements
 
 This page is written by `python eval/tables.py`. Each script writes `results/NAME.json` with its command, commit,
@@ -25,7 +25,7 @@ command goes on."""
 
 
 def results_page(figures: str) -> str:
-    """The whole page, around the figures that the README shows too."""
+    """The whole page, around its figures; links lead from the root."""
     scripts = ["## Scripts", "", "| command | measures |", "| --- | --- |", *_scripts()]
     sources = ["## Where each figure comes from", "", *_sources()]
     parts = [
@@ -42,7 +42,7 @@ def results_page(figures: str) -> str:
         *families_table(),
         *sources,
     ]
-    return "\n".join(parts).replace("(eval/results", "(results") + "\n"
+    return "\n".join(parts) + "\n"
 
 
 def _scripts() -> Iterator[str]:
@@ -69,7 +69,8 @@ def _sources() -> Iterator[str]:
         commits = ", ".join(f"`{commit}`" for commit in sorted({result["commit"] for result in results}))
         dates = " and ".join(sorted({result["date"] for result in results}))
         count = f" ({len(results)})" if len(results) > 1 else ""
-        yield f"| [{name}](results/{name}){count} | `{command}` | {commits} | {dates} | {'; '.join(sorted(machines))} |"
+        link = f"[{name}](eval/results/{name}){count}"
+        yield f"| {link} | `{command}` | {commits} | {dates} | {'; '.join(sorted(machines))} |"
     versions = max((result for own in groups.values() for result in own), key=lambda result: result["date"])["versions"]
     yield ""
     yield "Versions in the newest: " + ", ".join(f"{package} {number}" for package, number in versions.items()) + "."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from record import has, load
+from lib.record import has, load
 
 SIZES = (100_000_000, 1_000_000_000)
 _LONGER = "~"  # before what is extrapolated
@@ -60,9 +60,9 @@ def _costs(found: Costs) -> str:
         "| step | per million texts | from |",
         "| --- | ---: | --- |",
         f"| encode, all-MiniLM-L6-v2, OpenVINO in bfloat16, {mean:.0f} tokens a text | "
-        f"{found.encode_seconds / 60:.0f} min | [speed_encode.json](../eval/results/speed_encode.json) |",
+        f"{found.encode_seconds / 60:.0f} min | [speed_encode.json](eval/results/speed_encode.json) |",
     ]
-    source = "[search_large.json](../eval/results/search_large.json)"
+    source = "[search_large.json](eval/results/search_large.json)"
     for what, value in (
         ("add and commit", f"{found.add_seconds:.0f} s"),
         ("make the structure, kind pq", f"{found.structure_seconds:.0f} s"),
@@ -127,19 +127,19 @@ def _corpus() -> str:
     lines = [
         f"`encode` over {result['rows'] / 1e6:g} million texts with a tiny model took "
         f"{result['peak_beyond_the_model_bytes'] / 2**20:,.0f} MiB beyond the model; killed once, it went on at row "
-        f"{result['resumed_at']:,} ([encode_corpus.json](../eval/results/encode_corpus.json)).",
+        f"{result['resumed_at']:,} ([encode_corpus.json](eval/results/encode_corpus.json)).",
     ]
     if has("large_corpus"):
-        lines += large_corpus_lines("../eval")
+        lines += large_corpus_lines()
     return "\n".join(lines)
 
 
-def large_corpus_lines(folder: str = "eval") -> list[str]:
+def large_corpus_lines() -> list[str]:
     """`prepare sentences` and `index build` at each size, as a table."""
     result = load("large_corpus")
     lines = [
         "",
-        f"`prepare sentences` and `index build` ([large_corpus.json]({folder}/results/large_corpus.json)):",
+        "`prepare sentences` and `index build` ([large_corpus.json](eval/results/large_corpus.json)):",
         "",
         "| | MB/s | memory of its own, MiB |",
         "| --- | ---: | ---: |",

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from record import has, load
 
+from lib.record import has, load
 from simcse_kit.evaluation.gate import too_little
 
 HARM = -1.0  # P@10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from record import load
+from lib.record import load
 
 _RECIPES = {
     "unsup": "SimCSE: dropout alone",
@@ -32,7 +32,7 @@ def _images() -> str:
     lines += [
         "",
         f"Accuracy × 100 of a linear probe, mean of {len(result['seeds'])} seeds, {seconds:.0f} seconds of training "
-        "each on two CPU cores ([simclr_images.json](../eval/results/simclr_images.json)).",
+        "each on two CPU cores ([simclr_images.json](eval/results/simclr_images.json)).",
     ]
     return "\n".join(lines)
 
@@ -44,7 +44,7 @@ def _views() -> str:
     lines += [
         "",
         f"{result['sentences']} sentences, MiniLM's CLS vector before training "
-        "([contrastive_learning.json](../eval/results/contrastive_learning.json)).",
+        "([contrastive_learning.json](eval/results/contrastive_learning.json)).",
     ]
     return "\n".join(lines)
 
@@ -52,5 +52,5 @@ def _views() -> str:
 def _recipes(averages: Mapping[str, float]) -> str:
     lines = ["| trained from MiniLM's CLS vector | STS, seven-task average |", "| --- | ---: |"]
     lines += [f"| {what} | {averages[name]:.2f} |" for name, what in _RECIPES.items()]
-    lines += ["", "Means of three seeds ([recipes](../eval/results/recipes))."]
+    lines += ["", "Means of three seeds ([recipes](eval/results/recipes))."]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """An index in a process of its own, timed on request: what search_peers.py compares.
 
-python eval/search_worker.py NAME FOLDER; it runs with the peer's package and numpy only, on the cores of the process.
+python eval/lib/search_worker.py NAME FOLDER; it runs with the peer's package and numpy, on the cores of the process.
 Each line of the input is a request (JSON), each line of the output its answer. NAME is one of `SYSTEMS`, for ours with
 the kind and the recall that it tunes itself to: ours:pq:0.99.
 """

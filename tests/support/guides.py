@@ -1,0 +1,136 @@
+"""Pages of documentation as their readers use them: every block runs, in order, in one folder.
+
+A comment on the line before a block says what is special about it::
+
+    <!-- not run: needs two machines -->     it does not run; the options of its commands are checked
+    <!-- output -->                          the lines that the block before it wrote; digits may differ, `...` stands
+                                             for any lines
+
+A page names the files and models that it takes as given in one comment, each perhaps with a number of rows::
+
+    <!-- stand-ins: tickets.csv tickets.txt=80 my-model -->
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from typer.main import get_command
+
+from simcse_kit.cli import app
+from support.commands import run
+
+_FENCE = re.compile(r"(?:<!--\s*(?P<note>[^>]*?)\s*-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+_SHELL = re.compile(r"[|<>&;$`*]")
+_SOURCES = ("python", "bash")
+
+
+class Block(NamedTuple):
+    """What stands between two fences."""
+
+    language: str
+    text: str
+    line: int  # of its first line in the page
+    note: str  # of the comment before it
+
+    @property
+    def runs(self) -> bool:
+        """Whether a test can run it."""
+        return self.language in _SOURCES and not self.note.startswith("not run: ")
+
+
+def blocks(page: Path) -> list[Block]:
+    """All of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(found["language"], found["text"], text[: found.start("text")].count("\n") + 1, found["note"] or "")
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def stand_ins(page: Path) -> dict[str, int | None]:
+    """Names that a page takes as given, with a number of rows."""
+    found = re.search(r"<!-- stand-ins: (.*?) -->", page.read_text(encoding="utf-8"), re.S)
+    named = (name.partition("=") for name in (found[1].split() if found else []))
+    return {name: int(rows) if rows else None for name, _, rows in named}
+
+
+def commands(text: str) -> Iterator[str]:
+    """Each command of a shell block in one line, without comments."""
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield line.strip()
+
+
+def unknown_options(line: str) -> list[str]:
+    """Options of ``simcse-kit`` commands in a line that there are not; also a command that there is not."""
+    wrong = []
+    for part in re.split(r"&&|\|(?!\|)|;", line):
+        words = shlex.split(part, comments=True)
+        while words and (re.fullmatch(r"\w+=.*", words[0]) or words[0] in ("exec", "time")):
+            del words[0]
+        if words[:1] == ["torchrun"] and "simcse_kit" in words:
+            words = words[words.index("simcse_kit") :]
+        if words[:1] not in (["simcse-kit"], ["simcse_kit"]):
+            continue
+        command: Any = get_command(app)
+        del words[0]
+        while words and hasattr(command, "commands"):
+            if words[0].startswith("-"):
+                break
+            if words[0] not in command.commands:
+                wrong.append(words[0])
+                break
+            command = command.commands[words.pop(0)]
+        known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
+        wrong += [word for word in words if re.match(r"--?[a-z]", word) and word.split("=")[0] not in known]
+    return wrong
+
+
+def run_page(page: Path, folder: Path) -> None:
+    """Run all blocks of a page that run, in one folder; outputs that it shows are those that come."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    said = ""
+    for block in blocks(page):
+        place = f"{page.name}:{block.line}"
+        if block.note == "output":
+            _compare(block.text, said, place)
+        elif block.runs and block.language == "python":
+            with chdir(folder), redirect_stdout(StringIO()) as out:
+                exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+            said = out.getvalue()
+        elif block.runs:
+            said = "".join(_run(line, folder, place) for line in commands(block.text))
+
+
+def _run(line: str, folder: Path, place: str) -> str:
+    if line.startswith("simcse-kit ") and not _SHELL.search(re.sub(r"'[^']*'|\"[^\"$`]*\"", "", line)):
+        done: Any = run(*shlex.split(line, comments=True)[1:], cwd=folder)
+    else:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        shell = ["bash", "-euo", "pipefail", "-c", line]
+        done = subprocess.run(shell, cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path})
+    assert done.returncode == 0, f"{place}: {line}\n{done.stdout}\n{done.stderr}"
+    return f"{done.stdout}{done.stderr}"
+
+
+def _compare(shown: str, said: str, place: str) -> None:
+    """Each shown line stands in what was said, in order."""
+    rest = iter([_plain(line) for line in said.splitlines()])
+    for line in shown.splitlines():
+        if line.strip() not in ("", "..."):
+            assert _plain(line) in rest, f"{place}: {line!r} is not in the output, or not in this order:\n{said}"
+
+
+def _plain(line: str) -> str:
+    """Without what differs from run to run: digits, and the width of columns."""
+    return re.sub(r"[\s─━-]+", " ", re.sub(r"\d[\d,.:]*", "#", line)).strip()
