@@ -21,7 +21,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
-from simcse_kit.serving import ServeError, create_app, open_targets, serve
+from simcse_kit.serving import ServeError, Started, create_app, open_targets, serve
 from support.commands import run
 from support.plain import unit
 from support.server import Running, in_thread, running
@@ -194,6 +194,13 @@ def test_the_address_that_it_says_can_be_opened(folder: Path, settings: dict[str
         assert started.url.startswith(expected)
         assert "<title>" in httpx.get(f"{started.url}/").text
         assert httpx.get(f"{started.url}/docs").is_success
+
+
+def test_behind_a_proxy_the_command_names_the_page_not_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Started("http://localhost:8000/search", ("things",), ())
+    monkeypatch.setattr("simcse_kit.serving.serve", lambda **settings: settings["on_start"](started))
+    done = run("serve", "things", "--root-path", "/search")
+    assert "at http://localhost:8000/search/ (API: http://localhost:8000/search/docs)" in done.stderr
 
 
 @pytest.mark.slow

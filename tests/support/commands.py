@@ -71,14 +71,20 @@ def run(*arguments: object, cwd: Path | None = None, input: bytes | None = None,
     return Done(code, shown if terminal is None else _COLOURS.sub("", shown), said)
 
 
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that words behind ``simcse-kit`` name, and the words behind its name."""
+    command: Any = get_command(app)
+    rest = list(words)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
 def parsed(line: str) -> list[str]:
     """The arguments of a line that begins with ``simcse-kit``; an error where its command does not take them."""
     program, *arguments = shlex.split(line)
     assert program == "simcse-kit", line
-    command: Any = get_command(app)
-    rest = list(arguments)
-    while rest and rest[0] in getattr(command, "commands", {}):
-        command = command.commands[rest.pop(0)]
+    command, rest = command_of(arguments)
     if rest and hasattr(command, "commands") and not rest[0].startswith("-"):
         raise AssertionError(f"no such command: {line}")
     command.make_context(command.name, rest)
