@@ -287,7 +287,7 @@ def _described(command: Command) -> Iterator[str]:
 
 
 def _examples(lines: Iterable[str]) -> Iterator[str]:
-    """The commands behind ``Example:``; what neither says so nor is a command goes on with the line before."""
+    """The commands behind ``Example:``; a line that is neither joins the line before."""
     whole = ""
     for line in (line.strip() for line in lines):
         text = re.sub(r"^Examples?:\s*", "", line)

@@ -124,7 +124,7 @@ class _Server(ExitStack):
         self._host = ""
 
     def start(self, line: str) -> str:
-        """Run a command on a free port, in the place of the one before; returns what it says until it answers."""
+        """Run a command on a free port, instead of the previous one; returns its output until it answers."""
         from support.server import only_loading, running  # they take the extra serve
 
         self.close()
