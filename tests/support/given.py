@@ -58,7 +58,7 @@ def _documents(place: Path, rows: int) -> None:
 
 def _pairs(place: Path, rows: int) -> None:
     pairs = read_scored_pairs(sample_pairs_path())
-    columns = zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True)
+    columns = zip(pairs.first, pairs.second, pairs.gold, strict=True)
     _table(
         place, ["sentence1", "sentence2", "score"], (list(row) for row, _ in zip(columns, range(rows), strict=False))
     )
