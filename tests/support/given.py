@@ -75,6 +75,14 @@ def _questions(place: Path, rows: int) -> None:
     _table(place, ["question1", "question2"], ([SENTENCES[2 * n], SENTENCES[2 * n + 1]] for n in numbers))
 
 
+def _duplicates(place: Path, rows: int) -> None:
+    """As the question pairs of Quora come: those that match have the label 1."""
+    numbers = range(min(rows, len(SENTENCES)) // 2)
+    lines = [[SENTENCES[2 * n], SENTENCES[2 * n + 1], 1] for n in numbers]
+    lines += [[SENTENCES[2 * n], SENTENCES[(2 * n + 7) % len(SENTENCES)], 0] for n in numbers]
+    _table(place, ["question1", "question2", "is_duplicate"], lines)
+
+
 def _nli(place: Path, rows: int) -> None:
     """As SNLI and MultiNLI come."""
     lines = []
@@ -104,6 +112,7 @@ _FILES: dict[str, Callable[[Path, int], None]] = {
     "nli.csv": _triplets,
     "triplets.csv": _triplets,
     "questions.csv": _questions,
+    "duplicates.csv": _duplicates,
     "snli_1.0_train.jsonl": _nli,
     "multinli_1.0_train.jsonl": _nli,
     "judged": _judged,
