@@ -1,4 +1,4 @@
-# Everything that one does to this project, one command each.
+# The common jobs of development, one command each.
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-all check docs bench
 
@@ -9,7 +9,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-setup: ## Make .venv with the package and every extra, and install the git hooks
+setup: ## Create .venv with the package and every extra, and install the git hooks
 	python3 -m venv .venv
 	.venv/bin/pip install -q -c constraints.txt -e ".[all,dev]"
 	.venv/bin/pre-commit install
@@ -18,10 +18,10 @@ setup: ## Make .venv with the package and every extra, and install the git hooks
 test: ## Run the fast tests (about 6 minutes on two cores)
 	$(PYTHON) -m pytest
 
-test-all: ## Run every test, the slow ones too
+test-all: ## Run every test, including the slow ones
 	$(PYTHON) -m pytest --slow
 
-check: ## Lint, format, types, layers, repeated code; changes nothing
+check: ## Check lint, format, types, layers and repeated code; changes no file
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -31,7 +31,7 @@ check: ## Lint, format, types, layers, repeated code; changes nothing
 docs: ## Write the API reference to site/
 	$(PYTHON) .ci/api_docs.py
 
-bench: ## Measure speed beside the peers into eval/results/ (needs SIMCSE_KIT_DATA and an idle machine)
+bench: ## Measure speed beside other libraries, into eval/results/ (needs SIMCSE_KIT_DATA and an idle machine)
 	$(PYTHON) eval/speed_encode.py
 	$(PYTHON) eval/speed_train.py
 	$(PYTHON) eval/search.py

@@ -1,4 +1,4 @@
-"""Which tests run, and what the last lines of a run say."""
+"""Selects the tests that run, and writes the last lines of a run."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core of its own, and so have the processes it starts
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker, and per process that it starts
     os.environ["OMP_NUM_THREADS"] = "1"
-else:  # each run starts with empty caches, as on a new machine; the workers and the processes they start share them
+else:  # a run starts with empty caches, as on a new machine; its workers share them
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="simcse-kit-tests-")
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
-collect_ignore_glob = [] if find_spec("fastapi") else ["simcse_kit/serving/*"]  # doctests that need the extra serve
+collect_ignore_glob = [] if find_spec("fastapi") else ["simcse_kit/serving/*"]  # their doctests need the extra serve
 _LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process for a file or a test by its name, which is done before a second one has started."""
+    """One process for a single named file or test: it ends before a second process would have started."""
     named = [name.partition("::")[0] for name in config.args]
     return 0 if len(set(named)) == 1 and named[0].endswith(".py") else min(4, os.cpu_count() or 1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--slow`` runs everything."""
+    """Add ``--slow``, which runs every test."""
     parser.addoption("--slow", action="store_true", help="run every test; `-m slow` runs only the slow ones")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the slow tests, unless all are wanted, the markers are chosen by hand, or a test is named."""
+    """Leave out the slow tests, unless ``--slow``, ``-m`` or the name of a test is given."""
     if config.getoption("--slow") or config.option.markexpr or any("::" in name for name in config.args):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
@@ -50,13 +50,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What the imports made stays for good; the collector would go through its millions of objects again and again."""
+    """Freeze the objects of the imports: the garbage collector would scan millions of them repeatedly."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker of xdist hands what it left out to the process that writes the summary."""
+    """Send the tests that an xdist worker left out to the process that writes the summary."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left_out"] = session.config.stash.get(_LEFT_OUT, [])
 
@@ -69,7 +69,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None]:
-    """The last lines say what did not run: extras that are not installed, and slow tests by file."""
+    """List what did not run: missing extras, and slow tests by file."""
     yield
     missing = missing_extras(config.rootpath / "pyproject.toml")
     if missing:
@@ -86,7 +86,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Gen
 
 
 def missing_extras(pyproject: Path) -> list[str]:
-    """The package's extras of which a requirement is not installed."""
+    """Extras of the package with a requirement that is not installed."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     extras = {name: map(Requirement, needs) for name, needs in project["optional-dependencies"].items()}
     return [

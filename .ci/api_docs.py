@@ -2,9 +2,9 @@
 
     python .ci/api_docs.py [--output site]
 
-Every public name has a docstring. A name in single backticks exists: a parameter, a member of the class, a global of
-the module, a public name, a path such as `simcse_kit.search.KINDS`, or a string in one of the module's tables. Text in
-double backticks is literal. Problems are printed one a line; with a problem, no page is written.
+Every public name needs a docstring. A name in single backticks must exist: a parameter, a member of the class, a global
+of the module, a public name, a path such as `simcse_kit.search.KINDS`, or a string in one of the module's tables. Text
+in double backticks is not checked. Problems are printed, one per line. If there is one, no page is written.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ import pdoc.render
 from simcse_kit.parts import Family
 
 QUOTED = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:\([^`]*\))?`(?!`)")
-MISSING, UNKNOWN = object(), object()  # no such name; a name whose object is not at hand, such as a parameter
+MISSING, UNKNOWN = object(), object()  # no such name; a name whose object is unknown, such as a parameter
 
 
 class Entry(NamedTuple):
     """A public name."""
 
-    name: str  # with the package's: simcse_kit.SimCSE.encode
-    doc: str  # "" without a docstring
-    scope: dict[str, Any]  # what a name in the docstring can mean
+    name: str  # full, such as simcse_kit.SimCSE.encode
+    doc: str  # "" if there is no docstring
+    scope: dict[str, Any]  # the names that the docstring may use
 
 
 def problems(package: ModuleType) -> list[str]:
-    """What is wrong with the docstrings of a package's public names, one line each."""
+    """Problems in the docstrings of a package's public names, one line each."""
     found = []
     for name, doc, scope in entries(package):
         if not doc:
@@ -63,8 +63,8 @@ def entries(package: ModuleType) -> Iterator[Entry]:
             doc = thing.__doc__ if callable(thing) else table_doc(package, name)
             yield Entry(f"{root}.{name}", doc or "", scope | parameters(thing))
             continue
-        doc = vars(thing).get("__doc__") or ""  # not a base's
-        automatic = doc.startswith(f"{name}(")  # made by NamedTuple or dataclass
+        doc = vars(thing).get("__doc__") or ""  # its own, not that of a base
+        automatic = doc.startswith(f"{name}(")  # written by NamedTuple or dataclass
         yield Entry(f"{root}.{name}", "" if automatic else doc, scope | members(thing) | parameters(thing))
         for base in own_classes(thing, package):
             near = everywhere | module_names(sys.modules[base.__module__]) | members(thing)
@@ -73,7 +73,7 @@ def entries(package: ModuleType) -> Iterator[Entry]:
 
 
 def exists(path: str, scope: dict[str, Any]) -> bool:
-    """Whether a dotted path leads somewhere; what lies behind an `UNKNOWN` is taken to be there."""
+    """Whether a dotted path exists. Anything below an `UNKNOWN` counts as existing."""
     head, *rest = path.split(".")
     thing = scope.get(head, MISSING)
     for name in rest:
@@ -98,7 +98,7 @@ def home(package: ModuleType, name: str) -> ModuleType:
 
 
 def module_names(module: ModuleType) -> dict[str, Any]:
-    """A module's globals, and the strings in its tables (keys, items), which are names of choices."""
+    """Globals of a module, and the strings in its tables (keys, items), which name choices."""
     constants = [value for name, value in vars(module).items() if name.isupper()]
     tables: list[Any] = [value for value in constants if isinstance(value, dict | tuple)]
     tables += [value.names() for value in constants if isinstance(value, Family)]
@@ -106,25 +106,25 @@ def module_names(module: ModuleType) -> dict[str, Any]:
 
 
 def table_doc(package: ModuleType, name: str) -> str:
-    """The string below a table."""
+    """Docstring below a table."""
     return pdoc.doc_ast.walk_tree(home(package, name)).var_docstrings.get(name, "")
 
 
 def choices(table: Any) -> list[tuple[str, str]]:
-    """The names in a public table, or in a family of parts, each with its line of help."""
+    """Names in a public table or in a family of parts, each with its line of help."""
     if isinstance(table, Family):
         return [(part.name, part.help) for part in table]
     return [(name, choice.help) for name, choice in table.items()]
 
 
 def members(cls: type) -> dict[str, Any]:
-    """What an instance of a class has, fields and what its constructor assigns included."""
+    """Members of an instance: attributes, fields and what the constructor assigns."""
     declared = {name for base in cls.__mro__ for name in pdoc.doc_ast.walk_tree(base).annotations}
     return dict.fromkeys(declared, UNKNOWN) | {name: getattr(cls, name, UNKNOWN) for name in dir(cls)}
 
 
 def parameters(thing: Any) -> dict[str, Any]:
-    """The parameters of what can be called."""
+    """Parameters of a function or class."""
     try:
         return dict.fromkeys(inspect.signature(thing).parameters, UNKNOWN)
     except (TypeError, ValueError):  # a table; an exception
@@ -132,16 +132,16 @@ def parameters(thing: Any) -> dict[str, Any]:
 
 
 def own_classes(cls: type, package: ModuleType) -> list[type]:
-    """A public class, and its bases in the package that are not public: their members are documented with it."""
+    """A public class and its private bases in the package, whose members are documented with it."""
     bases = [base for base in cls.__mro__[1:] if base.__module__.partition(".")[0] == package.__name__]
     return [cls, *(base for base in bases if base.__name__ not in package.__all__)]
 
 
 def functions(cls: type) -> dict[str, FunctionType]:
-    """The functions behind the public methods and properties that a class defines."""
+    """Functions behind the public methods and properties that a class defines."""
     found = {}
     for name, member in vars(cls).items():
-        for attribute in ("fget", "func", "__func__"):  # of property, cached_property, classmethod and staticmethod
+        for attribute in ("fget", "func", "__func__"):  # of a property, cached_property, classmethod or staticmethod
             member = getattr(member, attribute, member)
         if isinstance(member, FunctionType) and not name.startswith("_"):
             found[name] = member
@@ -149,7 +149,7 @@ def functions(cls: type) -> dict[str, FunctionType]:
 
 
 def page(package: ModuleType) -> pdoc.doc.Module:
-    """The public names as one module: a copy, in which they need not be fetched."""
+    """The public names as one module: a copy in which they are loaded already."""
     copy = ModuleType(package.__name__)
     vars(copy).update(vars(package) | {name: getattr(package, name) for name in package.__all__})
     module = pdoc.doc.Module(copy)
@@ -167,9 +167,9 @@ def page(package: ModuleType) -> pdoc.doc.Module:
 
 
 def arrange(doc: pdoc.doc.Class, package: ModuleType) -> None:
-    """Show fields once, with their comments, and show with a class what its bases that are not public define."""
+    """Show fields once, with their comments, and show the members of private bases with the class."""
     if dataclasses.is_dataclass(doc.obj) or issubclass(doc.obj, tuple):
-        doc.members.pop("__init__", None)  # it lists the fields again
+        doc.members.pop("__init__", None)  # it would list the fields again
     lines, strings = doc.source.splitlines(), pdoc.doc_ast.walk_tree(doc.obj).var_docstrings
     for node in pdoc.doc_ast.parse(doc.obj).body:
         if isinstance(node, ast.AnnAssign):
@@ -189,7 +189,7 @@ class Shown(str):
 
 
 def shorten(doc: pdoc.doc.Doc[Any], package: ModuleType) -> None:
-    """Annotations without modules, except before public names, which pdoc makes links."""
+    """Remove modules from annotations, except before public names, which pdoc turns into links."""
 
     def name(path: re.Match[str]) -> str:
         first, last = path[0].partition(".")[0], path[0].rpartition(".")[2]
@@ -213,9 +213,9 @@ def shorten(doc: pdoc.doc.Doc[Any], package: ModuleType) -> None:
 
 
 def main() -> int:
-    """Check, then write; 1 where something is wrong."""
+    """Check, then write the page. Returns 1 if a docstring has a problem."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--output", type=Path, default=Path("site"), help="Folder of the page.")
+    parser.add_argument("--output", type=Path, default=Path("site"), help="Folder for the page. Default: site.")
     output: Path = parser.parse_args().output
     package = importlib.import_module("simcse_kit")
     if found := problems(package):
@@ -223,10 +223,10 @@ def main() -> int:
         return 1
     footer = f"{package.__name__} {package.__version__}"
     pdoc.render.configure(docformat="google", footer_text=footer, show_source=False)
-    with warnings.catch_warnings():  # of annotations that are imported for type checkers only; `shorten` writes them
+    with warnings.catch_warnings():  # on annotations that only type checkers import; `shorten` writes them
         warnings.filterwarnings("ignore", "Error parsing type annotation")
         html = pdoc.render.html_module(module := page(package), {module.modulename: module})
-    html = html.replace("calc(54rem +", "calc(64rem +")  # the lines of formulas and examples are long
+    html = html.replace("calc(54rem +", "calc(64rem +")  # formulas and examples have long lines
     output.mkdir(parents=True, exist_ok=True)
     (output / "index.html").write_text(html, encoding="utf-8")
     print(f"{output / 'index.html'}: {len(package.__all__)} names")

@@ -1,11 +1,11 @@
-"""The files of the package that a sentence and a query pass through: python .ci/paths.py
+"""Files of the package that a sentence and a query pass through: python .ci/paths.py
 
-Traces two real runs with a tiny model and the plain paths (SIMCSE_KIT_PLAIN=1): training from opening the text file to
-the first loss, and a search from the query's text to its hits. A file counts where one of its functions is executed.
+Traces two real runs with a tiny model and without speed-ups (SIMCSE_KIT_PLAIN=1): training from opening the text file
+to the first loss, and a search from the text of the query to its hits. A file counts when one of its functions runs.
 
-A run reads its whole file before it loads the model, so that a bad row is an error at once. The files from opening the
-text on are therefore those of loading and checking too; the same run is counted once more from the call that makes
-tokens of the texts, when all of that is done.
+A run reads its whole file before it loads the model, so a bad row is an error at once. The first list therefore
+contains loading and checking. Two more lists count the same run from tokenizing the texts, and from the batch of the
+first step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 class Traced:
     """Files of the package in the order of their first executed function.
 
-    From the first function of a file on, or from one of its functions on, until another one returns.
+    ``first`` is the file where the trace begins, ``function`` the function in it ("": any), and ``until`` the function
+    whose return ends it.
     """
 
     def __init__(self, package: Path, first: str = "", function: str = "", until: str = "") -> None:
@@ -53,7 +54,7 @@ class Traced:
 
 @contextmanager
 def traced(*counts: Traced) -> Iterator[None]:
-    """Inside the context every call is counted."""
+    """Count every call inside the context."""
 
     def call(frame: FrameType, event: str, argument: Any) -> None:
         for count in counts:
@@ -67,13 +68,13 @@ def traced(*counts: Traced) -> Iterator[None]:
 
 
 def main() -> None:
-    """Trace both and print the files."""
+    """Trace both runs and print the files."""
     import simcse_kit
 
     for module in pkgutil.walk_packages(simcse_kit.__path__, "simcse_kit."):
         if not module.name.endswith("__main__"):
-            with suppress(ImportError):  # of an extra
-                importlib.import_module(module.name)  # the body of a class that is made meanwhile would count
+            with suppress(ImportError):  # an extra is missing
+                importlib.import_module(module.name)  # now, so that class bodies do not count in the trace
     from simcse_kit import SentenceIndex, SimCSE, TrainListener, train_unsup
     from support.tiny import SENTENCES, make_model
 
@@ -106,8 +107,8 @@ def main() -> None:
             index.search("a cat on a sofa", k=3)
     for what, count in (
         ("from the text file to the loss", training),
-        ("of these, from the texts' tokens to the loss", tokens),
-        ("of these, from the batch of a step to the loss", step),
+        ("of these, from tokenizing the texts to the loss", tokens),
+        ("of these, from the batch of the first step to the loss", step),
         ("from the query to the hits", query),
     ):
         print(f"{what}: {len(count.files)} files")

@@ -1,7 +1,7 @@
-"""Eight lines or more that stand in two files of the package, imports and `__all__` aside: python .ci/repeated_code.py
+"""Find eight or more equal lines in two files, without imports and `__all__`: python .ci/repeated_code.py
 
-The check is pylint's `duplicate-code`. Its option to leave out imports parses every file for two minutes; here the
-imports are blanked before, which takes no time.
+The check is pylint's `duplicate-code`. Pylint's option to ignore imports takes two minutes. This script blanks the
+imports first, which takes no time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def without_imports(source: str) -> str:
-    """The same lines, those of imports and of ``__all__``, which is an import's other end, blank."""
+    """The same lines, with imports and ``__all__`` blank."""
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         exports = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
@@ -29,7 +29,7 @@ def without_imports(source: str) -> str:
 
 
 def repeated(folder: Path) -> str:
-    """Pylint's report; empty where nothing is repeated."""
+    """Pylint's report, or \"\" if nothing is repeated."""
     found = Symilar(min_lines=LINES)
     for path in sorted(folder.rglob("*.py")):
         source = without_imports(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Sentences to vectors, and how near they are."""
+"""Encode sentences and compare them."""
 
 from simcse_kit import SimCSE
 
@@ -10,7 +10,7 @@ SENTENCES = [
 
 
 def main() -> None:
-    model = SimCSE("all-MiniLM-L6-v2")  # from the extra `offline`, or from the hub
+    model = SimCSE("all-MiniLM-L6-v2")  # from the extra `offline`, or from the Hugging Face hub
     vectors = model.encode(SENTENCES, normalize_embeddings=True)
     print(f"{len(vectors)} vectors of {vectors.shape[1]} numbers")
     print(model.similarity(vectors, vectors))

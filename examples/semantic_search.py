@@ -1,4 +1,4 @@
-"""An index of sentences: build, add, save, open, search."""
+"""Build an index of sentences, add to it, save it, open it and search it."""
 
 import tempfile
 from pathlib import Path
@@ -13,9 +13,9 @@ def main() -> None:
 
     index = SentenceIndex.build("all-MiniLM-L6-v2", sentences)
     index.add(["The penguin learned to open the fridge."])  # in memory
-    index.save(folder)  # on disk, at one instant
+    index.save(folder)  # on disk, in one atomic step
 
-    index = SentenceIndex.open(folder)  # with the model that it was made with
+    index = SentenceIndex.open(folder)  # loads the model that built it
     for query in ["my plants are dying", "animals in the kitchen"]:
         print(query)
         for hit in index.search(query, k=3, threshold=0.2):

@@ -1,8 +1,10 @@
 """SimCLR (Chen et al., 2020) on images, without labels: python simclr_images.py [--dataset digits] [--seeds 1 2 3]
 
-Two augmented views of each image, a small ResNet f, a projection head g, and the NT-Xent loss on z = g(f(x)): loss and
-head are those that simcse_kit trains text with. Then a linear classifier reads the classes out of raw pixels, of the
-untrained encoder, of h = f(x) and of z, from ten labels a class and from all. Needs: pip install "simcse-kit[images]"
+Each image gets two augmented views. A small ResNet f and a projection head g are trained with the NT-Xent loss on
+z = g(f(x)). Loss and head are the ones that simcse_kit uses for text. Then a linear classifier is trained on raw
+pixels, on the untrained encoder, on h = f(x) and on z, with ten labels per class and with all.
+
+Needs: pip install "simcse-kit[images]"
 """
 
 import argparse
@@ -22,16 +24,16 @@ SMOKE = {"epochs": 2, "batch_size": 64, "widths": (8, 16)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train and probe each seed, print the table, write the picture of the first."""
+    """Train and probe each seed, print the table, write the picture of the first seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="digits", help="digits, hf:NAME (hf:cifar10), or a folder CLASS/IMAGE")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--epochs", type=int, default=Settings().epochs, help="default: %(default)s")
-    parser.add_argument("--labels", type=int, default=10, help="labelled images of each class; default: %(default)s")
-    parser.add_argument("--limit", type=int, help="training images at most")
-    parser.add_argument("--no-flip", action="store_true", help="never mirror: for digits and letters of a data set")
-    parser.add_argument("--output", type=Path, default=Path("simclr_images.png"), help="the picture")
-    parser.add_argument("--smoke", action="store_true", help="the whole path in seconds; the figures mean nothing")
+    parser.add_argument("--dataset", default="digits", help="digits, hf:NAME or a folder CLASS/IMAGE; default: digits")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="random seeds, one run each; default: 1")
+    parser.add_argument("--epochs", type=int, default=Settings().epochs, help="epochs; default: %(default)s")
+    parser.add_argument("--labels", type=int, default=10, help="labelled images per class; default: %(default)s")
+    parser.add_argument("--limit", type=int, help="maximum number of training images; default: all")
+    parser.add_argument("--no-flip", action="store_true", help="do not mirror images: for digits or letters")
+    parser.add_argument("--output", type=Path, default=Path("simclr_images.png"), help="picture; default: %(default)s")
+    parser.add_argument("--smoke", action="store_true", help="a test run of a few seconds; its figures mean nothing")
     given = parser.parse_args(argv)
     data = load_images(given.dataset, limit=300 if given.smoke else given.limit)
     data = data._replace(flip=data.flip and not given.no_flip)
@@ -39,11 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     outcomes = [run_seed(data, settings, seed, per_class=given.labels) for seed in given.seeds]
     print(
-        f"{data.name}: {len(data.train.labels):,} images to train on, without their labels; accuracy × 100 of a linear "
-        f"probe on {len(data.test.labels):,} held-out ones\n\n{table(outcomes, given.labels)}\n"
+        f"{data.name}: trained on {len(data.train.labels):,} images without labels; accuracy × 100 of a linear probe "
+        f"on {len(data.test.labels):,} held-out images\n\n{table(outcomes, given.labels)}\n"
     )
     seconds = sum(outcome.trained.seconds for outcome in outcomes) / len(outcomes)
-    print(f"training: {seconds:.0f} s a seed; all: {time.perf_counter() - began:.0f} s")
+    print(f"training: {seconds:.0f} s per seed; total: {time.perf_counter() - began:.0f} s")
     draw(data, settings, outcomes[0], given.output)
     print(f"picture: {given.output}")
 

@@ -1,6 +1,6 @@
 """Supervised SimCSE on triplets: python train_supervised.py [TRIPLETS.csv] [OUTPUT_DIR]
 
-A row is a sentence, one that follows from it, and one that contradicts it (the hard negative), as from NLI.
+Each row has a sentence, one that follows from it, and one that contradicts it (the hard negative), as in NLI data.
 """
 
 import sys

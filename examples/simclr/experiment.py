@@ -1,4 +1,4 @@
-"""What SimCLR's features are worth: four kinds of features, two numbers of labels, several seeds."""
+"""Linear probes of SimCLR's features: four kinds of features, two numbers of labels, several seeds."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LABELS = ("few", "all")
 
 
 class Outcome(NamedTuple):
-    """What one seed came to."""
+    """Results of one seed."""
 
     accuracy: dict[str, dict[str, float]]  # features -> labels -> accuracy x 100 on the held-out images
     trained: Trained
-    untrained_h: NDArray[np.float32]  # (N, D) of the held-out images
+    untrained_h: NDArray[np.float32]  # (N, D), held-out images
     trained_h: NDArray[np.float32]
 
 
 def run_seed(data: ImageData, settings: Settings, seed: int, *, per_class: int = 10) -> Outcome:
-    """Train, then probe; the seed is that of the weights, of the views and of which images are labelled."""
+    """Train, then probe. The seed sets the weights, the views and the choice of labelled images."""
     untrained = new_model(data.train, settings, seed)
     with tqdm(total=settings.epochs, desc=f"seed {seed}", unit="epoch") as bar:
 
@@ -57,8 +57,8 @@ def run_seed(data: ImageData, settings: Settings, seed: int, *, per_class: int =
 
 
 def table(outcomes: Sequence[Outcome], per_class: int) -> str:
-    """Mean and, of several seeds, standard deviation."""
-    lines = [("", f"{per_class} labels a class", "all labels")]
+    """Mean over the seeds and, for several seeds, standard deviation."""
+    lines = [("", f"{per_class} labels per class", "all labels")]
     for name in FEATURES:
         cells = []
         for amount in LABELS:

@@ -1,4 +1,4 @@
-"""Images and their classes, with a part held out: scikit-learn's digits, a data set of the hub, a folder."""
+"""Images with classes, partly held out: from scikit-learn's digits, a data set of the hub or a folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from simcse_kit import DataError
 
-TEST_PART = 1 / 3  # where a data set has no test split of its own
-SPLIT_SEED = 0  # the same held-out images for every seed of a run
+TEST_PART = 1 / 3  # if the data set has no test split
+SPLIT_SEED = 0  # fixed, so that all seeds have the same held-out images
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
@@ -25,25 +25,25 @@ class Images(NamedTuple):
     labels: NDArray[np.int64]  # (N,)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Images:
-        """Some of them."""
+        """The images of these rows."""
         return Images(self.pixels[torch.as_tensor(rows)], self.labels[np.asarray(rows)])
 
 
 class ImageData(NamedTuple):
-    """What is trained on and what is held out."""
+    """Training images and held-out images."""
 
     name: str
     train: Images
     test: Images
     classes: tuple[str, ...]
-    flip: bool  # whether a mirrored image is still the same thing: not so with digits
+    flip: bool  # whether mirroring keeps the class, which is not so for digits
 
 
 def load_images(dataset: str, *, size: int = 32, limit: int | None = None) -> ImageData:
     """``digits``, ``hf:NAME`` (columns of images and classes are found by type) or a folder CLASS/IMAGE.
 
-    Images become ``size`` pixels square; the digits stay 8 x 8. ``limit`` keeps so many training images, drawn at
-    random. `DataError` says what a data set lacks.
+    Images become ``size`` x ``size`` pixels; the digits stay 8 x 8. ``limit`` is the maximum number of training
+    images, drawn at random. A `DataError` names what the data set lacks.
     """
     if dataset == "digits":
         data = _digits()
@@ -52,17 +52,17 @@ def load_images(dataset: str, *, size: int = 32, limit: int | None = None) -> Im
     else:
         data = _folder(Path(dataset), size)
     if limit is not None and limit < len(data.classes):
-        raise DataError(f"limit must be {len(data.classes)} images or more, one of each class; got {limit}")
+        raise DataError(f"limit must be at least {len(data.classes)}, one image per class; got {limit}")
     if limit is not None and limit < len(data.train.labels):
         order = np.random.default_rng(SPLIT_SEED).permutation(len(data.train.labels))
-        firsts = np.unique(data.train.labels[order], return_index=True)[1]  # one of each class before the others
+        firsts = np.unique(data.train.labels[order], return_index=True)[1]  # keep one image of each class
         order = np.concatenate([order[firsts], np.delete(order, firsts)])
         data = data._replace(train=data.train.take(order[:limit]))
     return data
 
 
 def split_rows(labels: NDArray[np.int64], part: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of a random ``part`` of each class, and the rest: (N,) -> (M,), (N - M,)."""
+    """Rows of a random ``part`` of each class, and the other rows: (N,) -> (M,), (N - M,)."""
     from sklearn.model_selection import train_test_split
 
     first, second = train_test_split(
@@ -72,7 +72,7 @@ def split_rows(labels: NDArray[np.int64], part: float) -> tuple[NDArray[np.int64
 
 
 def held_out(images: Images, part: float) -> tuple[Images, Images]:
-    """What is left, and a ``part`` of each class held out."""
+    """The images to train on, and the held-out ``part`` of each class."""
     out, rest = split_rows(images.labels, part)
     return images.take(rest), images.take(out)
 
@@ -88,7 +88,7 @@ def _digits() -> ImageData:
 
 
 def _hub(name: str, size: int) -> ImageData:
-    """A data set by name or in a folder, as `datasets.load_dataset` takes it."""
+    """A data set by name or folder, as for `datasets.load_dataset`."""
     import datasets
 
     splits = datasets.load_dataset(name)
@@ -98,8 +98,8 @@ def _hub(name: str, size: int) -> ImageData:
     if not columns or not classes or "train" not in splits:
         found = ", ".join(f"{key} ({type(kind).__name__})" for key, kind in features.items())
         raise DataError(
-            f"hf:{name}: a split train with a column of images and a column of classes is needed; "
-            f"found splits {', '.join(splits)} with {found}"
+            f"hf:{name}: this needs a split named train with a column of images and a column of classes; "
+            f"found the splits {', '.join(splits)} with {found}"
         )
     names = tuple(features[classes[0]].names)
     grey = splits["train"][0][columns[0]].mode in ("L", "1", "I;16")
@@ -129,11 +129,11 @@ def _folder(folder: Path, size: int) -> ImageData:
                     image.load()
                     rows.append((image.copy(), label))
             except (UnidentifiedImageError, OSError) as error:
-                raise DataError(f"{path}: not an image that can be read ({error}); repair or remove it") from error
+                raise DataError(f"{path}: cannot read this image ({error}); repair or remove it") from error
     counts = np.bincount([label for _, label in rows], minlength=len(names))
     if len(names) < 2 or counts.min() < 3:
         found = ", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True)) or "no folders"
-        raise DataError(f"{folder}: two or more folders of three or more images each are needed; found {found}")
+        raise DataError(f"{folder}: this needs at least two folders with at least three images each; found {found}")
     grey = all(image.mode in ("L", "1", "I;16") for image, _ in rows)
     pixels = torch.stack([_pixels(image, size, grey) for image, _ in rows])
     train, test = held_out(Images(pixels, np.array([label for _, label in rows])), TEST_PART)
@@ -141,7 +141,7 @@ def _folder(folder: Path, size: int) -> ImageData:
 
 
 def _pixels(image: Any, size: int, grey: bool) -> Tensor:
-    """A PIL image, its middle square, as (C, size, size) from 0 to 1."""
+    """The central square of a PIL image as (C, size, size), values 0 to 1."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     if image.mode == "I;16":

@@ -1,4 +1,4 @@
-"""One picture: pairs of views as in the lecture's figure, the loss, maps of the held-out images before and after."""
+"""One picture: pairs of views, the loss, and maps of the held-out images before and after training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from simclr.training import Settings
 from simclr.views import augmentations, enlarged, two_views
 
 PAIRS = 8
-MAPPED = 1000  # images at most
+MAPPED = 1000  # maximum number of images on a map
 
 
 def draw(data: ImageData, settings: Settings, outcome: Outcome, path: Path) -> None:
-    """Write the picture of one seed."""
+    """Draw the picture of one seed and write it to ``path``."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -34,12 +34,12 @@ def draw(data: ImageData, settings: Settings, outcome: Outcome, path: Path) -> N
         axes[0].annotate("chance: log(2N − 1)", (1, chance), xytext=(0, 4), textcoords="offset points", color="#808080")
         axes[0].set(title="NT-Xent loss", xlabel="epoch", ylim=(0, chance * 1.12))
         _draw_map(axes[1], "h before training", outcome.untrained_h, data)
-        _draw_map(axes[2], "h after training, no label seen", outcome.trained_h, data)
+        _draw_map(axes[2], "h after training without labels", outcome.trained_h, data)
         figure.savefig(path, dpi=130)
 
 
 def _draw_views(part: Any, data: ImageData, settings: Settings) -> None:
-    """A row of images, two rows of their views."""
+    """Draw a row of images and two rows of their views."""
     rows = [int(np.flatnonzero(data.train.labels == label)[0]) for label in range(min(PAIRS, len(data.classes)))]
     pixels = enlarged(data.train.pixels[rows], settings.image_size)
     augment = augmentations(settings.image_size, pixels.shape[1], flip=data.flip, smallest_crop=settings.smallest_crop)
@@ -53,11 +53,11 @@ def _draw_views(part: Any, data: ImageData, settings: Settings) -> None:
             for side in axis.spines.values():
                 side.set_visible(False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    part.suptitle("Each pair of views must find each other among all views of the batch", fontsize=10)
+    part.suptitle("In training, each view must find its partner among all views of the batch", fontsize=10)
 
 
 def _draw_map(axis: Any, title: str, features: NDArray[np.float32], data: ImageData) -> None:
-    """The features in two dimensions, by t-SNE (van der Maaten & Hinton, 2008) of their cosine distances."""
+    """Draw the features in two dimensions, by t-SNE of cosine distances (van der Maaten & Hinton, 2008)."""
     from sklearn.manifold import TSNE
 
     rows = np.arange(len(features))[:MAPPED]

@@ -1,4 +1,4 @@
-"""Linear probes: how well a linear classifier reads the classes out of features that it cannot change."""
+"""Linear probes: accuracy of a linear classifier on fixed features."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def linear_probe(
 ) -> float:
     """Accuracy x 100 of logistic regression: train (N, D), test (M, D).
 
-    Scaling (of all features at once, or of each by its own deviation) and penalty are chosen by cross-validation within
-    the N labelled rows, from the same grid for whatever is probed: pixels have their best chance too.
+    Cross-validation on the N labelled rows chooses the scaling (all features together, or each by its standard
+    deviation) and the penalty. The grid is the same for every kind of feature, so the comparison is fair.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -32,7 +32,7 @@ def linear_probe(
 
     folds = min(FOLDS, int(np.bincount(labels)[np.unique(labels)].min()))
     if folds < 2:
-        raise DataError("a linear probe needs two labelled images of every class or more; take more training images")
+        raise DataError("a linear probe needs at least two labelled images per class; use more training images")
     train, test = train.astype(np.float64), test.astype(np.float64)
     scale = train.std() or 1.0
     middle = train.mean(0)
@@ -41,13 +41,13 @@ def linear_probe(
     grid = {"scale": ["passthrough", StandardScaler()], "classify__C": STRENGTHS}
     search = GridSearchCV(steps, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=0))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of a weak penalty, which does not win
+        warnings.simplefilter("ignore", ConvergenceWarning)  # with a weak penalty, which is not chosen
         search.fit(train, labels)
     return 100 * float(search.score(test, test_labels))
 
 
 def labelled_rows(labels: NDArray[np.int64], per_class: int, seed: int) -> NDArray[np.int64]:
-    """Rows of ``per_class`` random images of each class, all where there are fewer: (N,) -> (M,)."""
+    """Rows of ``per_class`` random images of each class, or all if it has fewer: (N,) -> (M,)."""
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
     return np.concatenate(chosen)

@@ -22,22 +22,22 @@ from simcse_kit.encoder.modules import projection_head
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Of the encoder and its training; the defaults were chosen after five tries with seed 1 on the held-out digits."""
+    """Encoder and training. The defaults were chosen after five runs with seed 1, scored on the held-out digits."""
 
-    image_size: int = 32  # pixels that the encoder sees; the digits' 8 x 8 are enlarged
-    widths: tuple[int, ...] = (32, 64, 128, 256)  # of the ResNet's stages; h has the last
+    image_size: int = 32  # input size of the encoder in pixels; the digits (8 x 8) are enlarged
+    widths: tuple[int, ...] = (32, 64, 128, 256)  # channels of the ResNet's stages; the last is the size of h
     epochs: int = 100
-    batch_size: int = 256  # images; twice as many views
+    batch_size: int = 256  # images per batch; the batch has twice as many views
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     temperature: float = 0.5  # as in nt_xent
-    smallest_crop: float = 0.4  # of the image's area
+    smallest_crop: float = 0.4  # part of the image's area
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.epochs < 1 or self.batch_size < 2 or not 0 < self.smallest_crop <= 1:
             raise TrainingError(
-                "temperature must be above 0, epochs 1 or more, batch_size 2 or more, smallest_crop above 0 and at "
-                f"most 1; got {self.temperature}, {self.epochs}, {self.batch_size}, {self.smallest_crop}"
+                "temperature must be above 0, epochs at least 1, batch_size at least 2, and smallest_crop above 0 "
+                f"and at most 1; got {self.temperature}, {self.epochs}, {self.batch_size}, {self.smallest_crop}"
             )
 
 
@@ -63,23 +63,23 @@ class SimCLR(nn.Module):
         return out
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """z = g(f(x)), which the loss sees: (B, C, H, W) -> (B, D)."""
+        """z = g(f(x)), the input of the loss: (B, C, H, W) -> (B, D)."""
         out: Tensor = self.g(self.encode(pixels))
         return out
 
     @torch.no_grad()
     def features(self, images: Images, *, batch_size: int = 256) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """h and z of every image, not augmented: (N, D) both."""
+        """h and z of every image without augmentation, both (N, D)."""
         self.eval()
         h = torch.cat([self.encode(enlarged(part, self.size)) for part in images.pixels.split(batch_size)])
         return h.numpy(), self.g(h).numpy()
 
 
 class Trained(NamedTuple):
-    """An encoder and how it came to be."""
+    """A trained encoder and the record of its training."""
 
     model: SimCLR
-    losses: list[float]  # of each epoch, the mean over its steps
+    losses: list[float]  # mean loss of each epoch
     steps: int
     seconds: float
 
@@ -98,7 +98,7 @@ def train(
     flip: bool,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Trained:
-    """Train on images without their labels; ``progress`` gets each epoch, from 1, and its mean loss."""
+    """Train on images without labels. ``progress`` is called with each epoch, from 1, and its mean loss."""
     began = time.perf_counter()
     model = new_model(images, settings, seed).train()
     augment = augmentations(
@@ -106,7 +106,7 @@ def train(
     )
     pixels = enlarged(images.pixels, settings.image_size)
     size = min(settings.batch_size, len(pixels))
-    per_epoch = len(pixels) // size  # the last, smaller batch is left out: it would have fewer negatives
+    per_epoch = len(pixels) // size  # the last, smaller batch is dropped: it has fewer negatives
     steps = settings.epochs * per_epoch
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     warm = max(1, steps // 20)
@@ -118,7 +118,7 @@ def train(
         total = 0.0
         for rows in torch.randperm(len(pixels))[: per_epoch * size].split(size):
             first, second = two_views(pixels[rows], augment)
-            z = model(torch.cat([first, second]))  # (2B, D): one pass, so that batch normalisation sees all views
+            z = model(torch.cat([first, second]))  # (2B, D): in one pass, so that batch normalisation uses all views
             loss = nt_xent(*z.chunk(2), temperature=settings.temperature)
             optimizer.zero_grad()
             loss.backward()

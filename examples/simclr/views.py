@@ -1,4 +1,4 @@
-"""Two random views of every image (Chen et al., 2020, section 3): the pairs that SimCLR learns from."""
+"""Two random views of each image, the positive pairs of SimCLR (Chen et al., 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from simcse_kit.errors import require_extra
 
 
 def enlarged(pixels: Tensor, size: int) -> Tensor:
-    """What the encoder sees: (B, C, H, W) -> (B, C, size, size)."""
+    """Resize images to the input size of the encoder: (B, C, H, W) -> (B, C, size, size)."""
     if pixels.shape[-1] == size:
         return pixels
     return nn.functional.interpolate(pixels, size=(size, size), mode="bicubic", antialias=False).clamp(0, 1)
 
 
 def augmentations(size: int, channels: int, *, flip: bool, smallest_crop: float = 0.4) -> nn.Module:
-    """A module that makes a view of every image: (B, C, size, size) -> the same.
+    """A module that makes one view of each image: (B, C, size, size) -> the same shape.
 
-    Small rotation, random crop of at least ``smallest_crop`` of the area resized back, flip where ``flip``, jitter of
-    the colours or, with one channel, of brightness and contrast, and blur; from kornia (extra ``images``).
+    The steps, from kornia (extra ``images``): a small rotation; a random crop of at least ``smallest_crop`` of the
+    area, resized back; mirroring if ``flip``; jitter of the colours, or of brightness and contrast with one channel;
+    blur.
     """
     require_extra("images", ["kornia"], "Augmenting images")
     import kornia.augmentation as K
@@ -39,7 +40,7 @@ def augmentations(size: int, channels: int, *, flip: bool, smallest_crop: float 
 
 
 def two_views(pixels: Tensor, augment: nn.Module) -> tuple[Tensor, Tensor]:
-    """Two independent views of each of B images: (B, C, H, W) -> twice the same shape."""
+    """Two independent views of each of B images, both in the same shape: (B, C, H, W)."""
     with torch.no_grad():
         first, second = augment(torch.cat([pixels, pixels])).chunk(2)
     return first, second

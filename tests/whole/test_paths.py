@@ -11,8 +11,8 @@ import pytest
 
 MOST = {  # checks of files, folders and backbones count too, and what opens a model without torch first
     "from the text file to the loss": 54,
-    "of these, from the texts' tokens to the loss": 38,
-    "of these, from the batch of a step to the loss": 14,
+    "of these, from tokenizing the texts to the loss": 38,
+    "of these, from the batch of the first step to the loss": 14,
     "from the query to the hits": 18,
 }
 
