@@ -101,7 +101,7 @@ def _senteval(place: Path, rows: int) -> None:
     write_senteval(place)
 
 
-_MODELS = ("my-model", "other-model")
+_MODELS = ("my-model", "other-model", "my-encoder")
 _FILES: dict[str, Callable[[Path, int], None]] = {
     "tickets.txt": _tickets_txt,
     "tickets.csv": _tickets_csv,
