@@ -28,8 +28,9 @@ check: ## Check lint, format, types, layers and repeated code; changes no file
 	$(PYTHON) -m pytest -q tests/test_layers.py
 	$(PYTHON) .ci/repeated_code.py
 
-docs: ## Write the API reference to site/
+docs: ## Write the API reference to site/, and examples/cli.md from the commands' help
 	$(PYTHON) .ci/api_docs.py
+	$(PYTHON) .ci/cli_page.py
 
 bench: ## Measure speed beside other libraries, into eval/results/ (needs SIMCSE_KIT_DATA and an idle machine)
 	$(PYTHON) eval/speed_encode.py

@@ -533,3 +533,5 @@ def test_an_unknown_keyword_is_an_error_that_names_the_nearest(model: SimCSE, tm
         TypeError, match=re.escape("encode_files() has no argument 'precison'; did you mean precision?")
     ):
         simcse_kit.encode_files(model, tmp_path / "in.txt", tmp_path / "out.npy", precison="int8")
+    with pytest.raises(TypeError, match=re.escape("SimCSE() has no argument 'pooler'; did you mean pooling?")):
+        SimCSE("no/such/model", pooler="cls")

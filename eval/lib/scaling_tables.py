@@ -10,6 +10,7 @@ from lib.record import has, load
 SIZES = (100_000_000, 1_000_000_000)
 _LONGER = "~"  # before what is extrapolated
 _HOUR, _GIB = 3600, 2**30
+_SOURCES = ("speed_encode.json", "search.json", "search_large.json")
 _ENCODED_BY = "ours openvino bfloat16"
 
 
@@ -49,7 +50,13 @@ def costs() -> Costs:
 def scaling_blocks() -> dict[str, str]:
     """Name of a block of examples/scaling.md to its lines."""
     found = costs()
-    return {"costs": _costs(found), "plan": _plan(found), "corpus": _corpus()}
+    return {
+        "costs": _costs(found),
+        "plan": _plan(found),
+        "corpus": _corpus(),
+        "sizes": _sizes(found),
+        "training": _training(),
+    }
 
 
 def _costs(found: Costs) -> str:
@@ -108,7 +115,9 @@ def _plan(found: Costs) -> str:
 
 
 def _count(rows: int) -> str:
-    return f"{rows / 1e9:g} billion" if rows >= 1_000_000_000 else f"{rows / 1e6:g} million"
+    if rows >= 1_000_000_000:
+        return f"{rows / 1e9:g} billion"
+    return f"{rows / 1e6:g} million" if rows >= 1_000_000 else f"{rows:,}"
 
 
 def _figure(value: float) -> str:
@@ -119,6 +128,90 @@ def _figure(value: float) -> str:
     """
     rounded = float(f"{value:.2g}")
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
+
+
+class _Measured(NamedTuple):
+    """An index of kind pq."""
+
+    rows: int
+    build_seconds: float
+    disk_bytes: float
+    own_mebibytes: float
+    query_milliseconds: float
+    recall: float
+
+
+def _indexes() -> list[_Measured]:
+    """The sizes that search.json and search_large.json have, smallest first."""
+    found = []
+    for corpus in load("search")["corpora"].values():
+        ours = next(system for system in corpus["systems"] if system["name"] == "ours, pq")
+        found.append(
+            _Measured(
+                corpus["rows"],
+                ours["build_seconds"],
+                ours["disk_bytes"],
+                corpus["memory"]["pq"]["own_mebibytes"],
+                ours["p50_milliseconds"],
+                ours["recall_at_10"],
+            )
+        )
+    large = load("search_large")
+    build, search = large["build"], large["search"]
+    seconds = build["add_seconds"] + build["structure_seconds"]
+    own = search["memory"]["own_mebibytes"]
+    query = search["milliseconds"]["p50"]
+    return [*found, _Measured(large["rows"], seconds, search["disk_bytes"], own, query, search["recall_at_10"])]
+
+
+def _sizes(found: Costs) -> str:
+    """What a laptop can do: encoding by its rate, indexes as measured."""
+    indexes = _indexes()
+    lines = [
+        "| texts | " + " | ".join(_count(one.rows) for one in indexes) + " |",
+        "| --- |" + " ---: |" * len(indexes),
+    ]
+    for what, cell in (
+        ("encode, minutes", lambda one: _LONGER + _figure(found.encode_seconds * one.rows / 1e6 / 60)),
+        ("make the index, minutes", lambda one: _figure(one.build_seconds / 60)),
+        ("disk of the index, GiB", lambda one: _figure(one.disk_bytes / _GIB)),
+        ("memory of its own while searching, MiB", lambda one: _figure(one.own_mebibytes)),
+        ("one query without its encoding, ms", lambda one: _figure(one.query_milliseconds)),
+        ("share of the ten nearest that it finds", lambda one: f"{one.recall:.3f}"),
+    ):
+        lines.append(f"| {what} | " + " | ".join(cell(one) for one in indexes) + " |")
+    short, cores = load("speed_encode")["texts"]["short"], load("search")["machine"]["cores"]
+    sources = ", ".join(f"[{name}](eval/results/{name})" for name in _SOURCES)
+    lines += [
+        "",
+        f"all-MiniLM-L6-v2 ({found.dimension} dimensions) in OpenVINO's bfloat16, texts of "
+        f"{short['tokens'] / short['texts']:.0f} tokens, kind pq, {cores} cores. {_LONGER} marks what is extrapolated: "
+        f"the rate over {short['texts']:,} texts, times the number of texts ({sources}).",
+    ]
+    return "\n".join(lines)
+
+
+def _training() -> str:
+    """Hours per million texts, from rates."""
+    speed, adapted = load("speed_train"), load("adapt_speed")["runs"]
+    texts = sum(run["texts"] for run in adapted)
+    adapt_rate = texts / sum(run["seconds"] for run in adapted)
+    lines = ["| command | texts a second | hours per million texts | from |", "| --- | ---: | ---: | --- |"]
+    trained = "[speed_train.json](eval/results/speed_train.json)"
+    for what, rate, source in (
+        ("`train unsup`, one epoch", speed["unsup"]["rows_per_second"]["ours default"], trained),
+        ("`train sup`, triplets, one epoch", speed["sup"]["rows_per_second"]["ours default"], trained),
+        ("`adapt`, with its checks", adapt_rate, "[adapt_speed.json](eval/results/adapt_speed.json)"),
+    ):
+        lines.append(f"| {what} | {rate:.0f} | {_LONGER}{_figure(1e6 / rate / _HOUR)} | {source} |")
+    memory = load("memory")
+    lines += [
+        "",
+        f"all-MiniLM-L6-v2 on {speed['machine']['cores']} cores. {_LONGER} marks the rate times a million. A batch of "
+        f"{memory['batch_size']:,} sentences with `--mini-batch-size {memory['mini_batch_size']}` took "
+        f"{memory['peak_gib']:.1f} GiB at its peak ([memory.json](eval/results/memory.json)).",
+    ]
+    return "\n".join(lines)
 
 
 def _corpus() -> str:

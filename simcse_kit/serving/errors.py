@@ -33,6 +33,10 @@ _WORDS = {
     404: "there is no such path; GET /docs lists what there is",
     405: "this path does not take that method; GET /docs lists what there is",
 }
+_OF_FIELDS = {  # pydantic's names of errors
+    "extra_forbidden": "there is no such field; GET /docs lists the fields of each request",
+    "model_attributes_type": "expected a JSON object, sent with the header content-type: application/json",
+}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": text}
     for status, text in {
@@ -112,6 +116,6 @@ def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
 
 def _in_words(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "body")
-    text = str(error["msg"]).removeprefix("Value error, ")
+    text = _OF_FIELDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
     return f"{where}: {text}" if where else f"the body: {text}"

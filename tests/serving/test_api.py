@@ -242,7 +242,7 @@ def test_an_empty_text_is_named_by_its_place(
         ("/search", {"queries": "a", "k": 0}, 422, "k: input should be greater"),
         ("/search", {"queries": "a", "k": "5"}, 422, "k: input should be a valid integer"),
         ("/search", {"queries": "a", "threshold": 2}, 422, "threshold"),
-        ("/search", {"queries": "a", "treshold": 0.5}, 422, "treshold: extra inputs"),
+        ("/search", {"queries": "a", "treshold": 0.5}, 422, "treshold: there is no such field; GET /docs"),
         ("/search", {"queries": "a", "filter": {"$near": 1}}, 422, "$near is no operator"),
         ("/search", {"queries": "a", "filter": {"size": 1}}, 422, "its fields are: number (integer), even (boolean)"),
         ("/search", {"queries": "a", "index": "other"}, 404, "there is no index 'other'; this server has 'things'"),
@@ -280,6 +280,15 @@ def test_odd_bodies_are_errors_of_the_client(client: TestClient, body: bytes) ->
     assert answer.json()["error"]["message"]
     assert "Traceback" not in answer.text
     assert "/" + "root" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [('{"queries": "a"}', "application/x-www-form-urlencoded"), ('["a"]', "application/json")]
+)
+def test_what_is_no_json_object_is_an_error_that_names_the_header(client: TestClient, body: str, kind: str) -> None:
+    answer = client.post("/search", content=body, headers={"content-type": kind})  # the first as curl -d sends it
+    assert answer.status_code == 422
+    assert "expected a JSON object, sent with the header content-type: application/json" in answer.text
 
 
 def test_large_filters_are_answered(client: TestClient, sentences: list[str]) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from simcse_kit.data import read_scored_pairs, sample_pairs_path, sample_search_path
+from support.original import write_original
 from support.senteval import write_senteval
-from support.tiny import SENTENCES
+from support.tiny import SENTENCES, make_model
 
 ROWS = 120  # of a file whose number of rows the page does not name
+_REPORTED = 400  # messages that reports are made of
 
 
 def give(name: str, folder: Path, rows: int | None, model: Path) -> None:
@@ -29,7 +32,8 @@ def _messages(count: int) -> list[dict[str, str]]:
     """Messages of the sample, from all desks alike: id, text, desk."""
     corpus = (sample_search_path() / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
     found = [json.loads(line) for line in corpus]
-    chosen = [found[len(found) * number // count] for number in range(min(count, len(found)))]
+    count = min(count, len(found))
+    chosen = [found[len(found) * number // count] for number in range(count)]
     return [{"id": one["_id"], "text": one["text"], "desk": one["_id"].partition("-")[0]} for one in chosen]
 
 
@@ -54,6 +58,14 @@ def _documents(place: Path, rows: int) -> None:
     for number in range(0, len(texts), 10):
         text = "\n\n".join(" ".join(texts[start : start + 5]) for start in (number, number + 5))
         (place / f"{number // 10:03d}.txt").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _reports(place: Path, rows: int) -> None:
+    """Texts that are longer than models read: all that one desk was asked."""
+    texts: dict[str, list[str]] = {}
+    for one in _messages(_REPORTED):
+        texts.setdefault(one["desk"], []).append(one["text"])
+    _table(place, ["id", "text"], ([desk, " ".join(own)] for desk, own in list(texts.items())[:rows]))
 
 
 def _pairs(place: Path, rows: int) -> None:
@@ -101,11 +113,18 @@ def _senteval(place: Path, rows: int) -> None:
     write_senteval(place)
 
 
+def _checkpoint(place: Path, rows: int) -> None:
+    """As the original project's train.py leaves it."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_original(make_model("bert", Path(folder) / "bert"), place, "bert", file="pytorch_model.bin")
+
+
 _MODELS = ("my-model", "other-model", "my-encoder")
 _FILES: dict[str, Callable[[Path, int], None]] = {
     "tickets.txt": _tickets_txt,
     "tickets.csv": _tickets_csv,
     "tickets": _documents,
+    "reports.csv": _reports,
     "dev.csv": _pairs,
     "pairs.csv": _pairs,
     "scored.tsv": _pairs,
@@ -117,4 +136,8 @@ _FILES: dict[str, Callable[[Path, int], None]] = {
     "multinli_1.0_train.jsonl": _nli,
     "judged": _judged,
     "data/senteval": _senteval,
+    "SentEval/data/downstream": _senteval,
+    "data/wiki1m_for_simcse.txt": _tickets_txt,
+    "data/nli_for_simcse.csv": _triplets,
+    "result/my-old-model": _checkpoint,
 }

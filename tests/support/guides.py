@@ -5,6 +5,10 @@ A comment on the line before a block says what is special about it::
     <!-- not run: needs two machines -->     it does not run; the options of its commands are checked
     <!-- output -->                          the lines that the block before it wrote; digits may differ, `...` stands
                                              for any lines
+    <!-- server -->                          its command serves until the next such block, or the end of the page, on a
+                                             free port, which stands for localhost:8000 in the blocks that follow; demo
+                                             loads, and ends
+    <!-- file: NAME -->                      a file that the blocks after it read
 
 A page names the files and models that it takes as given in one comment, each perhaps with a number of rows::
 
@@ -19,11 +23,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, redirect_stdout
+from contextlib import ExitStack, chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from typer.main import get_command
 
 from simcse_kit.cli import app
@@ -100,16 +105,53 @@ def run_page(page: Path, folder: Path) -> None:
     """Run all blocks of a page that run, in one folder; outputs that it shows are those that come."""
     names: dict[str, Any] = {"__name__": "__main__"}
     said = ""
-    for block in blocks(page):
-        place = f"{page.name}:{block.line}"
-        if block.note == "output":
-            _compare(block.text, said, place)
-        elif block.runs and block.language == "python":
-            with chdir(folder), redirect_stdout(StringIO()) as out:
-                exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
-            said = out.getvalue()
-        elif block.runs:
-            said = "".join(_run(line, folder, place) for line in commands(block.text))
+    with _Server(folder) as server:
+        for block in blocks(page):
+            place, text = f"{page.name}:{block.line}", server.addressed(block.text)
+            if block.note == "output":
+                _compare(block.text, said, place)
+            elif block.note.startswith("file: "):
+                (folder / block.note.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
+            elif block.note == "server":
+                (line,) = commands(block.text)
+                said = server.start(line)
+            elif block.runs and block.language == "python":
+                with chdir(folder), redirect_stdout(StringIO()) as out:
+                    exec(compile("\n" * (block.line - 1) + text, str(page), "exec"), names)
+                said = out.getvalue()
+            elif block.runs:
+                said = "".join(_run(line, folder, place) for line in commands(text))
+
+
+class _Server(ExitStack):
+    """The command of a page that serves at the moment."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._host = ""
+
+    def start(self, line: str) -> str:
+        """Run a command on a free port, in the place of the one before; returns what it says until it answers."""
+        from support.server import only_loading, running  # they take the extra serve
+
+        self.close()
+        name, command, *arguments = shlex.split(line, comments=True)
+        assert name == "simcse-kit", line
+        if command == "demo":
+            with pytest.MonkeyPatch.context() as patch:
+                only_loading(patch)
+                patch.setattr("webbrowser.open", lambda url: True)
+                done = run(command, *arguments, "--port", 0, cwd=self._folder)
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            return done.stderr
+        server = self.enter_context(running(*arguments, "--port", "0", command=command, folder=self._folder))
+        self._host = server.url.removeprefix("http://")
+        return "".join(server.said)
+
+    def addressed(self, text: str) -> str:
+        """A block with the address of the server that runs."""
+        return re.sub(r"\b(localhost|127\.0\.0\.1):8000\b", self._host, text) if self._host else text
 
 
 def _run(line: str, folder: Path, place: str) -> str:

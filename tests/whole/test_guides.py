@@ -11,13 +11,18 @@ import pytest
 from simcse_kit import SimCSE
 from support.given import give
 from support.guides import blocks, commands, run_page, stand_ins, unknown_options
+from support.tiny import make_cross_encoder
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GUIDES = sorted((ROOT / "examples").glob("*.md"))
 PAGES = [README, *GUIDES, ROOT / "eval" / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-RAW = ("google-bert/bert-base-uncased",)  # names on the hub that pages use: raw encoders
+RAW = (  # names on the hub that pages use: raw encoders
+    "google-bert/bert-base-uncased",
+    "princeton-nlp/sup-simcse-bert-base-uncased",
+)
 ENCODERS = ("sentence-transformers/all-mpnet-base-v2", "all-mpnet-base-v2")  # and sentence encoders
+CROSS_ENCODERS = ("cross-encoder/ms-marco-MiniLM-L6-v2",)
 
 
 @pytest.mark.slow
@@ -35,6 +40,8 @@ def test_all_that_a_page_shows_runs(
         hub_cache(name, tiny_model("bert"))
     for name in ENCODERS:
         hub_cache(name, model_folder)
+    for name in CROSS_ENCODERS:
+        hub_cache(name, make_cross_encoder("bert", tmp_path / "cross-encoder"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     folder = tmp_path / "here"
     folder.mkdir()
@@ -50,7 +57,9 @@ def test_commands_of_a_page_exist(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python" and not block.runs:
             compile(block.text, str(page), "exec")
-        assert re.fullmatch(r"|output|not run: \w.{9,}|(?!not run|output).*", block.note), f"{page.name}:{block.line}"
+        assert re.fullmatch(r"|output|server|not run: \w.{9,}|(?!not run|output|server).*", block.note), (
+            f"{page.name}:{block.line}"
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

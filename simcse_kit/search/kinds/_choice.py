@@ -25,8 +25,10 @@ def get_kind(name: str, *, recorded: bool = False, trust_remote_code: bool = Fal
             return InvertedLists(name=name, help=_FACTORY_HELP, given=name)
         if re.match(r"HNSW\d", name):
             return Graph(name=name, help=_FACTORY_HELP, given=name)
+        text = KINDS.unknown(name)
+        end = "" if text.endswith("?") else "."
         raise SearchIndexError(
-            f"{KINDS.unknown(name)}. It may also be auto, or a FAISS factory string that begins with IVF or HNSW"
+            f"{text}{end} It may also be auto, or a FAISS factory string that begins with IVF or HNSW"
         )
     found = KINDS.get(name, recorded=recorded, trust_remote_code=trust_remote_code)
     kind: IndexKind = found() if isinstance(found, type) else found
