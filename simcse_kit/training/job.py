@@ -197,7 +197,8 @@ def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
     if source is None:
         return None
     pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source)
-    check_gold(pairs, "a rank correlation needs different ones")
+    reason = "a rank needs different scores; a folder of judged queries needs texts with score 0 too, as judge writes"
+    check_gold(pairs, reason)
     return pairs
 
 
