@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from simcse_kit import bars
+from simcse_kit.cli.fitting import WIDEST, FittedTable
 from simcse_kit.cli.lines import write_line
 
 _PLAIN_WIDTH = 4000  # columns where the output is no terminal: a line of a table stays a line
@@ -28,9 +29,10 @@ _OTHERS_BARS = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BA
 
 
 def _console(stream: Any, *, stderr: bool) -> Console:
-    return Console(
-        stderr=stderr, highlight=False, soft_wrap=True, width=None if stream.isatty() else _PLAIN_WIDTH, emoji=False
-    )
+    """Text is never wrapped, so the width is that of tables."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    console.width = min(console.width, WIDEST) if stream.isatty() else _PLAIN_WIDTH
+    return console
 
 
 def out() -> Console:
@@ -123,24 +125,31 @@ def show_notices() -> None:
     warnings.showwarning = show  # type: ignore[assignment]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, title: str | None = None) -> Table:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, title: str | None = None
+) -> FittedTable:
     """A table whose first ``left`` columns are text and the others numbers, aligned to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    made = FittedTable(title=title)
     for i, name in enumerate(head):
-        made.add_column(name, justify="left" if i < left else "right", overflow="fold", style=None)
+        made.add_column(name, justify="left" if i < left else "right", overflow="fold")
     for row in rows:
         made.add_row(*[escaped(cell) for cell in row])
     return made
 
 
-def facts(pairs: Sequence[tuple[str, object]]) -> Table:
+def facts(pairs: Sequence[tuple[str, object]]) -> FittedTable:
     """Names and values in two columns."""
-    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    made = FittedTable(show_header=False)
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in pairs:
         made.add_row(name, escaped(value))
     return made
+
+
+def show_next(command: Sequence[object], what: str = "next") -> None:
+    """Print the command that comes next on a line of its own, as it can be copied."""
+    out().print(escaped(f"{what}: {shlex.join(['simcse-kit', *map(str, command)])}"), style="dim")
 
 
 def sentences_of(source: str) -> Path | str:

@@ -22,18 +22,25 @@ if TYPE_CHECKING:
 _SHOWN = 10  # pairs, groups, or values of a field
 _MEMBERS = 3  # of a group, beside its representative
 
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write all to this .jsonl file.", metavar="FILE")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Write all rows to this .jsonl file. Default: print the first ones only.", metavar="FILE"
+    ),
+]
 
 
 def mine_index(
     index: Index,
-    threshold: Annotated[float, typer.Option(help="Least cosine of a pair.", min=-1, max=1)] = 0.9,
-    neighbors: Annotated[int, typer.Option(help="Nearest neighbours of each sentence that are looked at.", min=1)] = 50,
+    threshold: Annotated[
+        float, typer.Option(help="Lowest cosine of a pair; raise it to find near-duplicates only.", min=-1, max=1)
+    ] = 0.9,
+    neighbors: Annotated[
+        int, typer.Option(help="Nearest neighbours of each text to look at; more find more pairs, slower.", min=1)
+    ] = 50,
     groups: Annotated[
         bool,
-        typer.Option(
-            "--groups", help="List the groups of sentences that pairs connect, each with its most central sentence."
-        ),
+        typer.Option("--groups", help="List the groups of texts that pairs connect, each with its most central text."),
     ] = False,
     output: Output = None,
     overwrite: Overwrite = False,
@@ -42,16 +49,19 @@ def mine_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Find the pairs of sentences of an index that mean nearly the same: duplicates and paraphrases.
+    """Find pairs of texts of an index with nearly the same meaning: duplicates and paraphrases.
 
     Example: simcse-kit mine tickets-index --threshold 0.95 --output duplicates.jsonl
+    Example: simcse-kit mine tickets-index --groups
     """
-    from simcse_kit.cli.console import out
+    from simcse_kit.cli.console import out, show_next
     from simcse_kit.index.mining import mine_pairs
+    from simcse_kit.workflows.steps import new_name
 
     _check(output, overwrite)
+    address = index_address(index, store, uri, token)
     found = mine_pairs(
-        index_address(index, store, uri, token),
+        address,
         threshold,
         neighbors,
         show_progress_bar=True,
@@ -67,6 +77,12 @@ def mine_index(
         _show_groups(connected, output)
     else:
         _show_pairs(found, output)
+    if output is None and len(connected if groups else found) > _SHOWN:
+        again = ["--threshold", threshold, "--neighbors", neighbors, *["--groups"] * groups]
+        name = new_name("groups.jsonl" if groups else "pairs.jsonl")
+        show_next(
+            ["mine", address, *again, *["--trust-remote-code"] * trust_remote_code, "--output", name], "to save all"
+        )
 
 
 def _show_pairs(found: Mined, output: Path | None) -> None:
@@ -105,20 +121,21 @@ def cluster_index(
         typer.Option(
             "-k",
             "--clusters",
-            help="Number of clusters; auto: the fewest with nearly the best mean silhouette on a sample, at most 256.",
+            help="Number of clusters; auto takes the fewest whose silhouette on a sample is nearly the best, at most "
+            "256.",
             metavar="NUMBER|auto",
         ),
     ] = "20",
-    examples: Annotated[int, typer.Option(help="Sentences to show of each, the nearest to its centre.", min=1)] = 2,
+    examples: Annotated[int, typer.Option(help="Texts to show of each cluster, the nearest to its centre.", min=1)] = 2,
     cross_tab: Annotated[
         str | None,
         typer.Option(
-            help="Count the values of this field of the metadata in each cluster.",
+            help="Metadata field whose values are counted in each cluster. Default: no count.",
             metavar="FIELD",
             autocompletion=index_fields,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the first centres.")] = 0,
     output: Output = None,
     overwrite: Overwrite = False,
     trust_remote_code: TrustIndex = False,
@@ -126,18 +143,21 @@ def cluster_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Group the sentences of an index by k-means, and show what each group is about: its keywords, central sentences.
+    """Group the texts of an index by k-means, and show keywords and central texts of each group.
 
+    Example: simcse-kit cluster tickets-index --clusters 12 --cross-tab lang
     Example: simcse-kit cluster tickets-index --clusters auto --output clusters.jsonl
     """
-    from simcse_kit.cli.console import escaped, out, shortened, table
+    from simcse_kit.cli.console import escaped, out, shortened, show_next, table
     from simcse_kit.files import write_json_lines
     from simcse_kit.index.mining import cluster
     from simcse_kit.search import open_collection
+    from simcse_kit.workflows.steps import new_name
 
     _check(output, overwrite)
     number = _number(n_clusters)
-    collection = open_collection(index_address(index, store, uri, token), trust_remote_code=trust_remote_code)
+    address = index_address(index, store, uri, token)
+    collection = open_collection(address, trust_remote_code=trust_remote_code)
     if cross_tab is not None:
         collection.check_field(cross_tab, "the cross table is by")  # before the work
     found = cluster(collection, number, examples=examples, seed=seed)
@@ -160,6 +180,9 @@ def cluster_index(
     if output is not None:
         write_json_lines(output, ({"id": row.id, "text": row.text, "cluster": label} for row, label in found.rows()))
         console.print(f"every sentence with its cluster: {escaped(output)}")
+    else:
+        again = ["--clusters", len(found.clusters), "--seed", seed, *["--trust-remote-code"] * trust_remote_code]
+        show_next(["cluster", address, *again, "--output", new_name("clusters.jsonl")], "to save all")
 
 
 def _number(text: str) -> int | Literal["auto"]:

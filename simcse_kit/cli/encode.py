@@ -28,35 +28,41 @@ def encode_corpus(
     source: Annotated[
         str,
         typer.Argument(
-            help="Sentences: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz, or a folder of them.",
+            help="Texts: .txt (one in each line), .csv, .tsv, .jsonl or .parquet, each also .gz, or a folder of them.",
             metavar="INPUT",
         ),
     ],
     output: Annotated[
         Path,
         typer.Argument(
-            help=".npy (N x D, for np.load with mmap_mode), .safetensors (vectors) or .parquet (id, text, vector).",
+            help="File to write: .npy (N x D, for np.load with mmap_mode), .safetensors (vectors) or .parquet (id, "
+            "text, vector).",
             metavar="OUTPUT",
         ),
     ],
     precision: Annotated[
         FilePrecision,
         typer.Option(
-            help="How vectors are stored; int8 by the model's int8_ranges, else each to its own; binary: signs."
+            help="Number type of the stored vectors; the shorter ones need less disk. int8 scales by the model's "
+            "int8_ranges, otherwise each vector by itself; binary stores signs."
         ),
     ] = "float32",
-    normalize: Annotated[bool, typer.Option("--normalize", help="Scale each vector to length 1.")] = False,
-    texts: Annotated[bool, typer.Option("--texts", help="Write the texts too (.parquet).")] = False,
+    normalize: Annotated[
+        bool, typer.Option("--normalize", help="Scale each vector to length 1; a dot product is the cosine then.")
+    ] = False,
+    texts: Annotated[bool, typer.Option("--texts", help="Also write the texts (.parquet only).")] = False,
     columns: Columns = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Column of ids to write (.parquet). Default: the row's number.", metavar="NAME")
+        str | None,
+        typer.Option(help="Column of ids to write (.parquet only). Default: the row's number.", metavar="NAME"),
     ] = None,
     header: Header = None,
     prompt_name: Annotated[
-        str | None, typer.Option(help="Which of the model's prompts to put before each text.")
+        str | None,
+        typer.Option(help="Name of the prompt to put before each text. Default: the model's default prompt."),
     ] = None,
     shard_size: Annotated[
-        int, typer.Option(help="Rows read, encoded and saved at once: more need more memory.", min=1)
+        int, typer.Option(help="Rows that are read, encoded and saved at once; fewer need less memory.", min=1)
     ] = 1 << 15,
     skip_bad_rows: SkipBadRows = False,
     pooling: Pooling = None,
@@ -65,23 +71,31 @@ def encode_corpus(
     backend: BackendOption = "torch",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
     runner: Annotated[
         Literal["local", "ray"],
-        typer.Option(help="ray: .parquet files to a folder of them, by Ray Data (needs the extra ray)."),
+        typer.Option(
+            help="What encodes: local is this process; ray is Ray Data, from .parquet files to a folder of them (needs "
+            "the extra ray)."
+        ),
     ] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster, auto for this machine's. Default: Ray on this machine alone.")
+        str | None,
+        typer.Option(help="Address of a Ray cluster; auto finds a running one. Default: a new Ray on this machine."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Models at once (ray). Default: one an accelerator, else one a core.", min=1)
+        int | None,
+        typer.Option(
+            help="Number of models at once (ray). Default: one on each accelerator, otherwise one on each core.", min=1
+        ),
     ] = None,
 ) -> None:
-    """Encode a corpus of any size into one file of vectors, a row for each row of INPUT, blank ones too.
+    """Encode a corpus of any size into one file of vectors, with a row for each row of INPUT, also for blank ones.
 
-    Stopped at any moment, the same command goes on where it was.
+    You can stop at any time; the same command continues.
 
-    Example: simcse-kit encode all-MiniLM-L6-v2 tickets.txt tickets.npy --backend openvino --dtype bfloat16
+    Example: simcse-kit encode my-model tickets.txt tickets.npy --normalize
+    Example: simcse-kit encode all-MiniLM-L6-v2 corpus/ corpus.parquet --texts --backend openvino --dtype bfloat16
     """
     from simcse_kit.cli.console import escaped, out, table
     from simcse_kit.encoding.bulk.encode import check_files, encode_files

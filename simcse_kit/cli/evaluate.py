@@ -43,24 +43,25 @@ def evaluate_models(
     endpoint: Endpoint = None,
     pooling: Pooling = None,
     details: Annotated[
-        bool, typer.Option("--details", help="Also each suite's finer table: every subset, every classifier.")
+        bool, typer.Option("--details", help="Also print each suite's finer table: each subset, each classifier.")
     ] = False,
     output: Annotated[
         Literal["table", "latex", "md", "csv", "json"],
         typer.Option(
             "--format",
-            help="What is printed: a table for the terminal; a table for LaTeX (with booktabs) or Markdown, with the "
-            "best in bold, intervals, and marks of what is clearly better or worse than the first model; all numbers "
-            "at full precision as CSV or JSON.",
+            help="Form of the output: table is for the terminal; latex (booktabs) and md have intervals and marks "
+            "against the first model; csv and json have all digits.",
         ),
     ] = "table",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the results, at full precision.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the results to this file. Default: no file.")
+    ] = None,
     settings: dict[str, Any],
     record: Annotated[
-        bool, typer.Option("--record", help="Write the scores into the models' folders and their cards.")
+        bool, typer.Option("--record", help="Write the scores into the models' folders and model cards.")
     ] = False,
     download: Annotated[
-        bool, typer.Option("--download", help=f"Fetch the data of {DOWNLOADED} into DATA first, from the hub.")
+        bool, typer.Option("--download", help=f"First fetch the data of {DOWNLOADED} from the hub into --data.")
     ] = False,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -68,13 +69,14 @@ def evaluate_models(
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Measure models: with human judgement of similarity (Spearman's correlation), or by what classifiers read.
+    """Measure models on your own pairs, queries or labels, or on the benchmarks of the field.
 
-    The suite sts is the seven-task table of the SimCSE paper (SentEval's protocol, setting "all"), transfer its
-    other one. Several models are compared with the first: the difference of each score and where it lies with 95 %
-    confidence (paired bootstrap); "better" and "worse" are said only where that excludes zero.
+    The suites sts and transfer are the two tables of the SimCSE paper (SentEval's protocol, setting "all"). Several
+    models are compared with the first: each difference has a 95 % interval (paired bootstrap), and "better" or "worse"
+    is printed only if the interval excludes zero.
 
-    Example: simcse-kit eval my-model all-MiniLM-L6-v2 --suite sts --data data/senteval
+    Example: simcse-kit eval all-MiniLM-L6-v2 my-model --suite sts --data data/senteval
+    Example: simcse-kit eval my-model --suite pairs,labels --data pairs=scored.tsv --data labels=tickets.csv
     """
     from simcse_kit.cli.console import err, escaped
     from simcse_kit.report.comparison import compare_models, compared, suites_with_data
@@ -129,7 +131,7 @@ def _print(comparison: Comparison, output: str, details: bool, results: dict[str
     if output == "table":
         for name in comparison.suites:
             out().print()
-            _print_suite(out(), comparison, name, details)
+            print_suite(out(), comparison, name, details)
         return
     for label, note in comparison.notes_of_suites():
         err().print(f"{escaped(label)}: {escaped(note)}", style="dim")
@@ -146,7 +148,8 @@ def _label(name: str, pooling: str | None) -> str:
     return name if pooling is None else f"{name} ({pooling})"
 
 
-def _print_suite(console: Any, comparison: Comparison, suite: str, details: bool) -> None:
+def print_suite(console: Any, comparison: Comparison, suite: str, details: bool = False) -> None:
+    """Print the scores of a suite, and how each model differs from the first."""
     from statistics import fmean
 
     from simcse_kit.cli.console import escaped, table

@@ -8,40 +8,47 @@ from typing import Annotated
 import typer
 
 from simcse_kit.cli.options import ModelArgument, Pooling, TrustRemoteCode
+from simcse_kit.cli.panels import with_choices
 from simcse_kit.encoding.export.part import EXPORT_FORMATS
 
 _CALIBRATED = ", ".join(part.name for part in EXPORT_FORMATS if part.calibrated)
 
 
+@with_choices({"Formats": {part.name: part.help for part in EXPORT_FORMATS}})
 def export(
     model: ModelArgument,
-    output: Annotated[Path, typer.Argument(help="A new folder.", metavar="OUT")],
+    output: Annotated[Path, typer.Argument(help="Folder to write; it must be new or empty.", metavar="OUT")],
     to: Annotated[
         str,
         typer.Option(
-            help=" ".join(f"{part.name}: {part.help}" for part in EXPORT_FORMATS), autocompletion=EXPORT_FORMATS.names
+            help=f"Format, see below: {', '.join(EXPORT_FORMATS.names())}, or MODULE:CLASS.",
+            autocompletion=EXPORT_FORMATS.names,
         ),
     ],
     calibration: Annotated[
         Path | None,
-        typer.Option(help=f"Sentences of your kind to quantize by ({_CALIBRATED}). Default: this package's sample."),
+        typer.Option(help=f"File of your own texts to quantize by ({_CALIBRATED}). Default: the package's sample."),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Scored pairs to check by (sentence1, sentence2, score). Default: this package's sample."),
+        typer.Option(
+            help="File of scored pairs (sentence1, sentence2, score) to check by. Default: the package's sample."
+        ),
     ] = None,
     pooling: Pooling = None,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Write a model for another runtime, and print how far it is from the original.
+    """Write a model for another runtime, and print how much its vectors, quality and speed differ from the original.
 
     Example: simcse-kit export my-model my-model-onnx --to onnx
+    Example: simcse-kit export my-model my-model-int8 --to openvino-int8 --calibration tickets.txt --data pairs.tsv
     """
-    from simcse_kit.cli.console import escaped, out, table
+    from simcse_kit.cli.console import escaped, out, show_next, table
     from simcse_kit.data import read_sentences
     from simcse_kit.encoding.export.export import export_model
     from simcse_kit.encoding.export.part import EXPORT_FORMATS
     from simcse_kit.model import SimCSE
+    from simcse_kit.workflows.steps import after_export
 
     EXPORT_FORMATS.get(to)  # a mistake before a model is loaded
     check = export_model(
@@ -62,3 +69,5 @@ def export(
         ]
     rows.append(["MB on disk", "", f"{check.megabytes:,.0f}"])
     out().print(table([escaped(output), "original", to], rows))
+    if (step := after_export(output, to, data)) is not None:
+        show_next(step.command)

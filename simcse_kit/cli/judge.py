@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simcse_kit.cli.completion import target_folders
-from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, Pooling, TrustIndex, columns_of
+from simcse_kit.cli.options import FILES, BackendOption, Columns, Device, Dtype, Pooling, TrustIndex, columns_of
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation.judging import Question
@@ -22,7 +22,7 @@ _STEPS: dict[str, JudgeKey] = {"\r": "next", "\n": "next", "s": "skip", "u": "un
 _KEYS = "Enter next   s skip   u undo   w whole texts   q quit"
 _CUT = 300  # characters of a hit
 _TYPED = "-"
-_SYSTEM = "A model (folder or hub name), or the address of an index of the TEXTS."
+_SYSTEM = "First system: a model (folder or hub name), or the address of an index of TEXTS."
 
 
 def judge_systems(
@@ -30,25 +30,27 @@ def judge_systems(
     second: Annotated[
         str,
         typer.Argument(
-            help="The system to compare it with: the same choices.", metavar="B", autocompletion=target_folders
+            help="Second system: a model or an index, as for A.", metavar="B", autocompletion=target_folders
         ),
     ],
-    texts: Annotated[str, typer.Argument(help="What is searched. " + FILE_HELP, metavar="TEXTS")],
+    texts: Annotated[str, typer.Argument(help="Texts to search in: " + FILES, metavar="TEXTS")],
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Folder of the judgements: a new one, or one to go on with.", metavar="FOLDER"
+            "--output", "-o", help="Folder of the judgements. An existing one is continued.", metavar="FOLDER"
         ),
     ],
     queries: Annotated[
         str | None,
         typer.Option(
-            help=f"A file of queries, or {_TYPED} to type them. Default: texts of TEXTS, each searched among the "
-            "others; where TEXTS are documents, you type them.",
+            help=f"File of queries, or {_TYPED} to type them. Default: texts of TEXTS, each searched among the "
+            "others; if TEXTS are documents, you type the queries.",
             metavar="FILE",
         ),
     ] = None,
-    hits: Annotated[int, typer.Option(help="Hits of each system for a query.", min=1, max=len(PLACES) // 2)] = 5,
+    hits: Annotated[
+        int, typer.Option(help="Number of hits of each system for a query.", min=1, max=len(PLACES) // 2)
+    ] = 5,
     seed: Annotated[int, typer.Option(help="Random seed of the order of queries and hits.")] = 0,
     columns: Columns = None,
     pooling: Pooling = None,
@@ -57,18 +59,21 @@ def judge_systems(
     dtype: Dtype = "float32",
     trust_remote_code: TrustIndex = False,
 ) -> None:
-    """Mark relevant hits without seeing which system found them; the verdict says which of the two is better.
+    """Mark relevant hits without seeing which system found them, and learn which of two systems is better.
 
-    Each query shows the hits of both in one shuffled list. Digits mark the relevant ones, Enter goes on; every mark is
-    saved at once, and the same command goes on where it stopped. The interval of the difference holds at every look:
-    stop when you like. The folder is data for eval --data retrieval=FOLDER and train --eval-data FOLDER.
+    Each query shows the hits of both systems in one shuffled list. Digits mark relevant hits, Enter shows the next
+    query. Each mark is saved at once, and the same command continues later. The interval of the difference is valid
+    whenever you look, so you can stop at any time. Use the folder in eval --suite retrieval --data FOLDER and in
+    train --eval-data FOLDER.
 
     Example: simcse-kit judge all-MiniLM-L6-v2 my-model tickets.txt --output judged
+    Example: simcse-kit judge old-index new-index tickets.txt --output judged --queries queries.txt
     """
-    from simcse_kit.cli.console import err, escaped, out
+    from simcse_kit.cli.console import err, escaped, out, show_next
     from simcse_kit.data import read_sentences
     from simcse_kit.errors import SimCSEKitError
     from simcse_kit.index.judging import are_documents, judge
+    from simcse_kit.workflows.steps import after_judging
 
     if not sys.stdin.isatty():
         raise SimCSEKitError(
@@ -104,7 +109,7 @@ def judge_systems(
         err().print("all queries are judged or skipped")
     for line in verdict.lines():
         out().print(escaped(line))
-    out().print(f"next: simcse-kit eval MODEL --suite retrieval --data {escaped(output)}", style="dim")
+    show_next(after_judging((first, second), output, pooling, trust_remote_code=trust_remote_code).command)
 
 
 class Keyboard:

@@ -13,10 +13,13 @@ from simcse_kit.training.recipes import Measured, measured, recipes
 
 
 def show_recipes() -> None:
-    """List settings by name, for --recipe: the paper's backbones, and methods of other papers, which combine with +.
+    """List the named settings of train --recipe: the paper's backbones, and methods of other papers, joined with +.
 
-    "paper" is the seven-task average that the paper reports, "here" ours on MiniLM's CLS vector, the mean over so many
-    "seeds" (see eval/): plain unsup and sup are the lines to compare with.
+    "paper" is the seven-task average in the paper. "here" is the average of this package on MiniLM's CLS vector, over
+    the number of seeds in the column "seeds" (see eval/). Compare a recipe with the rows unsup and sup.
+
+    Example: simcse-kit recipes
+    Example: simcse-kit train unsup tickets.txt --recipe unsup-bert-base+esimcse --output-dir my-model
     """
     from simcse_kit.cli.console import out, table
 
@@ -31,7 +34,7 @@ def show_recipes() -> None:
     made.columns[-1].justify = "left"
     console.print(made)
     console.print(
-        "a method takes all else from its mode's defaults (unsup, sup); --recipe esimcse+arccse joins two", style="dim"
+        "other settings of a method are those of its mode (unsup, sup); --recipe esimcse+arccse joins two", style="dim"
     )
 
 
@@ -43,11 +46,16 @@ def _settings(values: dict[str, Any]) -> str:
 
 def show_objectives(
     name: Annotated[
-        str | None, typer.Argument(help="One of them, in full.", autocompletion=lambda: _all_parts())
+        str | None,
+        typer.Argument(
+            help="Objective, term or augmentation to show in full. Default: a list of all.",
+            autocompletion=lambda: _all_parts(),
+        ),
     ] = None,
 ) -> None:
     """List what a model can be trained for, or show one objective, term or augmentation with its options.
 
+    Example: simcse-kit objectives
     Example: simcse-kit objectives simcse
     """
     from simcse_kit.cli.console import escaped, out, table

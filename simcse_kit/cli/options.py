@@ -13,18 +13,17 @@ from simcse_kit.cli.completion import model_folders
 from simcse_kit.encoder.backends.part import BACKENDS
 from simcse_kit.encoder.poolers import POOLERS
 
-FILE_HELP = "Sentences: .txt (one a line), .csv, .tsv, .jsonl or .parquet, each also .gz; or hf:NAME[:split]."
+FILES = ".txt (one in each line), .csv, .tsv, .jsonl or .parquet, each also .gz; or hf:NAME[:split]."
+FILE_HELP = "Texts: " + FILES
 POOLING_HELP = (
-    f"How a sentence's vector is made. {'; '.join(f'{pooler.name}: {pooler.help}' for pooler in POOLERS)}; "
-    "or your own, as MODULE:NAME."
+    f"How token vectors become the vector of a sentence: {', '.join(pooler.name for pooler in POOLERS)}; or "
+    "MODULE:NAME (see simcse-kit train sup --help)."
 )
-COLUMNS_HELP = "Names of the columns to read, with commas: text, or sent0,sent1,hard_neg."
-HEADER_HELP = "Whether the first row holds names. Default: decided from the row."
-SKIP_HELP = "Skip rows that cannot be used, and count them."
-INDEX_TRUST_HELP = (
-    "Run Python code that the index names as its kind, MODULE:NAME, or that its model brings. Only if you trust it."
-)
-TRUST_HELP = "Run Python code that comes with the model. Only if you trust it."
+COLUMNS_HELP = "Columns to read, with commas, such as text or sent0,sent1,hard_neg. Default: columns with such names."
+HEADER_HELP = "Whether the first row holds the names of columns. Default: decided from that row."
+SKIP_HELP = "Skip rows that cannot be read, and count them. Default: such a row is an error."
+INDEX_TRUST_HELP = "Run Python code that the index or its model names. Only for an index that you trust."
+TRUST_HELP = "Run Python code that comes with the model. Only for a model that you trust."
 
 
 def dtype_names() -> list[str]:
@@ -49,7 +48,7 @@ def completes_list(names: Callable[[], Iterable[str]], separator: str = ",") -> 
 
 ModelArgument = Annotated[
     str,
-    typer.Argument(help="Folder or hub name of the model.", metavar="MODEL", autocompletion=model_folders),
+    typer.Argument(help="Model: a folder or a hub name.", metavar="MODEL", autocompletion=model_folders),
 ]
 Pooling = Annotated[
     str | None,
@@ -57,7 +56,10 @@ Pooling = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, mps. Default: an accelerator where there is one.", autocompletion=device_names),
+    typer.Option(
+        help="Device to run on: cpu, cuda or mps; cuda:1 is the second GPU. Default: an accelerator if there is one.",
+        autocompletion=device_names,
+    ),
 ]
 BackendOption = Annotated[
     str,
@@ -69,18 +71,19 @@ BackendOption = Annotated[
 Dtype = Annotated[
     str,
     typer.Option(
-        help="What the model multiplies in; auto asks the processor, float32 is exact. "
+        help="Number type of the computation: float32 is exact, the others are faster; auto asks the processor. "
         + " ".join(f"{part.name}: {', '.join(part.dtypes)}." for part in BACKENDS),
         autocompletion=dtype_names,
     ),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Sentences in one forward pass. Default: as many as run fastest.", min=1)
+    int | None,
+    typer.Option(help="Sentences in one forward pass; fewer need less memory. Default: chosen for speed.", min=1),
 ]
 Columns = Annotated[str | None, typer.Option(help=COLUMNS_HELP)]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help=HEADER_HELP)]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help=SKIP_HELP)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file that is written, where it is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help=TRUST_HELP)]
 TrustIndex = Annotated[bool, typer.Option("--trust-remote-code", help=INDEX_TRUST_HELP)]
 

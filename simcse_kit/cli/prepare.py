@@ -30,34 +30,51 @@ SamplingStrategy = Literal["top", "random"]
 def prepare_sentences_command(
     docs: Annotated[
         list[str],
-        typer.Argument(help="Documents: .txt, .jsonl, .parquet, each also .gz, or folders of them.", metavar="DOCS..."),
+        typer.Argument(
+            help="Documents: .txt, .jsonl or .parquet, each also .gz, or folders of such files.", metavar="DOCS..."
+        ),
     ],
-    out: Annotated[Path, typer.Argument(help="The .txt file to write.", metavar="OUT")],
-    language: Annotated[str, typer.Option(help="ISO 639 code, for the splitter: en, ko, de, zh, ...")] = "en",
+    out: Annotated[Path, typer.Argument(help="File to write: .txt.", metavar="OUT")],
+    language: Annotated[
+        str, typer.Option(help="Language of the documents, for the splitter, as an ISO 639 code such as ko.")
+    ] = "en",
     column: Annotated[
-        str | None, typer.Option(help="Column of the text. Default: text, sentence, sent, or the only one.")
+        str | None,
+        typer.Option(help="Column of the text. Default: the one named text, sentence or sent, or the only one."),
     ] = None,
     line_paragraphs: Annotated[
-        bool, typer.Option("--line-paragraphs", help="Each line is a paragraph. Default: blank lines end one.")
+        bool,
+        typer.Option("--line-paragraphs", help="Each line is a paragraph. Default: a blank line ends a paragraph."),
     ] = False,
     min_words: Annotated[
-        int | None, typer.Option(help="Default: 3; in languages without spaces no limit.", min=0)
+        int | None, typer.Option(help="Fewest words of a sentence. Default: 3; none without spaces (zh, ja).", min=0)
     ] = None,
-    max_words: Annotated[int | None, typer.Option(help="Default: 128; likewise.", min=1)] = None,
+    max_words: Annotated[
+        int | None,
+        typer.Option(help="Most words of a sentence. Default: 128; no limit without spaces (zh, ja).", min=1),
+    ] = None,
     min_chars: Annotated[
-        int | None, typer.Option(help="Default: no limit; in languages without spaces 6.", min=0)
+        int | None,
+        typer.Option(help="Fewest characters of a sentence. Default: no limit; 6 without spaces (zh, ja).", min=0),
     ] = None,
-    max_chars: Annotated[int | None, typer.Option(help="Default: no limit; likewise 256.", min=1)] = None,
+    max_chars: Annotated[
+        int | None,
+        typer.Option(help="Most characters of a sentence. Default: no limit; 256 without spaces (zh, ja).", min=1),
+    ] = None,
     near_duplicates: Annotated[
         float,
-        typer.Option(help="Jaccard similarity (character trigrams) from which on a repetition goes; 0: none does."),
+        typer.Option(
+            help="Drop a sentence whose character trigrams have at least this Jaccard similarity, 0 to 1, with an "
+            "earlier one; 0 keeps all but equal ones."
+        ),
     ] = 0.9,
     skip_bad_rows: SkipBadRows = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Split documents into sentences, one a line, each once.
+    """Split documents into sentences: one in each line, without repetitions.
 
-    Example: simcse-kit prepare sentences articles/ notes.txt sentences.txt --language ko
+    Example: simcse-kit prepare sentences articles/ sentences.txt
+    Example: simcse-kit prepare sentences articles/ notes.txt sentences.txt --language ko --min-words 5
     """
     from simcse_kit.data.prepare.corpus import prepare_sentences
 
@@ -76,27 +93,30 @@ def prepare_sentences_command(
         overwrite=overwrite,
         show_progress_bar=True,
     )
-    _tell(counts, out, "unsup")
+    _tell(counts, out, "adapt", str(out))
 
 
 def prepare_nli_command(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="SNLI, MultiNLI, XNLI, ANLI, KLUE-NLI or KorNLI: .jsonl, .parquet, .csv, .txt or .tsv, each also .gz.",
+            help="Files of SNLI, MultiNLI, XNLI, ANLI, KLUE-NLI or KorNLI: .jsonl, .parquet, .csv, .txt or .tsv, "
+            "each also .gz.",
             metavar="FILES...",
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The .csv file to write.", metavar="OUT")],
+    out: Annotated[Path, typer.Argument(help="File to write: .csv.", metavar="OUT")],
     combinations: Annotated[
-        Combinations, typer.Option(help="one triplet a premise, as in the paper's file; or all of them.")
+        Combinations, typer.Option(help="Triplets of a premise: one, as in the paper's file, or all combinations.")
     ] = "one",
-    language: Annotated[str | None, typer.Option(help="Only rows of this language (XNLI). Default: all.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Use only rows of this language, such as ko (XNLI). Default: all rows.")
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="What labels mean, such as 0=contradiction,1=entailment,2=neutral; - for rows to leave out. Default: "
-            "the words themselves, 0=entailment,1=neutral,2=contradiction,-1=-, or their first letters.",
+            help="Meaning of each label, such as 0=contradiction,1=entailment,2=neutral; - leaves rows out. Default: "
+            "the words, their first letters, or 0=entailment,1=neutral,2=contradiction,-1=-.",
             metavar="LABEL=MEANING,...",
         ),
     ] = None,
@@ -104,9 +124,10 @@ def prepare_nli_command(
     skip_bad_rows: SkipBadRows = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make triplets of NLI data: premise, what it entails, what it contradicts.
+    """Make triplets of NLI data: a premise, a sentence that it entails, one that it contradicts.
 
     Example: simcse-kit prepare nli snli_1.0_train.jsonl multinli_1.0_train.jsonl nli.csv
+    Example: simcse-kit prepare nli xnli.tsv nli-ko.csv --language ko --combinations all
     """
     from simcse_kit.data.prepare.nli import prepare_nli
 
@@ -121,7 +142,7 @@ def prepare_nli_command(
         overwrite=overwrite,
         show_progress_bar=True,
     )
-    _tell(counts, out, "sup")
+    _tell(counts, out, "train", "sup", str(out), "--model", "all-MiniLM-L6-v2")
 
 
 def _meanings(text: str) -> dict[str, str]:
@@ -134,30 +155,47 @@ def _meanings(text: str) -> dict[str, str]:
 
 def prepare_negatives_command(
     pairs: Annotated[
-        str, typer.Argument(help="Rows of 2 sentences: anchor and positive, as for train sup.", metavar="PAIRS")
+        str, typer.Argument(help="Rows of 2 texts, anchor and positive, as for train sup.", metavar="PAIRS")
     ],
-    out: Annotated[Path, typer.Argument(help="The .csv file to write.", metavar="OUT")],
+    out: Annotated[Path, typer.Argument(help="File to write: .csv.", metavar="OUT")],
     model: Annotated[
-        str, typer.Option(help="Folder or hub name of the model that finds what is near.", autocompletion=model_folders)
+        str, typer.Option(help="Model that finds the negatives: a folder or a hub name.", autocompletion=model_folders)
     ],
     corpus: Annotated[
-        str | None, typer.Option(help="Sentences to choose from beside the positives.", metavar="FILE")
+        str | None,
+        typer.Option(help="File of more texts to choose negatives from. Default: the positives only.", metavar="FILE"),
     ] = None,
-    num_negatives: Annotated[int, typer.Option(help="For each pair, a row each.", min=1)] = 1,
-    range_min: Annotated[int, typer.Option(help="Pass over this number of the nearest.", min=0)] = 0,
+    num_negatives: Annotated[int, typer.Option(help="Negatives of a pair; each makes a row.", min=1)] = 1,
+    range_min: Annotated[
+        int, typer.Option(help="Skip this number of the nearest texts, which may be true matches.", min=0)
+    ] = 0,
     range_max: Annotated[
-        int | None, typer.Option(help="Look at this number of the nearest. Default: as many as needed.", min=1)
+        int | None,
+        typer.Option(help="Look at this number of the nearest texts at most. Default: as many as needed.", min=1),
     ] = None,
-    max_score: Annotated[float | None, typer.Option(help="Greatest cosine of a negative with its anchor.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Least cosine.")] = None,
+    max_score: Annotated[
+        float | None,
+        typer.Option(
+            help="Highest cosine of a negative with its anchor, -1 to 1; lower it if negatives are true matches. "
+            "Default: no limit."
+        ),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Lowest cosine of a negative with its anchor, -1 to 1. Default: no limit.")
+    ] = None,
     absolute_margin: Annotated[
-        float | None, typer.Option(help="How far below its positive's a negative's cosine is, at least.")
+        float | None,
+        typer.Option(
+            help="Least difference between the cosines of positive and negative, such as 0.1. Default: no limit."
+        ),
     ] = None,
     relative_margin: Annotated[
-        float | None, typer.Option(help="The same as a fraction of the positive's cosine, such as 0.05.")
+        float | None,
+        typer.Option(help="The same as a share of the positive's cosine, such as 0.05. Default: no limit."),
     ] = None,
     sampling_strategy: Annotated[
-        SamplingStrategy, typer.Option(help="top: the nearest; random: drawn from all.")
+        SamplingStrategy,
+        typer.Option(help="Candidates that become negatives: top takes the nearest, random draws from all."),
     ] = "top",
     seed: Seed = 42,
     columns: Columns = None,
@@ -171,8 +209,9 @@ def prepare_negatives_command(
     trust_remote_code: TrustRemoteCode = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Find hard negatives for pairs: what a model takes for near, and is not the positive.
+    """Find hard negatives for pairs: texts that a model puts near the anchor and that are not the positive.
 
+    Example: simcse-kit prepare negatives pairs.csv triplets.csv --model my-model
     Example: simcse-kit prepare negatives pairs.csv triplets.csv --model all-MiniLM-L6-v2 --relative-margin 0.05
     """
     from simcse_kit.model import SimCSE
@@ -201,16 +240,15 @@ def prepare_negatives_command(
         batch_size=batch_size,
         show_progress_bar=True,
     )
-    _tell(counts, out, "sup")
+    trust = ["--trust-remote-code"] if trust_remote_code else []
+    _tell(counts, out, "train", "sup", str(out), "--model", model, *trust)
 
 
-def _tell(counts: Any, path: Path, mode: str) -> None:
-    """A named tuple of counts as two aligned columns, zeros left out; and what to do with the file."""
-    from simcse_kit.cli.console import escaped, out, table
+def _tell(counts: Any, path: Path, *job: str) -> None:
+    """A named tuple of counts as two aligned columns, zeros left out; and the job that takes the file."""
+    from simcse_kit.cli.console import escaped, out, show_next, table
+    from simcse_kit.workflows.steps import new_name
 
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
-    console = out()
-    console.print(table([escaped(path), "count"], rows))
-    start = "google-bert/bert-base-uncased" if mode == "unsup" else "all-MiniLM-L6-v2"
-    next_one = f"simcse-kit train {mode} {escaped(path)} --model {start} --output-dir my-model"
-    console.print(f"next: {next_one}", style="dim")
+    out().print(table([escaped(path), "count"], rows))
+    show_next([*job, "--output-dir", new_name("my-model")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +11,26 @@ import typer
 def run_quickstart(
     sentences: Annotated[
         Path | None,
-        typer.Option(help="A file of your own texts. Default: the package's sample, which has judged queries."),
+        typer.Option(
+            help="File of your own texts, one in each line. Default: the package's sample, which has judged queries."
+        ),
     ] = None,
-    output_dir: Annotated[Path, typer.Option(help="Gets model/, index/ and report.html.")] = Path(
+    output_dir: Annotated[Path, typer.Option(help="Folder for model/, index/ and report.html.")] = Path(
         "simcse-kit-quickstart"
     ),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier quickstart there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier quickstart in that folder.")
+    ] = False,
 ) -> None:
     """The main job in one go, offline, in a minute or two: adapt, search before and after, index, and a report.
 
     Example: simcse-kit quickstart
+    Example: simcse-kit quickstart --sentences tickets.txt --output-dir first-try
     """
-    from simcse_kit.cli.console import err, escaped, facts, out, table
+    from simcse_kit.cli.console import err, escaped, facts, out, show_next, table
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.workflows.quickstart import quickstart, score_head, score_rows
+    from simcse_kit.workflows.steps import new_name
 
     what = "1,200 messages to service desks, with their matter" if sentences is None else str(sentences)
     err().print(f"quickstart: adapting MiniLM to {escaped(what)}", style="bold")
@@ -41,7 +46,7 @@ def run_quickstart(
         console.print()
     if made.used < made.texts:
         console.print(f"of {made.texts:,} distinct texts, a random {made.used:,} were used\n")
-    console.print(facts(adapted.lines()[:-1]))
+    console.print(facts(adapted.facts()))
     for query, hits in made.answers.items():
         console.print()
         console.print(f"[bold]{escaped(query)}[/]")
@@ -50,7 +55,10 @@ def run_quickstart(
     console.print()
     console.print(f"model   {escaped(made.model)}\nindex   {escaped(made.index)}\nreport  {escaped(made.report)}")
     console.print()
-    source = escaped(shlex.quote(str(sentences))) if sentences is not None else "my.txt"
-    console.print("Next, on your own text, one a line:" if sentences is None else "Next, on all of it:")
-    console.print(f"  simcse-kit adapt {source} --model all-MiniLM-L6-v2 --output-dir my-model")
-    console.print(f"  simcse-kit index build my-model {source} my-index")
+    if adapted.measure is not None:
+        show_next(adapted.measure, "to measure")
+    show_next(["search", made.index, next(iter(made.answers))])
+    show_next(["demo", made.index])
+    if sentences is None or made.used < made.texts:
+        what = "on your own texts, one a line" if sentences is None else "on all texts"
+        show_next(["adapt", sentences or "my.txt", "--output-dir", new_name("my-model")], what)

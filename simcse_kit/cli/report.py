@@ -11,7 +11,7 @@ from simcse_kit.cli.completion import model_folders
 from simcse_kit.cli.options import BackendOption, BatchSize, Device, Dtype, Pooling, TrustRemoteCode, check_output_file
 from simcse_kit.cli.suites import (
     Endpoint,
-    SuiteDataOption,
+    OptionalSuiteData,
     Suites,
     suite_data,
     suite_options,
@@ -26,26 +26,27 @@ def report_models(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of training runs (or of train --seeds, one recipe each), or models of any kind, as eval "
-            "takes them; all are compared with the first.",
+            help="Folders of training runs or of train --seeds, or models as in eval. All are compared with the first.",
             metavar="RUN...",
             autocompletion=model_folders,
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write: .html, .md or .json.", metavar="FILE")
+        Path, typer.Option("--output", "-o", help="File to write: .html, .md or .json.", metavar="FILE")
     ] = Path("report.html"),
-    data: SuiteDataOption = [],  # noqa: B006 - typer's way of a list that may be left out
+    data: OptionalSuiteData = [],  # noqa: B006 - typer's way of a list that may be left out
     suite: Suites = None,
     settings: dict[str, Any],
     figures: Annotated[
         Path | None,
-        typer.Option(help="Also write each picture into this folder, as .svg and .pdf for a paper.", metavar="DIR"),
+        typer.Option(
+            help="Also write each picture into this folder, as .svg and .pdf. Default: no pictures.", metavar="DIR"
+        ),
     ] = None,
     format: Annotated[
-        Literal["html", "md", "json"] | None, typer.Option(help="Default: what the file's name ends in.")
+        Literal["html", "md", "json"] | None, typer.Option(help="Form of the file. Default: by the ending of its name.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     endpoint: Endpoint = None,
     pooling: Pooling = None,
     batch_size: BatchSize = None,
@@ -54,12 +55,12 @@ def report_models(
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Write one file that shows training runs and models side by side; it opens without a network, and prints.
+    """Write one page that shows training runs and models side by side. It opens without a network and can be printed.
 
-    Scores with their intervals, differences from the first, training curves, the alignment-uniformity plane with the
-    path of each run, similarity against gold, spectrum, speed against quality, and the pairs a model is most wrong
-    about. Without --data, it measures on the evaluation data of the first run.
+    It has scores with intervals, differences from the first, training curves, the alignment-uniformity plane with the
+    path of each run, similarity against gold, spectrum, speed against quality, and the pairs with the largest errors.
 
+    Example: simcse-kit report my-model
     Example: simcse-kit report runs/plain runs/esimcse all-MiniLM-L6-v2 --data data/senteval -o report.html
     """
     from simcse_kit.cli.console import err, escaped

@@ -40,19 +40,21 @@ def search_index(
     queries: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What to look for; several in quotes. Without one, queries are read from standard input, one a line, "
-            "and each answer is a line of JSON.",
+            help="What to look for, each query in quotes. Default: queries from standard input, one in each line; each "
+            "answer is a line of JSON.",
             metavar="QUERY...",
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", "--top-k", help="Hits for each query.", min=1)] = 5,
-    threshold: Annotated[float | None, typer.Option(help="Only hits with at least this cosine.", min=-1, max=1)] = None,
+    k: Annotated[int, typer.Option("-k", "--top-k", help="Number of hits for each query.", min=1)] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(help="Lowest cosine of a hit. Default: no limit.", min=-1, max=1)
+    ] = None,
     filter: Filter = None,
     group_by: Annotated[
         str | None,
         typer.Option(
-            help="Only the best hit for each value of this field of the metadata; document: the best passage of each "
-            "document.",
+            help="Keep only the best hit for each value of this metadata field; document keeps the best passage of "
+            "each document. Default: all hits.",
             metavar="FIELD",
             autocompletion=index_fields,
         ),
@@ -60,21 +62,27 @@ def search_index(
     rerank: Annotated[
         str | None,
         typer.Option(
-            help="A cross-encoder that reads the query with each candidate and decides their order: a folder or a hub "
-            "name, such as cross-encoder/ms-marco-MiniLM-L6-v2.",
+            help="Cross-encoder that orders the candidates, more exactly and slower: a folder or a hub name, such as "
+            "cross-encoder/ms-marco-MiniLM-L6-v2. Default: none.",
             metavar="MODEL",
         ),
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option(help="Hits of the search to rerank. Default: 50, or --top-k where it is more.", min=1)
+        int | None, typer.Option(help="Hits of the search to rerank. Default: 50, or --top-k if it is more.", min=1)
     ] = None,
     mode: Annotated[
         SearchMode,
-        typer.Option(help="By meaning, by words (names, codes), or by both; the last two need index build --hybrid."),
+        typer.Option(
+            help="dense searches by meaning, keyword by words (names, codes), hybrid by both; the last two need "
+            "index build --hybrid."
+        ),
     ] = "dense",
     output: Annotated[
         Literal["table", "json"] | None,
-        typer.Option("--format", help="json: a line for each query. Default: table; for standard input json."),
+        typer.Option(
+            "--format",
+            help="Form of the output; json is a line for each query. Default: table, or json for standard input.",
+        ),
     ] = None,
     model: Model = None,
     device: Device = None,
@@ -85,9 +93,10 @@ def search_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Find the sentences of an index that mean most nearly the same as a query.
+    """Find the texts of an index whose meaning is nearest to a query.
 
     Example: simcse-kit search tickets-index "cannot log in" -k 3
+    Example: simcse-kit search tickets-index "error E-217" "late refund" --mode hybrid --filter '{"lang": "en"}'
     """
     from simcse_kit.cli.queries import batches_of_queries, standard_input
     from simcse_kit.errors import SimCSEKitError

@@ -9,7 +9,7 @@ import typer
 
 from simcse_kit.cli.completion import index_folders, model_folders, target_folders
 from simcse_kit.cli.index.options import Store, Token, Uri
-from simcse_kit.cli.options import FILE_HELP, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
+from simcse_kit.cli.options import FILES, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
 from simcse_kit.cli.settings_file import ConfigFile
 
 
@@ -24,13 +24,17 @@ def _visible(context: typer.Context, parameter: typer.CallbackParam, value: str 
 
 
 Host = Annotated[
-    str, typer.Option(help="Address to listen on; beyond this machine it needs --api-key-file or --no-auth.")
+    str,
+    typer.Option(
+        help="Address to listen on; 0.0.0.0 is every network of this machine. Beyond this machine it needs "
+        "--api-key-file or --no-auth."
+    ),
 ]
 ApiKey = Annotated[
     str | None,
     typer.Option(
-        help="API key that clients must send: Authorization: Bearer KEY. On the command line every user of this "
-        "machine can see it (ps): use --api-key-file, or the environment variable.",
+        help="API key that clients must send as Authorization: Bearer KEY. Every user of this machine can see the "
+        "command line (ps): prefer --api-key-file or the variable. Default: no key.",
         envvar="SIMCSE_KIT_API_KEY",
         metavar="KEY",
         callback=_visible,
@@ -38,25 +42,25 @@ ApiKey = Annotated[
 ]
 ApiKeyFile = Annotated[
     Path | None,
-    typer.Option(help="File of API keys, one in a line; any of them will do.", metavar="FILE"),
+    typer.Option(help="File of API keys, one in each line; any of them is accepted. Default: no keys.", metavar="FILE"),
 ]
-NoAuth = Annotated[bool, typer.Option("--no-auth", help="Let everybody ask who reaches the address.")]
+NoAuth = Annotated[bool, typer.Option("--no-auth", help="Answer everybody who can reach the address, without a key.")]
 AllowedHost = Annotated[
     list[str] | None,
     typer.Option(
-        help="Name under which clients reach the server, such as search.example.org of a proxy before it: the headers "
-        "Host and Origin may have it. May be given several times.",
+        help="Name that clients use for the server, such as search.example.org behind a proxy; the headers Host and "
+        "Origin may have it. May be given several times. Default: none.",
         metavar="NAME",
     ),
 ]
 RootPath = Annotated[
-    str, typer.Option(help="Path under which a proxy shows the server, such as /search.", metavar="PATH")
+    str, typer.Option(help="Path under which a proxy shows the server, such as /search. Default: none.", metavar="PATH")
 ]
 TrustedProxy = Annotated[
     list[str] | None,
     typer.Option(
-        help="Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto are believed. Default: none. "
-        "May be given several times.",
+        help="Address or network of a proxy whose headers X-Forwarded-For and X-Forwarded-Proto are used. May be given "
+        "several times. Default: none.",
         metavar="IP",
     ),
 ]
@@ -66,42 +70,46 @@ def serve_targets(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="Indexes: folders, milvus:FILE.db/NAME or milvus:http://HOST:19530/NAME; models: folders or hub "
-            "names. Each perhaps with a name, NAME=TARGET.",
+            help="What to serve, TARGET or NAME=TARGET: an index (folder, milvus:FILE.db/NAME or "
+            "milvus:http://HOST:19530/NAME) or a model (folder or hub name).",
             metavar="TARGET...",
             autocompletion=target_folders,
             envvar="SIMCSE_KIT_SERVE_TARGETS",
         ),
     ],
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
     api_key: ApiKey = None,
     api_key_file: ApiKeyFile = None,
     no_auth: NoAuth = False,
     allowed_host: AllowedHost = None,
     root_path: RootPath = "",
     trusted_proxy: TrustedProxy = None,
-    writable: Annotated[bool, typer.Option("--writable", help="Let POST /add add sentences to the indexes.")] = False,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Allow requests to change the indexes, such as POST /add.")
+    ] = False,
     strict_dimensions: Annotated[
         bool,
         typer.Option(
             "--strict-dimensions",
-            help="Refuse requests that cut vectors (dimensions) of a model that is not known to be trained for it "
-            "(Matryoshka). Default: answer, and say it once in the log.",
+            help="Reject requests for shorter vectors (dimensions) of a model that was not trained for it "
+            "(Matryoshka). Default: answer, with a note in the log.",
         ),
     ] = False,
-    max_sentences: Annotated[int, typer.Option(help="Sentences in one request.", min=1)] = 2048,
-    max_queue: Annotated[int, typer.Option(help="Sentences that may wait; more get 429.", min=1)] = 8192,
-    timeout: Annotated[float, typer.Option(help="Seconds for one request.", min=0.1)] = 60,
+    max_sentences: Annotated[int, typer.Option(help="Most texts in one request.", min=1)] = 2048,
+    max_queue: Annotated[
+        int, typer.Option(help="Most texts that may wait; further requests get status 429.", min=1)
+    ] = 8192,
+    timeout: Annotated[float, typer.Option(help="Most seconds for one request.", min=0.1)] = 60,
     log_format: Annotated[
         Literal["text", "json"],
-        typer.Option(help="Form of the lines on standard error. No line holds a text, a query or a key."),
+        typer.Option(help="Form of the lines on standard error. No line contains a text, a query or a key."),
     ] = "text",
     access_log: Annotated[
         bool | None,
         typer.Option(
             "--access-log/--no-access-log",
-            help="Write a line for each request, with its id, method, route, status, milliseconds and bytes. Default: "
+            help="Write a line for each request, with id, method, route, status, milliseconds and bytes. Default: only "
             "with --log-format json.",
         ),
     ] = None,
@@ -117,11 +125,12 @@ def serve_targets(
     """Serve models and indexes over HTTP: OpenAI's embeddings, search, metrics; /docs describes it.
 
     It listens at once; /health answers 503 until everything is loaded. SIGHUP opens indexes, models and API keys again,
-    from the disk only; SIGTERM and Ctrl-C let the requests under way end.
+    from the disk only. SIGTERM and Ctrl-C stop the server when the running requests have ended.
 
-    Each option may stand in the environment, as SIMCSE_KIT_SERVE_PORT, or in a file, see --config.
+    Each option can also be an environment variable, such as SIMCSE_KIT_SERVE_PORT, or a line of a file, see --config.
 
     Example: simcse-kit serve tickets-index my-model
+    Example: simcse-kit serve tickets=tickets-index --host 0.0.0.0 --port 80 --api-key-file keys.txt
     """
     from simcse_kit.cli.console import err, escaped, speak
     from simcse_kit.serving import Limits, Started, serve
@@ -134,7 +143,8 @@ def serve_targets(
     def say(started: Started) -> None:
         url, indexes, models = started
         what = [*(f"index {escaped(name)}" for name in indexes), *(f"model {escaped(name)}" for name in models)]
-        err().print(f"serving {', '.join(what)} at {url} (API: {url}/docs); Ctrl-C ends it")
+        place = f"{url}/" if root_path else url  # /search alone is an address of the API
+        err().print(f"serving {', '.join(what)} at {place} (API: {url}/docs); Ctrl-C ends it")
 
     serve(
         targets=targets,
@@ -165,7 +175,7 @@ def run_demo(
     index: Annotated[
         str | None,
         typer.Argument(
-            help="An index, see serve. Default: the package's sample.",
+            help="Index to show, as in serve. Default: the package's sample.",
             metavar="[INDEX]",
             autocompletion=index_folders,
         ),
@@ -173,7 +183,7 @@ def run_demo(
     compare: Annotated[
         str | None,
         typer.Option(
-            help="Another index, beside it on the page: before and after training.",
+            help="Second index to show beside the first, such as before and after training. Default: none.",
             metavar="INDEX",
             autocompletion=index_folders,
         ),
@@ -181,51 +191,69 @@ def run_demo(
     judge: Annotated[
         Path | None,
         typer.Option(
-            help="Also ask which hits of the two indexes are relevant, blind, and save it in this folder, see judge.",
+            help="Also ask which hits of the two indexes are relevant, blind, and save the answers in this folder (see "
+            "judge). Default: no questions.",
             metavar="FOLDER",
         ),
     ] = None,
     queries: Annotated[
         str | None,
         typer.Option(
-            help="For --judge: a file of queries. Default: sentences of the indexes; one can type queries too.",
+            help="File of queries for --judge. Default: texts of the indexes; you can also type queries.",
             metavar="FILE",
         ),
     ] = None,
-    sentences: Annotated[str | None, typer.Option(help="Index these first. " + FILE_HELP, metavar="FILE")] = None,
+    sentences: Annotated[
+        str | None, typer.Option(help="File to index first: " + FILES + " Default: none.", metavar="FILE")
+    ] = None,
     columns: Columns = None,
     model: Annotated[
-        str, typer.Option(help="Model for --sentences: a folder or hub name.", autocompletion=model_folders)
+        str,
+        typer.Option(
+            help="Model for --sentences and the sample: a folder or a hub name.", autocompletion=model_folders
+        ),
     ] = "all-MiniLM-L6-v2",
-    title: Annotated[str | None, typer.Option(help="Title of the page.", metavar="TEXT")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page. Default: a general one.", metavar="TEXT")
+    ] = None,
     link: Annotated[
         str | None,
         typer.Option(
-            help="Address that the id of each hit leads to, such as https://tickets.example/{id}.",
+            help="Address that the id of each hit links to, such as https://tickets.example/{id}. Default: no link.",
             metavar="URL",
         ),
     ] = None,
     query: Annotated[
         list[str] | None,
-        typer.Option(help="Sample query, a button on the page. May be given several times.", metavar="TEXT"),
+        typer.Option(
+            help="Sample query, a button on the page. May be given several times. Default: none.", metavar="TEXT"
+        ),
     ] = None,
     facet: Annotated[
         list[str] | None,
         typer.Option(
-            help="Field of the metadata to filter by and to colour the map by. May be given several times. Default: "
-            "fields with few values.",
+            help="Metadata field to filter by and to colour the map by. May be given several times. Default: fields "
+            "with few values.",
             metavar="FIELD",
         ),
     ] = None,
     writable: Annotated[
         bool,
         typer.Option(
-            "--writable", help="Let the page add sentences to INDEX and --compare, as to what demo has indexed."
+            "--writable",
+            help="Let the page add texts to INDEX and --compare. Default: only to what demo itself indexed.",
         ),
     ] = False,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser, or only print its address.")
+    ] = True,
     host: Host = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port. Default: 8000, or a free one.", min=0, max=65535)] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port to listen on; 0 takes a free one. Default: 8000, or a free one if it is taken.", min=0, max=65535
+        ),
+    ] = None,
     api_key: ApiKey = None,
     api_key_file: ApiKeyFile = None,
     no_auth: NoAuth = False,
@@ -237,9 +265,10 @@ def run_demo(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Open a page to search in: an index, a file of sentences, or the package's sample.
+    """Open a page to search in: an index, a file of texts, or the package's sample.
 
     Example: simcse-kit demo --sentences tickets.txt
+    Example: simcse-kit demo old-index --compare new-index --query "cannot log in"
     """
     import webbrowser
 

@@ -34,8 +34,8 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option(
         "--config",
-        help="TOML file of these options, such as port = 8000. The command line goes before the environment, the "
-        "environment before the file.",
+        help="TOML file of these options, such as port = 8000. The command line wins over the environment, the "
+        "environment over the file. Default: none.",
         metavar="FILE",
         is_eager=True,
         callback=_read,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+
+from simcse_kit.cli.panels import PanelledGroup
 
 
 def _limit(threads: int | None) -> None:
@@ -29,15 +30,15 @@ def _speak_json(json_progress: bool) -> None:
         speak("json")
 
 
-_PANEL = "Of every command"
+_PANEL = "Options of every command"
 
 
 def _options(
     threads: Annotated[
         int | None,
         typer.Option(
-            help="Threads of all libraries at most. Default: SIMCSE_KIT_THREADS, or the cores that this process may "
-            "use.",
+            help="Most threads that the libraries use. Default: SIMCSE_KIT_THREADS, otherwise the cores of this "
+            "process.",
             min=1,
             metavar="N",
             callback=_limit,
@@ -49,7 +50,7 @@ def _options(
         bool,
         typer.Option(
             "--quiet",
-            help="Write errors only, beside the results: no bars, no notes.",
+            help="Print results and errors only: no bars, no notes.",
             callback=_hush,
             expose_value=False,
             rich_help_panel=_PANEL,
@@ -75,7 +76,7 @@ def _add(parameters: list[Any], command: Any) -> None:
         _add(parameters, inner)
 
 
-class SharingGroup(TyperGroup):
+class SharingGroup(PanelledGroup):
     """The group of all commands: each takes the shared options, and so does the group."""
 
     def __init__(self, **settings: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +19,8 @@ def run_study_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="TOML file: seeds; [data] with suite = path; [[model]] for each model to measure; [[run]] for each "
-            "training run, with the settings of train unsup or train sup by their names. Paths start at its folder.",
+            help="TOML file: seeds; [data] with suite = path; a [[model]] for each model to measure; a [[run]] for "
+            "each training run, with settings of train by name. Paths start at its folder.",
             metavar="FILE",
         ),
     ],
@@ -27,18 +28,19 @@ def run_study_command(
         bool,
         typer.Option(
             "--dry-run",
-            help="Only list the training runs, what is left of each, and about how long it takes. The first steps of "
-            "each are run to time them.",
+            help="List the training runs, what is left of each, and an estimate of the time; only a few steps of "
+            "each run are made, to time them.",
         ),
     ] = False,
 ) -> None:
     """Train runs under several seeds, measure them and other models on the same suites, and write tables and a report.
 
-    Stopped at any time, the same command goes on. A run whose data or settings have changed is a new run.
+    You can stop at any time; the same command continues. A run whose data or settings have changed is a new run.
 
     Example: simcse-kit study study.toml --dry-run
+    Example: simcse-kit study study.toml
     """
-    from simcse_kit.cli.console import err, escaped, out
+    from simcse_kit.cli.console import err, escaped, out, show_next
     from simcse_kit.workflows.study_file import read_study
 
     study = read_study(file)
@@ -51,7 +53,9 @@ def run_study_command(
 
         _print_plan(plan_study(study, announce=announce))
         out().print(f"to measure: {len(study.names)} models and runs on {', '.join(study.suites)}")
+        show_next(["study", file])
         return
+    from simcse_kit.cli.evaluate import print_suite
     from simcse_kit.cli.progress import TerminalListener
     from simcse_kit.report.score_table import as_markdown
     from simcse_kit.workflows.study import run_study
@@ -61,7 +65,12 @@ def run_study_command(
         made = run_study(study, show_progress_bar=True, announce=announce, listener=listener)
     finally:
         listener.close()
-    typer.echo("\n".join(map(as_markdown, made.comparison.score_tables())))
+    if sys.stdout.isatty():
+        for name in made.comparison.suites:
+            out().print()
+            print_suite(out(), made.comparison, name)
+    else:
+        typer.echo("\n".join(map(as_markdown, made.comparison.score_tables())))
     err().print(f"wrote {', '.join(escaped(path) for path in made.files)}")
 
 

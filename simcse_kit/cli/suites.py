@@ -11,39 +11,38 @@ import typer
 
 from simcse_kit.cli.completion import model_folders
 from simcse_kit.cli.options import completes_list
+from simcse_kit.cli.panels import with_choices
 from simcse_kit.errors import SimCSEKitError, say_once
 from simcse_kit.evaluation.suite import SUITES, Suite, suite_of
 
 Models = Annotated[
     list[str],
     typer.Argument(
-        help="Folders or hub names, of any encoder; module:function, from a list of sentences to an array; a "
-        "folder of train --seeds, which is one recipe under several seeds.",
+        help="Models: folders or hub names; MODULE:FUNCTION, from a list of texts to an array; or a folder of train "
+        "--seeds, which counts as one model.",
         metavar="MODEL...",
         autocompletion=model_folders,
     ),
 ]
-SuiteDataOption = Annotated[
+_DATA_HELP = "Data of the suites, see below: PATH for all, or SUITE=PATH for one. May be given several times."
+SuiteDataOption = Annotated[list[str], typer.Option(help=_DATA_HELP, metavar="[SUITE=]PATH")]
+OptionalSuiteData = Annotated[
     list[str],
-    typer.Option(
-        help="; ".join(f"{part.name}: {part.data}" for part in SUITES) + ". SUITE=PATH for one suite alone.",
-        metavar="[SUITE=]PATH",
-    ),
+    typer.Option(help=_DATA_HELP + " Default: evaluation data of the first run.", metavar="[SUITE=]PATH"),
 ]
 DEFAULT = SUITES.names()[0]
 Suites = Annotated[
     str | None,
     typer.Option(
-        help=" ".join(f"{part.name}: {part.help}" for part in SUITES)
-        + f" Or module:attribute, for one of your own. Several with commas. Default: {DEFAULT}.",
+        help="Names of suites, see below, with commas; or MODULE:NAME for one of your own. Default: " + DEFAULT + ".",
         autocompletion=completes_list(SUITES.names),
     ),
 ]
 Endpoint = Annotated[
     str | None,
     typer.Option(
-        help="An OpenAI-compatible server (https://host/v1): each MODEL that is no folder is asked for there; the "
-        "key is OPENAI_API_KEY.",
+        help="OpenAI-compatible server, such as https://host/v1, for each MODEL that is no folder; its key is "
+        "OPENAI_API_KEY. Default: models run here.",
         metavar="URL",
     ),
 ]
@@ -95,7 +94,7 @@ def with_suite_options(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter)
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__doc__, run.__name__ = command.__doc__, command.__name__
-    return run
+    return with_choices({"Suites": {part.name: f"{part.help} Data: {part.data}." for part in SUITES}})(run)
 
 
 def suite_options(suites: list[str], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +16,6 @@ from simcse_kit.cli.options import (
     COLUMNS_HELP,
     FILE_HELP,
     HEADER_HELP,
-    POOLING_HELP,
     SKIP_HELP,
     TRUST_HELP,
     Device,
@@ -25,8 +24,10 @@ from simcse_kit.cli.options import (
     completes_list,
     device_names,
 )
+from simcse_kit.cli.panels import Choices, with_choices
 from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES
+from simcse_kit.parts import allowed
 from simcse_kit.training.config import COMMON, LISTS, part_settings
 from simcse_kit.training.recipes import mode_defaults, recipes
 
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from simcse_kit.training.seeds import SeedsResult
 
 _MORE = """
-OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json lie inside it.
+OUTPUT_DIR becomes the model; checkpoints, metrics.jsonl and run.json are inside it.
 
-Several GPUs, several machines (run on each, the folder is one that all see):
+Several GPUs, or several machines (run the command on each; all must see the same folder):
 
 \b
   torchrun --nproc-per-node 4 -m simcse_kit train {mode} FILE --output-dir DIR
@@ -45,31 +46,31 @@ Several GPUs, several machines (run on each, the folder is one that all see):
   torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d \\
     --rdzv-endpoint HOST:29500 -m simcse_kit train {mode} FILE --output-dir DIR
 
-The batch is then --batch-size rows on every device; negatives come from all of them.
+Each device then has --batch-size rows; negatives come from all devices.
 """
 _UNSUP = """Train on plain sentences: each one and itself under another dropout mask are a pair (unsupervised SimCSE).
 
-This is for raw encoders such as BERT. A model that is already a sentence encoder usually searches worse after it.
+This is for raw encoders such as BERT. A model that is already a sentence encoder usually searches worse afterwards:
+use simcse-kit adapt for it.
 
 Example: simcse-kit train unsup tickets.txt --model google-bert/bert-base-uncased --output-dir my-model
+Example: simcse-kit train unsup tickets.txt --recipe unsup-bert-base --eval-data sts-dev.csv --output-dir my-model
 """
 _SUP = """Train on pairs (sentence, positive) or triplets (with a hard negative), as from NLI (supervised SimCSE).
 
-Or on texts with a class each, which --label-column names: texts of one class come together (SupCon).
+FILE can also hold scored pairs (sentence1, sentence2, score) for the objectives cosent and angle, or, with
+--label-column, a text and a class in each row (SupCon).
 
-\b
 Example: simcse-kit train sup nli.csv --recipe sup-bert-base --output-dir my-model --eval-data sts-dev.csv
 Example: simcse-kit train sup tickets.csv --label-column intent --model all-MiniLM-L6-v2 --output-dir my-model
 
-Where the data would make fewer than 100 steps, the batches are smaller (a tenth of the rows, 16 at least) and the
-epochs more. A --batch-size or --epochs that is given stays, and with a --recipe both do.
+If the data would make fewer than 100 steps, the batches are smaller (a tenth of the rows, at least 16) and there are
+more epochs. A given --batch-size, --epochs or --recipe keeps its values.
 """
 _ROWS = {
     "unsup": FILE_HELP,
-    "sup": "Rows of 2 or 3 sentences: .csv, .tsv, .jsonl or .parquet with columns sent0,sent1[,hard_neg] or "
-    "anchor,positive[,negative], each also .gz; or hf:NAME[:split]. For --objective cosent and angle: scored pairs, "
-    "sentence1,sentence2,score. With --positives-only: the same, of which the pairs with the highest score are taken. "
-    "With --label-column: texts with a class each.",
+    "sup": "Rows of 2 or 3 texts: .csv, .tsv, .jsonl or .parquet, each also .gz, or hf:NAME[:split]; with the columns "
+    "sent0,sent1[,hard_neg] or anchor,positive[,negative].",
 }
 _FIRST = ("model", "recipe")  # options that stand first
 
@@ -104,7 +105,7 @@ def train_command(mode: str) -> Callable[..., None]:
     first = [field for field in COMMON if field.name in _FIRST]
     parameters = [
         _parameter("file", Annotated[str, typer.Argument(help=_ROWS[mode], metavar="FILE")]),
-        _parameter("output_dir", _panelled(Path, "Output", "Folder of the trained model; must be new or empty.")),
+        _parameter("output_dir", _panelled(Path, "Output", "Folder of the trained model. It must be new or empty.")),
         *(_option(mode, field) for field in first),
         _parameter("eval_data", _panelled(str | None, "Selection", _EVAL_DATA), None),
         _parameter(
@@ -124,31 +125,28 @@ def train_command(mode: str) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = (_UNSUP if mode == "unsup" else _SUP) + _MORE.format(mode=mode)
-    return command
+    return with_choices(_choices(mode))(command)
 
 
 _LABELS: dict[str, dict[str, str]] = {
     "unsup": {},
     "sup": {
-        "label_column": "Column with the class of each text. Chooses --objective supcon.",
-        "text_column": "With --label-column: column with the texts. Default: text or sentence, or the only other.",
+        "label_column": "Column with the class of each text; chooses --objective supcon. Default: rows are pairs.",
+        "text_column": "With --label-column: column of the texts. Default: text or sentence, or the only other one.",
     },
 }
-_POSITIVES = (
-    "Of pairs with a label or a score each, take those with the highest one. --columns then names both texts and the "
-    "label."
-)
+_POSITIVES = "Train only on the pairs with the highest label or score. --columns then names both texts and the label."
 _FLAGS: dict[str, list[tuple[str, str, str]]] = {
     "unsup": [],
     "sup": [("positives_only", "--positives-only", _POSITIVES)],
 }
 _EVAL_DATA = (
-    "Scored sentence pairs, such as STS-B dev, or a folder of judged queries (see judge): the best checkpoint on them "
-    "becomes the model, or the start model where none scores higher."
+    "File of scored pairs, such as STS-B dev, or folder of judged queries (see judge): the best checkpoint on it is "
+    "saved, or the start model if none scores higher. Default: none, the last checkpoint is saved."
 )
-_SEEDS = "Train one run for each of these seeds, such as 1,2,3, into OUTPUT_DIR/seed-N; prints mean, spread and best."
-_RESUME = "Go on from the last checkpoint in OUTPUT_DIR."
-_OVERWRITE = "Replace the run that OUTPUT_DIR holds, when the new one is ready."
+_SEEDS = "Train a run for each seed, such as 1,2,3, into OUTPUT_DIR/seed-N, and compare them. Default: one, by --seed."
+_RESUME = "Continue from the last checkpoint in OUTPUT_DIR."
+_OVERWRITE = "Replace the run in OUTPUT_DIR when the new one is complete."
 
 
 def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
@@ -165,9 +163,18 @@ def _named(mode: str) -> Callable[[], list[str]]:
 
 
 def _objectives(mode: str) -> str:
-    choices = "; ".join(f"{one.name}: {one.help}" for one in OBJECTIVES if mode in one.modes)
-    default = "simcse" if mode == "unsup" else "simcse, with --label-column supcon"
-    return f"{choices}. Or your own, module:attribute. Default: {default}. More: simcse-kit objectives NAME."
+    default = "simcse" if mode == "unsup" else "simcse, or supcon with --label-column"
+    return f"What to train for, see below: {', '.join(_named(mode)())}; or MODULE:NAME. Default: {default}."
+
+
+def _choices(mode: str) -> Choices:
+    """What the objectives, poolers and augmentations are."""
+    families: dict[str, Iterable[Any]] = {
+        "Objectives (more: simcse-kit objectives NAME)": [one for one in OBJECTIVES if mode in one.modes],
+        "Poolings": POOLERS,
+        "Augmentations": AUGMENTATIONS,
+    }
+    return {title: {part.name: part.help for part in parts} for title, parts in families.items()}
 
 
 def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
@@ -175,9 +182,16 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     name, text = field.name, field.metadata["help"]
     default = mode_defaults(mode).get(name, field.default)
     if name == "pooling":
-        text = f"Pooling of the saved model. {POOLING_HELP} Default: the model's folder's, otherwise {default}."
-    elif default not in (None, (), False) and not isinstance(default, bool):
-        text += f" Default: {default:g}." if isinstance(default, int | float) else f" Default: {default}."
+        names = ", ".join(POOLERS.names())
+        text = f"How token vectors become the vector of a sentence, see below: {names}; or MODULE:NAME. Default: what "
+        text += f"the model's folder says, otherwise {default}."
+    elif isinstance(default, int | float) and not isinstance(default, bool):
+        text += f" {_range(field)}Default: {default:g}."
+    elif default not in (None, ()) and not isinstance(default, bool):
+        text += f" Default: {default}."
+    elif field.metadata["bounds"]:
+        said, word, rest = text.partition("Default:")
+        text = said + _range(field) + word + rest
     panel = (field.metadata.get("panel") or "objective").capitalize()
     kind = _kind(field)
     if kind is bool:
@@ -189,6 +203,12 @@ def _option(mode: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     shown = {"metavar": f"<{'|'.join(field.metadata['choices'])}>"} if field.metadata["aliases"] else {}
     completes = _COMPLETIONS.get(name)
     return _parameter(name, _panelled(kind | None, panel, text, autocompletion=completes, **shown), None)
+
+
+def _range(field: dataclasses.Field[Any]) -> str:
+    """The bounds of a setting as a sentence; empty where there are none."""
+    words = allowed(field)
+    return f"{words[0].upper()}{words[1:]}. " if words else ""
 
 
 _COMPLETIONS = {  # of settings whose choices are open
@@ -247,7 +267,17 @@ def _tell(result: TrainResult) -> None:
     elif result.best_score is not None:
         console.print(f"best: step {result.best_step}, score {result.best_score:.2f}: {_SCORES[result.select]}")
     console.print(f"model saved in {escaped(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
-    console.print(f"next: simcse-kit eval {escaped(result.output_dir)} --suite sts --data DIR", style="dim")
+    _show_next(result.output_dir, result.output_dir)
+
+
+def _show_next(run: Path, model: Path) -> None:
+    from simcse_kit.cli.console import escaped, out, show_next
+    from simcse_kit.workflows.steps import after_training
+
+    step = after_training(run, model)
+    show_next(step.command)
+    if step.note:
+        out().print(escaped(step.note), style="dim")
 
 
 def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
@@ -259,8 +289,10 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
         for seed, run in found.runs.items()
     ]
     console.print(table(["seed", "score", "best step", "seconds"], rows, left=0))
+    best = next(iter(found.runs)) if found.best_seed is None else found.best_seed
     if found.best_seed is None:
         console.print("no scores: --eval-data gives them", style="dim")
+        _show_next(output_dir / f"seed-{best}", output_dir)
         return
     select = found.runs[found.best_seed].select
     console.print(f"score: {_SCORES[select]}", style="dim")
@@ -269,14 +301,18 @@ def _tell_seeds(found: SeedsResult, output_dir: Path) -> None:
         console.print(f"[yellow]the start model is saved where no checkpoint scored higher: seed {', '.join(kept)}[/]")
     spread = "" if found.spread != found.spread else f", spread {found.spread:.2f}"
     console.print(f"mean {found.mean:.2f}{spread}, best {escaped(output_dir)}/seed-{found.best_seed}")
+    _show_next(output_dir / f"seed-{best}", output_dir)
 
 
 def train_again(
     context: typer.Context,
     repeat: Annotated[
-        Path | None, typer.Option(help="run.json of a run to train once more.", metavar="RUN.JSON")
+        Path | None,
+        typer.Option(help="run.json of a run to train again. Default: none, name unsup or sup.", metavar="RUN.JSON"),
     ] = None,
-    output_dir: Annotated[Path | None, typer.Option(help="With --repeat: folder of the new run.")] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="With --repeat: folder of the new run. Default: none, it is needed.")
+    ] = None,
     device: Device = None,
     resume: Annotated[bool, typer.Option("--resume", help=_RESUME)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)] = False,
@@ -284,9 +320,10 @@ def train_again(
 ) -> None:
     """Train a model on sentences, pairs, triplets or scored pairs; or repeat a run from its run.json.
 
+    Example: simcse-kit train sup pairs.csv --model all-MiniLM-L6-v2 --output-dir my-model
     Example: simcse-kit train --repeat my-model/run.json --output-dir my-model-again
 
-    Several GPUs, several machines (run on each, the folder is one that all see):
+    Several GPUs, or several machines (run the command on each; all must see the same folder):
 
     \b
       torchrun --nproc-per-node 4 -m simcse_kit train unsup FILE --output-dir DIR

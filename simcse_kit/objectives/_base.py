@@ -111,8 +111,8 @@ class Objective(_Settings):
     needs_teacher: ClassVar[bool] = False
     shapes_vectors: ClassVar[bool] = False  # is about the vectors that are saved: no head in between
 
-    temperature: float = setting(0.05, "Softmax temperature of the loss.", above=0)
-    learn_temperature: bool = setting(False, "Learn the temperature, from --temperature on (CLIP).")
+    temperature: float = setting(0.05, "Softmax temperature of the loss; lower weighs near negatives more.", above=0)
+    learn_temperature: bool = setting(False, "Learn the temperature, starting at --temperature (CLIP).")
 
     def __post_init__(self) -> None:
         super().__post_init__()

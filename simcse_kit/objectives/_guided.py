@@ -18,12 +18,17 @@ RANKINGS = ("listnet", "listmle")
 class Guided:
     """Settings that the ranking term and distillation share."""
 
-    teacher_weight: float = setting(1.0, "Weight of the ranking by the teacher.", at_least=0, needs="teacher")
+    teacher_weight: float = setting(
+        1.0, "Weight of the loss that ranks as the teacher does.", at_least=0, needs="teacher"
+    )
     teacher_temperature: float = setting(
-        0.05, "Softmax temperature of the teacher's similarities.", above=0, needs="teacher"
+        0.05,
+        "Softmax temperature of the teacher's similarities; lower looks at the nearest only.",
+        above=0,
+        needs="teacher",
     )
     ranking: str = setting(
-        "listnet", "How the teacher's ranking is learned: listnet or listmle.", choices=RANKINGS, needs="teacher"
+        "listnet", "Loss that learns the teacher's ranking: listnet or listmle.", choices=RANKINGS, needs="teacher"
     )
 
     def ranked(self, student: Tensor, teachers: Sequence[Tensor], temperature: float | Tensor) -> Tensor:

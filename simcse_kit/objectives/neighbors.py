@@ -47,14 +47,14 @@ class Neighbors(Objective):
     taught: ClassVar[bool] = True
     shapes_vectors: ClassVar[bool] = True
 
-    neighbors: int = setting(50, "Nearest texts that may count for a text's target.", at_least=1, at_most=1000)
+    neighbors: int = setting(50, "Nearest texts of a text that may be in its target.", at_least=1, at_most=1000)
     own_weight: float = setting(
         4.0,
-        "Weight of a text's own vector in its target; a neighbour's is below 1.",
+        "Weight of a text's own vector in its target; that of a neighbour is below 1.",
         at_least=0,
     )
     vector_weight: float = setting(
-        5.0, "Weight of the cosine with the target, beside the similarities within the batch.", at_least=0
+        5.0, "Weight of the cosine with the target, against the similarities within the batch.", at_least=0
     )
 
     @property

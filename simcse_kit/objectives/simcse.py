@@ -33,15 +33,18 @@ class SimCSEObjective(Objective):
 
     false_negative_margin: float | None = setting(
         None,
-        "Leave out negatives whose cosine is above the positive's less this margin (GISTEmbed); such as 0.",
+        "Leave out negatives whose cosine is above the positive's minus this margin, such as 0 (GISTEmbed). Give it if "
+        "true matches are among the negatives. Default: keep all.",
         above=-1,
         below=1,
         words="between -1 and 1",
     )
-    hard_negative_weight: float = setting(0.0, "Added to the logit of a row's own hard negative.")
+    hard_negative_weight: float = setting(
+        0.0, "Added to the logit of a row's own hard negative; above 0 it counts more."
+    )
     hardness_mode: str | None = setting(
         None,
-        f"Which negatives weigh more the nearer they are: {', '.join(HARDNESS_MODES)}.",
+        f"Negatives that weigh more the nearer they are: {', '.join(HARDNESS_MODES)}. Default: none of them.",
         choices=HARDNESS_MODES,
     )
     hardness_strength: float = setting(
@@ -50,7 +53,7 @@ class SimCSEObjective(Objective):
     bidirectional: bool = setting(False, "Add the loss from positive to anchor.")
     angular_margin: float = setting(
         0.0,
-        "Degrees added to the angle of each positive (ArcCSE); the paper's is 10.",
+        "Degrees added to the angle of each positive (ArcCSE, which uses 10).",
         at_least=0,
         below=90,
         words="from 0 to below 90 degrees",

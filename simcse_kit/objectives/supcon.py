@@ -35,11 +35,11 @@ class SupCon(Objective):
     labelled: ClassVar[bool] = True
     shapes_vectors: ClassVar[bool] = True
 
-    texts_per_class: int = setting(4, "Texts of a class in a batch, about.", at_least=2)
+    texts_per_class: int = setting(4, "Texts of each class in a batch, approximately.", at_least=2)
     dropout_views: bool = setting(
         False,
-        "Embed each text twice, under two dropout masks: a class with one text has a positive too, and a step takes "
-        "twice the time.",
+        "Embed each text twice, under two dropout masks: a class with one text gets a positive too. A step takes twice "
+        "the time.",
     )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class Started(NamedTuple):
     """A server that answers: where, and the names of what it serves."""
 
-    url: str
+    url: str  # for a browser on this machine; with the root path
     indexes: tuple[str, ...]
     models: tuple[str, ...]
 
@@ -157,8 +158,7 @@ def serve(
             queries=queries,
             page=page,
         )
-        address = f"[{host}]" if ":" in host else host
-        started = Started(f"http://{address}:{bound.getsockname()[1]}", tuple(found), tuple(loaded))
+        started = Started(address_of(host, bound.getsockname()[1], root_path), tuple(found), tuple(loaded))
         return app
 
     def loaded_now() -> None:
@@ -173,6 +173,21 @@ def serve(
         reload_on_hangup=reload_on_hangup,
         on_load=loaded_now,
     )
+
+
+def address_of(host: str, port: int, root_path: str = "") -> str:
+    """The URL for a browser on this machine. A host that stands for all addresses is none that a browser can open.
+
+    >>> address_of("0.0.0.0", 8000), address_of("::", 8000), address_of("localhost", 80, "/search")
+    ('http://localhost:8000', 'http://[::1]:8000', 'http://localhost:80/search')
+    """
+    try:
+        everywhere = not host or ip_address(host).is_unspecified
+    except ValueError:  # a name
+        everywhere = False
+    if everywhere:
+        host = "::1" if ":" in host else "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path}"
 
 
 def free_port(host: str, wanted: int) -> int:

@@ -39,102 +39,142 @@ class TrainConfig:
     objective: Objective
     terms: tuple[Term, ...] = ()  # every term that there is, active or not
 
-    model: str = setting(None, "Folder or hub name to start from. Needed, unless the recipe names one.", panel="model")
+    model: str = setting(
+        None, "Model to start from: a folder or a hub name. Needed unless --recipe names one.", panel="model"
+    )
     recipe: str | None = setting(
-        None, "Settings by name, see simcse-kit recipes; several are joined by +.", panel="objective"
+        None,
+        "Named settings, see simcse-kit recipes; + joins several. Options that you give win. Default: none.",
+        panel="objective",
     )
     pooling: str | None = setting(None, "", panel="model")
     train_head: TrainHead = setting(
         "mlp",
-        "What stands between vector and loss, in training only: mlp (dense + tanh), projection (SimCLR's), none.",
+        "Layer between vector and loss, in training only: mlp (dense + tanh), projection (SimCLR's), none.",
         choices=("mlp", "projection", "none"),
         panel="model",
     )
     template: str | None = setting(
         None,
-        "Text around each sentence [X] with a [MASK] whose vector is the sentence's, such as 'This sentence : \"[X]\" "
-        "means [MASK].' (PromptBERT); saved with the model.",
+        "Text around each sentence [X] with a [MASK], whose vector is the sentence's (PromptBERT), such as 'This "
+        'sentence : "[X]" means [MASK].\' It is saved with the model. Default: none.',
         panel="model",
     )
     second_template: str | None = setting(
-        None, "Another template for the positive view, in training only.", panel="model"
+        None, "Another template for the positive view, in training only. Default: --template.", panel="model"
     )
     template_denoising: bool = setting(
-        True, "Subtract the template's own vector in training.", panel="model", needs="template"
+        True, "Subtract the vector of the template alone, in training.", panel="model", needs="template"
     )
     prompts: tuple[str, ...] = setting(
         (),
-        "Names of the start model's prompts, one for each column, such as query,document; the last one is for all that "
-        "follow. Default: the model's default prompt.",
+        "Names of the start model's prompts, one for each column, such as query,document; the last one is for all "
+        "further columns. Default: the model's default prompt.",
         panel="model",
     )
     dropout: float | None = setting(
-        None, "Every dropout probability of the backbone. Default: its own.", at_least=0, below=1, panel="model"
+        None,
+        "Dropout probability of the whole backbone; more makes the two views of a sentence differ more. Default: the "
+        "model's own.",
+        at_least=0,
+        below=1,
+        panel="model",
     )
     lora_rank: int | None = setting(
-        None, "Train adapters of this rank only (LoRA); needs the extra lora.", above=0, panel="model"
+        None,
+        "Train low-rank adapters of this rank, such as 8, in less memory (LoRA; needs the extra lora). Default: train "
+        "all weights.",
+        above=0,
+        panel="model",
     )
-    merge: bool = setting(False, "With --lora-rank: fold the adapters into the saved model.", panel="model")
+    merge: bool = setting(False, "With --lora-rank: add the adapters to the weights of the saved model.", panel="model")
     augmentation: tuple[str, ...] = setting(
         (),
-        "Changes the positive view, with simclr both; several with commas: "
-        + "; ".join(f"{one.name}: {one.help}" for one in AUGMENTATIONS)
-        + ".",
+        f"Changes of the positive view, or of both views with simclr; several with commas: "
+        f"{', '.join(one.name for one in AUGMENTATIONS)}. Default: none.",
         panel="objective",
     )
     teacher: tuple[str, ...] = setting(
         (),
-        "Model whose similarities are learned too (RankCSE), or alone (distill): NAME[:POOLING], two with a comma.",
+        "Model whose similarities are learned beside the loss (RankCSE), or alone (--objective distill): "
+        "NAME[:POOLING]; two with a comma. Default: none.",
         panel="objective",
     )
-    epochs: float = setting(1.0, "Passes over the data.", above=0, panel="optimisation")
-    batch_size: int = setting(64, "Rows a step and device: the others are the negatives.", panel="optimisation")
-    learning_rate: float = setting(3e-5, "Falls linearly to 0.", above=0, panel="optimisation")
+    epochs: float = setting(
+        1.0,
+        "Passes over the data; 0.5 uses half of the rows. Small data sets need more.",
+        above=0,
+        panel="optimisation",
+    )
+    batch_size: int = setting(
+        64,
+        "Rows in a step, on each device; at least 2. The other rows are the negatives: more rows are more negatives "
+        "and more memory.",
+        panel="optimisation",
+    )
+    learning_rate: float = setting(
+        3e-5,
+        "Learning rate at the start; it falls linearly to 0. Lower it if the loss jumps.",
+        above=0,
+        panel="optimisation",
+    )
     start_share: float = setting(
         0.0,
-        "Share of the start model's weights in the saved model (WiSE-FT, Wortsman et al., 2022): it forgets less, and "
-        "few rows teach more.",
+        "Share of the start model's weights in the saved model (WiSE-FT, Wortsman et al., 2022); a larger one "
+        "forgets less.",
         at_least=0,
         below=1,
         panel="optimisation",
     )
-    max_seq_length: int = setting(32, "Tokens, in training only; the saved model keeps its own.", panel="optimisation")
-    no_duplicates: bool = setting(
-        False, "Batches without equal texts; where they cannot be had, the loss masks them.", panel="optimisation"
+    max_seq_length: int = setting(
+        32,
+        "Tokens of a text that training reads, at least 3. Raise it for long texts; the saved model keeps its own.",
+        panel="optimisation",
     )
-    seed: int = setting(42, "Random seed.", at_least=0, below=_SEEDS, panel="optimisation")
+    no_duplicates: bool = setting(
+        False,
+        "Keep equal texts out of a batch. Where that is impossible, the loss masks them.",
+        panel="optimisation",
+    )
+    seed: int = setting(42, "Random seed of the run.", at_least=0, below=_SEEDS, panel="optimisation")
     select: Select | None = setting(
         None,
-        "By which score the best checkpoint, or the start model, is chosen: eval-data; dropout-twins (how well two "
-        "dropout views of held-out sentences find each other, which says nothing about search); last: by none, the "
-        "last weights are saved. Default: eval-data where given, otherwise last.",
+        "Score that chooses the saved checkpoint: eval-data; dropout-twins (two dropout views of held-out sentences "
+        "find each other; this is not search); last (no score). Default: eval-data with --eval-data, otherwise last.",
         choices=("eval-data", "dropout-twins", "last"),
         aliases={"label-free": "dropout-twins"},
         panel="selection",
     )
-    eval_steps: int = setting(125, "Steps between checkpoints (and scores).", above=0, panel="selection")
+    eval_steps: int = setting(125, "Steps between two checkpoints, each with its score.", above=0, panel="selection")
     mini_batch_size: int | None = setting(
         None,
-        "Sentences in memory at once, for large batches (GradCache): same gradient, a third slower.",
+        "Sentences in memory at once, for a --batch-size that does not fit (GradCache): same gradient, a third slower. "
+        "Default: all.",
         above=0,
         panel="hardware",
     )
     mini_batch_tokens: int | None = setting(
-        None, "The same as a number of tokens, padding included.", above=0, panel="hardware"
+        None, "As --mini-batch-size, in tokens with padding. Default: all.", above=0, panel="hardware"
     )
     gradient_checkpointing: bool = setting(
-        False, "Compute activations twice instead of keeping them.", panel="hardware"
+        False, "Compute activations twice and do not keep them: less memory, slower.", panel="hardware"
     )
-    bf16: bool | None = setting(None, "bfloat16 autocast. Default: where the processor has it.", panel="hardware")
+    bf16: bool | None = setting(
+        None, "Train in bfloat16 (autocast). Default: on where the processor has it.", panel="hardware"
+    )
     torch_compile: bool | None = setting(
         None,
-        "Compile the steps, which takes a minute. Default: on one CUDA device, for runs of more than 2,000 steps "
-        "that embed each batch once.",
+        "Compile the steps, which takes a minute at the start. Default: on for one CUDA device and more than 2,000 "
+        "steps that embed each batch once.",
         panel="hardware",
     )
-    device: str | None = setting(None, "cpu, cuda, mps. Default: an accelerator where there is one.", panel="hardware")
+    device: str | None = setting(
+        None,
+        "Device to run on: cpu, cuda or mps; cuda:1 is the second GPU. Default: an accelerator if there is one.",
+        panel="hardware",
+    )
     report_to: str = setting(
-        "none", "Also log to tensorboard, wandb or another of transformers' integrations.", panel="output"
+        "none", "Also log to tensorboard, wandb or another integration of transformers.", panel="output"
     )
 
     def __post_init__(self) -> None:

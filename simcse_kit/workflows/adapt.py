@@ -35,6 +35,7 @@ from simcse_kit.training.output import (
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.workflows.measured import measured_methods
 from simcse_kit.workflows.methods import Method, choose_method
+from simcse_kit.workflows.steps import new_name
 from simcse_kit.workflows.texts import GATED, Texts, read_texts
 
 RECORD = "adapt.json"
@@ -65,19 +66,37 @@ class AdaptResult(Tabular):
 
     def lines(self) -> list[tuple[str, str]]:
         """Five lines: data, method, gate, figures, next."""
-        texts, (file, options) = self.texts, self._file()
+        *facts, (figures, found) = self.facts()
+        measure = "" if self.measure is None else f". To measure: {shlex.join(['simcse-kit', *self.measure])}"
+        return [*facts, (figures, found + measure), ("next", shlex.join(["simcse-kit", *self.next]))]
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The lines without the commands: data, method, gate, figures."""
+        texts = self.texts
         held_out = f", {len(texts.held_out):,} of them held out to check" if texts.held_out else ""
         empty = "text or class" if texts.labels is not None else "text"
         dropped = f"; {texts.dropped:,} rows without {empty}, or that repeat another, left out" if texts.dropped else ""
-        header = [] if texts.header is None else ["--header" if texts.header else "--no-header"]
-        build = ["simcse-kit", "index", "build", str(self.output_dir), file, "my-index", *options, *header]
         return [
             ("data", f"{texts.count:,} distinct texts of {texts.source}{held_out}{dropped}"),
             ("method", f"{self.method.words}; {self.training.steps:,} steps, {self.seconds:.0f} s"),
             ("gate", self._gate()),
             ("figures", self._figures()),
-            ("next", shlex.join(build)),
         ]
+
+    @property
+    def next(self) -> list[str]:
+        """Arguments of ``simcse-kit`` that make an index of the texts."""
+        header = [] if self.texts.header is None else ["--header" if self.texts.header else "--no-header"]
+        file, options = self._file()
+        return ["index", "build", str(self.output_dir), file, new_name("my-index"), *options, *header]
+
+    @property
+    def measure(self) -> list[str] | None:
+        """Arguments of ``simcse-kit`` that compare the model with the start; None after a measurement."""
+        if self.figures is not None or self.kept_start:
+            return None
+        file, options = self._file()
+        return ["judge", self.start, str(self.output_dir), file, "--output", new_name("judged"), *options]
 
     def _file(self) -> tuple[str, list[str]]:
         """How another command names the texts: the file, and options."""
@@ -100,9 +119,7 @@ class AdaptResult(Tabular):
                 return none + kept
             taught = self.method.settings.get("teacher", self.start) != self.start
             known = None if taught else measured_methods().get(self.method.name)
-            file, options = self._file()
-            judge = ["simcse-kit", "judge", self.start, str(self.output_dir), file, "--output", "judged", *options]
-            return f"{none}{'' if known is None else f'; {known.words()}'}. To measure: {shlex.join(judge)}"
+            return none + ("" if known is None else f"; {known.words()}")
         found, (low, high) = self.figures, self.figures.interval
         return (
             f"{found.score} on {self.measured_on}: {found.first:.1f} before, {found.second:.1f} after, difference "

@@ -26,9 +26,6 @@ from simcse_kit.training.config import COMMON, part_settings
 WORD = r"[a-z][\w+-]*"
 LISTED = re.compile(rf"(?:^|(?<=[.:;] )|(?<=[Oo]ne of ))({WORD})((?:, {WORD})*)(?:,? or |, )({WORD})(?=[.:;(]|$)")
 EXPLAINED = re.compile(rf"(?:^|(?<=[.;] ))({WORD}): ")  # name: what it is; name: what it is
-NO_CHOICES = {
-    "--data": "paths, each perhaps with the name of its suite",
-}
 
 
 def choices_in(text: str) -> set[str]:
@@ -58,7 +55,7 @@ def silent(command: Any) -> set[str]:
     return {
         f"{path} {option.opts[0]}".strip()
         for path, option in options(command)
-        if not choices_in(option.help or "") <= set(offered(option)) and option.opts[0] not in NO_CHOICES
+        if not choices_in(option.help or "") <= set(offered(option))
     }
 
 
@@ -68,11 +65,6 @@ OPTIONS = {f"{path} {option.opts[0]}".strip(): option for path, option in option
 def test_every_choice_in_the_help_is_offered() -> None:
     assert len(OPTIONS) > 150
     assert silent(get_command(app)) == set()
-
-
-def test_what_is_allowed_has_choices_in_its_help() -> None:
-    listing = {option.opts[0] for option in OPTIONS.values() if choices_in(option.help or "") - set(offered(option))}
-    assert listing == set(NO_CHOICES)
 
 
 def test_a_list_that_is_not_offered_is_found() -> None:

@@ -25,7 +25,7 @@ def help_of(command: Any = cli.app) -> list[str]:
     """The commands that --help lists, in its order."""
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0, result.output
-    return re.findall(r"^  ([a-z][\w-]*)", result.output.partition("Commands:")[2], re.M)
+    return re.findall(r"^  ([a-z][\w-]*)", result.output.partition("Commands:")[2].partition("Examples:")[0], re.M)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from simcse_kit import SimCSE
 from simcse_kit.cli.judge import PLACES, Keyboard
 from simcse_kit.evaluation.judgements import read_judgements, text_id
-from support.commands import COMMAND, Done, run
+from support.commands import COMMAND, Done, parsed, run
 from support.tiny import SENTENCES
 
 
@@ -86,6 +86,8 @@ def test_digits_mark_and_enter_goes_on(judge: Judge, tmp_path: Path) -> None:
     assert re.search(r"difference [+-]\d+\.\d, 95 % interval -\d+\.\d to \+\d+\.\d", done.stdout)
     again = judge("u\rq")
     assert "2 queries judged" in again.stdout
+    step = parsed(again.stdout.splitlines()[-1].removeprefix("next: "))
+    assert step == ["eval", "bert", "roberta", "--suite", "retrieval", "--data", str(tmp_path / "judged")]
     assert len(read_judgements(tmp_path / "judged").queries) == 4
 
 

@@ -105,7 +105,7 @@ def test_the_help_names_it() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE.parent, env=environment
     )
     said = " ".join(done.stdout.split())
-    assert "halves: Half of each vector." in said, done.stderr
+    assert "halves Half of each vector." in said, done.stderr
     assert "quantize by (openvino-int8, halves)" in said
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from simcse_kit import SimCSE, repeat_run, train_seeds, train_sup, train_unsup
 from simcse_kit.cli import app
+from simcse_kit.cli.panels import PanelledCommand
 from simcse_kit.cli.train import train_command
 from simcse_kit.errors import TrainingError
 from simcse_kit.objectives import OBJECTIVES, TERMS, LossBatch, Objective, Term
@@ -76,9 +77,9 @@ def test_it_is_in_help_and_lists(registered: None) -> None:
     assert "this test, 2026" in shown
     assert "@misc{hinge," in shown
     fresh = Typer(rich_markup_mode=None)
-    fresh.command("unsup")(train_command("unsup"))
+    fresh.command("unsup", cls=PanelledCommand)(train_command("unsup"))
     text = CliRunner().invoke(fresh, ["--help"]).output
-    assert "hinge: a hinge on cosines" in " ".join(text.split())
+    assert "hinge a hinge on cosines" in " ".join(text.split())
     assert "--gap" in text
 
 

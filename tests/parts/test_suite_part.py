@@ -258,8 +258,7 @@ def test_the_help_lists_a_registered_suite_with_its_options() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE.parent)
     said = " ".join(done.stdout.split())
     for text in (
-        "longest: Share of long vectors. Or module:attribute",
-        "longest: a file of lines",
+        "longest Share of long vectors. Data: a file of lines.",
         "longest: Least length. Default: 1.0.",
         "--columns",
     ):

@@ -21,7 +21,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from simcse_kit import SentenceIndex, SimCSE
-from simcse_kit.serving import ServeError, create_app, open_targets, serve
+from simcse_kit.serving import ServeError, Started, create_app, open_targets, serve
 from support.commands import run
 from support.plain import unit
 from support.server import Running, in_thread, running
@@ -173,6 +173,34 @@ def test_what_cannot_start_is_said_in_a_line(folder: Path, server: Running, argu
     assert done.returncode == 1
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"host": "0.0.0.0"}, "http://localhost:"),
+        ({"host": "::"}, "http://[::1]:"),
+        ({"host": "::1"}, "http://[::1]:"),
+        ({"host": "127.0.0.1", "root_path": "/search"}, "http://127.0.0.1:"),
+    ],
+)
+def test_the_address_that_it_says_can_be_opened(folder: Path, settings: dict[str, str], expected: str) -> None:
+    if ":" in settings["host"]:
+        try:
+            socket.socket(socket.AF_INET6).bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+    with in_thread(targets=[str(folder / "index")], device="cpu", no_auth=True, **settings) as started:
+        assert started.url.startswith(expected)
+        assert "<title>" in httpx.get(f"{started.url}/").text
+        assert httpx.get(f"{started.url}/docs").is_success
+
+
+def test_behind_a_proxy_the_command_names_the_page_not_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = Started("http://localhost:8000/search", ("things",), ())
+    monkeypatch.setattr("simcse_kit.serving.serve", lambda **settings: settings["on_start"](started))
+    done = run("serve", "things", "--root-path", "/search")
+    assert "at http://localhost:8000/search/ (API: http://localhost:8000/search/docs)" in done.stderr
 
 
 @pytest.mark.slow

@@ -29,10 +29,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from typer.main import get_command
 
-from simcse_kit.cli import app
-from support.commands import run
+from support.commands import command_of, run
 
 _FENCE = re.compile(r"(?:<!--\s*(?P<note>[^>]*?)\s*-->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _SHELL = re.compile(r"[|<>&;$`*]")
@@ -87,15 +85,9 @@ def unknown_options(line: str) -> list[str]:
             words = words[words.index("simcse_kit") :]
         if words[:1] not in (["simcse-kit"], ["simcse_kit"]):
             continue
-        command: Any = get_command(app)
-        del words[0]
-        while words and hasattr(command, "commands"):
-            if words[0].startswith("-"):
-                break
-            if words[0] not in command.commands:
-                wrong.append(words[0])
-                break
-            command = command.commands[words.pop(0)]
+        command, words = command_of(words[1:])
+        if words and hasattr(command, "commands") and not words[0].startswith("-"):
+            wrong.append(words[0])
         known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
         wrong += [word for word in words if re.match(r"--?[a-z]", word) and word.split("=")[0] not in known]
     return wrong

@@ -11,7 +11,7 @@ import pytest
 from simcse_kit import SentenceIndex, SimCSE, TrainingError, TrainListener, quickstart
 from simcse_kit.data import read_scored_pairs, read_sentences, sample_pairs_path, sample_sentences_path
 from simcse_kit.workflows.quickstart import score_rows
-from support.commands import run
+from support.commands import parsed, run
 
 
 @pytest.fixture
@@ -81,7 +81,9 @@ def test_the_command_prints_before_after_and_what_to_do_next(start: None, own: P
     assert "before" in done.stdout
     assert "after" in done.stdout
     assert f"report  {tmp_path / 'out' / 'report.html'}" in done.stdout
-    assert "simcse-kit adapt" in done.stdout
+    steps = [parsed(line.removeprefix("next: ")) for line in done.stdout.splitlines() if line.startswith("next: ")]
+    assert [step[:2] for step in steps] == [[job, str(tmp_path / "out" / "index")] for job in ("search", "demo")]
+    assert run(*steps[0]).returncode == 0
     assert "better" not in done.stdout  # without judgements nothing is claimed
     again = run("quickstart", "--sentences", own, "--output-dir", tmp_path / "out")
     assert (again.returncode, again.stdout) == (1, "")

@@ -305,13 +305,13 @@ def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
     done = run(*asked)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert list(lines) == ["data", "method", "gate", "figures", "next"]
-    assert lines["figures"].startswith("none: below 500 texts none are held out to measure on. To measure: simcse-kit ")
+    assert list(lines) == ["data", "method", "gate", "figures", "to", "next:"]
+    assert lines["figures"].strip() == "none: below 500 texts none are held out to measure on"
     options = ["--columns", "body"]
-    assert shlex.split(lines["next"]) == ["simcse-kit", "index", "build", str(out), str(path), "my-index", *options]
-    judge = shlex.split(lines["figures"].split("To measure: ")[1])
+    assert shlex.split(lines["next:"]) == ["simcse-kit", "index", "build", str(out), str(path), "my-index", *options]
+    judge = shlex.split(lines["to"].removeprefix("measure: "))
     assert judge == ["simcse-kit", "judge", str(start), str(out), str(path), "--output", "judged", *options]
-    built = run(*shlex.split(lines["next"])[1:], cwd=tmp_path)
+    built = run(*shlex.split(lines["next:"])[1:], cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     assert "a terminal" in run(*judge[1:], cwd=tmp_path).stderr  # all that is missing
     again = run(*asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from simcse_kit.encoding.embedders import Embedder
 from simcse_kit.evaluation import Outcome
 from simcse_kit.evaluation.suite import suite_of
 from simcse_kit.report.kept import KeptResult, KeptResults, content_hash
-from support.commands import run
+from support.commands import parsed, run
 
 FILE = """
 seeds = [1, 2]
@@ -119,7 +120,15 @@ def test_the_command_lists_what_is_left(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" new ") == 2
     assert "to measure: 2 models and runs on pairs" in done.stdout
+    assert parsed(done.stdout.splitlines()[-1].removeprefix("next: ")) == ["study", str(folder / "paper.toml")]
     assert not (folder / "paper").exists()
+
+
+def test_the_scores_fit_a_terminal(folder: Path) -> None:
+    done = run("study", changed(folder, "[1, 2]", "[1]"), terminal=70)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^short \(mean\) +[\d.]+ ", done.stdout, re.M)
+    assert max(map(len, done.stdout.splitlines())) <= 70
 
 
 @pytest.mark.slow

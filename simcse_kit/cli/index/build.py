@@ -60,16 +60,17 @@ def build_index_command(
     kind: Annotated[
         str,
         typer.Option(
-            help=f"How it is searched: {', '.join(KINDS.names())} (all but flat find candidates, whose scores are "
-            "exact), auto (by the number of sentences), or a FAISS factory string.",
+            help=f"Search structure: {', '.join(KINDS.names())}; auto (by the number of texts); or a FAISS factory "
+            "string. flat compares all texts, the others find candidates; scores are exact.",
             autocompletion=lambda: ["auto", *KINDS.names()],
         ),
     ] = "auto",
     target_recall: Annotated[
-        float, typer.Option(help="Share of the 10 nearest that a search should find.", min=0.01, max=1)
+        float,
+        typer.Option(help="Share of the 10 nearest texts that a search should find; less is faster.", min=0.01, max=1),
     ] = 0.99,
     hybrid: Annotated[
-        bool, typer.Option("--hybrid", help="Keep keywords beside the vectors, for search --mode hybrid or keyword.")
+        bool, typer.Option("--hybrid", help="Also keep keywords, for search --mode hybrid or keyword.")
     ] = False,
     queries: Queries = None,
     pooling: Pooling = None,
@@ -82,11 +83,12 @@ def build_index_command(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Encode the sentences of FILE into a new index.
+    """Encode the texts of FILE into a new index.
 
+    Example: simcse-kit index build my-model tickets.txt tickets-index
     Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
     """
-    from simcse_kit.cli.console import escaped, out
+    from simcse_kit.cli.console import escaped, out, show_next
     from simcse_kit.index import build_index
     from simcse_kit.index.build import check_build
     from simcse_kit.model import SimCSE
@@ -121,9 +123,9 @@ def build_index_command(
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest")
-    trust = " --trust-remote-code" if trust_remote_code or is_named(kind) else ""
-    mode = " --mode hybrid" if hybrid else ""
-    console.print(f'next: simcse-kit search {escaped(address)} "your question"{mode}{trust}', style="dim")
+    trust = ["--trust-remote-code"] if trust_remote_code or is_named(kind) else []
+    mode = ["--mode", "hybrid"] if hybrid else []
+    show_next(["search", address, "your question", *mode, *trust])
 
 
 def add_to_index(
@@ -131,7 +133,10 @@ def add_to_index(
     file: File,
     on_conflict: Annotated[
         Literal["error", "skip", "update"],
-        typer.Option(help="Of an id that is there: refuse all, leave it, or replace it where it differs."),
+        typer.Option(
+            help="For an id that exists: error adds nothing at all; skip keeps the old text; update replaces it if "
+            "it differs."
+        ),
     ] = "error",
     columns: Columns = None,
     id_column: KeptIdColumn = None,
@@ -150,9 +155,10 @@ def add_to_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Encode the sentences of FILE and add them to an index.
+    """Encode the texts of FILE and add them to an index.
 
     Example: simcse-kit index add tickets-index new-tickets.csv
+    Example: simcse-kit index add tickets-index new-tickets.csv --on-conflict update
     """
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.index import add_files
@@ -192,12 +198,12 @@ def update_index(
     index: Index,
     file: File,
     delete_missing: Annotated[
-        bool, typer.Option("--delete-missing", help="Delete the sentences that FILE does not have any more.")
+        bool, typer.Option("--delete-missing", help="Delete the texts of the index that are not in FILE.")
     ] = False,
     max_delete: Annotated[
         float,
         typer.Option(
-            help="Share of the rows that --delete-missing may delete; more is an error, and nothing is changed.",
+            help="Largest share of the rows that --delete-missing may delete; more is an error, and nothing changes.",
             min=0,
             max=1,
         ),
@@ -220,8 +226,9 @@ def update_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Make an index equal to FILE by ids: add what is new, replace what has changed. Only that is encoded.
+    """Make an index equal to FILE, by ids: add new texts, replace changed ones. Only these are encoded.
 
+    Example: simcse-kit index update tickets-index tickets.csv
     Example: simcse-kit index update tickets-index tickets.csv --delete-missing
     """
     from simcse_kit.cli.console import escaped, out

@@ -13,19 +13,26 @@ from simcse_kit.search.address import index_address, masked
 
 def delete_from_index(
     index: Index,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of sentences to delete.", metavar="[ID]...")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids of the texts to delete. Default: those that --filter finds.", metavar="[ID]..."),
+    ] = None,
     filter: Filter = None,
     missing_ok: Annotated[
-        bool, typer.Option("--missing-ok", help="Delete those that are there, and list the others.")
+        bool,
+        typer.Option(
+            "--missing-ok", help="Delete the ids that exist, and list the others. Default: an unknown id is an error."
+        ),
     ] = False,
     trust_remote_code: TrustIndex = False,
     store: Store = None,
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Delete sentences by id, or all that meet a filter.
+    """Delete texts by id, or all that a filter finds.
 
     Example: simcse-kit index delete tickets-index 17 23
+    Example: simcse-kit index delete tickets-index --filter '{"year": {"$lt": 2020}}'
     """
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.search import open_collection
@@ -47,8 +54,7 @@ def compact_index(
         bool | None,
         typer.Option(
             "--hybrid/--dense",
-            help="With keywords from now on, for search --mode hybrid, or without. Nothing is encoded. Default: as it "
-            "is.",
+            help="Add keywords for search --mode hybrid, or drop them; nothing is encoded. Default: no change.",
         ),
     ] = None,
     model: Model = None,
@@ -57,7 +63,11 @@ def compact_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Leave deleted sentences out for good, and make the search structure again."""
+    """Remove deleted texts from the disk, and build the search structure again.
+
+    Example: simcse-kit index compact tickets-index
+    Example: simcse-kit index compact tickets-index --hybrid
+    """
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.index.sentence_index import SentenceIndex
     from simcse_kit.search import open_collection
@@ -85,7 +95,7 @@ def compact_index(
 
 def rebuild_with_model(
     index: Index,
-    model: Annotated[str, typer.Option("--model", help="Folder or hub name of the new model.")],
+    model: Annotated[str, typer.Option("--model", help="New model: a folder or a hub name.")],
     queries: Queries = None,
     wait: Wait = False,
     pooling: Pooling = None,
@@ -95,9 +105,10 @@ def rebuild_with_model(
     dtype: Dtype = "float32",
     trust_remote_code: TrustIndex = False,
 ) -> None:
-    """Encode all sentences of an index again with another model, in one commit. Until then it is as before.
+    """Encode all texts of an index again with another model, in one commit. Until then the index stays as it is.
 
     Example: simcse-kit index rebuild tickets-index --model my-model
+    Example: simcse-kit index rebuild tickets-index --model my-model --queries queries.txt --wait
     """
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.index.rebuild import check_rebuild, rebuild_index

@@ -13,7 +13,7 @@ from simcse_kit.cli.options import FILE_HELP, columns_of
 Index = Annotated[
     str,
     typer.Argument(
-        help="A folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.",
+        help="Index: a folder, milvus:FILE.db/NAME, or milvus:http://HOST:19530/NAME.",
         metavar="INDEX",
         autocompletion=index_folders,
     ),
@@ -24,12 +24,12 @@ Token = Annotated[str | None, typer.Option(help="Of Milvus, the old way.", hidde
 File = Annotated[str, typer.Argument(help=FILE_HELP[:-1] + ", or a folder of such files.", metavar="FILE")]
 IdColumn = Annotated[
     str | None,
-    typer.Option(help="Column of ids, strings or integers, each once. Default: numbers from 0.", metavar="NAME"),
+    typer.Option(help="Column of ids: strings or integers, each once. Default: numbers from 0.", metavar="NAME"),
 ]
 MetadataColumns = Annotated[
     str | None,
     typer.Option(
-        help="Columns to keep beside the text, for search --filter: lang,year.",
+        help="Columns to keep beside the text, with commas, such as lang,year, for search --filter. Default: none.",
         metavar="NAMES",
         autocompletion=index_fields,
     ),
@@ -38,47 +38,54 @@ Passages = Annotated[
     bool,
     typer.Option(
         "--passages",
-        help="Cut long texts into overlapping passages, which are found one by one, as ID#0, ID#1, ...; otherwise what "
-        "the model does not read is cut off, and counted.",
+        help="Cut long texts into overlapping passages with the ids ID#0, ID#1, ... Default: the end of a text that "
+        "the model cannot read is cut off, and counted.",
     ),
 ]
-Language = Annotated[str, typer.Option(help="Of the texts, for --passages: en, ko, de, ...")]
+Language = Annotated[str, typer.Option(help="Language of the texts, for --passages, as an ISO 639 code such as ko.")]
 KeptIdColumn = Annotated[
-    str | None, typer.Option("--id-column", help="Column of ids. Default: as the index remembers.", metavar="NAME")
+    str | None, typer.Option("--id-column", help="Column of ids. Default: as the index was built.", metavar="NAME")
 ]
 KeptMetadataColumns = Annotated[
     str | None,
     typer.Option(
         "--metadata-columns",
-        help='Columns to keep beside the text; "" for none. Default: as the index remembers.',
+        help='Columns to keep beside the text, with commas; "" keeps no column. Default: as the index was built.',
         metavar="NAMES",
         autocompletion=index_fields,
     ),
 ]
 KeptPassages = Annotated[
     bool | None,
-    typer.Option("--passages/--no-passages", help="Cut long texts into passages. Default: as the index remembers."),
+    typer.Option("--passages/--no-passages", help="Cut long texts into passages. Default: as the index was built."),
 ]
 KeptLanguage = Annotated[
-    str | None, typer.Option("--language", help="Of the texts, for --passages. Default: as the index remembers.")
+    str | None,
+    typer.Option("--language", help="Language of the texts, for --passages. Default: as the index was built."),
 ]
-InfoFormat = Annotated[Literal["text", "json"], typer.Option("--format", help="json: one object.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for another update of this index; otherwise it is an error.")]
+InfoFormat = Annotated[
+    Literal["text", "json"], typer.Option("--format", help="Form of the output: text is for people, json for programs.")
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait while another process updates the index. Default: that is an error.")
+]
 Filter = Annotated[
     str | None,
     typer.Option(
-        help='Conditions on the metadata, as JSON: {"lang": "en", "year": {"$gte": 2020}}.',
+        help='Condition on the metadata, as JSON, such as {"lang": "en", "year": {"$gte": 2020}}. Default: none.',
         metavar="JSON",
         autocompletion=filter_starts,
     ),
 ]
 Queries = Annotated[
     str | None,
-    typer.Option(help="Examples of what will be asked, to tune --target-recall by. " + FILE_HELP, metavar="FILE"),
+    typer.Option(
+        help="File of example queries, by which the recall is tuned. Default: the texts of the index.", metavar="FILE"
+    ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="The index's model, where it has moved. Default: as recorded.", autocompletion=model_folders),
+    typer.Option(help="Model of the index, if it has moved. Default: the recorded one.", autocompletion=model_folders),
 ]
 
 

@@ -22,7 +22,11 @@ def show_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Show what an index holds and how it is searched."""
+    """Show what an index holds and how it is searched.
+
+    Example: simcse-kit index info tickets-index
+    Example: simcse-kit index info tickets-index --format json
+    """
     from simcse_kit.cli.console import facts, out
     from simcse_kit.search import open_collection
 
@@ -96,7 +100,11 @@ def verify_index(
     uri: Uri = None,
     token: Token = None,
 ) -> None:
-    """Read all of an index and compare it with its checksums."""
+    """Read all files of an index and compare them with their checksums.
+
+    Example: simcse-kit index verify tickets-index
+    Example: simcse-kit index verify tickets-index --format json
+    """
     from simcse_kit.cli.console import escaped, out
     from simcse_kit.errors import SearchIndexError
     from simcse_kit.search import open_collection

@@ -25,6 +25,7 @@ class ExportFormat(ABC):
     source: ClassVar[str] = ""
     order: ClassVar[int] = 100  # its place in lists
     calibrated: ClassVar[bool] = False  # whether sentences can be given to quantize by
+    loads_as: ClassVar[tuple[str, str] | None] = None  # backend and dtype of `SimCSE` that take it; None: none does
 
     @abstractmethod
     def write(self, model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:

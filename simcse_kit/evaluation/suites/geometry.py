@@ -31,7 +31,7 @@ class Geometry(Suite):
     higher_is_better = False
 
     split: str = setting("all", "Split of STS-B.", choices=("all", "train", "dev", "test"))
-    dedupe: bool = setting(False, "Every pair and sentence once.")
+    dedupe: bool = setting(False, "Measure each pair and each sentence once.")
 
     def run(self, encode: EncodeFn, data: ScoredPairs | str | Path, *, show_progress_bar: bool = False) -> SuiteResult:
         from simcse_kit.evaluation.geometry import evaluate_geometry

@@ -32,7 +32,7 @@ class Transfer(Suite):
         "Tasks to measure, with commas. Default: all.",
         choices=("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC"),
     )
-    folds: int = setting(5, "Folds of the cross-validations; the paper's table has 10.", at_least=2)
+    folds: int = setting(5, "Number of folds of the cross-validation; the paper's table has 10.", at_least=2)
 
     def run(self, encode: EncodeFn, data: str | Path, *, show_progress_bar: bool = False) -> SuiteResult:
         from simcse_kit.evaluation.transfer import evaluate_transfer

@@ -25,7 +25,7 @@ class Consistency(Term):
     order: ClassVar[int] = 2
     contrastive_only: ClassVar[bool] = True
 
-    consistency_weight: float = setting(0.0, "Weight of RankCSE's consistency term.", at_least=0)
+    consistency_weight: float = setting(0.0, "Weight of RankCSE's consistency loss; 0 leaves it out.", at_least=0)
 
     @property
     def active(self) -> bool:

@@ -33,7 +33,8 @@ class Matryoshka(Term):
 
     matryoshka_dims: tuple[int, ...] = setting(
         (),
-        "Widths to which vectors may be cut later, with commas, such as 128,64 (Matryoshka).",
+        "Widths to which vectors can be cut later, with commas, such as 128,64 (Matryoshka). Default: the full width "
+        "only.",
         above=0,
         words="widths above 0",
     )

@@ -23,7 +23,9 @@ class MaskedLanguageModelling(Term):
     masks_words: ClassVar[bool] = True
     not_sharded: ClassVar[str] = "the processes may run different numbers of forward passes for it"
 
-    mlm_weight: float = setting(0.0, "Weight of an added masked-language-model loss; 0: none.", at_least=0)
+    mlm_weight: float = setting(
+        0.0, "Weight of a masked-language-model loss on the same sentences; 0 leaves it out.", at_least=0
+    )
 
     @property
     def active(self) -> bool:

@@ -25,7 +25,8 @@ class MomentumQueueTerm(Term):
 
     momentum_queue: float = setting(
         0.0,
-        "Negatives from earlier batches, in batches, by a momentum encoder (ESimCSE); the paper's is 2.5.",
+        "Negatives from earlier batches, by a momentum encoder, in batches (ESimCSE, which uses 2.5); 0 leaves them "
+        "out.",
         at_least=0,
     )
 

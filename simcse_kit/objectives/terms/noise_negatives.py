@@ -33,7 +33,9 @@ class NoiseNegatives(Term):
     order: ClassVar[int] = 4
     contrastive_only: ClassVar[bool] = True
 
-    noise_negatives: float = setting(0.0, "Noise vectors as negatives, in batches (DCLR); such as 1.", at_least=0)
+    noise_negatives: float = setting(
+        0.0, "Noise vectors as negatives, in batches, such as 1 (DCLR); 0 leaves them out.", at_least=0
+    )
 
     @property
     def active(self) -> bool:

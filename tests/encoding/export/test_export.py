@@ -16,6 +16,7 @@ from simcse_kit.encoder.backends import conversion
 from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.encoding.export.static import distill
 from simcse_kit.types import ScoredPairs
+from support.commands import parsed
 from support.marks import fast
 from support.plain import unit
 from support.tiny import SENTENCES
@@ -202,3 +203,5 @@ def test_the_command_prints_the_check(tiny_model: ModelFolder, tmp_path: Path) -
     assert result.exit_code == 0, result.output
     for text in ("Spearman x 100, ", "sentences/s", "mean cosine", "lowest cosine", "MB on disk", "1.00000"):
         assert text in result.output
+    step = parsed(result.stdout.splitlines()[-1].removeprefix("next: "))
+    assert step == ["serve", str(tmp_path / "out"), "--backend", "openvino"]

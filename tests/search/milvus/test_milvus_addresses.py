@@ -72,7 +72,7 @@ def test_the_commands_take_an_address(model_folder: Path, table: Path, address: 
 
     built = run("index", "build", model_folder, table, address)
     assert "12 sentences indexed in" in built
-    assert f'next: simcse-kit search {address} "your question"' in built.replace("\n", " ")
+    assert f"next: simcse-kit search {address} 'your question'" in built.replace("\n", " ")
     assert "Milvus" in run("index", "info", address)
     assert json.loads(run("search", address, "a query", "--format", "json"))["hits"]
     assert "12 sentences" in " ".join(run("index", "verify", address).split())

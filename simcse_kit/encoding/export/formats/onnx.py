@@ -23,6 +23,7 @@ class Onnx(ExportFormat):
     help = "For onnxruntime and the backend onnx; pooling and head included."
     source = "https://onnx.ai"
     order = 1
+    loads_as = ("onnx", "float32")
 
     def write(self, model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
         from simcse_kit.encoder.backends.onnx import GRAPH, record_graph

@@ -23,6 +23,7 @@ class OpenVinoFloat(ExportFormat):
     help = "For this package on a CPU: fast at once, without converting."
     source = "https://docs.openvino.ai"
     order = 2
+    loads_as = ("openvino", "float32")
 
     def write(self, model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
         from simcse_kit.encoding.export.openvino import write_openvino

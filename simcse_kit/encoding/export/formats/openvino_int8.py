@@ -23,6 +23,7 @@ class OpenVinoInt8(ExportFormat):
     help = "As openvino, quantized: faster and smaller, less exact."
     source = "Xiao et al. (2023), SmoothQuant; https://docs.openvino.ai"
     order = 3
+    loads_as = ("openvino", "int8")
     calibrated = True
 
     def write(self, model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
