@@ -11,7 +11,7 @@ import numpy as np
 from simcse_kit.data.columns import by_given_names, wanted_names
 from simcse_kit.data.reading import open_rows
 from simcse_kit.data.rows import RowProblem
-from simcse_kit.errors import DataError
+from simcse_kit.errors import DataError, MissingColumnError
 from simcse_kit.types import ScoredPairs
 
 T = TypeVar("T")
@@ -26,8 +26,8 @@ def read_judged_pairs(folder: str | Path) -> ScoredPairs:
             left.
     """
     root = Path(folder)
-    queries = dict(_rows(root / "queries.jsonl", ("_id", "text"), lambda cells: (str(cells[0]), str(cells[1]))))
-    corpus = dict(_rows(root / "corpus.jsonl", ("_id", "title", "text"), _document))
+    queries = dict(_rows(root / "queries.jsonl", ("_id", "text"), _text))
+    corpus = dict(_corpus(root / "corpus.jsonl"))
     judged = _rows(root / QRELS, ("query-id", "corpus-id", "score"), _judgement)
     unknown = next((query for query, _, _ in judged if query not in queries), None)
     if unknown is not None:
@@ -45,6 +45,19 @@ def _rows(path: Path, columns: tuple[str, ...], convert: Callable[[tuple[object,
         if not found:
             raise reading.nothing_left("rows")
         return found
+
+
+def _corpus(path: Path) -> list[tuple[str, str]]:
+    """Texts with their ids; titles are optional."""
+    try:
+        return _rows(path, ("_id", "title", "text"), _document)
+    except MissingColumnError:
+        return _rows(path, ("_id", "text"), _text)
+
+
+def _text(cells: tuple[object, ...]) -> tuple[str, str]:
+    name, text = cells
+    return str(name), str(text)
 
 
 def _document(cells: tuple[object, ...]) -> tuple[str, str]:

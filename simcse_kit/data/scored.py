@@ -53,7 +53,7 @@ SICK = KnownLayout(5, (1, 2, 3))  # pair_ID, sentence_A, sentence_B, relatedness
 
 
 def read_scored_pairs(
-    source: str | Path,
+    source: str | Path | Sequence[Sequence[object]],
     *,
     columns: Sequence[str] | None = None,
     header: bool | None = None,
@@ -68,12 +68,13 @@ def read_scored_pairs(
     numbers in the first row). A file of the ``known`` data set with another header, such as a translated one, or none,
     is read by position if it has as many columns.
 
-    A folder in BEIR's layout, such as `simcse_kit.judge` makes, gives one pair per judged query and text.
+    A folder in BEIR's layout, such as `simcse_kit.judge` writes, gives one pair per judged query and text. Tuples and
+    tables of pandas, polars or Arrow are read like files.
 
     Drops and counts blank rows and pairs without a gold score. Raises `DataError`, with file and line, for a score that
     is not a finite number, an empty sentence and a row of another width; also if no pair is left.
     """
-    if (Path(source) / QRELS).is_file():
+    if isinstance(source, str | Path) and (Path(source) / QRELS).is_file():
         return read_judged_pairs(source)
     with open_rows(source, is_wanted=wanted_names(columns), tabs_for_cells=OWN_WIDTH) as reading:
         pairs = reading.collect(layout_of_scores(reading, columns, header, known), pair_of)

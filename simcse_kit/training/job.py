@@ -196,7 +196,8 @@ def _eval_pairs(source: str | Path | ScoredPairs | None) -> ScoredPairs | None:
     if source is None:
         return None
     pairs = source if isinstance(source, ScoredPairs) else read_scored_pairs(source)
-    check_gold(pairs, "a rank correlation needs different scores")
+    reason = "a rank correlation needs different scores; judged queries need texts with score 0 too, as judge writes"
+    check_gold(pairs, reason)
     return pairs
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from simcse_kit.data import read_scored_pairs, sample_pairs_path
+from simcse_kit.data import read_scored_pairs, sample_pairs_path, sample_search_path
 from simcse_kit.errors import DataError
 
 Write = Callable[[str, str | bytes], Path]
@@ -122,6 +124,21 @@ def test_a_missing_score_key_is_no_empty_score(write: Write) -> None:
 def test_other_layouts_are_refused_with_a_list(write: Write, content: str) -> None:
     with pytest.raises(DataError, match=r"a\.csv, line 1: found .*needed: sentence1, sentence2, score.*STS Benchmark"):
         read_scored_pairs(write("a.csv", content))
+
+
+def test_a_table_is_read_as_its_file(write: Write) -> None:
+    path = write("a.csv", "id,sentence1,sentence2,score\n7,a b,c d,1.5\n8,e f,g h,4\n")
+    told, read = read_scored_pairs(pd.read_csv(path)), read_scored_pairs(path)
+    assert (told.first, told.second, told.gold.tolist()) == (read.first, read.second, read.gold.tolist())
+    listed = read_scored_pairs([("a b", "c d", "1.5"), ("e f", "g h", "4")])
+    assert (listed.first, listed.second, listed.gold.tolist()) == (read.first, read.second, read.gold.tolist())
+
+
+def test_a_judged_corpus_without_titles() -> None:
+    judged = read_scored_pairs(sample_search_path())
+    corpus = (sample_search_path() / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+    assert "title" not in json.loads(corpus[0])
+    assert {*judged.second} <= {json.loads(line)["text"] for line in corpus}
 
 
 def test_the_sample_reads() -> None:

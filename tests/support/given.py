@@ -87,6 +87,14 @@ def _questions(place: Path, rows: int) -> None:
     _table(place, ["question1", "question2"], ([SENTENCES[2 * n], SENTENCES[2 * n + 1]] for n in numbers))
 
 
+def _duplicates(place: Path, rows: int) -> None:
+    """As the question pairs of Quora come: those that match have the label 1."""
+    numbers = range(min(rows, len(SENTENCES)) // 2)
+    lines = [[SENTENCES[2 * n], SENTENCES[2 * n + 1], 1] for n in numbers]
+    lines += [[SENTENCES[2 * n], SENTENCES[(2 * n + 7) % len(SENTENCES)], 0] for n in numbers]
+    _table(place, ["question1", "question2", "is_duplicate"], lines)
+
+
 def _nli(place: Path, rows: int) -> None:
     """As SNLI and MultiNLI come."""
     lines = []
@@ -111,7 +119,7 @@ def _checkpoint(place: Path, rows: int) -> None:
         write_original(make_model("bert", Path(folder) / "bert"), place, "bert", file="pytorch_model.bin")
 
 
-_MODELS = ("my-model", "other-model")
+_MODELS = ("my-model", "other-model", "my-encoder")
 _FILES: dict[str, Callable[[Path, int], None]] = {
     "tickets.txt": _tickets_txt,
     "tickets.csv": _tickets_csv,
@@ -123,6 +131,7 @@ _FILES: dict[str, Callable[[Path, int], None]] = {
     "nli.csv": _triplets,
     "triplets.csv": _triplets,
     "questions.csv": _questions,
+    "duplicates.csv": _duplicates,
     "snli_1.0_train.jsonl": _nli,
     "multinli_1.0_train.jsonl": _nli,
     "judged": _judged,

@@ -327,7 +327,8 @@ def test_ctrl_c_says_how_to_go_on(start: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(module, "adapt", stopped)
     done = run("adapt", "texts.txt", "--output-dir", tmp_path / "out")
     assert done.returncode == 130
-    assert done.stderr.strip() == f"stopped; to continue the run in {tmp_path / 'out'}"
+    out = tmp_path / "out"
+    assert done.stderr.strip() == f"stopped; to continue the run in {out}, repeat the command with --resume"
 
 
 def test_prompts_of_the_start_model_are_kept_and_used(start: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -65,9 +67,10 @@ def quantize(model: Any, encoder: Encoder, tokens: TokenTable, pad_id: int) -> A
     ]
     kept = narrowing[: -(-len(narrowing) // 6)]
     patterns = [rf"__module\.{re.escape(name)}/.*" for name in kept]
-    with quiet(), guest():
-        import nncf
+    with guest():
+        import nncf  # which sets the level of its log itself, so before `quiet`
 
+    with quiet(), guest(), redirect_stdout(StringIO()):  # nncf draws its bars there
         return nncf.quantize(
             model,
             nncf.Dataset([batches[i] for i in order]),
