@@ -101,7 +101,7 @@ def test_a_bad_row_is_an_error_before_a_model_is_looked_for(tmp_path: Path, sent
 
 def test_evaluation_data_that_ranks_nothing(bert: Path, sentences: list[str], tmp_path: Path) -> None:
     flat = ScoredPairs(sentences[:3], sentences[3:6], np.full(3, 4.0), "flat.tsv")
-    message = "flat.tsv: all 3 pairs have the gold score 4; .* a folder of judged queries needs texts with score 0 too"
+    message = "flat.tsv: all 3 pairs have the gold score 4; .* judged queries need texts with score 0 too"
     unsup_fails(TrainingError, message, sentences, tmp_path / "run", model=bert, eval_data=flat)
 
 
