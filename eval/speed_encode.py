@@ -47,7 +47,7 @@ class System(NamedTuple):
     """Timed texts."""
 
     library: str
-    backend: str  # of a library with several, else its name
+    backend: str  # backend of a library that has several; else the library's name
     dtype: str
 
     @property

@@ -16,7 +16,7 @@ from simcse_kit.evaluation import intervals
 
 SUITES = ("sts", "korsts", "transfer", "geometry")
 OPTIONS: dict[str, dict[str, Any]] = {"transfer": {"show_progress_bar": True}}
-DTYPE = "bfloat16"  # scores equal float32 to some hundredths, at twice the speed; sts.json has those of float32
+DTYPE = "bfloat16"  # scores equal float32 to a few hundredths, at twice the speed; sts.json has the scores of float32
 DEFAULT = ["all-MiniLM-L6-v2=all-MiniLM-L6-v2:mean"]
 REFERENCE = {"MR": 75.06, "CR": 82.07, "SUBJ": 91.89}  # the original's fast mode for the first model, see WITHIN
 WITHIN = 1.0

@@ -9,11 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it once
+os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, at import
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "PASSIVE"
-)  # tiny models on busy cores: threads that spin make it 4 times slower
+)  # tiny models on busy cores: spinning threads make it 4 times slower
 
 import pytest
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from simcse_kit import SimCSE
 
 
-# What starts Milvus Lite is collected only in the process that this file makes for it
+# Tests that start Milvus Lite are collected only in the process that this file starts for them
 _milvus = ["test_in_its_own_process.py"] if MILVUS else ["test_milvus_*.py"]
 collect_ignore_glob = [f"search/milvus/{name}" for name in _milvus]
 if not find_spec("fastapi"):

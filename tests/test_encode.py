@@ -297,7 +297,7 @@ def test_by_ranges_numbers_are_sentence_transformers_and_a_model_keeps_them(
     from sentence_transformers.util import quantize_embeddings
 
     vectors = model.encode(SENTENCES)
-    ranges = np.stack([vectors[:20].min(0), vectors[:20].max(0)])  # of some: others are cut to them
+    ranges = np.stack([vectors[:20].min(0), vectors[:20].max(0)])  # other texts are cut to these widths
     expected = quantize_embeddings(vectors, precision=precision, ranges=ranges)
     np.testing.assert_allclose(
         model.encode(SENTENCES, precision=precision, ranges=ranges).astype(int), expected.astype(int), atol=1

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 Encode = Callable[[list[str]], Any]
-BATCH_SIZE = 32  # of the runtimes that are driven by hand
+BATCH_SIZE = 32  # runtimes without a library around them
 
 
 def ours(model: str, backend: str, dtype: str) -> Encode:

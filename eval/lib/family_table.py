@@ -17,7 +17,7 @@ def families_table() -> Iterator[str]:
     yield ""
     yield "Random two-layer models ([families.json](results/families.json)). By length: padding changes this family's"
     yield "vectors, so each batch holds texts of one length. In float32: bfloat16 fails, and float32 stands in."
-    yield "No: other vectors come out, or the reason stands below."
+    yield "No: the vectors differ, or the reason below the table."
     yield ""
     yield "| family | " + " | ".join(columns) + " |"
     yield "| --- |" + " --- |" * len(columns)

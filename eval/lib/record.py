@@ -37,7 +37,7 @@ def _commit() -> str:
     return commit.stdout.strip() + ("+changes" if changed else "")
 
 
-COMMIT = _commit()  # at the start of the script: a long run may outlive the commit
+COMMIT = _commit()  # read at the start: a long run may outlive the commit
 
 
 def data_folder() -> Path:

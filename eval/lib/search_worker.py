@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 K = 10
-NODES = (10, 15, 20, 30, 40, 60, 80, 100, 140, 200, 300, 400, 600, 1000)  # that a graph's search keeps
+NODES = (10, 15, 20, 30, 40, 60, 80, 100, 140, 200, 300, 400, 600, 1000)  # candidates kept by a graph's search
 CORES = len(os.sched_getaffinity(0))
 Vectors = NDArray[np.float32]
 Setting = dict[str, int]
@@ -126,7 +126,7 @@ class Hnswlib:
 
         self.index = hnswlib.Index("ip", dimension)
         self.index.load_index(str(folder / "index.bin"))
-        self.index.resize_index(len(self) + 16)  # it refuses a vector more than it was made for
+        self.index.resize_index(len(self) + 16)  # it refuses more vectors than its capacity
         self.index.set_num_threads(CORES)
 
     def search(self, queries: Vectors, setting: Setting) -> NDArray[np.int64]:

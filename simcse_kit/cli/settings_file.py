@@ -27,7 +27,7 @@ def _say_unknown(context: typer.Context) -> None:
     for name in sorted(os.environ):
         if name.startswith(prefix) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            say_once(f"{name} is no option of this command" + (f"; did you mean {near[0]}?" if near else ""))
+            say_once(f"{name} is not an option of this command" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 ConfigFile = Annotated[
@@ -63,7 +63,7 @@ def settings_of(path: Path, parameters: list[Any]) -> dict[str, Any]:
         if parameter is None:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(known)}"
-            raise SimCSEKitError(f"{path}: {key} is no option of this command{hint}")
+            raise SimCSEKitError(f"{path}: {key} is not an option of this command{hint}")
         if (wanted := _wanted(parameter, value)) is not None:
             raise SimCSEKitError(f"{path}: {key} takes {wanted}; got {value!r}")
         found[str(parameter.name)] = value

@@ -23,7 +23,7 @@ from simcse_kit.search.collection import Collection
 from simcse_kit.search.exchanging import exchange_rows
 from simcse_kit.search.making import making_shown
 
-_ROUNDS = 3  # rounds of following other writers' commits before these must wait
+_ROUNDS = 3  # catch-up rounds after commits of other writers; then writers wait
 
 
 def rebuild_index(

@@ -87,7 +87,7 @@ def test_every_answer_is_right_while_the_model_changes(
     assert wrong == [], caplog.text
     assert statuses["search", 200] > 20, statuses
     assert statuses["add", 200] > 5, statuses
-    assert len(names) == 1  # models of no index are gone
+    assert len(names) == 1  # models without an index are gone
     index = SentenceIndex.open(folder)
     index.verify()
     for row, vector in index._collection.rows():

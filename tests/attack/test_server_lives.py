@@ -186,7 +186,7 @@ def test_openais_client(server: Running, model_folder: Path, sentences: list[str
     for coding in ("float", "base64", nothing, openai.omit):
         answer = client.embeddings.create(model="tickets-model", input=sentences[:3], encoding_format=coding)
         vectors: list[Any] = [one.embedding for one in answer.data]
-        if coding == "base64":  # who names it decodes it
+        if coding == "base64":  # a client that asks for base64 decodes it
             vectors = [np.frombuffer(base64.b64decode(one), "<f4") for one in vectors]
         np.testing.assert_allclose(vectors, expected, atol=2e-2)
     assert client.models.retrieve("tickets-model").id == "tickets-model"

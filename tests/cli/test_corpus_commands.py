@@ -39,7 +39,7 @@ def test_groups_are_listed_with_all_their_members(index: Path, tmp_path: Path) -
     done = run("mine", index, "--groups", "--output", tmp_path / "groups.jsonl")
     assert done.returncode == 0, done.stderr
     assert "in 4 groups" in done.stdout
-    assert "and 26 more" in done.stdout  # of 30: the representative and three others are shown
+    assert "and 26 more" in done.stdout  # of 30: shows the representative and three others
     written = records(tmp_path / "groups.jsonl")
     assert [(one["group"], one["size"], len(one["members"])) for one in written] == [
         (0, 30, 30), (1, 20, 20), (2, 10, 10), (3, 5, 5)

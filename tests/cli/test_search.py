@@ -59,7 +59,7 @@ def test_reranking_shows_both_scores_and_what_it_cost(index: Path, cross: Path) 
         assert answer["rerank"]["seconds"] > 0
     table = run(*asked)
     assert table.returncode == 0, table.stderr
-    assert table.stdout.count("40 pairs reranked in ") == 2  # of 50 that are looked for, the index has 40
+    assert table.stdout.count("40 pairs reranked in ") == 2  # 50 are requested, the index has 40
     assert [line.split()[:4] for line in table.stdout.splitlines() if line.startswith("score")] == [
         ["score", "search", "id", "text"]
     ] * 2

@@ -48,7 +48,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
 def test_a_misspelt_variable_is_said(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMCSE_KIT_SERVE_PROT", "1")
     done = run("serve", "a")
-    assert "SIMCSE_KIT_SERVE_PROT is no option of this command; did you mean SIMCSE_KIT_SERVE_PORT?" in done.stderr
+    assert "SIMCSE_KIT_SERVE_PROT is not an option of this command; did you mean SIMCSE_KIT_SERVE_PORT?" in done.stderr
     assert asked["port"] == 8000
     monkeypatch.delenv("SIMCSE_KIT_SERVE_PROT")
     assert run("serve", "a").stderr == ""
@@ -57,9 +57,9 @@ def test_a_misspelt_variable_is_said(asked: dict[str, Any], monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("prot = 1", "serve.toml: prot is no option of this command; did you mean port?"),
-        ("config = 'x'", "serve.toml: config is no option of this command"),
-        ("[serve]\nport = 1", "serve.toml: serve is no option of this command"),
+        ("prot = 1", "serve.toml: prot is not an option of this command; did you mean port?"),
+        ("config = 'x'", "serve.toml: config is not an option of this command"),
+        ("[serve]\nport = 1", "serve.toml: serve is not an option of this command"),
         ("port = true", "serve.toml: port takes one text or number; got True"),
         ("writable = 'yes'", "serve.toml: writable takes true or false; got 'yes'"),
         ("allowed-host = 'x'", "serve.toml: allowed-host takes a list of strings"),

@@ -57,7 +57,7 @@ def test_carriage_returns_alone_end_lines(write: Write, name: str) -> None:
 def test_lines_of_carriage_returns_keep_their_numbers_across_blocks(write: Write) -> None:
     lines = [f"sentence {i}" for i in range(20_000)]
     assert sentences(write("a.txt", "\r".join(lines))) == lines
-    for ends in ("\r", "\r\r"):  # a pair of ends that a block may cut
+    for ends in ("\r", "\r\r"):  # ends that a block boundary may split
         broken = "\r".join(lines).encode() + ends.encode() + b"\xff\n"
         with pytest.raises(DataError, match=rf"a\.txt, line {20_000 + len(ends)}: invalid UTF-8"):
             sentences(write("a.txt", broken))

@@ -113,7 +113,7 @@ def test_ids_and_labels_stand_in_any_column(write: Write) -> None:
     with pytest.raises(DataError, match="column 2 of 2 holds numbers"):
         read_examples(write("b.csv", "a,b\nx y,1\nz,2\n"), columns=("a", "b"))
     numbers = [(a, b, "1984" if i < 8 else f"Who is {i}?") for i, (a, b) in enumerate(TEXTS)]
-    assert len(read_examples(numbers)) == 16  # texts of which some are numbers
+    assert len(read_examples(numbers)) == 16  # texts, some of which are numbers
 
 
 @pytest.mark.parametrize("names", ["sentence1,sentence2,source", "sent0,hard_neg", "id,a,b"])
@@ -130,7 +130,7 @@ def test_wrong_width_says_what_fits(write: Write) -> None:
         read_examples(write("a.txt", "One sentence.\n"))
     with pytest.raises(DataError, match=r"line 2: found 4 columns .*--columns"):
         read_examples(write("a.csv", "\na b,c,d,e\n"))
-    with pytest.raises(DataError, match="found 4 columns"):  # both families: which one?
+    with pytest.raises(DataError, match="found 4 columns"):  # columns of both families
         read_examples(write("a.csv", "sent0,sent1,anchor,positive\na,b,c,d\n"))
 
 

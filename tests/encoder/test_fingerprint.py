@@ -66,7 +66,7 @@ def test_it_does_not_depend_on_path_name_record_or_session(tiny_model: Callable[
     model.record = {"seed": 3}
     model.save(tmp_path / "saved")
     assert SimCSE(tmp_path / "saved").fingerprint() == expected
-    model.settings.similarity_fn_name = "dot"  # how vectors are compared, not what they are
+    model.settings.similarity_fn_name = "dot"  # it changes how vectors are compared, not the vectors
     assert model.fingerprint() == expected
     code = f"from simcse_kit import SimCSE; print(SimCSE({str(tmp_path / 'saved')!r}).fingerprint())"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split()[-1] == expected

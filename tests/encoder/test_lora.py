@@ -84,7 +84,7 @@ def test_what_is_saved_is_the_adapter_and_it_comes_back_the_same(
 def test_poolings_of_inner_layers_are_the_same_in_sentence_transformers(
     pooling: str, sentences: list[str], tmp_path: Path
 ) -> None:
-    base = make_model("bert", tmp_path / "base", num_hidden_layers=3)  # of two layers both poolings are one
+    base = make_model("bert", tmp_path / "base", num_hidden_layers=3)  # with two layers both poolings are equal
     model = adapted(base, pooling)
     model.save(tmp_path / "saved")
     loaded = SimCSE(tmp_path / "saved", device="cpu")

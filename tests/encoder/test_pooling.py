@@ -15,7 +15,7 @@ from support.plain import plain_vectors, pool_one, unit
 from support.tiny import KINDS
 
 HEADLESS = [name for name, pooler in POOLERS.items() if not pooler.head and not pooler.mask_token]
-WITH_POOLER = ["bert", "roberta", "xlmr", "albert", "mpnet"]  # architectures that have a pooler.dense of their own
+WITH_POOLER = ["bert", "roberta", "xlmr", "albert", "mpnet"]  # architectures with a pooler.dense of their own
 
 
 @pytest.mark.parametrize("kind", KINDS)

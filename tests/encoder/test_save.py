@@ -74,7 +74,7 @@ def test_a_saved_model_is_the_same_everywhere(
 def test_the_covering_list_covers_every_pooling_and_architecture() -> None:
     from support.tiny import KINDS
 
-    assert {pooling for _, pooling in COVERING} == set(POOLERS) - {"mask"}  # that one: test_template.py
+    assert {pooling for _, pooling in COVERING} == set(POOLERS) - {"mask"}  # tested in test_template.py
     assert {kind for kind, _ in COVERING} == set(KINDS)
 
 

@@ -258,7 +258,7 @@ def test_prompts_go_into_the_template(templated: Callable[[str], SimCSE], senten
 
     model = templated("bert")
     model.settings.prompts["query"] = "where is "
-    model.settings.include_prompt = False  # the mask token is no token of the prompt: of no effect
+    model.settings.include_prompt = False  # the mask token is not in the prompt: no effect
     model.save(tmp_path / "m")
     expected = model.encode(["where is " + text for text in sentences])
     theirs = SentenceTransformer(str(tmp_path / "m"), device="cpu")

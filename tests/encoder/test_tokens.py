@@ -87,7 +87,7 @@ def test_what_is_cut_is_counted_exactly(limit: int, monkeypatch: pytest.MonkeyPa
 
     def slow(*args: Any, **arguments: Any) -> Any:
         batch = tokenizer(*args, **arguments)
-        return type("Batch", (dict,), {"encodings": None})(batch)  # what a tokenizer without Rust gives
+        return type("Batch", (dict,), {"encodings": None})(batch)  # the result of a tokenizer without Rust
 
     slow.num_special_tokens_to_add = tokenizer.num_special_tokens_to_add  # type: ignore[attr-defined]
     assert tokenize(slow, SENTENCES, limit).truncated == table.truncated
@@ -106,7 +106,7 @@ def test_a_giant_text_is_cut_before_it_becomes_tokens() -> None:
     giant = f"{SENTENCES[0]} " * 2000
     table = tokenize(watched, [giant, SENTENCES[1], "x" * 20_000], 16)
     assert max(seen) == 16 * 256
-    assert table.truncated == 2  # the long word is one unknown token, and what may stand behind it is not seen
+    assert table.truncated == 2  # the long word is one unknown token; words after it are not seen
     whole = tokenizer([giant, SENTENCES[1]], truncation=True, max_length=16)["input_ids"]
     assert [row.tolist() for row in table.rows(range(2))] == whole
 

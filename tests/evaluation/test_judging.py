@@ -138,14 +138,14 @@ def test_every_mark_is_on_the_disk_before_the_next_question(tmp_path: Path) -> N
         assert question is not None
         now.mark(1)
         now.mark(3, True)
-        now.mark(3, True)  # said again, as a click that is sent twice
+        now.mark(3, True)  # sent twice, like a double click
         saved = read_judgements(folder).queries[question.id]
         assert {CORPUS[name] for name in saved.relevant} == {question.hits[1], question.hits[3]}
         assert saved.state == "open"
         now.mark(1)
         now.mark(0, False)
         assert [CORPUS[name] for name in read_judgements(folder).queries[question.id].relevant] == [question.hits[3]]
-    with judging(folder) as now:  # gone on with: the same question with its marks
+    with judging(folder) as now:  # continued: the same question with its marks
         again = now.question()
         assert again is not None
         assert (again.query, again.hits, again.relevant) == (question.query, question.hits, {3})
@@ -224,7 +224,7 @@ def test_a_line_that_a_kill_cut_off_is_dropped(tmp_path: Path) -> None:
     before = read_judgements(folder)
     with (folder / MARKS).open("ab") as file:
         file.write(b'{"id": "half a li')
-    (folder / "qrels/test.tsv").unlink()  # as if the kill had come before it
+    (folder / "qrels/test.tsv").unlink()  # as if killed before this call
     assert read_judgements(folder) == before
     with judging(folder) as now:
         assert (folder / "qrels/test.tsv").read_text().count("\n") == 1 + 5
@@ -290,7 +290,7 @@ def test_the_folder_is_beirs(tmp_path: Path) -> None:
         now.question()
         now.skip()
     loaded = load_retrieval(folder)
-    assert dict(loaded.corpus) == CORPUS  # all of it, so that recall over the corpus can be measured
+    assert dict(loaded.corpus) == CORPUS  # the whole corpus, so that recall over it can be measured
     a = text_id("query a")
     assert loaded.relevance == {a: {text_id("text 1"): 1.0, text_id("text 3"): 1.0}}
     assert (folder / "qrels/test.tsv").read_text().startswith("query-id\tcorpus-id\tscore\n")
@@ -299,7 +299,7 @@ def test_the_folder_is_beirs(tmp_path: Path) -> None:
         "title": "",
         "text": "text 0",
     }
-    pairs = read_scored_pairs(folder)  # what is not marked has score 0; what was skipped is not there
+    pairs = read_scored_pairs(folder)  # unmarked texts have score 0; skipped queries are missing
     assert set(zip(pairs.first, pairs.second, pairs.gold.tolist(), strict=True)) == {
         *(("query a", f"text {i}", float(i in (1, 3))) for i in range(1, 6)),
         *(("query b", f"text {i}", 0.0) for i in range(2, 7)),
@@ -342,7 +342,7 @@ def test_better_is_said_only_where_the_interval_leaves_zero_out(tmp_path: Path) 
             question = now.question()
             assert question is not None
             wanted = shifted(6)(question.query, 1)
-            mark(now, lambda text, wanted=wanted: text in wanted)  # what B has first is relevant
+            mark(now, lambda text, wanted=wanted: text in wanted)  # B's first hit is relevant
             verdict = now.verdict
             words = verdict.lines()[-2]
             assert verdict.decided == (words == "B is better") == (verdict.difference.interval.low > 0)
@@ -379,7 +379,7 @@ def test_queries_that_a_model_was_made_with_do_not_count(tmp_path: Path) -> None
     for place in (folder, run):
         (use,) = used_queries(place).values()
         assert (use.text, use.purpose, use.by) == ("query a", "training", str(run))
-    record_use(later, ["query b"], purpose="selection", start=run)  # what the start model used is used here too
+    record_use(later, ["query b"], purpose="selection", start=run)  # texts used by the start model count here too
     assert {use.text for use in used_queries(later).values()} == {"query a", "query b"}
     assert len(used_queries(folder)) == 1
     with judging(tmp_path / "other", used=list(used_queries(later))) as now:

@@ -54,7 +54,7 @@ def test_a_folder_by_hand(folder: Path) -> None:
     result = evaluate_labels(counting, folder)
     assert result.scores["p@10"] == pytest.approx(100 * (0.6 + 0.4) / 2)
     assert result.scores["p@1"] == pytest.approx(100)
-    places = ([1, 3, 4, 5, 6, 8, 11], [1, 3, 4, 6, 11])  # of the own class
+    places = ([1, 3, 4, 5, 6, 8, 11], [1, 3, 4, 6, 11])  # of the same class
     precisions = [np.mean([(i + 1) / place for i, place in enumerate(own)]) for own in places]
     assert result.scores["map"] == pytest.approx(100 * np.mean(precisions))
     assert result.scores["knn accuracy"] == pytest.approx(50)  # `a` has six of ten for both

@@ -40,7 +40,7 @@ def test_neighbours_and_transitivity_by_hand() -> None:
 
 def test_signs_of_clear_topics() -> None:
     found = signs(by_topic, WORDS)
-    assert (found.transitivity > 0.8).all()  # of the eleven others of a topic ten are near
+    assert (found.transitivity > 0.8).all()  # ten of the eleven others of a topic are near
     # nearest by words are those of the topic, and the two of other topics with the same number
     assert found.keywords.round(1).min() >= 0.7
     assert found.keywords.max() <= 0.8

@@ -121,7 +121,7 @@ def test_a_translated_sick_is_read_by_position_as_in_senteval(senteval: Path, he
         expected.second,
         expected.gold.tolist(),
     )
-    with pytest.raises(DataError, match=r"5 column\(s\)"):  # elsewhere, nothing says that it is SICK
+    with pytest.raises(DataError, match=r"5 column\(s\)"):  # elsewhere, nothing marks it as SICK
         read_scored_pairs(path)
 
 

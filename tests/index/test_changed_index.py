@@ -110,7 +110,7 @@ def test_reopening_takes_models_from_the_disk_only(
     assert (how["local_files_only"], how["trust_remote_code"]) == (True, False)
 
 
-# Changes that are committed or not made
+# Changes: committed or not made
 
 
 def test_a_commit_is_whole_or_not_at_all(opened: SentenceIndex, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_a_commit_is_whole_or_not_at_all(opened: SentenceIndex, monkeypatch: pyt
         with pytest.raises(ZeroDivisionError):
             opened.commit(lambda now: now.add(["half"], [101]))
     assert len(opened) == 40
-    assert not opened.refresh()  # there is nothing to read, and nothing that prevents it
+    assert not opened.refresh()  # nothing to read, and no obstacle
     opened.commit(lambda now: now.add(["whole"], [101]))
     assert opened.folder is not None
     assert len(SentenceIndex.open(opened.folder, opened.model)) == 41
@@ -194,4 +194,4 @@ def test_an_index_that_was_taken_away_is_named(
     gone(tmp_path / "i")
     with pytest.raises(IndexChangedError, match="no longer holds an index"):
         opened.refresh()
-    assert opened.search("x", k=1)  # it has what it has opened
+    assert opened.search("x", k=1)  # it keeps the version that it opened

@@ -134,7 +134,7 @@ def test_bars_move_while_the_structure_is_made(
     before = len(ticks), len(moved)
     index.save(tmp_path / "copy")
     index.compact()
-    assert (len(ticks), len(moved)) == before  # where no bar is asked for
+    assert (len(ticks), len(moved)) == before  # if no bar is requested
     index.compact(show_progress_bar=True)
     assert sum(added()) == 2 * len(sentences)
 
@@ -268,7 +268,7 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object, fails: bool = False) -> str:
-        if MILVUS:  # in this process: a file of Milvus Lite that is opened again and again takes long
+        if MILVUS:  # in this process: reopening a Milvus Lite file many times is slow
             result = CliRunner().invoke(app, [*map(str, arguments), "--store", "milvus", "--uri", "commands.db"])
             assert (result.exit_code != 0) == fails, result.output
             return str(result.exception) if fails else result.stdout

@@ -158,7 +158,7 @@ class Ready(nn.Module):
 @pytest.mark.parametrize("margin", [0.0, 0.25, -0.25])
 @pytest.mark.parametrize("with_hard", [False, True])
 def test_the_false_negative_margin_is_gistembeds(margin: float, with_hard: bool) -> None:
-    theirs = GISTEmbedLoss.__new__(GISTEmbedLoss)  # its constructor wants tokenizers
+    theirs = GISTEmbedLoss.__new__(GISTEmbedLoss)  # its constructor needs tokenizers
     nn.Module.__init__(theirs)
     theirs.model = theirs.guide = Ready()
     theirs.temperature, theirs.margin, theirs.margin_strategy = 0.2, margin, "absolute"
@@ -269,7 +269,7 @@ def test_an_unknown_hardness_mode_is_named() -> None:
         info_nce(EYE, EYE, hardness_mode="hard")
 
 
-SMOOTH = [options for options in OPTIONS if "hardness_mode" not in options]  # stop_grad is what gradcheck objects to
+SMOOTH = [options for options in OPTIONS if "hardness_mode" not in options]  # gradcheck rejects stop_grad
 
 
 @pytest.mark.parametrize("options", SMOOTH, ids=lambda options: "+".join(options))

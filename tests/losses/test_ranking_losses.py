@@ -137,7 +137,7 @@ def test_list_mle_learns_the_order_alone() -> None:
     torch.testing.assert_close(list_mle(student, teacher.exp() * 7), list_mle(student, teacher))
     torch.testing.assert_close(list_mle(student + 0.3, teacher), list_mle(student, teacher))
     assert list_mle(teacher, teacher) < list_mle(student, teacher) < list_mle(-teacher, teacher)
-    # ties stay in the order of the batch: as if the first were a bit better
+    # ties keep the order of the batch, as if the first were slightly better
     student, _ = matrices(200, 200)
     falling = -torch.arange(200, dtype=torch.float64).expand(200, 200)
     torch.testing.assert_close(list_mle(student, torch.zeros(200, 200)), list_mle(student, falling))
@@ -178,7 +178,7 @@ def test_embedding_distillation() -> None:
 def test_gradients() -> None:
     a, b = matrices(4, 4)
     a.requires_grad_()
-    t = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)  # a temperature may be learned
+    t = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)  # a temperature may be trainable
     both = (a, b.clone().requires_grad_(), t)
     assert torch.autograd.gradcheck(lambda x, y, t: consistency(x, y, temperature=t), both, atol=1e-6)
     assert torch.autograd.gradcheck(lambda x, t: list_net(x, b, student_temperature=t), (a, t), atol=1e-6)

@@ -88,7 +88,7 @@ def test_only_the_order_of_the_gold_scores_counts() -> None:
 
 def test_gradients() -> None:
     inputs = tuple(tensor.requires_grad_() for tensor in pairs())
-    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)  # may be learned
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)  # may be trainable
     for loss in (cosent, angle):
         assert torch.autograd.gradcheck(
             lambda a, b, s, loss=loss: loss(a, b, GOLD, scale=s), (*inputs, scale), atol=1e-6

@@ -48,7 +48,7 @@ def test_hand_worked_numbers() -> None:
     # two orthogonal pairs: the own at e, two others at 1
     pairs = sup_con(torch.stack([x, x, y, y]), torch.tensor([0, 0, 1, 1]), temperature=1.0)
     assert pairs.item() == pytest.approx(math.log((math.e + 2) / math.e))
-    # a pair and one that is alone: the pair's two anchors alone are counted, the third is their negative
+    # a pair and a single row: only the pair's two anchors count, the third is their negative
     alone = sup_con(torch.stack([x, x, y]), torch.tensor([0, 0, 1]), temperature=1.0)
     assert alone.item() == pytest.approx(math.log((math.e + 1) / math.e))
     # x, x, y of one class: log(e + 1) - (1 + 0) / 2 for x, log 2 for y; with the logarithm of the mean it would be less
@@ -82,7 +82,7 @@ def test_order_names_of_classes_and_lengths_do_not_count() -> None:
 
 
 def test_gradients() -> None:
-    temperature = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)  # may be learned
+    temperature = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)  # may be trainable
     z = batch().requires_grad_()
     assert torch.autograd.gradcheck(lambda x, t: sup_con(x, LABELS, temperature=t), (z, temperature))
 

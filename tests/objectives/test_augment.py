@@ -141,7 +141,7 @@ def test_repetition_without_its_doubles_is_the_sentence() -> None:
     for view in draws(word_repetition):
         keep = np.append(True, view[1:] != view[:-1])  # the row has no doubles of its own
         np.testing.assert_array_equal(view[keep], ROW)
-        assert np.bincount(view).max() <= 2  # distinct positions: nothing stands three times
+        assert np.bincount(view).max() <= 2  # distinct positions: no token occurs three times
         lengths[len(view) - len(ROW)] += 1
     assert (lengths > 0).sum() == 3  # 0, 1 or 2 repetitions, each a third of the draws
     np.testing.assert_allclose(lengths[:3] / MANY, 1 / 3, atol=0.03)  # deviation 0.0075
@@ -156,7 +156,7 @@ def test_deletion_is_a_subsequence_of_whole_words_at_its_rate() -> None:
         stayed = [word in words_of(view) for word in words]
         assert words_of(view) == [word for word, here in zip(words, stayed, strict=True) if here]
         left += stayed
-    # A word goes with probability 0.25 unless all four do (0.25 ** 4 = 1/256) and it is the one drawn to stay.
+    # A word is deleted with probability 0.25 unless all four are (0.25 ** 4 = 1/256) and it is drawn to stay.
     np.testing.assert_allclose(left / MANY, 0.75 + 1 / 1024, atol=0.03)
 
 
@@ -215,7 +215,7 @@ def test_an_unknown_token_that_also_ends_texts_is_special() -> None:
 
 
 def test_feature_cutoff_zeroes_whole_dimensions_of_each_sentence() -> None:
-    embeddings = torch.rand(50, 4, 30, generator=torch.Generator().manual_seed(0)) + 1  # nothing is 0 by itself
+    embeddings = torch.rand(50, 4, 30, generator=torch.Generator().manual_seed(0)) + 1  # no value is 0 before
     torch.manual_seed(0)
     cut = feature_cutoff(embeddings, 0.25)
     gone = cut == 0

@@ -121,7 +121,7 @@ def test_what_it_offers_is_named_where_another_is_asked(monkeypatch: pytest.Monk
             check_backend_device("negated", torch.device("meta"))
     finally:
         BACKENDS._parts.pop("negated")
-    check_backend_device("negated", torch.device("meta"))  # of the user's own, which is not registered
+    check_backend_device("negated", torch.device("meta"))  # the user's own backend, not registered
 
 
 def test_the_help_names_it_and_its_dtypes() -> None:

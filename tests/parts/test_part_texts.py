@@ -49,7 +49,7 @@ def test_parts_are_those_that_took_part() -> None:
         ("augmentation", "deletion"),
         ("pooling", "cls"),
     ]
-    assert names({"pooling": "mean"}) == [("pooling", "mean")]  # a model that nobody trained here
+    assert names({"pooling": "mean"}) == [("pooling", "mean")]  # a model without a record of training
     taught = {"teacher": ["t"], "teacher_weight": 1.0, "augmentation": []}
     assert names(RECORD | {"training": taught})[1:] == [("term", "ranking"), ("pooling", "cls")]
     alone = RECORD | {"training": taught, "objective": "distill"}

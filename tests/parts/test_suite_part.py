@@ -98,7 +98,7 @@ def registered() -> Iterator[None]:
 
 
 def invoke(*arguments: object) -> Result:
-    from simcse_kit.cli import app  # not at the top: its help lists the suites that are registered by then
+    from simcse_kit.cli import app  # not at the top: its help lists the suites registered by then
 
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 

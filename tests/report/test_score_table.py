@@ -57,7 +57,7 @@ def test_means_spreads_and_marks_by_hand(table: ScoreTable) -> None:
     assert (first.cells[0].mark, second.cells[0].mark) == ("", "↑")
     assert [cell.best for cell in first.cells] == [False, True]  # equal scores are both the best
     assert [cell.best for cell in second.cells] == [True, True]
-    assert second.cells[1].interval == ""  # a score without items has none
+    assert second.cells[1].interval == ""  # a score without items has no interval
 
 
 def test_the_caption_explains_every_mark_that_is_there(comparison: Comparison, table: ScoreTable) -> None:

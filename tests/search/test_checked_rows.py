@@ -104,7 +104,7 @@ def test_a_statement_is_stopped_at_the_deadline(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError):
         rows.matching(many, began + 0.05)
     assert time.monotonic() - began < 2
-    assert rows.matching(parse_filter({"n": 7})).tolist() == [7]  # the connection goes on
+    assert rows.matching(parse_filter({"n": 7})).tolist() == [7]  # the connection stays open
 
 
 def test_a_filter_that_takes_too_long_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_a_copy_goes_on_like_any_index(tmp_path: Path) -> None:
     assert len(Collection.open(tmp_path / "i")) == 3003
 
 
-# Over what it is made
+# Rows of the structure
 
 
 def rebuild(folder: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_folder_that_is_exchanged_while_it_is_written_is_left_alone(
     if moment == "compacted":
         writer.save()
     monkeypatch.setattr(module, moment, exchanged)
-    if moment == "replace":  # it was checked just before: the commit is in the folder that was locked
+    if moment == "replace":  # checked just before: the commit is in the locked folder
         writer.save()
         with pytest.raises(IndexChangedError, match="another process changed"):
             writer.compact()
@@ -236,7 +236,7 @@ def test_an_index_of_0_1_0_is_read_and_gone_on_with(tmp_path: Path) -> None:
     assert list(old.rows())[3][0].text == "text 3"
     old.add(["new"], vectors(1, 5))
     old.save()
-    assert "vectors-000001.f32" in content(folder)  # what does not change is not written again
+    assert "vectors-000001.f32" in content(folder)  # unchanged files are not written again
     stale.delete([0])
     with pytest.raises(IndexChangedError):
         stale.save()

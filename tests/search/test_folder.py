@@ -68,7 +68,7 @@ def test_a_commit_that_fails_leaves_the_last_one(
     assert calls >= nth
     assert snapshot(tmp_path / "i") == before
     assert len(Collection.open(tmp_path / "i")) == 20
-    collection.save()  # what was added is still in memory
+    collection.save()  # the added rows are still in memory
     assert texts(Collection.open(tmp_path / "i"))[-1] == "new"
 
 

@@ -28,7 +28,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("may not mount a small disk")
     yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)  # files of it are mapped still
+    subprocess.run(["umount", "-l", str(folder)], check=True)  # its files are still mapped
 
 
 def rows(first: int, count: int) -> tuple[list[str], np.ndarray]:
@@ -61,7 +61,7 @@ def test_the_last_commit_outlives_a_full_disk(small_disk: Path) -> None:
         fill()
     committed = len(index) - 500
     assert committed >= 500
-    assert len(index) == committed + 500  # in memory still
+    assert len(index) == committed + 500  # still in memory
     again = Collection.open(folder)
     again.verify()
     assert [row.id for row, _ in again.rows()] == list(range(committed))

@@ -91,7 +91,7 @@ def test_what_milvus_calls_them() -> None:
 
 
 def test_milvus_runs_no_kind_of_a_users_own(on_the_path: str, tmp_path: Path) -> None:
-    """It builds and searches its indexes itself; the module is not even imported."""
+    """Milvus builds and searches its own indexes; the user's module is not imported."""
     wanted = "own_kind:KIND is custom code, but Milvus builds and searches its own indexes"
     with pytest.raises(SearchIndexError, match=wanted):
         milvus_index(on_the_path)
@@ -151,7 +151,7 @@ def test_a_kind_that_a_file_names_is_imported_only_where_it_is_trusted(on_the_pa
     other = Collection.open(tmp_path / "i", trust_remote_code=True)
     other.add(["new"], vectors(1, 2))
     other.save()
-    assert index.refresh()  # it is the kind that was trusted
+    assert index.refresh()  # the kind was trusted
     assert len(index) == COUNT + 1
 
 

@@ -71,4 +71,4 @@ def test_a_flipped_bit_is_named_by_the_search_that_reads_it(kind: str, tmp_path:
         else:
             with pytest.raises(DamagedIndexError, match="f is damaged: bytes"):
                 structure.candidates(vectors(1, 5), 20, 1000)
-    assert refused < 30 or size < 4 * BLOCK  # what is not read is not checked
+    assert refused < 30 or size < 4 * BLOCK  # unread parts are not checked

@@ -111,7 +111,7 @@ def test_a_row_that_poisoned_it_is_named_and_can_go(folder: Path) -> None:
 
 
 def test_more_hits_than_it_was_tuned_for_compare_every_vector(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simcse_kit.search.content.AUTO_FLAT", 0)  # else so few rows are compared one by one
+    monkeypatch.setattr("simcse_kit.search.content.AUTO_FLAT", 0)  # otherwise so few rows are compared one by one
     index = Collection.open(folder)
     index.delete(["deep"])
     with pytest.warns(Notice, match=r"was written by 0\.1\.0.*compact"):

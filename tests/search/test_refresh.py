@@ -36,7 +36,7 @@ def test_a_reader_sees_commits_when_it_asks(store: Store) -> None:
     reader.add(["d"], vectors(1, 2))
     reader.save()  # it is no stale writer now
     writer.delete([1])
-    assert not writer.refresh()  # what it has not saved yet is not thrown away
+    assert not writer.refresh()  # its unsaved rows are kept
     assert [row.id for row, _ in writer.rows()] == [2]
 
 

@@ -53,10 +53,10 @@ def test_recall_is_what_was_asked_for(kind: str, exact: Collection, tmp_path: Pa
     entry = index.info().structure
     assert entry is not None
     assert entry.recall >= 0.99
-    assert entry.rows == COUNT  # those held out for the tuning are in it too
+    assert entry.rows == COUNT  # rows held out for tuning are in it too
     assert recall(index, exact) >= 0.975  # other queries than those of the tuning
     index.verify()
-    # deleted rows are not found, filtered ones only, what comes after is found at once
+    # deleted rows are not found, a filter is obeyed, new rows are found at once
     index.delete(list(range(0, COUNT, 4)))
     exact_ids = {hit.id for hits in index.search(clustered(50, 2), 10) for hit in hits}
     assert all(int(i) % 4 for i in exact_ids)
@@ -70,7 +70,7 @@ def test_recall_is_what_was_asked_for(kind: str, exact: Collection, tmp_path: Pa
 def test_a_filter_by_a_structure_finds_what_an_exact_search_finds(
     exact: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simcse_kit.search.content.AUTO_FLAT", 0)  # else so few rows are compared one by one
+    monkeypatch.setattr("simcse_kit.search.content.AUTO_FLAT", 0)  # otherwise so few rows are compared one by one
     index = filled("int8", tmp_path / "i")
     assert recall(index, exact, filter={"group": {"$lt": 5}}) >= 0.97
     assert recall(index, exact, filter={"group": 3}) >= 0.97
@@ -230,7 +230,7 @@ def test_it_is_tuned_by_queries_that_are_given(kind: str, exact: Collection, tmp
     assert (entry.given, entry.queries) == (True, 200)
     assert entry.recall >= 0.95
     assert found(index) >= 0.93
-    assert found(index) >= found(by_rows) - 0.01  # a graph is made by several threads, each time another one
+    assert found(index) >= found(by_rows) - 0.01  # several threads build a graph, with a different result each time
     index.queries = None
     with pytest.warns(Notice, match="tuned with your queries and is now tuned with its own rows"):
         index.compact()

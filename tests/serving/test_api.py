@@ -330,7 +330,7 @@ def test_an_index_that_is_damaged_tells_no_path(client: TestClient, index: Sente
     answer = client.post("/search", json={"queries": sentences[0]})
     assert answer.status_code == 500
     assert str(index.folder) not in answer.text
-    assert post(client, "/similarity", sentences=["a", "b"])  # the rest goes on
+    assert post(client, "/similarity", sentences=["a", "b"])  # the server goes on
 
 
 def test_an_answer_has_a_largest_size(client: TestClient, index: SentenceIndex) -> None:

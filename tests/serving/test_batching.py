@@ -59,7 +59,7 @@ def test_what_waits_runs_together() -> None:
         with batcher(8) as (made, run):
             run.open.clear()
             first = asyncio.create_task(made.submit([0]))
-            await asyncio.sleep(0.05)  # the first is in a batch of its own
+            await asyncio.sleep(0.05)  # the first has a batch of its own
             others = [asyncio.create_task(made.submit([i])) for i in range(1, 7)]
             await asyncio.sleep(0.05)
             assert made.waiting == 6
@@ -78,7 +78,7 @@ def test_the_callers_of_a_batch_are_told_at_once() -> None:
             patch.setattr(loop, "call_soon_threadsafe", lambda *given: (told.append(given), call(*given)))
             run.open.clear()
             first = asyncio.create_task(made.submit([0]))
-            await asyncio.sleep(0.05)  # the first is in a batch of its own
+            await asyncio.sleep(0.05)  # the first has a batch of its own
             others = [asyncio.create_task(made.submit([i])) for i in range(1, 7)]
             await asyncio.sleep(0.05)
             run.open.set()

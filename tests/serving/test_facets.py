@@ -39,7 +39,7 @@ def test_a_field_with_few_values_is_counted() -> None:
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("price", [1.5, 2.5] * 4),  # numbers that are measured
+        ("price", [1.5, 2.5] * 4),  # measured numbers
         ("tags", [["a"], ["b"]] * 4),
         ("name", ["a", "b", "c", "d"]),  # each once
         ("lang", ["en"] * 8),  # nothing to choose

@@ -200,7 +200,7 @@ def test_the_map_is_coloured_by_a_field(browser: Browser, one: str) -> None:
 def test_every_colour_can_be_seen(browser: Browser, one: str, dark: bool) -> None:
     browser.open(f"{one}#q=cat", dark=dark)
     browser.hits("cat")
-    browser.run(  # as text, whose contrast is measured; on the map's ground
+    browser.run(  # text, whose contrast is measured against the map's background
         "const box = document.createElement('div'); box.id = 'probe'; box.style.background = 'var(--card)';"
         "PALETTE.forEach(name => { const one = document.createElement('b'); one.textContent = 'palette ' + name;"
         " one.style.color = `var(${name})`; box.append(one); }); document.body.append(box)"

@@ -144,7 +144,7 @@ def test_no_line_holds_a_text_a_query_or_a_key(
     assert {200, 401, 404, 422, 500} <= {answer.status_code for answer in found}
     said = written()
     assert said.count("/search") >= 4
-    assert "RuntimeError" in said  # with its trace, which says where
+    assert "RuntimeError" in said  # with a traceback
     assert "in fail" in said
     assert [secret for secret in SECRETS if secret in said] == []
 

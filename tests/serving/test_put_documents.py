@@ -1,4 +1,4 @@
-"""An index that clients change by ids: the same rows as `SentenceIndex.sync` makes, typed ids, failed writers."""
+"""Clients change an index by ids: same rows as after `SentenceIndex.sync`, typed ids, failed writers."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def test_a_key_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_from_a_text_file_to_a_page_in_one_command(folder: Path, sentences: list[str], tmp_path: Path) -> None:
     (tmp_path / "tickets.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
     command = ["--sentences", "tickets.txt", "--model", str(folder / "model"), "--no-browser", "--port", "0"]
-    for _ in range(2):  # the second time it opens what the first has made, with what was added
+    for _ in range(2):  # the second server opens the first one's index, with the added rows
         with running(*command, command="demo", folder=tmp_path) as started:
             assert "<title>" in httpx.get(started.url).text
             card = httpx.get(f"{started.url}/info").json()["indexes"][0]

@@ -147,7 +147,7 @@ def life(change: Callable[[], Any], step: int) -> bool:
 
 
 def start(place: Path, way: str) -> Path:
-    """The folder of an index to change, or of one to make, in a place that is cleared."""
+    """The folder of an index to change, or for a new one, in an emptied place."""
     shutil.rmtree(place, ignore_errors=True)
     made = filled(300, "ivf" if way == "structure" else "auto")
     made.model = {"fingerprint": "encoder"}
@@ -218,7 +218,7 @@ def try_build(place: Path, kills: int) -> int:
 
 def main() -> None:
     place, way, *kills = Path(sys.argv[1]), *sys.argv[2:]
-    os.fsync = lambda fd: None  # a killed process loses nothing that it has written, and disks are slow
+    os.fsync = lambda fd: None  # a killed process loses nothing written, and disks are slow
     print(try_build(place, int(kills[0])) if way == "build" else try_all(place, way))
 
 

@@ -14,8 +14,8 @@ from support.original import write_original
 from support.senteval import write_senteval
 from support.tiny import SENTENCES, make_model
 
-ROWS = 120  # of a file whose number of rows the page does not name
-_REPORTED = 400  # messages that reports are made of
+ROWS = 120  # of a file whose number of rows the guide does not give
+_REPORTED = 400  # messages used by reports
 
 
 def give(name: str, folder: Path, rows: int | None, model: Path) -> None:

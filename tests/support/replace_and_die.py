@@ -57,7 +57,7 @@ def replace(target: Path, way: str) -> None:
 
 def main() -> None:
     place, way = Path(sys.argv[1]), sys.argv[2]
-    os.fsync = lambda fd: None  # a killed process loses nothing that it has written, and disks are slow
+    os.fsync = lambda fd: None  # a killed process loses nothing written, and disks are slow
     if way.endswith("journal"):
         replacing._exchange_function = lambda: None  # type: ignore[assignment]
     target, number, seen = place / "m", 0, []

@@ -35,7 +35,7 @@ class Running:
         self.process = process
         self.url = url
         self.said = said  # lines of its standard error, so far
-        self.line = said[-1]  # in which it said its address
+        self.line = said[-1]  # the line with its address
 
     def post(self, path: str, *, seconds: float = 60, **body: Any) -> httpx.Response:
         """Send JSON."""

@@ -173,7 +173,7 @@ def made(run: Path, step: int, best: int | None) -> None:
         ([None, None, None, None], [3, 4]),
         ([1, 1, 1, 1], [1, 3, 4]),
         ([1, 2, 2, 2], [2, 3, 4]),
-        ([1, 1, 1, 4], [1, 3, 4]),  # the one before has a best of its own: without it, it could not be gone on from
+        ([1, 1, 1, 4], [1, 3, 4]),  # without it, the run could not be resumed from there
         ([1, 1, 3, 3], [3, 4]),
     ],
 )

@@ -56,7 +56,7 @@ def test_coverage_company_balance_determinism_ranks(
     assert max(lengths) - min(lengths) <= largest
     for batch in batches:
         for label, rows in Counter(labels[batch].tolist()).items():
-            assert rows > 1 or sizes[label] == 1  # nobody is alone who need not be
+            assert rows > 1 or sizes[label] == 1  # no row is alone unless it must be
             groups = -(-sizes[label] // 2)
             assert rows <= largest * -(-groups // len(batches))  # spread over the batches
 

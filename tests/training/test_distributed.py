@@ -121,7 +121,7 @@ def _step(job: Job, rows: list[int]) -> tuple[float, dict[str, Tensor]]:
     model: Any = objective if ranks == 1 else DistributedDataParallel(objective, find_unused_parameters=True)
     batch = job.rows.collate([Item(0, row) for row in rows])
     loss = torch.zeros(())
-    for _ in range(2):  # the second finds a queue that is filled
+    for _ in range(2):  # the second step has a filled queue
         objective.zero_grad()
         if job.config.cached:
             more = {} if ranks == 1 else {"no_sync": model.no_sync}

@@ -158,7 +158,7 @@ def test_shuffled_pairs_give_the_same_triplets(pairs: list[tuple[str, str]], tin
 def test_every_pair_and_anchor_is_accounted_for(minilm: SimCSE, tmp_path: Path) -> None:
     pairs = [("The cat sleeps.", "A cat is asleep."), ("It rains.", "Rain falls."), ("It rains.", "Rain falls.")]
     counts = prepare_negatives([*pairs, ("", "")], tmp_path / "out.csv", minilm, num_negatives=2)
-    # each anchor has but one other text: one negative where two are asked for
+    # each anchor has only one other text: one negative where two are requested
     assert counts._asdict() == dict.fromkeys(counts._fields, 0) | {
         "pairs": 2,
         "empty_rows": 1,

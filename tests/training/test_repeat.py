@@ -120,7 +120,7 @@ def test_the_precision_of_a_run_is_kept(
     bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run in bfloat16 is repeated in it, on a processor without it too."""
-    monkeypatch.undo()  # the choice itself is what is tested
+    monkeypatch.undo()  # the choice itself is tested
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     train_unsup(corpus, tmp_path / "run", model=bert, columns=["body"], **FAST)
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)

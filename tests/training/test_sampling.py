@@ -58,7 +58,7 @@ def test_batches_without_duplicates(texts: list[int], batch_size: int, data: st.
     rows = np.concatenate(batches)
     assert len(np.unique(rows)) == len(rows) == len(texts) - left_out
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    # Once more, row by row in the order they were taken: the others with room had the text as well.
+    # Again, row by row in the order of drawing: the others with room had the text as well.
     order = np.random.default_rng([7, 0]).permutation(len(texts))
     where = {row: i for i, batch in enumerate(batches) for row in batch.tolist()}
     held: list[set[int]] = [set() for _ in batches]

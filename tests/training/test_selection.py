@@ -121,7 +121,7 @@ def test_where_no_checkpoint_scores_higher_the_start_is_saved(
     """Bit by bit, with the run's pooling, head and template; a tie is the start's."""
     more: dict[str, Any] = {
         "plain": {"pooling": "cls_before_pooler"},
-        "cls": {"pooling": "cls"},  # a head that the run has made
+        "cls": {"pooling": "cls"},  # a head made by the run
         "adapters": {"pooling": "mean", "lora_rank": 2},
         "merged": {"pooling": "mean", "lora_rank": 2, "merge": True},
         "template": {"pooling": "mask", "template": 'The cat : "[X]" is [MASK] .'},
@@ -131,7 +131,7 @@ def test_where_no_checkpoint_scores_higher_the_start_is_saved(
     settings = {"model": bert, "eval_data": pairs, "batch_size": 8, "eval_steps": 2, "learning_rate": 0.05, **more}
     torch.manual_seed(0)
     job = prepare("unsup", sentences, tmp_path / "run", settings | {"device": "cpu"})
-    kept = case in ("cls", "adapters", "template")  # what the run puts around the start model is saved too
+    kept = case in ("cls", "adapters", "template")  # modules that the run adds around the start model are saved too
     model = job.model if kept else SimCSE(bert, pooling=more["pooling"], device="cpu")
     start = model.encode(sentences)
     scored(monkeypatch, 70.0, 69.0, 70.0, 1.0)

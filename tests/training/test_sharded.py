@@ -28,7 +28,7 @@ from support.shard_on_cpu import shard_on_cpu
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")]
 CONFIGURATION = Path(__file__).parents[2] / "examples" / "fsdp.yaml"
-ENVIRONMENT = {  # what `accelerate launch` makes of it
+ENVIRONMENT = {  # the environment set by `accelerate launch`
     "ACCELERATE_USE_FSDP": "true",
     "ACCELERATE_MIXED_PRECISION": "no",
     "FSDP_VERSION": "2",
@@ -128,7 +128,7 @@ def test_a_run(case: str, bert: Path, triplets: list[Any], pairs: ScoredPairs, t
     given = {"model": bert, "dropout": 0.0, "eval_data": turned, **more}
     ranks = on_ranks(2, _life, triplets, tmp_path / "two", given | {"batch_size": 4})
     assert all(units == {"FSDPContrastiveModel", "FSDPBertEmbeddings", "FSDPBertLayer"} for units, _ in ranks)
-    assert sum(share for _, share in ranks) == pytest.approx(1)  # no weight is held twice
+    assert sum(share for _, share in ranks) == pytest.approx(1)  # no weight is stored twice
     assert all(0.4 < share < 0.6 for _, share in ranks)
     train_sup(triplets, tmp_path / "one", **SETTINGS, **given, batch_size=8)
     texts = [row[0] for row in triplets]

@@ -270,7 +270,7 @@ def test_only_the_first_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     check_device(torch.device("cuda"), alone)
     check_device(torch.device("cuda:0"), alone)
     check_device(torch.device("cpu"), alone)
-    check_device(torch.device("cuda:1"), World(1, 2, 1))  # of two processes, the second has the second
+    check_device(torch.device("cuda:1"), World(1, 2, 1))  # with two processes, the second has the second device
     with pytest.raises(TrainingError, match=r"not cuda:1; .*CUDA_VISIBLE_DEVICES=1 and device cuda"):
         check_device(torch.device("cuda:1"), alone)
 
@@ -281,7 +281,7 @@ def test_the_space_asked_for_is_that_of_the_checkpoints_to_come(
 ) -> None:
     module: Any = torch.nn.Linear(10, 10)
     weights = 110 * 4
-    needed = weights * (1 + 4 * kept)  # a checkpoint: the model, what trains, and Adam's two moments
+    needed = weights * (1 + 4 * kept)  # a checkpoint: the model, the trained weights, and Adam's two moments
     monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: needed)
     check_space(tmp_path / "run", module, checkpoints=checkpoints)
     monkeypatch.setattr("simcse_kit.training.preflight.free_bytes", lambda path: needed - 1)

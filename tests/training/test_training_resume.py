@@ -26,7 +26,7 @@ from support.lives import FINISHED, INTERRUPTED, KILLED, Death, Plot, live
 from support.marks import fast
 
 pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
-STEPS = 10  # 40 rows, batch 8, 2 epochs: a checkpoint lies in the first epoch, at its middle, and in the second
+STEPS = 10  # 40 rows, batch 8, 2 epochs: checkpoints within the first epoch, at its middle, and in the second
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_killed_and_resumed_in_other_settings(
         assert live(plots[case], tmp_path / "run", death) == KILLED
     assert live(plots[case], tmp_path / "run") == FINISHED
     assert_same_end(tmp_path / "run", tmp_path / "whole")
-    assert live(plots[case], tmp_path / "run") == FINISHED  # once more, finished as it is
+    assert live(plots[case], tmp_path / "run") == FINISHED  # again, already finished
     assert_same_end(tmp_path / "run", tmp_path / "whole")
 
 
@@ -144,7 +144,7 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_the_same(
     assert live(unsup, tmp_path / "run", Death("ctrl-c", step)) == INTERRUPTED
     assert checkpoints(tmp_path / "run")[-1].name == f"checkpoint-{step}"
     assert live(unsup, tmp_path / "run") == FINISHED
-    # A stop between two checkpoints logs the loss so far: one line more, and the next mean begins there.
+    # A stop between two checkpoints logs the loss so far: one line more, and the next mean starts there.
     assert_same_end(tmp_path / "run", uninterrupted, metrics=step % 3 == 0)
 
 
@@ -253,7 +253,7 @@ def test_a_run_in_another_thread(unsup: Plot, uninterrupted: Path, tmp_path: Pat
     from threading import Thread
 
     def train() -> None:
-        torch.set_num_threads(1)  # a thread of its own has a number of its own
+        torch.set_num_threads(1)  # another thread has another number
         train_unsup(unsup.data, tmp_path / "run", device="cpu", **unsup.settings)
 
     thread = Thread(target=train)
@@ -266,7 +266,7 @@ def test_a_half_written_checkpoint_is_never_the_newest(unsup: Plot, uninterrupte
     run = tmp_path / "run"
     assert live(unsup, run, Death("saving", 6)) == KILLED
     assert [path.name for path in checkpoints(run)] == ["checkpoint-3"]
-    assert (run / ".staging/checkpoint-6/model.safetensors").is_file()  # what the kill left, out of the way
+    assert (run / ".staging/checkpoint-6/model.safetensors").is_file()  # remains of the killed run
     assert live(unsup, run, Death("step", 4)) == KILLED
     assert live(unsup, run) == FINISHED
     assert_same_end(run, uninterrupted)

@@ -89,16 +89,16 @@ def test_what_is_missing_and_what_does_not_exist_is_found(
     ]
 
 
-@pytest.mark.filterwarnings("ignore:Error parsing type annotation")  # of names that are imported for type checkers
+@pytest.mark.filterwarnings("ignore:Error parsing type annotation")  # names imported for type checkers
 def test_the_page_shows_each_public_name_once(api_docs: ModuleType) -> None:
     before = {**vars(simcse_kit)}
     page = api_docs.page(simcse_kit)
     html = api_docs.pdoc.render.html_module(page, {"simcse_kit": page})
     shown = [*simcse_kit.__all__, "SimCSE.encode", "SimCSE.add_to_index", "SuiteResult.scores", "TrainResult.rows"]
     assert {name: html.count(f'id="{name}"') for name in shown} == dict.fromkeys(shown, 1)
-    assert "field number" not in html  # what a NamedTuple says of its fields
+    assert "field number" not in html  # docstrings of a NamedTuple's fields
     added = {name: value for name, value in vars(simcse_kit).items() if name not in before}
-    assert all(isinstance(value, ModuleType) for value in added.values())  # that were imported meanwhile
+    assert all(isinstance(value, ModuleType) for value in added.values())  # imported since
     assert {name: vars(simcse_kit)[name] for name in before} == before
 
 

@@ -184,7 +184,7 @@ def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
     assert (verified.returncode, [line for line in verified.stderr.splitlines() if place.name in line]) == (0, [])
     place.write_text(place.read_text().replace("ProtectSystem=strict", "ProtectSystem=striked"))
     wrong = subprocess.run(["systemd-analyze", "verify", place], capture_output=True, text=True)
-    assert "striked" in wrong.stderr  # what is misspelt is seen
+    assert "striked" in wrong.stderr  # a misspelling is found
 
 
 # nginx

@@ -71,13 +71,13 @@ def test_figures_and_tables_of_the_documents_are_those_of_results_and_parts(tabl
 def test_figures_of_the_scaling_page_are_those_of_results() -> None:
     text = (ROOT / "examples" / "scaling.md").read_text(encoding="utf-8")
     own = re.sub(r"<!-- (\w+) -->.*?<!-- end of \1 -->", "", text, flags=re.S)
-    assert not re.findall(r"\d[\d,.]*\s*(?:GiB|MiB|hours?|minutes?|min|ms|seconds?|s|MB/s)\b", own)  # none is typed
+    assert not re.findall(r"\d[\d,.]*\s*(?:GiB|MiB|hours?|minutes?|min|ms|seconds?|s|MB/s)\b", own)
     large = json.loads((ROOT / "eval/results/search_large.json").read_text(encoding="utf-8"))
     row = next(line for line in text.splitlines() if line.startswith("| disk, GiB |"))
     measured, *longer = (cell.strip() for cell in row.strip("|").split("|")[1:])
     whole = large["search"]["disk_bytes"] / 2**30
     assert float(measured) == pytest.approx(whole, rel=0.05)
-    for times, cell in zip((10, 100), longer, strict=True):  # of the measured 10 million; marked
+    for times, cell in zip((10, 100), longer, strict=True):  # extrapolated from the measured 10 million; marked
         assert cell.startswith("~")
         assert float(cell[1:].replace(",", "")) == pytest.approx(times * whole, rel=0.05)
 
@@ -109,7 +109,7 @@ def test_examples_are_short() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 60, path.name
 
 
-OWN_TEST = ("simclr_images",)  # examples that a test of their own runs: tests/whole/test_simclr_images.py
+OWN_TEST = ("simclr_images",)  # examples with a test of their own: tests/whole/test_simclr_images.py
 
 
 @pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem not in OWN_TEST], ids=lambda path: path.stem)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GUIDES = sorted((ROOT / "examples").glob("*.md"))
 PAGES = [README, *GUIDES, ROOT / "eval" / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-RAW = (  # names on the hub that pages use: raw encoders
+RAW = (  # hub names used in guides: raw encoders
     "google-bert/bert-base-uncased",
     "princeton-nlp/sup-simcse-bert-base-uncased",
 )

@@ -11,7 +11,7 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples").glob("*.ipynb"))
 ABSOLUTE = re.compile(r"(?<![\w<:/.)])/[a-z]+/[\w.-]+")
-SECONDS = 900  # of a cell; all cells take under 120 on two quiet cores, and more beside other tests
+SECONDS = 900  # per cell; all cells take under 120 on two quiet cores, and more beside other tests
 
 
 def cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:

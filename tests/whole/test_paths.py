@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MOST = {  # checks of files, folders and backbones count too, and what opens a model without torch first
+MOST = {  # also checks files, folders and backbones, and first the modules that open a model without torch
     "from the text file to the loss": 54,
     "of these, from tokenizing the texts to the loss": 38,
     "of these, from the batch of the first step to the loss": 14,

@@ -29,7 +29,7 @@ def test_every_row_is_a_recipe_and_its_average_that_of_its_tasks(script: ModuleT
     assert set(script.ROWS) == {name for name in recipes if name.endswith(("-base", "-large"))}
     for name, row in script.ROWS.items():
         assert float(recipes[name].figure) == row["average"]
-        if "tasks" in row:  # the paper averages scores that are not rounded, to 0.01
+        if "tasks" in row:  # the paper averages unrounded scores, to 0.01
             assert sum(row["tasks"]) / 7 == pytest.approx(row["average"], abs=0.011)
 
 
@@ -40,7 +40,7 @@ def test_every_row_is_a_recipe_and_its_average_that_of_its_tasks(script: ModuleT
 def test_a_smoke_run_goes_the_whole_way(
     row: str, seeds: tuple[int, ...], script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun = tmp_path / row / f"seed-{seeds[0]}"  # of a run in earnest
+    begun = tmp_path / row / f"seed-{seeds[0]}"  # of a real run
     begun.mkdir(parents=True)
     script.main([row, "--smoke", "--work", str(tmp_path), "--seeds", *map(str, seeds)])
     printed = capsys.readouterr().out

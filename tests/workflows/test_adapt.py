@@ -80,7 +80,7 @@ def test_two_columns_of_one_length_are_short_texts(tmp_path: Path) -> None:
     rows = [{"title": f"a {i}", "text": f"b {i}"} for i in range(60)]
     found = read_texts(write(tmp_path / "rows.jsonl", rows))
     assert found.texts[0] == "a 0 b 0"
-    assert found.parts is not None  # which of them teach is the method's choice
+    assert found.parts is not None  # the method chooses which of them train
 
 
 def test_a_body_that_begins_with_its_title_is_not_written_twice(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ class Made:
         return SimpleNamespace(lengths=np.array([len(text.split()) for text in texts]))
 
 
-SHORT = {"own": 0.2, "noise": 2.0}  # a half says the topic, and little of the text
-LONG = {"own": 1.0, "noise": 0.7}  # a half says which text it is
+SHORT = {"own": 0.2, "noise": 2.0}  # one half gives the topic, and little of the text
+LONG = {"own": 1.0, "noise": 0.7}  # the other half identifies the text
 
 
 def texts(count: int, words: str = "a b c") -> list[str]:

@@ -98,7 +98,7 @@ def test_one_triplet_a_premise_is_drawn_by_the_seed(tmp_path: Path) -> None:
         drawn.update(rows)
         prepare_nli(source, tmp_path / "again.csv", seed=seed, overwrite=True)
         assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
-    assert drawn == set(ALL)  # each combination has its chance: that one of 4 is missed in 40 draws has 4 * 0.75^40
+    assert drawn == set(ALL)  # the chance that one of 4 combinations is missing in 40 draws is 4 * 0.75^40
 
 
 def test_a_premise_may_be_spread_over_files_and_rows_repeated(tmp_path: Path) -> None:

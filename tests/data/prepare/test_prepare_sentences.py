@@ -128,7 +128,7 @@ def test_languages_without_spaces_join_lines_without_one_and_count_characters(tm
     (tmp_path / "zh.txt").write_text("今天下雨，我们不\n出去。好！你明天来吗，朋友？", encoding="utf-8")
     counts = prepare_sentences(tmp_path / "zh.txt", tmp_path / "out.txt", language="zh")
     assert written(tmp_path / "out.txt") == ["今天下雨，我们不出去。", "你明天来吗，朋友？"]
-    assert counts.too_short == 1  # 好！ has 2 characters, and 6 are the least
+    assert counts.too_short == 1  # 好！ has 2 characters; the minimum is 6
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_near_duplicates_are_those_of_a_loop_over_all_pairs(tmp_path: Path, thre
     _, dropped = duplicates.nearly_repeated(encoded, tmp_path, threshold=threshold, on_rows=lambda _: None)
     near_an_earlier = {j for _, j in pairs}
     gone = {row for row, out in enumerate(dropped) if out}
-    assert gone <= near_an_earlier  # none is dropped below the threshold, certainly
+    assert gone <= near_an_earlier  # none below the threshold is dropped
     assert len(gone) >= 0.99 * len(near_an_earlier)  # and above it nearly all
 
 
@@ -269,7 +269,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     def peak_mib(megabytes: int) -> float:
         """Of a process that prepares so much text, a tenth of it repeated, without a single blank line."""
         path = tmp_path / f"{megabytes}.txt"
-        lines = random_sentences(megabytes * 9_000, seed=megabytes)  # some 110 bytes each
+        lines = random_sentences(megabytes * 9_000, seed=megabytes)  # about 110 bytes each
         path.write_text("\n".join(lines + lines[::10]), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, str(path), str(tmp_path / f"{megabytes}.out.txt")],

@@ -93,7 +93,7 @@ def openvino_model(tiny_model: ModelFolder) -> SimCSE:
     return SimCSE(tiny_model("bert"), pooling="mean", backend="openvino")
 
 
-# What is nearly so
+# Nearly equal models
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_is_refused(given: dict[str, Any], text: str, tiny_model: ModelFold
         SimCSE(tiny_model("bert"), pooling="mean", **given)
 
 
-# Keeping what was converted
+# The cache of conversions
 
 
 def test_a_model_is_converted_once(tiny_model: ModelFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_model_is_converted_once(tiny_model: ModelFolder, monkeypatch: pytest.
     assert len(calls) == 2
     kept = next(tmp_path.rglob("encoder.bin"))
     kept.write_bytes(kept.read_bytes()[: -(1 << 10)])
-    for pooling in ("mean", "cls_before_pooler"):  # the one that was cut off is made again
+    for pooling in ("mean", "cls_before_pooler"):  # the truncated one is converted again
         SimCSE(tiny_model("bert"), pooling=pooling, backend="openvino")
     assert len(calls) == 3
 

@@ -51,7 +51,7 @@ def test_its_vectors_are_torchs(original: SimCSE, exported: Path) -> None:
     np.testing.assert_allclose(unit(model.encode(SENTENCES)), expected, atol=1e-5)
     np.testing.assert_allclose(unit(model.encode(SENTENCES[:5], batch_size=1)), expected[:5], atol=1e-5)
     assert model.encode([]).shape == (0, expected.shape[1])
-    assert model.fingerprint() == original.fingerprint()  # so that an index takes both
+    assert model.fingerprint() == original.fingerprint()  # so that an index accepts both
 
 
 def test_it_takes_as_many_threads_as_the_process_may(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_a_folder_without_its_graph_is_an_error_with_the_remedy(
         SimCSE(copy, backend="onnx").backend  # noqa: B018
     assert text in str(caught.value)
     assert f"simcse-kit export {copy} FOLDER --to onnx" in str(caught.value)
-    SimCSE(copy)  # torch needs none
+    SimCSE(copy)  # torch needs no conversion
 
 
 def test_a_graph_of_other_weights_is_not_run(original: SimCSE, copy: Path) -> None:

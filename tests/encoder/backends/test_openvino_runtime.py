@@ -28,7 +28,7 @@ assert "CI" not in os.environ
 print("sent", len(sent))
 """
 
-# Two models, the first gone before the second, as nncf has them; then a signal on the stack for signals.
+# Two models, the first deleted before the second, as in nncf; then a signal on an alternate stack.
 SIGNALS = """
 import ctypes, faulthandler, gc, signal, sys
 from simcse_kit import SimCSE
@@ -68,7 +68,7 @@ def run(script: str, *arguments: str, home: Path) -> str:
 def test_nobody_is_told_what_is_converted_and_nothing_is_written(tiny_model: ModelFolder, tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     assert run(SENDS, str(tiny_model("bert")), home=tmp_path) == "sent 0"
-    assert run(SENDS, home=tmp_path) == "sent 1"  # what it does by itself
+    assert run(SENDS, home=tmp_path) == "sent 1"  # the default
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="OpenVINO gives threads such stacks on Linux")

@@ -57,7 +57,7 @@ def assert_same(light: SimCSE, whole: SimCSE, texts: list[str] = TEXTS, **how: A
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlmr"])
 def test_vectors_of_a_few_texts_are_those_of_torch(kind: str, pooling: str, tiny_model: ModelFolder) -> None:
     whole, light = twice(tiny_model(kind), pooling=pooling, device="cpu")
-    if pooling == "cls":  # whose dense layer is said to come from the backbone's pooler, at each load
+    if pooling == "cls":  # each load gives the notice that the dense layer comes from the backbone's pooler
         assert not is_light(light)
         return
     assert is_light(light)
@@ -111,7 +111,7 @@ def test_settings_of_the_folder_and_of_the_call_hold(tiny_model: ModelFolder, tm
         np.testing.assert_allclose(light.encode_query(TEXTS), whole.encode_query(TEXTS), atol=1e-5)
         np.testing.assert_array_equal(light.int8_ranges, whole.int8_ranges)
         assert light.fingerprint() == whole.fingerprint()
-    named = SimCSE(tmp_path / "model", pooling="mean", max_seq_length=9, device="cpu")  # as an index names them
+    named = SimCSE(tmp_path / "model", pooling="mean", max_seq_length=9, device="cpu")  # the names that an index uses
     assert is_light(named)
     assert named.fingerprint() == model.fingerprint()
 
@@ -120,7 +120,7 @@ def test_int8_of_an_array_is_that_of_a_tensor(tiny_model: ModelFolder) -> None:
     whole, light = twice(tiny_model("bert"), pooling="mean", device="cpu")
     for precision in ("int8", "ubinary"):
         found, expected = (model.encode(TEXTS, precision=precision).astype(int) for model in (light, whole))
-        assert np.abs(found - expected).max() <= 1  # a value on the edge of a step may be rounded to the other side
+        assert np.abs(found - expected).max() <= 1  # a value at the edge of a step may be rounded to the other side
     assert is_light(light)
 
 
@@ -172,7 +172,7 @@ def test_what_needs_the_full_model_loads_it(ask: Callable[[SimCSE], object], tin
     assert is_light(light)
     ask(light)
     assert not is_light(light)
-    assert light.prompts["query"] == "The soup: "  # what was set before stays
+    assert light.prompts["query"] == "The soup: "  # earlier settings stay
 
 
 def test_the_fingerprint_follows_the_settings(tiny_model: ModelFolder) -> None:

@@ -340,7 +340,7 @@ def test_vectors_that_are_not_what_was_written_are_encoded_again(
 def test_a_record_that_was_cut_off_does_not_count(interrupted: Path, model: SimCSE, corpus: Path) -> None:
     records = interrupted.parent / f".{interrupted.name}.encoding" / "shards.jsonl"
     first, second = records.read_bytes().splitlines(keepends=True)
-    records.write_bytes(first + second[:-1])  # the process died while it wrote: that shard does not count
+    records.write_bytes(first + second[:-1])  # the process died while writing: that shard does not count
     assert encode_files(model, corpus, interrupted, shard_size=4).resumed_at == 4
 
 

@@ -97,7 +97,7 @@ def test_a_build_goes_on_or_says_why_not(
     with pytest.raises(SearchIndexError, match="the files have 20 rows, but this build already had 24"):
         again()
     write(table, [*SENTENCES, "One more."])
-    index, counts = again(skip_bad_rows=True)  # what is behind the rows that are there may change
+    index, counts = again(skip_bad_rows=True)  # rows after the existing ones may change
     assert (len(index), counts.rows) == (41, 41)
     assert [row.text for row, _ in index._collection.rows()] == [*SENTENCES, "One more."]
     with pytest.raises(SearchIndexError, match="already exists; choose another name, or add to it"):

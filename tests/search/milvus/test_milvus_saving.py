@@ -151,7 +151,7 @@ def test_a_writer_that_died_is_noticed(store: Store, flaky: Callable[..., Flaky]
     assert len(again) == 27
     with pytest.raises(SearchIndexError, match="has not finished"):
         again.verify()
-    again.add(["after"], vectors(1, 2))  # with a new id, although nobody knows what the dead one gave
+    again.add(["after"], vectors(1, 2))  # with a new id, although the dead writer's ids are unknown
     again.save()
     again.verify()
     assert [row.id for row, _ in again.rows()] == [*range(27), 34]
