@@ -433,7 +433,7 @@ def test_odd_texts_encode(model: SimCSE, text: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(st.characters(codec=None), max_size=30), min_size=1, max_size=8), st.none() | st.integers(1, 3))
 def test_any_unicode_encodes(model: SimCSE, texts: list[str], batch_size: int | None) -> None:
-    """Half surrogate pairs too; each text's vector is its own, whatever stands beside it."""
+    """Half surrogate pairs too; each text has its own vector, whatever the other texts are."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         vectors = model.encode(texts, batch_size=batch_size)

@@ -155,7 +155,7 @@ def test_a_folder_that_went_with_what_another_writer_replaced_is_made_again(
 
 
 def test_what_stays_is_the_very_file_and_folder(way: str, tmp_path: Path) -> None:
-    """A process that writes into a folder of the user's, or holds a lock on it, goes on in the same one."""
+    """A process that writes into a user's folder, or holds a lock on it, continues in the same folder."""
     target = tmp_path / "m"
     (target / "notes").mkdir(parents=True)
     (target / "link").symlink_to("nowhere")

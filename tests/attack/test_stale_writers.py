@@ -23,7 +23,7 @@ def vectors(count: int, draw: random.Random) -> np.ndarray:
 
 
 class Story:
-    """One folder, what each of its commits held, and writers that may be stale."""
+    """One folder, the content of each of its commits, and writers that may be stale."""
 
     def __init__(self, place: Path, seed: int) -> None:
         self.folder, self.backup, self.draw = place / "i", place / "backup", random.Random(seed)
@@ -58,7 +58,7 @@ class Story:
             shutil.copytree(self.folder, self.backup)
 
     def restore(self) -> None:
-        """In place of what is there, or over it."""
+        """Restore the backup: into an empty folder, or over the present files."""
         if self.backup.exists():
             if self.draw.random() < 0.5:
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -80,7 +80,7 @@ class Story:
                 assert self.commit_there() is None
 
     def write(self) -> None:
-        """Change something and commit it: over the commit that the writer has, or not at all."""
+        """Change the index and commit; a writer with an older commit must fail."""
         if not self.writers:
             return
         writer = self.draw.choice([*self.writers, *5 * self.writers[-1:]])  # the last one may be fresh

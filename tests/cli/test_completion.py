@@ -33,7 +33,7 @@ def place(model: SimCSE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def offered(shell: str, line: str, home: Path | None = None) -> list[str]:
-    """What the command answers to a shell, as a process of its own."""
+    """Output of the command's completion in a new process."""
     words = line.split(" ")
     asked = {"_SIMCSE_KIT_COMPLETE": f"complete_{shell}"}
     asked |= {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}

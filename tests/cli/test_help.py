@@ -87,7 +87,7 @@ def test_every_number_has_a_unit_or_a_range() -> None:
 
 
 def test_every_option_says_what_holds_without_it() -> None:
-    """By click's own words or by the help's; a flag is off, and what is required has no default."""
+    """By click's own words or by the help's; a flag is off, and a required option has no default."""
 
     def silent(one: Parameter) -> bool:
         parameter = one.shown

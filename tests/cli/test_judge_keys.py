@@ -177,7 +177,7 @@ def test_without_a_terminal_the_other_ways_are_named(place: Path, tmp_path: Path
 
 
 class Typing:
-    """The command in a terminal of its own."""
+    """The command in a new terminal."""
 
     def __init__(self, *arguments: object, cwd: Path) -> None:
         self.end, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""The command that a job prints at its end works on what the user has just made, as it stands."""
+"""The command that a job prints at its end works unchanged on the job's output."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def files(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder beside which the files lie."""
+    """An empty working folder beside the files."""
     for path in files.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)

@@ -27,7 +27,7 @@ COMMANDS = {
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of the kind's module, which nothing has imported; the path is put back."""
+    """The folder of the kind's module, which is not imported yet; the path is restored."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     sys.modules.pop("own_kind", None)
     yield Path(__file__).parents[1] / "search"
@@ -36,7 +36,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def built(model_folder: Path, sentences: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """index/ with the kind, made by the command, whose next step names the option."""
+    """index/ with the kind, made by the command; its next step names the option."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "index.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
     (folder / "more.csv").write_text("text\nA new sentence.\n", encoding="utf-8")

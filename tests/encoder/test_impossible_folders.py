@@ -33,7 +33,7 @@ def change(path: Path, **values: object) -> None:
 
 @pytest.mark.parametrize("more", [(), ("spiece.model",)])
 def test_a_folder_without_its_vocabulary_is_refused(more: tuple[str, ...], folder: Path) -> None:
-    """transformers makes a vocabulary of special tokens alone, in which every text is the same."""
+    """transformers makes a vocabulary of special tokens only, in which all texts are the same."""
     for path in [*folder.glob("*token*"), *folder.glob("vocab*")]:
         path.unlink()
     for name in more:
@@ -170,7 +170,7 @@ def test_sentencepiece_alone_names_the_package(folder: Path, monkeypatch: pytest
 
 @pytest.fixture
 def own_code(tmp_path: Path, tiny_model: TinyModel) -> Path:
-    """A BERT under a name of its own, with the code that makes it."""
+    """A BERT with another name, and its code."""
     folder = Path(shutil.copytree(tiny_model("bert"), tmp_path / "house"))
     (folder / "house_code.py").write_text(
         "from transformers import BertConfig, BertModel\n\n\n"
@@ -208,7 +208,7 @@ def test_code_of_the_models_own_is_run_when_it_is_trusted(
 def test_a_server_runs_the_models_own_code_when_it_is_trusted(
     own_code: Path, tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of an index's model and of a model that is served by itself, which was saved."""
+    """Of an index's model and of a saved model that is served by itself."""
     pytest.importorskip("fastapi")
     from fastapi.testclient import TestClient
 

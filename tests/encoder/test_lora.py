@@ -409,7 +409,7 @@ def test_a_backbone_without_checkpointing_is_named(kind: str, tiny_model: Callab
 def test_the_last_token_is_the_texts_own_padded_or_not(
     kind: str, tiny_model: Callable[[str], Path], sentences: list[str]
 ) -> None:
-    """No end token is added where the tokenizer adds none, and padding (with the end token) is never pooled."""
+    """No end token is added if the tokenizer adds none, and padding (with the end token) is never pooled."""
     from transformers import AutoModel
 
     model = SimCSE(tiny_model(kind), pooling="last_token", device="cpu")

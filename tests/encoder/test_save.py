@@ -149,7 +149,7 @@ def test_the_record_says_the_pooling(tiny_model: Callable[[str], Path], tmp_path
 
 
 def test_deeper_backbones_keep_their_layer_pooling(tmp_path: Path, sentences: list[str]) -> None:
-    """Of two layers, `avg_top2` and `avg_first_last` are the same; of four they are not, and the weights tell which."""
+    """With two layers `avg_top2` and `avg_first_last` are the same; with four they differ in the saved weights."""
     from support.tiny import make_model
 
     base = make_model("bert", tmp_path / "base", num_hidden_layers=4)
@@ -218,7 +218,7 @@ def test_torch_is_left_as_it_was(tiny_model: Callable[[str], Path], tmp_path: Pa
 def test_nothing_of_the_model_before_is_left(
     tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
 ) -> None:
-    """Of another architecture, with a Dense and other tokenizer files; what is not a model's stays."""
+    """Another architecture, with a Dense and other tokenizer files; files that are not a model's stay."""
     target = tmp_path / "m"
     SimCSE(tiny_model("bert"), pooling="cls", device="cpu").save(target)
     others = {"run.json": "{}", "vocabulary.txt": "mine", "checkpoint-3/config.json": "{}", "2_Dense/notes.txt": "mine"}

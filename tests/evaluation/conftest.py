@@ -19,7 +19,7 @@ def senteval(tmp_path: Path) -> Path:
 
 
 class Counting:
-    """Wraps an encoder and keeps what it was asked for."""
+    """Wraps an encoder and records its calls."""
 
     def __init__(self, encode: Callable[[Sequence[str]], np.ndarray] = encode_angles) -> None:
         self.calls: list[list[str]] = []

@@ -79,7 +79,7 @@ def test_the_average_is_drawn_with_its_tasks() -> None:
 
 
 def test_seeds_widen_the_interval() -> None:
-    """Two recipes whose seeds lie further apart than the recipes: one seed each says better, three say nothing."""
+    """The seeds differ more than the recipes: one seed each gives the verdict "better", three give none."""
     shifts = {"first": (0.0, 0.2, 0.4), "second": (0.1, 0.3, 0.35)}
     right = (np.random.default_rng(0).random(500) < 0.5).astype(np.float64)
     sides = [[result(Outcome("a", "mean", right + shift)) for shift in own] for own in shifts.values()]

@@ -98,13 +98,13 @@ def test_a_question_has_the_hits_of_both_once_in_an_order_that_says_nothing(tmp_
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without waiting for the disk, which the test is not about."""
+    """Without waiting for the disk, which is not tested here."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_place_of_a_hit_does_not_depend_on_who_found_it(tmp_path: Path) -> None:
-    """Over many queries each system's hits stand first equally often."""
+    """Over many queries, each system's hits come first equally often."""
     first = 0
     with judging(tmp_path / "folder", [f"query {i}" for i in range(100)], (shifted(0), shifted(6))) as now:
         while (question := now.question()) is not None:
@@ -391,7 +391,7 @@ def test_queries_that_a_model_was_made_with_do_not_count(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_kill_loses_no_mark_and_asks_nothing_twice(tmp_path: Path) -> None:
-    """A process reports what it has saved, and is killed repeatedly at any instant."""
+    """A process reports its saves, and is killed repeatedly at any instant."""
     draw, folder = random.Random(0), tmp_path / "folder"
     marks: dict[str, set[str]] = {}
     closed: list[str] = []

@@ -181,7 +181,7 @@ def test_p_at_10_cannot_be_more_than_the_note_says(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_the_query_is_any_other_text(folder: Path) -> None:
-    """In a folder the query's text may be among those that are searched; in a file its own row alone is left out."""
+    """In a folder the query's text may be among the searched texts; in a file only its own row is left out."""
     write(folder / "test.tsv", [(1, "a"), (12, "a")])
     result = evaluate_labels(encode_angles, folder)
     assert result.scores["p@1"] == pytest.approx(50)  # 12 degrees is labelled b in train

@@ -32,7 +32,7 @@ def wealth(values: list[float], mean: float) -> float:
 
 
 def judged(rate: float, other: float, shape: tuple[int, int], seed: int = 0) -> np.ndarray:
-    """Differences in nDCG@5 of two systems, each of whose hits is relevant with a probability; other hits each."""
+    """Differences in nDCG@5 of two systems with different hits, each relevant with a given probability."""
     draw = np.random.default_rng(seed)
     first, second = (draw.random((*shape, 5)) < p for p in (rate, other))
     discounts = 1 / np.log2(np.arange(2, 7))

@@ -17,7 +17,7 @@ WORDS = [f"{topic} {number}" for topic in ("cat", "dog", "sun") for number in ra
 
 
 def by_topic(texts: Sequence[str]) -> Vectors:
-    """A topic is an angle; numbers lie close around it. A text without its topic is nowhere near one."""
+    """A topic is an angle, with its numbers close around it. A text without its topic is not near one."""
     angles = {"cat": 0.0, "dog": 120.0, "sun": 240.0}
     found = []
     for text in texts:
@@ -29,7 +29,7 @@ def by_topic(texts: Sequence[str]) -> Vectors:
 
 
 def test_neighbours_and_transitivity_by_hand() -> None:
-    """Of five points on a line, with two neighbours: 0-1-2 see each other but for 2, whose nearest are 1 and 3."""
+    """Five points on a line, with two neighbours each: 0-1-2 are mutual except 2, whose nearest are 1 and 3."""
     points = np.radians([0.0, 1.0, 2.5, 4.5, 7.0])
     near = nearest_others(np.stack([np.cos(points), np.sin(points)], axis=1), 2)
     assert near.tolist() == [[1, 2], [0, 2], [1, 3], [2, 4], [3, 2]]

@@ -66,7 +66,7 @@ def test_vectors_bear_the_fingerprint_of_their_model(opened: SentenceIndex, mode
 def test_texts_that_were_encoded_before_a_change_are_not_added(
     opened: SentenceIndex, other: SimCSE, sentences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The index becomes another model's while its own model encodes."""
+    """Another model takes over the index while its own model encodes."""
     encode = opened.model.encode_document
 
     def slow(texts: list[str], **options: object) -> np.ndarray:

@@ -22,7 +22,7 @@ def hybrid(model: SimCSE, sentences: list[str]) -> SentenceIndex:
 
 def test_codes_that_meaning_does_not_find_are_found_by_both(hybrid: SentenceIndex) -> None:
     def share(mode: SearchMode) -> float:
-        """The codes whose report comes first."""
+        """The codes whose report is the first hit."""
         answers = hybrid.search([f"What does error {code} mean?" for code in CODES], 1, mode=mode)
         return sum(code in hits[0].text for code, hits in zip(CODES, answers, strict=True)) / len(CODES)
 

@@ -1,4 +1,4 @@
-"""`SentenceIndex`: sentences in, hits out, bound to the model it was made with."""
+"""`SentenceIndex`: adds sentences, returns hits, and is bound to its model."""
 
 from __future__ import annotations
 

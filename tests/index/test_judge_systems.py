@@ -26,7 +26,7 @@ def pair(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 
 
 def person(queries: int, seen: list[str] | None = None) -> Ask:
-    """Marks the hits with a word of the query, and quits after some queries."""
+    """Marks hits that contain a word of the query, and quits after some queries."""
     left = [queries]
 
     def ask(question: Question) -> JudgeKey:

@@ -29,7 +29,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> SimCSE:
 
 @pytest.fixture
 def index(model: SimCSE, tmp_path: Path) -> SentenceIndex:
-    """Forty sentences, of which one was deleted."""
+    """Forty sentences, one of them deleted."""
     made = SentenceIndex.build(model, SENTENCES, IDS, [{"n": i} for i in range(40)])
     made._collection.source = {
         "columns": ["text"],

@@ -138,7 +138,7 @@ def reference(scale: float, **options: Any) -> MultipleNegativesRankingLoss:
 def test_hardness_and_both_directions_are_those_of_sentence_transformers(
     mode: str, with_hard: bool, bidirectional: bool
 ) -> None:
-    """Values and gradients: the penalty has none."""
+    """Values and gradients: the penalty has no gradient."""
     vectors = [vector.requires_grad_() for vector in batch(count=3 if with_hard else 2)]
     both = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"} if bidirectional else {}
     theirs = reference(5.0, hardness_mode=mode, hardness_strength=4.0, **both)

@@ -29,7 +29,7 @@ MANY = 4000  # draws
 
 
 class Scripted:
-    """A generator that gives the answers of a script and notes what it was asked for."""
+    """A generator that returns scripted draws and records the calls."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
@@ -178,7 +178,7 @@ def test_shuffling_is_every_order_of_the_words() -> None:
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2", "llama"])
 def test_words_of_a_tokenizer_are_the_texts_words(kind: str) -> None:
-    """A text without punctuation: its words are what lies between its spaces."""
+    """A text without punctuation: its words are separated by spaces."""
     tokenizer = make_tokenizer(kind)
     words = vocabulary(tokenizer)
     for text in SENTENCES:

@@ -21,7 +21,7 @@ TEXTS = list(ANGLES)
 
 
 class Plane:
-    """A teacher whose vectors lie in a plane, by their angle."""
+    """A teacher with vectors in a plane, given by their angles."""
 
     def get_embedding_dimension(self) -> int:
         return 2
@@ -126,7 +126,7 @@ def test_the_loss_by_hand() -> None:
 
 
 def test_a_wider_teacher_teaches_by_similarities() -> None:
-    """Three texts whose similarities are the teacher's have the least loss that there is, the entropy of its lists."""
+    """Three texts with the teacher's similarities have the lowest possible loss, the entropy of its lists."""
     objective = OBJECTIVES.get("neighbors")()
     student = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]]), dim=1)
     wide = torch.cat([student, torch.zeros(3, 2)], dim=1)

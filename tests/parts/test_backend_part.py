@@ -103,7 +103,7 @@ def test_its_dtypes_and_device_are_its_own(backend: str, tiny_model: ModelFolder
 def test_without_a_device_it_gets_the_one_that_it_needs(
     backend: str, tiny_model: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a machine with an accelerator too, which `pick_device` would take."""
+    """Even on a machine with an accelerator, which `pick_device` would take."""
     monkeypatch.setattr("simcse_kit.encoder.whole.pick_device", lambda asked: torch.device(asked or "meta"))
     assert SimCSE(tiny_model("bert"), pooling="mean", backend=backend).device.type == "cpu"
 

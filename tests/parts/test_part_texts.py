@@ -68,7 +68,7 @@ def test_an_own_part_that_is_not_loaded_keeps_its_text() -> None:
 
 @pytest.fixture
 def halved(monkeypatch: pytest.MonkeyPatch) -> Pooler:
-    """A pooling that stands in this file alone, registered as an installed package registers it."""
+    """A pooling defined only in this file, registered as an installed package registers it."""
     mean = POOLERS.get("mean")
     monkeypatch.setattr(POOLERS, "_parts", dict(POOLERS._parts))
     monkeypatch.setattr(POOLERS, "_homes", dict(POOLERS._homes))

@@ -102,7 +102,7 @@ def test_no_word_is_broken(driver: Any, page: Path, tmp_path: Path, width: int) 
 
 
 def test_what_axe_would_check(driver: Any, page: Path) -> None:
-    """One main landmark with everything in it; what scrolls has a name and takes the focus; no empty heads."""
+    """One main landmark contains everything; scrolling parts have a name and take the focus; no empty heads."""
     browser = Browser(driver)
     browser.open(page.as_uri(), width=390, phone=True)
     assert browser.run("return [...document.body.children].map(node => node.localName)") == ["main"]

@@ -18,7 +18,7 @@ def test_weights_are_those_of_the_formula() -> None:
 
 
 def test_weights_are_those_of_bertopic() -> None:
-    """Its transformer divides by the length of a class, which changes no order within it."""
+    """Its transformer divides by the length of a class, which keeps the order within the class."""
     counts = [Counter(a=5, b=1, c=2), Counter(a=1, b=7), Counter(c=3, d=1, b=1)]
     words, lengths = ["a", "b", "c", "d"], [8, 8, 5]
     total = {word: sum(one[word] for one in counts) for word in words}
@@ -29,7 +29,7 @@ def test_weights_are_those_of_bertopic() -> None:
 
 
 def test_words_of_all_classes_are_no_keywords() -> None:
-    """ "the" is half of each class; "pin" is 2 of 8 words here and 1 of 8 there, which is just twice."""
+    """ "the" is half of each class; "pin" is 2 of 8 words here and 1 of 8 there, exactly twice."""
     counts = [Counter(the=4, pin=2, card=2), Counter(the=4, pin=1, loan=3)]
     assert class_keywords(counts, 5) == [["card", "pin"], ["loan"]]
     assert class_keywords(counts, 1) == [["card"], ["loan"]]

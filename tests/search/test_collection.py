@@ -189,7 +189,7 @@ def test_memory_is_not_the_disk_until_save(store: Store) -> None:
 
 
 def test_two_writers(store: Store) -> None:
-    """The second one to save would drop what the first one added: it is refused, and told."""
+    """Saving the second would drop the rows of the first: it raises an error."""
     filled(store).save(store.place("i"))
     one, two = store.open(store.place("i")), store.open(store.place("i"))
     one.add(["one"], vectors(1, 1))

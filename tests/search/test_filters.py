@@ -71,7 +71,7 @@ def test_thousands_of_values_and_deep_conditions() -> None:
 
 
 def test_a_filter_has_a_limit_in_all() -> None:
-    """Of its lists together, and of conditions without a list too; what is allowed is answered."""
+    """For all its lists together, and for conditions without a list; a filter within the limit works."""
     rows = RowTable.new()
     rows.add(0, [0, 1], ["", ""], ['{"n": 1}', '{"k3": 1}'])
     halves = [{"n": {"$in": list(range(half, half + 4990))}} for half in (0, 4990)]

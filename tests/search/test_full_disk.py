@@ -37,7 +37,7 @@ def rows(first: int, count: int) -> tuple[list[str], np.ndarray]:
 
 
 def fill_up(disk: Path) -> Path:
-    """A file that takes what is left, once deleted files that are mapped still have given their pages back."""
+    """A file that takes the remaining space, once deleted files that are still mapped have freed their pages."""
     gc.collect()
     rest = disk / "rest"
     with contextlib.suppress(OSError), rest.open("wb", buffering=0) as file:

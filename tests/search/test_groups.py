@@ -25,7 +25,7 @@ def shown(group: SimilarGroup) -> tuple[int, str, list[str]]:
 
 
 def test_the_representative_is_the_most_central_row(store: Store) -> None:
-    """Of 0, 20 and 40 degrees it is 20; of two rows, which are equally central, the first; 100 is alone."""
+    """Of 0, 20 and 40 degrees, 20; of two equally central rows, the first; 100 is alone."""
     groups = on_a_circle(store, 40, 0, 20, 100, 250, 260)
     assert [shown(group) for group in groups] == [(0, "t2", ["t0", "t1", "t2"]), (1, "t4", ["t4", "t5"])]
     assert [group.size for group in groups] == [3, 2]

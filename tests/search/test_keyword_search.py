@@ -42,7 +42,7 @@ def ranking(collection: Collection, query: str, k: int = 1000) -> list[tuple[str
 
 
 def test_the_score_is_bm25() -> None:
-    """By hand: "cat" is in 2 of 3 texts, of 1, 3 and 2 words, 2 on average; it stands twice in the second."""
+    """By hand: "cat" is in 2 of 3 texts, with 1, 3 and 2 words, 2 on average; it occurs twice in the second."""
     made = filled(["cat", "cat cat dog", "bird runs"])
     weight = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
     expected = {
@@ -55,7 +55,7 @@ def test_the_score_is_bm25() -> None:
 
 @pytest.mark.parametrize("query", ["cat", "red cat ABC-123", "서울", "dog dog far", "東京 0x80070057 bird"])
 def test_the_ranking_does_not_depend_on_how_rows_came(query: str, tmp_path: Path) -> None:
-    """Many small commits, some rows deleted, others replaced, equal the same texts at once, to the last bit."""
+    """Many small commits, with rows deleted and replaced, equal the same texts added at once, to the last bit."""
     texts = drawn(120)
     many = Collection(4, hybrid=True)
     many.save(tmp_path / "many")
@@ -159,7 +159,7 @@ def test_queries_do_not_change_each_other() -> None:
 
 
 def test_a_code_counts_more_where_few_rows_hold_it() -> None:
-    """One row has it: it comes first, wherever it lies by meaning. Where every row has it, it says nothing."""
+    """A word of one row puts it first, wherever it is by meaning. A word of all rows changes nothing."""
     texts = [f"update failed, error 0x8007{i:04d}" for i in range(300)]
     made, query = filled(texts), vectors(1, 1)
     last = made.search(query, 300)[0][-1].id

@@ -62,7 +62,7 @@ def corpus(sentences: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def unharmed(corpus: Path, model_folder: Path) -> Path:
-    """The index of a build that nobody killed."""
+    """The index of a build that was not killed."""
     assert in_a_process(build, model_folder, corpus, corpus.parent / "index") == FINISHED
     return corpus.parent / "index"
 
@@ -85,7 +85,7 @@ def test_a_build_that_is_killed_ends_in_the_same_rows(
 
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_commit_that_is_killed_leaves_the_one_before(death: str, own_kind: str, tmp_path: Path) -> None:
-    """Then the same commit goes through, and what it finds is exact search's."""
+    """Then the same commit succeeds, and finds the hits of exact search."""
     folder = tmp_path / "index"
     made = Collection(DIMENSION, own_kind)
     made.add([f"old {i}" for i in range(200)], vectors(200))

@@ -48,7 +48,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A kind by ``module:attribute``, which nothing has imported."""
+    """A kind by ``module:attribute``, which is not imported yet."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     sys.modules.pop("own_kind", None)
     yield "own_kind:KIND"

@@ -65,7 +65,7 @@ def test_a_sample_is_rows_with_their_vectors(store: Store) -> None:
 
 
 def test_a_commit_of_another_model_is_not_taken_over(store: Store) -> None:
-    """The reader goes on as it was, and cannot save."""
+    """The reader stays usable, and cannot save."""
     writer = store.new(6)
     writer.model = {"fingerprint": "one"}
     writer.add(["a", "b"], vectors(2), fingerprint="one")

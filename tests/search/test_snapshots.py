@@ -32,7 +32,7 @@ def filled(folder: Path) -> Collection:
 
 
 def to_version(collection: Collection, version: int) -> None:
-    """All rows in one change, and one that comes and goes."""
+    """All rows in one change, and a row that is added and deleted."""
     collection.update(texts(version), vectors(), list(range(COUNT)), [{"version": version}] * COUNT)
 
 

@@ -11,7 +11,7 @@ from simcse_kit.search.words import split_words
 
 @pytest.mark.parametrize("code", ["0x80070057", "ABC-123", "ABC_123", "v1.2.3", "2024-01-31", "C++", "C#", "a@b.org"])
 def test_a_code_is_a_word_of_its_own_among_others(code: str) -> None:
-    """The last word of the code is the whole of it, also where punctuation stands around."""
+    """The last word of a code is the whole code, also with punctuation around it."""
     whole = split_words(code)[-1]
     assert whole in split_words(f"see ({code}), please")
     assert whole not in split_words("see " + " ".join(split_words(code)[:-1] or ["else"]))

@@ -32,7 +32,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def browser(driver: Any) -> Iterator[Browser]:
-    """Every test ends with a silent console, or has asked for what it said."""
+    """Every test ends without unread errors in the console."""
     browser = Browser(driver)
     browser.errors()
     yield browser

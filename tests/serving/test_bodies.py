@@ -1,4 +1,4 @@
-"""Request bodies: rejects what is too large or not text before it becomes objects."""
+"""Request bodies: bodies that are too large or not text are rejected before they become objects."""
 
 from __future__ import annotations
 

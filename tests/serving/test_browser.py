@@ -1,4 +1,4 @@
-"""The page in a real browser with the real server: what people see and do."""
+"""The page in a real browser with the real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields to filter by: their choice, their counts, and that filters find what was counted."""
+"""Fields to filter by: their choice, their counts, and filters that find the counted rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MARKUP = "<img src=x onerror=alert(1)>"
 
 
 def rows(field: str, values: list[Any]) -> list[IndexRow]:
-    """A row for each value; none has no metadata."""
+    """A row for each value; None means no metadata."""
     return [IndexRow(i, "text", None if value is None else {field: value}) for i, value in enumerate(values)]
 
 

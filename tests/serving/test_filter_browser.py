@@ -60,7 +60,7 @@ def chip(browser: Browser, words: str) -> Any:
 
 
 def fragment(browser: Browser) -> dict[str, str]:
-    """State that the address keeps after its #; none in the query string, which servers log."""
+    """State that the address keeps after its #; nothing in the query string, which servers log."""
     address = urlsplit(browser.run("return location.href"))
     assert address.query == ""
     return {name: values[0] for name, values in parse_qs(address.fragment).items()}
@@ -180,7 +180,7 @@ def test_the_map_is_coloured_by_a_field(browser: Browser, one: str) -> None:
     assert fragment(browser)["color"] == "lang"
 
     def drawn() -> dict[str, str]:
-        """Of each value the colour of most of its points, which may overlap."""
+        """For each value, the colour of most of its points, which may overlap."""
         return {code: max(set(own), key=own.count) for code, own in browser.run(_COLORED).items()}
 
     browser.wait(lambda: len(set(drawn().values())) == 3, "three colours")

@@ -68,7 +68,7 @@ def test_with_the_key_all_is(ask: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1"])
 def test_a_foreign_name_of_this_machine_is_not_answered(ask: Callable[..., Any], host: str) -> None:
-    """DNS rebinding: a page of evil.example whose name has become 127.0.0.1."""
+    """DNS rebinding: a page of evil.example, whose name now resolves to 127.0.0.1."""
     with ask() as client:
         assert client.get("/health", headers={"host": host}).status_code == 403
         assert client.get("/health", headers={"host": "localhost:8000"}).status_code == 200

@@ -209,7 +209,7 @@ def test_a_reload_tries_at_once_what_could_not_be_opened(
 
 @pytest.mark.slow
 def test_a_server_that_runs_follows_a_rebuild(model_folder: Path, other: Path, tmp_path: Path) -> None:
-    """A process of its own; the rebuild is another one's."""
+    """A separate process; another one rebuilds."""
     SentenceIndex.build(model_folder, SENTENCES).save(tmp_path / "index")
     SentenceIndex.build(other, SENTENCES[:4], ["%2F", "a/b", "ü", "/"]).save(tmp_path / "strings")
     targets = [f"things={tmp_path / 'index'}", f"strings={tmp_path / 'strings'}"]

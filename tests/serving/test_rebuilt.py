@@ -17,7 +17,7 @@ from support.tiny import make_model
 
 
 def saved(folder: Path, seed: int) -> SimCSE:
-    """A model of its own weights, in a folder."""
+    """A model with new weights, in a folder."""
     raw = make_model("bert", folder.with_name(f"raw-{folder.name}"), seed=seed)
     SimCSE(raw, pooling="mean", device="cpu").save(folder)
     return SimCSE(folder, device="cpu")

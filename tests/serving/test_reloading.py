@@ -16,7 +16,7 @@ from simcse_kit.serving.reloading import Reloading
 
 
 class Apps:
-    """Makes applications that answer with their number, and keeps what happened."""
+    """Makes applications that answer with their number, and records events."""
 
     def __init__(self) -> None:
         self.made = 0

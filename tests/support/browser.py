@@ -84,7 +84,7 @@ return count;
 def serving(
     folders: Sequence[Path], *, writable: bool = False, api_key: str | None = None, **judged: Any
 ) -> Iterator[str]:
-    """The address of a server of the indexes in these folders, which stops afterwards."""
+    """The address of a server of the indexes in these folders; stops the server afterwards."""
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra serve")
     from simcse_kit.serving import create_app
 
@@ -102,7 +102,7 @@ def serving(
 
 
 def start_chromium(folder: Path) -> Any:
-    """A driver with a fresh profile in ``folder``; skips the test where there is no browser."""
+    """A driver with a fresh profile in ``folder``; skips the test if no browser is found."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (the extra dev)")
     from selenium.webdriver.chrome.service import Service
 
@@ -125,7 +125,7 @@ class Browser:
         self.driver = driver
 
     def open(self, url: str, *, width: int = 1280, height: int = 900, phone: bool = False, dark: bool = False) -> None:
-        """A page that has just been opened, without motion; what was kept for its origin is forgotten."""
+        """A freshly opened page, without motion; the storage of its origin is cleared."""
         self.driver.get("about:blank")  # otherwise another hash is the same page
         self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         features = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
@@ -157,7 +157,7 @@ class Browser:
         return self.driver.find_elements("css selector", selector)
 
     def text(self, selector: str) -> str:
-        """What the first of them says on the page; nothing where there is none yet."""
+        """Text of the first matching element; empty if there is none yet."""
         found = self.find(selector)
         return found[0].text if found else ""
 
@@ -188,7 +188,7 @@ class Browser:
         return self.wait(answered, f"hits of {question!r}")
 
     def contrasts(self) -> list[tuple[float, str]]:
-        """The contrast of every text that can be seen with what is behind it, with its beginning."""
+        """The contrast of every visible text with its background, and the text's beginning."""
         return [(contrast, said) for contrast, said in self.run(_COLORS + _CONTRASTS)]
 
     def pixels(self, number: int = 0) -> dict[str, int]:
@@ -196,5 +196,5 @@ class Browser:
         return self.run(_COLORS + _PIXELS, number)
 
     def errors(self) -> list[str]:
-        """What the console has said since it was last asked, but for remarks."""
+        """Errors and warnings of the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]

@@ -31,7 +31,7 @@ class Done(NamedTuple):
 
 
 class _Terminal(io.TextIOWrapper):
-    """A stream that says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True

@@ -45,7 +45,7 @@ def filled(count: int, kind: str = "auto") -> Collection:
 
 
 def rows(folder: Path) -> Rows:
-    """What an index holds, of which every file is whole."""
+    """The content of an index with intact files."""
     index = Collection.open(folder)
     index.verify()
     found = {row.id: (row.text, vector.tobytes()) for row, vector in index.rows()}

@@ -1,4 +1,4 @@
-"""Files and models that the pages of documentation take as given, made of the package's sample and small models."""
+"""Files and models that the guides take as given, made from the package's sample and small models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REPORTED = 400  # messages used by reports
 
 
 def give(name: str, folder: Path, rows: int | None, model: Path) -> None:
-    """Make what a page names in a folder; ``model`` is a folder to copy where a model is named."""
+    """Make the files that a guide names in a folder; ``model`` is copied where a model is named."""
     place = folder / name
     place.parent.mkdir(parents=True, exist_ok=True)
     if name in _MODELS:

@@ -38,7 +38,7 @@ _SOURCES = ("python", "bash")
 
 
 class Block(NamedTuple):
-    """What stands between two fences."""
+    """Text between two fences."""
 
     language: str
     text: str
@@ -158,7 +158,7 @@ def _run(line: str, folder: Path, place: str) -> str:
 
 
 def _compare(shown: str, said: str, place: str) -> None:
-    """Each shown line stands in what was said, in order; one that ends in ``...`` may go on there."""
+    """Each shown line occurs in the output, in order; one that ends in ``...`` may go on there."""
     rest = iter([_plain(line) for line in said.splitlines()])
     for line in shown.splitlines():
         if line.strip() not in ("", "..."):
@@ -168,5 +168,5 @@ def _compare(shown: str, said: str, place: str) -> None:
 
 
 def _plain(line: str) -> str:
-    """Without what differs from run to run: digits, and the width of columns."""
+    """Without parts that differ from run to run: digits, and the width of columns."""
     return re.sub(r"[\s─━-]+", " ", re.sub(r"\d[\d,.:]*", "#", line)).strip()

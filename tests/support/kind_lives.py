@@ -1,4 +1,4 @@
-"""Lives of a build and of a commit with the kind of `tests/search/own_kind.py`, which may end in the kind's code."""
+"""Processes that build or commit with the kind of `tests/search/own_kind.py`, and may end in the kind's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of which the fast run takes a few."""
+"""Parameters; the fast run takes only a few."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 
 def load_script(path: Path, name: str, listed: pytest.MonkeyPatch | None = None) -> ModuleType:
-    """Run a script under a name; ``listed``: with it the script stands in ``sys.modules`` until the test ends."""
+    """Run a script under a name; ``listed``: also list it in ``sys.modules`` until the test ends."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""A server for tests: the command as a process of its own, or an application in a thread."""
+"""A server for tests: the command in a new process, or an application in a thread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Running:
-    """A command that serves, and what it says."""
+    """A serving command, and its output."""
 
     def __init__(self, process: subprocess.Popen[str], url: str, said: list[str]) -> None:
         self.process = process
@@ -46,7 +46,7 @@ class Running:
         return httpx.get(self.url + path, timeout=60, **more)
 
     def connect(self) -> socket.socket:
-        """A connection on which nothing is sent yet."""
+        """A connection without data sent yet."""
         host, port = self.url.removeprefix("http://").rsplit(":", 1)
         return socket.create_connection((host, int(port)), timeout=60)
 
@@ -56,7 +56,7 @@ class Running:
         return sum(one.memory_info().rss for one in (root, *root.children(recursive=True))) / 2**20
 
     def wait_for_line(self, text: str, number: int = 1) -> None:
-        """Wait until it has said the text ``number`` times."""
+        """Wait until it has printed the text ``number`` times."""
         wait_until(lambda: sum(text in line for line in self.said) >= number, f"{text!r} in {self.said}")
 
 
@@ -137,7 +137,7 @@ def only_loading(monkeypatch: pytest.MonkeyPatch) -> list[FastAPI]:
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait for a condition; an error says which one was waited for in vain."""
+    """Wait for a condition; the error names the condition."""
     until = monotonic() + seconds
     while not condition():
         assert monotonic() < until, f"in vain: {what}"

@@ -224,7 +224,7 @@ def save_model(config: Any, tokenizer: Any, folder: Path, *, seed: int = 0, auto
 
 
 def make_electra() -> torch.nn.Module:
-    """Two layers of ELECTRA without dropout; its embeddings are narrower than they: a projection stands between."""
+    """Two layers of ELECTRA without dropout; its embeddings are narrower than the layers, with a projection between."""
     from transformers import AutoModel, ElectraConfig
 
     torch.manual_seed(0)

@@ -24,7 +24,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exact comparisons want float32, whatever the processor has; what it chooses has a test of its own."""
+    """Exact comparisons need float32 on every processor; the choice of dtype has its own test."""
     monkeypatch.setattr(settled, "_uses_bf16", lambda asked, device, earlier: bool(asked))
 
 

@@ -142,7 +142,7 @@ def test_none_is_whole(run: Path, sentences: list[str], settings: dict[str, Any]
 def test_the_best_is_checked_too(
     settings: dict[str, Any], sentences: list[str], pairs: ScoredPairs, tmp_path: Path
 ) -> None:
-    """Its weights are what the run may end with."""
+    """The run may end with its weights."""
     for step, best in ((3, 3), (6, 3), (9, 3)):
         made(tmp_path, step, best)
     assert last(tmp_path) == "checkpoint-9"

@@ -130,7 +130,7 @@ def test_a_run_with_a_worker_is_the_same_run(
 
 @pytest.mark.usefixtures("with_worker")
 def test_a_signal_to_the_group_stops_a_run_with_a_worker(bert: Path, sentences: list[str], tmp_path: Path) -> None:
-    """As torchrun and schedulers send it; and the run goes on from there to the same end."""
+    """As sent by torchrun and schedulers; the run continues from there to the same end."""
 
     class Terminate(TrainListener):
         def stepped(self, step: int, steps: int) -> None:

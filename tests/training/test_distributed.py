@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::simcse_kit.errors.Notice")
 
 
 def _gathered(rows: list[int]) -> tuple[Tensor, Tensor]:
-    """A rank's view of all rows, and the gradient of a loss of them all at its own."""
+    """A rank's view of all rows, and the gradient of a loss over all rows at its own."""
     counts = np.cumsum([0, *rows])
     everything = torch.randn(int(counts[-1]), 4, generator=torch.Generator().manual_seed(0))
     rank = world().rank
@@ -176,7 +176,7 @@ def _taught(sentences: list[str], folder: Path, run: Path, batch_size: int) -> A
 
 
 def test_ranks_learn_the_targets_of_the_first(bert: Path, sentences: list[str], tmp_path: Path) -> None:
-    """Two processes with batch 4 end where one with batch 8 ends, and both read what one has written."""
+    """Two processes with batch 4 end like one with batch 8, and both read files that one has written."""
     alone = _taught(sentences, bert, tmp_path / "one", 8)
     assert np.abs(SimCSE(bert, pooling="mean", device="cpu").encode(sentences) - alone).max() > 0.05
     for found in on_ranks(2, _taught, sentences, bert, tmp_path / "two", 4):

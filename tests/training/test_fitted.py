@@ -16,7 +16,7 @@ from simcse_kit.training.fitted import fit_to_rows, steps_of
 
 
 def fitted(rows: int, *, ranks: int = 1, labelled: bool = False, mode: str = "sup", **given_: Any) -> tuple[Any, ...]:
-    """Batch size, epochs, steps, and what was chosen."""
+    """Batch size, epochs, steps, and the automatic choices."""
     config = make_config(mode, {"model": "m"} | given_, labelled=labelled)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

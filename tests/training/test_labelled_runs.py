@@ -34,7 +34,7 @@ def classes(sentences: list[str]) -> LabelledTexts:
 
 @pytest.fixture
 def file(classes: LabelledTexts, tmp_path: Path) -> Path:
-    """The same as a file whose columns have names of their own."""
+    """The same as a file with other column names."""
     path = tmp_path / "tickets.jsonl"
     rows = zip(classes.texts, classes.labels, strict=True)
     path.write_text("".join(json.dumps({"body": text, "intent": label, "id": 7}) + "\n" for text, label in rows))

@@ -17,7 +17,7 @@ from simcse_kit.training.notebook import NotebookListener, usual_listener
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """IPython's display, which keeps each version of what it shows."""
+    """IPython's display, which records each version of the output."""
     pages: list[str] = []
 
     class Handle:

@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {"batch_size": 8, "device": "cpu", "eval_steps": 2, "epo
 
 
 class At(TrainListener):
-    """Does something after a step."""
+    """Runs a function after a step."""
 
     def __init__(self, step: int, do: Callable[[], None]) -> None:
         self.step, self.do = step, do
@@ -121,7 +121,7 @@ def test_overwriting_leaves_the_earlier_run_until_the_new_one_is_ready(
 
 @pytest.mark.slow
 def test_a_killed_run_that_overwrites(bert: Path, sentences: list[str], tmp_path: Path) -> None:
-    """The old model is there until the new one is; the lock goes with the process that was killed."""
+    """The old model exists until the new one does; the lock ends with the killed process."""
     run = tmp_path / "run"
     settings = {key: value for key, value in SMALL.items() if key != "device"} | {"model": bert}
     train_unsup(sentences, run, device="cpu", **settings)

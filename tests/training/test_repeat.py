@@ -22,7 +22,7 @@ FAST: dict[str, Any] = {"batch_size": 8, "epochs": 1, "eval_steps": 2, "learning
 
 @pytest.fixture
 def corpus(sentences: list[str], tmp_path: Path) -> Path:
-    """The sentences in a file with a column of their own."""
+    """The sentences in a file, in a named column."""
     path = tmp_path / "corpus.jsonl"
     path.write_text("".join(json.dumps({"body": text, "id": i}) + "\n" for i, text in enumerate(sentences)))
     return path

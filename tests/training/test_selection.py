@@ -223,7 +223,7 @@ def test_without_dropout_there_are_no_twins_to_go_by(bert: Path, many: list[str]
 def test_long_sentences_in_a_template_are_cut_to_the_model_s_positions(
     bert: Path, many: list[str], tmp_path: Path
 ) -> None:
-    """Training adds the template's tokens to max_seq_length, and so does the score, up to what the model takes."""
+    """Training adds the template's tokens to max_seq_length, and so does the score, up to the model's maximum."""
     long = [f"{text} {' '.join(many[:20])}" for text in many]
     settings = {"batch_size": 8, "device": "cpu", "model": bert, "template": 'The cat : "[X]" is [MASK] .'}
     settings |= {"pooling": "mask", "max_seq_length": 64, "select": "dropout-twins"}
@@ -276,7 +276,7 @@ def test_a_margin_writes_what_it_left_out(bert: Path, many: list[str], tmp_path:
 def test_a_collapsing_run_says_so_while_it_goes_on(
     tiny_model: Callable[[str], Path], many: list[str], tmp_path: Path
 ) -> None:
-    """A start model whose vectors all point one way: the first lines of the log show it."""
+    """A start model with all vectors in nearly one direction: the first lines of the log show it."""
     model = SimCSE(tiny_model("bert"), pooling="cls_before_pooler", device="cpu")
     with torch.no_grad():
         model.encoder.backbone.encoder.layer[-1].output.LayerNorm.bias += 20  # type: ignore[union-attr, index, operator]

@@ -202,7 +202,7 @@ def test_what_is_left_out_is_said(recwarn: pytest.WarningsRecorder) -> None:
 
 
 def test_a_cpu(bert: Path, tmp_path: Path) -> None:
-    """The shipped configuration is complete: the missing accelerator is all that is refused. Nothing is made."""
+    """The shipped configuration is complete: the only error is the missing accelerator. Nothing is made."""
     data = tmp_path / "rows.txt"
     data.write_text("A small cat is asleep.\n" * 8)
     line = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGURATION)]

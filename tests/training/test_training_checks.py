@@ -290,7 +290,7 @@ def test_the_space_asked_for_is_that_of_the_checkpoints_to_come(
 
 
 def _harm_warnings(mode: str, data: Any, folder: Path, **settings: Any) -> list[str]:
-    """What `prepare` says of search; nothing is trained."""
+    """What `prepare` prints about search; nothing is trained."""
     errors._said.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -228,7 +228,7 @@ def test_other_data_is_another_run(unsup: Plot, stopped: Path, pairs: ScoredPair
 def test_a_moved_run_resumes(
     unsup: Plot, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The best checkpoint is found where it lies now, also when no later one is better."""
+    """The best checkpoint is found at its new place, also if no later one is better."""
     settings = unsup.settings | {"learning_rate": 0.3}
     with pytest.raises(TrainingInterrupted):
         train_unsup(unsup.data, tmp_path / "old", listener=StopAt(8), device="cpu", **settings)
@@ -282,7 +282,7 @@ def test_a_finished_run_resumed_stays_as_it_is(unsup: Plot, uninterrupted: Path,
 def test_the_start_is_saved_after_a_kill_too(
     lora_rank: int | None, unsup: Plot, bert: Path, pairs: ScoredPairs, tmp_path: Path
 ) -> None:
-    """Its weights are the ones that are loaded before the checkpoint, its score stands in the checkpoint."""
+    """Its weights are loaded before the checkpoint; its score is in the checkpoint."""
     if lora_rank is not None:
         pytest.importorskip("peft")
     start = SimCSE(bert, pooling="cls_before_pooler", device="cpu")

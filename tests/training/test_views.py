@@ -249,7 +249,7 @@ def test_what_is_cut_is_what_is_saved(bert: Path, sentences: list[str]) -> None:
 
 
 def test_a_learned_temperature_moves(bert: Path, sentences: list[str], tmp_path: Path) -> None:
-    """At a rate of its own, within its bounds."""
+    """At its own rate, within its bounds."""
     import json
 
     settings: dict[str, Any] = {"batch_size": 8, "epochs": 6, "eval_steps": 5, "device": "cpu"}

@@ -1,4 +1,4 @@
-"""examples/cli.md: it equals what the commands say today, and leaves nothing out."""
+"""examples/cli.md equals the commands' current help, and omits nothing."""
 
 from __future__ import annotations
 

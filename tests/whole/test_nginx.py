@@ -87,7 +87,7 @@ def served(
     sentences: list[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Running, list[int | None]]]:
-    """The server behind nginx, and what nginx answered from before its start until it was ready."""
+    """The server behind nginx, and nginx' answers from before the server's start until it was ready."""
     index = tmp_path_factory.mktemp("served") / "tickets"
     SentenceIndex.build(model, sentences).save(index)
     found: list[int | None] = [_status(f"{nginx}/tickets/health")]

@@ -1,4 +1,4 @@
-"""The version and its date, which stand in four files, are the same everywhere."""
+"""The version and its date are the same in all four files."""
 
 from __future__ import annotations
 

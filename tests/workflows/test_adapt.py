@@ -30,7 +30,7 @@ CLASSES = LabelledTexts(TEXTS, [str(i % 3) for i in range(len(TEXTS))], "texts")
 
 @pytest.fixture(scope="session")
 def start(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny sentence encoder with a pooling of its own."""
+    """A tiny sentence encoder with another pooling."""
     folder = tmp_path_factory.mktemp("start") / "model"
     SimCSE(tiny_model("bert"), pooling="mean", device="cpu").save(folder)
     return folder
@@ -89,7 +89,7 @@ def test_a_body_that_begins_with_its_title_is_not_written_twice(tmp_path: Path) 
 
 
 def test_a_title_is_not_asked_of_a_body_that_repeats_it(tmp_path: Path) -> None:
-    """It would be found by its own words; a body that is nothing but the title teaches nothing."""
+    """A text would be found by its own words; a body equal to the title teaches nothing."""
     rows = [{"title": f"On cats {i}", "text": f"On cats {i} . They sleep."} for i in range(60)]
     parts = read_texts(write(tmp_path / "rows.jsonl", [*rows, {"title": "On dogs", "text": "On dogs"}])).parts
     assert parts == [(f"On cats {i}", "They sleep.") for i in range(60)]
@@ -170,7 +170,7 @@ def test_overwriting_leaves_the_earlier_model_until_all_is_measured(
 def test_a_run_that_is_stopped_before_its_check_leaves_no_model(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What training made could be worse than the start model: nobody is to take it for the result."""
+    """The trained model could be worse than the start model, so it must not look like a result."""
 
     def killed(*arguments: Any) -> None:
         raise KeyboardInterrupt
@@ -299,7 +299,7 @@ def test_a_start_model_without_pooling(tiny_model: Callable[[str], Path], tmp_pa
 
 
 def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
-    """The commands among them run as they stand: names are quoted, the column of the texts is named."""
+    """The printed commands run unchanged: names are quoted, the column of the texts is named."""
     path, out = tmp_path / "my texts.csv", tmp_path / "out [1]"
     path.write_text("team,body\n" + "".join(f'{i % 3},"{text}"\n' for i, text in enumerate(TEXTS[:60])), "utf-8")
     asked = ("adapt", path, "--model", start, "--output-dir", out, "--device", "cpu", "--label-column", "team")

@@ -13,7 +13,7 @@ from simcse_kit.workflows.texts import Texts
 
 
 class Lengths:
-    """A model of which nothing but the tokens of its texts is asked."""
+    """A model that can only count the tokens of its texts."""
 
     prompts: dict[str, str]
     max_seq_length = 512

@@ -59,7 +59,7 @@ def as_kornli(path: Path) -> Path:
 
 
 def as_xnli_translation(path: Path) -> Path:
-    """XNLI's translated training files have names of their own."""
+    """XNLI's translated training files have other names."""
     lines = ["\t".join((a, b, "contradictory" if label == "contradiction" else label)) for a, b, label in ROWS]
     path.write_text("\n".join(["premise\thypo\tlabel", *lines]) + "\n", encoding="utf-8")
     return path

@@ -207,7 +207,7 @@ def test_grouped_heads_and_biases_go_to_sdpa() -> None:
 
 
 def test_the_word_gradient_is_the_dense_one(tiny_model: ModelFolder) -> None:
-    """Over several forward and backward passes, and steps of AdamW, whose moments decay where no word is."""
+    """Over several forward and backward passes, and steps of AdamW, whose moments decay for absent words."""
     batches = [batch(9, 4, seed=1), batch(6, 6, seed=2), batch(9, 9, 2, seed=3)]
     states = []
     for fits in (True, False):

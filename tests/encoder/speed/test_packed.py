@@ -74,7 +74,7 @@ def test_what_cannot_be_packed(tiny_model: ModelFolder) -> None:
 
 
 def test_attention_kernels_agree() -> None:
-    """torch's attention for variable lengths, which CUDA runs, against attention under a mask."""
+    """torch's attention for variable lengths, as used on CUDA, against masked attention."""
     starts = Packing.of(LENGTHS).starts
     query, key, value = torch.randn(3, 1, 4, sum(LENGTHS), 8, dtype=torch.float64, generator=torch.manual_seed(1))
     plain, _ = attend_packed(None, query, key, value, None, 0.0, 0.3, cu_seq_lens_q=starts, max_length_q=12)

@@ -32,7 +32,7 @@ class Speedups(TrainListener):
 
 
 def trained(rows: Any, folder: Path, **settings: Any) -> tuple[SimCSE, tuple[str, ...]]:
-    """The model of a few steps in float32, and what made them faster."""
+    """The model of a few steps in float32, and the patches that made them faster."""
     listener = Speedups()
     train_sup(
         rows,

@@ -185,7 +185,7 @@ class Killed(BaseException):
 def test_killed_at_every_write(
     suffix: str, model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before and after each call that makes something durable: the next run ends in the same file, and goes on."""
+    """Killed before and after each call that makes data durable: the next run continues to the same file."""
     whole = tmp_path / f"whole{suffix}"
     encode_files(model, corpus, whole, shard_size=4)
     real = {name: getattr(os, name) for name in ("fsync", "replace", "truncate")}
@@ -255,7 +255,7 @@ def test_kill_9_and_go_on(tiny_model: Callable[[str], Path], model: SimCSE, tmp_
 
 @pytest.fixture
 def interrupted(model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An output whose run was stopped after two shards."""
+    """Output of a run that was stopped after two shards."""
     calls = 0
     encode = SimCSE.encode
 
@@ -354,7 +354,7 @@ def test_a_record_that_is_no_json_is_named(interrupted: Path, model: SimCSE, cor
 def test_an_input_that_changes_between_the_two_readings_is_noticed(
     model: SimCSE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of .parquet, which is read again for ids and texts."""
+    """For .parquet, which is read again for ids and texts."""
     source = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": TEXTS[:8]}), source)
     encode = SimCSE.encode
@@ -374,7 +374,7 @@ def test_an_input_that_changes_between_the_two_readings_is_noticed(
 def test_a_replacement_that_was_killed_before_its_name_is_made(
     model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old output still stands there, and it is not taken for the new one."""
+    """The old output is still there, and is not taken for the new one."""
     for suffix in (".npy", ".parquet"):
         output = tmp_path / f"v{suffix}"
         encode_files(model, corpus, output)

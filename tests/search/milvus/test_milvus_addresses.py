@@ -82,7 +82,7 @@ def test_the_commands_take_an_address(model_folder: Path, table: Path, address: 
 
 
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither in an error nor in what caused it, whatever the server says."""
+    """Neither in an error nor in its cause, whatever the server answers."""
     monkeypatch.setattr(remote, "CONNECT", 0.5)
     monkeypatch.setenv("MILVUS_TOKEN", "secret-token")
     monkeypatch.setattr(errors, "_said", set())

@@ -127,7 +127,7 @@ def test_integers_without_end(store: Store) -> None:
 
 
 def test_filters_change_and_delete(store: Store) -> None:
-    """Deleting by a filter takes what is saved and what is not."""
+    """Deleting by a filter takes saved and unsaved rows."""
     collection = store.new(2)
     add(collection, [{"n": i} for i in range(6)])
     collection.save(store.place())

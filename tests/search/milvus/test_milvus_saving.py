@@ -35,7 +35,7 @@ def content(collection: Any) -> list[tuple[Any, ...]]:
 
 
 class Flaky:
-    """A client whose calls fail as ``fails`` says: it gets the method and how often that was called, from 1."""
+    """A client whose calls raise the error that ``fails`` returns for the method and its call number, from 1."""
 
     def __init__(self, client: Any, fails: Callable[[str, int], Exception | None], *, after: bool = False) -> None:
         self.client, self.fails, self.after = client, fails, after
@@ -280,7 +280,7 @@ def test_the_zero_vector_is_like_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("kind", ["auto", "flat", "hnsw", "ivf", "int8"])
 def test_kinds_find_the_nearest_with_exact_scores(kind: str, store: Store) -> None:
-    """In the segments that a flush writes, which have an index each; and the recall is measured and kept."""
+    """In the segments that a flush writes, each with its own index; and the recall is measured and kept."""
     draw = np.random.default_rng(0)
     given = draw.normal(size=(3000, 16)).astype(np.float32)
     collection = store.new(16, kind, target_recall=0.9)

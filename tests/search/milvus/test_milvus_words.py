@@ -1,4 +1,4 @@
-"""Search by words and by both over Milvus: its own BM25 over the same words as in a folder."""
+"""Search by words and hybrid search in Milvus: its own BM25 over the same words as in a folder."""
 
 from __future__ import annotations
 
