@@ -10,7 +10,7 @@ from rich.table import Table
 
 WIDEST = 100  # columns of a table on a terminal
 _GAP = 2  # columns between two cells
-_WORD = 36  # a word of a text that is not longer stays whole, where all columns fit so
+_WORD = 36  # words up to this length stay whole if all columns fit
 
 
 class FittedTable(Table):
