@@ -149,7 +149,7 @@ def functions(cls: type) -> dict[str, FunctionType]:
 
 
 def page(package: ModuleType) -> pdoc.doc.Module:
-    """The public names as one module: a copy in which they are loaded already."""
+    """A copy of the package's module with all public names loaded."""
     copy = ModuleType(package.__name__)
     vars(copy).update(vars(package) | {name: getattr(package, name) for name in package.__all__})
     module = pdoc.doc.Module(copy)

@@ -81,7 +81,7 @@ class Command(NamedTuple):
 
 
 def describe(command: Any, path: str, parent: Any = None) -> Command:
-    """What a command of typer says about itself."""
+    """Texts of a typer command."""
     name = path.rpartition(" ")[2]
     context = command.context_class(command, info_name=name, parent=parent, terminal_width=10_000)
     named = [(inner, command.commands[inner]) for inner in getattr(command, "list_commands", lambda _: ())(context)]
@@ -198,7 +198,7 @@ def in_all(commands: Sequence[Command]) -> list[Row]:
 
 
 def in_several(commands: Iterable[Command]) -> list[Row]:
-    """Options that several commands describe alike, in the order in which they come; of a name the most common one."""
+    """Options with the same text in several commands, in their order; for each name the most common text."""
     counted = Counter(row for one in commands for row in one.rows if row.panel != ARGUMENT)
     common = {row.name: row for row, _ in reversed(counted.most_common())}
     return [row for row, count in counted.items() if count >= SEVERAL and common[row.name] is row]

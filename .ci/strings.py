@@ -127,7 +127,7 @@ def comments(source: str) -> Iterator[tuple[int, str, str]]:
 
 
 def shown(line: str) -> Iterator[tuple[str, str]]:
-    """Kind and text of what a line of a page shows, and of its comment."""
+    """Kind and text of the visible part of a page's line, and of its comment."""
     for match in re.finditer(r"/\*\*? (.+?) \*/|(?<!:)// (.+)$", line):
         yield "comment", match[1] or match[2]
     for match in re.finditer(

@@ -291,7 +291,7 @@ def compare_base(model: str, steps: int, rounds: int) -> dict[str, Any]:
 
 
 def measure_cuda(size: Size, name: str, tasks: list[Task], arguments: argparse.Namespace, data: Path) -> None:
-    """Check, compare and write one size; writes what it has before the long run."""
+    """Check, compare and write one size; writes the first results before the long run."""
     device = arguments.device
     with tempfile.TemporaryDirectory() as folder:
         model = random_bert(Path(folder), size)
@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES), help="on CUDA")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the long run on CUDA")
     parser.add_argument(
-        "--try-cuda", action="store_true", help="what runs on CUDA, tiny and on the CPU; writes nothing"
+        "--try-cuda", action="store_true", help="run the CUDA steps with a tiny model on the CPU; writes nothing"
     )
     parser.add_argument("--steps", type=int, help="timed in a turn; default 8, base-sized 4, on CUDA 100")
     parser.add_argument("--rounds", type=int, help="default 5, base-sized 3, on CUDA 2")

@@ -57,7 +57,7 @@ def page(path: Path, texts: dict[str, str]) -> str:
 
 
 def linked_from(path: Path, text: str) -> str:
-    """Text whose links into ``eval/`` lead from the root, for a page that stands elsewhere."""
+    """Text with links into ``eval/`` from the root, for a page in another folder."""
     return text.replace("](eval/", f"]({os.path.relpath(ROOT / 'eval', path.parent)}/".replace("](./", "]("))
 
 

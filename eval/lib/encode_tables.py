@@ -20,7 +20,7 @@ def encode_table() -> Iterator[str]:
 
 
 def encode_lines(name: str, result: dict[str, Any]) -> Iterator[str]:
-    """One model's table, and what is to be said of it."""
+    """One model's table, with remarks."""
     systems, texts = result["systems"], result["texts"]
     scored = "seven_tasks" in systems[0]
     short, mixed = (

@@ -1,4 +1,4 @@
-"""A model in a process of its own, timed on request: what speed_encode.py compares.
+"""A model in its own process, timed on request by speed_encode.py.
 
 python eval/lib/encode_worker.py LIBRARY MODEL BACKEND DTYPE; each line of the input names a file of texts (JSON) and
 where the vectors go (.npy, or null); each line of the output says how many seconds encoding took, and the peak memory.
@@ -122,7 +122,7 @@ def parts(order: list[int]) -> Iterator[list[int]]:
 
 
 def padded(batch: list[list[int]]) -> tuple[Any, Any]:
-    """Ids and mask, (B, L) each; what stands under the mask is not read."""
+    """Ids and mask, (B, L) each; masked positions are not read."""
     mask = np.zeros((len(batch), max(map(len, batch))), np.int64)
     ids = np.ones_like(mask)
     for row, own in enumerate(batch):

@@ -1,4 +1,4 @@
-"""An index in a process of its own, timed on request: what search_peers.py compares.
+"""An index in its own process, timed on request by search_peers.py.
 
 python eval/lib/search_worker.py NAME FOLDER; it runs with the peer's package and numpy, on the cores of the process.
 Each line of the input is a request (JSON), each line of the output its answer. NAME is one of `SYSTEMS`, for ours with
@@ -41,7 +41,7 @@ class Index(Protocol):
         """Rows of the 10 nearest of the queries (Q, D): (Q, 10), -1 for none."""
 
     def add(self, vector: Vectors) -> None:
-        """Add one vector (D,); back when the library says it is done."""
+        """Add one vector (D,); returns when the library reports that it is done."""
 
     def __len__(self) -> int: ...
 
@@ -79,7 +79,7 @@ class Ours:
         self.collection.save()
 
     def split(self, queries: Vectors) -> dict[str, float]:
-        """Milliseconds of a query by what they go to; medians over single queries."""
+        """Milliseconds of a query, by step; medians over single queries."""
         from simcse_kit.search.content import Content
 
         times: dict[str, list[float]] = {name: [] for name in ("whole", "nearest", "fetch")}

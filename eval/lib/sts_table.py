@@ -23,7 +23,7 @@ def row(name: str, result: dict[str, Any]) -> str:
 
 
 def seven_tasks() -> Iterator[str]:
-    """The table that equals the original's, and what training does to it."""
+    """The table that equals the original's, and the effect of training."""
     sts, quick = load("sts"), load("quickstart")
     mean, cls = sts["results"]
     yield "Spearman × 100, SentEval's protocol (setting “all”), all-MiniLM-L6-v2 on 2 CPU cores:"

@@ -25,7 +25,9 @@ class ExportFormat(ABC):
     source: ClassVar[str] = ""
     order: ClassVar[int] = 100  # position in lists
     calibrated: ClassVar[bool] = False  # whether it takes calibration sentences
-    loads_as: ClassVar[tuple[str, str] | None] = None  # backend and dtype of `SimCSE` that load it; None: it cannot load it
+    loads_as: ClassVar[tuple[str, str] | None] = (
+        None  # backend and dtype of `SimCSE` that load it; None: it cannot load it
+    )
 
     @abstractmethod
     def write(self, model: SimCSE, target: Path, calibration: Sequence[str] | None) -> EncodeFn:
