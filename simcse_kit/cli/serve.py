@@ -144,7 +144,7 @@ def serve_targets(
         url, indexes, models = started
         what = [*(f"index {escaped(name)}" for name in indexes), *(f"model {escaped(name)}" for name in models)]
         place = f"{url}/" if root_path else url  # /search alone is an address of the API
-        err().print(f"serving {', '.join(what)} at {place} (API: {url}/docs); Ctrl-C ends it")
+        err().print(f"serving {', '.join(what)} at {place} (API: {url}/docs); press Ctrl-C to stop")
 
     serve(
         targets=targets,
