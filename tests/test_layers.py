@@ -15,7 +15,7 @@ ROOT = Path(simcse_kit.__file__).parent
 # Rows are layers, from the bottom up. A name is a module, or a folder whose modules may import each other without a
 # cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("bars", "cores", "errors", "types"),
+    ("bars", "cores", "errors", "types", "wording"),
     ("files", "launch", "parts", "tabular"),
     ("distributed",),
     ("data", "losses"),

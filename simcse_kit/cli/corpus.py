@@ -12,6 +12,7 @@ from simcse_kit.cli.completion import index_fields
 from simcse_kit.cli.index.options import Index, Store, Token, Uri
 from simcse_kit.cli.options import Overwrite, TrustIndex
 from simcse_kit.search.address import index_address
+from simcse_kit.wording import counted
 
 if TYPE_CHECKING:
     from simcse_kit.search import MinedPair
@@ -69,11 +70,13 @@ def mine_index(
     )
     console = out()
     connected = found.by_group()
-    console.print(f"{len(found):,} pairs with a cosine of at least {threshold:g}, in {len(connected):,} groups")
+    console.print(
+        f"{counted(len(found), 'pair')} with a cosine of at least {threshold:g}, in {counted(len(connected), 'group')}"
+    )
     if found.full:
         more = (
-            f"{found.full:,} sentences have {neighbors} neighbors above the threshold and may have more: raise "
-            "--neighbors"
+            f"{counted(found.full, 'sentence')} with {neighbors} neighbors above the threshold may have more: "
+            "raise --neighbors"
         )
         console.print(more, style="dim")
     if groups:

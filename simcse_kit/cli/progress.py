@@ -8,6 +8,7 @@ from typing import Any
 from simcse_kit.bars import tqdm
 from simcse_kit.cli.console import err, facts
 from simcse_kit.training.events import TrainListener, TrainPlan, TrainResult
+from simcse_kit.wording import counted
 
 _ORIGIN = {
     "argument": "as asked",
@@ -79,17 +80,13 @@ class TerminalListener(TrainListener):
 
 def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     per_row = {1: "sentences", 2: "pairs", 3: "triplets"}[plan.columns]
-    per_row = f"texts of {plan.classes:,} classes" if plan.classes else per_row
+    per_row = f"texts of {counted(plan.classes, 'class')}" if plan.classes else per_row
     fitted = {name: " (small data set)" if name in plan.fitted else "" for name in ("batch_size", "epochs")}
-    epochs = f"{plan.epochs:g} epochs{fitted['epochs']}"
+    epochs = f"{plan.epochs:g} epoch{'s' * (plan.epochs != 1)}{fitted['epochs']}"
     dropped = f", {plan.empty} empty dropped" if plan.empty else ""
     dropped += f", {plan.skipped} bad rows skipped" if plan.skipped else ""
     dropped += f", {plan.held_out} sentences held out" if plan.held_out else ""
-    cut = (
-        f", {plan.truncated} sentence{'s' * (plan.truncated != 1)} cut at {plan.max_seq_length} tokens"
-        if plan.truncated
-        else ""
-    )
+    cut = f", {counted(plan.truncated, 'sentence')} cut at {plan.max_seq_length} tokens" if plan.truncated else ""
     head = _HEADS[plan.train_head]
     batch = f"{plan.batch_size}{fitted['batch_size']}" + (
         f" on each of {plan.devices} devices" if plan.devices > 1 else ""
@@ -99,7 +96,7 @@ def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
     batch += f"; each epoch leaves out {plan.left_out} different rows" if plan.left_out else ""
     fast = f"; faster by {', '.join(plan.speedups)}" if plan.speedups else ""
     return [
-        ("data", f"{plan.rows:,} {per_row}, {plan.tokens:,} tokens{cut}{dropped}"),
+        ("data", f"{plan.rows:,} {per_row}, {counted(plan.tokens, 'token')}{cut}{dropped}"),
         ("model", f"{plan.model} -> {plan.output_dir}"),
         ("pooling", f"{plan.pooling} ({_ORIGIN.get(plan.pooling_origin, plan.pooling_origin)}); in training: {head}"),
         ("batch", batch),
@@ -111,8 +108,8 @@ def _plan_facts(plan: TrainPlan) -> list[tuple[str, object]]:
 
 
 def _evaluation(plan: TrainPlan) -> str:
-    often = f"every {plan.eval_steps} steps"
-    pairs = "" if plan.eval_source is None else f"{plan.eval_source}, {plan.eval_pairs} pairs, {often}"
+    often = f"every {counted(plan.eval_steps, 'step')}"
+    pairs = "" if plan.eval_source is None else f"{plan.eval_source}, {counted(plan.eval_pairs, 'pair')}, {often}"
     if plan.select == "eval-data":
         return f"{pairs}; {_SAVED}"
     if plan.select == "dropout-twins":

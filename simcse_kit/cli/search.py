@@ -13,6 +13,7 @@ from simcse_kit.cli.index.options import Filter, Index, Model, Store, Token, Uri
 from simcse_kit.cli.options import BackendOption, Device, Dtype, TrustIndex
 from simcse_kit.search.address import index_address
 from simcse_kit.search.modes import SearchMode, check_mode
+from simcse_kit.wording import counted
 
 if TYPE_CHECKING:
     from simcse_kit.search import Hit
@@ -170,7 +171,9 @@ def _print_table(answer: _Answer, threshold: float | None) -> None:
     columns |= {"id": [str(hit.id) for hit in hits], "text": [shortened(hit.text) for hit in hits]}
     console.print(table(list(columns), list(zip(*columns.values(), strict=True)), left=len(columns)))
     if cost is not None:
-        console.print(f"{cost.pairs:,} pairs reranked in {cost.seconds:.2f} s by {escaped(cost.model)}", style="dim")
+        console.print(
+            f"{counted(cost.pairs, 'pair')} reranked in {cost.seconds:.2f} s by {escaped(cost.model)}", style="dim"
+        )
 
 
 def _rank(rank: int | None) -> str:

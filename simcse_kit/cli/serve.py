@@ -11,6 +11,7 @@ from simcse_kit.cli.completion import index_folders, model_folders, target_folde
 from simcse_kit.cli.index.options import Store, Token, Uri
 from simcse_kit.cli.options import FILES, BackendOption, Columns, Device, Dtype, TrustIndex, columns_of
 from simcse_kit.cli.settings_file import ConfigFile
+from simcse_kit.wording import counted
 
 
 def _visible(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
@@ -294,7 +295,7 @@ def run_demo(
         encoder = SimCSE(model, device=device, backend=backend, dtype=dtype)
         made, counts = demo_index(sentences, encoder, columns=columns_of(columns), show_progress_bar=True)
         state = "indexed in" if counts is not None else "opened from"
-        err().print(f"{len(made):,} sentences {state} {escaped(made.folder)}")
+        err().print(f"{counted(len(made), 'sentence')} {state} {escaped(made.folder)}")
         opened["sample" if sentences is None else Path(sentences).name.partition(".")[0]] = made
     targets = [name for name in (index, compare) if name is not None]
     indexes, models = open_targets(

@@ -30,6 +30,7 @@ from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES
 from simcse_kit.parts import allowed
 from simcse_kit.training.config import COMMON, LISTS, part_settings
 from simcse_kit.training.recipes import mode_defaults, recipes
+from simcse_kit.wording import counted
 
 if TYPE_CHECKING:
     from simcse_kit.training.events import TrainResult
@@ -266,7 +267,9 @@ def _tell(result: TrainResult) -> None:
         )
     elif result.best_score is not None:
         console.print(f"best: step {result.best_step}, score {result.best_score:.2f}: {_SCORES[result.select]}")
-    console.print(f"model saved in {escaped(result.output_dir)} after {result.steps} steps, {result.seconds:.0f} s")
+    console.print(
+        f"model saved in {escaped(result.output_dir)} after {counted(result.steps, 'step')}, {result.seconds:.0f} s"
+    )
     _show_next(result.output_dir, result.output_dir)
 
 

@@ -12,6 +12,7 @@ from simcse_kit.data.reading import MEMORY, Layout, Reading, open_rows
 from simcse_kit.data.rows import Row, shown
 from simcse_kit.data.tables import IsWanted
 from simcse_kit.errors import DataError, MissingColumnError
+from simcse_kit.wording import counted
 
 SINGLE_NAMES = ("text", "sentence", "sent", "sent0")
 EXAMPLE_FAMILIES = (("sent0", "sent1", "hard_neg"), ("anchor", "positive", "negative"))
@@ -203,7 +204,7 @@ def layout_of_text(reading: Reading, wanted: Wanted, columns: Sequence[str] | No
     head = reading.head(wanted.what)
     width = len(head.cells)
     if width not in wanted.widths:
-        count = "1 column" if width == 1 else f"{width} columns"
+        count = counted(width, "column")
         bare = width > 1 and reading.may_have_header and any(map(_reads_like_text, head.cells))
         names = " (by header names; this file seems to have no header: add one)" if bare else ""
         raise reading.error(

@@ -11,6 +11,7 @@ from simcse_kit.data.reading import Layout, Reading, open_rows
 from simcse_kit.data.rows import RowProblem, shown
 from simcse_kit.data.text import text_of
 from simcse_kit.errors import DataError
+from simcse_kit.wording import counted
 
 LABELLED = "labelled texts"  # for the errors
 
@@ -56,7 +57,7 @@ def read_labelled(source: str | Path, *, label_column: str = "label", text_colum
     without_label = len(rows) + reading.empty - without_text - len(kept)
     if not kept:
         raise DataError(
-            f"{reading.source} holds no {LABELLED}; left out {without_text} rows without a text and "
+            f"{reading.source} holds no {LABELLED}; left out {counted(without_text, 'row')} without a text and "
             f"{without_label} without a label"
         )
     return LabelledTexts(

@@ -18,6 +18,7 @@ from simcse_kit.data.frames import columns_of_table
 from simcse_kit.data.rows import BadRow, Row, RowProblem, is_blank, shown
 from simcse_kit.data.tables import IsWanted, hub_rows, memory_rows, parquet_rows, table_rows
 from simcse_kit.errors import DataError, say_once
+from simcse_kit.wording import counted
 
 T = TypeVar("T")
 
@@ -246,7 +247,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _columns(count: int) -> str:
-    return f"{count} column" if count == 1 else f"{count} columns"
+    return counted(count, "column")
 
 
 def _is_blank(cells: Sequence[object]) -> bool:

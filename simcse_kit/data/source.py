@@ -177,8 +177,9 @@ def count_rows(files: Sequence[str]) -> int | None:
                 raise DataError(f"cannot read {name} as Parquet: {error}") from error
         else:
             with path.open("rb") as file:
-                last = b"\n"
+                rows, last = 0, b"\n"
                 while block := file.read(_BLOCK):
-                    total, last = total + block.count(b"\n"), block
-                total += not last.endswith(b"\n")
+                    rows, last = rows + block.count(b"\n"), block
+                rows += not last.endswith(b"\n")
+            total += max(0, rows - 1) if path.suffix in (".csv", ".tsv") else rows  # without the header
     return total

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from simcse_kit.errors import DataError, say_once
 from simcse_kit.evaluation.judgements import JudgedQuery, JudgementFolder, Judgements, QueryState, text_id, used_queries
 from simcse_kit.evaluation.verdict import Verdict, verdict_of
+from simcse_kit.wording import counted
 
 Search = Callable[[str, int], Sequence[str]]
 """The texts that a system finds for a query, best first, at most the given number."""
@@ -88,7 +89,7 @@ class Judging:
         query = self._asked()
         order = self._order(query)
         if not 0 <= place < len(order):
-            raise DataError(f"there are only {len(order)} hits; got place {place}")
+            raise DataError(f"there are only {counted(len(order), 'hit')}; got place {place}")
         name = {order[place]}
         turned = query.relevant - name if query.relevant & name else query.relevant | name
         wanted = turned if relevant is None else query.relevant | name if relevant else query.relevant - name

@@ -20,6 +20,7 @@ from simcse_kit.evaluation.metrics import unit
 from simcse_kit.evaluation.neighbours import Classes, K, NeighbourScores, k_means, neighbour_scores
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.types import EncodeFn, Vectors
+from simcse_kit.wording import counted
 
 LABELS_HELP = "a folder needs train.tsv and test.tsv (or csv, jsonl, parquet) with the columns text and label"
 SCORES = ("p@10", "p@1", "map", "knn accuracy")  # in the order of `NeighbourScores`
@@ -203,7 +204,7 @@ def _notes(
     for read in {read.source: read for read in loaded}.values():
         if left := read.without_text + read.without_label:
             yield (
-                f"{Path(read.source).name}: left out {left:,} rows, {read.without_text:,} without a text and "
+                f"{Path(read.source).name}: left out {counted(left, 'row')}, {read.without_text:,} without a text and "
                 f"{read.without_label:,} without a label"
             )
     if loaded.alone:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.tabular import Tabular
+from simcse_kit.wording import counted
 
 AVERAGE = "avg"
 """Name of the mean of a suite's other scores."""
@@ -44,7 +45,7 @@ class Outcome(NamedTuple):
     texts: tuple[Sequence[str], ...] = ()  # columns of N texts: both sentences of a pair, or one
 
     def __repr__(self) -> str:
-        return f"Outcome({self.score!r}, {self.statistic!r}, {len(self.values):,} items)"
+        return f"Outcome({self.score!r}, {self.statistic!r}, {counted(len(self.values), 'item')})"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -73,7 +74,7 @@ class SuiteResult(Tabular):
         yield from ({"suite": self.suite, "score": name, "value": score} for name, score in self.scores.items())
 
     def _caption(self) -> str:
-        return f"{self.suite}: {self.sentences:,} sentences of {self.data}, {self.seconds:.0f} s"
+        return f"{self.suite}: {counted(self.sentences, 'sentence')} of {self.data}, {self.seconds:.0f} s"
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON types only; nan becomes None."""

@@ -13,6 +13,7 @@ from simcse_kit.evaluation.judgements import JudgedQuery, Judgements
 from simcse_kit.evaluation.retrieval import ndcg
 from simcse_kit.evaluation.sequential import further_needed, mean_interval
 from simcse_kit.tabular import rounded
+from simcse_kit.wording import counted
 
 _FEW = 5  # queries; with fewer, no forecast
 
@@ -69,7 +70,7 @@ class Verdict(NamedTuple):
         if self.used:
             parts.append(f"{self.used:,} more used in training or selection, left out")
         if self.skipped:
-            parts.append(f"{self.skipped:,} skipped ({self.unjudged:,} hits unjudged)")
+            parts.append(f"{self.skipped:,} skipped ({counted(self.unjudged, 'hit')} unjudged)")
         return ", ".join(parts)
 
 

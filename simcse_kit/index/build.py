@@ -27,6 +27,7 @@ from simcse_kit.search.kinds import get_kind
 from simcse_kit.search.store import is_file
 from simcse_kit.search.stores import token_of
 from simcse_kit.search.structure import TARGET_RECALL
+from simcse_kit.wording import counted
 
 _CHANGED = "the files have changed since the build started: build under another name"
 
@@ -200,7 +201,7 @@ def add_rows(index: SentenceIndex, files: Files, how: FileReading, *, building: 
                 progress.update(read)
     counts = reading.counts(came, documents)
     if came < there:
-        raise SearchIndexError(f"the files have {came} rows, but this build already had {there}; {_CHANGED}")
+        raise SearchIndexError(f"the files have {counted(came, 'row')}, but this build already had {there}; {_CHANGED}")
     say_cut(truncated, came, index.model.name, index.model.max_seq_length)
     index.save(show_progress_bar=how.show_progress_bar)
     return counts

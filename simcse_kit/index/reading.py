@@ -14,6 +14,7 @@ from simcse_kit.search.checks import checked_count
 from simcse_kit.search.modes import SearchMode, check_mode
 from simcse_kit.search.rows import Hits
 from simcse_kit.types import Vectors
+from simcse_kit.wording import counted
 
 
 class IndexReader:
@@ -27,7 +28,7 @@ class IndexReader:
         return len(self._collection)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} sentences, model={self.model.name!r})"
+        return f"{type(self).__name__}({counted(len(self), 'sentence')}, model={self.model.name!r})"
 
     def now(self) -> Self:
         """This index at this instant, for reading: later changes are not visible. In Milvus, the index itself."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from simcse_kit.report.picture import NEUTRAL, Picture
 from simcse_kit.tabular import rounded
+from simcse_kit.wording import counted
 
 AFTER = "#2f7fd1"
 ACCENT = "#d9822b"
@@ -162,7 +163,7 @@ def similarity_by_gold(gold: NDArray[Any], before: NDArray[Any], after: NDArray[
                 axis.hist(after[chosen], bins=bins, color=AFTER, alpha=0.75, label="after")
                 axis.hist(before[chosen], bins=bins, histtype="step", color=NEUTRAL, linewidth=1.2, label="before")
                 axis.axvline(float(np.median(after[chosen])), color=AFTER, linewidth=1, linestyle="--")
-            name = f"gold {_band_name(band, top)}\n{int(chosen.sum())} pairs"
+            name = f"gold {_band_name(band, top)}\n{counted(int(chosen.sum()), 'pair')}"
             axis.set_ylabel(name, rotation=0, ha="right", va="center")
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)
@@ -190,7 +191,7 @@ def query_changes(
         axis.set_ylabel(f"change of {score}")
         better, worse = int((changes > 0).sum()), int((changes < 0).sum())
         axis.set_xlabel(
-            f"{len(changes)} queries, sorted: {better} better, {worse} worse "
+            f"{counted(len(changes), 'query')}, sorted: {better} better, {worse} worse "
             f"(dashed: mean {rounded(mean, 1, signed=True)}; band: 95 % interval)"
         )
         axis.margins(x=0.01)

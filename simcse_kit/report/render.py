@@ -18,6 +18,7 @@ from simcse_kit.report.page import Page, Section, Table, page_markdown, write_pa
 from simcse_kit.report.pairs import ShownPairs, shown_pairs, worst_pairs
 from simcse_kit.report.pictures import figures
 from simcse_kit.tabular import rounded
+from simcse_kit.wording import counted
 
 _ACROSS = 3  # models whose score and interval fit on one line
 FORMATS = ("html", "md", "json")
@@ -147,7 +148,7 @@ def _score_table(report: Report, suite: str) -> Table:
     for model in report.models:
         results = model.results[suite]
         spans = report.intervals[model.name, suite]
-        cells = [f"{model.name}\n{len(results)} seeds" if len(results) > 1 else model.name]
+        cells = [f"{model.name}\n{counted(len(results), 'seed')}" if len(results) > 1 else model.name]
         for score in first.scores:
             cell = rounded(model.mean(suite, score), digits)
             if len(results) > 1:
@@ -214,7 +215,7 @@ def _facts(model: ModelReport) -> Section:
     kept = ", ".join("0 (the start model)" if log.saved_step == 0 else str(log.saved_step) for log in model.logs)
     facts = {
         "training": f"{arguments['mode']}, {arguments['recipe'] or arguments['objective']}, from {arguments['model']}",
-        "data": f"{data['rows']:,} rows of {Path(data['source']).name}",
+        "data": f"{counted(data['rows'], 'row')} of {Path(data['source']).name}",
         "settings": f"batch size {arguments['batch_size']}, learning rate {arguments['learning_rate']:g}, "
         f"epochs {arguments['epochs']}, max_seq_length {arguments['max_seq_length']}, "
         f"temperature {arguments['temperature']}",

@@ -17,6 +17,7 @@ from simcse_kit.search.number_of_clusters import ClusterChoice, choose_number, s
 from simcse_kit.search.rows import Hit, IndexRow
 from simcse_kit.tabular import html_table
 from simcse_kit.types import Vectors
+from simcse_kit.wording import counted
 
 _BATCH = 1024  # rows read at a time
 MOST_READ = 100_000  # rows used for word counts
@@ -42,7 +43,7 @@ class Clusters(NamedTuple):
     choice: ClusterChoice | None = None  # how K was chosen; None: by the caller
 
     def __repr__(self) -> str:
-        return f"Clusters({len(self.clusters):,} clusters of {len(self.labels):,} sentences)"
+        return f"Clusters({counted(len(self.clusters), 'cluster')} of {counted(len(self.labels), 'sentence')})"
 
     def rows(self) -> Iterator[tuple[IndexRow, int]]:
         """Iterate over all rows with their clusters, in batches."""

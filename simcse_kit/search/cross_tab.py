@@ -15,6 +15,7 @@ from simcse_kit.errors import SearchIndexError
 from simcse_kit.search.fields import value_at
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular
+from simcse_kit.wording import counted
 
 _MOST = 1_000  # maximum number of values of a field
 
@@ -30,7 +31,7 @@ class CrossTab(Tabular):
 
     def __repr__(self) -> str:
         clusters, values = self.counts.shape
-        return f"CrossTab({clusters:,} clusters, {values:,} values of {self.field!r})"
+        return f"CrossTab({counted(clusters, 'cluster')}, {counted(values, 'value')} of {self.field!r})"
 
     def _records(self) -> Iterator[dict[str, Any]]:
         names = ["cluster", *self.values, f"without {self.field}"]

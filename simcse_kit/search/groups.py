@@ -13,6 +13,7 @@ from simcse_kit.search.base import BaseCollection
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular
 from simcse_kit.types import Vectors
+from simcse_kit.wording import counted
 
 _BATCH = 1024  # rows read at a time; a larger group is read whole
 _EQUAL = 1e-6  # mean cosines that differ by less count as equal
@@ -48,7 +49,7 @@ class Groups(Tabular):
         return len(self.offsets) - 1
 
     def __repr__(self) -> str:
-        return f"Groups({len(self):,} groups of {len(self.numbers):,} sentences)"
+        return f"Groups({counted(len(self), 'group')} of {counted(len(self.numbers), 'sentence')})"
 
     def __iter__(self) -> Iterator[SimilarGroup]:
         first = 0

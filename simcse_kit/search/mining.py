@@ -15,6 +15,7 @@ from simcse_kit.search.checks import check_threshold, checked_count
 from simcse_kit.search.groups import Groups, groups_of
 from simcse_kit.search.rows import IndexRow
 from simcse_kit.tabular import Tabular
+from simcse_kit.wording import counted
 
 _BATCH = 1024  # rows per search
 
@@ -57,7 +58,7 @@ class Mined(Tabular):
 
     def __repr__(self) -> str:
         groups = int(self.groups.max()) + 1 if len(self.groups) else 0
-        return f"Mined({len(self):,} pairs in {groups:,} groups)"
+        return f"Mined({counted(len(self), 'pair')} in {counted(groups, 'group')})"
 
     def by_group(self) -> Groups:
         """Groups of rows connected by pairs, largest first, each with a representative and all members."""

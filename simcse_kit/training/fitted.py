@@ -11,6 +11,7 @@ from simcse_kit.errors import say_once
 from simcse_kit.training.class_batches import class_cut
 from simcse_kit.training.config import SMALLEST, STEPS, TrainConfig
 from simcse_kit.training.sampling import Cut, cut
+from simcse_kit.wording import counted
 
 _BATCHES = 10  # batches per epoch, so that most other rows are negatives at some point
 _UNIT = 8  # batch sizes are multiples of this
@@ -54,8 +55,8 @@ def fit_to_rows(config: TrainConfig, given: Mapping[str, Any], rows: int, ranks:
     chosen = tuple(name for name in free if getattr(config, name) != getattr(before, name))
     if chosen and each:
         say_once(
-            f"{rows} rows would give only {steps_of(before, rows, ranks)} steps with batch_size "
+            f"{counted(rows, 'row')} would give only {counted(steps_of(before, rows, ranks), 'step')} with batch_size "
             f"{before.batch_size} and epochs {before.epochs:g}; the run uses batch_size {config.batch_size} and "
-            f"epochs {config.epochs:g}: {steps_of(config, rows, ranks)} steps. Set both to override this"
+            f"epochs {config.epochs:g}: {counted(steps_of(config, rows, ranks), 'step')}. Set both to override this"
         )
     return Fitted(config, chosen)

@@ -12,6 +12,7 @@ from simcse_kit.data import LabelledTexts, TextData, read_labelled
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.objectives import Objective
 from simcse_kit.training.settings import TrainSettings
+from simcse_kit.wording import counted
 
 _NAMED = 5  # maximum number of classes in a notice
 _READ_OTHERWISE = {"columns": None, "header": None, "skip_bad_rows": False}  # settings that do not apply here
@@ -114,7 +115,7 @@ def _tell_once(source: str, once: list[str], *, left_out: bool) -> None:
 
 def _tell(read: LabelledTexts, *, repeats: int, several: int) -> None:
     found = {
-        f"{read.without_label} texts without a class": read.without_label,
+        f"{counted(read.without_label, 'text')} without a class": read.without_label,
         f"{repeats} repeats of a text with its class": repeats,
     }
     left_out = ", ".join(text for text, count in found.items() if count)

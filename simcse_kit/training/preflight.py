@@ -21,6 +21,7 @@ from simcse_kit.training.harm import measured_harm
 from simcse_kit.training.objective import ContrastiveModel
 from simcse_kit.training.sampling import Item
 from simcse_kit.types import ScoredPairs
+from simcse_kit.wording import counted
 
 _MANY = 20  # more than one row in 20 gives a notice
 _ADAM_STATES = 2  # moments, each as large as the weights
@@ -91,8 +92,8 @@ def check_rows(data: TextData, config: TrainConfig, here: World) -> None:
     if len(data) < config.batch_size * here.size:
         each = f" on each of {here.size} processes" if here.size > 1 else ""
         raise TrainingError(
-            f"{data.source} holds {len(data)} rows, fewer than one batch of {config.batch_size}{each}; add data "
-            "or lower --batch-size"
+            f"{data.source} holds {counted(len(data), 'row')}, fewer than one batch of {config.batch_size}{each}; "
+            "add data or lower --batch-size"
         )
     config.objective.check_columns(data.width, data.source)
 

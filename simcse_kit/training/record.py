@@ -22,6 +22,7 @@ from simcse_kit.training.config import COMMON, TrainConfig, needs, part_settings
 from simcse_kit.training.output import RUN_RECORD
 from simcse_kit.training.teachers import teacher_name
 from simcse_kit.types import ScoredPairs
+from simcse_kit.wording import counted
 
 METRICS = "metrics.jsonl"
 _LIFE = ("versions", "machine", "device", "commit")  # settings that may change when a run is resumed
@@ -259,7 +260,7 @@ def eval_record(pairs: ScoredPairs) -> dict[str, Any]:
 
 
 def _described(data: dict[str, Any]) -> str:
-    return f"{data['rows']} rows of {data['source']}" if data else "none"
+    return f"{counted(data['rows'], 'row')} of {data['source']}" if data else "none"
 
 
 def _version(package: str) -> str | None:

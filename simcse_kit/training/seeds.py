@@ -16,6 +16,7 @@ from simcse_kit.training.events import TrainResult
 from simcse_kit.training.output import RUN_RECORD, check_output
 from simcse_kit.training.run import train_sup, train_unsup
 from simcse_kit.training.settings import check_known
+from simcse_kit.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ class SeedsResult(NamedTuple):
 
     def _repr_html_(self) -> str:
         spread = "" if math.isnan(self.spread) else f" ± {self.spread:.2f}"
-        score = "" if math.isnan(self.mean) else f"score {self.mean:.2f}{spread} over {len(self.runs)} seeds"
+        score = "" if math.isnan(self.mean) else f"score {self.mean:.2f}{spread} over {counted(len(self.runs), 'seed')}"
         return html_table(self._records(), score)
 
 

@@ -33,6 +33,7 @@ from simcse_kit.training.output import (
     run_folder,
 )
 from simcse_kit.training.run import train_sup, train_unsup
+from simcse_kit.wording import counted
 from simcse_kit.workflows.measured import measured_methods
 from simcse_kit.workflows.methods import Method, choose_method
 from simcse_kit.workflows.steps import new_name
@@ -59,7 +60,7 @@ class AdaptResult(Tabular):
 
     def __repr__(self) -> str:
         kept = "the start model was kept" if self.kept_start else f"method={self.method.name!r}"
-        return f"AdaptResult({str(self.output_dir)!r}, {kept}, {self.texts.count:,} texts)"
+        return f"AdaptResult({str(self.output_dir)!r}, {kept}, {counted(self.texts.count, 'text')})"
 
     def _records(self) -> list[dict[str, str]]:
         return [{"": name, "what adapt did": line} for name, line in self.lines()]
@@ -75,10 +76,14 @@ class AdaptResult(Tabular):
         texts = self.texts
         held_out = f", {len(texts.held_out):,} of them held out to check" if texts.held_out else ""
         empty = "text or class" if texts.labels is not None else "text"
-        dropped = f"; left out {texts.dropped:,} rows that have no {empty} or repeat another" if texts.dropped else ""
+        dropped = (
+            f"; left out {counted(texts.dropped, 'row')} that have no {empty} or repeat another"
+            if texts.dropped
+            else ""
+        )
         return [
             ("data", f"{texts.count:,} distinct texts of {texts.source}{held_out}{dropped}"),
-            ("method", f"{self.method.words}; {self.training.steps:,} steps, {self.seconds:.0f} s"),
+            ("method", f"{self.method.words}; {counted(self.training.steps, 'step')}, {self.seconds:.0f} s"),
             ("gate", self._gate()),
             ("figures", self._figures()),
         ]

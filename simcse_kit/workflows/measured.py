@@ -10,6 +10,8 @@ import json
 from importlib.resources import files
 from typing import NamedTuple
 
+from simcse_kit.wording import counted
+
 
 class MeasuredMethod(NamedTuple):
     """By how much a method changed a score of the start model: mean over the seeds, per domain."""
@@ -20,7 +22,7 @@ class MeasuredMethod(NamedTuple):
     def words(self) -> str:
         """One line of text."""
         count = len(self.changes)
-        where = f"{count} measured domain{'' if count == 1 else 's'}, from all-MiniLM-L6-v2"
+        where = f"{counted(count, 'measured domain')}, from all-MiniLM-L6-v2"
         to = f" to {self.changes[-1]:+.1f}" if count > 1 else ""
         return f"on {where}, this method changed {self.score} by {self.changes[0]:+.1f}{to}"
 

@@ -20,6 +20,7 @@ from simcse_kit.report.gather import read_log
 from simcse_kit.search import Hit
 from simcse_kit.tabular import Tabular, rounded
 from simcse_kit.training.events import TrainListener
+from simcse_kit.wording import counted
 from simcse_kit.workflows.adapt import AdaptResult, adapt
 from simcse_kit.workflows.texts import read_texts
 
@@ -188,7 +189,8 @@ def _report(made: QuickstartResult) -> None:
         made.report,
         Page(
             title="simcse_kit quickstart",
-            lead=f"{adapted.texts.count:,} texts, {adapted.training.steps} steps, {adapted.training.seconds:.0f} "
+            lead=f"{adapted.texts.count:,} texts, {counted(adapted.training.steps, 'step')}, "
+            f"{adapted.training.seconds:.0f} "
             "seconds: the effect of adapting MiniLM to them on search.",
             sections=[
                 *sections,

@@ -44,6 +44,7 @@ from simcse_kit.cli.options import (
 from simcse_kit.parts import is_named
 from simcse_kit.search.address import index_address, masked
 from simcse_kit.search.kinds import KINDS
+from simcse_kit.wording import counted
 
 
 def build_index_command(
@@ -118,8 +119,10 @@ def build_index_command(
         show_progress_bar=True,
     )
     console = out()
-    what = f"passages of {counts.documents:,} documents" if passages else "sentences"
-    console.print(f"{len(built):,} {what} indexed in {escaped(masked(index))}{left_out(counts)}")
+    what = counted(len(built), "sentence")
+    if passages:
+        what = f"{counted(len(built), 'passage')} of {counted(counts.documents, 'document')}"
+    console.print(f"{what} indexed in {escaped(masked(index))}{left_out(counts)}")
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest neighbors")
@@ -189,8 +192,8 @@ def add_to_index(
     changed = f"; {counts.changed:,} of them replaced stored sentences" if counts.changed else ""
     kept = f"; {counts.kept:,} kept" if counts.kept else ""
     out().print(
-        f"{counts.rows:,} sentences added to {escaped(masked(index))}, which has {len(opened):,}{changed}{kept}"
-        f"{left_out(counts)}"
+        f"{counted(counts.rows, 'sentence')} added to {escaped(masked(index))}, which has {len(opened):,}"
+        f"{changed}{kept}{left_out(counts)}"
     )
 
 

@@ -9,6 +9,7 @@ import typer
 from simcse_kit.cli.index.options import Filter, Index, Model, Queries, Store, Token, Uri, Wait, filter_of, queries_of
 from simcse_kit.cli.options import BackendOption, BatchSize, Device, Dtype, Pooling, TrustIndex
 from simcse_kit.search.address import index_address, masked
+from simcse_kit.wording import counted
 
 
 def delete_from_index(
@@ -91,7 +92,7 @@ def compact_index(
         return
     out().print(
         f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
-        f"{after.bytes / 2**20:,.1f} MiB, {len(collection):,} sentences"
+        f"{after.bytes / 2**20:,.1f} MiB, {counted(len(collection), 'sentence')}"
     )
 
 
@@ -131,6 +132,6 @@ def rebuild_with_model(
     )
     info = rebuilt.info()
     out().print(
-        f"{len(rebuilt):,} sentences of {escaped(masked(index))} encoded with {escaped(model)}: commit "
+        f"{counted(len(rebuilt), 'sentence')} of {escaped(masked(index))} encoded with {escaped(model)}: commit "
         f"{info.generation}"
     )

@@ -12,6 +12,7 @@ from simcse_kit.cli.index.options import Index, InfoFormat, Store, Token, Uri
 from simcse_kit.cli.options import TrustIndex
 from simcse_kit.search.address import index_address, masked
 from simcse_kit.search.kinds import get_kind
+from simcse_kit.wording import counted
 
 
 def show_index(
@@ -59,7 +60,7 @@ def show_index(
                             + ("of your queries)" if structure.given else "rows as queries)"),
                         ),
                         ("effort", f"{structure.effort} lists or nodes, {structure.candidates} candidates rescored"),
-                        ("not in the structure", f"{info.unindexed:,} rows, compared one by one"),
+                        ("not in the structure", f"{counted(info.unindexed, 'row')}, compared one by one"),
                     ]
                 ),
                 (
@@ -124,4 +125,4 @@ def verify_index(
     if output == "json":
         typer.echo(json.dumps({"index": masked(index), "ok": True, "count": len(collection), "generation": commit}))
         return
-    out().print(f"{escaped(masked(index))} is intact: {len(collection):,} sentences, commit {commit}")
+    out().print(f"{escaped(masked(index))} is intact: {counted(len(collection), 'sentence')}, commit {commit}")
