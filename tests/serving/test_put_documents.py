@@ -139,7 +139,7 @@ def test_what_is_wrong_changes_nothing(client: TestClient, index: SentenceIndex)
             delete(reader, 1),
             reader.post("/reload"),
         ):
-            assert (answer.status_code, "start with --writable" in answer.text) == (403, True)
+            assert (answer.status_code, "start the server with --writable" in answer.text) == (403, True)
 
 
 def test_a_failed_put_leaves_the_index_able_to_change(

@@ -234,7 +234,7 @@ def test_modernbert_has_no_dropout_until_it_is_given(
     tiny_model: Callable[[str], Path], sentences: list[str], tmp_path: Path
 ) -> None:
     model = tiny_model("modernbert")
-    message = r"^dropout is 0 in this backbone, both views are identical; pass --dropout 0\.1$"
+    message = r"^this backbone has dropout 0, so both views are identical; use --dropout 0\.1$"
     unsup_fails(TrainingError, message, sentences, tmp_path / "run", model=model)
     result = train_unsup(sentences, tmp_path / "run", model=model, dropout=0.1, **SMALL)
     assert result.steps == 5
