@@ -87,7 +87,7 @@ def test_the_text_column_is_named_or_known_or_the_only_other_one(write: Write, t
         (
             "a.tsv",
             "text\tlabel\nx\t\n\ty\n",
-            r"a\.tsv holds no labelled texts; left out 1 rows without a text",
+            r"a\.tsv holds no labelled texts; left out 1 row without a text",
         ),
         ("a.tsv", "", r"a\.tsv holds no labelled texts"),
     ],

@@ -149,7 +149,7 @@ def test_every_mark_is_on_the_disk_before_the_next_question(tmp_path: Path) -> N
         again = now.question()
         assert again is not None
         assert (again.query, again.hits, again.relevant) == (question.query, question.hits, {3})
-        with pytest.raises(DataError, match="there are 5 hits; got place 5"):
+        with pytest.raises(DataError, match="there are only 5 hits; got place 5"):
             now.mark(5)
 
 

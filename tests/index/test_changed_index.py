@@ -122,7 +122,7 @@ def test_a_commit_is_whole_or_not_at_all(opened: SentenceIndex, monkeypatch: pyt
         now.add(["half"], [101])
         now.add(["taken"], [100])
 
-    with pytest.raises(SearchIndexError, match="id 100 is taken"):
+    with pytest.raises(SearchIndexError, match="id 100 already exists"):
         opened.commit(halfway)
     with monkeypatch.context() as patch:
         patch.setattr("simcse_kit.search.collection.commit", lambda *arguments: 1 / 0)

@@ -80,6 +80,6 @@ def test_a_field_that_no_sentence_has_is_an_error(model: SimCSE) -> None:
     made = SentenceIndex.build(model, SENTENCES[:3], metadata=[{"lang": "en"}, None, None])
     with pytest.raises(SearchIndexError, match=r"group_by is 'docment', .* its fields are: lang \(text\)"):
         made.search("x", group_by="docment")
-    with pytest.raises(SearchIndexError, match="k must be at least 1"):
+    with pytest.raises(SearchIndexError, match="k must be an integer of at least 1"):
         made.search("x", 0, group_by="lang")
     assert SentenceIndex.build(model, []).search("x", group_by="lang") == []

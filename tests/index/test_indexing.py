@@ -243,7 +243,7 @@ def test_adding_files_goes_on(model: SimCSE, table: Path, tmp_path: Path, store:
     assert add_files(index, tmp_path / "new.csv", columns=["text"], id_column="key").rows == 1
     again = SentenceIndex.open(store.place("i"), model, **store.options)
     assert again.search("A new one.", 1)[0].id == "n1"
-    with pytest.raises(SearchIndexError, match="id 'n1' is taken"):
+    with pytest.raises(SearchIndexError, match="id 'n1' already exists"):
         add_files(again, tmp_path / "new.csv", columns=["text"], id_column="key")
     assert len(SentenceIndex.open(store.place("i"), model, **store.options)) == 41
 
@@ -291,7 +291,7 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
     )
     assert "40 sentences indexed in i, 1 empty lines dropped" in built
     (tmp_path / "new.csv").write_text("key,text\nn1,A new one.\n", encoding="utf-8")
-    assert "1 sentences added to i, which has 41" in run(
+    assert "1 sentence added to i, which has 41" in run(
         "index", "add", "i", "new.csv", "--columns", "text", "--id-column", "key", "--metadata-columns", ""
     )
     assert "1 deleted from i, which now has 40" in run("index", "delete", "i", "k7")

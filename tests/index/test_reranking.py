@@ -35,7 +35,7 @@ def test_hits_come_in_the_order_of_the_scores_and_equal_ones_in_that_of_the_sear
 
 def test_how_many_candidates() -> None:
     assert [candidates_for(*asked) for asked in ((5, None), (60, None), (5, 5), (5, 200))] == [50, 60, 5, 200]
-    with pytest.raises(SearchIndexError, match="candidates must be at least the 5 hits"):
+    with pytest.raises(SearchIndexError, match="candidates must be at least the 5 requested hits"):
         candidates_for(5, 4)
 
 

@@ -89,9 +89,9 @@ def test_the_commands_remember_and_speak_json(model_folder: Path, first: Path, t
     table(tmp_path / "more.csv", "b,y,I lost my keys.,de", "c,z,It will rain.,fr")
     refused = run("index", "add", "i", "more.csv", cwd=tmp_path)
     assert refused.returncode == 1
-    assert "id 'b' is taken" in refused.stderr
+    assert "id 'b' already exists" in refused.stderr
     skipped = run("index", "add", "i", "more.csv", "--on-conflict", "skip", cwd=tmp_path)
-    assert "1 sentences added to i, which has 3; 1 kept" in skipped.stdout
+    assert "1 sentence added to i, which has 3; 1 kept" in skipped.stdout
     info = json.loads(run("index", "info", "i", "--format", "json", cwd=tmp_path).stdout)
     assert (info["index"], info["count"], info["fields"], info["structure"]) == ("i", 3, {"lang": "text"}, None)
     assert info["source"] == {**HOW, "language": "en", "passages": False}

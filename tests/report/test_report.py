@@ -59,7 +59,7 @@ def test_every_pair_is_drawn_in_its_band() -> None:
     gold = np.array([0.0, 0.9, 1.0, 4.1, 5.0])
     svg = similarity_by_gold(gold, np.full(5, 0.5), np.full(5, 0.6), top=5.0).svg()
     assert "<!-- gold 4–5" in svg
-    labels = re.findall(r"<!-- (\d+) pairs -->|(\d+) pairs", svg)
+    labels = re.findall(r"<!-- (\d+) pairs? -->|(\d+) pairs?", svg)
     assert sum(int(a or b) for a, b in labels) == len(gold)
 
 

@@ -170,7 +170,7 @@ def test_a_suite_without_pairs_has_no_pairs_to_read(tmp_path: Path, monkeypatch:
 
 
 def test_what_cannot_be_reported_says_what_to_do(runs: tuple[Path, Path], tiny_model: Callable[[str], Path]) -> None:
-    with pytest.raises(SimCSEKitError, match=r"none of them is a run.*--data"):
+    with pytest.raises(SimCSEKitError, match=r"none of the models is a run.*--data"):
         make_report([tiny_model("bert")])
     with pytest.raises(SimCSEKitError, match="twice: "):
         make_report([runs[0], runs[0]])

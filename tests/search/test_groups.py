@@ -56,7 +56,7 @@ def test_groups_and_pairs_become_a_dataframe(store: Store) -> None:
     assert frame["representative"].tolist() == [False, True, False, True, False]
     assert frame["id"].tolist() == ["i0", "i1", "i2", "i3", "i4"]
     pairs = mine(groups.collection, float(np.cos(np.deg2rad(15))))
-    assert repr(pairs) == "Mined(1 pairs in 1 groups)"
+    assert repr(pairs) == "Mined(1 pair in 1 group)"
     assert pairs.to_dataframe().iloc[0].tolist() == [
         pytest.approx(np.cos(np.deg2rad(10)), abs=1e-5), 0, "i3", "t3", "i4", "t4"
     ]  # fmt: skip

@@ -161,7 +161,7 @@ def test_what_was_added_is_found_and_stays(client: TestClient, index: SentenceIn
     assert post(client, "/search", queries="A zebra in the snow.", k=1)["hits"][0][0]["metadata"] == {"new": True}
     assert index.folder is not None
     assert SentenceIndex.open(index.folder, index.model).get([41])[0].text == "A zebra in the snow."
-    assert "id 41 is taken" in refused(client, "/add", 422, sentences=["x"], ids=[41])
+    assert "id 41 already exists" in refused(client, "/add", 422, sentences=["x"], ids=[41])
 
 
 def test_it_follows_the_commits_of_others(client: TestClient, index: SentenceIndex, model: SimCSE) -> None:
@@ -297,7 +297,7 @@ def test_large_filters_are_answered(client: TestClient, sentences: list[str]) ->
 
 
 def test_a_body_that_is_too_large_is_not_read(client: TestClient) -> None:
-    assert "larger than the 20000 bytes" in refused(client, "/embed", 413, inputs="x" * 30_000)
+    assert "exceeds this server's limit of 20000 bytes" in refused(client, "/embed", 413, inputs="x" * 30_000)
 
 
 def test_there_is_nothing_else(client: TestClient) -> None:
@@ -335,7 +335,7 @@ def test_an_index_that_is_damaged_tells_no_path(client: TestClient, index: Sente
 
 def test_an_answer_has_a_largest_size(client: TestClient, index: SentenceIndex) -> None:
     post(client, "/add", sentences=["cat " * 90] * 8)
-    assert "larger than the 30000 bytes" in refused(client, "/search", 422, queries=["cat " * 30] * 8, k=25)
+    assert "exceeds the limit of 30000 bytes" in refused(client, "/search", 422, queries=["cat " * 30] * 8, k=25)
     assert len(post(client, "/search", queries="cat", k=25)["hits"][0]) == 25
 
 

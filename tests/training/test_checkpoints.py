@@ -128,7 +128,7 @@ def test_of_an_earlier_version_what_is_cut_off_is_found(name: str, early: Path) 
 def test_of_an_earlier_version_other_settings_are_refused(
     early: Path, sentences: list[str], settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(TrainingError, match=r"start_share was 0.0 in the run that"):
+    with pytest.raises(TrainingError, match=r"start_share was 0.0 in the run in"):
         again(early, sentences, settings | {"start_share": 0.5})
 
 

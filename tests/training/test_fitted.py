@@ -70,6 +70,6 @@ def test_what_was_chosen_is_said() -> None:
     config = make_config("sup", {"model": "m"})
     errors._said.clear()
     with pytest.warns(
-        Notice, match=r"2000 rows would be 12 steps with batch_size 512 and epochs 3; the run has batch_si"
+        Notice, match=r"2,000 rows would give only 12 steps with batch_size 512 and epochs 3; the run uses batch_si"
     ):
         fit_to_rows(config, {}, 2000, 1)
