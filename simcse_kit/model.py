@@ -69,6 +69,7 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
 
     Raises:
         ModelError: the model is not found, weights are missing, or the pooling is not known.
+        TypeError: an ``unknown`` argument; the text names the nearest one.
     """
 
     def __init__(
@@ -84,7 +85,10 @@ class SimCSE(LoadsLate, ComparesTexts, KeepsRanges, OriginalToolMixin):
         revision: str | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool = False,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            check_keywords(unknown, keywords_of(SimCSE.__init__), "SimCSE", TypeError)
         source = resolve(
             name_or_path,
             revision=revision,

@@ -98,7 +98,7 @@ def test_any_sequence_of_strings_is_taken(model: SimCSE, make: Callable[[list[st
         ({"sentences": ["a"], "batch_size": 0}, ValueError, "batch_size must be a positive integer"),
         ({"sentences": ["a"], "precision": "int4"}, ValueError, "float32, int8, uint8, binary, ubinary; got 'int4'"),
         ({"sentences": ["a"], "prompt_name": "nobody"}, ValueError, "prompt_name must be one of query, document"),
-        ({"sentences": ["a"], "device": "nowhere"}, simcse_kit.ModelError, "'nowhere' cannot be used"),
+        ({"sentences": ["a"], "device": "nowhere"}, simcse_kit.ModelError, "cannot use device 'nowhere'"),
         ({"sentences": ["a"], "truncate_dim": 0}, ValueError, "truncate_dim"),
     ],
 )

@@ -47,7 +47,7 @@ def test_a_folder_without_its_vocabulary_is_refused(more: tuple[str, ...], folde
 )
 def test_a_config_that_its_weights_do_not_fit(values: dict[str, object], folder: Path) -> None:
     change(folder / "config.json", **values)
-    with pytest.raises(ModelError, match=r"the weights cannot be loaded by this config\.json: "):
+    with pytest.raises(ModelError, match=r"cannot load the weights with this config\.json: "):
         SimCSE(folder, pooling="mean", device="cpu")
 
 
@@ -164,7 +164,7 @@ def test_sentencepiece_alone_names_the_package(folder: Path, monkeypatch: pytest
         (folder / name).unlink(missing_ok=True)
     (folder / "sentencepiece.bpe.model").write_bytes(b"\x0a\x00")
     monkeypatch.setattr(backbone, "_installed", lambda module: module != "sentencepiece")
-    with pytest.raises(MissingExtraError, match=r"sentencepiece\.bpe\.model alone.*: pip install sentencepiece$"):
+    with pytest.raises(MissingExtraError, match=r"only sentencepiece\.bpe\.model.*: pip install sentencepiece$"):
         SimCSE(folder, pooling="mean", device="cpu")
 
 

@@ -204,7 +204,7 @@ def test_compare_models_says_what_is_missing(lines: Path) -> None:
         compare_models([], lines, [OWN])
     with pytest.raises(SimCSEKitError, match="name the suites"):
         compare_models(["x"], lines)
-    with pytest.raises(SimCSEKitError, match="the suite korsts needs a folder with korsts/"):
+    with pytest.raises(SimCSEKitError, match="the suite korsts needs data: a folder with korsts/"):
         compare_models(["x"], {OWN: lines}, [OWN, "korsts"])
     with pytest.raises(SimCSEKitError, match="at least one suite"):
         compare_models(["x"], {})

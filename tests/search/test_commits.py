@@ -345,7 +345,7 @@ def test_half_a_save_of_0_1_0_is_named(tmp_path: Path) -> None:
     """Nothing marks it as part of an index, so it stays."""
     (tmp_path / "i").mkdir()
     (tmp_path / "i" / "vectors-000001.f32").write_bytes(b"half")
-    with pytest.raises(SearchIndexError, match=r"not empty .*it holds vectors-000001\.f32"):
+    with pytest.raises(SearchIndexError, match=r"not empty .*it contains vectors-000001\.f32"):
         filled(20).save(tmp_path / "i")
 
 

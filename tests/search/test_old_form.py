@@ -101,7 +101,7 @@ def test_a_flipped_bit_of_its_large_rows_is_named(folder: Path, monkeypatch: pyt
 def test_a_row_that_poisoned_it_is_named_and_can_go(folder: Path) -> None:
     index = Collection.open(folder)
     with pytest.raises(
-        SearchIndexError, match=r"the metadata of the row with id 'deep' .* update the row, or delete it"
+        SearchIndexError, match=r"the metadata of the row with id 'deep': .* update the row, or delete it"
     ):
         index.search(-vectors()[1:2], 1)
     index.update(["deep"], -vectors()[1:2], ["deep"], [{"a": 1}])

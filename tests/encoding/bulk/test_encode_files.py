@@ -276,7 +276,7 @@ def interrupted(model: SimCSE, corpus: Path, tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"precision": "int8"}, "another precision .'float32' then, 'int8' now"),
+        ({"precision": "int8"}, "another precision .'float32' before, 'int8' now"),
         ({"normalize_embeddings": True}, "another normalize embeddings"),
         ({"shard_size": 5}, "another shard size"),
     ],
