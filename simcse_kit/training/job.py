@@ -50,7 +50,8 @@ from simcse_kit.training.sampling import Cut, numbered
 from simcse_kit.training.selection import check_dropout_twins, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, compiles, settle
-from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
+from simcse_kit.training.teacher_names import teacher_name
+from simcse_kit.training.teachers import load_teacher, teacher_vectors
 from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
 

@@ -5,6 +5,7 @@ No heavy import, because help texts quote them.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import tomllib
@@ -81,5 +82,7 @@ def _named(name: str, mode: str) -> Recipe:
     found = recipes().get(name)
     if found is None or found.mode != mode:
         allowed = [other for other, recipe in recipes().items() if recipe.mode == mode]
-        raise TrainingError(f"recipe for train {mode} must be one of {', '.join(allowed)}; got {name!r}")
+        near = difflib.get_close_matches(name, allowed, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise TrainingError(f"recipe for train {mode} must be one of {', '.join(allowed)}; got {name!r}{hint}")
     return found
