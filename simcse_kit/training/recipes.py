@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from simcse_kit.errors import TrainingError
+from simcse_kit.objectives import OBJECTIVES
 
 
 class Recipe(NamedTuple):
@@ -22,6 +23,12 @@ class Recipe(NamedTuple):
     settings: dict[str, Any]
     source: str  # the paper
     figure: str  # score that the paper reports
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a run with it needs a teacher."""
+        objective = OBJECTIVES.get(self.settings.get("objective", "simcse"))
+        return objective.needs_teacher or "teacher_weight" in self.settings
 
 
 @functools.cache
