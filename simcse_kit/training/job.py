@@ -377,8 +377,7 @@ def _cuts_features(config: TrainConfig) -> bool:
 def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingRows:
     """The data in the form that the trainer takes."""
     config, model, data = start.config, start.model, read.data
-    columns = [data.column(i) for i in range(data.width)]
-    texts = numbered(columns)
+    texts = numbered([data.column(i) for i in range(data.width)])
     if len(views.tables) == 2 and data.width == 1:
         texts = np.repeat(texts, 2, axis=1)
     return TrainingRows(
