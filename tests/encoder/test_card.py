@@ -135,8 +135,8 @@ def test_only_into_our_own_folders(tmp_path: Path) -> None:
         ("unsup", {}, {"temperature", "train head"}),
         ("unsup", {"angular_margin": 10.0}, {"angular margin"}),
         ("unsup", {"teacher": "t"}, {"teacher weight", "ranking"}),
-        ("unsup", {"objective": "neighbors"}, {"neighbors"}),
-        ("unsup", {"objective": "distill", "teacher": "t", "vector_weight": 2.0}, {"vector weight"}),
+        ("unsup", {"objective": "neighbors"}, {"neighbors", "vector weight"}),
+        ("unsup", {"objective": "distill", "teacher": "t"}, {"teacher temperature"}),
     ],
 )
 def test_the_card_has_settings_of_the_parts_in_use(mode: str, settings: dict[str, Any], shown: set[str]) -> None:

@@ -52,12 +52,9 @@ def test_the_error_is_one_sentence(
 def test_the_commands_print_it_once(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("a cat\na dog\n" * 9, encoding="utf-8")
     (tmp_path / "pairs.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t1\nc\td\t2\n", encoding="utf-8")
-    jobs = (
-        ("train", "unsup", "texts.txt", "--model", "owner/away", "--output-dir", "m", "--batch-size", 8, "--device", "cpu"),
-        ("eval", "owner/away", "--suite", "pairs", "--data", "pairs.tsv"),
-    )
-    for job in jobs:
-        done = run(*job, cwd=tmp_path)
+    train = "train unsup texts.txt --model owner/away --output-dir m --batch-size 8 --device cpu"
+    for job in (train, "eval owner/away --suite pairs --data pairs.tsv"):
+        done = run(*job.split(), cwd=tmp_path)
         assert done.returncode == 1
         assert " ".join(done.stderr.split()).endswith(
             "error: 'owner/away' is neither a local folder nor a complete model in the hub's cache, and HF_HUB_OFFLINE "
