@@ -64,7 +64,8 @@ def _sources() -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for name, results in groups.items():
         commands = {result["command"] for result in results}
-        command = commands.pop() if len(commands) == 1 else results[0]["command"].split(".py")[0] + ".py ..."
+        whole = len(commands) == 1 and not any("cells" in result for result in results)  # cells come from several runs
+        command = commands.pop() if whole else results[0]["command"].split(".py")[0] + ".py ..."
         machines = {f"{result['machine']['cores']} cores, {result['machine']['processor']}" for result in results}
         commits = ", ".join(f"`{commit}`" for commit in sorted({result["commit"] for result in results}))
         dates = " and ".join(sorted({result["date"] for result in results}))

@@ -120,9 +120,8 @@ def test_real_differences_are_found_with_the_queries_that_the_guide_names() -> N
         typical.append(int(np.median(needed)))
         assert np.quantile(needed, 0.9) < 3 * typical[-1]
     words = f"a difference of 0.2 took {typical[0]} queries, one of 0.1 took {typical[1]} (medians)"
-    assert words in " ".join(
-        (Path(__file__).parents[2] / "examples" / "adapting.md").read_text(encoding="utf-8").split()
-    )
+    guide = (Path(__file__).parents[2] / "examples" / "adapting.md").read_text(encoding="utf-8")
+    assert words in " ".join(guide.split())
 
 
 def test_it_decides_no_later_than_the_bets_that_the_paper_predicts() -> None:

@@ -134,7 +134,7 @@ def test_ids_that_are_refused_change_nothing(first: Any, ids: Any, text: str, st
 
 
 def test_ids_repeated_within_one_call(store: Store) -> None:
-    with pytest.raises(SearchIndexError, match="id 4 already exists"):
+    with pytest.raises(SearchIndexError, match="id 4 occurs twice"):
         store.new(2).add(["x", "y"], np.eye(2, dtype=np.float32), [4, 4])
     with pytest.raises(SearchIndexError, match="all integers or all strings"):
         store.new(2).add(["x", "y"], np.eye(2, dtype=np.float32), [4, "4"])

@@ -59,7 +59,7 @@ def test_deleted_rows_are_not_mined_and_full_neighbourhoods_are_counted(store: S
     assert mine(collection, 0.99, neighbors=2).full == 8
     assert len(mine(filled(store, same[:1]), 0.5).scores) == 0
     assert list(mine(store.new(4), 0.5)) == []
-    with pytest.raises(SearchIndexError, match="threshold is a cosine"):
+    with pytest.raises(SearchIndexError, match="threshold must be a cosine"):
         mine(collection, 2)
     with pytest.raises(SearchIndexError, match="neighbors"):
         mine(collection, neighbors=0)

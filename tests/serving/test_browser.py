@@ -107,7 +107,7 @@ def test_an_added_sentence_is_found_and_stays(browser: Browser, one: tuple[str, 
     browser.press("ENTER")
     assert browser.hits(sentence)[0] == sentence
     assert browser.text(".score") == "1.00"
-    assert f"holds {len(TEXTS) + 1} sentences" in browser.text("#add p")
+    assert f"now has {len(TEXTS) + 1} sentences" in browser.text("#add p")
     browser.driver.refresh()
     assert browser.hits(sentence)[0] == sentence
     assert f"{len(TEXTS) + 1} sentences" in browser.text("#about")

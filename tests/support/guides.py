@@ -48,7 +48,8 @@ class Block(NamedTuple):
     @property
     def runs(self) -> bool:
         """Whether a test can run it."""
-        return self.language in _SOURCES and not self.note.startswith("not run: ")
+        own_test = self.text.startswith(">>> ")  # a doctest: tests/whole/test_documents.py runs it
+        return self.language in _SOURCES and not self.note.startswith("not run: ") and not own_test
 
 
 def blocks(page: Path) -> list[Block]:

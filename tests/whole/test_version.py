@@ -1,4 +1,4 @@
-"""The version and its date are the same in all four files."""
+"""The version and its date are the same in all files that name them."""
 
 from __future__ import annotations
 
@@ -19,4 +19,5 @@ def test_every_file_names_the_same_version() -> None:
     assert cited is not None
     assert released is not None
     assert cited.groups() == released.groups()
+    assert f"version = {{{released[1]}}}" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert project["version"] == simcse_kit.__version__ == released[1]

@@ -236,7 +236,7 @@ def test_what_milvus_cannot_hold_is_named(store: Store) -> None:
         collection.add(["a"], vectors(1), metadata=[{"n": {"m": 2**70}}])
     with pytest.raises(SearchIndexError, match=r"metadata number 0 has .* bytes as JSON"):
         collection.add(["a"], vectors(1), metadata=[{"n": "x" * 70_000}])
-    with pytest.raises(SearchIndexError, match="metadata number 0 states 6,000 facts"):
+    with pytest.raises(SearchIndexError, match="metadata number 0 needs 6,000 filter terms"):
         collection.add(["a"], vectors(1), metadata=[{str(i): 0 for i in range(2000)}])
     assert len(collection) == 0
     largest = "é" * 32_767
@@ -346,7 +346,7 @@ def test_a_file_that_is_not_there_is_not_made(store: Store) -> None:
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "CONNECT", 0.5)
-    with pytest.raises(SearchIndexError, match=r"Milvus at http://127\.0\.0\.1:9 cannot be opened"):
+    with pytest.raises(SearchIndexError, match=r"cannot open Milvus at http://127\.0\.0\.1:9"):
         open_collection("i", store="milvus", uri="http://127.0.0.1:9")
 
 
