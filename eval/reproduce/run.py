@@ -1,4 +1,4 @@
-"""A row of SimCSE's tables, from the hub to the comparison: python eval/reproduce/run.py ROW [--seeds 1 2 3] [--smoke]
+"""A row of SimCSE's tables, from the hub to the comparison: python eval/reproduce/run.py ROW [--seeds 1,2,3] [--smoke]
 
 Downloads start model, training data and STS sets, trains with the paper's recipe, selects the checkpoint on STS-B dev,
 measures the seven tasks and compares them with the published results. It needs the hub and a GPU; with too little GPU
@@ -120,18 +120,21 @@ def reproduce(row: str, seed: int, inputs: Inputs, run: Path, settings: dict[str
     }
 
 
+def scores_alone(results: Sequence[dict[str, Any]]) -> str:
+    """Measured results, of a smoke run."""
+    return _table([("", *results[0]["scores"]), *_rows(results)])
+
+
 def comparison(results: Sequence[dict[str, Any]]) -> str:
     """Published and measured results, with the mean over the seeds if there are several."""
     names = list(results[0]["scores"])
-    lines = [("", *names), ("published", *map(_shown, results[0]["published"].values()))]
-    lines += [(f"seed {result['seed']}", *map(_shown, result["scores"].values())) for result in results]
+    lines = [("", *names), ("published", *map(_shown, results[0]["published"].values())), *_rows(results)]
     means = {name: sum(result["scores"][name] for result in results) / len(results) for name in names}
     if len(results) > 1:
         lines.append(("mean", *map(_shown, means.values())))
     gaps = [None if own is None else means[name] - own for name, own in results[0]["published"].items()]
     lines.append(("difference", *("" if gap is None else f"{gap:+.2f}" for gap in gaps)))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    table = "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    table = _table(lines)
     known = results[0]["seeds"]
     if known is None:
         return table
@@ -140,6 +143,22 @@ def comparison(results: Sequence[dict[str, Any]]) -> str:
         f"{table}\nOver {known['count']} seeds the average was {known['lowest']} to {known['highest']}, "
         f"{known['mean']} in the mean: this is {'inside' if inside else 'outside'} of it."
     )
+
+
+def _rows(results: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [(f"seed {result['seed']}", *map(_shown, result["scores"].values())) for result in results]
+
+
+def _table(lines: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"seeds are numbers, such as 1 2 3 or 1,2,3; got {text!r}") from error
 
 
 def _shown(score: float | None) -> str:
@@ -164,14 +183,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _main(argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row", metavar="ROW", choices=ROWS, help=f"one of {', '.join(ROWS)}")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[42], help="default: 42, as in the original's scripts")
+    parser.add_argument(
+        "--seeds",
+        type=_seeds,
+        nargs="+",
+        default=[[42]],
+        metavar="N",
+        help="such as 1 2 3 or 1,2,3; default: 42, as in the original's scripts",
+    )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="training file and senteval/, instead of the hub")
     parser.add_argument("--model", metavar="FOLDER", help="start model; default: the recipe's, from the hub")
     parser.add_argument("--smoke", action="store_true", help="the whole path on a small random model")
     parser.add_argument(
         "--mini-batch-size", type=int, help="for less memory, same gradient: see simcse-kit train --help"
     )
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "reproduce")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        default=Path(tempfile.gettempdir()) / "simcse-kit-eval" / "reproduce",
+        help="folder of the training runs and of the STS sets; default: %(default)s",
+    )
     arguments = parser.parse_args(argv)
     row, work = arguments.row, arguments.work / "smoke" if arguments.smoke else arguments.work
     work.mkdir(parents=True, exist_ok=True)
@@ -179,14 +211,18 @@ def _main(argv: Sequence[str] | None) -> None:
     settings = SMALL if arguments.smoke else {}
     if arguments.mini_batch_size:
         settings = settings | {"mini_batch_size": arguments.mini_batch_size}
-    results = []
-    for seed in arguments.seeds:
+    results, places = [], []
+    for seed in (seed for group in arguments.seeds for seed in group):
         place = (work / row if arguments.smoke else RESULTS / "reproduce") / f"{row}-{seed}.json"
         if not place.is_file():
             run = work / row / f"seed-{seed}"
             write_result(f"reproduce/{row}-{seed}", reproduce(row, seed, inputs, run, settings), place)
         results.append(json.loads(place.read_text(encoding="utf-8")))
-    print(comparison(results))
+        places.append(str(place))
+    if arguments.smoke:
+        print("smoke run on a small random model: every step works, and the scores mean nothing")
+    print(scores_alone(results) if arguments.smoke else comparison(results))
+    print(f"results: {', '.join(places)}")
 
 
 if __name__ == "__main__":

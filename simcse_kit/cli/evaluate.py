@@ -156,7 +156,7 @@ def print_suite(console: Any, comparison: Comparison, suite: str, details: bool 
     from simcse_kit.report.score_table import SHORT
 
     models = [model for model in comparison.models if suite in model.results]
-    labels = [_label(model.title, model.pooling) for model in models]
+    labels = [model.label(model.title) for model in models]
     rows = [(label, model.results[suite]) for label, model in zip(labels, models, strict=True)]
     part, first = comparison.parts[suite], rows[0][1][0]
     geometry = [

@@ -9,14 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from simcse_kit.objectives import AUGMENTATIONS, OBJECTIVES, TERMS, Term
-from simcse_kit.training.recipes import Measured, measured, recipes
+from simcse_kit.training.recipes import Measured, Recipe, measured, recipes
 
 
 def show_recipes() -> None:
     """List the named settings of train --recipe: the paper's backbones, and methods of other papers, joined with +.
 
-    "paper" is the seven-task average in the paper. "here" is the average of this package on MiniLM's CLS vector, over
-    the number of seeds in the column "seeds" (see eval/). Compare a recipe with the rows unsup and sup.
+    "paper" is the seven-task average in the paper, with BERT-base or the model of the recipe. "MiniLM CLS" is the
+    average of this package on MiniLM's CLS vector, over the number of seeds in the column "seeds" (see eval/). The two
+    columns have different start models: compare a figure with the rows unsup and sup of its own column.
 
     Example: simcse-kit recipes
     Example: simcse-kit train unsup tickets.txt --recipe unsup-bert-base+esimcse --output-dir my-model
@@ -25,11 +26,11 @@ def show_recipes() -> None:
 
     ours = measured()
     rows = [
-        [name, recipe.mode, recipe.source, recipe.figure, *_figures(ours.get(name)), _settings(recipe.settings)]
+        [name, recipe.mode, recipe.source, recipe.figure, *_figures(ours.get(name)), _settings(recipe)]
         for name, recipe in recipes().items()
     ]
     console = out()
-    head = ["recipe", "train", "source", "paper", "here", "seeds", "settings"]
+    head = ["recipe", "train", "source", "paper", "MiniLM CLS", "seeds", "settings"]
     made = table(head, rows, left=3)
     made.columns[-1].justify = "left"
     console.print(made)
@@ -38,10 +39,14 @@ def show_recipes() -> None:
     )
 
 
-def _settings(values: dict[str, Any]) -> str:
-    """Settings as options, on one line."""
-    shown = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
-    return "  ".join(f"{name}={value}" for name, value in shown.items())
+def _settings(recipe: Recipe) -> str:
+    """Settings on one line, and whether the recipe needs a teacher."""
+    shown = {
+        name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in recipe.settings.items()
+    }
+    return "  ".join(
+        [*["needs --teacher"] * recipe.needs_teacher, *(f"{name}={value}" for name, value in shown.items())]
+    )
 
 
 def show_objectives(

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from simcse_kit.encoder.poolers import POOLERS
+from simcse_kit.encoder.used_parts import unused_settings
 from simcse_kit.evaluation.suite import task_of
 from simcse_kit.objectives import OBJECTIVES, TERMS
 from simcse_kit.parts import is_named
@@ -62,17 +63,19 @@ def model_card(
         dataset=dataset,
         start=PurePath(start).name if PurePath(start).is_absolute() else start,
         base=_on_the_hub(start),
-        settings=_settings(record.get("training", {})),
+        settings=_settings(record),
         parts=parts,
         citations=list(dict.fromkeys(part["citation"] for part in parts if part["citation"])),
         measured=[{"task": task_of(entry["suite"]), **entry} for entry in record.get("evaluation", [])],
     )
 
 
-def _settings(training: dict[str, Any]) -> dict[str, str]:
-    """What a reader wants to know of a run, by name."""
-    shown, needed = {}, _needed()
+def _settings(record: dict[str, Any]) -> dict[str, str]:
+    """What a reader wants to know of a run, by name: general settings, and those of the parts in use."""
+    training, shown, needed, unused = record.get("training", {}), {}, _needed(), unused_settings(record)
     for name, value in training.items():
+        if name in unused:
+            continue
         says_something = name not in _NOT_SHOWN and (name not in needed or training.get(needed[name]))
         if says_something and value not in (None, False, [], 0.0):
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -105,12 +105,30 @@ def _download(name: str, revision: str | None, local_files_only: bool, trust_rem
             error = error or caught
     if folder is None:
         assert error is not None
-        hint = " and no local folder has that name" if "/" not in name or not Path(name).parent.is_dir() else ""
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"cannot get {name!r} from the hub{hint}: {reason}. Give a local folder, or a name from "
-            "https://huggingface.co/models; without a network, a complete copy in the hub's cache is used"
-        ) from error
+        raise ModelError(_unreachable(name, error, local_files_only)) from error
     if not any((folder / file).is_file() for file in ("config.json", "modules.json", "adapter_config.json")):
         raise ModelError(f"the copy of {name!r} in the hub's cache is incomplete: config.json is missing")
     return folder
+
+
+def _unreachable(name: str, error: Exception, local_files_only: bool) -> str:
+    """What was looked for, and what to do."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    if local_files_only or constants.HF_HUB_OFFLINE:
+        why = "local_files_only" if local_files_only else "HF_HUB_OFFLINE"
+        return (
+            f"{name!r} is neither a local folder nor a complete model in the hub's cache, and {why} forbids "
+            "downloads: give a local folder, or download the model once with a network"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"{name!r} is neither a local folder nor a model that you can read on https://huggingface.co: check the "
+            "name, or log in if the model is private"
+        )
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+    return (
+        f"{name!r} is neither a local folder nor in the hub's cache, and downloading it from https://huggingface.co "
+        f"failed ({reason}): check the network, or give a local folder"
+    )

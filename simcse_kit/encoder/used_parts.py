@@ -31,6 +31,14 @@ def used_parts(record: dict[str, Any]) -> list[dict[str, str]]:
     return found
 
 
+def unused_settings(record: dict[str, Any]) -> set[str]:
+    """Settings of objectives and terms that took no part in the run of a record."""
+    objective = OBJECTIVES.known(record.get("objective")) or Objective
+    terms = [part["name"] for part in used_parts(record) if part["family"] == TERMS.noun]
+    used = {*objective.names(), *(name for term in TERMS if term.name in terms for name in term.names())}
+    return {name for part in (*OBJECTIVES, *TERMS) for name in part.names()} - used
+
+
 def _named(record: dict[str, Any], before: dict[tuple[str, str], Any]) -> Iterator[tuple[Family[Any], str]]:
     """Family and recorded name of each part of a model."""
     training = record.get("training", {})

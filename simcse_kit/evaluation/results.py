@@ -52,15 +52,16 @@ class Outcome(NamedTuple):
 class SuiteResult(Tabular):
     """Scores of one suite, at full precision; round when printing, never before averaging.
 
-    `to_dataframe` has one row per score; ``pandas.DataFrame(result.details)`` is the detailed table.
+    `to_dataframe` has one row per score; ``pandas.DataFrame(result.details)`` is the detailed table. A suite must give
+    ``scores``; `evaluate` adds ``suite`` and what is missing of ``seconds``, ``sentences`` and ``data``.
     """
 
-    suite: str
+    suite: str = ""
     scores: Mapping[str, float]  # times 100
-    details: tuple[Any, ...]  # named tuples, one per row of the detailed table
-    seconds: float  # for reading, encoding and scoring
-    sentences: int  # distinct sentences encoded
-    data: str  # folder or file as the caller named it
+    details: tuple[Any, ...] = ()  # named tuples, one per row of the detailed table
+    seconds: float = math.nan  # for reading, encoding and scoring
+    sentences: int = 0  # distinct sentences encoded
+    data: str = ""  # folder or file as the caller named it
     alignment: float | None = None  # None if the suite has none; nan if no pair is positive, see `notes`
     uniformity: float | None = None
     notes: tuple[str, ...] = ()

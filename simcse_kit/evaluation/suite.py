@@ -6,7 +6,10 @@ Importing this module and the parts in `simcse_kit.evaluation.suites` loads no n
 from __future__ import annotations
 
 import difflib
+import math
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +19,7 @@ from simcse_kit.parts import Family, check_settings, is_named
 
 if TYPE_CHECKING:
     from simcse_kit.evaluation.results import SuiteResult
-    from simcse_kit.types import EncodeFn, ScoredPairs
+    from simcse_kit.types import EncodeFn, ScoredPairs, Vectors
 
 SIMILARITY = "sentence-similarity"
 
@@ -26,7 +29,10 @@ class Suite(ABC):
     """An evaluation with its data and scores. Fields of a subclass, made by `simcse_kit.parts.setting`, are its
     options.
 
-    Your own suite needs only `run`. Pass its class or an instance to `evaluate`, or name it ``module:attribute``.
+    Your own suite needs only `run`, which returns a `SuiteResult`. ``SuiteResult(scores={"accuracy": 81.5})`` is
+    enough. With ``outcomes``, the values of single items, the scores also have intervals and differences. `evaluate`
+    adds the suite's name, and the data, the seconds and the number of sentences if they are missing. Pass the class or
+    an instance to `evaluate`, or name it ``module:attribute``.
     """
 
     name: ClassVar[str] = ""  # users' name for it; your own is named module:attribute
@@ -52,7 +58,11 @@ class Suite(ABC):
 
     @abstractmethod
     def run(self, encode: EncodeFn, data: Any, *, show_progress_bar: bool = False) -> SuiteResult:
-        """Measure ``encode``, from N texts to (N, D), on ``data``; the bar shows slow work after encoding."""
+        """Measure ``encode``, from N texts to (N, D), on ``data``; the bar shows slow work after encoding.
+
+        Returns:
+            at least ``SuiteResult(scores=...)``.
+        """
 
     def download(self, folder: str | Path) -> Path:
         """Download the data to a folder, if ``can_download``; returns their path."""
@@ -120,5 +130,38 @@ def evaluate(
     if isinstance(data, ScoredPairs) and not chosen.takes_scored_pairs:
         taking = next(part.name for part in SUITES if part.takes_scored_pairs)
         raise SimCSEKitError(f'suite {name!r} needs a folder; for scored pairs use suite "{taking}"')
-    result = chosen.run(encode, data, show_progress_bar=show_progress_bar)
-    return result if result.suite == name else replace(result, suite=name)
+    encoder, began = _Counting(encode), time.perf_counter()
+    result = chosen.run(encoder, data, show_progress_bar=show_progress_bar)
+    _check_result(result, name)
+    return replace(
+        result,
+        suite=name,
+        seconds=time.perf_counter() - began if math.isnan(result.seconds) else result.seconds,
+        sentences=result.sentences or encoder.sentences,
+        data=result.data or (data.source if isinstance(data, ScoredPairs) else str(data)),
+    )
+
+
+class _Counting:
+    """An encoder that counts the sentences."""
+
+    def __init__(self, encode: EncodeFn) -> None:
+        self._encode = encode
+        self.sentences = 0
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        self.sentences += len(texts)
+        return self._encode(texts)
+
+
+def _check_result(result: object, name: str) -> None:
+    """Check what a suite of the user's own has returned."""
+    from simcse_kit.evaluation.results import SuiteResult
+
+    if not isinstance(result, SuiteResult):
+        raise SimCSEKitError(
+            f"run of suite {name} must return a SuiteResult, such as SuiteResult(scores={{'accuracy': 81.5}}); "
+            f"got {type(result).__name__}"
+        )
+    if not result.scores:
+        raise SimCSEKitError(f"run of suite {name} returned no scores")

@@ -5,12 +5,13 @@ No heavy import, because the command's help is built from them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.parts import Family, check_settings, setting
+from simcse_kit.parts import Family, check_complete, check_settings, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ def local_scale(scores: Vectors) -> Vectors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Settings:
+class _Settings(ABC):
     """Settings that are validated when they are made."""
 
     name: ClassVar[str]  # users' name for it
@@ -75,6 +76,7 @@ class _Settings:
     order: ClassVar[int] = 100  # position in lists
 
     def __post_init__(self) -> None:
+        check_complete(self, type(self).__name__, TrainingError)
         check_settings(self, TrainingError)
 
     @classmethod
@@ -95,11 +97,19 @@ class _Settings:
 class Objective(_Settings):
     """A training objective: the views of a row, and the loss of a batch.
 
-    A subclass is one file. Class variables describe the data it takes and what it can be combined with, fields are its
-    settings, `loss` is its function. ``OBJECTIVES.register`` makes it a choice of ``--objective``.
+    A subclass is a frozen dataclass in one file. It needs three class variables and one method:
+
+    - ``name`` and ``help``: its name, and one line of text.
+    - ``modes``: a tuple with the commands that it trains in. ``"unsup"`` is for sentences; ``"sup"`` is for pairs,
+      triplets, scored pairs, or texts with classes.
+    - `loss`: from a `LossBatch` to a scalar.
+
+    Other class variables describe the data it takes and what it can be combined with; they have defaults. Fields, made
+    by `simcse_kit.parts.setting`, are its settings. Use a class of your own as ``--objective module:Class``, or pass an
+    object as ``objective``. ``OBJECTIVES.register`` makes it a choice of ``--objective``.
     """
 
-    modes: ClassVar[tuple[str, ...]]  # "unsup": sentences; "sup": pairs, triplets, scored pairs, or texts with classes
+    modes: ClassVar[tuple[str, ...]]  # unsup, sup
     scored: ClassVar[bool] = False  # rows are scored pairs
     labelled: ClassVar[bool] = False  # rows are texts with a class each
     contrastive: ClassVar[bool] = False  # takes terms that add negatives, or losses on two views
@@ -116,6 +126,10 @@ class Objective(_Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.modes, str) or not self.modes or not {*self.modes} <= {"unsup", "sup"}:
+            raise TrainingError(
+                f'modes of {type(self).__name__} must be a tuple of "unsup", "sup" or both; got {self.modes!r}'
+            )
         if self.learn_temperature and not COLDEST <= self.temperature <= WARMEST:
             raise TrainingError(
                 f"a learned temperature must be between {COLDEST} and {WARMEST}; got {self.temperature}"
@@ -155,9 +169,9 @@ class Objective(_Settings):
     def check_columns(self, columns: int, source: str) -> None:
         """Raise a `TrainingError` if rows of ``columns`` texts do not fit the settings."""
 
+    @abstractmethod
     def loss(self, batch: LossBatch) -> Tensor:
         """The loss of a batch, a scalar."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +189,9 @@ class Term(_Settings):
     not_sharded: ClassVar[str] = ""  # reason if it does not work with FSDP
 
     @property
+    @abstractmethod
     def active(self) -> bool:
         """Whether the term is used."""
-        raise NotImplementedError
 
     def combines(self, objective: type[Objective]) -> bool:
         """Whether the term can be added to an objective."""

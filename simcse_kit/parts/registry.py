@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from simcse_kit.errors import SimCSEKitError, say_once
+from simcse_kit.parts.complete import check_complete
 from simcse_kit.parts.named import is_named, load_named
 
 
@@ -66,6 +67,7 @@ class Family(Generic[P]):
 
     def register(self, part: P, *aliases: str) -> P:
         """Register a part under its name and ``aliases``; returns it, so that it can decorate a class."""
+        check_complete(part, f"{self.noun} {getattr(part, '__name__', part)}", self._error)
         home = sys._getframe(1).f_globals.get("__name__")  # a module that is imported again registers its parts again
         for name in (part.name, *aliases):
             known = self._aliases.get(name, name)
@@ -151,6 +153,7 @@ class Family(Generic[P]):
         base = found if isinstance(found, type) else type(found)
         if not issubclass(base, self._kind):
             raise self._error(f"{self.noun} {name} is of type {base.__name__}, not {self._kind.__name__}")
+        check_complete(found, f"{self.noun} {name}", self._error)
         self._own[name] = found
         return self._own[name]
 
@@ -175,6 +178,7 @@ class Family(Generic[P]):
         for point in entry_points(group=self.group):
             try:
                 part = point.load()
+                check_complete(part, point.value, self._error)
                 if self._parts.get(part.name, part) is not part:
                     raise ValueError(f"there is already a {self.noun} {part.name}")
                 self.register(part)

@@ -56,9 +56,16 @@ class ModelScores:
     results: Mapping[str, tuple[SuiteResult, ...]]  # by suite, one per seed
     place: str  # see `Embedder`
     sentences_per_second: float  # during the evaluation, with tokenizing; nan if not timed
+    named: bool = False  # the caller gave the title: tables show it unchanged
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {', '.join(self.results)})"
+
+    def label(self, short: str) -> str:
+        """Name in a table: ``short``, a short form of the title, and the pooling; or the title that the caller gave."""
+        if self.named:
+            return self.title
+        return short if self.pooling is None or self.pooling in short.split() else f"{short} ({self.pooling})"
 
     def mean(self, suite: str, score: str) -> float:
         """A score, the mean over the seeds."""
@@ -146,9 +153,7 @@ class Comparison(Tabular):
                         best=ranked and value == rounded(highest[score], part.digits) != "–",
                     )
                 )
-            said = model.pooling is None or model.pooling in labels[i].split()
-            label = labels[i] if said else f"{labels[i]} ({model.pooling})"
-            lines.append(ScoreLine(label, len(model.results[suite]), cells))
+            lines.append(ScoreLine(model.label(labels[i]), len(model.results[suite]), cells))
         return ScoreTable(suite, part.unit, [SHORT.get(score, score) for score in scores], lines)
 
     def __repr__(self) -> str:

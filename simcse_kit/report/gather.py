@@ -112,7 +112,10 @@ def make_report(
     )
     return Report(
         models=tuple(
-            ModelReport(**_fields(model) | {"name": name, "title": name if named else model.title}, logs=tuple(own))
+            ModelReport(
+                **_fields(model) | {"name": name, "title": name if named else model.title, "named": named},
+                logs=tuple(own),
+            )
             for model, name, own in zip(comparison.models, names, logs, strict=True)
         ),
         parts=comparison.parts,

@@ -50,7 +50,8 @@ from simcse_kit.training.sampling import Cut, numbered
 from simcse_kit.training.selection import check_dropout_twins, hold_out
 from simcse_kit.training.settings import TrainSettings
 from simcse_kit.training.settled import Settled, compiles, settle
-from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_vectors
+from simcse_kit.training.teacher_names import teacher_name
+from simcse_kit.training.teachers import load_teacher, teacher_vectors
 from simcse_kit.training.views import TextForm, Views, make_views, text_form
 from simcse_kit.types import ScoredPairs
 
@@ -376,8 +377,7 @@ def _cuts_features(config: TrainConfig) -> bool:
 def _rows(start: _Start, read: _Read, views: Views, *, first: bool) -> TrainingRows:
     """The data in the form that the trainer takes."""
     config, model, data = start.config, start.model, read.data
-    columns = [data.column(i) for i in range(data.width)]
-    texts = numbered(columns)
+    texts = numbered([data.column(i) for i in range(data.width)])
     if len(views.tables) == 2 and data.width == 1:
         texts = np.repeat(texts, 2, axis=1)
     return TrainingRows(

@@ -5,6 +5,7 @@ No heavy import, because help texts quote them.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import tomllib
@@ -12,6 +13,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from simcse_kit.errors import TrainingError
+from simcse_kit.objectives import OBJECTIVES
 
 
 class Recipe(NamedTuple):
@@ -21,6 +23,12 @@ class Recipe(NamedTuple):
     settings: dict[str, Any]
     source: str  # the paper
     figure: str  # score that the paper reports
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a run with it needs a teacher."""
+        objective = OBJECTIVES.get(self.settings.get("objective", "simcse"))
+        return objective.needs_teacher or "teacher_weight" in self.settings
 
 
 @functools.cache
@@ -81,5 +89,7 @@ def _named(name: str, mode: str) -> Recipe:
     found = recipes().get(name)
     if found is None or found.mode != mode:
         allowed = [other for other, recipe in recipes().items() if recipe.mode == mode]
-        raise TrainingError(f"recipe for train {mode} must be one of {', '.join(allowed)}; got {name!r}")
+        near = difflib.get_close_matches(name, allowed, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise TrainingError(f"recipe for train {mode} must be one of {', '.join(allowed)}; got {name!r}{hint}")
     return found

@@ -20,7 +20,7 @@ from simcse_kit.files import as_written, read_json, staged_folder, write_json
 from simcse_kit.parts import own_name
 from simcse_kit.training.config import COMMON, TrainConfig, needs, part_settings
 from simcse_kit.training.output import RUN_RECORD
-from simcse_kit.training.teachers import teacher_name
+from simcse_kit.training.teacher_names import teacher_name
 from simcse_kit.types import ScoredPairs
 from simcse_kit.wording import counted
 

@@ -14,7 +14,7 @@ from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.output import RUN_RECORD
 from simcse_kit.training.record import differences, machine, versions
 from simcse_kit.training.run import run
-from simcse_kit.training.teachers import teacher_name, teacher_pooling
+from simcse_kit.training.teacher_names import teacher_name, teacher_pooling
 
 
 def repeat_run(

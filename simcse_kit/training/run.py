@@ -9,10 +9,12 @@ from simcse_kit.data.labelled import LabelledTexts
 from simcse_kit.data.reading import check_file
 from simcse_kit.encoder.hub import check_model_name
 from simcse_kit.encoder.poolers import POOLERS
+from simcse_kit.errors import ModelError
 from simcse_kit.training.config import make_config
 from simcse_kit.training.events import TrainResult
 from simcse_kit.training.output import check_output, check_owner
 from simcse_kit.training.settings import TrainSettings, check_known
+from simcse_kit.training.teacher_names import teacher_name
 
 if TYPE_CHECKING:
     from simcse_kit.training.job import TrainData
@@ -61,22 +63,30 @@ def run(
     mode: str, source: TrainData, output_dir: Path, settings: TrainSettings, *, expected: dict[str, Any] | None = None
 ) -> TrainResult:
     """Train. ``expected``: the record of a run to repeat."""
-    check_known(settings, f"train_{mode}")
-    _check_first(mode, source, output_dir, settings)
+    check_arguments(mode, source, settings)
+    check_owner(output_dir)
+    check_output(output_dir, resume=settings.get("resume", False), overwrite=settings.get("overwrite", False))
     from simcse_kit.training.running import run_job  # torch and transformers take seconds to import
 
     return run_job(mode, source, output_dir, settings, expected=expected)
 
 
-def _check_first(mode: str, source: TrainData, output_dir: Path, settings: TrainSettings) -> None:
-    """Faults that can be found without torch. The run checks them again, with everything else."""
+def check_arguments(mode: str, source: TrainData, settings: TrainSettings) -> None:
+    """Faults of settings, names and files that can be found before a text is read or a model is loaded.
+
+    The run checks them again, with everything else.
+    """
+    check_known(settings, f"train_{mode}")
     labelled = settings.get("label_column") is not None or isinstance(source, LabelledTexts)
     config = make_config(mode, settings, labelled=labelled)
-    check_owner(output_dir)
-    check_output(output_dir, resume=settings.get("resume", False), overwrite=settings.get("overwrite", False))
     if config.pooling is not None:
         POOLERS.get(config.pooling)
     check_model_name(config.model)
+    for teacher in config.teacher:
+        try:
+            check_model_name(teacher_name(teacher))
+        except ModelError as error:
+            raise ModelError(f"teacher {error}") from error
     for file in (source, settings.get("eval_data")):
         if isinstance(file, str | Path) and not Path(file).is_dir():
             check_file(file)

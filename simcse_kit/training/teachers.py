@@ -8,34 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcse_kit.data import TextData
-from simcse_kit.encoder.poolers import POOLERS
 from simcse_kit.errors import ModelError
 from simcse_kit.model import SimCSE
-from simcse_kit.parts import is_named
-
-
-def teacher_name(name: str) -> str:
-    """The model in ``NAME``, ``NAME:POOLING`` or ``NAME:MODULE:POOLER``."""
-    return _parsed(name)[0]
-
-
-def teacher_pooling(name: str) -> str | None:
-    """The pooling in ``NAME:POOLING`` or ``NAME:MODULE:POOLER``; None if there is none. Imports nothing."""
-    return _parsed(name)[1]
-
-
-def _parsed(name: str) -> tuple[str, str | None]:
-    model, _, last = name.rpartition(":")
-    if model and last in POOLERS:
-        return model, last
-    model, _, module = model.rpartition(":")
-    own = f"{module}:{last}"
-    return (model, own) if model and is_named(own) else (name, None)
+from simcse_kit.training.teacher_names import teacher_name, teacher_pooling
 
 
 def load_teacher(name: str, *, device: str, trust_remote_code: bool = False, local_files_only: bool = False) -> SimCSE:
     """Load a model by ``NAME``, ``NAME:POOLING`` or, with a user's own pooling, ``NAME:MODULE:POOLER``."""
-    model, pooling = _parsed(name)
+    model, pooling = teacher_name(name), teacher_pooling(name)
     try:
         return SimCSE(
             model,

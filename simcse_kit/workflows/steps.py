@@ -46,7 +46,14 @@ def after_training(run: Path, model: Path) -> NextStep:
     if measured:
         source = str(measured["source"])
         suite = "retrieval" if Path(source).is_dir() else "pairs"
-        return NextStep(["eval", str(model), "--suite", suite, "--data", source, *trust])
+        chose = (record.get("arguments") or {}).get("select") in (None, "eval-data")
+        return NextStep(
+            ["eval", str(model), "--suite", suite, "--data", source, *trust],
+            f"{source} chose the saved checkpoint, so the score on it is too high; to report a score, measure on other "
+            "data"
+            if chose
+            else "",
+        )
     source = str(data.get("source", ""))
     if label := reading.get("label_column"):
         columns = ["--label-column", label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from simcse_kit.parts import check_keywords
 from simcse_kit.report.comparison import suites_with_data
 from simcse_kit.report.kept import content_hash, short_hash
 from simcse_kit.training.output import RUN_RECORD
+from simcse_kit.training.run import check_arguments
 from simcse_kit.training.seeds import seed_models
-from simcse_kit.training.settings import check_known
+from simcse_kit.training.teacher_names import teacher_name, teacher_pooling
 
 _TOP = ("output", "seeds", "suites", "data", "options", "model", "run")
 _MODEL = ("name", "model", "pooling", "backend", "dtype", "device", "trust_remote_code")
@@ -121,11 +123,18 @@ def read_study(path: str | Path) -> Study:
         seeds = raw.get("seeds", [1])
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
             raise SimCSEKitError(f"seeds must be a list of numbers; got {seeds!r}")
-        models = tuple(_model(here, one) for one in _tables(raw, "model"))
-        runs = tuple(_run(here, one, output, seeds) for one in _tables(raw, "run"))
+        model_tables, run_tables = _tables(raw, "model"), _tables(raw, "run")
+    models, runs = [], []
+    for number, table in enumerate(model_tables, 1):
+        with _named(_entry(file, "model", table.get("name", table.get("model")), number)):
+            models.append(_model(here, table))
+    for number, table in enumerate(run_tables, 1):
+        with _named(_entry(file, "run", table.get("name"), number)):
+            runs.append(_run(here, table, output, seeds))
+    with _named(file):
         if not models and not runs:
             raise SimCSEKitError("there is no [[model]] and no [[run]]")
-        study = Study(output=output, models=models, runs=runs, data=data, options=options, suites=suites)
+        study = Study(output=output, models=tuple(models), runs=tuple(runs), data=data, options=options, suites=suites)
         names = study.names
         if double := {name for name in names if names.count(name) > 1}:
             raise SimCSEKitError(f"each model and run needs its own name; used twice: {', '.join(sorted(double))}")
@@ -133,12 +142,17 @@ def read_study(path: str | Path) -> Study:
 
 
 @contextmanager
-def _named(file: Path) -> Iterator[None]:
-    """Put the file's name before an error."""
+def _named(where: Path | str) -> Iterator[None]:
+    """Put the place in the file before an error."""
     try:
         yield
     except (SimCSEKitError, TypeError) as error:
-        raise SimCSEKitError(f"{file}: {error}") from error
+        raise SimCSEKitError(f"{where}: {error}") from error
+
+
+def _entry(file: Path, kind: str, name: Any, number: int) -> str:
+    """A model or a run of the file, by its name; without one, by its number."""
+    return f'{file}, {kind} "{name}"' if isinstance(name, str) and name else f"{file}, {kind} {number}"
 
 
 def _model(here: Path, entry: Mapping[str, Any]) -> StudyModel:
@@ -152,25 +166,48 @@ def _model(here: Path, entry: Mapping[str, Any]) -> StudyModel:
 def _run(here: Path, entry: Mapping[str, Any], output: Path, seeds: Sequence[int]) -> StudyRun:
     name, mode = _text(entry, "name"), _text(entry, "mode", "unsup")
     if mode not in ("unsup", "sup"):
-        raise SimCSEKitError(f"[[run]] {name}: mode must be unsup or sup; got {mode!r}")
+        raise SimCSEKitError(f"mode must be unsup or sup; got {mode!r}")
     settings = {key: value for key, value in entry.items() if key not in _RUN}
-    check_known(settings, f"train_{mode}")
     for key in ("seed", "output_dir", "overwrite", "resume"):
         if key in settings:
-            raise SimCSEKitError(f"[[run]] {name}: the study sets {key}; leave it out")
+            raise SimCSEKitError(f"the study sets {key}; leave it out")
     for key in ("model", "eval_data"):
         if key in settings:
             settings[key] = _place(here, _text(settings, key))
+    teachers = settings.get("teacher", [])
+    teachers = [_teacher(here, name) for name in (teachers if isinstance(teachers, list) else [teachers])]
+    if teachers:
+        settings["teacher"] = teachers
     data = _place(here, _text(entry, "data"))
-    what = [mode, content_hash(data), {key: _content(value) for key, value in settings.items()}]
+    check_arguments(mode, data, settings)
+    contents = {key: _content(value) for key, value in settings.items()}
+    if teachers:
+        contents["teacher"] = [[_content(teacher_name(one)), teacher_pooling(one)] for one in teachers]
+    what = [mode, content_hash(data), contents]
     return StudyRun(
         name=name,
         mode=mode,
         data=data,
         settings=settings,
         seeds=tuple(seeds),
-        folder=output / "runs" / f"{name}-{short_hash(what)[:8]}",
+        folder=output / "runs" / f"{_slug(name)}-{short_hash(what)[:8]}",
     )
+
+
+def _slug(name: str) -> str:
+    """The name of a folder.
+
+    >>> _slug("SimCSE (ours) / CLS")
+    'simcse-ours-cls'
+    """
+    return re.sub(r"[^\w.]+", "-", name.lower()).strip("-.") or "run"
+
+
+def _teacher(here: Path, name: Any) -> str:
+    """A teacher ``NAME[:POOLING]`` whose name may be a folder."""
+    given = _text({"teacher": name}, "teacher")
+    place, pooling = _place(here, teacher_name(given)), teacher_pooling(given)
+    return place if pooling is None else f"{place}:{pooling}"
 
 
 def _content(value: Any) -> Any:

@@ -64,6 +64,10 @@ def printed(done: Done, what: str = "next") -> list[str]:
             ["unsup", "my texts.txt", "--eval-data", "my pairs.tsv", "--eval-steps", 2],
             ["eval", "my run", "--suite", "pairs", "--data", "my pairs.tsv"],
         ),
+        (
+            ["unsup", "my texts.txt", "--eval-data", "my pairs.tsv", "--select", "last"],
+            ["eval", "my run", "--suite", "pairs", "--data", "my pairs.tsv"],
+        ),
         (["sup", "pairs.tsv"], ["index", "build", "my run", "pairs.tsv", "my-index", "--columns", "anchor"]),
         (["sup", "bare.tsv"], ["demo", "--model", "my run"]),
         (
@@ -81,6 +85,8 @@ def test_after_training(job: list[str], expected: list[str], place: Path) -> Non
     step = printed(done)
     assert step == expected
     assert ("the model was trained on these texts" in done.stdout) == ("labels" in step)
+    said = "my pairs.tsv chose the saved checkpoint, so the score on it is too high" in " ".join(done.stdout.split())
+    assert said == ("--eval-data" in job and "last" not in job)
     if step[0] != "demo":  # which serves until it is stopped
         done = run(*step)
         assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ from simcse_kit.encoder.card import model_card
 from simcse_kit.encoder.pooling import POOLERS
 from simcse_kit.errors import ModelError
 from simcse_kit.evaluation import intervals
+from simcse_kit.training.config import make_config, part_settings
 from simcse_kit.types import ScoredPairs
 
 PAIRS = ScoredPairs(
@@ -126,3 +127,25 @@ def test_settings_that_say_something_and_no_place_of_the_writers_disk() -> None:
 def test_only_into_our_own_folders(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds no simcse_kit\.json"):
         record_evaluation(tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings", "shown"),
+    [
+        ("unsup", {}, {"temperature", "train head"}),
+        ("unsup", {"angular_margin": 10.0}, {"angular margin"}),
+        ("unsup", {"teacher": "t"}, {"teacher weight", "ranking"}),
+        ("unsup", {"objective": "neighbors"}, {"neighbors", "vector weight"}),
+        ("unsup", {"objective": "distill", "teacher": "t"}, {"teacher temperature"}),
+    ],
+)
+def test_the_card_has_settings_of_the_parts_in_use(mode: str, settings: dict[str, Any], shown: set[str]) -> None:
+    config = make_config(mode, {"model": "m"} | settings)
+    training = json.loads(json.dumps(config.flat()))
+    card = model_card({"mode": mode, "objective": training["objective"], "pooling": "mean", "training": training}, 8)
+    rows = set(re.findall(r"^\| ([a-z ]+) \| ", card, re.M))
+    assert shown <= rows
+    parts = (type(config.objective), *map(type, config.active))
+    used = {name.replace("_", " ") for part in parts for name in part.names()}
+    others = {name.replace("_", " ") for name in part_settings()} - used
+    assert rows & others == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,54 @@ def test_a_recorded_path_is_not_imported_unless_trusted(
     assert weights(tmp_path / "run") == weights(tmp_path / "again")
     vectors = SimCSE(tmp_path / "run", device="cpu").encode(sentences)  # loading a model imports no objective
     assert np.isfinite(vectors).all()
+
+
+INCOMPLETE = """
+from dataclasses import dataclass
+from simcse_kit.objectives import Objective
+from simcse_kit.parts import setting
+
+class Mse(Objective):
+    name, help = "mse", "squared distance"
+    def loss(self, batch):
+        return (batch.views[0] - batch.views[1]).square().mean()
+
+class Nothing(Objective):
+    pass
+
+class Undecorated(Mse):
+    modes = ("unsup",)
+    weight: float = setting(1.0, "Weight.")
+
+class Text(Mse):
+    modes = "unsup"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Mse", r"^objective own_losses:Mse lacks modes; see the docstring of Objective$"),
+        ("Nothing", r"^objective own_losses:Nothing lacks name, help, modes, loss\(\); see "),
+        ("Undecorated", r"own_losses:Undecorated has settings \(weight\) but is not a dataclass; put @dataclass"),
+        ("Text", r"^modes of Text must be a tuple of .*; got 'unsup'$"),
+    ],
+)
+def test_what_an_own_objective_lacks_is_named(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_losses.py").write_text(INCOMPLETE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_losses", raising=False)
+    with pytest.raises(TrainingError, match=message):
+        make_config("unsup", {"model": "m", "objective": f"own_losses:{name}"})
+    if name != "Text":
+        own = getattr(sys.modules["own_losses"], name)
+        with pytest.raises(TrainingError, match=message.removeprefix("^").replace("own_losses:", "")):
+            OBJECTIVES.register(own)
+    if name == "Mse":
+        with pytest.raises(TrainingError, match=r"^Mse lacks modes"):
+            own()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,15 +144,27 @@ def test_a_suite_needs_its_function_alone(lines: Path) -> None:
     @dataclass(frozen=True, kw_only=True)
     class Bare(Suite):
         def run(self, encode: EncodeFn, data: object, *, show_progress_bar: bool = False) -> SuiteResult:
-            return SuiteResult(suite="", scores={"one": 1.0}, details=(), seconds=0.0, sentences=0, data=str(data))
+            encode(["a", "b"])
+            return SuiteResult(scores={"one": 1.0})
 
-    assert evaluate(zeros, Bare, lines).suite.endswith("<locals>.Bare")
+    result = evaluate(zeros, Bare, lines)
+    assert result.suite.endswith("<locals>.Bare")
+    assert (result.data, result.sentences, result.details) == (str(lines), 2, ())
+    assert 0 <= result.seconds < 60
+    assert json.loads(json.dumps(result.to_json()))["seconds"] == result.seconds
     assert (
         compare_models([f"{HERE.stem}:zeros"], lines, [Bare])
         .models[0]
         .mean(f"{HERE.stem}:test_a_suite_needs_its_function_alone.<locals>.Bare", "one")
         == 1.0
     )
+
+
+def test_a_suite_returns_a_result_with_scores(lines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for returned, message in ((3.5, "must return a SuiteResult, .*; got float"), (SuiteResult(scores={}), "no scores")):
+        monkeypatch.setattr(Longest, "run", lambda *_, returned=returned, **__: returned)
+        with pytest.raises(SimCSEKitError, match=f"run of suite {OWN} .*{message}"):
+            evaluate(ones, Longest, lines)
 
 
 @pytest.mark.parametrize("name", SUITES.names())

@@ -13,7 +13,8 @@ import pytest
 
 from simcse_kit import ModelError, SimCSE, repeat_run, train_unsup
 from simcse_kit.encoder.poolers import POOLERS
-from simcse_kit.training.teachers import load_teacher, teacher_name, teacher_pooling
+from simcse_kit.training.teacher_names import teacher_name, teacher_pooling
+from simcse_kit.training.teachers import load_teacher
 
 OWN = """
 from simcse_kit.encoder.poolers import Pooler

@@ -65,7 +65,7 @@ def test_a_study_is_made_once(folder: Path) -> None:
     assert [model.title for model in made.comparison.models] == ["start", "short"]
     assert [model.pooling for model in made.comparison.models] == ["mean", "mean"]
     table = (folder / "paper" / "table.md").read_text(encoding="utf-8")
-    assert "| short (mean) |" in table
+    assert "| short |" in table
     assert " ± " in table
     assert (folder / "paper" / "report.html").is_file()
     weights = (folder / "paper").glob("runs/short-*/seed-*/model.safetensors")
@@ -93,13 +93,47 @@ def test_another_seed_is_added_to_the_others(folder: Path) -> None:
     assert [len(model.results["pairs"]) for model in made.comparison.models] == [1, 2]
 
 
+def test_a_teacher_may_be_a_folder_beside_the_file(folder: Path, tiny_model: Callable[[str], Path]) -> None:
+    (folder / "guide").symlink_to(tiny_model("bert"))
+    file = changed(folder, "epochs = 1", 'recipe = "rankcse"\nteacher = ["guide", "guide:mean"]')
+    (made,) = read_study(file).runs
+    assert made.settings["teacher"] == [f"{folder / 'guide'}", f"{folder / 'guide'}:mean"]
+    changed(folder, "guide:mean", "guide:max")
+    (other,) = read_study(file).runs
+    assert other.folder != made.folder  # another run
+
+
+def test_a_name_may_have_any_characters(folder: Path) -> None:
+    (run,) = read_study(changed(folder, 'name = "short"', 'name = "SimCSE / ours (CLS)"')).runs
+    assert run.name == "SimCSE / ours (CLS)"
+    assert run.folder.parent == folder / "paper" / "runs"
+    assert re.fullmatch(r"simcse-ours-cls-[0-9a-f]{8}", run.folder.name)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("seeds = [1, 2]", "seds = [1, 2]", "has no argument 'seds'; did you mean seeds"),
         ("seeds = [1, 2]", "seeds = 3", "seeds must be a list of numbers; got 3"),
         ("epochs = 1", "epoch = 1", "has no argument 'epoch'; did you mean epochs"),
-        ("epochs = 1", "seed = 1", r"\[\[run\]\] short: the study sets seed; leave it out"),
+        ("epochs = 1", "seed = 1", r'paper.toml, run "short": the study sets seed; leave it out$'),
+        (
+            "epochs = 1",
+            'recipe = "arcse"',
+            r'paper.toml, run "short": recipe for train unsup .* got \'arcse\'; did you mean arccse\?$',
+        ),
+        ("epochs = 1", "epochs = 0", 'run "short": epochs must be above 0'),
+        ("epochs = 1", 'objective = "simsce"', r'run "short": .* did you mean simcse\?'),
+        ("epochs = 1", 'eval_data = "pears.tsv"', r'run "short": pears.tsv does not exist'),
+        ("epochs = 1", 'recipe = "rankcse"\nteacher = "taught:mean"', 'run "short": teacher .*taught is a folder but'),
+        ("epochs = 1", 'recipe = "rankcse"\nteacher = "./away"', 'run "short": teacher ./away is neither'),
+        ('data = "corpus.txt"', 'data = "corpse.txt"', 'run "short": corpse.txt does not exist'),
+        ('name = "short"', "", "paper.toml, run 1: name is missing"),
+        (
+            'pooling = "mean"\ndevice = "cpu"\n[[run]]',
+            'poling = "mean"\n[[run]]',
+            'model "start": .* did you mean pooling',
+        ),
         ('name = "short"', 'name = "start"', "twice: start"),
         ('data = "corpus.txt"', "", "data is missing"),
         ('pairs = "pairs.tsv"', "", r"\[data\] names no suite"),
@@ -109,6 +143,7 @@ def test_another_seed_is_added_to_the_others(folder: Path) -> None:
     ],
 )
 def test_a_mistake_is_found_before_anything_is_loaded(folder: Path, old: str, new: str, message: str) -> None:
+    (folder / "taught").mkdir()
     file = changed(folder, old, new)
     with pytest.raises(SimCSEKitError, match=message) as caught:
         read_study(file)
@@ -127,7 +162,7 @@ def test_the_command_lists_what_is_left(folder: Path) -> None:
 def test_the_scores_fit_a_terminal(folder: Path) -> None:
     done = run("study", changed(folder, "[1, 2]", "[1]"), terminal=70)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^short \(mean\) +[\d.]+ ", done.stdout, re.M)
+    assert re.search(r"^short +[\d.]+ ", done.stdout, re.M)
     assert max(map(len, done.stdout.splitlines())) <= 70
 
 
@@ -147,7 +182,7 @@ def test_a_killed_study_goes_on(folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (first.parent / "model.safetensors").read_bytes() == trained
-    assert "| short (mean) |" in done.stdout
+    assert "| short |" in done.stdout
 
 
 def test_what_is_kept_is_read_as_it_was(tmp_path: Path) -> None:
