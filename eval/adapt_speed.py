@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.adapt_tables import CLASSES, START
+from lib.arguments import parser
 from lib.record import data_folder, has, load, write_result
 
 from simcse_kit import adapt
@@ -36,6 +37,7 @@ def _watch(seconds: dict[str, float], name: str, function: Callable[..., Any]) -
 
 def main() -> None:
     """Adapt to the texts of each domain."""
+    parser(__doc__).parse_args()
     seconds: dict[str, float] = {}
     workflow.choose_method = _watch(seconds, "choosing", workflow.choose_method)
     workflow._signs = _watch(seconds, "gate", workflow._signs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from lib.arguments import parser
 from lib.record import HERE, load, write_result
 from numpy.typing import NDArray
 from torch.nn.functional import cosine_similarity
@@ -39,6 +40,7 @@ def vectors(model: SimCSE, rows: list[NDArray[np.int32]]) -> torch.Tensor:
 
 def main() -> None:
     """Measure, draw, write."""
+    parser(__doc__).parse_args()
     torch.manual_seed(0)
     model = SimCSE("all-MiniLM-L6-v2", pooling=POOLING, device="cpu")
     sentences = list(dict.fromkeys(read_sentences(sample_sentences_path()).column(0)))

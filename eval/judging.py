@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from lib.arguments import parser
 from lib.record import write_result
 
 from simcse_kit import adapt, judge
@@ -54,6 +55,7 @@ class Person:
 
 def main() -> None:
     """Adapt, judge, write."""
+    parser(__doc__).parse_args()
     folder = sample_search_path()
     loaded = load_retrieval(folder)
     texts = list(loaded.corpus.values())

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from lib.arguments import parser
 from lib.record import data_folder, write_result
 
 from simcse_kit import train_unsup
@@ -21,6 +22,7 @@ BATCH, TOKENS, MINI = 4096, 32, 128
 
 def main() -> None:
     """Train one step and read the peak."""
+    parser(__doc__).parse_args()
     words = " ".join(read_sentences(data_folder() / "train/wiki_sentences.txt").column(0)).split()
     sentences = [" ".join(words[i * 40 : i * 40 + 40]) for i in range(BATCH)]  # cut at 32 tokens, all full
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

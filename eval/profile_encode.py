@@ -13,6 +13,7 @@ from typing import Any
 
 import openvino
 import torch
+from lib.arguments import parser
 from lib.record import data_folder, write_result
 from lib.sizes import Size, limit
 from speed_encode import corpora
@@ -65,6 +66,7 @@ def call(model: SimCSE, texts: list[str]) -> dict[str, float]:
 
 def main() -> None:
     """Measure and write."""
+    parser(__doc__).parse_args()
     texts = corpora(data_folder())["short"]
     size = Size.of(str(packaged_minilm()))
     limits = {"bfloat16": limit(torch.bfloat16, size), "int8": limit(torch.int8, size)}

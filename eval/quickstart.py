@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from lib.arguments import parser
 from lib.record import RESULTS, write_result
 
 from simcse_kit import SimCSE, evaluate_retrieval
@@ -25,6 +26,7 @@ from simcse_kit.report import query_changes
 
 def main() -> None:
     """Run, measure, draw."""
+    parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         began = time.perf_counter()
         command = [sys.executable, "-c", "from simcse_kit.cli import main; main()", "quickstart"]

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from lib.arguments import parser
 from lib.record import HERE, write_result
 
 sys.path.insert(0, str(HERE.parent / "examples"))
@@ -26,6 +27,7 @@ PER_CLASS = 10
 
 def main() -> None:
     """Run, print, write, draw."""
+    parser(__doc__).parse_args()
     data, settings = load_images("digits"), Settings()
     outcomes = [run_seed(data, settings, seed, per_class=PER_CLASS) for seed in SEEDS]
     print(table(outcomes, PER_CLASS))

@@ -5,8 +5,7 @@ Writes results/sts.json. Without arguments: the packaged MiniLM with the poolers
 
 from __future__ import annotations
 
-import sys
-
+from lib.arguments import parser
 from lib.record import data_folder, write_result
 
 from simcse_kit import SimCSE, evaluate_sts
@@ -26,9 +25,12 @@ REFERENCE = {  # from the original evaluation code, for all-MiniLM-L6-v2 with me
 
 def main() -> None:
     """Evaluate and write."""
+    arguments = parser(__doc__)
+    arguments.add_argument("models", nargs="*", metavar="MODEL", default=DEFAULT)
+    models = arguments.parse_args().models
     data = data_folder()
     results = []
-    for spec in sys.argv[1:] or DEFAULT:
+    for spec in models:
         name, _, pooling = spec.partition(":")
         model = SimCSE(name, pooling=pooling or None)
         with model.full_length():

@@ -5,10 +5,10 @@ Scores with 95 % intervals, each compared with the first: results/suites.json. D
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
+from lib.arguments import parser
 from lib.record import data_folder, write_result
 
 from simcse_kit import SimCSE, SuiteResult, compare, evaluate
@@ -32,9 +32,12 @@ def measured(path: str, pooling: str | None, data: Path) -> dict[str, SuiteResul
 
 def main() -> None:
     """Evaluate and write."""
+    arguments = parser(__doc__)
+    arguments.add_argument("models", nargs="*", metavar="MODEL", default=DEFAULT)
+    models = arguments.parse_args().models
     data = data_folder()
     results: dict[str, dict[str, SuiteResult]] = {}
-    for given in sys.argv[1:] or DEFAULT:
+    for given in models:
         name, _, rest = given.partition("=")
         path, _, pooling = rest.partition(":")
         results[name] = measured(path, pooling or None, data)

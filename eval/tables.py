@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.adapt_tables import adapt_table, harm_figures, harm_line, method_figures
+from lib.arguments import parser
 from lib.encode_tables import corpus_line, draw_encode, encode_table
 from lib.front_table import front_table
 from lib.hybrid_tables import hybrid_table
@@ -86,6 +87,7 @@ def written() -> dict[Path, str]:
 
 def main() -> None:
     """Write them."""
+    parser(__doc__).parse_args()
     draw_encode()
     for path, text in written().items():
         path.write_text(text, encoding="utf-8")

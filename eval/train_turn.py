@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import resource
-import sys
 from typing import Any
 
+from lib.arguments import parser
 from lib.record import data_folder
 from speed_train import ours, peers, unsup_task
 
 
 def main() -> None:
     """Train and print."""
-    system, model, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    adapters: dict[str, Any] = {"lora_rank": int(sys.argv[4])} if len(sys.argv) > 4 else {}
-    task = unsup_task(data_folder(), steps)
-    if system == "ours":
-        speed = ours(task, model, steps, "cpu", bf16=True, **adapters)
-    else:
-        speed = peers(task, model, steps, "cpu", bf16=True, **adapters)
+    arguments = parser(__doc__)
+    arguments.add_argument("system", choices=("ours", "theirs"))
+    arguments.add_argument("model", metavar="MODEL")
+    arguments.add_argument("steps", metavar="STEPS", type=int)
+    arguments.add_argument("rank", metavar="RANK", type=int, nargs="?")
+    given = arguments.parse_args()
+    adapters: dict[str, Any] = {} if given.rank is None else {"lora_rank": given.rank}
+    task = unsup_task(data_folder(), given.steps)
+    train = ours if given.system == "ours" else peers
+    speed = train(task, given.model, given.steps, "cpu", bf16=True, **adapters)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"rows_per_second": speed, "peak_bytes": peak}))
 

@@ -28,16 +28,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits", help="digits, hf:NAME or a folder CLASS/IMAGE; default: digits")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="random seeds, one run each; default: 1")
-    parser.add_argument("--epochs", type=int, default=Settings().epochs, help="epochs; default: %(default)s")
+    parser.add_argument("--epochs", type=int, help=f"default: {Settings().epochs}, with --smoke {SMOKE['epochs']}")
     parser.add_argument("--labels", type=int, default=10, help="labelled images per class; default: %(default)s")
     parser.add_argument("--limit", type=int, help="maximum number of training images; default: all")
     parser.add_argument("--no-flip", action="store_true", help="do not mirror images: for digits or letters")
     parser.add_argument("--output", type=Path, default=Path("simclr_images.png"), help="picture; default: %(default)s")
-    parser.add_argument("--smoke", action="store_true", help="a test run of a few seconds; its figures mean nothing")
+    parser.add_argument("--smoke", action="store_true", help="seconds on 300 images; the figures mean nothing")
     given = parser.parse_args(argv)
-    data = load_images(given.dataset, limit=300 if given.smoke else given.limit)
+    chosen = {} if given.epochs is None else {"epochs": given.epochs}
+    settings = Settings(**((SMOKE if given.smoke else {}) | chosen))
+    data = load_images(given.dataset, limit=300 if given.smoke and given.limit is None else given.limit)
     data = data._replace(flip=data.flip and not given.no_flip)
-    settings = Settings(**({"epochs": given.epochs} | (SMOKE if given.smoke else {})))
     began = time.perf_counter()
     outcomes = [run_seed(data, settings, seed, per_class=given.labels) for seed in given.seeds]
     print(

@@ -82,7 +82,8 @@ def _costs(found: Costs) -> str:
         f"An index of {found.rows / 1e6:g} million vectors of {found.dimension} dimensions took "
         f"{found.build_bytes / _GIB:.1f} GiB of its own while it was built. A query took "
         f"{found.query_milliseconds:.1f} ms with all files in the system's page cache. "
-        f"Encoding ran on {_said(other)}, the index on {_said(machine)}.",
+        f"The rate of encoding was measured on {tokens['texts']:,} texts, on {_said(other)}; the index on "
+        f"{found.rows / 1e6:g} million texts, on {_said(machine)}.",
     ]
     return "\n".join(lines)
 
@@ -106,6 +107,8 @@ def _plan(found: Costs) -> str:
     ):
         cells = [("" if size <= largest else _LONGER) + cell(size / 1e6) for size in sizes]
         lines.append(f"| {what} | " + " | ".join(cells) + " |")
+    built = [_figure(found.build_bytes / _GIB), *["not measured"] * len(SIZES)]
+    lines.append("| memory of its own at the peak of a build, GiB | " + " | ".join(built) + " |")
     lines += [
         "",
         f"{_LONGER} marks what is extrapolated: the costs above, times the number of texts. No index of more than "

@@ -91,7 +91,11 @@ def _hub(name: str, size: int) -> ImageData:
     """A data set by name or folder, as for `datasets.load_dataset`."""
     import datasets
 
-    splits = datasets.load_dataset(name)
+    try:
+        splits = datasets.load_dataset(name)
+    except (OSError, datasets.exceptions.DatasetsError) as error:  # no network, or no such data set
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"hf:{name}: cannot load this data set ({reason}); check its name and the network") from error
     features = splits["train"].features if "train" in splits else next(iter(splits.values())).features
     columns = [key for key, kind in features.items() if isinstance(kind, datasets.Image)]
     classes = [key for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)]

@@ -97,9 +97,9 @@ def encode_corpus(
     Example: simcse-kit encode my-model tickets.txt tickets.npy --normalize
     Example: simcse-kit encode all-MiniLM-L6-v2 corpus/ corpus.parquet --texts --backend openvino --dtype bfloat16
     """
-    from simcse_kit.cli.console import escaped, out, table
+    from simcse_kit.cli.console import err, escaped, out, table
     from simcse_kit.encoding.bulk.encode import check_files, encode_files
-    from simcse_kit.errors import SimCSEKitError
+    from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
     from simcse_kit.model import SimCSE
 
     load: dict[str, Any] = {
@@ -120,26 +120,30 @@ def encode_corpus(
         "overwrite": overwrite,
         "show_progress_bar": True,
     }
-    if runner == "ray":
-        from simcse_kit.encoding.ray import encode_with_ray
+    try:
+        if runner == "ray":
+            from simcse_kit.encoding.ray import encode_with_ray
 
-        if header is not None or skip_bad_rows:
-            raise SimCSEKitError("--header and --skip-bad-rows need --runner local")
-        counts = encode_with_ray(
-            model, source, output, address=address, workers=workers, load=load, task_rows=shard_size, **settings
-        )
-    else:
-        if address is not None or workers is not None:
-            raise SimCSEKitError("--address and --workers need --runner ray")
-        check_files(source, output)
-        counts = encode_files(
-            SimCSE(model, **load),
-            source,
-            output,
-            header=header,
-            shard_size=shard_size,
-            skip_bad_rows=skip_bad_rows,
-            **settings,
-        )
+            if header is not None or skip_bad_rows:
+                raise SimCSEKitError("--header and --skip-bad-rows need --runner local")
+            err().print("starting Ray; each worker loads the model before its first texts")
+            counts = encode_with_ray(
+                model, source, output, address=address, workers=workers, load=load, task_rows=shard_size, **settings
+            )
+        else:
+            if address is not None or workers is not None:
+                raise SimCSEKitError("--address and --workers need --runner ray")
+            check_files(source, output)
+            counts = encode_files(
+                SimCSE(model, **load),
+                source,
+                output,
+                header=header,
+                shard_size=shard_size,
+                skip_bad_rows=skip_bad_rows,
+                **settings,
+            )
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(f"stopped; the same command continues {output}") from None
     rows = [[name.replace("_", " "), f"{count:,}"] for name, count in counts._asdict().items() if count]
     out().print(table([escaped(output), "count"], rows))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _RECORD = "_simcse_kit.json"  # readers of Parquet folders ignore names that start with an underscore
 _TASK_ROWS = 1 << 15
+_LOCAL = {"address": "local", "_system_config": {"worker_niceness": 0}}  # Ray's 15 waits for every other process
 
 
 class Task(NamedTuple):
@@ -255,7 +256,8 @@ def _connected(address: str | None) -> Iterator[None]:
     begun = not ray.is_initialized()
     if begun:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics unless requested
-        ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        where = {"address": address} if address else _LOCAL
+        ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     bars, level = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from simcse_kit.errors import TrainingError
+from simcse_kit.losses.checks import check_above_0, check_column, check_matrix, check_vectors
 from simcse_kit.losses.similarity import cosine_similarity
 
 HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
@@ -69,6 +70,10 @@ def info_nce(
     """
     if hardness_mode is not None and hardness_mode not in HARDNESS_MODES:
         raise TrainingError(f"hardness_mode must be one of {', '.join(HARDNESS_MODES)} or None; got {hardness_mode!r}")
+    check_vectors(anchors=anchors, positives=positives, hard_negatives=hard_negatives)
+    if extra_negatives is not None:
+        check_matrix("extra_negatives", extra_negatives, width=anchors.shape[1])
+    check_above_0(temperature=temperature)
     size = len(anchors)
     candidates = [each for each in (positives, hard_negatives, extra_negatives) if each is not None]
     stacked = torch.cat(candidates) if len(candidates) > 1 else positives  # avoids a copy if there is nothing to stack
@@ -151,6 +156,10 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float | Tensor = 0.5,
     >>> math.isclose(loss, math.log(1 + 2 / math.e**2), rel_tol=1e-6)  # the twin at e^2, two others at 1
     True
     """
+    check_vectors(first=first, second=second)
+    check_above_0(temperature=temperature)
+    if ids is not None:
+        check_column("ids", ids, len(first))
     views = torch.cat([first, second])  # (2B, D)
     logits = cosine_similarity(views, views) / temperature
     labels = torch.arange(len(views), device=views.device).roll(len(first))  # the twin of view i is i + B, modulo 2B

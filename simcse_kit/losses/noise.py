@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from simcse_kit.losses.checks import check_above_0, check_vectors
 from simcse_kit.losses.contrastive import info_nce
 
 
@@ -26,6 +27,8 @@ def noise_negatives(
     negative, with the gradient scaled to length 1: x + step_size * g / |g|. The vectors start with standard deviation
     ``deviation`` in every dimension. No gradient flows in or out; ``generator`` is on the vectors' device.
     """
+    check_vectors(anchors=anchors, positives=positives)
+    check_above_0(temperature=temperature)
     anchors, positives = anchors.detach(), positives.detach()
     noise = deviation * torch.randn(
         count, anchors.shape[1], generator=generator, device=anchors.device, dtype=anchors.dtype

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit.errors import TrainingError
+from simcse_kit.losses.checks import check_above_0, check_similarities, check_vectors
 from simcse_kit.losses.similarity import PAIRWISE, cosine_similarity
 
 
@@ -25,6 +26,8 @@ def consistency(first: Tensor, second: Tensor, *, temperature: float | Tensor = 
     >>> abs(float(consistency(torch.eye(3), torch.eye(3)))) < 1e-6  # the same view twice
     True
     """
+    check_vectors(first=first, second=second)
+    check_above_0(temperature=temperature)
     sims = cosine_similarity(first, second) / temperature  # (B, B)
     p, q = (_lists(each).log_softmax(-1) for each in (sims, sims.T))  # log-probabilities, (B, B - 1)
     middle = torch.logaddexp(p, q) - math.log(2)
@@ -44,6 +47,8 @@ def list_net(
 
     No gradient reaches the teacher. The minimum is the entropy of the teacher's distribution, not 0.
     """
+    check_similarities(student_sims=student_sims, teacher_sims=teacher_sims)
+    check_above_0(student_temperature=student_temperature, teacher_temperature=teacher_temperature)
     targets = _lists(teacher_sims.detach() / teacher_temperature).softmax(-1)
     return -(targets * _lists(student_sims / student_temperature).log_softmax(-1)).sum(-1).mean()
 
@@ -59,6 +64,8 @@ def list_mle(student_sims: Tensor, teacher_sims: Tensor, *, temperature: float |
     with o the teacher's order of the list, best first, ties in batch order. The mean over positions also keeps the
     scale independent of the length. No gradient reaches the teacher.
     """
+    check_similarities(student_sims=student_sims, teacher_sims=teacher_sims)
+    check_above_0(temperature=temperature)
     order = _lists(teacher_sims).argsort(dim=-1, descending=True, stable=True)
     scores = _lists(student_sims / temperature).gather(-1, order)  # (B, B - 1), the teacher's best first
     rest = scores.flip(-1).logcumsumexp(-1).flip(-1)  # log of the sum over this place and all below

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from simcse_kit.losses.checks import check_above_0, check_column, check_vectors
 from simcse_kit.losses.similarity import PAIRWISE
 
 
@@ -21,6 +22,7 @@ def cosent(first: Tensor, second: Tensor, gold: Tensor, *, scale: float | Tensor
     >>> math.isclose(cosent(first, second, torch.tensor([5.0, 1.0]), scale=1.0), math.log(1 + 1 / math.e), rel_tol=1e-6)
     True
     """
+    _check(first, second, gold, scale)
     return _order_loss(PAIRWISE["cosine"](first, second) * scale, gold)
 
 
@@ -37,7 +39,14 @@ def angle(first: Tensor, second: Tensor, gold: Tensor, *, scale: float | Tensor 
     >>> math.isclose(loss, math.log(1 + math.exp(-math.sqrt(2))), rel_tol=1e-6)
     True
     """
+    _check(first, second, gold, scale)
     return _order_loss(_angle_similarity(first, second) * scale, gold)
+
+
+def _check(first: Tensor, second: Tensor, gold: Tensor, scale: float | Tensor) -> None:
+    check_vectors(first=first, second=second)
+    check_column("gold", gold, len(first))
+    check_above_0(scale=scale)
 
 
 def _angle_similarity(first: Tensor, second: Tensor) -> Tensor:

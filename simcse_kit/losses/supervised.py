@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit.errors import TrainingError
+from simcse_kit.losses.checks import check_above_0, check_vectors
 from simcse_kit.losses.similarity import cosine_similarity
 
 
@@ -30,6 +31,8 @@ def sup_con(
     >>> math.isclose(loss, math.log(1 + 2 / math.e**2), rel_tol=1e-6)  # one of its class at e^2, two others at 1
     True
     """
+    check_vectors(embeddings=embeddings, second=second)
+    check_above_0(temperature=temperature)
     if second is not None:
         embeddings, labels = torch.cat([embeddings, second]), labels.repeat(2)
     if labels.shape != embeddings.shape[:1]:

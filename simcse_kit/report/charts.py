@@ -86,7 +86,7 @@ def training_curves(curves: Sequence[Curve], names: Sequence[str] | None = None)
         losses = [loss for curve in curves for _, loss in curve.losses]
         if losses and 0 < _LOG_FROM * min(losses) < max(losses):
             panels[0].set_yscale("log")
-        else:
+        elif not losses or min(losses) >= 0:  # your own loss may be negative
             panels[0].set_ylim(bottom=0)
         if scored:
             panels[1].set_ylabel("Spearman × 100")

@@ -185,7 +185,7 @@ class IndexEngine:
             try:
                 return await once()
             except IndexChangedError as error:
-                log.info("index %s: %s", self.name, error)
+                log.debug("index %s: %s", self.name, error)
         raise ApiError(503, f"the index {self.name} is changed all the time; try again")
 
     async def _search(
@@ -224,6 +224,8 @@ class IndexEngine:
             self.index.refresh()
         except IndexChangedError as error:
             self._reopen(error)
+            now = self.index.info()
+            log.info("index %s: now follows commit %s with model %s", self.name, now.generation, self.index.model.name)
         return self.index
 
     def _reopen(self, changed: IndexChangedError) -> None:

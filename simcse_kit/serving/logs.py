@@ -133,4 +133,5 @@ def log_to_stderr(form: Literal["text", "json"], *, requests: bool) -> None:
     for name in _NAMES:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
+    logging.getLogger("simcse_kit.serving").setLevel(logging.INFO)
     access.setLevel(logging.INFO if requests else logging.WARNING)

@@ -141,7 +141,7 @@ def prepare(
     objective.subtract(views.templates)
     rows = _rows(start, read, views, first=settled.world.rank == 0)
     if mode == "unsup" and config.objective.twins and not (config.augmentation or config.second_template):
-        check_views(objective, rows)
+        check_views(objective, rows, config.dropout)
     return Job(
         config=config,
         world=settled.world,

@@ -156,8 +156,11 @@ def check_space(output_dir: Path, objective: ContrastiveModel, *, checkpoints: i
         )
 
 
-def check_views(objective: ContrastiveModel, rows: TrainingRows) -> None:
-    """Check that two passes in training mode differ: without dropout the model would only learn to spread vectors."""
+def check_views(objective: ContrastiveModel, rows: TrainingRows, dropout: float | None) -> None:
+    """Check that two passes in training mode differ: without dropout the model would only learn to spread vectors.
+
+    ``dropout`` is the requested rate; None keeps the backbone's own.
+    """
     device = next(objective.parameters()).device
     batch = rows.collate([Item(0, row) for row in range(min(8, len(rows)))])
     groups = [{name: tensor.to(device) for name, tensor in group.items()} for group in batch["groups"]]
@@ -171,4 +174,5 @@ def check_views(objective: ContrastiveModel, rows: TrainingRows) -> None:
     finally:
         objective.train(was_training)
     if all(torch.equal(a, b) for a, b in zip(first, second, strict=True)):
-        raise TrainingError("this backbone has dropout 0, so both views are identical; use --dropout 0.1")
+        cause = "this backbone has dropout 0, which" if dropout is None else f"--dropout {dropout:g}"
+        raise TrainingError(f"{cause} makes both views identical; give --dropout 0.1 or an --augmentation")

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from simcse_kit import DataError, ModelError, SimCSE, encode_files, encode_with_ray
-from simcse_kit.encoding.ray import _tasks
+from simcse_kit.encoding.ray import _LOCAL, _connected, _tasks
 from support.tiny import SENTENCES
 
 if importlib.util.find_spec("ray") is None:
@@ -38,14 +38,7 @@ def folder(tiny_model: Callable[[str], Path]) -> Path:
 def start_ray() -> None:
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _system_config={"worker_niceness": 0},  # the default, 15, waits for every other process of a busy machine
-    )
+    ray.init(**_LOCAL, num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +100,20 @@ def test_the_rows_are_those_of_a_single_process(
     parts = sorted(path.name for path in (tmp_path / "many").glob("part-*"))
     assert len(parts) == 9
     assert_same(rows(tmp_path / "many"), rows(tmp_path / "one.parquet"))
+
+
+def niceness() -> int:
+    """That of a worker of a Ray that we start."""
+    import ray
+
+    with _connected(None):
+        return int(ray.get(ray.remote(lambda: os.nice(0)).remote()))
+
+
+@pytest.mark.slow
+def test_workers_get_as_much_of_a_busy_machine_as_this_process() -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(niceness).result() == os.nice(0)
 
 
 def workers_of(folder: Path) -> list[int]:

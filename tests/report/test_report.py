@@ -55,6 +55,14 @@ def test_charts_are_svg_and_equal_for_equal_data() -> None:
         assert ElementTree.fromstring(svg).tag.endswith("svg")
 
 
+def test_a_negative_loss_is_inside_its_chart() -> None:
+    for losses in ([(10, 0.5), (20, -3.0)], [(10, -0.5), (20, -3.0)]):
+        axes = training_curves([Curve("run", losses, [])]).axes()[0, 0]
+        bottom, top = axes.get_ylim()
+        assert bottom <= -3.0 < losses[0][1] <= top
+    assert training_curves([Curve("run", [(10, 0.5), (20, 0.2)], [])]).axes()[0, 0].get_ylim()[0] == 0
+
+
 def test_every_pair_is_drawn_in_its_band() -> None:
     gold = np.array([0.0, 0.9, 1.0, 4.1, 5.0])
     svg = similarity_by_gold(gold, np.full(5, 0.5), np.full(5, 0.6), top=5.0).svg()

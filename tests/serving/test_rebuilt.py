@@ -55,6 +55,18 @@ def names(client: TestClient) -> list[str]:
     return [card["id"] for card in client.get("/v1/models").json()["data"]]
 
 
+def test_a_rebuild_that_the_server_follows_is_one_line_in_the_log(
+    client: TestClient, index: SentenceIndex, other: SimCSE, sentences: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "simcse_kit.serving"):
+        found(client, sentences[4])
+        assert not caplog.messages
+        rebuild(index.folder, other, sentences)
+        for sentence in sentences[:3]:
+            found(client, sentence)
+    assert caplog.messages == [f"index things: now follows commit 1 with model {other.name}"]
+
+
 def test_an_index_of_another_model_is_searched_with_that_model(
     client: TestClient, index: SentenceIndex, other: SimCSE, sentences: list[str]
 ) -> None:

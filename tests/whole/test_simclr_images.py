@@ -137,6 +137,23 @@ def test_a_data_set_of_the_hub(tmp_path: Path) -> None:
     )
 
 
+def test_a_data_set_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(name: str) -> None:
+        raise ConnectionError(f"Couldn't reach {name!r} on the Hub (LocalEntryNotFoundError)\nmore")
+
+    monkeypatch.setattr("datasets.load_dataset", offline)
+    with pytest.raises(
+        DataError, match=r"^hf:cifar10: cannot load this .* \(Couldn't reach .*\); check its name and[^\n]+$"
+    ):
+        load_images("hf:cifar10")
+
+
+def test_a_smoke_run_takes_the_epochs_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["simclr_images.py", "--smoke", "--epochs", "0"])
+    with pytest.raises(SystemExit, match=r"^error: .*epochs at least 1"):
+        runpy.run_path(str(EXAMPLES / "simclr_images.py"), run_name="__main__")
+
+
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(TrainingError, match="temperature must be above 0"):
         Settings(temperature=0)

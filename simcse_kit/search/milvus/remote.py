@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,10 @@ _LONGEST = 4 * 3600  # seconds to wait for an index
 MOST_HITS = 16_384  # Milvus's limit for a query
 _TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}  # gRPC status codes
 _RATE_LIMIT = 8
+_PRINTING = (
+    "pymilvus.decorators",
+    "milvus_lite.server_manager",
+)  # they print a trace of each error, also before a retry
 
 
 def is_lite(uri: str) -> bool:
@@ -41,11 +46,12 @@ class Connection:
         """Connect. A missing file is created if it may be ``new``."""
         self.lite = is_lite(uri)
         require_extra("milvus", ["pymilvus", "milvus_lite"] if self.lite else ["pymilvus"], "an index in Milvus")
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines on standard error break a log of JSON
         from pymilvus import MilvusClient
 
-        log = logging.getLogger("pymilvus.decorators")
-        if log.level == logging.NOTSET:
-            log.setLevel(logging.CRITICAL)  # else it prints a stack trace for every error, also before a retry
+        for name in _PRINTING:
+            if (log := logging.getLogger(name)).level == logging.NOTSET:
+                log.setLevel(logging.CRITICAL)
         if self.lite and not uri.endswith(".db"):
             raise SearchIndexError(
                 f"the uri of Milvus must be a file named *.db or http://host:19530; got {masked(uri)!r}"

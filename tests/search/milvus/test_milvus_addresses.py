@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import warnings
 from pathlib import Path
@@ -43,6 +44,20 @@ def test_an_address_in_python(model: SimCSE, table: Path, sentences: list[str], 
         assert again.search(sentences[3], 1)[0].text == sentences[3]
         indexes, models = open_targets([f"mine={address}", address])
     assert (list(indexes), models) == (["mine", address.rpartition("/")[2]], {})
+
+
+def test_a_file_that_another_process_uses_is_an_error_without_a_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "used.db").mkdir()
+    with (tmp_path / "used.db" / "LOCK").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(
+            SearchIndexError, match=r"cannot open Milvus at .*used\.db: .*; is another process using it"
+        ):
+            Connection(str(tmp_path / "used.db"))
+    assert not caplog.records
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_index_is_copied_to_an_address(
