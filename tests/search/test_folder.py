@@ -205,7 +205,7 @@ def test_a_damaged_file_is_named(file: str, damage: str, tmp_path: Path) -> None
         ({"format_version": 1}, "written by an older simcse_kit"),
         ({"generation": None}, "manifest.json is damaged"),
         ({"id_type": "int", "format_version": "x"}, "manifest.json is damaged"),
-        (None, "manifest.json is not JSON"),
+        (None, "manifest.json is not valid JSON"),
     ],
 )
 def test_a_damaged_manifest_is_named(change: dict[str, Any] | None, text: str, tmp_path: Path) -> None:
