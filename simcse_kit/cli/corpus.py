@@ -220,7 +220,7 @@ def _show_cross_tab(counts: CrossTab) -> None:
 
     columns = list(zip(counts.values[:_SHOWN], counts.counts.T[:_SHOWN], strict=True))
     if len(counts.values) > _SHOWN:
-        columns.append((f"{len(counts.values) - _SHOWN:,} others", counts.counts[:, _SHOWN:].sum(1)))
+        columns.append((counted(len(counts.values) - _SHOWN, "other"), counts.counts[:, _SHOWN:].sum(1)))
     if counts.without.any():
         columns.append((f"without {counts.field}", counts.without))
     rows = [[str(label), *(f"{int(column[label]):,}" for _, column in columns)] for label in range(len(counts.counts))]
