@@ -334,7 +334,8 @@ def _missing(now: BaseCollection, parts: Iterator[RowPart], how: SyncSettings) -
     gone = live[~comes[live]]
     if len(live) and not documents:
         raise SearchIndexError(
-            f"the files have no texts, so the index would be empty ({counted(len(live), 'row')} deleted); are the files complete?"
+            f"the files have no texts, so the index would be empty ({counted(len(live), 'row')} deleted); are the "
+            "files complete?"
         )
     if len(gone) > how.max_delete * len(live):
         raise SearchIndexError(

@@ -31,8 +31,8 @@ def readable_words(text: str) -> Iterator[str]:
     ['東京', '京都']
     """
     for word in _WORDS.findall(text.lower()):
-        if len(word) > 2 and re.match(rf"[{_UNSPACED}]", word):
-            yield from (word[at : at + 2] for at in range(len(word) - 1))
+        if re.match(rf"[{_UNSPACED}]", word):
+            yield from (word[at : at + 2] for at in range(max(1, len(word) - 1)))
         elif len(word := word.replace("’", "'").removesuffix("'s")) > 1:
             yield word
 

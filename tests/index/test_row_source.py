@@ -142,7 +142,7 @@ def test_info_says_how_rows_without_options_are_read(model_folder: Path, first: 
     swapped = run("index", "build", "a.csv", model_folder, "swapped", cwd=tmp_path)
     assert "a.csv is a file, not a model; the order is: simcse-kit index build MODEL FILE INDEX" in swapped.stderr
     wrong = run("search", ".", "query", cwd=tmp_path)
-    assert "did you mean i?" in wrong.stderr
+    assert f"did you mean {tmp_path / 'i'}?" in wrong.stderr
     assert "index build MODEL FILE INDEX" in run("search", model_folder, "query", cwd=tmp_path).stderr
     shown = " ".join(run("index", "info", "i", cwd=tmp_path).stdout.split())
     assert "read from text column (found by its name) or lines, rows numbered" in shown
