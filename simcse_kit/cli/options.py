@@ -89,7 +89,7 @@ TrustIndex = Annotated[bool, typer.Option("--trust-remote-code", help=INDEX_TRUS
 
 
 def check_order(model: str, order: str) -> None:
-    """Raise an error for a file in the place of the model: the arguments of a command come in this ``order``."""
+    """Raise an error for a file where a command takes a model; ``order``: of its arguments."""
     from simcse_kit.errors import SimCSEKitError
 
     if Path(model).is_file():
