@@ -19,6 +19,13 @@ class DataError(SimCSEKitError, ValueError):
 class MissingColumnError(DataError):
     """A named column is missing, or occurs more than once."""
 
+    def __init__(self, text: str, column: str) -> None:
+        super().__init__(text)
+        self.column = column  # as it was named
+
+    def __reduce__(self) -> tuple[type[MissingColumnError], tuple[str, str]]:
+        return type(self), (str(self), self.column)
+
 
 class ModelError(SimCSEKitError, ValueError):
     """A model folder or name cannot be loaded as requested."""

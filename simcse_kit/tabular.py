@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from simcse_kit.wording import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -75,7 +77,9 @@ def html_table(records: Iterable[Mapping[str, Any]], caption: str = "", *, left_
         return f"<p>{html.escape(caption)}: no rows</p>" if caption else "<p>no rows</p>"
     head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows[0])
     body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row.values())}</tr>" for row in rows)
-    below = f"<tfoot><tr><td colspan={len(rows[0])}>{left_out:,} more rows</td></tr></tfoot>" if left_out else ""
+    below = (
+        f"<tfoot><tr><td colspan={len(rows[0])}>{counted(left_out, 'more row')}</td></tr></tfoot>" if left_out else ""
+    )
     return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{below}</table>"
 
 

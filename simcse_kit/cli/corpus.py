@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,12 +16,13 @@ from simcse_kit.search.address import index_address
 from simcse_kit.wording import counted
 
 if TYPE_CHECKING:
-    from simcse_kit.search import MinedPair
+    from simcse_kit.search import BaseCollection, IndexRow, MinedPair
     from simcse_kit.search.cross_tab import CrossTab
     from simcse_kit.search.groups import Groups, SimilarGroup
     from simcse_kit.search.mining import Mined
 
 _SHOWN = 10  # rows shown: pairs, groups, or values of a field
+_VALUES = 3  # values of a field shown for each cluster if the cross table does not fit
 _MEMBERS = 3  # members shown for each group, besides the representative
 
 Output = Annotated[
@@ -92,27 +94,40 @@ def mine_index(
 
 
 def _show_pairs(found: Mined, output: Path | None) -> None:
-    from simcse_kit.cli.console import escaped, out, shortened, table
+    from simcse_kit.cli.console import escaped, out, table
     from simcse_kit.files import write_json_lines
 
     if best := list(islice(found, _SHOWN)):
-        rows = [[f"{pair.score:.3f}", shortened(pair.first.text), shortened(pair.second.text)] for pair in best]
+        shown = _row_in_words(found.collection)
+        rows = [[f"{pair.score:.3f}", shown(pair.first), shown(pair.second)] for pair in best]
         out().print(table(["score", "first", "second"], rows, left=3))
     if output is not None:
         write_json_lines(output, map(_record, found))
         out().print(f"all pairs: {escaped(output)}")
 
 
+def _row_in_words(collection: BaseCollection) -> Callable[[IndexRow], str]:
+    """The text of a row for a table cell, after its id unless the rows are numbered."""
+    from simcse_kit.cli.console import shortened
+
+    named = (collection.source or {}).get("id_column") is not None
+
+    def shown(row: IndexRow) -> str:
+        return f"{row.id}: {shortened(row.text)}" if named or isinstance(row.id, str) else shortened(row.text)
+
+    return shown
+
+
 def _show_groups(groups: Groups, output: Path | None) -> None:
-    from simcse_kit.cli.console import escaped, out, shortened, table
+    from simcse_kit.cli.console import escaped, out, table
     from simcse_kit.files import write_json_lines
 
-    rows = []
+    rows, in_words = [], _row_in_words(groups.collection)
     for group in islice(groups, _SHOWN):
         others = [row for row in group.members if row.id != group.representative.id]
-        shown = [shortened(row.text) for row in others[:_MEMBERS]]
+        shown = [in_words(row) for row in others[:_MEMBERS]]
         left_out = [f"and {len(others) - _MEMBERS:,} more"] if len(others) > _MEMBERS else []
-        rows.append([f"{group.size:,}", shortened(group.representative.text), "\n".join(shown + left_out)])
+        rows.append([f"{group.size:,}", in_words(group.representative), "\n".join(shown + left_out)])
     if rows:
         out().print(table(["size", "representative", "others"], rows, left=3))
     if output is not None:
@@ -200,17 +215,32 @@ def _number(text: str) -> int | Literal["auto"]:
 
 
 def _show_cross_tab(counts: CrossTab) -> None:
-    """The most frequent values, and the sum of the others."""
+    """The most frequent values, and the sum of the others: in columns if they fit, else as text."""
     from simcse_kit.cli.console import escaped, out, table
 
     columns = list(zip(counts.values[:_SHOWN], counts.counts.T[:_SHOWN], strict=True))
     if len(counts.values) > _SHOWN:
-        columns.append((f"{len(counts.values) - _SHOWN:,} others", counts.counts[:, _SHOWN:].sum(1)))
+        columns.append((counted(len(counts.values) - _SHOWN, "other"), counts.counts[:, _SHOWN:].sum(1)))
     if counts.without.any():
         columns.append((f"without {counts.field}", counts.without))
     rows = [[str(label), *(f"{int(column[label]):,}" for _, column in columns)] for label in range(len(counts.counts))]
-    head = ["cluster", *(escaped(name) for name, _ in columns)]
-    out().print(table(head, rows, title=f"sentences by {escaped(counts.field)}"))
+    head, title = ["cluster", *(escaped(name) for name, _ in columns)], f"sentences by {escaped(counts.field)}"
+    console = out()
+    whole = table(head, rows, title=title)
+    if not whole.fits(console):
+        lines = [[str(label), _largest(counts, label)] for label in range(len(rows))]
+        whole = table(["cluster", escaped(counts.field)], lines, left=2, title=title)
+    console.print(whole)
+
+
+def _largest(counts: CrossTab, label: int) -> str:
+    """The most frequent values of a cluster, with their numbers of rows."""
+    ranked = sorted(zip(-counts.counts[label], counts.values, strict=True))
+    shown = [f"{value} {-count:,}" for count, value in ranked[:_VALUES] if count]
+    others = -sum(int(count) for count, _ in ranked[_VALUES:])
+    without = int(counts.without[label])
+    shown += [f"{counted(others, 'other')}"] if others else []
+    return ", ".join(shown + ([f"{without:,} without {counts.field}"] if without else []))
 
 
 def _check(output: Path | None, overwrite: bool) -> None:

@@ -18,6 +18,7 @@ from simcse_kit.cli.options import (
     Pooling,
     SkipBadRows,
     TrustRemoteCode,
+    check_order,
     columns_of,
 )
 from simcse_kit.encoding.bulk.precisions import FilePrecision
@@ -102,6 +103,7 @@ def encode_corpus(
     from simcse_kit.errors import SimCSEKitError, TrainingInterrupted
     from simcse_kit.model import SimCSE
 
+    check_order(model, "encode MODEL INPUT OUTPUT")
     load: dict[str, Any] = {
         "pooling": pooling,
         "device": device,

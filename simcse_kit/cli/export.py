@@ -10,6 +10,7 @@ import typer
 from simcse_kit.cli.options import ModelArgument, Pooling, TrustRemoteCode
 from simcse_kit.cli.panels import with_choices
 from simcse_kit.encoding.export.part import EXPORT_FORMATS
+from simcse_kit.wording import counted
 
 _CALIBRATED = ", ".join(part.name for part in EXPORT_FORMATS if part.calibrated)
 
@@ -43,7 +44,7 @@ def export(
     Example: simcse-kit export my-model my-model-onnx --to onnx
     Example: simcse-kit export my-model my-model-int8 --to openvino-int8 --calibration tickets.txt --data pairs.tsv
     """
-    from simcse_kit.cli.console import escaped, out, show_next, table
+    from simcse_kit.cli.console import err, escaped, out, show_next, table
     from simcse_kit.data import read_sentences
     from simcse_kit.encoding.export.export import export_model
     from simcse_kit.encoding.export.part import EXPORT_FORMATS
@@ -57,14 +58,18 @@ def export(
         to=to,
         calibration=None if calibration is None else read_sentences(calibration).column(0),
         check_pairs=data,
+        announce=lambda text: err().print(escaped(text), style="dim"),
     )
+    sample = "the package's sample"
+    pairs = f"{counted(check.pairs, 'pair')} of {sample if data is None else data.name}"
+    sentences = f"{counted(check.sentences, 'sentence')} of {sample}" + ("" if data is None else f" and {data.name}")
     rows = [
-        [f"Spearman x 100, {check.pairs:,} pairs", f"{check.spearman_original:.2f}", f"{check.spearman:.2f}"],
+        [f"Spearman x 100, {pairs}", f"{check.spearman_original:.2f}", f"{check.spearman:.2f}"],
         ["sentences/s", f"{check.speed_original:,.0f}", f"{check.speed:,.0f}"],
     ]
     if check.mean_cosine is not None and check.lowest_cosine is not None:
         rows += [
-            [f"mean cosine, {check.sentences:,} sentences", "1", f"{check.mean_cosine:.5f}"],
+            [f"mean cosine, {sentences}", "1", f"{check.mean_cosine:.5f}"],
             ["lowest cosine", "1", f"{check.lowest_cosine:.5f}"],
         ]
     rows.append(["MB on disk", "", f"{check.megabytes:,.0f}"])

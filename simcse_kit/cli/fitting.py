@@ -30,6 +30,15 @@ class FittedTable(Table):
             padding=(0, _GAP, 0, 0),
         )
 
+    def fits(self, console: Console) -> bool:
+        """Whether every word of the heads and cells stays whole."""
+        wide = console.options.update(width=10**6)
+        words = (
+            max(Measurement.get(console, wide, cell).minimum for cell in (column.header, *column.cells))
+            for column in self.columns
+        )
+        return console.width > WIDEST or sum(words) + _GAP * (len(self.columns) - 1) <= console.width
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The lines of the table."""
         if options.max_width <= WIDEST:

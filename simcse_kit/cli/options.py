@@ -88,6 +88,14 @@ TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help=TRUST
 TrustIndex = Annotated[bool, typer.Option("--trust-remote-code", help=INDEX_TRUST_HELP)]
 
 
+def check_order(model: str, order: str) -> None:
+    """Raise an error for a file where a command takes a model; ``order``: of its arguments."""
+    from simcse_kit.errors import SimCSEKitError
+
+    if Path(model).is_file():
+        raise SimCSEKitError(f"{model} is a file, not a model; the order is: simcse-kit {order}")
+
+
 def check_output_file(option: str, path: Path) -> None:
     """Raise an error before the work starts if a file cannot be written."""
     from simcse_kit.errors import SimCSEKitError

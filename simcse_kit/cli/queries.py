@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import typer
 
+from simcse_kit.wording import counted
+
 _READ = 1 << 16  # bytes per read
 _TOGETHER = 64  # queries per search call
 _LONGEST = 1 << 20  # longest line, in bytes
@@ -54,7 +56,7 @@ def batches_of_queries(stream: io.BufferedIOBase) -> Iterator[list[str]]:
         if batch:
             yield batch
     if blank:
-        say_once(f"skipped {blank:,} blank lines of {number:,} lines of standard input")
+        say_once(f"skipped {counted(blank, 'blank line')} of {counted(number, 'line')} of standard input")
     elif not number:
         say_once("standard input is empty: no query was searched")
 

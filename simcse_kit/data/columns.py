@@ -29,7 +29,8 @@ CLASS_OR_SCORE = ("label", "is_duplicate", "is_paraphrase")  # a score if it is 
 KNOWN_NAMES = frozenset(
     (*SINGLE_NAMES, *sum(EXAMPLE_FAMILIES, ()), *sum(PAIR_FAMILIES, ()), *SCORE_NAMES, *CLASS_OR_SCORE)
 )
-NOT_BY_POSITION = frozenset((*SCORE_NAMES, *CLASS_OR_SCORE, "hard_neg", "negative", "id", "idx", "index", "pair_id"))
+ID_NAMES = ("id", "_id", "idx", "index", "pair_id")
+NOT_BY_POSITION = frozenset((*SCORE_NAMES, *CLASS_OR_SCORE, "hard_neg", "negative", *ID_NAMES))
 """Names that mark a column as label or score: never the second or third sentence of a row."""
 
 SENTENCE_MARK = re.compile(r"""[\s.,;:!?"'()。、，！？…]""")
@@ -118,7 +119,7 @@ def by_given_names(reading: Reading, columns: Sequence[str], what: str) -> Layou
         if len(hits) != 1:
             fault = "more than one column" if hits else "no column"
             problem = reading.error(head.line, f"{fault} named {column!r}; the columns are {', '.join(names)}")
-            raise MissingColumnError(str(problem))
+            raise MissingColumnError(str(problem), column)
         positions.append(hits[0])
     return _by_name(tuple(positions), head.names, len(names))
 

@@ -78,6 +78,7 @@ def _settings(record: dict[str, Any]) -> dict[str, str]:
             continue
         says_something = name not in _NOT_SHOWN and (name not in needed or training.get(needed[name]))
         if says_something and value not in (None, False, [], 0.0):
+            value = float(f"{value:.4g}") if isinstance(value, float) else value
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             shown[name.replace("_", " ")] = PurePath(text).name if PurePath(text).is_absolute() else text
     return shown

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simcse_kit.bars import tqdm
+from simcse_kit.encoder.hub import resolve
 from simcse_kit.errors import ModelError, UnsupportedModelError, say_once
 from simcse_kit.model import SimCSE
 from simcse_kit.parts.named import is_named, load_named
@@ -81,6 +82,18 @@ def open_embedder(
         str(model.device),
         model.fingerprint,
     )
+
+
+def check_embedder(name: str | Path, *, endpoint: str | None = None, **options: Any) -> None:
+    """Raise the `ModelError` of `open_embedder` if there is no such function or model; a hub model is downloaded.
+
+    Does not ask an ``endpoint``. ``options`` are those of `SimCSE`.
+    """
+    if is_named(str(name)):
+        _function(str(name))
+    elif endpoint is None or Path(name).is_dir():
+        found = ("revision", "local_files_only", "trust_remote_code")
+        resolve(name, **{option: options[option] for option in found if option in options})
 
 
 def _no_pooling(name: str, pooling: str | None) -> None:

@@ -17,6 +17,7 @@ from simcse_kit.evaluation.lines import lines_of
 from simcse_kit.evaluation.metrics import nearest_columns, unit
 from simcse_kit.evaluation.results import Outcome, SuiteResult
 from simcse_kit.types import EncodeFn, Vectors
+from simcse_kit.wording import counted
 
 CUT = 10  # cut-off of nDCG and MRR
 DEEP = 100  # cut-off of the second recall
@@ -166,7 +167,7 @@ def load_retrieval(folder: str | Path, split: str = "test") -> Retrieval:
     if left := len(queries) - len(relevance):
         notes.append(f"left out {left:,} of {len(queries):,} queries without an answer in {path.name}")
     if unknown:
-        notes.append(f"{unknown:,} relevant documents are not in the corpus and count as not found")
+        notes.append(f"counted as not found, because not in the corpus: {counted(unknown, 'relevant document')}")
     return Retrieval(corpus, queries, relevance, tuple(notes))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from simcse_kit.errors import SearchIndexError
 from simcse_kit.index.build import add_rows
 from simcse_kit.index.incoming import FileReading, FileRows, Files, IndexCounts, RowPart
-from simcse_kit.index.row_source import columns_remembered, settled_source
+from simcse_kit.index.row_source import check_ids, columns_remembered, settled_source
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.index.sync import (
     MAX_DELETE,
@@ -21,6 +21,7 @@ from simcse_kit.index.sync import (
 )
 from simcse_kit.search.address import Address, parse_address
 from simcse_kit.search.making import making_shown
+from simcse_kit.wording import counted
 
 
 def add_files(
@@ -62,9 +63,11 @@ def add_files(
     """
     if not isinstance(index, SentenceIndex):
         index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
+    if on_conflict != "error":
+        check_ids(index._collection, id_column, f"on_conflict {on_conflict} (--on-conflict)")
     source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
     how = FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar)
-    with columns_remembered(source, metadata_columns):
+    with columns_remembered(source, columns, id_column, metadata_columns):
         return _added(index, files, how, on_conflict)
 
 
@@ -75,10 +78,6 @@ def _added(index: SentenceIndex, files: Files, how: FileReading, on_conflict: On
         done = _synced(index, rows, SyncSettings(source=source, on_conflict=on_conflict, batch_size=how.batch_size))
         documents = done.added + done.changed if source.passages else 0
         return rows.counts(done.encoded, documents)._replace(changed=done.changed, kept=done.unchanged)
-    if on_conflict != "error":
-        raise SearchIndexError(
-            f"on_conflict {on_conflict} (--on-conflict) needs ids; name their column with --id-column"
-        )
     if source.passages and len(index):
         raise SearchIndexError(
             "to add passages to an index that already has some, name the column of the documents' ids with --id-column"
@@ -142,12 +141,11 @@ def sync_files(
         if not isinstance(index, SentenceIndex):
             index = SentenceIndex.open(index, trust_remote_code=trust_remote_code)
         index.refresh()  # it may have waited
+        check_ids(index._collection, id_column, "comparing files with an index")
         source = settled_source(index._collection, columns, id_column, metadata_columns, passages, language)
-        if source.id_column is None:
-            raise SearchIndexError("comparing files with an index needs ids; name their column with --id-column")
         reading = FileReading(source, header, skip_bad_rows, batch_size, show_progress_bar)
         how = SyncSettings(source=source, delete_missing=delete_missing, max_delete=max_delete, batch_size=batch_size)
-        with columns_remembered(source, metadata_columns):
+        with columns_remembered(source, columns, id_column, metadata_columns):
             rows = FileRows(files, reading, index.fields)
             done = _synced(index, rows, how)
     return done._replace(blank=rows.blank, skipped=rows.skipped)
@@ -158,7 +156,7 @@ def _synced(index: SentenceIndex, rows: FileRows, how: SyncSettings) -> SyncCoun
         yield from rows.parts()
         if how.delete_missing and rows.skipped:
             raise SearchIndexError(
-                f"{rows.skipped:,} bad rows were skipped and would count as missing; correct them, or use no "
+                f"skipped {counted(rows.skipped, 'bad row')}, which would count as missing; correct them, or use no "
                 "--delete-missing"
             )
         rows.check_any()

@@ -77,15 +77,37 @@ def settled_source(
     )
 
 
+def check_ids(collection: BaseCollection, id_column: str | None, what: str) -> None:
+    """Raise an error if files cannot be compared with an index by id; ``what`` compares them."""
+    known = RowSource.of(collection)
+    if len(collection) and collection.source is not None and known.id_column is None:
+        raise SearchIndexError(
+            "this index has numbered rows, so a file cannot be compared with it; build it again with --id-column "
+            f"{id_column or 'NAME'}"
+        )
+    if known.id_column is None and id_column is None:
+        raise SearchIndexError(f"{what} needs ids; name their column with --id-column")
+
+
 @contextmanager
-def columns_remembered(source: RowSource, metadata_columns: Sequence[str] | None) -> Iterator[None]:
-    """Add to an error about a column that the index records it, and how to change that."""
+def columns_remembered(
+    source: RowSource,
+    columns: Sequence[str] | None,
+    id_column: str | None,
+    metadata_columns: Sequence[str] | None,
+) -> Iterator[None]:
+    """Add to an error about a column what the index records, and what to do. The columns are those that were given."""
     try:
         yield
     except MissingColumnError as error:
-        if metadata_columns is not None or not source.metadata_columns:
+        if id_column is None and error.column == source.id_column:
+            hint = f"The index takes its ids from the column {error.column}; give the file's ids this name"
+        elif columns is None and error.column in (source.columns or ()):
+            hint = f"The index takes its texts from the column {error.column}; name another with --columns"
+        elif metadata_columns is None and error.column in source.metadata_columns:
+            hint = (
+                f'The index records --metadata-columns {",".join(source.metadata_columns)}; name others, or "" for none'
+            )
+        else:
             raise
-        raise MissingColumnError(
-            f"{error}. The index records --metadata-columns {','.join(source.metadata_columns)}; name others, "
-            'or "" for none'
-        ) from error
+        raise MissingColumnError(f"{error}. {hint}", error.column) from error

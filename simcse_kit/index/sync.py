@@ -25,6 +25,7 @@ from simcse_kit.search import BaseCollection, IndexRow
 from simcse_kit.search.changing import commit_change
 from simcse_kit.search.checks import as_json, checked_ids
 from simcse_kit.types import Id, Vectors
+from simcse_kit.wording import counted
 
 MAX_DELETE = 0.2  # largest share of missing rows; more indicates a broken file
 OnConflict = Literal["error", "skip", "update"]
@@ -333,12 +334,13 @@ def _missing(now: BaseCollection, parts: Iterator[RowPart], how: SyncSettings) -
     gone = live[~comes[live]]
     if len(live) and not documents:
         raise SearchIndexError(
-            f"the files have no texts, so all {len(live):,} rows would be deleted; are the files complete?"
+            f"the files have no texts, so the index would be empty ({counted(len(live), 'row')} deleted); are the "
+            "files complete?"
         )
     if len(gone) > how.max_delete * len(live):
         raise SearchIndexError(
-            f"{len(gone):,} of {len(live):,} rows are missing and would be deleted, more than the limit of "
-            f"{how.max_delete:g}; is the file complete? To allow it: --max-delete "
+            f"{len(gone):,} of {counted(len(live), 'row')} ({100 * len(gone) / len(live):.3g} %) are missing and would "
+            f"be deleted; the limit is {100 * how.max_delete:.3g} %. Is the file complete? To allow it: --max-delete "
             f"{_share(len(gone), len(live)):g}"
         )
     missing: list[Id] = []

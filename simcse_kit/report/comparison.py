@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simcse_kit.data.reading import check_file
-from simcse_kit.encoding.embedders import Embedder, open_embedder
+from simcse_kit.encoding.embedders import Embedder, check_embedder, open_embedder
 from simcse_kit.errors import SimCSEKitError
 from simcse_kit.evaluation import Difference, Interval, Suite, SuiteResult, compare, evaluate, intervals
 from simcse_kit.evaluation.suite import name_of, suite_of
@@ -237,9 +237,12 @@ def compare_models(
     parts, places = suites_with_data(suites, data, options or {})
     kept = None if cache is None else KeptResults(cache)
     measured: list[Measurement] = []
-    for number, (name, members) in enumerate(zip(given, groups, strict=True)):
+    owns = [embedder | (dict(each[number]) if each is not None else {}) for number in range(len(given))]
+    for own, members in zip(owns, groups, strict=True):  # before the first is measured
         for member in members:
-            own = embedder | (dict(each[number]) if each is not None else {})
+            check_embedder(member, **own)
+    for number, (name, members, own) in enumerate(zip(given, groups, owns, strict=True)):
+        for member in members:
             model = open_embedder(member, show_progress_bar=show_progress_bar, **own)
             encode = _Remembering(model) if timed else None
             results = []

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,15 @@ def is_file(place: Path) -> bool:
         raise SearchIndexError(f"{place} cannot hold an index: {error.strerror}") from error
 
 
+def index_below(folder: Path) -> Path | None:
+    """The first index among the folders in a folder."""
+    for path in sorted(folder.glob(f"*/{MANIFEST}")):
+        with suppress(SearchIndexError):
+            if read_json(path, SearchIndexError).get("format") in _FORMATS:
+                return path.parent
+    return None
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The last commit of a folder. Raises an error if it is missing, damaged, or newer than this code."""
     path = folder / MANIFEST
@@ -137,8 +147,16 @@ def read_manifest(folder: Path) -> Manifest:
     except SearchIndexError as error:
         if path.is_file():
             raise
-        what = "is not an index folder (no manifest.json)" if folder.is_dir() else "does not exist"
-        raise NoIndexError(f"{folder} {what}; make one with: simcse-kit index build MODEL FILE {folder}") from error
+        if not folder.is_dir():
+            said = f"{folder} does not exist; make one with: simcse-kit index build MODEL FILE {folder}"
+        elif below := index_below(folder):
+            said = f"{folder} is not an index folder (no manifest.json); did you mean {below}?"
+        else:
+            said = (
+                f"{folder} is not an index folder (no manifest.json); make one with: simcse-kit index build MODEL "
+                "FILE INDEX"
+            )
+        raise NoIndexError(said) from error
     if not isinstance(values, dict) or values.get("format") not in _FORMATS:
         raise SearchIndexError(f"{path} is not the manifest of an index")
     try:

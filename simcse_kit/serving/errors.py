@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -29,6 +30,7 @@ _TYPES = {
     503: "unavailable",
     507: "disk_full",
 }
+_TYPE = re.compile(r"str|int|float|bool|(list|dict)\[.*\]|(constrained|function|nullable)-.*")  # in pydantic's places
 _WORDS = {
     404: "unknown path; GET /docs lists all paths",
     405: "this path does not accept this method; GET /docs lists all methods",
@@ -106,7 +108,7 @@ def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return _answer(422, "; ".join(dict.fromkeys(map(_in_words, error.errors()[:5]))))
+        return _answer(422, in_words(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -114,8 +116,38 @@ def add_handlers(app: FastAPI, without_paths: Callable[[str], str]) -> None:
         return _answer(error.status_code, _WORDS.get(error.status_code, str(error.detail)), headers=headers)
 
 
-def _in_words(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part != "body")
+def in_words(errors: Sequence[Any]) -> str:
+    """At most five of pydantic's errors in a line: the field as it is in the request, and what is wrong.
+
+    A field that takes a text or a list has an error for each; only that of the kind that came is said.
+    """
+    texts: dict[str, list[str]] = {}
+    for error in errors:
+        place = _place(error)
+        if not any(_place(other)[: len(place)] == place and _is_nearer(other, error) for other in errors):
+            where = ".".join(map(str, place))
+            texts.setdefault(f"{where}: " if where else "the body: ", []).append(_text(error))
+    shown = list(texts.items())[:5]
+    return "; ".join(where + " or ".join(dict.fromkeys(found)) for where, found in shown)
+
+
+def _place(error: Any) -> tuple[Any, ...]:
+    """Where the error is in the body, without pydantic's names of types."""
+    parts = [part for part in error["loc"] if part != "body"]
+    given = error["type"] == "extra_forbidden"
+    return tuple(part for part in parts if given or isinstance(part, int) or not _TYPE.fullmatch(part))
+
+
+def _is_nearer(other: Any, error: Any) -> bool:
+    """Whether the other one is about the kind of value that came, or a part of it."""
+    if len(_place(other)) > len(_place(error)):
+        return True
+    return error["type"].endswith("_type") and not other["type"].endswith("_type")
+
+
+def _text(error: Any) -> str:
+    if error["type"] == "too_short":
+        field, least = _place(error)[-1], error["ctx"]["min_length"]
+        return f"give at least {'one' if least == 1 else least} {'document' if field == 'documents' else 'text'}"
     text = _OF_FIELDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    text = text[:1].lower() + text[1:]
-    return f"{where}: {text}" if where else f"the body: {text}"
+    return text[:1].lower() + text[1:]

@@ -96,8 +96,8 @@ def check_access(host: str, api_key: str | Sequence[str] | None, no_auth: bool) 
         raise ServeError("an API key has printable ASCII characters without spaces")
     if host not in LOOPBACK and not keys and not no_auth:
         raise ServeError(
-            f"with --host {host}, other machines can reach the server: set an API key with --api-key-file FILE, "
-            "--api-key KEY or SIMCSE_KIT_API_KEY, or use --no-auth to allow access to everyone"
+            f"with --host {host}, other machines can reach the server: set an API key with --api-key-file FILE "
+            "or the variable SIMCSE_KIT_API_KEY, or use --no-auth to allow access to everyone"
         )
 
 
@@ -109,6 +109,8 @@ def read_api_keys(path: str | Path) -> list[str]:
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise ServeError(f"{path} does not exist; write a file with one API key in each line") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ServeError(f"cannot read the API keys in {path}: {error}") from error
     keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simcse_kit.encoder.hub import check_model_name
+from simcse_kit.errors import ModelError
 from simcse_kit.index.sentence_index import SentenceIndex
 from simcse_kit.model import SimCSE
 from simcse_kit.search import open_collection
 from simcse_kit.search.address import Address, index_address, masked
-from simcse_kit.search.store import MANIFEST
+from simcse_kit.search.store import MANIFEST, index_below
 from simcse_kit.serving.engines import target_name
 from simcse_kit.serving.settings import ServeError
 
@@ -38,7 +40,7 @@ def open_targets(
     `SentenceIndex.open`. With the deprecated ``store="milvus"``, every target is the name of a collection.
 
     Raises:
-        ServeError: two targets have the same name.
+        ServeError: two targets have the same name, or a folder is neither an index nor a model.
         SearchIndexError, ModelError: a target cannot be opened.
     """
     how = {
@@ -60,6 +62,7 @@ def open_targets(
         if address.uri is not None or (Path(path) / MANIFEST).is_file():
             addresses[name] = address
         else:
+            _check_model(path)
             paths[name] = path
     opened: dict[str, SimCSE] = {}  # by path: one that has two names is loaded once
     for name, path in paths.items():
@@ -68,6 +71,19 @@ def open_targets(
     for name, address in addresses.items():  # then indexes, which use loaded models
         found[name] = _open_index(address, [*loaded.values(), *(index.model for index in found.values())], how)
     return found, loaded
+
+
+def _check_model(path: str) -> None:
+    try:
+        check_model_name(path)
+    except ModelError as error:
+        if not Path(path).is_dir() or error.__cause__ is not None:
+            raise
+        below = index_below(Path(path))
+        raise ServeError(
+            f"{path} is neither an index (no {MANIFEST}) nor a model (no config.json)"
+            + ("" if below is None else f"; did you mean {below}?")
+        ) from error
 
 
 def _open_index(address: Address, loaded: Sequence[SimCSE], how: dict[str, Any]) -> SentenceIndex:

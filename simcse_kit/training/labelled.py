@@ -67,6 +67,8 @@ def read_classes(source: Any, given: TrainSettings) -> LabelledTexts:
                 f"{name} does not apply to labelled texts; name their columns with label_column and text_column"
             )
     column = given.get("label_column")
+    if column == "":
+        raise TrainingError("label_column (--label-column) is empty; give the name of the column of the classes")
     if not isinstance(source, LabelledTexts):
         return read_labelled(source, label_column=column or "label", text_column=given.get("text_column"))
     if column or given.get("text_column"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simcse_kit.data import LabelledTexts, TextData
+from simcse_kit.data.reading import MEMORY
 from simcse_kit.encoder.hub import check_model_name
 from simcse_kit.errors import DataError, ModelError, TrainingError, UnknownPoolingError, say_once
 from simcse_kit.evaluation import Difference, SuiteResult, compare, evaluate_labels, evaluate_retrieval
@@ -23,6 +24,7 @@ from simcse_kit.evaluation.used import without_used
 from simcse_kit.files import write_json
 from simcse_kit.model import SimCSE
 from simcse_kit.tabular import Tabular
+from simcse_kit.training.checkpoints import checkpoints, remove_checkpoints, step_of
 from simcse_kit.training.events import TrainListener, TrainResult
 from simcse_kit.training.output import (
     check_output,
@@ -93,6 +95,7 @@ class AdaptResult(Tabular):
         """Arguments of ``simcse-kit`` that make an index of the texts."""
         header = [] if self.texts.header is None else ["--header" if self.texts.header else "--no-header"]
         file, options = self._file()
+        options += [] if self.texts.id_column is None else ["--id-column", self.texts.id_column]
         return ["index", "build", str(self.output_dir), file, new_name("my-index"), *options, *header]
 
     @property
@@ -170,7 +173,7 @@ def adapt(
         columns, header, skip_bad_rows: see `simcse_kit.train_unsup`.
         seed: random seed of the training; the held-out texts do not depend on it.
         device: torch device; None is the first accelerator, else the CPU.
-        resume: continue a run that was stopped.
+        resume: continue a run that was stopped; a complete one has no checkpoints.
         overwrite: replace the run in ``output_dir``.
         trust_remote_code: run Python code from the start model's folder.
         local_files_only: never ask the hub.
@@ -191,6 +194,8 @@ def adapt(
     if not (resume or overwrite):
         check_stopped(target)
     folder = folder_of_run(target, resume=resume, overwrite=overwrite, apart=True)
+    if resume and folder == target and (target / RECORD).is_file():
+        raise TrainingError(f"{target} is complete, so nothing can be resumed; use --overwrite to replace it")
     if overwrite:
         check_overwrite(target, [model, teacher, texts, judgements])
     judged = [] if judgements is None else _judged_queries(judgements, model)
@@ -233,7 +238,10 @@ def adapt(
         harmed = checked is not None and not checked.passed
         kept_start = harmed if figures is None else figures.verdict != "better"
         if kept_start:
-            SimCSE(model, **how).save(folder)  # type: ignore[arg-type]  # the checkpoints stay
+            SimCSE(model, **how).save(folder)  # type: ignore[arg-type]  # the record of the run stays
+        elif trained.record.get("data", {}).get("source") == MEMORY:  # the texts were read here
+            trained.record = trained.record | {"data": trained.record["data"] | {"source": found.source}}
+            trained.write_card(folder)
         adapted = AdaptResult(
             output_dir=target,
             start=str(model),
@@ -250,6 +258,7 @@ def adapt(
         _record(adapted, folder)
         if judgements is not None:
             record_use(folder, judged, purpose="selection", folder=judgements, start=model, by=target)
+        remove_checkpoints(folder, {*map(step_of, checkpoints(folder))})
     return adapted
 
 

@@ -45,7 +45,8 @@ class Smoothing(NamedTuple):
     def words(self) -> str:
         """One line of text."""
         return (
-            f"halves of a text find each other: reciprocal rank {self.own:.1f}, with averaged vectors {self.mean:.1f}"
+            "half of a text as query finds the other half with a mean reciprocal rank x 100 of "
+            f"{self.own:.1f} by the model's vectors, {self.mean:.1f} by vectors averaged with their neighbors"
         )
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simcse_kit.data.columns import find_examples, find_scored, folded
-from simcse_kit.data.reading import open_rows
+from simcse_kit.data.id_column import column_names
 from simcse_kit.encoding.export.part import EXPORT_FORMATS
-from simcse_kit.errors import SimCSEKitError
 from simcse_kit.search import open_collection
 from simcse_kit.search.address import index_address
 from simcse_kit.search.store import MANIFEST
@@ -80,14 +79,7 @@ def _text_options(source: str, width: int, reading: dict[str, Any]) -> list[str]
 
 def _first_column(source: str, header: bool | None) -> str | None:
     """The name of the column of anchors, or of first sentences."""
-    try:
-        with open_rows(source, is_wanted=lambda _: True, skip_bad_rows=True) as reading:
-            head = reading.head("rows")
-            if head.names is None and (header is False or not reading.may_have_header):
-                return None
-            names = [str(name).strip() for name in head.names or head.cells]
-    except (SimCSEKitError, OSError):
-        return None
+    names = column_names(source, header)
     found = find_examples(folded(names)) or find_scored(folded(names))
     return names[found[0]] if found else None
 

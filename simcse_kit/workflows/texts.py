@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from simcse_kit.data import LabelledTexts, TextData, read_sentences
 from simcse_kit.data.frames import columns_of_table
+from simcse_kit.data.id_column import find_id_column
 from simcse_kit.data.structured import Structured, read_structured
 from simcse_kit.errors import TrainingError, say_once
 from simcse_kit.evaluation.judgements import text_id
@@ -39,6 +41,7 @@ class Texts:
     dropped: int = 0  # rows without text or class, or that repeat another
     column: str | None = None  # for a file: options that another command needs to find the texts; None: no options
     header: bool | None = None  # for a file: as given
+    id_column: str | None = None  # for a file: column of ids, if it has one
 
     @property
     def count(self) -> int:
@@ -65,11 +68,19 @@ def read_texts(
         TrainingError: fewer than `FEWEST` distinct texts, or only one class.
     """
     apart = frozenset(map(text_id, queries))
+    given = {"label_column": label_column, "text_column": text_column, "columns": columns, "header": header}
+    found = _read(source, given | {"skip_bad_rows": skip_bad_rows}, apart)
+    return replace(found, id_column=find_id_column(source, header)) if isinstance(source, str | Path) else found
+
+
+def _read(
+    source: str | Path | Sequence[str] | TextData | LabelledTexts, given: dict[str, Any], apart: Container[str]
+) -> Texts:
+    label_column, text_column, columns = given["label_column"], given["text_column"], given["columns"]
     if label_column is not None or isinstance(source, LabelledTexts):
         if not isinstance(source, str | Path | LabelledTexts) and columns_of_table(source) is None:
             raise TrainingError("labelled texts must come from a file, a table, or as LabelledTexts")
-        given = {"label_column": label_column, "text_column": text_column, "columns": columns, "header": header}
-        return _labelled(read_classes(source, given | {"skip_bad_rows": skip_bad_rows}), apart)
+        return _labelled(read_classes(source, given), apart)
     if text_column is not None and columns is not None:
         raise TrainingError("text_column and columns both name the column of the texts; use one of them")
     wanted = columns if text_column is None else [text_column]
@@ -93,8 +104,8 @@ def read_texts(
             dropped=rows - len(parts),
             column=structured.names[1],
         )
-    data = read_sentences(source, columns=wanted, header=header, skip_bad_rows=skip_bad_rows)
-    return replace(_plain(data, apart), column=None if wanted is None else wanted[0], header=header)
+    data = read_sentences(source, columns=wanted, header=given["header"], skip_bad_rows=given["skip_bad_rows"])
+    return replace(_plain(data, apart), column=None if wanted is None else wanted[0], header=given["header"])
 
 
 def _no_titles(found: Structured) -> str | None:

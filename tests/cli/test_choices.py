@@ -129,4 +129,4 @@ def test_a_setting_with_choices_offers_them() -> None:
 def test_a_value_outside_of_a_closed_set_is_an_error_of_usage(arguments: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert f"'{arguments[-1]}' is not one of" in result.output
+    assert f": '{arguments[-1]}' is not one of" in result.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -279,13 +280,17 @@ def test_errors_and_tracebacks_of_a_real_process(tmp_path: Path, monkeypatch: py
 def test_what_was_measured_before_an_error_is_kept(
     tmp_path: Path, tiny_model: Callable[[str], Path], pairs: Path
 ) -> None:
-    path = tmp_path / "some.json"
-    done = run(
-        "eval", tiny_model("bert"), "no/such/model/x", "--pooling", "mean", "--suite", "pairs",
-        "--data", pairs, "--json", path,
-    )  # fmt: skip
+    path, broken = tmp_path / "some.json", tmp_path / "broken"
+    shutil.copytree(tiny_model("bert"), broken)
+    (broken / "model.safetensors").write_bytes(b"x")
+    how = ["--pooling", "mean", "--suite", "pairs", "--data", pairs, "--json", path]
+    missing = run("eval", tiny_model("bert"), "no/such/model/x", *how)
+    assert missing.returncode == 1
+    assert "no/such/model/x is neither an existing folder nor a hub name" in missing.stderr
+    assert not path.exists()  # nothing was measured for a name that does not exist
+    assert ", suite pairs" not in missing.stderr
+    done = run("eval", tiny_model("bert"), broken, *how)
     assert done.returncode == 1
-    assert "no/such/model/x is neither an existing folder nor a hub name" in done.stderr
     written = json.loads(path.read_text(encoding="utf-8"))["results"]
     assert len(written) == 1
     assert f"{written[0]['scores']['spearman']:.2f}" in done.stdout

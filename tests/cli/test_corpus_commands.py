@@ -72,6 +72,27 @@ def test_clusters_have_keywords_and_a_cross_table(index: Path, tmp_path: Path) -
     assert "the smallest of" not in many.stdout
 
 
+def test_a_cross_table_that_does_not_fit_is_written_as_text(index: Path) -> None:
+    """All 65 rows have n from 0 to 12, each five times; one of 0 and one of 12 are without metadata."""
+    wide = run("cluster", index, "-k", 4, "--cross-tab", "kind", terminal=100).stdout
+    assert ["cluster", "[card]", "[loan]", "[fee]", "[pin]", "without", "kind"] in [
+        line.split() for line in wide.splitlines()
+    ]
+    narrow = run("cluster", index, "-k", 4, "--cross-tab", "kind", terminal=30).stdout
+    text = " ".join(narrow.split("sentences by kind")[1].split())
+    assert text.startswith("cluster kind 0 [card] 29, 1 without kind 1 [loan] 20 2 [fee] 10 3 [pin] 4, 1 without kind")
+    most = run("cluster", index, "-k", 1, "--cross-tab", "n", terminal=30).stdout
+    assert "0 1 5, 10 5, 11 5, 48 others, 2 without n" in " ".join(most.split("sentences by n")[1].split())
+
+
+def test_ids_of_the_user_are_shown_beside_mined_texts(tmp_path: Path) -> None:
+    made = Collection(4, "flat")
+    made.add(["one", "two"], np.ones((2, 4), np.float32), ids=["t1", "t2"])
+    made.save(tmp_path / "index")
+    assert "t1: one  t2: two" in run("mine", tmp_path / "index").stdout
+    assert "t1: one         t2: two" in run("mine", tmp_path / "index", "--groups").stdout
+
+
 @pytest.mark.parametrize("number", ["0", "many", "2.5"])
 def test_a_number_of_clusters_that_is_none_is_a_usage_error(index: Path, number: str) -> None:
     done = run("cluster", index, "--clusters", number)

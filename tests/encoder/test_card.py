@@ -106,6 +106,8 @@ def test_settings_that_say_something_and_no_place_of_the_writers_disk() -> None:
             "augmentation": ["repetition", "crop"],
             "teacher": ["/home/somebody/teacher"],
             "teacher_weight": 1.0,
+            "epochs": 1.3333333333333333,
+            "learning_rate": 3e-05,
         },
     }
     card = model_card(record, 8)
@@ -116,6 +118,8 @@ def test_settings_that_say_something_and_no_place_of_the_writers_disk() -> None:
     assert "| augmentation | repetition, crop |" in card
     assert "| teacher | teacher |" in card
     assert "teacher weight" in card
+    assert "| epochs | 1.333 |" in card
+    assert "| learning rate | 3e-05 |" in card
     assert "hardness" not in card
     local = model_card(record | {"data": record["data"] | {"source": "hf:/home/somebody/secret/corpus:train"}}, 8)
     assert "somebody" not in local

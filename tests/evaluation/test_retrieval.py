@@ -70,7 +70,7 @@ def test_a_title_stands_before_its_text(folder: Path) -> None:
     (folder / "corpus.jsonl").write_text('{"_id": "d0", "title": "A title", "text": "and a text"}\n')
     loaded = load_retrieval(folder)
     assert loaded.corpus == {"d0": "A title and a text"}
-    assert loaded.notes[-1] == "2 relevant documents are not in the corpus and count as not found"
+    assert loaded.notes[-1] == "counted as not found, because not in the corpus: 2 relevant documents"
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_the_commands(model_folder: Path, table: Path, tmp_path: Path, monkeypat
         "--metadata-columns",
         "lang,year",
     )
-    assert "40 sentences indexed in i, 1 empty lines dropped" in built
+    assert "40 sentences indexed in i, 1 empty line dropped" in built
     (tmp_path / "new.csv").write_text("key,text\nn1,A new one.\n", encoding="utf-8")
     assert "1 sentence added to i, which has 41" in run(
         "index", "add", "i", "new.csv", "--columns", "text", "--id-column", "key", "--metadata-columns", ""

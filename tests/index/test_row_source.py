@@ -57,11 +57,13 @@ def test_other_columns_are_used_where_they_harm_nothing(
 def test_rows_with_numbers_are_not_mixed_with_ids(model: SimCSE, first: Path, store: Store) -> None:
     index, _ = build_index(model, first, store.place("i"), columns=["text"], **store.options)
     with pytest.raises(SearchIndexError, match="this index has numbered rows; ids from the column key would be mixed"):
-        sync_files(index, first, id_column="key")
-    with pytest.raises(SearchIndexError, match="needs ids; name their column with --id-column"):
-        sync_files(index, first)
-    with pytest.raises(SearchIndexError, match=r"on_conflict skip .* needs ids"):
-        add_files(index, first, on_conflict="skip")
+        add_files(index, first, id_column="key")
+    for given in (None, "key"):
+        again = f"numbered rows, so a file cannot be compared .* build it again with --id-column {given or 'NAME'}"
+        with pytest.raises(SearchIndexError, match=again):
+            sync_files(index, first, id_column=given)
+        with pytest.raises(SearchIndexError, match=again):
+            add_files(index, first, id_column=given, on_conflict="skip")
     assert add_files(index, first).rows == 2
     assert [row.id for row, _ in index._collection.rows()] == [0, 1, 2, 3]
 
@@ -121,3 +123,28 @@ def test_a_remembered_column_that_a_file_lacks_is_named_with_the_way_on(model: S
         with pytest.raises(DataError, match=r"no column named 'lang'; the columns are key, text$"):
             change(index, tmp_path / "b.csv", metadata_columns=["lang"])
     assert add_files(index, tmp_path / "b.csv", metadata_columns=[]).rows == 1
+    (tmp_path / "c.csv").write_text("number,text,lang\nb,Two.,en\n", encoding="utf-8")
+    (tmp_path / "d.csv").write_text("key,body,lang\nb,Two.,en\n", encoding="utf-8")
+    for change in (add_files, sync_files):
+        with pytest.raises(DataError, match=r"no column named 'key'; .* takes its ids from the column key; give the"):
+            change(index, tmp_path / "c.csv")
+        with pytest.raises(DataError, match=r"'text'; .* takes its texts from the column text; name .* --columns$"):
+            change(index, tmp_path / "d.csv")
+
+
+def test_info_says_how_rows_without_options_are_read(model_folder: Path, first: Path, tmp_path: Path) -> None:
+    built = run("index", "build", model_folder, first, "i", cwd=tmp_path)
+    assert "rows are numbered; index update needs --id-column NAME" in built.stderr
+    (tmp_path / "a.txt").write_text("A line.\n", encoding="utf-8")
+    assert "numbered" not in run("index", "build", model_folder, "a.txt", "lines", cwd=tmp_path).stderr
+    (tmp_path / "a.csv").write_text("ID,text\n7,A line.\n", encoding="utf-8")
+    assert "needs --id-column ID" in run("index", "build", model_folder, "a.csv", "ids", cwd=tmp_path).stderr
+    swapped = run("index", "build", "a.csv", model_folder, "swapped", cwd=tmp_path)
+    assert "a.csv is a file, not a model; the order is: simcse-kit index build MODEL FILE INDEX" in swapped.stderr
+    wrong = run("search", ".", "query", cwd=tmp_path)
+    assert f"did you mean {tmp_path / 'i'}?" in wrong.stderr
+    assert "index build MODEL FILE INDEX" in run("search", model_folder, "query", cwd=tmp_path).stderr
+    shown = " ".join(run("index", "info", "i", cwd=tmp_path).stdout.split())
+    assert "read from text column (found by its name) or lines, rows numbered" in shown
+    assert "0 deleted rows until the next compact" in shown
+    assert "1 segment, commit" in shown

@@ -43,8 +43,31 @@ def test_one_class_and_empty_ones() -> None:
 
 def test_words() -> None:
     assert list(readable_words("I can't log in: ERROR 0x80070057, naïve Größe!")) == [
-        "can", "log", "in", "error", "0x80070057", "naïve", "größe"
+        "can't", "log", "in", "error", "0x80070057", "naïve", "größe"
     ]  # fmt: skip
     assert list(readable_words("서울 카드를 분실")) == ["서울", "카드를", "분실"]
     assert list(readable_words("カード紛失 ok")) == ["カー", "ード", "ド紛", "紛失", "ok"]
     assert list(readable_words("猫 a 1 _")) == ["猫"]
+
+
+def test_no_word_is_cut_at_an_apostrophe() -> None:
+    assert list(readable_words("I didn’t, we've; it's the bank's 'new' card's PIN, l'argent")) == [
+        "didn't", "we've", "it", "the", "bank", "new", "card", "pin", "argent"
+    ]  # fmt: skip
+
+
+def test_function_words_of_most_classes_are_no_keywords() -> None:
+    """ "how" is three times as frequent in the first class as in the others; "card" is as well, but only in one."""
+    counts = [
+        Counter(readable_words(text))
+        for text in (
+            "how do I, how did it, how can the card, card, card; I didn't, didn't, didn't",
+            "how is the train late, seat and coach, I didn't sit, train",
+            "how is the soup cold, waiter and table, I didn't eat, soup",
+            "how is the lamp dark, street and road, card, I didn't see, lamp",
+        )
+    ]
+    found = class_keywords(counts, 3)
+    assert found[0][0] == "card"
+    assert not {"how", "didn't", "didn", "is", "the", "and"} & {word for words in found for word in words}
+    assert [words[0] for words in found] == ["card", "train", "soup", "lamp"]

@@ -227,7 +227,16 @@ def test_an_empty_text_is_named_by_its_place(
     [
         ("/v1/embeddings", {"input": "a", "model": "gpt"}, 404, "there is no model 'gpt'; this server has 'tiny'"),
         ("/v1/embeddings", {"input": "a"}, 422, "model: field required"),
-        ("/v1/embeddings", {"input": [], "model": "tiny"}, 422, "input"),
+        ("/v1/embeddings", {"input": [], "model": "tiny"}, 422, "input: give at least one text"),
+        ("/v1/embeddings", {"input": 5, "model": "tiny"}, 422, "input: input should be a valid string or input should"),
+        ("/v1/embeddings", {"input": ["a", 5], "model": "tiny"}, 422, "input.1: input should be a valid string"),
+        (
+            "/search",
+            {"queries": "a", "mode": "hybird"},
+            422,
+            "mode: input should be 'dense', 'keyword' or 'hybrid'",
+        ),
+        ("/search", {"queries": "a", "str": 1}, 422, "str: there is no such field"),
         ("/v1/embeddings", {"input": [17, 4], "model": "tiny"}, 422, "check_embedding_ctx_length=False"),
         ("/v1/embeddings", {"input": [[17], [4]], "model": "tiny"}, 422, "check_embedding_ctx_length=False"),
         ("/v1/embeddings", {"input": " ", "model": "tiny"}, 422, "text number 0 is empty"),
@@ -255,6 +264,15 @@ def test_what_is_wrong_is_said(client: TestClient, path: str, body: Any, status:
     if "need 2 ids" in text:
         text = "1 texts need 1 ids; got 2"
     assert text in refused(client, path, status, **body)
+
+
+def test_a_field_of_a_text_or_a_list_has_one_error(client: TestClient) -> None:
+    for given, message in (
+        ([], "input: give at least one text"),
+        (["a", 5], "input.1: input should be a valid string"),
+    ):
+        answer = client.post("/v1/embeddings", json={"input": given, "model": "tiny"})
+        assert answer.json()["error"]["message"] == message
 
 
 @pytest.mark.parametrize(

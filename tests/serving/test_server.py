@@ -165,10 +165,14 @@ def test_sigterm_finishes_what_is_under_way(folder: Path, sentences: list[str]) 
         (["--port", "{taken}"], "cannot listen on 127.0.0.1:"),
         (["{model}"], "two targets are called 'model'"),
         (["nowhere-at-all"], "nowhere-at-all"),
+        (["{parent}"], "is neither an index (no manifest.json) nor a model (no config.json)"),
     ],
 )
 def test_what_cannot_start_is_said_in_a_line(folder: Path, server: Running, arguments: list[str], text: str) -> None:
-    filled = [one.format(taken=server.url.rpartition(":")[2], model=folder / "model") for one in arguments]
+    filled = [
+        one.format(taken=server.url.rpartition(":")[2], model=folder / "model", parent=folder.parent)
+        for one in arguments
+    ]
     done = run("serve", folder / "model", *filled)
     assert done.returncode == 1
     assert text in done.stderr

@@ -14,6 +14,7 @@ import pytest
 
 from simcse_kit import SimCSE, adapt
 from simcse_kit.data import LabelledTexts
+from simcse_kit.data.id_column import find_id_column
 from simcse_kit.errors import DataError, Notice, SimCSEKitError, TrainingError
 from simcse_kit.evaluation.judgements import record_use, used_queries
 from simcse_kit.evaluation.retrieval import load_retrieval
@@ -40,7 +41,7 @@ def vectors(folder: Path) -> Any:
     return SimCSE(folder, device="cpu").encode(SENTENCES)
 
 
-def write(path: Path, rows: list[dict[str, str]]) -> Path:
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
@@ -74,6 +75,20 @@ def test_titles_teach_where_there_are_some(start: Path, tmp_path: Path) -> None:
     assert made.method.name == "parts"
     assert made.method.data[0] == (rows[0]["title"], rows[0]["text"])
     assert made.training.steps == 3 * 5  # 80 documents, batches of 16
+    assert made.next[-2:] == ["--id-column", "_id"]
+    assert list((tmp_path / "out").glob("checkpoint-*")) == []  # a complete run needs none
+    assert "| data | corpus.jsonl, 80 rows" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [(["a", "b"], "Id"), ([1, 2], "Id"), (["a", "a"], None), (["a", 2], None), (["a", ""], None), ([1.5, 2.5], None)],
+)
+def test_a_column_of_ids_has_each_id_once(ids: list[Any], found: str | None, tmp_path: Path) -> None:
+    rows = [{"text": "a", "Id": name} for name in ids]
+    assert find_id_column(write(tmp_path / "rows.jsonl", rows)) == found
+    (tmp_path / "rows.txt").write_text("id\na\n", encoding="utf-8")
+    assert find_id_column(tmp_path / "rows.txt") is None
 
 
 def test_two_columns_of_one_length_are_short_texts(tmp_path: Path) -> None:
@@ -301,23 +316,45 @@ def test_a_start_model_without_pooling(tiny_model: Callable[[str], Path], tmp_pa
 def test_the_command_prints_five_lines(start: Path, tmp_path: Path) -> None:
     """The printed commands run unchanged: names are quoted, the column of the texts is named."""
     path, out = tmp_path / "my texts.csv", tmp_path / "out [1]"
-    path.write_text("team,body\n" + "".join(f'{i % 3},"{text}"\n' for i, text in enumerate(TEXTS[:60])), "utf-8")
-    asked = ("adapt", path, "--model", start, "--output-dir", out, "--device", "cpu", "--label-column", "team")
+    rows = "".join(f'{i % 3},"{text}",t{i}\n' for i, text in enumerate(TEXTS[:60]))
+    path.write_text("team,body,ID\n" + rows, "utf-8")
+    asked = (
+        "adapt",
+        path,
+        "--model",
+        start,
+        "--output-dir",
+        out,
+        "--device",
+        "cpu",
+        "--label-column",
+        "team",
+        "--text-column",
+        "body",
+    )
     done = run(*asked)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert list(lines) == ["data", "method", "gate", "figures", "to", "next:"]
     assert lines["figures"].strip() == "none: fewer than 500 texts, so none are held out for measuring"
     options = ["--columns", "body"]
-    assert shlex.split(lines["next:"]) == ["simcse-kit", "index", "build", str(out), str(path), "my-index", *options]
+    build = ["simcse-kit", "index", "build", str(out), str(path), "my-index", *options, "--id-column", "ID"]
+    assert shlex.split(lines["next:"]) == build
     judge = shlex.split(lines["to"].removeprefix("measure: "))
     assert judge == ["simcse-kit", "judge", str(start), str(out), str(path), "--output", "judged", *options]
     built = run(*shlex.split(lines["next:"])[1:], cwd=tmp_path)
     assert built.returncode == 0, built.stderr
+    assert "rows are numbered" not in built.stderr
     assert "a terminal" in run(*judge[1:], cwd=tmp_path).stderr  # all that is missing
     again = run(*asked)
     assert again.returncode == 1
     assert "not empty" in again.stderr
+    resumed = run(*asked, "--resume")
+    assert resumed.returncode == 1
+    assert "is complete, so nothing can be resumed; use --overwrite" in " ".join(resumed.stderr.split())
+    nameless = run(*asked, "--overwrite", "--label-column", "")
+    assert "(--label-column) is empty; give the name of the column" in nameless.stderr
+    assert (out / "adapt.json").is_file()
 
 
 def test_ctrl_c_says_how_to_go_on(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_the_mean_blurs_what_a_half_says_already() -> None:
     assert found is not None
     assert not found.helps
     assert found.own > 90
-    assert f"{found.own:.1f}, with averaged vectors {found.mean:.1f}" in found.words
+    assert f"rank x 100 of {found.own:.1f} by the model's vectors, {found.mean:.1f} by vectors averaged" in found.words
 
 
 def test_texts_of_one_word_have_no_halves() -> None:

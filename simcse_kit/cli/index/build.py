@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 import typer
@@ -39,6 +40,7 @@ from simcse_kit.cli.options import (
     SkipBadRows,
     TrustIndex,
     TrustRemoteCode,
+    check_order,
     columns_of,
 )
 from simcse_kit.parts import is_named
@@ -90,10 +92,14 @@ def build_index_command(
     Example: simcse-kit index build all-MiniLM-L6-v2 tickets.csv tickets-index --columns text --metadata-columns lang
     """
     from simcse_kit.cli.console import escaped, out, show_next
+    from simcse_kit.data.files import files_of
+    from simcse_kit.data.id_column import column_names, find_id_column
+    from simcse_kit.errors import say_once
     from simcse_kit.index import build_index
     from simcse_kit.index.build import check_build
     from simcse_kit.model import SimCSE
 
+    check_order(model, "index build MODEL FILE INDEX")
     address = index_address(index, store, uri, token)
     check_build(file, address, kind)
     examples = queries_of(queries)
@@ -126,6 +132,9 @@ def build_index_command(
     structure = built.info().structure
     if structure is not None:
         console.print(f"{structure.kind}: finds {structure.recall:.3f} of the 10 nearest neighbors")
+    first = files_of([file], Counter())[0]
+    if id_column is None and column_names(first, header):
+        say_once(f"rows are numbered; index update needs --id-column {find_id_column(first, header) or 'NAME'}")
     trust = ["--trust-remote-code"] if trust_remote_code or is_named(kind) else []
     mode = ["--mode", "hybrid"] if hybrid else []
     show_next(["search", address, "your question", *mode, *trust])

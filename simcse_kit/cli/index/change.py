@@ -84,15 +84,13 @@ def compact_index(
     before = collection.info()
     with making_shown(True):
         collection.compact(hybrid=hybrid)
-    after = collection.info()
+    after, left = collection.info(), counted(len(collection), "sentence")
     if address.uri is not None:
-        out().print(
-            f"{escaped(masked(index))}: saved; Milvus compacts it in the background; {len(collection):,} sentences"
-        )
+        out().print(f"{escaped(masked(index))}: saved; Milvus compacts it in the background; {left}")
         return
     out().print(
-        f"{escaped(masked(index))}: {before.deleted:,} deleted rows removed, {before.bytes / 2**20:,.1f} MiB to "
-        f"{after.bytes / 2**20:,.1f} MiB, {counted(len(collection), 'sentence')}"
+        f"{escaped(masked(index))}: {counted(before.deleted, 'deleted row')} removed, {before.bytes / 2**20:,.1f} MiB "
+        f"to {after.bytes / 2**20:,.1f} MiB, {left}"
     )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from simcse_kit.cli.completion import filter_starts, index_fields, index_folders, model_folders
 from simcse_kit.cli.options import FILE_HELP, columns_of
+from simcse_kit.wording import counted
 
 Index = Annotated[
     str,
@@ -92,8 +93,8 @@ Model = Annotated[
 
 
 def left_out(counts: Any) -> str:
-    blank = f", {counts.blank:,} empty lines dropped" if counts.blank else ""
-    return blank + (f", {counts.skipped:,} bad rows skipped" if counts.skipped else "")
+    blank = f", {counted(counts.blank, 'empty line')} dropped" if counts.blank else ""
+    return blank + (f", {counted(counts.skipped, 'bad row')} skipped" if counts.skipped else "")
 
 
 def kept_columns_of(text: str | None) -> list[str] | None:

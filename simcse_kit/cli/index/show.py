@@ -39,7 +39,7 @@ def show_index(
     structure = info.structure
     kind = f"{structure.kind if structure else 'flat'}"
     how = "exact" if structure is None else get_kind(structure.kind).help
-    size = f"{info.bytes / 2**20:,.1f} MiB, {info.segments} segments, commit {info.generation}"
+    size = f"{info.bytes / 2**20:,.1f} MiB, {counted(info.segments, 'segment')}, commit {info.generation}"
     if address.uri is not None:
         kind, how = info.kind, "chosen by Milvus"
         size = f"{info.bytes / 2**20:,.1f} MiB, " if info.bytes else ""
@@ -47,7 +47,7 @@ def show_index(
     out().print(
         facts(
             [
-                ("sentences", f"{info.count:,}, and {info.deleted:,} deleted rows until the next compact"),
+                ("sentences", f"{info.count:,}, and {counted(info.deleted, 'deleted row')} until the next compact"),
                 ("dimension", info.dimension),
                 ("kind", f"{kind} ({how})"),
                 *(
@@ -93,7 +93,11 @@ def _source_of(source: Any) -> str:
         "metadata columns": ", ".join(source["metadata_columns"]),
     }
     said = [f"{what} {names}" for what, names in named.items() if names]
-    return ", ".join([*said, *([f"passages ({source['language']})"] if source["passages"] else [])]) or "lines of text"
+    if not source["columns"]:
+        said.insert(0, "text column (found by its name) or lines")
+    if not source["id_column"]:
+        said.append("rows numbered")
+    return ", ".join([*said, *([f"passages ({source['language']})"] if source["passages"] else [])])
 
 
 def verify_index(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from simcse_kit.data.sample import sample_pairs_path
@@ -23,6 +23,7 @@ def export_model(
     to: str,
     calibration: Sequence[str] | None = None,
     check_pairs: ScoredPairs | str | Path | None = None,
+    announce: Callable[[str], object] = lambda _: None,
 ) -> ExportCheck:
     """Write a model for another runtime into a folder, and compare it with the original.
 
@@ -39,6 +40,7 @@ def export_model(
         to: a name of `EXPORT_FORMATS`, or ``module:class`` for a format of your own.
         calibration: calibration sentences (``openvino-int8``); None: those of this package.
         check_pairs: scored pairs for the comparison; None: those of this package.
+        announce: called with a line of text before each slow step.
 
     Returns:
         The comparison: cosines, Spearman's correlation before and after, speed, size.
@@ -60,8 +62,11 @@ def export_model(
         check_pairs = read_scored_pairs(sample_pairs_path() if check_pairs is None else check_pairs)
     existed = target.exists()
     try:
+        sample = ", quantized by the package's sample of sentences" if form.calibrated and calibration is None else ""
+        announce(f"writing {target} as {to}{sample}")
         encode = form().write(model, target, calibration)
         follow_umask(target)
+        announce("measuring the vectors, the quality and the speed of both")
         return check_export(model.encoder_fn(), encode, target, check_pairs)
     except BaseException:
         if not existed:

@@ -201,6 +201,9 @@ def test_the_command_prints_the_check(tiny_model: ModelFolder, tmp_path: Path) -
         ["export", str(tiny_model("bert")), str(tmp_path / "out"), "--to", "openvino", "--pooling", "mean"],
     )
     assert result.exit_code == 0, result.output
+    begun = [line.partition(" ")[0] for line in result.stderr.splitlines()]
+    assert [word for word in begun if word in ("writing", "measuring")] == ["writing", "measuring"]
+    assert "pairs of the package's sample" in result.output
     for text in ("Spearman x 100, ", "sentences/s", "mean cosine", "lowest cosine", "MB on disk", "1.00000"):
         assert text in result.output
     step = parsed(result.stdout.splitlines()[-1].removeprefix("next: "))
