@@ -68,6 +68,10 @@ OWN = f"{HERE.stem}:Longest"
 short, tall = Longest(least=3), Longest(least=15)
 
 
+def broken(texts: list[str]) -> np.ndarray:
+    raise SimCSEKitError("it broke")
+
+
 def ones(texts: list[str]) -> np.ndarray:
     """Vectors of the length of each text."""
     return np.array([[len(text), 0.0] for text in texts], dtype=np.float32)
@@ -232,8 +236,8 @@ def test_the_same_model_twice_is_two_models(lines: Path) -> None:
 
 def test_what_was_measured_before_an_error_reaches_the_caller(lines: Path) -> None:
     heard: list[Measurement] = []
-    with pytest.raises(SimCSEKitError, match="has no absent"):
-        compare_models([f"{HERE.stem}:ones", f"{HERE.stem}:absent"], {OWN: lines}, on_measured=heard.append)
+    with pytest.raises(SimCSEKitError, match="it broke"):
+        compare_models([f"{HERE.stem}:ones", f"{HERE.stem}:broken"], {OWN: lines}, on_measured=heard.append)
     assert [(one.model, one.result.scores) for one in heard] == [(f"{HERE.stem}:ones", {"long": 95.0})]
 
 
