@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.losses.checks import check_above_0, check_column, check_matrix, check_vectors
-from simcse_kit.losses.similarity import cosine_similarity
+from simcse_kit.losses.similarity import check_above_0, check_column, check_matrix, check_vectors, cosine_similarity
 
 HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from simcse_kit.losses.checks import check_above_0, check_vectors
 from simcse_kit.losses.contrastive import info_nce
+from simcse_kit.losses.similarity import check_above_0, check_vectors
 
 
 def noise_negatives(

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.losses.checks import check_above_0, check_similarities, check_vectors
-from simcse_kit.losses.similarity import PAIRWISE, cosine_similarity
+from simcse_kit.losses.similarity import PAIRWISE, check_above_0, check_similarities, check_vectors, cosine_similarity
 
 
 def consistency(first: Tensor, second: Tensor, *, temperature: float | Tensor = 0.05) -> Tensor:

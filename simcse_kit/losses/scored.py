@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from simcse_kit.losses.checks import check_above_0, check_column, check_vectors
-from simcse_kit.losses.similarity import PAIRWISE
+from simcse_kit.losses.similarity import PAIRWISE, check_above_0, check_column, check_vectors
 
 
 def cosent(first: Tensor, second: Tensor, gold: Tensor, *, scale: float | Tensor = 20.0) -> Tensor:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from simcse_kit.errors import TrainingError
-from simcse_kit.losses.checks import check_above_0, check_vectors
-from simcse_kit.losses.similarity import cosine_similarity
+from simcse_kit.losses.similarity import check_above_0, check_vectors, cosine_similarity
 
 
 def sup_con(

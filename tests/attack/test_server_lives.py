@@ -65,7 +65,7 @@ def test_what_cannot_be_loaded_ends_it_with_a_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "simcse_kit", "serve", str(tmp_path), "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
-    assert "is a folder but not a model" in done.stderr
+    assert "is neither an index (no manifest.json) nor a model" in done.stderr
     assert "Traceback" not in done.stderr
 
 
