@@ -44,9 +44,25 @@ def averaged_index(encode: EncodeFn, searched: Sequence[str]) -> EncodeFn:
     return averaged
 
 
+def _one_epoch(folder: Path, batch_size: int) -> dict[str, Any]:
+    """Arguments of transformers' trainer: one epoch that saves nothing on the way."""
+    import torch
+
+    return {
+        "output_dir": str(folder / "run"),
+        "per_device_train_batch_size": batch_size,
+        "num_train_epochs": 1,
+        "learning_rate": RATE,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "bf16": True,
+        "use_cpu": not torch.cuda.is_available(),
+    }
+
+
 def masked_language_model(start: str, texts: Sequence[str], folder: Path, seed: int) -> SimCSE:
     """Continued pretraining: 15 % of the tokens masked, one epoch; then the start model's pooling."""
-    import torch
     from datasets import Dataset
     from transformers import (
         AutoModelForMaskedLM,
@@ -64,17 +80,7 @@ def masked_language_model(start: str, texts: Sequence[str], folder: Path, seed: 
     rows = Dataset.from_dict(dict(tokenizer(list(texts), truncation=True, max_length=LENGTH)))
     Trainer(
         model=model,
-        args=TrainingArguments(
-            output_dir=str(folder / "run"),
-            per_device_train_batch_size=BATCH,
-            num_train_epochs=1,
-            learning_rate=RATE,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            bf16=True,
-            use_cpu=not torch.cuda.is_available(),
-        ),
+        args=TrainingArguments(**_one_epoch(folder, BATCH)),
         train_dataset=rows,
         data_collator=DataCollatorForLanguageModeling(tokenizer),
     ).train()
@@ -108,17 +114,7 @@ def denoising(start: str, texts: Sequence[str], folder: Path, seed: int) -> Any:
     rows = Dataset.from_dict({"damaged": [damaged(text) for text in texts], "text": list(texts)})
     SentenceTransformerTrainer(
         model=model,
-        args=SentenceTransformerTrainingArguments(
-            output_dir=str(folder / "run"),
-            per_device_train_batch_size=BATCH // 2,
-            num_train_epochs=1,
-            learning_rate=RATE,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            bf16=True,
-            use_cpu=not torch.cuda.is_available(),
-        ),
+        args=SentenceTransformerTrainingArguments(**_one_epoch(folder, BATCH // 2)),
         train_dataset=rows,
         loss=DenoisingAutoEncoderLoss(model, decoder_name_or_path=place, tie_encoder_decoder=True),
     ).train()

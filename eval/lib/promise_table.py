@@ -18,13 +18,13 @@ def promise_lines() -> Iterator[str]:
 def _checks() -> str:
     if not has("check_cost"):
         return ""
-    told = [f"{work}: {_percent(one)}" for work, one in load("check_cost")["work"].items()]
+    cost = [f"{work}: {_percent(one)}" for work, one in load("check_cost")["work"].items()]
     loads = [
         f"{name}: {1e3 * (both['with'] - both['without']):.0f} ms"
         for name, both in load("check_cost")["load_seconds"].items()
     ]
     return (
-        f"Checks of inputs, files and models, the time with them beside the time without: {'; '.join(told)}. Loading a "
+        f"Checks of inputs, files and models, the time with them beside the time without: {'; '.join(cost)}. Loading a "
         f"model takes longer by ({'; '.join(loads)}) ([check_cost.json](eval/results/check_cost.json))."
     )
 
@@ -33,13 +33,13 @@ def _index() -> str:
     if not has("index_before"):
         return ""
     found = load("index_before")
-    told = [
+    cost = [
         f"{step} {found[step]['milliseconds']['now']:.1f} ms, {_percent(found[step])}"
         for step in ("open", "search", "add")
     ]
     return (
         f"An index of {found['rows']:,} rows, kind {found['kind']}, beside commit `{found['of']}`, when not every byte "
-        f"was checked: {'; '.join(told)} ([index_before.json](eval/results/index_before.json))."
+        f"was checked: {'; '.join(cost)} ([index_before.json](eval/results/index_before.json))."
     )
 
 

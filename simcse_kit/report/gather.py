@@ -193,8 +193,8 @@ def _own_data(names: Sequence[str], logs: Sequence[Sequence[RunLog]], notes: lis
             why.append(f"that of {name}: {error}")
             continue
         chose = log.record["arguments"].get("select") in (None, "eval-data")
-        told = f"the evaluation data of {name}" + (", which selected its checkpoint" if chose else "")
-        notes.append(f"The scores are on {source}, {told}. To use other data: --data.")
+        used = f"the evaluation data of {name}" + (", which selected its checkpoint" if chose else "")
+        notes.append(f"The scores are on {source}, {used}. To use other data: --data.")
         if not same:
             notes.append(f"{source} has changed since the run read it.")
         return {next(part.name for part in SUITES if part.takes_scored_pairs): source}
