@@ -7,8 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from lib.gate_table import gate_table
 from lib.record import has, load
+from simcse_kit.evaluation import Difference, Outcome, SuiteResult, compare
 from simcse_kit.evaluation.gate import LEAST_KEPT
 
 START = "all-MiniLM-L6-v2"
@@ -54,8 +57,8 @@ def adapt_table() -> str:
     """Table for the README: the choices of a user."""
     return (
         "Start all-MiniLM-L6-v2; mean over the seeds. STS: average of the seven tasks, mean over the domains\n"
-        "([adapt.json](eval/results/adapt.json); more methods and the spread in [eval/README.md](eval/README.md)):\n\n"
-        + "\n".join(_methods(START, SHORT, spread=False))
+        "([adapt.json](eval/results/adapt.json); more methods, the spread and intervals in\n"
+        "[eval/README.md](eval/README.md)):\n\n" + "\n".join(_methods(START, SHORT, spread=False))
     )
 
 
@@ -82,6 +85,38 @@ def _score(found: list[dict[str, Any]], domain: str, spread: bool) -> str:
     scores = [cell["scores"][_SCORE[domain]] for cell in found]
     ends = f" ({min(scores):.1f}–{max(scores):.1f})" if spread and len(scores) > 1 else ""
     return f"{mean(found, domain):.1f}{ends}"
+
+
+def _changes(start: str, methods: Sequence[str]) -> Iterator[str]:
+    """One row per method: its change from the start model, with an interval, on each domain."""
+    found = cells(start)
+    domains = [domain for domain in _SCORE if ("start", domain) in found]
+    yield f"| | {' | '.join(f'{domain}, {_SHOWN[_SCORE[domain]]}' for domain in domains)} |"
+    yield f"| --- |{' ---: |' * len(domains)}"
+    for method in methods:
+        own = [found.get((method, domain), []) for domain in domains]
+        if method != "start" and any(own):
+            shown = [
+                _change(change(found["start", domain], one, domain)) if one else ""
+                for one, domain in zip(own, domains, strict=True)
+            ]
+            yield f"| {ROWS[method]} | {' | '.join(shown)} |"
+
+
+def change(start: list[dict[str, Any]], own: list[dict[str, Any]], domain: str) -> Difference:
+    """From the start model to the seeds of a method, paired over the queries."""
+    return compare(*([_result(cell, domain) for cell in side] for side in (start, own)))[0]
+
+
+def _result(cell: dict[str, Any], domain: str) -> SuiteResult:
+    """The domain's score of a cell, as its suite returned it."""
+    score = _SCORE[domain]
+    outcome = Outcome(score, "mean", np.array(cell["queries"]))
+    return SuiteResult(suite=domain, scores={score: cell["scores"][score]}, outcomes=(outcome,))
+
+
+def _change(found: Difference) -> str:
+    return f"{found.difference:+.1f} ({found.interval.low:+.1f} to {found.interval.high:+.1f})"
 
 
 def _sts(start: str, method: str, found: list[dict[str, Any]]) -> str:
@@ -138,10 +173,14 @@ def mean_gain(method: str = "adapt") -> float:
 def adapt_page() -> list[str]:
     """What eval/README.md has of `adapt`: every method, other start models, the gate, losses for classes, its time."""
     starts = sorted({cell["start"] for cell in load("adapt")["cells"]}, key=lambda name: name != START)
-    parts = [
-        f"From {start} ([adapt.json](eval/results/adapt.json)):\n\n" + "\n".join(_methods(start, tuple(ROWS)))
-        for start in starts
-    ]
+    parts = []
+    for start in starts:
+        parts += [
+            f"From {start} ([adapt.json](eval/results/adapt.json)); in brackets the lowest and highest seed:\n\n"
+            + "\n".join(_methods(start, tuple(ROWS))),
+            "The change from the start, with its 95 % interval (paired; queries and seeds are drawn):\n\n"
+            + "\n".join(_changes(start, tuple(ROWS))),
+        ]
     parts += [gate_table(LEAST_KEPT), losses_table(), speed_line(), judging_line()]
     return ["## Adapting to your own texts", "", *(line for part in parts if part for line in (part, ""))]
 
