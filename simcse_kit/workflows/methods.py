@@ -67,7 +67,7 @@ def choose_method(texts: Texts, model: SimCSE, teacher: str | None, start: str, 
 
 
 def _classes(texts: Texts, model: SimCSE) -> Method:
-    """Few texts train slowly with more dropout; a share of the start's weights keeps what they do not cover."""
+    """Few texts train with more dropout; a share of the start's weights keeps what they do not cover."""
     assert texts.labels is not None
     count, classes = len(texts.labels), len(set(texts.labels))
     whole = min(_CLASS_EPOCHS, _CLASS_ROWS / count)
@@ -83,8 +83,8 @@ def _classes(texts: Texts, model: SimCSE) -> Method:
             "objective": "supcon",
             "batch_size": batch,
             "epochs": float(np.clip(_ROWS / count, whole, _CLASS_EPOCHS_OF_FEW)),
-            "learning_rate": 5e-5 if few else 1e-4,
-            "start_share": 0.3 if few else 0.1,
+            "learning_rate": 1e-4,
+            "start_share": 0.4 if few else 0.1,
             "max_seq_length": longest,
         }
         | ({"dropout": 0.2} if few else {})
