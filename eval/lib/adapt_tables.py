@@ -186,7 +186,7 @@ def adapt_page() -> list[str]:
 
 
 def losses_table() -> str:
-    """One row per loss: mean P@10 over the seeds; for sentence-transformers the better of two learning rates."""
+    """One row per loss: mean P@10 over the seeds; for sentence-transformers the best learning rate."""
     rows = load("label_losses")["cells"] if has("label_losses") else []
     columns = [
         (texts, domain)
@@ -213,7 +213,7 @@ def losses_table() -> str:
     seeds = len({row["seed"] for row in rows})
     head = (
         f"Classes beside sentence-transformers: the same texts, start, steps and texts in a step; P@10, {seeds} seeds, "
-        "of theirs the better of two learning rates ([label_losses.json](eval/results/label_losses.json)):"
+        "of theirs the best of the learning rates tried ([label_losses.json](eval/results/label_losses.json)):"
     )
     return head + "\n\n" + "\n".join(lines)
 
