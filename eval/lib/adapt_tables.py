@@ -13,6 +13,7 @@ from lib.gate_table import gate_table
 from lib.record import has, load
 from simcse_kit.evaluation import Difference, Outcome, SuiteResult, compare
 from simcse_kit.evaluation.gate import LEAST_KEPT
+from simcse_kit.wording import counted
 
 START = "all-MiniLM-L6-v2"
 CLASSES = ("banking77", "clinc150", "stackoverflow")
@@ -212,7 +213,7 @@ def losses_table() -> str:
         )
     seeds = len({row["seed"] for row in rows})
     head = (
-        f"Classes beside sentence-transformers: the same texts, start, steps and texts in a step; P@10, {seeds} seeds, "
+        f"Classes beside sentence-transformers: the same texts, start, steps and texts in a step; P@10, {counted(seeds, 'seed')}, "
         "of theirs the best of the learning rates tried ([label_losses.json](eval/results/label_losses.json)):"
     )
     return head + "\n\n" + "\n".join(lines)
