@@ -213,8 +213,9 @@ def losses_table() -> str:
         )
     seeds = len({row["seed"] for row in rows})
     head = (
-        f"Classes beside sentence-transformers: the same texts, start, steps and texts in a step; P@10, "
-        f"{counted(seeds, 'seed')}, of theirs the best of the learning rates tried ([label_losses.json](eval/results/label_losses.json)):"
+        "Classes beside sentence-transformers: the same texts, start, steps and texts in a step; P@10, "
+        f"{counted(seeds, 'seed')}, of theirs the best of the learning rates tried "
+        "([label_losses.json](eval/results/label_losses.json)):"
     )
     return head + "\n\n" + "\n".join(lines)
 
