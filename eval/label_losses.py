@@ -2,7 +2,7 @@
 
 All get the same labelled texts (8 per class, or all), start from the same model, and take equally many steps with
 equally many texts and tokens. `adapt` is called as a user calls it: it holds out a tenth of the texts for its verdict.
-sentence-transformers trains on all of them, once with its own learning rate and once with that of `adapt`; the best
+sentence-transformers trains on all of them, once with its own learning rate and once with that of `adapt`; the better
 of both on the test texts counts. Finished cells go into results/label_losses.json; existing cells are skipped.
 """
 

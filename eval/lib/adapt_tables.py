@@ -66,17 +66,40 @@ def adapt_table() -> str:
 def _methods(start: str, methods: Sequence[str], *, spread: bool = True) -> Iterator[str]:
     """One row per measured method, one column per domain."""
     found = cells(start)
-    domains = [domain for domain in _SCORE if ("start", domain) in found]
-    yield f"| | {' | '.join(f'{domain}, {_SHOWN[_SCORE[domain]]}' for domain in domains)} | STS | seeds |"
-    yield f"| --- |{' ---: |' * (len(domains) + 2)}"
+    domains = _domains(found)
+    yield from _head([*_titles(domains), "STS", "seeds"])
+    for method, own in _measured(found, methods, domains):
+        counts = sorted({len(one) for one in own if one})
+        seeds = "" if method in ("start", "averaged-index") else " or ".join(map(str, counts))  # by domain
+        shown = [_score(one, domain, spread) for one, domain in zip(own, domains, strict=True)]
+        sts = _sts(start, method, [cell for one in own for cell in one])
+        yield f"| {ROWS[method]} | {' | '.join([*shown, sts, seeds])} |"
+
+
+Cells = dict[tuple[str, str], list[dict[str, Any]]]
+
+
+def _domains(found: Cells) -> list[str]:
+    return [domain for domain in _SCORE if ("start", domain) in found]
+
+
+def _titles(domains: Sequence[str]) -> list[str]:
+    return [f"{domain}, {_SHOWN[_SCORE[domain]]}" for domain in domains]
+
+
+def _head(titles: Sequence[str]) -> Iterator[str]:
+    yield f"| | {' | '.join(titles)} |"
+    yield f"| --- |{' ---: |' * len(titles)}"
+
+
+def _measured(
+    found: Cells, methods: Sequence[str], domains: Sequence[str]
+) -> Iterator[tuple[str, list[list[dict[str, Any]]]]]:
+    """Every method with a cell, and its cells on each domain."""
     for method in methods:
         own = [found.get((method, domain), []) for domain in domains]
         if any(own):
-            counts = sorted({len(one) for one in own if one})
-            seeds = "" if method in ("start", "averaged-index") else " or ".join(map(str, counts))  # by domain
-            shown = [_score(one, domain, spread) for one, domain in zip(own, domains, strict=True)]
-            sts = _sts(start, method, [cell for one in own for cell in one])
-            yield f"| {ROWS[method]} | {' | '.join([*shown, sts, seeds])} |"
+            yield method, own
 
 
 def _score(found: list[dict[str, Any]], domain: str, spread: bool) -> str:
@@ -91,17 +114,14 @@ def _score(found: list[dict[str, Any]], domain: str, spread: bool) -> str:
 def _changes(start: str, methods: Sequence[str]) -> Iterator[str]:
     """One row per method: its change from the start model, with an interval, on each domain."""
     found = cells(start)
-    domains = [domain for domain in _SCORE if ("start", domain) in found]
-    yield f"| | {' | '.join(f'{domain}, {_SHOWN[_SCORE[domain]]}' for domain in domains)} |"
-    yield f"| --- |{' ---: |' * len(domains)}"
-    for method in methods:
-        own = [found.get((method, domain), []) for domain in domains]
-        if method != "start" and any(own):
-            shown = [
-                _change(change(found["start", domain], one, domain)) if one else ""
-                for one, domain in zip(own, domains, strict=True)
-            ]
-            yield f"| {ROWS[method]} | {' | '.join(shown)} |"
+    domains = _domains(found)
+    yield from _head(_titles(domains))
+    for method, own in _measured(found, [name for name in methods if name != "start"], domains):
+        shown = [
+            _change(change(found["start", domain], one, domain)) if one else ""
+            for one, domain in zip(own, domains, strict=True)
+        ]
+        yield f"| {ROWS[method]} | {' | '.join(shown)} |"
 
 
 def change(start: list[dict[str, Any]], own: list[dict[str, Any]], domain: str) -> Difference:
